@@ -1,0 +1,111 @@
+"""Where and with what a result came about: commit, versions, machine, threads. What cannot be told is None."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+HERE = Path(__file__).parent
+PACKAGES = ("sfnbench", "torch", "numpy", "scipy")
+
+_machine: dict[str, Any] = {}
+
+
+def describe(device: str = "cpu") -> dict[str, Any]:
+    """All circumstances of a run in this process on this device, as plain JSON values; imports torch for a GPU only."""
+    return {**machine(), **process(device)}
+
+
+def machine() -> dict[str, Any]:
+    """What is the same in every process on this machine; asked for once, then remembered."""
+    if not _machine:
+        _machine.update(
+            commit(HERE.parent),
+            **{name: _version(name) for name in PACKAGES},
+            python=platform.python_version(),
+            platform=platform.platform(),
+            cpu=_cpu_model(),
+            n_cores=usable_cores(),
+            memory_bytes=psutil.virtual_memory().total,
+        )
+    return dict(_machine)
+
+
+def assume(facts: dict[str, Any]) -> None:
+    """Take `machine` as known: a worker process is told what its parent found, and is spared asking git again."""
+    _machine.update(facts)
+
+
+def process(device: str = "cpu") -> dict[str, Any]:
+    """What this process adds: its threads, the device's name, and whether products may be rounded to TF32."""
+    if device.startswith("cuda"):
+        import torch
+    else:
+        torch = sys.modules.get("torch")  # type: ignore[assignment]
+    facts: dict[str, Any] = {"device": device, "device_name": None, "threads": None}
+    if torch is not None:
+        facts["threads"] = torch.get_num_threads()
+        facts["tf32_matmul"] = torch.backends.cuda.matmul.allow_tf32
+        facts["tf32_cudnn"] = torch.backends.cudnn.allow_tf32
+        if device.startswith("cuda") and torch.cuda.is_available():
+            facts["device_name"] = torch.cuda.get_device_name(device)
+            facts["cuda"] = torch.version.cuda
+    return facts
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which containers and batch systems make fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def commit(root: Path) -> dict[str, Any]:
+    """The commit of the clone at `root` and whether its code differs; both None where `root` is no clone."""
+    top = _git(root, "rev-parse", "--show-toplevel")
+    # An installed package may lie inside somebody else's clone, whose commit says nothing about it.
+    if top is None or Path(top).resolve() != root.resolve():
+        return {"commit": None, "dirty": None}
+    changes = _git(root, "status", "--porcelain", "--", "sfnbench", "plugins")
+    return {"commit": _git(root, "rev-parse", "--verify", "HEAD"), "dirty": None if changes is None else bool(changes)}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    # In a git hook GIT_DIR and its like point elsewhere; taking no optional locks leaves the user's own git alone.
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            env={**environ, "GIT_OPTIONAL_LOCKS": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str | None:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                key, _, value = line.partition(":")
+                if key.strip() == "model name":
+                    return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or None

@@ -1,0 +1,50 @@
+"""Everything that sfnbench raises on misuse. Numbers that break are a status of a row, never an error.
+
+SfnbenchError
+├── SuiteError     a suite that cannot be read, or asks for what does not exist
+├── PluginError    a member that is unknown, clashes with another or cannot be imported
+├── DataError      a dataset that is missing, damaged or not to be had
+├── StoreError     a results folder that cannot be read or written
+├── DeviceError    a device that was asked for and is absent
+└── CheckError     a member that breaks the public contract
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SfnbenchError(Exception):
+    """One clear message for the user; the command line prints it and exits with 2."""
+
+
+class SuiteError(SfnbenchError):
+    """Every problem of a suite at once, a line each, as ``file:line:column: what is wrong``."""
+
+
+class PluginError(SfnbenchError):
+    """An unknown, clashing or broken problem or optimizer."""
+
+
+class DataError(SfnbenchError):
+    """A dataset that is missing, damaged or not to be had."""
+
+
+class StoreError(SfnbenchError):
+    """A results folder that cannot be read or written."""
+
+
+class DeviceError(SfnbenchError):
+    """A device that was asked for and is absent."""
+
+
+class CheckError(SfnbenchError):
+    """A member that breaks the public contract of `sfnbench.checks`."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The tail of an error message: the nearest known word, or a short list of them; empty where neither helps."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    if near:
+        return f" (did you mean '{near[0]}'?)"
+    return f" (known: {', '.join(names)})" if 0 < len(names) <= 24 else ""

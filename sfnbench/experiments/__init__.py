@@ -1,0 +1,36 @@
+"""Experiments: each turns a run into a result, and owns the only loops over steps."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from time import perf_counter
+
+from .. import environment
+from ..plan import Run
+from ..store import Result
+from .race import race
+
+EXPERIMENTS: dict[str, Callable[[Run, Callable[[float], None]], Result]] = {"race": race}
+
+
+def execute(run: Run, progress: Callable[[float], None] | None = None) -> Result:
+    """Execute one run in this process.
+
+    `progress` is told now and then which fraction of the run is done. Numbers that break are statuses of rows; warnings go
+    to the result's log. What the members themselves raise while they are set up passes.
+    """
+    began = perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        result = EXPERIMENTS[run.experiment](run, progress or (lambda fraction: None))
+    log = "".join(dict.fromkeys(f"{w.category.__name__}: {w.message}\n" for w in caught))
+    return Result(
+        run=run,
+        status=result.status,
+        rows=result.rows,
+        series=result.series,
+        environment={**environment.describe(run.device), **result.environment},
+        log=result.log + log,
+        seconds=perf_counter() - began,
+    )

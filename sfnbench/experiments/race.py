@@ -1,0 +1,223 @@
+"""The race: optimizers against problems, from stated starts, seed by seed the same draws for everybody."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import traceback
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from .. import metrics, registry, stock
+from ..core import Optimizer, Problem
+from ..errors import DeviceError
+from ..lift import Trajectories, lift
+from ..plan import Run
+from ..store import Result
+from .track import Block, Track
+
+BLOCK_S = 0.2  # the clock is read, the device synchronised and metrics taken about so often
+BLOCK_BYTES = 2**25  # ... or when the points of a block would need more than this
+BATCH_BYTES = 2**30  # seeds share a batch up to this much memory, a few dense matrices a seed
+GRAVEST = ("ok", "skipped", "stuck", "diverged", "error", "oom", "timeout")
+
+Progress = Callable[[float], None]
+
+
+def generator(seed: int, purpose: str) -> torch.Generator:
+    """The seed's own stream of draws: the same alone or in a batch, for every optimizer and on every device."""
+    key = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=4).digest()
+    return torch.Generator().manual_seed(int.from_bytes(key))
+
+
+class Entrant:
+    """One problem and one optimizer, built, on their device."""
+
+    def __init__(self, run: Run) -> None:
+        assert run.optimizer is not None
+        self.device, self.dtype = torch.device(run.device), getattr(torch, run.dtype)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise DeviceError("device cuda was asked for, but torch sees no GPU here")
+        self.problem: Problem = registry.build("problem", run.problem.use, run.problem.params)
+        self.use, self.params = run.optimizer.use, run.optimizer.params
+        self.optimizer: Optimizer | None = None
+        if not stock.is_stock(self.use):
+            self.optimizer = registry.build("optimizer", self.use, self.params)
+
+    @property
+    def width(self) -> int:
+        """How many seeds share a batch."""
+        alone = not (self.optimizer.vmappable if self.optimizer else stock.shares_batches(self.use))
+        matrices = 6 * 8 * self.problem.dim**2  # Hessian, eigenvectors and workspace of one seed
+        return 1 if alone else max(1, BATCH_BYTES // matrices)
+
+    def starts(self, seeds: tuple[int, ...]) -> Tensor:
+        """The starting points (S, d)."""
+        points = [self.problem.start(generator(seed, "start")) for seed in seeds]
+        return torch.stack(points).to(self.device, self.dtype)
+
+    def lift(self, starts: Tensor) -> Trajectories:
+        """Trajectories from starts (S, d)."""
+        if self.optimizer is None:
+            return stock.lift_stock(self.problem, self.use, self.params, starts)
+        return lift(self.problem, self.optimizer, starts)
+
+
+class Draws:
+    """What chance gives each seed at each step: its minibatch and its noise."""
+
+    def __init__(self, entrant: Entrant, seeds: tuple[int, ...]) -> None:
+        self._entrant = entrant
+        self._batches = [generator(seed, "batch") for seed in seeds]
+        self._noises = [generator(seed, "noise") for seed in seeds]
+
+    def next(self) -> tuple[list[Any], Tensor | None]:
+        """Minibatches, one a seed, and standard normal noise (S, n_noise, d)."""
+        e = self._entrant
+        batches = [tree_map(self._place, e.problem.draw(rng)) for rng in self._batches]
+        n_noise = e.optimizer.n_noise if e.optimizer else 0
+        if not n_noise:
+            return batches, None
+        noise = [torch.randn(n_noise, e.problem.dim, generator=rng, dtype=torch.float64) for rng in self._noises]
+        return batches, torch.stack(noise).to(e.device, e.dtype)
+
+    def _place(self, leaf: Any) -> Any:
+        return leaf.to(self._entrant.device) if isinstance(leaf, Tensor) else leaf
+
+
+def race(run: Run, progress: Progress) -> Result:
+    """Every seed of one optimizer on one problem: a row and its series a seed."""
+    entrant = Entrant(run)
+    width = min(entrant.width, len(run.seeds))
+    chunks = [run.seeds[i : i + width] for i in range(0, len(run.seeds), width)]
+    rows: list[dict[str, Any]] = []
+    parts: list[dict[str, np.ndarray]] = []
+    log = []
+    warmup_s = _warm_up(entrant, chunks[0])
+    for i, seeds in enumerate(chunks):
+        try:
+            track = _advance(entrant, seeds, run.settings, lambda f, i=i: progress((i + f) / len(chunks)))
+        except Exception as error:  # one seed's failure is its own where seeds run alone
+            if width > 1 or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+                raise
+            log.append(f"seed {seeds[0]}:\n{traceback.format_exc()}")
+            rows.append({"seed": seeds[0], "status": "error"})
+            parts.append({})
+            continue
+        rows += track.rows(seeds, {"chunk": len(seeds)})
+        parts.append(track.series())
+    status = max((row["status"] for row in rows), key=GRAVEST.index)
+    environment = {"warmup_s": warmup_s, "n_parameters": entrant.problem.dim}
+    return Result(run, status, tuple(rows), _join(parts, [len(c) for c in chunks]), environment, "\n".join(log))
+
+
+def _advance(entrant: Entrant, seeds: tuple[int, ...], settings: dict[str, Any], progress: Progress) -> Track:
+    """Advance the seeds of one batch until each has ended or the budget is used up."""
+    budget = settings["budget"]
+    n_steps, limit_s = budget["steps"], budget.get("seconds") or np.inf
+    starts = entrant.starts(seeds)
+    track = Track(entrant.problem, {"loss": 1, **dict(settings["metrics"])}, starts, budget.get("cost"))
+    trajectories, draws = entrant.lift(starts), Draws(entrant, seeds)
+    spent = np.zeros(len(seeds))  # seconds each lane has had
+    n = 1
+    try:
+        while track.going.any() and track.n_steps < n_steps and spent.max() < limit_s:
+            before_s = spent.sum()
+            block = _block(entrant, trajectories, draws, min(n, n_steps - track.n_steps), track.going, spent)
+            if block is None:
+                break
+            track.add(block)
+            trajectories.park(~track.going)
+            n = _block_size(block, float(spent.sum() - before_s))
+            progress(min(1.0, max(track.n_steps / n_steps, float(spent.max()) / limit_s)))
+    finally:
+        trajectories.close()
+    track.finish()
+    return track
+
+
+def _block(
+    entrant: Entrant, trajectories: Trajectories, draws: Draws, n: int, going: np.ndarray, spent: np.ndarray
+) -> Block | None:
+    """N steps by the clock, or fewer where the optimizer stops by itself; adds to `spent` (S,).
+
+    Seconds are those of optimizer steps alone, shared equally by the lanes that are going.
+    """
+    points, before, calls, times = [], [], [], []
+    seconds, deterministic = 0.0, True
+    _synchronise(entrant.device)
+    for _ in range(n):
+        batches, noise = draws.next()
+        deterministic = batches[0] is None
+        began = perf_counter()
+        trajectories.step(batches, noise)
+        seconds += perf_counter() - began
+        if trajectories.ended:
+            break
+        points.append(trajectories.theta)
+        before.append(trajectories.loss_before)
+        calls.append(trajectories.calls.copy())
+        times.append(seconds)
+    began = perf_counter()
+    _synchronise(entrant.device)
+    waited = perf_counter() - began
+    if not points:
+        return None
+    share = going / max(1, going.sum())
+    shared = spent + np.outer(np.array(times) * (1 + waited / times[-1]), share)
+    spent += (seconds + waited) * share
+    # The loss before a step is the loss after the one before it, where all steps see the same function.
+    known = [loss for loss in before[1:] if loss is not None]
+    losses = None
+    if deterministic and len(known) == len(points) - 1:
+        losses = torch.stack([*known, metrics.measure(entrant.problem, "loss", points[-1])])
+    return Block(torch.stack(points), losses, np.array(calls), shared)
+
+
+def _block_size(block: Block, block_s: float) -> int:
+    """How many steps the next block takes: at most four times as many."""
+    n, n_lanes, dim = block.points.shape
+    per_step_s = max(block_s / n, 1e-9)
+    fitting = BLOCK_BYTES // (n_lanes * dim * block.points.element_size())
+    return int(max(1, min(4 * n, BLOCK_S / per_step_s, fitting)))
+
+
+def _warm_up(entrant: Entrant, seeds: tuple[int, ...]) -> float:
+    """One step on copies, thrown away: first calls of kernels are several times slower. Seconds it took."""
+    began = perf_counter()
+    with contextlib.suppress(Exception):  # whatever is wrong, the race itself meets it again and reports it
+        trajectories = entrant.lift(entrant.starts(seeds))
+        trajectories.step(*Draws(entrant, seeds).next())
+        trajectories.close()
+        _synchronise(entrant.device)
+    return perf_counter() - began
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _join(parts: list[dict[str, np.ndarray]], sizes: list[int]) -> dict[str, np.ndarray]:
+    """The series of all batches one below the other, the shorter ones filled up with NaN."""
+    joined: dict[str, np.ndarray] = {}
+    for name in {name: None for part in parts for name in part}:
+        found = [part.get(name) for part in parts]
+        length = max(array.shape[-1] for array in found if array is not None)
+        if name.endswith(".step"):
+            joined[name] = next(array for array in found if array is not None and array.shape[-1] == length)
+            continue
+        rows = []
+        for array, size in zip(found, sizes, strict=True):
+            block = np.full((size, length), np.nan)
+            if array is not None:
+                block[:, : array.shape[1]] = array
+            rows.append(block)
+        joined[name] = np.concatenate(rows)
+    return joined

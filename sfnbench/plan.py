@@ -1,0 +1,124 @@
+"""What is to be run: a suite unrolled into runs, each with an id that hashes what decides its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .choice import Chooser, Chosen, is_stock
+from .errors import SuiteError, did_you_mean
+from .registry import Kind
+from .suite import Suite
+
+__all__ = ["FORMAT", "Chosen", "Run", "plan"]
+
+FORMAT = 1  # of run ids and stored rows: raised when either changes its meaning
+
+
+@dataclass(frozen=True)
+class Run:
+    """The unit of execution: one problem, one optimizer, all seeds. Plain data, for any process on any machine."""
+
+    suite: str
+    experiment: str
+    problem: Chosen
+    optimizer: Chosen | None
+    seeds: tuple[int, ...]
+    settings: dict[str, Any]  # what the experiment wants: budget, metrics
+    dtype: str = "float64"
+    device: str = "cpu"
+    timeout_s: float = 3600.0  # after which the run is given up; of no say in its numbers
+
+    @property
+    def slot(self) -> tuple[str, str, str]:
+        """Its place in the suite: what a later run of the same place supersedes."""
+        return self.experiment, self.problem.label, self.optimizer.label if self.optimizer else ""
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Everything that decides the numbers, and nothing else."""
+        data = asdict(self)
+        del data["suite"], data["timeout_s"]
+        for member in filter(None, (data["problem"], data["optimizer"])):
+            del member["label"]
+        return {**data, "format": FORMAT}
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits, the same in every process and on every machine."""
+        text = json.dumps(self.decisive, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plan(
+    suite: Suite,
+    *,
+    optimizers: Iterable[str] | None = None,
+    problems: Iterable[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    device: str = "cpu",
+) -> tuple[Run, ...]:
+    """Every problem of the suite with every optimizer, in the suite's order.
+
+    `optimizers` and `problems` pick by label or by `use`. A name that the suite lacks and the registry knows joins with
+    its defaults, so that a new method runs beside the results that are there. `seeds` takes the place of the suite's.
+    """
+    issues: list[str] = []
+    picked_problems = _pick("problem", suite.problems, problems, issues)
+    picked_optimizers = _pick("optimizer", suite.optimizers, optimizers, issues)
+    picked_seeds = suite.seeds if seeds is None else _count_or_list(seeds, issues)
+    if issues:
+        raise SuiteError("\n".join(issues))
+    return tuple(
+        Run(
+            suite=suite.name,
+            experiment=suite.experiment,
+            problem=problem,
+            optimizer=optimizer,
+            seeds=picked_seeds,
+            settings=suite.settings,
+            dtype=suite.dtype,
+            device=device,
+            timeout_s=suite.timeout_s,
+        )
+        for problem in picked_problems
+        for optimizer in picked_optimizers
+    )
+
+
+def _pick(
+    kind: Kind, offered: tuple[Chosen, ...], names: Iterable[str] | None, issues: list[str]
+) -> tuple[Chosen, ...]:
+    """The offered choices of those names, then the registry's members; all that are offered where nothing was asked."""
+    if names is None:
+        return offered
+    names = list(dict.fromkeys(names))
+    joining = []
+    for name in names:
+        if not any(name in (chosen.label, chosen.use) for chosen in offered):
+            joining += _join(kind, name, offered, issues)
+    return (*(chosen for chosen in offered if {chosen.label, chosen.use} & set(names)), *joining)
+
+
+def _join(kind: Kind, name: str, offered: tuple[Chosen, ...], issues: list[str]) -> list[Chosen]:
+    chooser = Chooser.of(kind)
+    if name not in chooser.known and not is_stock(name):
+        known = {*chooser.known, *(chosen.label for chosen in offered)}
+        issues.append(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
+        return []
+    chosen = chooser.default(name)
+    issues += [issue.message for issue in chooser.issues]
+    return [chosen] if chosen else []
+
+
+def _count_or_list(seeds: int | Sequence[int], issues: list[str]) -> tuple[int, ...]:
+    if isinstance(seeds, int):
+        if seeds < 1:
+            issues.append(f"seeds must be at least 1, not {seeds}")
+        return tuple(range(seeds))
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        issues.append(f"seeds must be distinct whole numbers of at least 0, and one at least, not {list(seeds)}")
+    return tuple(seeds)

@@ -1,0 +1,1 @@
+"""The problems of the talk and the paper: one file each, found by being there."""

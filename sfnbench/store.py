@@ -1,0 +1,237 @@
+"""Results on disk: one SQLite file a folder, a row a run, series as compressed arrays; no pickle.
+
+Which result is current is kept apart from the results: `places` says which run each slot of a suite shows. So a suite
+that changed overwrites nothing, and going back to an earlier setting finds its numbers again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .encoding import UNREADABLE, pack, to_json, to_run, unpack
+from .errors import StoreError
+from .plan import Run
+from .results_file import FILE, explained, open_to_read, open_to_write, take_lock
+from .staleness import why_stale
+
+FAILED = ("error", "timeout", "oom")  # the run broke, rather than its numbers: worth another go
+
+_PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"
+_PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (suite, experiment, problem, optimizer) DO UPDATE SET id = excluded.id"""
+_SHOWN = "SELECT places.* FROM places JOIN runs USING (id) ORDER BY places.rowid"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run: a row per seed (or point, or timing), series as arrays, and the circumstances."""
+
+    run: Run
+    status: str  # ok, stuck, diverged, error, timeout, oom or skipped: the gravest of its rows
+    rows: tuple[dict[str, Any], ...] = ()  # scalars, plain JSON values; None for what was not measured
+    series: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows, n) each, NaN after a row's end
+    environment: dict[str, Any] = field(default_factory=dict)
+    log: str = ""  # warnings and errors as text
+    seconds: float = 0.0  # wall-clock of everything, set-up and metrics included
+
+
+class Store(AbstractContextManager["Store"]):
+    """The results in a folder.
+
+    ``create=True`` opens it for writing and makes what is missing. One process at a time may write; the lock is the
+    operating system's and goes with the process however that ends. Any number may read meanwhile, from a read-only
+    folder too. Writing a run of 1,000 points takes about 1 ms; every write is whole or not there. What goes wrong is a
+    StoreError of one line, and costs no earlier result.
+    """
+
+    def __init__(self, folder: Path | str, *, create: bool = False) -> None:
+        self.folder = Path(folder)
+        self.file = self.folder / FILE
+        self._lock = take_lock(self.folder) if create else None
+        try:
+            self._db = open_to_write(self.folder) if create else open_to_read(self.folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of file and lock; safe to call twice."""
+        if hasattr(self, "_db"):
+            self._db.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def put(self, result: Result) -> None:
+        """Keep this result, in place of an earlier one of the same run, and show it in its slot."""
+        run_id, row, npz = result.run.id, _row(result), pack(result.series)
+        with self._writing() as db:
+            db.execute(_PUT, row)
+            db.execute("INSERT OR REPLACE INTO series VALUES (?, ?)", (run_id, npz))
+            db.execute(_PLACE, (*_place(result.run), run_id))
+
+    def adopt(self, runs: Iterable[Run]) -> tuple[str, ...]:
+        """Let the slots of these runs show them and nothing else; says for each stored result that gives way why.
+
+        Slots that no run claims stay as they are, except those that hold one of these runs under an earlier label.
+        """
+        planned = {_place(run): run for run in runs}
+        ids = {(run.suite, run.id) for run in planned.values()}
+        reasons = []
+        with self._writing() as db:
+            held = {tuple(row[:4]): row[4] for row in db.execute("SELECT * FROM places")}
+            for place, run in planned.items():
+                before = held.get(place, run.id)
+                if before != run.id and self.finished(before):
+                    reasons.append(why_stale(self._load(before, series=False).run, run))
+                db.execute(_PLACE, (*place, run.id))
+            for place, run_id in held.items():
+                if place not in planned and (place[0], run_id) in ids:
+                    db.execute("DELETE FROM places WHERE (suite, experiment, problem, optimizer) = (?, ?, ?, ?)", place)
+        return tuple(reasons)
+
+    def discard(self, ids: Iterable[str]) -> None:
+        """Forget the results of these runs."""
+        with self._writing() as db:
+            db.executemany("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in ids])
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def ids(self) -> frozenset[str]:
+        """The ids of all runs that have a result, superseded ones included."""
+        return frozenset(run_id for (run_id,) in self._select("SELECT id FROM runs"))
+
+    def finished(self, run_id: str) -> bool:
+        """Whether there is a result; one that diverged or failed is a result too."""
+        return bool(self._select("SELECT 1 FROM runs WHERE id = ?", run_id))
+
+    def pending(self, runs: Iterable[Run], *, failed: bool = False) -> tuple[Run, ...]:
+        """Those to execute, each id once: without a result, or with `failed` also those whose run broke."""
+        stored = self._select("SELECT id, status FROM runs")
+        done = {run_id for run_id, status in stored if not (failed and status in FAILED)}
+        wanted: dict[str, Run] = {}
+        for run in runs:
+            wanted.setdefault(run.id, run)
+        return tuple(run for run_id, run in wanted.items() if run_id not in done)
+
+    def get(self, run_id: str) -> Result:
+        """One result by its run's id."""
+        return self._load(run_id, series=True)
+
+    def results(self, current: bool = True) -> Iterator[Result]:
+        """Every result, one at a time; with `current` those that the slots show, under the slots' present labels."""
+        return self._each(current, series=True)
+
+    def summaries(self, current: bool = True) -> Iterator[Result]:
+        """As `results`, without the series, and several times faster."""
+        return self._each(current, series=False)
+
+    def _each(self, current: bool, series: bool) -> Iterator[Result]:
+        if not current:
+            for (run_id,) in self._select("SELECT id FROM runs ORDER BY created, rowid"):
+                yield self._load(run_id, series)
+            return
+        for suite, _, problem, optimizer, run_id in self._select(_SHOWN):
+            result = self._load(run_id, series)
+            yield replace(result, run=_relabelled(result.run, suite, problem, optimizer))
+
+    def _load(self, run_id: str, series: bool) -> Result:
+        found = self._select("SELECT run, status, rows, environment, log, seconds FROM runs WHERE id = ?", run_id)
+        if not found:
+            raise StoreError(f"{self.folder}: no result of run {run_id}")
+        run, status, rows, environment, log, seconds = found[0]
+        try:
+            arrays = unpack(self._select("SELECT npz FROM series WHERE id = ?", run_id)[0][0]) if series else {}
+            run, rows, environment = to_run(json.loads(run)), tuple(json.loads(rows)), json.loads(environment)
+        except (*UNREADABLE, IndexError) as error:
+            raise StoreError(f"{self.file}: the result of run {run_id} is damaged ({error})") from error
+        return Result(run, status, rows, arrays, environment, log, seconds)
+
+    # -- the file -----------------------------------------------------------------------------------------------------
+
+    def _select(self, query: str, *values: object) -> list[Any]:
+        with explained(self.file):
+            return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        if self._lock is None:
+            raise StoreError(f"{self.folder} was opened to be read; Store(folder, create=True) writes")
+        with explained(self.file), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+
+    def _copy_from(self, source: Store) -> None:
+        with self._writing() as db:
+            mine = {row[0] for row in db.execute("SELECT id FROM runs")}
+            waiting = {tuple(row[:4]) for row in db.execute("SELECT * FROM places") if row[4] not in mine}
+            for table, n_columns in (("runs", 21), ("series", 2), ("places", 5)):
+                rows = source._db.execute(f"SELECT {table}.* FROM {table} JOIN runs USING (id) ORDER BY {table}.rowid")
+                db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * n_columns)})", rows)
+            # A slot of ours that still waits for its result shows theirs.
+            for row in source._db.execute(_SHOWN):
+                if row[:4] in waiting:
+                    db.execute(_PLACE, row)
+
+
+def merge(sources: Iterable[Path | str], target: Path | str) -> int:
+    """Copy into `target` every result of the sources that it lacks, and the slots that show them; says how many.
+
+    Where two folders hold the same run or fill the same slot, the target's own stays, then the first source's.
+    """
+    with Store(target, create=True) as into:
+        before = len(into.ids())
+        for folder in sources:
+            with Store(folder) as source, explained(source.file):
+                if not source.file.samefile(into.file):
+                    into._copy_from(source)
+        return len(into.ids()) - before
+
+
+def _row(result: Result) -> tuple[Any, ...]:
+    run, optimizer = result.run, result.run.optimizer
+    return (
+        run.id,
+        run.suite,
+        run.experiment,
+        run.problem.use,
+        run.problem.label,
+        to_json(run.problem.params),
+        optimizer and optimizer.use,
+        optimizer and optimizer.label,
+        optimizer and to_json(optimizer.params),
+        to_json(run.seeds),
+        to_json(run.settings),
+        run.dtype,
+        run.device,
+        to_json(asdict(run)),
+        result.status,
+        float(result.seconds),
+        datetime.now(UTC).isoformat(timespec="milliseconds"),
+        result.environment.get("commit"),
+        to_json(result.environment),
+        to_json(result.rows),
+        result.log.encode("utf-8", "replace").decode(),  # a worker's output may hold anything
+    )
+
+
+def _place(run: Run) -> tuple[str, str, str, str]:
+    return run.suite, *run.slot
+
+
+def _relabelled(run: Run, suite: str, problem: str, optimizer: str) -> Run:
+    chosen = run.optimizer and replace(run.optimizer, label=optimizer)
+    return replace(run, suite=suite, problem=replace(run.problem, label=problem), optimizer=chosen)

@@ -1,0 +1,244 @@
+"""A suite: what is to be raced against what, read from YAML with everything that is wrong with it said at once.
+
+>>> load_suite("toy").title
+'Toy saddles'
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from . import registry
+from .choice import Chooser, Chosen
+from .errors import PluginError, SuiteError, did_you_mean
+from .marked import Issue, Mark, Node, parse
+from .registry import Kind, Member
+from .suite_file import available, locate, located, read, title
+from .wording import Path as Keys
+from .wording import Wording, describe
+
+__all__ = ["Suite", "available", "load_suite", "title"]
+
+Seed = Annotated[int, Ge(0)]
+Above0 = Annotated[float, Gt(0)]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite resolved: names looked up, defaults filled in, grids unrolled, a profile laid over it."""
+
+    name: str  # the file's stem
+    path: Path
+    title: str
+    experiment: str
+    seeds: tuple[int, ...]
+    settings: dict[str, Any]  # what the experiment wants: budget {steps, seconds, cost}, metrics [[name, every], ...]
+    problems: tuple[Chosen, ...]
+    optimizers: tuple[Chosen, ...]
+    timeout_s: float = 3600.0  # of a whole run
+    dtype: str = "float64"
+    profile: str | None = None
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Budget(_Strict):
+    """When a race ends, whichever comes first."""
+
+    steps: Annotated[int, Ge(1), Le(10**9)] = 500
+    seconds: Above0 | None = None
+    cost: Above0 | None = None  # in gradients
+
+
+class Metric(_Strict):
+    """A metric, and every how many steps it is taken."""
+
+    use: str
+    every: Annotated[int, Ge(1)] = 1
+
+
+class Race(_Strict):
+    """The keys of a race; the entries of problems and optimizers are read by `choice`."""
+
+    title: str = ""
+    experiment: str = "race"
+    seeds: Annotated[int, Ge(1), Le(100_000)] | Annotated[tuple[Seed, ...], MinLen(1)] = 5
+    budget: Budget = Budget()
+    timeout: Above0 = 3600.0
+    dtype: Literal["float32", "float64"] = "float64"
+    metrics: Annotated[tuple[str | Metric, ...], MinLen(1)] = ("loss",)
+    problems: Annotated[tuple[Any, ...], MinLen(1)]
+    optimizers: Annotated[tuple[Any, ...], MinLen(1)]
+
+
+EXPERIMENTS: dict[str, type[Race]] = {"race": Race}
+
+
+def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
+    """The suite of a file, or of a name looked up in ``./suites`` and then among those that travel with sfnbench.
+
+    SuiteError has a line for every mistake of the file, unused profiles included: ``file:line:column: message``.
+    """
+    path = locate(path_or_name)
+    root, unreadable = _mapping(path)
+    issues: list[Issue] = []
+    profiles = _profiles(root, issues)
+    members = {kind: registry.members(kind) for kind in registry.KINDS}
+    base = root.without("profiles")
+    reading = _Reading(path, base, members)
+    issues += reading.issues
+    readings: dict[str | None, _Reading] = {None: reading}
+    for name, body in profiles.items():
+        readings[name] = over = _Reading(path, base.override(body), members)
+        within = set(body.marks())
+        issues += [_of_profile(issue, name, within) for issue in set(over.issues) - set(reading.issues)]
+    # Where the text itself is wrong, what its value then lacks is no news
+    misread = {issue.at for issue in unreadable}
+    issues = unreadable + [issue for issue in issues if issue.at not in misread]
+    if issues:
+        raise SuiteError("\n".join(located(path, issues)))
+    if profile not in readings:
+        hint = did_you_mean(str(profile), profiles) if profiles else " (it has none)"
+        raise SuiteError(f"{path}: unknown profile {profile!r}{hint}")
+    return readings[profile].suite(profile)
+
+
+def _mapping(path: Path) -> tuple[Node, list[Issue]]:
+    """The mapping that a suite's file holds, and what is wrong inside; SuiteError where it holds none."""
+    root, issues = parse(read(path))
+    if root is not None and root.is_mapping:
+        return root, issues
+    if root is not None:
+        issues.append(Issue(root.at, f"a suite is a mapping with keys such as problems, not {describe(root)}"))
+    raise SuiteError("\n".join(located(path, issues or [Issue(None, "is empty")])))
+
+
+def _profiles(root: Node, issues: list[Issue]) -> dict[str, Node]:
+    node = root.child("profiles")
+    if node is None:
+        return {}
+    if not node.is_mapping:
+        issues.append(Issue(node.at, f"profiles must be a mapping of names to changes, not {describe(node)}"))
+        return {}
+    for name, body in node.content.items():
+        if not body.is_mapping:
+            issues.append(Issue(body.at, f"profile {name!r} must be a mapping, not {describe(body)}"))
+    return {name: body for name, body in node.content.items() if body.is_mapping}
+
+
+def _of_profile(issue: Issue, name: str, within: set[Mark]) -> Issue:
+    """The issue, with the profile's name unless its position says which profile it arises in."""
+    return issue if issue.at in within else Issue(issue.at, f"{issue.message} (in profile {name!r})")
+
+
+class _Reading:
+    """One tree of keys, a suite's own or one with a profile laid over it, read into what a Suite holds."""
+
+    def __init__(self, path: Path, tree: Node, members: Mapping[Kind, dict[str, Member]]) -> None:
+        self._path, self._tree = path, tree
+        self._choosers = {kind: Chooser(kind, members[kind]) for kind in registry.KINDS}
+        self.issues: list[Issue] = []
+        self._keys = self._validate()
+        self._problems = self._choose("problem")
+        self._optimizers = self._choose("optimizer")
+        self._check_seeds()
+        self._check_metrics()
+
+    def suite(self, profile: str | None) -> Suite:
+        """The suite, if there were no issues."""
+        assert self._keys is not None
+        keys = self._keys
+        named = [Metric(use=metric) if isinstance(metric, str) else metric for metric in keys.metrics]
+        return Suite(
+            name=self._path.stem,
+            path=self._path,
+            title=keys.title,
+            experiment=keys.experiment,
+            seeds=tuple(range(keys.seeds)) if isinstance(keys.seeds, int) else keys.seeds,
+            settings={"budget": keys.budget.model_dump(), "metrics": [[metric.use, metric.every] for metric in named]},
+            problems=self._problems,
+            optimizers=self._optimizers,
+            timeout_s=keys.timeout,
+            dtype=keys.dtype,
+            profile=profile,
+        )
+
+    def _validate(self) -> Race | None:
+        """The keys outside of the entries."""
+        experiment = self._tree.child("experiment")
+        asked = experiment.content if experiment and isinstance(experiment.content, str) else "race"
+        if experiment and asked not in EXPERIMENTS:
+            hint = did_you_mean(asked, EXPERIMENTS)
+            self.issues.append(Issue(experiment.at, f"unknown experiment {asked!r}{hint}"))
+        schema = EXPERIMENTS.get(asked, Race)
+        wording = Wording(self._tree, lambda path: _known_keys(schema, path))
+        try:
+            return schema.model_validate_json(json.dumps(self._tree.plain()))
+        except ValidationError as error:
+            self.issues += wording.issues(error)
+            return None
+
+    def _choose(self, kind: Kind) -> tuple[Chosen, ...]:
+        chooser = self._choosers[kind]
+        placed = [each for entry in _items(self._tree.child(f"{kind}s")) for each in chooser.choose(entry)]
+        chooser.expect_distinct(placed)
+        self.issues += chooser.issues
+        return tuple(each.chosen for each in placed)
+
+    def _check_seeds(self) -> None:
+        seen: set[Any] = set()
+        for node in _items(self._tree.child("seeds")):
+            value = node.plain()
+            if isinstance(value, int) and value in seen:
+                self.issues.append(Issue(node.at, f"seed {value} is given twice"))
+            seen.add(repr(value) if not isinstance(value, int) else value)
+
+    def _check_metrics(self) -> None:
+        known = self._measures()
+        seen: set[str] = set()
+        for node in _items(self._tree.child("metrics")):
+            use = node.child("use") or node
+            if not isinstance(use.content, str):
+                continue
+            if known is not None and use.content not in known:
+                self.issues.append(Issue(use.at, f"unknown metric {use.content!r}{did_you_mean(use.content, known)}"))
+            if use.content in seen:
+                self.issues.append(Issue(use.at, f"metric {use.content!r} is given twice"))
+            seen.add(use.content)
+
+    def _measures(self) -> set[str] | None:
+        """Everything that can be measured on some problem of the suite; None where a problem is not to be had."""
+        from .metrics import METRICS  # imports torch
+
+        names = set(METRICS)
+        known = self._choosers["problem"].known
+        entries = _items(self._tree.child("problems"))
+        for entry in entries:
+            use = (entry.child("use") or entry).content
+            if not (isinstance(use, str) and use in known):
+                return None
+            try:
+                names.update(registry.load(known[use]).measures)
+            except PluginError:
+                return None
+        return names if entries else None
+
+
+def _known_keys(schema: type[BaseModel], path: Keys) -> list[str]:
+    """The keys of the mapping at a path of a suite."""
+    if not path:
+        return [*schema.model_fields, "profiles"]
+    return list((Budget if path == ("budget",) else Metric).model_fields)
+
+
+def _items(node: Node | None) -> list[Node]:
+    return node.content if node and node.is_list else []

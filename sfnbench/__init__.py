@@ -10,43 +10,86 @@
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the same names once more, for type checkers; a test holds the two lists together
     from .core import (
-        BelowOne,
-        Calls,
-        Count,
-        CriticalPoint,
-        Curvature,
-        Fraction,
-        Index,
-        NonNegative,
-        Optimizer,
-        Oracle,
-        Positive,
-        Problem,
-        State,
-        constant,
+        BelowOne as BelowOne,
+    )
+    from .core import (
+        Calls as Calls,
+    )
+    from .core import (
+        Count as Count,
+    )
+    from .core import (
+        CriticalPoint as CriticalPoint,
+    )
+    from .core import (
+        Curvature as Curvature,
+    )
+    from .core import (
+        Fraction as Fraction,
+    )
+    from .core import (
+        Index as Index,
+    )
+    from .core import (
+        NonNegative as NonNegative,
+    )
+    from .core import (
+        Optimizer as Optimizer,
+    )
+    from .core import (
+        Oracle as Oracle,
+    )
+    from .core import (
+        Positive as Positive,
+    )
+    from .core import (
+        Problem as Problem,
+    )
+    from .core import (
+        State as State,
+    )
+    from .core import (
+        constant as constant,
     )
     from .errors import (
-        CheckError,
-        DataError,
-        DeviceError,
-        PluginError,
-        SfnbenchError,
-        StoreError,
-        SuiteError,
+        CheckError as CheckError,
     )
-    from .experiments import execute
-    from .plan import Chosen, Run, plan
-    from .registry import register
-    from .session import run_suite
-    from .store import Result, Store
-    from .suite import Suite, load_suite
+    from .errors import (
+        DataError as DataError,
+    )
+    from .errors import (
+        DeviceError as DeviceError,
+    )
+    from .errors import (
+        PluginError as PluginError,
+    )
+    from .errors import (
+        SfnbenchError as SfnbenchError,
+    )
+    from .errors import (
+        StoreError as StoreError,
+    )
+    from .errors import (
+        SuiteError as SuiteError,
+    )
+    from .experiments import execute as execute
+    from .plan import Chosen as Chosen
+    from .plan import Run as Run
+    from .plan import plan as plan
+    from .registry import register as register
+    from .session import run_suite as run_suite
+    from .store import Result as Result
+    from .store import Store as Store
+    from .suite import Suite as Suite
+    from .suite import load_suite as load_suite
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "core": "BelowOne Calls Count CriticalPoint Curvature Fraction Index NonNegative Optimizer Oracle Positive Problem State constant",
+    "core": "BelowOne Calls Count CriticalPoint Curvature Fraction Index NonNegative Optimizer Oracle Positive Problem "
+    "State constant",
     "errors": "CheckError DataError DeviceError PluginError SfnbenchError StoreError SuiteError",
     "experiments": "execute",
     "plan": "Chosen Run plan",

@@ -160,12 +160,11 @@ class Chooser:
             return []
         if not values.content:
             self._note(values.at, f"grid is empty: {name} needs at least one value")
-        seen: set[str] = set()
+        distinct: dict[str, Node] = {}
         for value in values.content:
-            if _identity(value) in seen:
+            if distinct.setdefault(_identity(value), value) is not value:
                 self._note(value.at, f"the grid of {name} has {_written(value)} twice")
-            seen.add(_identity(value))
-        return list(values.content)
+        return list(distinct.values())
 
     # -- members and their parameters ---------------------------------------------------------------------------------
 

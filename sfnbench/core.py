@@ -104,7 +104,7 @@ class Problem(ABC):
 
     def hessian(self, theta: Tensor, batch: Any) -> Tensor:
         """The Hessian (d, d), by batched Hessian-vector products; override where a closed form is faster."""
-        _, pull = torch.func.vjp(torch.func.grad(lambda t: self.loss(t, batch)), theta)
+        pull = torch.func.vjp(lambda t: torch.func.grad(self.loss)(t, batch), theta)[1]
         identity = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
         (rows,) = torch.func.vmap(pull, chunk_size=HVP_CHUNK)(identity)
         return (rows + rows.mT) / 2
@@ -182,7 +182,7 @@ class Oracle:
         def gradient(t: Tensor) -> tuple[Tensor, Tensor]:
             return torch.func.grad_and_value(self.problem.loss)(t, self.batch)
 
-        grad, pull, value = torch.func.vjp(gradient, theta, has_aux=True)
+        grad, pull, value = torch.func.vjp(gradient, theta, has_aux=True)  # type: ignore[misc]  # three, with an aux
         return Curvature(self._note(theta, value), grad, lambda v: pull(v)[0], self)
 
     def hessian(self, theta: Tensor) -> Tensor:

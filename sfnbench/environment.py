@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -45,18 +46,18 @@ def assume(facts: dict[str, Any]) -> None:
 
 def process(device: str = "cpu") -> dict[str, Any]:
     """What this process adds: its threads, the device's name, and whether products may be rounded to TF32."""
-    if device.startswith("cuda"):
-        import torch
-    else:
-        torch = sys.modules.get("torch")  # type: ignore[assignment]
     facts: dict[str, Any] = {"device": device, "device_name": None, "threads": None}
-    if torch is not None:
+    on_gpu = device.startswith("cuda")
+    if on_gpu or "torch" in sys.modules:
+        import torch
+
         facts["threads"] = torch.get_num_threads()
         facts["tf32_matmul"] = torch.backends.cuda.matmul.allow_tf32
         facts["tf32_cudnn"] = torch.backends.cudnn.allow_tf32
-        if device.startswith("cuda") and torch.cuda.is_available():
-            facts["device_name"] = torch.cuda.get_device_name(device)
+        if on_gpu and torch.cuda.is_available():
             facts["cuda"] = torch.version.cuda
+            with suppress(RuntimeError, AssertionError):  # no such device, or one that a failed run left unusable
+                facts["device_name"] = torch.cuda.get_device_name(device)
     return facts
 
 
@@ -76,8 +77,9 @@ def commit(root: Path) -> dict[str, Any]:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    # In a git hook GIT_DIR and its like point elsewhere; taking no optional locks leaves the user's own git alone.
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    # A git hook's variables point at its own clone; taking no optional locks keeps out of the way of the user's git.
+    misleading = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"}
+    environ = {key: value for key, value in os.environ.items() if key not in misleading}
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments],

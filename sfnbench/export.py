@@ -47,10 +47,7 @@ def export(store: Store, path: Path | str, current: bool = True) -> int:
     path = Path(path)
     write = WRITERS.get(path.suffix.lower())
     if write is None:
-        known = ", ".join(WRITERS)
-        raise StoreError(
-            f"{path}: the file's ending says the format, one of {known}{did_you_mean(path.suffix, WRITERS)}"
-        )
+        raise StoreError(f"{path}: no format is called {path.suffix!r}{did_you_mean(path.suffix, WRITERS)}")
     table = rows(store, current)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -112,6 +109,8 @@ def _write_parquet(table: list[Row], path: Path) -> None:
 
 def _arrow_column(pa: Any, name: str, values: list[Any]) -> Any:
     wanted = pa.string() if name in TEXT else pa.int64() if name in WHOLE else pa.float64() if name in COLUMNS else None
+    if name in WHOLE and not all(value is None or isinstance(value, int) for value in values):
+        wanted = None  # pyarrow would cut off what follows the point
     for kind in (wanted, None):  # None: as the values suggest
         try:
             return pa.array(values, kind)

@@ -1,7 +1,7 @@
 """S trajectories advanced at once: lifted over seeds by `torch.func.vmap`, or looped where the optimizer branches.
 
-A lane is one trajectory of the batch. Lanes keep their place for good: one that has ended is parked on its starting point, so
-that the shape of the batch, and with it the rounding of the other lanes, stays what it was.
+A lane is one trajectory of the batch. Lanes keep their place for good: one that has ended is parked on its starting
+point, so that the shape of the batch, and with it the rounding of the other lanes, stays what it was.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
 from torch.utils._pytree import tree_map
 
 from .core import Optimizer, Oracle, Problem, State
@@ -44,7 +45,7 @@ class Trajectories(ABC):
         """Take lanes, a mask (S,), out of the race."""
         self.parked |= lanes
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # most hold nothing
         """Let go of what the lanes hold."""
 
 
@@ -76,11 +77,11 @@ class Vmapped(Trajectories):
         batch, dim = stack(batches)
         try:
             theta, state, loss, calls = self._advance(start, self.state, batch, dim, noise)
-        except torch.linalg.LinAlgError:
+        except LinAlgError:
             theta, state, loss, calls = self._advance_singly(start, batch, dim, noise)
-        if self._held is not None:
-            state = tree_map(lambda new, old: _where(self._held, old, new), state, self._home)
-            theta = torch.where(self._held[:, None], torch.nan, theta)
+        if (held := self._held) is not None:
+            state = tree_map(lambda new, old: _where(held, old, new), state, self._home)
+            theta = torch.where(held[:, None], torch.nan, theta)
         self.theta, self.state, self.loss_before = theta, state, loss
         self.calls[~self.parked] += calls
 
@@ -119,7 +120,7 @@ class Vmapped(Trajectories):
                 theta, state, loss, calls = self._advance(
                     start[here], state, own, dim, None if noise is None else noise[here]
                 )
-            except torch.linalg.LinAlgError:
+            except LinAlgError:
                 theta, loss = torch.full_like(start[here], torch.nan), start.new_full((1,), torch.nan)
                 broken[lane] = True
             parts.append((theta, state, loss))
@@ -145,7 +146,7 @@ class Single(Trajectories):
         oracle = Oracle(self.problem, batches[0], None if noise is None else noise[0], eager=True, theta=self._theta)
         try:
             self._theta = self.advance(oracle, self._theta)
-        except torch.linalg.LinAlgError:
+        except LinAlgError:
             self._theta = torch.full_like(self._theta, torch.nan)
         self.theta = self._theta[None]
         self.calls += np.array(astuple(oracle.calls))

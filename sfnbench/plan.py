@@ -89,9 +89,7 @@ def plan(
     )
 
 
-def _pick(
-    kind: Kind, offered: tuple[Chosen, ...], names: Iterable[str] | None, issues: list[str]
-) -> tuple[Chosen, ...]:
+def _pick(kind: Kind, offered: tuple[Chosen, ...], names: Iterable[str] | None, issues: list[str]) -> tuple[Chosen, ...]:
     """The offered choices of those names, then the registry's members; all that are offered where nothing was asked."""
     if names is None:
         return offered

@@ -83,7 +83,7 @@ def register(name: str) -> Callable[[C], C]:
 
 
 def shipped(folder: str) -> Path:
-    """The folder ``plugins`` or ``suites`` that travels with sfnbench: in a wheel inside the package, in a clone beside it."""
+    """The folder ``plugins`` or ``suites`` of sfnbench: in a wheel inside the package, in a clone beside it."""
     inside = HERE / "share" / folder
     return inside if inside.is_dir() else HERE.parent / folder
 
@@ -197,13 +197,13 @@ def _read(kind: Kind, path: Path, module: str, any_kind: bool = False) -> Iterat
         name = _registered_name(node)
         if (named or (None if any_kind else kind)) != kind or (name is None and named is None):
             continue
-        error = _missing_package(tree)
+        wrong = _missing_package(tree)
         if name is None:
-            error = f"line {node.lineno}: {node.name} lacks @register({path.stem!r})"
+            wrong = f"line {node.lineno}: {node.name} lacks @register({path.stem!r})"
         elif name != path.stem:
-            error = f"line {node.lineno}: registered as {name!r}, but the file is called {path.name}"
+            wrong = f"line {node.lineno}: registered as {name!r}, but the file is called {path.name}"
         fields = tuple(_fields(node))
-        yield Member(kind, path.stem, path, module, node.name, _summary(ast.get_docstring(node)), fields, error)
+        yield Member(kind, path.stem, path, module, node.name, _summary(ast.get_docstring(node)), fields, wrong)
 
 
 def _read_entry(kind: Kind, entry: EntryPoint) -> Member:
@@ -211,9 +211,7 @@ def _read_entry(kind: Kind, entry: EntryPoint) -> Member:
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top)
     if spec is None or spec.origin is None:
-        return Member(
-            kind, entry.name, Path(top), module, class_name, error=f"entry point {entry.value!r}: no such module"
-        )
+        return Member(kind, entry.name, Path(top), module, class_name, error=f"entry point {entry.value!r}: no such module")
     path = Path(spec.origin)
     if rest:
         path = path.parent.joinpath(*rest).with_suffix(".py")
@@ -275,7 +273,7 @@ def _missing_package(tree: ast.Module) -> str | None:
 
 
 def _sources(path: Path, seen: set[Path]) -> set[Path]:
-    """This file and, recursively, the files of the members and of sfnbench that its imports name."""
+    """The file and, recursively, the files of the members and of sfnbench that its imports name."""
     if path in seen or not path.is_file() or path in {HERE / "core.py", HERE / "registry.py", HERE / "errors.py"}:
         return seen
     seen.add(path)

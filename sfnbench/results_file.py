@@ -81,6 +81,9 @@ def open_to_write(folder: Path) -> sqlite3.Connection:
                     for statement in TABLES:
                         db.execute(statement)
             _check_kind(db, file)
+            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()  # 0.3 s for 10,000 runs of 1,000 points
+            if found != "ok":
+                raise StoreError(f"{file}: {_MEANINGS['SQLITE_CORRUPT']} ({' '.join(found.split())})")
         except BaseException:
             db.close()
             raise

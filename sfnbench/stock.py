@@ -1,4 +1,4 @@
-"""Stock optimizers by name, with no plugin: ``torch.optim.X``, any ``package.module:Class`` like it, ``scipy.optimize.METHOD``.
+"""Stock optimizers by name: ``torch.optim.X``, any ``package.module:Class`` like it, ``scipy.optimize.METHOD``.
 
 One parameter tensor a seed, never seeds stacked in one tensor: Adafactor and LBFGS would couple them.
 """
@@ -73,9 +73,7 @@ def lift_stock(problem: Problem, use: str, params: dict[str, Any], starts: Tenso
 class TorchOptimizer(Trajectories):
     """One torch optimizer over S parameter tensors, one a seed: to the bit what S separate optimizers do."""
 
-    def __init__(
-        self, problem: Problem, cls: type[torch.optim.Optimizer], params: dict[str, Any], starts: Tensor
-    ) -> None:
+    def __init__(self, problem: Problem, cls: type[torch.optim.Optimizer], params: dict[str, Any], starts: Tensor) -> None:
         super().__init__(problem, starts)
         self._parameters = [start.clone().requires_grad_() for start in starts]
         self._optimizer = cls(self._parameters, **params)
@@ -102,9 +100,7 @@ class TorchOptimizer(Trajectories):
 class ClosureOptimizer(Single):
     """A torch optimizer that asks for a closure, LBFGS for one: every evaluation is counted."""
 
-    def __init__(
-        self, problem: Problem, cls: type[torch.optim.Optimizer], params: dict[str, Any], starts: Tensor
-    ) -> None:
+    def __init__(self, problem: Problem, cls: type[torch.optim.Optimizer], params: dict[str, Any], starts: Tensor) -> None:
         super().__init__(problem, starts)
         self._parameter = starts[0].clone().requires_grad_()
         self._optimizer = cls([self._parameter], **params)
@@ -112,7 +108,7 @@ class ClosureOptimizer(Single):
     def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
         """One step with the closure of this batch."""
 
-        def closure() -> Tensor:
+        def closure() -> Any:
             loss, self._parameter.grad = oracle.loss_and_grad(self._parameter)
             return loss
 
@@ -256,10 +252,9 @@ def _minimize(
 ) -> None:
     from scipy.optimize import minimize
 
+    call: Any = minimize  # its stubs know no method by a variable
     ask = _Questions(oracle, start)
-    arguments: dict[str, Any] = (
-        {"fun": ask.loss} if method in GRADIENT_FREE else {"fun": ask.loss_and_grad, "jac": True}
-    )
+    arguments: dict[str, Any] = {"fun": ask.loss} if method in GRADIENT_FREE else {"fun": ask.loss_and_grad, "jac": True}
     if method in HESSIAN_PRODUCTS:
         arguments["hessp"] = ask.product
     if method in HESSIANS:
@@ -268,7 +263,7 @@ def _minimize(
     options = {limit: 10**9, **params}  # the race's budget ends it, not scipy's
     tol = options.pop("tol", None)
     callback = (lambda x, _: hand_over(x)) if method == "trust-constr" else (lambda xk: hand_over(xk))
-    minimize(x0=_numbers(start), method=method, tol=tol, options=options, callback=callback, **arguments)
+    call(x0=_numbers(start), method=method, tol=tol, options=options, callback=callback, **arguments)
 
 
 @dataclass(frozen=True)

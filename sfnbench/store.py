@@ -179,7 +179,7 @@ class Store(AbstractContextManager["Store"]):
             mine = {row[0] for row in db.execute("SELECT id FROM runs")}
             waiting = {tuple(row[:4]) for row in db.execute("SELECT * FROM places") if row[4] not in mine}
             for table, n_columns in (("runs", 21), ("series", 2), ("places", 5)):
-                rows = source._db.execute(f"SELECT {table}.* FROM {table} JOIN runs USING (id) ORDER BY {table}.rowid")
+                rows = source._db.execute(f"SELECT * FROM {table} WHERE id IN (SELECT id FROM runs) ORDER BY rowid")
                 db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * n_columns)})", rows)
             # A slot of ours that still waits for its result shows theirs.
             for row in source._db.execute(_SHOWN):

@@ -132,7 +132,9 @@ def _profiles(root: Node, issues: list[Issue]) -> dict[str, Node]:
     for name, body in node.content.items():
         if not body.is_mapping:
             issues.append(Issue(body.at, f"profile {name!r} must be a mapping, not {describe(body)}"))
-    return {name: body for name, body in node.content.items() if body.is_mapping}
+        elif "profiles" in body.content:
+            issues.append(Issue(body.keys["profiles"], "a profile has no profiles of its own"))
+    return {name: body.without("profiles") for name, body in node.content.items() if body.is_mapping}
 
 
 def _of_profile(issue: Issue, name: str, within: set[Mark]) -> Issue:
@@ -195,12 +197,12 @@ class _Reading:
         return tuple(each.chosen for each in placed)
 
     def _check_seeds(self) -> None:
-        seen: set[Any] = set()
+        seen: set[int] = set()
         for node in _items(self._tree.child("seeds")):
-            value = node.plain()
-            if isinstance(value, int) and value in seen:
-                self.issues.append(Issue(node.at, f"seed {value} is given twice"))
-            seen.add(repr(value) if not isinstance(value, int) else value)
+            if type(node.content) is int:  # True is none
+                if node.content in seen:
+                    self.issues.append(Issue(node.at, f"seed {node.content} is given twice"))
+                seen.add(node.content)
 
     def _check_metrics(self) -> None:
         known = self._measures()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from . import registry
@@ -55,10 +56,11 @@ def read(path: Path) -> str:
         raise SuiteError(f"{path}: cannot be read: {error.strerror}") from None
     if len(data) > MAX_BYTES:
         raise SuiteError(f"{path}: larger than {MAX_BYTES} bytes, no suite")
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig")
+        before = data[: error.start].decode()
         at = position(before, len(before))
         raise SuiteError(f"{path}:{at.line}:{at.column}: not UTF-8") from None
 

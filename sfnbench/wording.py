@@ -64,7 +64,12 @@ class Wording:
     def issues(self, error: ValidationError) -> list[Issue]:
         """Everything that is wrong, the branches of a union merged into one message."""
         faults = [self._fault(item) for item in error.errors(include_url=False, include_input=False)]
-        return [self._issue(group) for group in _settle(faults)]
+        return [self._issue(group) for group in _settle(faults) if not self._is_echo(group[0])]
+
+    def _is_echo(self, fault: Fault) -> bool:
+        """Whether a list is called too short only because what is wrong in it was taken out."""
+        given = self._node(fault.path).content
+        return fault.type == "too_short" and isinstance(given, list) and len(given) >= fault.context["min_length"]
 
     def _fault(self, item: Any) -> Fault:
         node: Node | None = self.root
@@ -101,7 +106,7 @@ class Wording:
 
     def _hint(self, faults: list[Fault], node: Node) -> str:
         expected = {_EXPECTED.get(fault.type) for fault in faults}
-        if node.is_list and "a list" not in expected:
+        if (node.is_list or node.is_mapping) and not {"a list", "a mapping"} & expected and faults[0].misses_type:
             return self.list_hint
         if isinstance(node.content, int | float) and "text" in expected:
             return " (put it in quotes)"

@@ -1,28 +1,73 @@
-"""One run after another in this process: for debugging, and where no process may be started. Has no timeout."""
+"""One run after another in this process: for debugging, and where no process may be started. Knows no timeout."""
 
 from __future__ import annotations
 
-import time
+import functools
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pkgutil import resolve_name
+from time import perf_counter
 
 from ..environment import describe
+from ..errors import SfnbenchError
 from ..plan import Run
 from ..registry import add_plugins
 from ..store import Result
 from . import Conditions, Progress
 
-# How a want of memory reads when it is a RuntimeError: of torch's CPU allocator, of CUDA's libraries.
+# How a want of memory reads where it is but a RuntimeError: from torch's allocator on the CPU, from CUDA's libraries.
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def inline(runs: Iterable[Run], conditions: Conditions, on_progress: Progress | None = None) -> Iterator[Result]:
-    """Execute the runs here; Ctrl-C passes, everything else that a run raises becomes its result."""
-    with threads_limited(conditions.threads):
-        for run in runs:
-            with warnings.catch_warnings(record=True) as caught:
-                result = attempt(run, conditions, None if on_progress is None else lambda x, r=run: on_progress(r, x))
-            yield with_log(result, "".join(warnings.formatwarning(w.message, w.category, w.filename, w.lineno) for w in caught))
+    """Execute the runs here. Ctrl-C passes; whatever else a run raises becomes its result."""
+    for run in runs:
+        progress = functools.partial(on_progress, run) if on_progress else None
+        with warnings.catch_warnings(record=True) as caught:
+            result = attempt(run, conditions, progress)
+        told = (warnings.formatwarning(w.message, w.category, w.filename, w.lineno) for w in caught)
+        yield replace(result, log=result.log + "".join(told))
+
+
+def attempt(run: Run, conditions: Conditions, progress: Callable[[float], None] | None) -> Result:
+    """The run's result; where it raises instead, a result that says so."""
+    began = perf_counter()
+    try:
+        for path in conditions.plugins:
+            add_plugins(path)
+        execute = resolve_name(conditions.task)
+        with threads_limited(conditions.threads):
+            result = execute(run, progress)
+        if not isinstance(result, Result):
+            raise TypeError(f"{conditions.task} gave {type(result).__name__}, not a Result")
+        return result
+    except SfnbenchError as error:  # says all there is to say
+        status, log = "error", f"{type(error).__name__}: {error}\n"
+    except (Exception, SystemExit) as error:
+        status, log = "oom" if _is_want_of_memory(error) else "error", traceback.format_exc()
+    return Result(run, status, environment=describe(run.device), log=log, seconds=perf_counter() - began)
+
+
+@contextmanager
+def threads_limited(threads: int) -> Iterator[None]:
+    """So many threads for torch and for every BLAS and OpenMP library that is loaded."""
+    import torch
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _is_want_of_memory(error: BaseException) -> bool:
+    # torch.OutOfMemoryError by its name: it has lived in two modules, and torch may not be what raised.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)

@@ -9,9 +9,9 @@ from time import perf_counter
 from .. import environment
 from ..plan import Run
 from ..store import Result
-from .race import race
+from . import race
 
-EXPERIMENTS: dict[str, Callable[[Run, Callable[[float], None]], Result]] = {"race": race}
+EXPERIMENTS: dict[str, Callable[[Run, Callable[[float], None]], Result]] = {"race": race.race}
 
 
 def execute(run: Run, progress: Callable[[float], None] | None = None) -> Result:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import traceback
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -24,7 +25,8 @@ from .track import Block, Track
 
 BLOCK_S = 0.2  # the clock is read, the device synchronised and metrics taken about so often
 BLOCK_BYTES = 2**25  # ... or when the points of a block would need more than this
-BATCH_BYTES = 2**30  # seeds share a batch up to this much memory, a few dense matrices a seed
+BATCH_BYTES = 2**30  # seeds share a batch up to this much memory, a few dense matrices a seed ...
+BATCH_DIM = 256  # ... and, on a CPU, up to this many parameters: beyond, batched kernels are no faster than single ones
 GRAVEST = ("ok", "skipped", "stuck", "diverged", "error", "oom", "timeout")
 
 Progress = Callable[[float], None]
@@ -55,7 +57,20 @@ class Entrant:
         """How many seeds share a batch."""
         alone = not (self.optimizer.vmappable if self.optimizer else stock.shares_batches(self.use))
         matrices = 6 * 8 * self.problem.dim**2  # Hessian, eigenvectors and workspace of one seed
-        return 1 if alone else max(1, BATCH_BYTES // matrices)
+        if alone or (self.device.type == "cpu" and self.problem.dim > BATCH_DIM):
+            return 1
+        return max(1, BATCH_BYTES // matrices)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a reader of the results has to know of the problem."""
+        problem = self.problem
+        return {
+            "n_parameters": problem.dim,
+            "has_saddle": problem.saddle is not None,
+            "bounded_below": problem.bounded_below,
+            "measures": list(problem.measures),
+        }
 
     def starts(self, seeds: tuple[int, ...]) -> Tensor:
         """The starting points (S, d)."""
@@ -102,7 +117,7 @@ def race(run: Run, progress: Progress) -> Result:
     warmup_s = _warm_up(entrant, chunks[0])
     for i, seeds in enumerate(chunks):
         try:
-            track = _advance(entrant, seeds, run.settings, lambda f, i=i: progress((i + f) / len(chunks)))
+            track = _advance(entrant, seeds, run.settings, partial(_part, progress, i, len(chunks)))
         except Exception as error:  # one seed's failure is its own where seeds run alone
             if width > 1 or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
                 raise
@@ -110,11 +125,15 @@ def race(run: Run, progress: Progress) -> Result:
             rows.append({"seed": seeds[0], "status": "error"})
             parts.append({})
             continue
-        rows += track.rows(seeds, {"chunk": len(seeds)})
+        rows += track.rows(seeds)
         parts.append(track.series())
     status = max((row["status"] for row in rows), key=GRAVEST.index)
-    environment = {"warmup_s": warmup_s, "n_parameters": entrant.problem.dim}
+    environment = {"warmup_s": warmup_s, "problem": entrant.facts}
     return Result(run, status, tuple(rows), _join(parts, [len(c) for c in chunks]), environment, "\n".join(log))
+
+
+def _part(progress: Progress, i: int, n: int, fraction: float) -> None:
+    progress((i + fraction) / n)
 
 
 def _advance(entrant: Entrant, seeds: tuple[int, ...], settings: dict[str, Any], progress: Progress) -> Track:

@@ -110,7 +110,7 @@ class Track:
         series["seconds"] = np.where(over, np.nan, np.concatenate(self.seconds).T)[:, :kept]
         return series
 
-    def rows(self, seeds: tuple[int, ...], shared: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
         """A row of scalars a lane, with the certificate of its end point."""
         calls, seconds = np.concatenate(self.calls), np.concatenate(self.seconds)
         losses, at = np.concatenate(self.values["loss"]), np.array(self.at["loss"])
@@ -129,7 +129,10 @@ class Track:
             row["seconds"] = float(seconds[end, lane])
             row |= {f"n_{kind}": int(calls[end, lane, k]) for k, kind in enumerate(KINDS)}
             certificate = metrics.certify(self.problem, self.last[lane])
-            row |= certificate._asdict() | dict(shared)
+            row |= certificate._asdict()
+            for name in self.problem.measures:
+                row[name] = float(metrics.measure(self.problem, name, self.last[lane : lane + 1])[0])
+            row["n_lanes"] = len(seeds)  # seeds that shared the batch
             unmoved = end >= 2 and torch.equal(self.last[lane], self.before_last[lane])
             if row["status"] == "ok" and unmoved and certificate.end_point == "not critical":
                 row["status"] = "stuck"  # no step is accepted any more, and not for lack of a gradient

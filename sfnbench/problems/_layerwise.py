@@ -3,11 +3,11 @@
 For outputs z = V a + c of hidden units a = phi(u), u = W x + b, write x and a with a 1 appended, e and S for the gradient
 and Hessian of the criterion in z. One example contributes
 
+    d2/dW dW:  M (x) x x^T,                     M = diag(phi') V^T S V diag(phi') + diag(phi'' V^T e)
     d2/dV dV:  S (x) a a^T
-    d2/dW dW:  M (x) x x^T,                        M = diag(phi') V^T S V diag(phi') + diag(phi'' V^T e)
-    d2/dV dW:  (S V diag(phi')) (x) a x^T  +  the terms e_c phi'_i x, where weight c, i of V meets the weights of unit i.
+    d2/dV dW:  (S V diag(phi')) (x) a x^T, and e_c phi'_i x where weight c, i of V meets the weights of unit i.
 
-Each sum over examples is one matrix product against the products of two inputs, which no unit has of its own.
+Each sum over examples is one matrix product, half of it for the symmetric ones.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK = 2**22  # numbers held at once for the products of two inputs
+BLOCK = 2**21  # numbers held at once for the largest product: more leaves the cache, fewer is overhead
+FEW = 40  # sums of x x^T up to which scaling x for each of them beats taking the products of two inputs once for all
 
 
 class Layer(NamedTuple):
@@ -27,62 +28,68 @@ class Layer(NamedTuple):
     biases: Tensor  # (n_out, 1)
 
 
-def has_closed_form(n_hidden: int) -> bool:
-    """Whether a network with so many hidden layers is covered here."""
-    return n_hidden <= 1
-
-
 def hessian_by_layers(
     layers: list[Layer], x: Tensor, y: Tensor, activation: Callable[[Tensor], Tensor], criterion: str
 ) -> Tensor:
-    """The Hessian (d, d) of the mean criterion over examples x (n_inputs, n) with one-hot labels y (n_classes, n)."""
-    n_inputs, n = x.shape
-    block = max(1, BLOCK // (n_inputs * n_inputs))
-    total: Tensor | None = None
-    for first in range(0, n, block):
-        here = slice(first, first + block)
-        part = _summed(layers, x[:, here], y[:, here], activation, criterion)
-        total = part if total is None else total + part
-    assert total is not None
-    return total / n
+    """The Hessian (d, d) of the mean criterion over examples x (n_in, n) with one-hot labels y (n_classes, n).
+
+    theta holds the layers in order, each as a matrix by rows whose last column are the biases. At most one hidden layer.
+    """
+    (n_in, n), r = x.shape, len(layers[0].biases)
+    n_sums = r * (r + 1) // 2
+    n_block = max(64, BLOCK // (n_in * (n_sums if n_sums <= FEW else n_in)))
+    sums: tuple[Tensor, ...] = ()
+    for first in range(0, n, n_block):
+        here = slice(first, first + n_block)
+        part = _block(layers, x[:, here], y[:, here], activation, criterion)
+        sums = tuple(map(torch.add, sums, part)) if sums else part
+    o, k = y.shape[0], n_in + 1
+    if len(layers) == 1:
+        return _assembled(sums[0], o, k) / n
+    h = r
+    inner, outer, mixed, own = sums
+    own = torch.eye(h + 1, h, dtype=x.dtype, device=x.device)[..., None] * own.view(o, 1, h, k)
+    mixed = (mixed.view(o, h, h + 1, k).transpose(1, 2) + own).reshape(o * (h + 1), h * k)
+    upper = torch.cat([_assembled(inner, h, k), mixed.mT], 1)
+    lower = torch.cat([mixed, _assembled(outer, o, h + 1)], 1)
+    return torch.cat([upper, lower]) / n
 
 
-def _summed(
+def _block(
     layers: list[Layer], x: Tensor, y: Tensor, activation: Callable[[Tensor], Tensor], criterion: str
-) -> Tensor:
-    """The Hessian of the sum over these examples."""
+) -> tuple[Tensor, ...]:
+    """The sums over a block of examples: S (x) x x^T, or with a hidden layer the four of the equations above."""
     *hidden, (V, c) = layers
     if not hidden:
-        return _kronecker_sum(_in_outputs(V @ x + c, y, criterion)[1], _with_one(x))
+        return (_second_moments(_in_outputs(V @ x + c, y, criterion)[1], _with_one(x)),)
     ((W, b),) = hidden
     u = W @ x + b
     slope = _derivative(activation)
-    e, S = _in_outputs(V @ activation(u) + c, y, criterion)
-    return _one_hidden(V, _with_one(x), _with_one(activation(u)), slope(u), _derivative(slope)(u), e, S)
+    phi, phi_1, phi_2 = activation(u), slope(u), _derivative(slope)(u)  # (h, n)
+    e, S = _in_outputs(V @ phi + c, y, criterion)
+    a, x = _with_one(phi), _with_one(x)
+    SJ = torch.einsum("cdn,di->cin", S, V) * phi_1  # (o, h, n)
+    M = torch.einsum("ci,cjn->ijn", V, SJ) * phi_1[:, None]  # (h, h, n)
+    M = M + torch.eye(len(u), dtype=u.dtype, device=u.device)[..., None] * (phi_2 * (V.mT @ e))
+    mixed = SJ.flatten(0, 1) @ (a[:, None] * x).flatten(0, 1).mT  # (o h, (h + 1) k)
+    own = (e[:, None] * phi_1).flatten(0, 1) @ x.mT  # (o h, k)
+    return _second_moments(M, x), _second_moments(S, a), mixed, own
 
 
-def _one_hidden(V: Tensor, x: Tensor, a: Tensor, slope: Tensor, bend: Tensor, e: Tensor, S: Tensor) -> Tensor:
-    o, h, k = *V.shape, x.shape[0]
-    SJ = torch.einsum("cdn,di->cin", S, V) * slope  # (o, h, n)
-    M = torch.einsum("ci,cjn->ijn", V, SJ) * slope[:, None]  # (h, h, n)
-    M = M + torch.eye(h, dtype=V.dtype, device=V.device)[..., None] * (bend * (V.mT @ e))
-    products = (a[:, None] * x).flatten(0, 1)  # ((h + 1) k, n)
-    mixed = (SJ.flatten(0, 1) @ products.mT).view(o, h, h + 1, k).transpose(1, 2)  # (o, h + 1, h, k)
-    own = ((e[:, None] * slope).flatten(0, 1) @ x.mT).view(o, 1, h, k)
-    mixed = mixed + torch.eye(h + 1, h, dtype=V.dtype, device=V.device)[..., None] * own
-    mixed = mixed.reshape(o * (h + 1), h * k)
-    upper = torch.cat([_kronecker_sum(M, x), mixed.mT], 1)
-    lower = torch.cat([mixed, _kronecker_sum(S, a)], 1)
-    return torch.cat([upper, lower])
+def _second_moments(M: Tensor, x: Tensor) -> Tensor:
+    """Sums over n of M_ijn x_n x_n^T for all pairs i <= j: (pairs, k, k), or only its pairs if there are many of them."""
+    i, j, _ = _pairs(M.shape[0], x.device)
+    if len(i) <= FEW:
+        return ((M[i, j][:, None] * x).flatten(0, 1) @ x.mT).unflatten(0, (len(i), -1))
+    first, second, _ = _pairs(x.shape[0], x.device)
+    return M[i, j] @ (x[first] * x[second]).mT
 
 
-def _kronecker_sum(M: Tensor, x: Tensor) -> Tensor:
-    """Sum over n of M[:, :, n] (x) x_n x_n^T, (r k, r k), for symmetric M (r, r, n) and x (k, n): each half is taken once."""
-    r, k = M.shape[0], x.shape[0]
-    rows, columns, place_M = _pairs(r, x.device)
-    firsts, seconds, place_x = _pairs(k, x.device)
-    sums = M[rows, columns] @ (x[firsts] * x[seconds]).mT  # (r (r + 1) / 2, k (k + 1) / 2)
-    return sums[place_M[:, None, :, None], place_x[None, :, None, :]].reshape(r * k, r * k)
+def _assembled(moments: Tensor, r: int, k: int) -> Tensor:
+    """The sum of M (x) x x^T, (r k, r k), from what `_second_moments` gave."""
+    if moments.dim() == 2:
+        moments = moments[:, _pairs(k, moments.device)[2]]
+    return moments[_pairs(r, moments.device)[2]].transpose(1, 2).reshape(r * k, r * k)
 
 
 def _pairs(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -79,7 +79,7 @@ class LinearAutoencoder(Problem):
         subsets = (itertools.combinations(range(self.n_inputs), m) for m in range(most + 1))
         return tuple(self.critical_point(subset) for subset in itertools.chain.from_iterable(subsets))
 
-    @property
+    @functools.cached_property
     def saddle(self) -> CriticalPoint | None:
         """The critical point of `saddle_at`, unless it is the minimum."""
         point = self.critical_point(self.saddle_at)

@@ -1,5 +1,6 @@
 """A multilayer perceptron on real images."""
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from ..core import Count, CriticalPoint, NonNegative, Problem, constant
 from ..datasets import ImageDataset, find, load, names
 from ..errors import did_you_mean
 from ..registry import register
-from ._layerwise import Layer, has_closed_form, hessian_by_layers
+from ._layerwise import Layer, hessian_by_layers
 
 ACTIVATIONS = {
     "tanh": torch.tanh,
@@ -41,7 +42,7 @@ class MultilayerPerceptron(Problem):
 
     Pixels are in [0, 1]. The start has weights N(0, 1/fan-in) and zero biases. theta holds the layers in order, each as a
     matrix (n_out, n_in + 1) by rows whose last column are the biases: 111 h + 10 parameters for 100-h-10. Cost of a
-    loss: 2 dim flop an example; of a Hessian, up to one hidden layer in closed form, about dim^2 / 2 flop an example.
+    loss: 2 dim flop an example; of a Hessian, in closed form up to one hidden layer, at most dim^2 flop an example.
 
     Known critical point, with one hidden layer of tanh (and, under cross-entropy, no weight decay): the dead net, which
     is 0 but for the output biases and says the same of every image. Each of its units has a descent direction for every
@@ -74,7 +75,7 @@ class MultilayerPerceptron(Problem):
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden widths must be positive, got {list(self.hidden)}")
 
-    @property
+    @functools.cached_property
     def source(self) -> ImageDataset:
         """The dataset, before it is read."""
         return find(self.dataset)
@@ -84,48 +85,49 @@ class MultilayerPerceptron(Problem):
         """Number of training examples."""
         return self.n_examples or self.source.n_train
 
-    @property
+    @functools.cached_property
     def widths(self) -> tuple[int, ...]:
         """Number of inputs, of units in each hidden layer, and of classes."""
         return (self.size or self.source.side) ** 2, *self.hidden, self.source.n_classes
 
-    @property
+    @functools.cached_property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Each layer's matrix (n_out, n_in + 1)."""
+        return tuple((n_out, n_in + 1) for n_in, n_out in itertools.pairwise(self.widths))
+
+    @functools.cached_property
     def dim(self) -> int:
         """Weights and biases of all layers."""
-        return sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(self.widths))
+        return sum(map(math.prod, self.shapes))
 
-    @property
+    @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The dead net, where it is known."""
-        known = self.activation == "tanh" and len(self.hidden) == 1
-        x, y = self.examples(torch.zeros(0, dtype=torch.float64)) if known else (None, None)
-        if x is None or y is None:
+        if self.activation != "tanh" or len(self.hidden) != 1:
             return ()
+        x, y = self.examples(torch.zeros(0, dtype=torch.float64))
         share = y.mean(1)  # (n_classes,)
         if self.criterion == "squared_error":
-            bias = share / (1 + self.weight_decay)
-            error = bias[:, None] - y
-            loss = float((1 - share @ bias) / 2)
-        elif self.weight_decay == 0 and bool((share > 0).all()):
-            bias = share.log()
-            error = share[:, None] - y
-            loss = -float(share @ bias)
-        else:
+            biases = share / (1 + self.weight_decay)
+            e, loss = biases[:, None] - y, (1 - share @ biases) / 2
+        elif self.weight_decay == 0 and share.all():
+            biases = share.log()
+            e, loss = share[:, None] - y, -share @ biases
+        else:  # under cross-entropy, weight decay moves the biases to where no formula says
             return ()
-        C = error @ functional.pad(x, (0, 0, 0, 1), value=1.0).mT / self.n_used  # (n_classes, n_in + 1)
-        falls = torch.linalg.svdvals(C)
-        n_falls = int((falls > self.weight_decay + 1e-10 * falls.max()).sum())
+        C = e @ functional.pad(x, (0, 0, 0, 1), value=1.0).mT / self.n_used  # (n_classes, n_inputs + 1)
+        slopes = torch.linalg.svdvals(C)
+        n_descents = int((slopes > self.weight_decay + 1e-10 * slopes.max()).sum())
         point = torch.zeros(self.dim, dtype=torch.float64)
-        self.layers(point)[-1].biases.copy_(bias[:, None])
-        return (CriticalPoint(point, loss, self.hidden[0] * n_falls),)
+        self.layers(point)[-1].biases.copy_(biases[:, None])
+        return (CriticalPoint(point, float(loss), self.hidden[0] * n_descents),)
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Weights N(0, 1/fan-in), zero biases."""
-        layers = []
-        for n_in, n_out in itertools.pairwise(self.widths):
-            weights = torch.randn(n_out, n_in, generator=rng, dtype=torch.float64) / math.sqrt(n_in)
-            layers.append(functional.pad(weights, (0, 1)).ravel())
-        return torch.cat(layers)
+        theta = torch.zeros(self.dim, dtype=torch.float64)
+        for weights, _ in self.layers(theta):
+            weights.normal_(0.0, weights.shape[1] ** -0.5, generator=rng)
+        return theta
 
     def draw(self, rng: torch.Generator) -> Tensor | None:
         """Places (batch_size,) of a minibatch among the examples; None for all of them."""
@@ -133,9 +135,8 @@ class MultilayerPerceptron(Problem):
 
     def layers(self, theta: Tensor) -> list[Layer]:
         """Views of theta: the weights and biases of each layer."""
-        shapes = [(n_out, n_in + 1) for n_in, n_out in itertools.pairwise(self.widths)]
-        parts = theta.split([math.prod(shape) for shape in shapes])
-        matrices = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+        parts = theta.split([math.prod(shape) for shape in self.shapes])
+        matrices = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
         return [Layer(matrix[:, :-1], matrix[:, -1:]) for matrix in matrices]
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
@@ -148,7 +149,7 @@ class MultilayerPerceptron(Problem):
 
     def loss(self, theta: Tensor, batch: Tensor | None) -> Tensor:
         """The mean loss () over the batch's examples, plus the weight decay's share."""
-        x, y = self.batch(theta, batch)
+        x, y = self.chosen(theta, batch)
         z = self.outputs(theta, x)
         if self.criterion == "cross_entropy":
             fit = (z.logsumexp(0) - (z * y).sum(0)).mean()
@@ -158,9 +159,9 @@ class MultilayerPerceptron(Problem):
 
     def hessian(self, theta: Tensor, batch: Tensor | None) -> Tensor:
         """The Hessian (d, d): in closed form up to one hidden layer, by Hessian-vector products beyond."""
-        if not has_closed_form(len(self.hidden)):
+        if len(self.hidden) > 1:
             return super().hessian(theta, batch)
-        x, y = self.batch(theta, batch)
+        x, y = self.chosen(theta, batch)
         fit = hessian_by_layers(self.layers(theta), x, y, ACTIVATIONS[self.activation], self.criterion)
         return fit + self.weight_decay * torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
 
@@ -170,15 +171,18 @@ class MultilayerPerceptron(Problem):
         wrong = self.outputs(theta, x).argmax(0) != y.argmax(0)
         return wrong.to(theta.dtype).mean()
 
-    def batch(self, theta: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
+    def chosen(self, theta: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
         """Images (n_inputs, n) and one-hot labels (n_classes, n) of a batch."""
         x, y = self.examples(theta)
-        return (x, y) if batch is None else (x[:, batch], y[:, batch])
+        return (x, y) if batch is None else (x.mT[batch].mT, y.mT[batch].mT)
 
     @constant
     def examples(self) -> tuple[Tensor, Tensor]:
-        """All images (n_inputs, n) and one-hot labels (n_classes, n)."""
+        """All images (n_inputs, n) and one-hot labels (n_classes, n).
+
+        Each is laid out as it is read: for full batches by rows of one pixel, for minibatches by examples.
+        """
         images = load(self.dataset, size=self.size, n_examples=self.n_examples)
-        x = torch.from_numpy(images.x).flatten(1).mT.contiguous()
-        y = functional.one_hot(torch.from_numpy(images.y), images.n_classes).mT.to(torch.float64).contiguous()
-        return x, y
+        x = torch.from_numpy(images.x).flatten(1)
+        y = functional.one_hot(torch.from_numpy(images.y), images.n_classes).to(torch.float64)
+        return (x.mT.contiguous(), y.mT.contiguous()) if self.batch_size is None else (x.mT, y.mT)

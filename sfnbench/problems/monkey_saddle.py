@@ -1,5 +1,6 @@
 """The monkey saddle: degenerate, with three ways down."""
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -45,12 +46,12 @@ class MonkeySaddle(Problem):
         """Two: x and y."""
         return 2
 
-    @property
+    @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The origin."""
         return (CriticalPoint(torch.zeros(2, dtype=torch.float64), loss=0.0, index=0),)
 
-    @property
+    @functools.cached_property
     def saddle(self) -> CriticalPoint:
         """The origin."""
         return self.critical_points[0]

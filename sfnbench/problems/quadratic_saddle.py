@@ -1,5 +1,6 @@
 """A quadratic saddle of any dimension and spectrum."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -58,13 +59,13 @@ class QuadraticSaddle(Problem):
         """Whether no eigenvalue is negative."""
         return min(self.eigenvalues) >= 0
 
-    @property
+    @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The origin."""
         index = sum(value < 0 for value in self.eigenvalues)
         return (CriticalPoint(torch.zeros(self.dim, dtype=torch.float64), loss=0.0, index=index),)
 
-    @property
+    @functools.cached_property
     def saddle(self) -> CriticalPoint | None:
         """The origin, if there is a way down from it."""
         return None if self.bounded_below else self.critical_points[0]

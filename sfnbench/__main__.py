@@ -1,0 +1,5 @@
+"""``python -m sfnbench``."""
+
+from .cli import main
+
+main()

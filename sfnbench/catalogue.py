@@ -1,0 +1,71 @@
+"""What there is: the tables of ``sfnbench list``, and members by name for ``sfnbench check``. Imports no torch to list."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import registry
+from .errors import PluginError, did_you_mean
+from .registry import Kind, Member
+
+Table = list[dict[str, Any]]
+
+
+def members(kind: Kind) -> Table:
+    """Every member of a kind: name, summary, parameters with their defaults, and where it is from."""
+    return [
+        {
+            "name": member.name,
+            "what": f"BROKEN: {member.error}" if member.error else member.summary,
+            "parameters": ", ".join(f"{f.name}={f.default}" if f.default else f.name for f in member.fields),
+            "from": member.where if member.where == "shipped" else str(member.path),
+        }
+        for member in registry.members(kind).values()
+    ]
+
+
+def suites() -> Table:
+    """Every suite that can be run by name."""
+    from .suite import available, title
+
+    return [{"name": name, "what": title(path), "from": str(path)} for name, path in available().items()]
+
+
+def datasets() -> Table:
+    """Every dataset that problems can name, by its file's docstring."""
+    files = sorted((registry.HERE / "datasets").glob("[!_]*.py"))
+    docs = {file.stem: ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "" for file in files}
+    return [{"name": name, "what": doc.partition("\n")[0]} for name, doc in docs.items()]
+
+
+CATALOGUES: dict[str, Callable[[], Table]] = {
+    "optimizers": lambda: members("optimizer"),
+    "problems": lambda: members("problem"),
+    "suites": suites,
+    "datasets": datasets,
+}
+
+
+def chosen(names: Iterable[str]) -> list[Member]:
+    """The members of these names, of either kind; all of them where no name is given."""
+    known = [member for kind in registry.KINDS for member in registry.members(kind).values()]
+    found = []
+    for name in names:
+        matching = [member for member in known if member.name == name]
+        if not matching:
+            raise PluginError(f"unknown member {name!r}{did_you_mean(name, {member.name for member in known})}")
+        found += matching
+    return found or known
+
+
+def broken_clauses(member: Member) -> dict[str, str]:
+    """The clauses of the contract that a member breaks, with what is wrong; empty where it keeps them all."""
+    from .checks import failures
+
+    try:
+        cls = registry.load(member)
+    except PluginError as error:
+        return {"can be imported": str(error)}
+    return {clause: message for clause, message in failures(cls).items() if message}

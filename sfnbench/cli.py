@@ -1,0 +1,282 @@
+"""The command line: parse, call, print. Heavy modules are imported by the commands that need them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, get_args
+
+import typer
+
+from . import __version__
+from .errors import SfnbenchError
+
+app = typer.Typer(
+    name="sfnbench",
+    help="Benchmark optimizers near saddle points.\n\nBegin with `sfnbench list`, then `sfnbench run toy`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
+Device = Literal["auto", "cpu", "cuda"]
+Engine = Literal["processes", "inline"]
+Listed = Literal["optimizers", "problems", "suites", "datasets"]
+New = Literal["optimizer", "problem", "suite"]
+
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugins", help="Look for members in this folder or file too; may be repeated.")
+]
+AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name (see `sfnbench list suites`) or file.")]
+Profile = Annotated[str | None, typer.Option(help="A variant that the suite defines, often `quick`.")]
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    optimizer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o", "--optimizer", help="Only this one, by label or name, even if the suite lacks it; may be repeated."
+        ),
+    ] = None,
+    problem: Annotated[list[str] | None, typer.Option("-p", "--problem", help="Only this one; may be repeated.")] = None,
+    profile: Profile = None,
+    seeds: Annotated[int | None, typer.Option(help="How many seeds, instead of what the suite says.")] = None,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")] = "auto",
+    jobs: Annotated[int | None, typer.Option(help="Runs at a time; by default one a core.")] = None,
+    engine: Annotated[Engine, typer.Option(help="A fresh process a run, or all in this one, to debug.")] = "processes",
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; by default runs/SUITE.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Execute again what has a result already.")] = False,
+    only: Annotated[Literal["failed"] | None, typer.Option(help="Execute again what broke, and nothing else.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be executed, and stop.")] = False,
+    plugins: Plugins = None,
+    style: AsFormat = "plain",
+) -> None:
+    """Run a suite and print its table. What has a result already is not run again."""
+    from .report.progress import Terminal
+    from .session import run_suite
+    from .store import FAILED, Store
+    from .suite import load_suite
+
+    _add(plugins)
+    loaded = load_suite(suite, profile)
+    if dry_run:
+        _print_plan(loaded, optimizer, problem, seeds, device, out, style)
+        return
+    folder = run_suite(
+        loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,
+        out=out, fresh=fresh, only_failed=only == "failed", watcher=Terminal(_console(stderr=True)),
+    )  # fmt: skip
+    with Store(folder) as store:
+        results = list(store.summaries())
+        _print_summary(results, style)
+    _say(
+        f"\nResults in {folder}; `sfnbench show {folder}` prints this table again, `sfnbench export {folder} FILE.csv` its rows."
+    )
+    if any(result.status in FAILED for result in results):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_members(
+    what: Annotated[Listed | None, typer.Argument(help="Only these.")] = None,
+    plugins: Plugins = None,
+    style: AsFormat = "plain",
+) -> None:
+    """List the optimizers, problems, suites and datasets there are, with their parameters."""
+    from . import catalogue
+
+    _add(plugins)
+    kinds = [what] if what else list(get_args(Listed))
+    tables = {kind: catalogue.CATALOGUES[kind]() for kind in kinds}
+    if style == "json":
+        typer.echo(json.dumps(tables[what] if what else tables, indent=2))
+        return
+    for kind, table in tables.items():
+        typer.secho(f"{kind}", bold=True)
+        typer.echo(_rendered(table, style) + "\n")
+
+
+@app.command()
+def validate(suite: SuiteName, plugins: Plugins = None) -> None:
+    """Check a suite without running it; every mistake at once, with its line."""
+    from .plan import plan
+    from .suite import load_suite
+
+    _add(plugins)
+    loaded = load_suite(suite)
+    typer.echo(f"{loaded.path}: all well, {len(plan(loaded))} runs of {len(loaded.seeds)} seeds")
+
+
+@app.command()
+def check(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Members to check; all of them by default.")
+    ] = None,
+    plugins: Plugins = None,
+) -> None:
+    """Check that optimizers and problems keep the contract that every member keeps."""
+    from . import catalogue
+
+    _add(plugins)
+    n_broken = 0
+    for member in catalogue.chosen(names or []):
+        broken = catalogue.broken_clauses(member)
+        n_broken += bool(broken)
+        typer.secho(f"{member.kind} {member.name}: {'BROKEN' if broken else 'ok'}", fg="red" if broken else None)
+        for clause, message in broken.items():
+            typer.echo(f"    {clause}: {message}")
+    if n_broken:
+        raise typer.Exit(1)
+
+
+@app.command()
+def new(kind: New, name: Annotated[str, typer.Argument(help="Its name, like my_method.")]) -> None:
+    """Begin an optimizer, problem or suite of your own: writes a file that works as it is."""
+    from . import scaffold
+
+    path = scaffold.write(kind, name)
+    then = f"sfnbench run {name}" if kind == "suite" else f"sfnbench check {name}"
+    if kind == "optimizer":
+        then += f"` and `sfnbench run toy -o {name}"
+    typer.echo(f"{path}: now yours; next `{then}`")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet.")],
+) -> None:
+    """Write results as a flat table, a row per run and seed."""
+    from .export import export as write
+    from .store import Store
+
+    with Store(folder) as store:
+        typer.echo(f"{file}: {write(store, file)} rows")
+
+
+@app.command()
+def show(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="A folder of results; by default the last one written to in runs/."),
+    ] = None,
+    style: AsFormat = "plain",
+) -> None:
+    """Print the table of results."""
+    from .session import latest
+    from .store import Store
+
+    folder = folder or latest()
+    with Store(folder) as store:
+        _print_summary(list(store.summaries()), style)
+
+
+@app.command()
+def env(style: AsFormat = "plain") -> None:
+    """Print what every result carries of its circumstances: versions, machine, threads."""
+    from . import environment
+
+    facts = environment.describe()
+    if style == "json":
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        typer.echo(_rendered([{"what": key, "value": str(value)} for key, value in facts.items()], style))
+
+
+def main() -> NoReturn:
+    """Run the command line; exits with 0, with 1 where runs failed, with 2 on wrong use, with 130 on Ctrl-C."""
+    try:
+        app(standalone_mode=True)
+    except SfnbenchError as error:
+        typer.secho(str(error), err=True, fg="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.secho("\nstopped; what is done is kept, and the same command goes on from there", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # `sfnbench list | head`
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(0)
+
+
+# -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sfnbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _add(plugins: list[Path] | None) -> None:
+    from . import registry
+
+    for path in plugins or ():
+        registry.add_plugins(path)
+
+
+def _console(stderr: bool) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _say(text: str) -> None:
+    """To the person, not to the pipe: on stderr."""
+    typer.echo(text, err=True)
+
+
+def _rendered(table: list[dict[str, Any]], style: Format) -> str:
+    from .report.tables import render
+
+    return render(table, style)
+
+
+def _print_summary(results: list[Any], style: Format) -> None:
+    from .report.tables import mark_best, summary
+
+    table = summary(results)
+    typer.echo(_rendered(mark_best(table) if style == "plain" else table, style))
+
+
+def _print_plan(
+    suite: Any, optimizers: Any, problems: Any, seeds: Any, device: str, out: Path | None, style: Format
+) -> None:
+    from .plan import plan
+    from .results_file import FILE
+    from .session import device_kind, results_folder
+    from .store import Store
+
+    runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device_kind(device))
+    folder = out or results_folder(suite)
+    stored: frozenset[str] = frozenset()
+    if (folder / FILE).exists():
+        with Store(folder) as store:
+            stored = store.ids()
+    table = [
+        {
+            "run": run.id,
+            "problem": run.problem.label,
+            "optimizer": run.optimizer.label if run.optimizer else "",
+            "seeds": len(run.seeds),
+            "state": "there" if run.id in stored else "to do",
+        }
+        for run in runs
+    ]
+    typer.echo(_rendered(table, style))

@@ -1,0 +1,1 @@
+"""What people look at: tables and progress on a terminal. Nothing here imports torch."""

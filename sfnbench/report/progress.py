@@ -1,0 +1,73 @@
+"""What a session shows while it runs: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..plan import Run
+from ..session import Watcher
+from ..store import FAILED, Result
+
+
+class Terminal(Watcher):
+    """Follows a session on the console: runs done, failed and left, and the time to go."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.n_failed = 0
+        self._fractions: dict[str, float] = {}
+        self._bar: Progress | None = None
+
+    def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
+        """Say what there is, and show the bar."""
+        for reason in stale:
+            self.console.print(f"again: {reason}", highlight=False, markup=False)
+        have = f", {n_stored} already there" if n_stored else ""
+        self.console.print(f"{len(todo)} runs to do{have}", highlight=False)
+        if todo and self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"))
+            self._bar = Progress(
+                *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=self.console
+            )
+            self._bar.start()
+            self._all = self._bar.add_task("running", total=len(todo))
+        self._n_todo = len(todo)
+
+    def progress(self, run: Run, fraction: float) -> None:
+        """Move the bar by fractions of runs."""
+        self._fractions[run.id] = fraction
+        self._show()
+
+    def finished(self, result: Result) -> None:
+        """A line for each run that is done."""
+        self._fractions[result.run.id] = 1.0
+        self.n_failed += result.status in FAILED
+        n_done = sum(fraction >= 1 for fraction in self._fractions.values())
+        line = f"[{n_done}/{self._n_todo}] {name(result.run)}: {result.status}, {result.seconds:.1f} s"
+        if result.status in FAILED:
+            line += f"\n    {last_line(result.log)}"
+        self.console.print(line, highlight=False, markup=False)
+        self._show()
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _show(self) -> None:
+        if self._bar is not None:
+            failed = f", {self.n_failed} failed" if self.n_failed else ""
+            self._bar.update(self._all, completed=sum(self._fractions.values()), description=f"running{failed}")
+
+
+def name(run: Run) -> str:
+    """A run as people call it: optimizer on problem."""
+    return f"{run.optimizer.label} on {run.problem.label}" if run.optimizer else run.problem.label
+
+
+def last_line(log: str) -> str:
+    """The line of a log that says what happened."""
+    return (log.strip().splitlines() or ["no word of why"])[-1]

@@ -1,0 +1,164 @@
+"""What worker processes are given to execute in test_engines.py: each task stands for one way in which a run can go."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from sfnbench.errors import PluginError
+from sfnbench.plan import Run
+from sfnbench.store import Result
+
+Progress = Callable[[float], None] | None
+
+
+def result(run: Run, **row: object) -> Result:
+    return Result(run, "ok", ({"seed": 0, **row},), {"loss": np.arange(3.0)[None]})
+
+
+def mark(run: Run) -> None:
+    with open(run.settings["mark"], "a") as file:
+        file.write(f"{run.id} {os.getpid()}\n")
+
+
+def behave(run: Run, progress: Progress) -> Result:
+    """Does what the run's settings say."""
+    return ACTS[run.settings["act"]](run, progress)
+
+
+def fine(run: Run, progress: Progress) -> Result:
+    return result(run, pid=os.getpid())
+
+
+def sleep(run: Run, progress: Progress) -> Result:
+    time.sleep(run.settings["seconds"])
+    return result(run)
+
+
+def fail(run: Run, progress: Progress) -> Result:
+    raise ZeroDivisionError("of the test's own")
+
+
+def leave(run: Run, progress: Progress) -> Result:
+    sys.exit(3)
+
+
+def vanish(run: Run, progress: Progress) -> Result:
+    os._exit(3)
+
+
+def killed(run: Run, progress: Progress) -> Result:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return result(run)
+
+
+def segfault(run: Run, progress: Progress) -> Result:
+    ctypes.string_at(0)
+    return result(run)
+
+
+def numpy_memory(run: Run, progress: Progress) -> Result:
+    return result(run, n=np.ones(2**55).size)
+
+
+def torch_memory(run: Run, progress: Progress) -> Result:
+    return result(run, n=torch.empty(2**55, dtype=torch.float64).numel())
+
+
+def unsendable(run: Run, progress: Progress) -> Result:
+    return result(run, what=lambda: None)
+
+
+def nothing(run: Run, progress: Progress) -> None:
+    return None
+
+
+def refuse(run: Run, progress: Progress) -> Result:
+    raise PluginError("unknown optimizer 'sfnn'")
+
+
+def interrupt(run: Run, progress: Progress) -> Result:
+    raise KeyboardInterrupt
+
+
+def noisy(run: Run, progress: Progress) -> Result:
+    print("printed")
+    os.write(2, b"written by a library\n")
+    return result(run)
+
+
+def warned(run: Run, progress: Progress) -> Result:
+    warnings.simplefilter("default")  # pytest makes errors of them
+    warnings.warn("of the test's own", RuntimeWarning, stacklevel=1)
+    return result(run)
+
+
+def threads(run: Run, progress: Progress) -> Result:
+    from threadpoolctl import threadpool_info
+
+    blas = [pool["num_threads"] for pool in threadpool_info()]
+    return result(run, torch=torch.get_num_threads(), blas=max(blas))
+
+
+def surroundings(run: Run, progress: Progress) -> Result:
+    from sfnbench.registry import plugin_paths
+
+    return result(
+        run,
+        cwd=os.getcwd(),
+        plugins=[str(path) for path in plugin_paths()],
+        variable=os.environ.get("SFNBENCH_TEST_VARIABLE"),
+        start=multiprocessing.get_start_method(),
+        pid=os.getpid(),
+        ppid=os.getppid(),
+    )
+
+
+def advance(run: Run, progress: Progress) -> Result:
+    assert progress is not None
+    for i in range(5):
+        progress(i / 5)
+        time.sleep(0.15)
+    return result(run)
+
+
+def chatter(run: Run, progress: Progress) -> Result:
+    """Reports far more than a pipe holds, which nobody reads."""
+    assert progress is not None
+    for _ in range(30_000):
+        progress.told = 0.0  # type: ignore[attr-defined]  # defeats its own restraint
+        progress(0.5)
+    mark(run)
+    return result(run)
+
+
+def stuck(run: Run, progress: Progress) -> Result:
+    """Holds the interpreter in a library call, out of reach of threads and of Python's signal handlers."""
+    mark(run)
+    ctypes.PyDLL(None).sleep(60)
+    return result(run)
+
+
+def marked(run: Run, progress: Progress) -> Result:
+    """Leaves a line for each execution."""
+    mark(run)
+    time.sleep(run.settings["seconds"])
+    return result(run)
+
+
+ACTS = {
+    act.__name__: act
+    for act in (
+        *(fine, sleep, fail, leave, vanish, killed, segfault, numpy_memory, torch_memory, unsendable, nothing),
+        *(refuse, interrupt, noisy, warned, threads, surroundings, advance, chatter, stuck, marked),
+    )
+}

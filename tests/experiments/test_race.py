@@ -1,0 +1,192 @@
+"""What the race promises whoever enters: statuses, budgets, fair draws, and numbers that nothing else decides."""
+
+import numpy as np
+import pytest
+import torch
+
+from sfnbench.experiments import execute, race
+
+CLIFF = '''
+from dataclasses import dataclass
+import torch
+from sfnbench import Problem, register
+
+@register("cliff")
+@dataclass(frozen=True)
+class Cliff(Problem):
+    """Not a number beyond x = 1; seed by seed the start comes nearer to it."""
+    dim = 2
+    def start(self, rng):
+        return torch.tensor([0.0, 0.5], dtype=torch.float64) + 0.95 * torch.rand(2, generator=rng, dtype=torch.float64)
+    def loss(self, theta, batch):
+        return torch.sqrt(1 - theta[0]) + theta[1] ** 2
+'''
+
+MOODY = '''
+from dataclasses import dataclass
+from sfnbench import Optimizer, register
+
+@register("moody")
+@dataclass(frozen=True)
+class Moody(Optimizer):
+    """Branches on values, and gives up on some."""
+    vmappable = False
+    def step(self, oracle, theta, state):
+        loss, grad = oracle.loss_and_grad(theta)
+        if theta[0] > 0:
+            raise ValueError("not with me")
+        return theta - 0.01 * grad, state
+'''
+
+
+@pytest.mark.parametrize(("optimizer", "n"), [("gradient_descent", 7), ("sfn", 3)])
+def test_a_seed_that_breaks_leaves_the_others_alone(make_run, plugin, optimizer, n):
+    plugin("problems", "cliff", CLIFF)
+    params = {"gradient_descent": {"lr": 0.05}, "sfn": {"lr": 0.6, "damping": 1.0}}[optimizer]
+    together = execute(make_run("cliff", {}, optimizer, params, seeds=6, steps=n))
+    statuses = [row["status"] for row in together.rows]
+    assert set(statuses) == {"ok", "diverged"}  # or this test would show nothing
+    assert together.status == "diverged"
+    for seed, row in enumerate(together.rows):
+        alone = execute(make_run("cliff", {}, optimizer, params, seeds=[seed], steps=n)).rows[0]
+        assert (alone["status"], alone["steps"]) == (row["status"], row["steps"])
+        if row["status"] == "ok":
+            assert row["final_loss"] == pytest.approx(alone["final_loss"], rel=1e-9)
+            assert row["n_grad"] == n
+        else:
+            assert row["end_point"] == "diverged"
+            assert row["n_grad"] == row["steps"] <= n
+            assert np.isfinite(row["best_loss"])
+
+
+def test_a_seed_that_raises_is_an_error_of_its_own(make_run, plugin):
+    plugin("optimizers", "moody", MOODY)
+    result = execute(make_run("monkey_saddle", {}, "moody", {}, seeds=6, steps=3))
+    starts = [race.generator(seed, "start") for seed in range(6)]
+    from sfnbench.problems.monkey_saddle import MonkeySaddle
+
+    raises = [float(MonkeySaddle().start(rng)[0]) > 0 for rng in starts]
+    assert [row["status"] == "error" for row in result.rows] == raises
+    assert 0 < sum(raises) < 6
+    assert result.status == "error"
+    assert "ValueError: not with me" in result.log
+
+
+def test_stuck_is_a_point_that_stays_though_its_gradient_is_not_zero(make_run, plugin):
+    still = MOODY.replace("moody", "still").replace("Moody", "Still").replace("if theta[0] > 0:", "if False:")
+    plugin("optimizers", "still", still.replace("- 0.01 * grad", "+ 0 * grad"))
+    (row,) = execute(make_run("monkey_saddle", {}, "still", {}, seeds=1, steps=3)).rows
+    assert row["status"] == "stuck"
+    (row,) = execute(make_run("quadratic_saddle", {}, "damped_newton", {}, seeds=1, steps=3)).rows
+    assert row["status"] == "ok"  # it stays too, but where the gradient is zero
+
+
+def test_budget_in_cost_ends_a_lane_at_the_step_that_uses_it_up(make_run):
+    result = execute(make_run("quadratic_saddle", {}, "sfn", {}, steps=50, cost=12))
+    for row in result.rows:
+        assert row["steps"] == 3  # 1 gradient and a Hessian at 2 d = 4 a step: 5, 10, 15
+        assert (row["n_grad"], row["n_hessian"]) == (3, 3)
+    assert result.series["loss"].shape == (3, 4)
+
+
+def test_budget_in_seconds_ends_the_race(make_run):
+    result = execute(make_run("quadratic_saddle", {}, "damped_newton", {}, seeds=2, steps=10**6, seconds=0.1))
+    for row in result.rows:
+        assert row["steps"] < 10**6
+        assert 0.1 <= row["seconds"] < 5
+
+
+def test_the_same_run_gives_the_same_bits(make_run):
+    for problem in ("monkey_saddle", "linear_autoencoder"):
+        run = make_run(problem, {}, "noisy_gradient_descent", {"lr": 0.02}, steps=60, metrics=["loss", "gradient_norm"])
+        first, second = execute(run), execute(run)
+        for name, values in first.series.items():
+            if name != "seconds":
+                np.testing.assert_array_equal(values, second.series[name])
+
+
+def test_the_size_of_blocks_decides_nothing(make_run, monkeypatch):
+    for problem, optimizer in (("quadratic_saddle", "sfn"), ("monkey_saddle", "noisy_gradient_descent")):
+        run = make_run(problem, {}, optimizer, {}, steps=60, metrics=["loss", ["gradient_norm", 7]], cost=200)
+        monkeypatch.setattr(race, "BLOCK_S", 1e9)
+        large = execute(run)
+        monkeypatch.setattr(race, "BLOCK_S", 0.0)
+        small = execute(run)
+        for name, values in large.series.items():
+            if name != "seconds":
+                np.testing.assert_array_equal(values, small.series[name])
+        keys = set(large.rows[0]) - {"seconds", "escape_seconds"}
+        assert [{k: row[k] for k in keys} for row in large.rows] == [{k: row[k] for k in keys} for row in small.rows]
+
+
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "msgd", "sfn", "torch.optim.Adam", "scipy.optimize.BFGS"])
+def test_the_loss_series_is_the_loss_at_each_point(make_run, optimizer):
+    """Losses that steps bring along are those that measuring gives: the distance series pins the points down."""
+    params = {"lr": 0.05} if "scipy" not in optimizer else {}
+    run = make_run("linear_autoencoder", {}, optimizer, params, seeds=2, steps=12)
+    along = execute(run).series["loss"]
+    with pytest.MonkeyPatch.context() as patch:
+        block = race._block
+
+        def measured_only(*args):
+            made = block(*args)
+            if made is not None:
+                made.losses = None
+            return made
+
+        patch.setattr(race, "_block", measured_only)
+        measured = execute(run).series["loss"]
+    np.testing.assert_allclose(along, measured, rtol=1e-12)
+
+
+def test_every_optimizer_gets_the_same_starts_and_draws(make_run):
+    mlp = {"size": 4, "n_examples": 60, "hidden": [3], "batch_size": 10}
+    optimizers = (("gradient_descent", {"lr": 0.1}), ("msgd", {"lr": 0.1, "momentum": 0.0}), ("torch.optim.SGD", {"lr": 0.1}))
+    losses = [execute(make_run("mlp", mlp, use, params, steps=5)).series["loss"] for use, params in optimizers]
+    for other in losses[1:]:  # one method under three names: equal minibatches make equal curves
+        np.testing.assert_allclose(other, losses[0], rtol=1e-10)
+    assert len(np.unique(losses[0][:, 1])) == 3  # and each seed has its own
+
+
+def test_a_seed_draws_the_same_alone_and_in_a_batch(make_run):
+    batch = execute(make_run("monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=5, steps=4)).series["loss"]
+    alone = execute(make_run("monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=[3], steps=4)).series["loss"]
+    np.testing.assert_allclose(batch[3], alone[0], rtol=1e-12)
+
+
+def test_metrics_are_taken_as_often_as_asked(make_run):
+    metrics = [["loss", 5], ["min_eigenvalue", 10], "distance_to_saddle"]
+    series = execute(make_run("linear_autoencoder", {}, "gradient_descent", {}, steps=23, metrics=metrics)).series
+    assert series["loss.step"].tolist() == [0, 5, 10, 15, 20]
+    assert series["min_eigenvalue.step"].tolist() == [0, 10, 20]
+    assert series["distance_to_saddle.step"].tolist() == list(range(24))
+    np.testing.assert_allclose(series["distance_to_saddle"][:, 0], 1e-3, rtol=1e-9)
+
+
+def test_measuring_costs_neither_calls_nor_numbers(make_run):
+    bare = execute(make_run("linear_autoencoder", {}, "msgd", {}, steps=20))
+    metrics = ["loss", "gradient_norm", "min_eigenvalue", "index_fraction", "distance_to_saddle"]
+    rich = execute(make_run("linear_autoencoder", {}, "msgd", {}, steps=20, metrics=metrics))
+    np.testing.assert_array_equal(bare.series["loss"], rich.series["loss"])
+    assert [row["n_grad"] for row in rich.rows] == [20, 20, 20]
+    assert all(row["n_loss"] == row["n_hvp"] == row["n_hessian"] == 0 for row in rich.rows)
+
+
+def test_float32_stays_float32(make_run):
+    from dataclasses import replace
+
+    run = make_run("linear_autoencoder", {}, "sfn", {"damping": 0.1}, steps=3)
+    series = execute(replace(run, dtype="float32")).series["loss"]
+    assert (series == series.astype(np.float32)).all()
+    assert (execute(run).series["loss"] != series)[:, 1:].any()
+
+
+def test_a_gpu_that_is_not_there_is_said_so(make_run):
+    from dataclasses import replace
+
+    from sfnbench.errors import DeviceError
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(DeviceError, match="no GPU"):
+        execute(replace(make_run("monkey_saddle", {}, "sfn", {}), device="cuda"))

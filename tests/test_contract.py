@@ -1,0 +1,19 @@
+"""Every member, shipped or plugin, keeps every clause of the public contract."""
+
+import pytest
+
+from sfnbench import checks, registry
+
+MEMBERS = [member for kind in registry.KINDS for member in registry.members(kind).values()]
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
+def test_member_keeps_the_contract(member):
+    found = checks.failures(registry.load(member))
+    assert {name: message for name, message in found.items() if message} == {}
+
+
+def test_every_member_is_there():
+    names = {member.name for member in MEMBERS}
+    assert names >= {"gradient_descent", "msgd", "damped_newton", "sfn", "noisy_gradient_descent"}
+    assert names >= {"quadratic_saddle", "monkey_saddle", "mlp", "linear_autoencoder"}

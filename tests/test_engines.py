@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from sfnbench.engines import ENGINES, execute_all
+from sfnbench.errors import SfnbenchError
+from sfnbench.plan import Chosen, Run
+from sfnbench.store import Result, Store
+
+TESTS = Path(__file__).parent
+TASK = "engine_tasks:behave"
+
+
+def make_run(act: str, i: int = 0, *, timeout_s: float = 60.0, **settings: object) -> Run:
+    optimizer = Chosen("sfn", f"{act}{i}", {}, "")
+    settings = {"act": act, "i": i, **settings}
+    return Run("toy", "race", Chosen("saddle", "saddle", {}, ""), optimizer, (0,), settings, timeout_s=timeout_s)
+
+
+def execute(*runs: Run, **options: object) -> dict[str, Result]:
+    """The results by the acts of their runs."""
+    results = list(execute_all(runs, task=TASK, **options))  # type: ignore[arg-type]
+    assert sorted(r.run.id for r in results) == sorted(run.id for run in runs), "one result a run"
+    return {r.run.settings["act"]: r for r in results}
+
+
+def workers() -> list[str]:
+    return [process.name for process in multiprocessing.active_children() if process.name.startswith("sfnbench")]
+
+
+def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Whether it comes true in that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+# -- what every engine does -------------------------------------------------------------------------------------------
+
+HARMLESS = ("fine", "fail", "leave", "numpy_memory", "torch_memory", "nothing", "refuse")
+FATAL = ("vanish", "killed", "segfault", "unsendable")
+
+
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def results(engine: str) -> dict[str, Result]:
+    acts = HARMLESS + (FATAL if engine == "processes" else ())
+    return execute(*map(make_run, acts), engine=engine, jobs=2)
+
+
+def test_a_result_comes_back_as_it_was(results: dict[str, Result]) -> None:
+    fine = results["fine"]
+    assert (fine.status, fine.rows[0]["seed"]) == ("ok", 0)
+    np.testing.assert_array_equal(fine.series["loss"], [[0.0, 1.0, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "log"),
+    [
+        ("fail", "error", "ZeroDivisionError: of the test's own"),
+        ("leave", "error", "SystemExit: 3"),
+        ("nothing", "error", "gave NoneType, not a Result"),
+        ("numpy_memory", "oom", "Unable to allocate"),
+        ("torch_memory", "oom", "can't allocate memory"),
+    ],
+)
+def test_what_a_run_raises_is_its_status_and_its_log(results: dict[str, Result], act: str, status: str, log: str) -> None:
+    result = results[act]
+    assert (result.status, result.rows, result.series) == (status, (), {})
+    assert "Traceback" in result.log
+    assert log in result.log.splitlines()[-1]
+    assert result.environment["device"] == "cpu"
+
+
+def test_an_error_of_our_own_is_told_without_a_traceback(results: dict[str, Result]) -> None:
+    assert (results["refuse"].status, results["refuse"].log) == ("error", "PluginError: unknown optimizer 'sfnn'\n")
+
+
+def test_warnings_are_kept_and_the_terminal_is_left_alone(engine: str, capfd: pytest.CaptureFixture[str]) -> None:
+    log = execute(make_run("warned"), engine=engine)["warned"].log
+    assert "RuntimeWarning: of the test's own" in log
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_is_told(engine: str) -> None:
+    told: list[tuple[str, float]] = []
+    runs = [make_run("advance", i) for i in range(2)]
+    execute(*runs, engine=engine, jobs=2, on_progress=lambda run, share: told.append((run.id, share)))
+    for run in runs:
+        shares = [share for run_id, share in told if run_id == run.id]
+        assert shares == sorted(shares)
+        assert len(shares) >= 3
+        assert set(shares) <= {0.0, 0.2, 0.4, 0.6, 0.8}
+
+
+def test_threads_are_as_asked(engine: str) -> None:
+    (row,) = execute(make_run("threads"), engine=engine, threads=2)["threads"].rows
+    assert (row["torch"], row["blas"]) == (2, 2)
+    (row,) = execute(make_run("threads"), engine=engine)["threads"].rows
+    assert (row["torch"], row["blas"]) == (1, 1)
+
+
+def test_plugins_are_searched_where_the_caller_says(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sfnbench.registry._added", [])
+    monkeypatch.setenv("SFNBENCH_TEST_VARIABLE", "as it is now")
+    (tmp_path / "mine").mkdir()
+    (row,) = execute(make_run("surroundings"), engine=engine, plugins=(tmp_path / "mine",))["surroundings"].rows
+    assert str(tmp_path / "mine") in row["plugins"]
+    assert (row["cwd"], row["variable"]) == (str(tmp_path), "as it is now")
+
+
+def test_no_runs_no_results(engine: str) -> None:
+    assert execute(engine=engine) == {}
+
+
+def test_wrong_use() -> None:
+    with pytest.raises(SfnbenchError, match=r"unknown engine 'proceses' \(did you mean 'processes'\?\)"):
+        execute_all([], engine="proceses")
+    with pytest.raises(SfnbenchError, match="at least 1, not 0 and 1"):
+        execute_all([], jobs=0)
+    with pytest.raises(SfnbenchError, match="at least 1, not 1 and 0"):
+        execute_all([], jobs=1, threads=0)
+
+
+def test_ctrl_c_passes_through_inline() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        execute(make_run("interrupt"), engine="inline")
+
+
+# -- what a process of its own adds -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crashes() -> dict[str, Result]:
+    return execute(
+        *map(make_run, ("fine", *FATAL, "noisy", "chatter")), make_run("sleep", seconds=60, timeout_s=0.5), jobs=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "log"),
+    [
+        ("vanish", "error", "ended without a result, with exit code 3"),
+        ("killed", "error", "killed by SIGKILL; the system does that when memory runs out"),
+        ("segfault", "error", "killed by SIGSEGV"),
+        ("unsendable", "error", "Can't pickle local object"),
+        ("stuck", "timeout", "stopped after 0.5 s"),
+        ("fine", "ok", ""),
+    ],
+)
+def test_a_lost_worker_costs_its_own_run_only(crashes: dict[str, Result], act: str, status: str, log: str) -> None:
+    result = crashes[act]
+    assert result.status == status
+    assert log in result.log
+    if status != "ok":
+        assert result.rows == ()
+        assert result.environment["python"] == sys.version.split()[0]
+        assert 0 < result.seconds < 3, "a timeout does not wait for a library call to return"
+
+
+def test_a_crash_says_where(crashes: dict[str, Result]) -> None:
+    assert "engine_tasks.py" in crashes["segfault"].log
+    assert "in segfault" in crashes["segfault"].log
+
+
+def test_what_a_worker_prints_goes_to_its_log(crashes: dict[str, Result]) -> None:
+    assert crashes["noisy"].log == "printed\nwritten by a library\n"
+
+
+def test_every_run_has_a_process_of_its_own_forked_from_one_that_is_not_ours() -> None:
+    runs = [make_run("surroundings", i) for i in range(4)]
+    rows = [r.rows[0] for r in execute_all(runs, task=TASK, jobs=2)]
+    assert len({row["pid"] for row in rows}) == 4
+    assert {row["start"] for row in rows} == {"forkserver"}
+    assert os.getpid() not in {row["ppid"] for row in rows}
+
+
+def test_as_many_at_a_time_as_asked_in_the_order_of_their_ends() -> None:
+    runs = [make_run("sleep", i, seconds=seconds) for i, seconds in enumerate((1.2, 0.1, 0.1))]
+    began = time.monotonic()
+    order = [r.run.settings["i"] for r in execute_all(runs, task=TASK, jobs=2)]
+    assert order == [1, 2, 0]
+    assert time.monotonic() - began < 10
+
+
+def test_runs_are_taken_when_their_turn_comes() -> None:
+    taken = []
+
+    def endless() -> Iterator[Run]:
+        while True:
+            taken.append(make_run("fine", len(taken)))
+            yield taken[-1]
+
+    results = execute_all(endless(), task=TASK, jobs=2)
+    for _ in range(3):
+        next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert len(taken) <= 6
+
+
+def test_a_worker_does_not_wait_for_anybody_to_read_its_progress(tmp_path: Path) -> None:
+    results = execute_all([make_run("fine"), make_run("chatter", mark=str(tmp_path / "mark"))], task=TASK, jobs=2)
+    assert next(results).status == "ok"
+    assert until((tmp_path / "mark").exists), "done, while this end of the pipe sleeps"
+    assert next(results).status == "ok"
+
+
+def test_closing_ends_what_is_at_work() -> None:
+    runs = [make_run("fine"), *(make_run("sleep", i, seconds=60) for i in range(3))]
+    results = execute_all(runs, task=TASK, jobs=3)
+    assert next(results).status == "ok"
+    assert len(workers()) == 3
+    began = time.monotonic()
+    results.close()  # type: ignore[attr-defined]
+    assert workers() == []
+    assert time.monotonic() - began < 2
+
+
+def test_an_error_of_the_callers_ends_what_is_at_work() -> None:
+    def refuse(run: Run, share: float) -> None:
+        raise OSError("of the caller's own")
+
+    with pytest.raises(OSError, match="of the caller's own"):
+        execute(make_run("advance"), on_progress=refuse)
+    assert workers() == []
+
+
+def test_from_a_thread() -> None:
+    found: list[dict[str, Result]] = []
+    thread = threading.Thread(target=lambda: found.append(execute(make_run("fine"))))
+    thread.start()
+    thread.join(30)
+    assert found[0]["fine"].status == "ok"
+
+
+# -- when everything ends at once -------------------------------------------------------------------------------------
+
+# A script as a newcomer writes it, without a guard against being run again in the workers.
+SCRIPT = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_engines import make_run
+from sfnbench.engines import execute_all
+from sfnbench.store import Store
+
+folder = Path({folder!r})
+runs = [make_run({act!r}, i, mark={mark!r}, seconds=0.25) for i in range(8)]
+with Store(folder, create=True) as store:
+    store.adopt(runs)
+    for result in execute_all(store.pending(runs), task="engine_tasks:behave", jobs=2):
+        store.put(result)
+        print(result.status, flush=True)
+"""
+
+
+@contextmanager
+def script(act: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    text = SCRIPT.format(tests=str(TESTS), folder=str(folder / "runs"), act=act, mark=str(folder / "mark"))
+    (folder / "script.py").write_text(text)
+    command = [sys.executable, str(folder / "script.py")]
+    environ = {**os.environ, "TMPDIR": str(folder)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, start_new_session=True, env=environ, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def marks(folder: Path) -> list[tuple[str, int]]:
+    """Run and process of every execution so far."""
+    if not (folder / "mark").exists():
+        return []
+    lines = (folder / "mark").read_text().splitlines()
+    return [(line.split()[0], int(line.split()[1])) for line in lines]
+
+
+def test_a_killed_suite_leaves_no_process_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    with script("marked", tmp_path) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            assert process.stdout.readline() == "ok\n"
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        _, alive = psutil.wait_procs(children, timeout=5)
+    assert children
+    assert alive == []
+    before = marks(tmp_path)
+    with Store(tmp_path / "runs") as store:
+        stored = store.ids()
+        assert store._db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert 3 <= len(stored) < 8
+
+    with script("marked", tmp_path) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out == "ok\n" * (8 - len(stored))
+    again = [run_id for run_id, _ in marks(tmp_path)[len(before) :]]
+    assert not stored & set(again), "nothing that was stored is executed again"
+    assert len(set(again)) == len(again)
+    with Store(tmp_path / "runs") as store:
+        assert len(store.ids()) == len(list(store.results())) == 8
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_no_worker_outlives_its_parent_not_even_inside_a_library_call(tmp_path: Path, end: signal.Signals) -> None:
+    with script("stuck", tmp_path) as process:
+        assert until(lambda: len(marks(tmp_path)) == 2, 60)
+        pids = [pid for _, pid in marks(tmp_path)]
+        assert all(map(psutil.pid_exists, pids))
+        os.killpg(process.pid, end) if end == signal.SIGINT else process.send_signal(end)  # Ctrl-C reaches the whole group
+        assert until(lambda: not any(map(psutil.pid_exists, pids)))
+        _, err = process.communicate(timeout=10)
+    if end == signal.SIGINT:
+        assert err.count("Traceback") == 1, "only the script itself says that it was interrupted"
+        assert err.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_ctrl_c_while_the_first_worker_starts_is_quiet(tmp_path: Path) -> None:
+    with script("stuck", tmp_path) as process:
+        children = psutil.Process(process.pid).children
+        assert until(lambda: len(children()) >= 2, 60), "the server, and multiprocessing's own helper"
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert err.count("Traceback") == 1
+    assert err.rstrip().endswith("KeyboardInterrupt")

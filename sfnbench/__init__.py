@@ -75,15 +75,15 @@ if TYPE_CHECKING:  # the same names once more, for type checkers; a test holds t
         SuiteError as SuiteError,
     )
     from .experiments import execute as execute
-    from .plan import Chosen as Chosen
-    from .plan import Run as Run
-    from .plan import plan as plan
+    from .planning import Chosen as Chosen
+    from .planning import Run as Run
+    from .planning import plan as plan
     from .registry import register as register
     from .session import run_suite as run_suite
     from .store import Result as Result
     from .store import Store as Store
-    from .suite import Suite as Suite
-    from .suite import load_suite as load_suite
+    from .suite.schema import Suite as Suite
+    from .suite.schema import load_suite as load_suite
 
 __version__ = "0.1.0"
 
@@ -92,11 +92,11 @@ _HOMES = {
     "State constant",
     "errors": "CheckError DataError DeviceError PluginError SfnbenchError StoreError SuiteError",
     "experiments": "execute",
-    "plan": "Chosen Run plan",
+    "planning": "Chosen Run plan",
     "registry": "register",
     "session": "run_suite",
     "store": "Result Store",
-    "suite": "Suite load_suite",
+    "suite.schema": "Suite load_suite",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = [*_HOME, "__version__"]

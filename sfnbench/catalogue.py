@@ -28,7 +28,7 @@ def members(kind: Kind) -> Table:
 
 def suites() -> Table:
     """Every suite that can be run by name."""
-    from .suite import available, title
+    from .suite.file import available, title
 
     return [{"name": name, "what": title(path), "from": str(path)} for name, path in available().items()]
 

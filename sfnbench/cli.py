@@ -41,9 +41,7 @@ def run(
     suite: SuiteName,
     optimizer: Annotated[
         list[str] | None,
-        typer.Option(
-            "-o", "--optimizer", help="Only this one, by label or name, even if the suite lacks it; may be repeated."
-        ),
+        typer.Option("-o", "--optimizer", help="Only this one, even one that the suite lacks; may be repeated."),
     ] = None,
     problem: Annotated[list[str] | None, typer.Option("-p", "--problem", help="Only this one; may be repeated.")] = None,
     profile: Profile = None,
@@ -62,7 +60,7 @@ def run(
     from .report.progress import Terminal
     from .session import run_suite
     from .store import FAILED, Store
-    from .suite import load_suite
+    from .suite.schema import load_suite
 
     _add(plugins)
     loaded = load_suite(suite, profile)
@@ -106,8 +104,8 @@ def list_members(
 @app.command()
 def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     """Check a suite without running it; every mistake at once, with its line."""
-    from .plan import plan
-    from .suite import load_suite
+    from .planning import plan
+    from .suite.schema import load_suite
 
     _add(plugins)
     loaded = load_suite(suite)
@@ -258,10 +256,9 @@ def _print_summary(results: list[Any], style: Format) -> None:
 def _print_plan(
     suite: Any, optimizers: Any, problems: Any, seeds: Any, device: str, out: Path | None, style: Format
 ) -> None:
-    from .plan import plan
-    from .results_file import FILE
+    from .planning import plan
     from .session import device_kind, results_folder
-    from .store import Store
+    from .store import FILE, Store
 
     runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device_kind(device))
     folder = out or results_folder(suite)

@@ -10,7 +10,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
@@ -24,6 +24,7 @@ BelowOne = Annotated[float, Ge(0), Lt(1)]
 Count = Annotated[int, Ge(1)]
 Index = Annotated[int, Ge(0)]
 
+T = TypeVar("T")
 State = Any  # a NamedTuple of tensors; () for an optimizer without memory
 HVP_CHUNK = 32  # Hessian columns taken at once: larger chunks were slower and cost memory
 
@@ -37,7 +38,7 @@ class CriticalPoint:
     index: int  # number of negative Hessian eigenvalues
 
 
-def constant(build: Callable[[Any], Any]) -> Callable[[Any, Tensor], Any]:
+def constant(build: Callable[[Any], T]) -> Callable[[Any, Tensor], T]:
     """A method's tensors, built once in float64 on the CPU and kept for each device and dtype that asks.
 
     ``@constant def images(self)`` is called as ``self.images(theta)``: floating-point tensors get theta's dtype, all of
@@ -46,7 +47,7 @@ def constant(build: Callable[[Any], Any]) -> Callable[[Any, Tensor], Any]:
     name = f"_{build.__name__}"
 
     @functools.wraps(build)
-    def get(self: Any, like: Tensor) -> Any:
+    def get(self: Any, like: Tensor) -> T:
         kept = self.__dict__.setdefault(name, {})
         key = (like.device, like.dtype)
         if key not in kept:
@@ -58,7 +59,7 @@ def constant(build: Callable[[Any], Any]) -> Callable[[Any, Tensor], Any]:
                 return torch.func.debug_unwrap(t)
 
             kept[key] = tree_map_only(Tensor, place, build(self))
-        return kept[key]
+        return cast(T, kept[key])
 
     return get
 

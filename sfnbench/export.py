@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .encoding import to_json
 from .errors import StoreError, did_you_mean
 from .store import Result, Store
+from .store.encoding import to_json
 
 Row = dict[str, Any]
 

@@ -15,7 +15,8 @@ from .lift import map_points
 Metric = Callable[[Problem, Tensor], Tensor]
 
 CRITICAL_GRADIENT = 1e-6  # a point whose gradient is longer is not called critical
-ZERO_EIGENVALUE = 1e-6  # in units of the largest |eigenvalue|: smaller ones count as zero
+ZERO_EIGENVALUE = 1e-6  # in units of the largest |eigenvalue|: smaller ones count as zero ...
+FLAT_EIGENVALUE = 1e-9  # ... and so do smaller ones in absolute terms, where all of the Hessian vanishes
 DENSE_LIMIT = 4096  # parameters up to which a dense Hessian (134 MB in float64) is taken for a metric
 BATCHED_DIM = 64  # parameters up to which points are measured together; beyond, a batch gains nothing and costs memory
 
@@ -37,9 +38,9 @@ def min_eigenvalue(problem: Problem, theta: Tensor) -> Tensor:
 
 
 def index_fraction(problem: Problem, theta: Tensor) -> Tensor:
-    """alpha: the fraction of Hessian eigenvalues that are negative, beyond 1e-6 of the largest in absolute value."""
+    """alpha: the fraction of Hessian eigenvalues that are negative, those that count as zero aside."""
     eigenvalues = _eigenvalues(problem, theta)
-    return (eigenvalues < -ZERO_EIGENVALUE * eigenvalues.abs().amax()).to(theta.dtype).mean()
+    return (eigenvalues < -_zero(eigenvalues)).to(theta.dtype).mean()
 
 
 def distance_to_saddle(problem: Problem, theta: Tensor) -> Tensor:
@@ -84,11 +85,15 @@ def certify(problem: Problem, theta: Tensor) -> Certificate:
     if problem.dim > DENSE_LIMIT:
         return Certificate(norm, None, None, "critical, of unknown index" if critical else "not critical")
     eigenvalues = _eigenvalues(problem, theta)
-    zero = ZERO_EIGENVALUE * float(eigenvalues.abs().amax())
+    zero = float(_zero(eigenvalues))
     lowest = float(eigenvalues[0])
     kind = "strict saddle" if lowest < -zero else "minimum" if lowest > zero else "degenerate"
     alpha = float((eigenvalues < -zero).double().mean())
     return Certificate(norm, lowest, alpha, kind if critical else "not critical")
+
+
+def _zero(eigenvalues: Tensor) -> Tensor:
+    return (ZERO_EIGENVALUE * eigenvalues.abs().amax()).clamp_min(FLAT_EIGENVALUE)
 
 
 def _eigenvalues(problem: Problem, theta: Tensor) -> Tensor:

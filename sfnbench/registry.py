@@ -123,6 +123,11 @@ def find(kind: Kind, name: str) -> Member:
     return known[name]
 
 
+def is_stock(name: str) -> bool:
+    """Whether a name is a stock optimizer's, such as torch.optim.Adam: the registry's own names have no dot."""
+    return "." in name and name[0].isidentifier()
+
+
 def load(member: Member) -> type[Any]:
     """The member's class, imported; PluginError says what is broken and where."""
     if member.error:
@@ -134,6 +139,7 @@ def load(member: Member) -> type[Any]:
         except PluginError:
             raise
         except Exception as error:  # a plugin's import may raise anything, and must stop nothing else
+            _registered.pop((member.kind, member.name), None)
             line = _line_in(error, member.path)
             raise PluginError(f"{member.path}:{line}: cannot be imported: {type(error).__name__}: {error}") from error
     if (member.kind, member.name) not in _registered:
@@ -288,7 +294,9 @@ def _sources(path: Path, seen: set[Path]) -> set[Path]:
             target = base.joinpath(*(node.module or "").split("."))
             for candidate in (target, *(target / alias.name for alias in node.names)):
                 _sources(candidate.with_suffix(".py"), seen)
-                _sources(candidate / "__init__.py", seen) if candidate != HERE else None
+                if candidate != HERE and (candidate / "__init__.py").is_file():  # a package may import its files by name
+                    for file in candidate.glob("*.py"):
+                        _sources(file, seen)
     return seen
 
 

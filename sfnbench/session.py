@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from . import registry
 from .engines import execute_all
 from .errors import DeviceError, StoreError
-from .plan import Run, plan
-from .results_file import FILE
-from .store import Result, Store
-from .suite import Suite, load_suite
+from .planning import Run, plan
+from .store import FILE, Result, Store
+from .suite.schema import Suite, load_suite
 
 RUNS = Path("runs")  # where results go unless told otherwise
 DEVICES = ("auto", "cpu", "cuda")
@@ -62,14 +62,16 @@ def run_suite(
     with Store(folder, create=True) as store:
         stale = store.adopt(runs)
         if fresh:
-            store.discard(run.id for run in runs)
-        todo = broken(store, runs) if only_failed else store.pending(runs)
-        watcher.begin(todo, len({run.id for run in runs}) - len(todo), stale)
+            todo = tuple({run.id: run for run in runs}.values())
+        else:
+            todo = broken(store, runs) if only_failed else store.pending(runs)
         results = execute_all(todo, engine=engine, jobs=jobs, plugins=registry.plugin_paths(), on_progress=watcher.progress)
+        watcher.begin(todo, len({run.id for run in runs}) - len(todo), stale)
         try:
-            for result in results:
-                store.put(result)
-                watcher.finished(result)
+            with closing(results):  # a result that cannot be kept ends the workers too
+                for result in results:
+                    store.put(result)
+                    watcher.finished(result)
         finally:
             watcher.end()
     return folder

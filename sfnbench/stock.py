@@ -30,11 +30,6 @@ GRADIENTS = {"CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP"}
 METHODS = GRADIENT_FREE | GRADIENTS | HESSIAN_PRODUCTS | HESSIANS
 
 
-def is_stock(use: str) -> bool:
-    """Whether a suite's `use` names a stock optimizer: registry names have no dot."""
-    return "." in use
-
-
 def check(use: str, params: dict[str, Any]) -> list[tuple[str | None, str]]:
     """What is wrong with a stock optimizer's name or parameters, as (parameter or None, message); empty if nothing is."""
     if use.startswith(SCIPY):
@@ -126,7 +121,7 @@ def _torch_class(use: str) -> type[torch.optim.Optimizer]:
     module_name, _, name = use.partition(":") if ":" in use else use.rpartition(".")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:  # the latter two for what is no module's name
         raise PluginError(f"unknown optimizer {use!r}: {error}") from error
     cls = getattr(module, name, None)
     if not (isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer) and cls is not torch.optim.Optimizer):
@@ -279,6 +274,11 @@ class _Bowl(Problem):
         return theta @ theta
 
 
+def _give_up(iterate: np.ndarray) -> None:
+    """A callback for a trial, which is over with the first iterate: some tolerances would let it go on for ever."""
+    raise _Abandoned
+
+
 def _check_scipy(method: str, params: dict[str, Any]) -> list[tuple[str | None, str]]:
     if method not in METHODS:
         return [(None, f"unknown optimizer '{SCIPY}{method}'{did_you_mean(method, METHODS)}")]
@@ -289,7 +289,9 @@ def _check_scipy(method: str, params: dict[str, Any]) -> list[tuple[str | None, 
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", "Unknown solver options", OptimizeWarning)
         try:
-            _minimize(Oracle(_Bowl(), eager=True), method, params, torch.ones(2, dtype=torch.float64), lambda x: None)
+            _minimize(Oracle(_Bowl(), eager=True), method, params, torch.ones(2, dtype=torch.float64), _give_up)
+        except _Abandoned:
+            return []
         except OptimizeWarning as error:
             named = [name.strip() for name in str(error).partition(":")[2].split(",")]
             return [(name, f"unknown key {name!r}: no option of {SCIPY}{method}") for name in named]

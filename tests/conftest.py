@@ -8,7 +8,7 @@ import torch
 from hypothesis import settings
 
 from sfnbench import registry
-from sfnbench.plan import Chosen, Run
+from sfnbench.planning import Chosen, Run
 
 settings.register_profile("sfnbench", deadline=None, derandomize=True)  # time limits would fail on a busy machine
 settings.load_profile("sfnbench")
@@ -55,7 +55,9 @@ def plugin(tmp_path, monkeypatch):
     yield write
     registry._added[:] = added
     for key, cls in list(registry._registered.items()):
-        if (getattr(sys.modules[cls.__module__], "__file__", None) or "").startswith(str(tmp_path)):
-            del registry._registered[key], sys.modules[cls.__module__]
+        module = sys.modules.get(cls.__module__)
+        if module is None or (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del registry._registered[key]
+            sys.modules.pop(cls.__module__, None)
     registry._package.__path__[:] = path
     importlib.invalidate_caches()

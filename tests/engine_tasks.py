@@ -12,13 +12,18 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from sfnbench.errors import PluginError
-from sfnbench.plan import Run
+from sfnbench.planning import Chosen, Run
 from sfnbench.store import Result
 
 Progress = Callable[[float], None] | None
+
+
+def make_run(act: str, i: int = 0, *, timeout_s: float = 60.0, **settings: object) -> Run:
+    optimizer = Chosen("sfn", f"{act}{i}", {}, "")
+    settings = {"act": act, "i": i, **settings}
+    return Run("toy", "race", Chosen("saddle", "saddle", {}, ""), optimizer, (0,), settings, timeout_s=timeout_s)
 
 
 def result(run: Run, **row: object) -> Result:
@@ -71,6 +76,8 @@ def numpy_memory(run: Run, progress: Progress) -> Result:
 
 
 def torch_memory(run: Run, progress: Progress) -> Result:
+    import torch
+
     return result(run, n=torch.empty(2**55, dtype=torch.float64).numel())
 
 
@@ -103,6 +110,7 @@ def warned(run: Run, progress: Progress) -> Result:
 
 
 def threads(run: Run, progress: Progress) -> Result:
+    import torch
     from threadpoolctl import threadpool_info
 
     blas = [pool["num_threads"] for pool in threadpool_info()]
@@ -144,8 +152,7 @@ def chatter(run: Run, progress: Progress) -> Result:
 def stuck(run: Run, progress: Progress) -> Result:
     """Holds the interpreter in a library call, out of reach of threads and of Python's signal handlers."""
     mark(run)
-    ctypes.PyDLL(None).sleep(60)
-    return result(run)
+    return result(run, n=sum(range(10**11)))
 
 
 def marked(run: Run, progress: Progress) -> Result:

@@ -177,6 +177,7 @@ def test_idx_round_trip(tmp_path_factory, shape, seed):
         (gzip.compress(idx(VALUES) + b"!"), "holds 25 values, but its header says 24"),
         (gzip.compress(idx(VALUES, shape=(2**32 - 1,) * 3)), "holds 24 values, but its header says 7922816"),
     ],
+    ids=["truncated", "not packed", "empty", "a web page", "floats", "half a header", "one short", "one more", "huge"],
 )
 def test_damaged_idx(tmp_path, content, message):
     path = tmp_path / "x.gz"

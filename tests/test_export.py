@@ -10,7 +10,7 @@ import pytest
 
 from sfnbench.errors import StoreError
 from sfnbench.export import COLUMNS, export, rows
-from sfnbench.plan import Chosen, Run
+from sfnbench.planning import Chosen, Run
 from sfnbench.store import Result, Store
 
 # As stated to users: the order is theirs to rely on.

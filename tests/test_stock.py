@@ -120,6 +120,8 @@ def test_scipy_ends_with_its_thread():
         ("torch.optim.Adam", {"lr": -1}, None, "Invalid learning rate: -1"),
         ("torch.optim.Optimizer", {}, None, "unknown optimizer"),
         ("torch.nn.Linear", {}, None, "unknown optimizer"),
+        (".Adam", {}, None, "unknown optimizer"),
+        ("..x.y", {}, None, "unknown optimizer"),
         ("nowhere.at_all:Method", {}, None, "No module named 'nowhere'"),
         ("scipy.optimize.BFG", {}, None, "did you mean 'BFGS'"),
         ("scipy.optimize.BFGS", {"gtolx": 1e-3}, "gtolx", "no option of scipy.optimize.BFGS"),
@@ -129,6 +131,11 @@ def test_wrong_names_and_parameters_are_said(use, params, key, message):
     ((found_key, found),) = stock.check(use, params)
     assert found_key == key
     assert message in found
+
+
+@pytest.mark.parametrize("method", ["trust-krylov", "trust-constr", "Nelder-Mead"])
+def test_a_tolerance_that_is_never_met_holds_up_no_check(method):
+    assert stock.check(f"scipy.optimize.{method}", {"tol": 0}) == []
 
 
 def test_right_names_and_parameters_pass():

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from sfnbench.errors import StoreError
-from sfnbench.plan import FORMAT, Chosen, Run
+from sfnbench.planning import FORMAT, Chosen, Run
 from sfnbench.store import Result, Store, merge
 
 

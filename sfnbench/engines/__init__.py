@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 
 from ..environment import usable_cores
 from ..errors import SfnbenchError, did_you_mean
-from ..plan import Run
+from ..planning import Run
 from ..store import Result
 
 Progress = Callable[[Run, float], None]  # a run and the share of it that is done
-Engine = Callable[[Iterable[Run], "Conditions", Progress | None], Iterator[Result]]
+Engine = Callable[[Iterable[Run], "Conditions", Progress | None], Generator[Result, None, None]]
 
 ENGINES = {  # imported when asked for
     "inline": "sfnbench.engines.inline:inline",
@@ -40,7 +40,7 @@ def execute_all(
     plugins: Iterable[Path] = (),
     on_progress: Progress | None = None,
     task: str = Conditions.task,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """A Result for every run, in the order in which they are done, whatever the run does: raise, crash or never end.
 
     `jobs` runs at a time with `threads` threads each (1), by default as many as the cores allow. Closing the iterator, or

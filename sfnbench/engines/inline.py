@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import replace
 from pkgutil import resolve_name
@@ -13,7 +13,7 @@ from time import perf_counter
 
 from ..environment import describe
 from ..errors import SfnbenchError
-from ..plan import Run
+from ..planning import Run
 from ..registry import add_plugins
 from ..store import Result
 from . import Conditions, Progress
@@ -22,7 +22,9 @@ from . import Conditions, Progress
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-def inline(runs: Iterable[Run], conditions: Conditions, on_progress: Progress | None = None) -> Iterator[Result]:
+def inline(
+    runs: Iterable[Run], conditions: Conditions, on_progress: Progress | None = None
+) -> Generator[Result, None, None]:
     """Execute the runs here. Ctrl-C passes; whatever else a run raises becomes its result."""
     for run in runs:
         progress = functools.partial(on_progress, run) if on_progress else None

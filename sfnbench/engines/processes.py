@@ -13,7 +13,7 @@ import queue
 import signal
 import tempfile
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,10 +24,10 @@ from pebble import ProcessExpired, concurrent
 
 from .. import environment
 from ..errors import SfnbenchError
-from ..plan import Run
+from ..planning import Run
 from ..store import Result
 from . import Conditions, Progress
-from .server import ForkServer, start_server
+from .server import ForkServer, ctrl_c_deferred, start_server
 from .worker import POLL_S, REPORT, Errand, work
 
 LOG_BYTES = 20_000  # of a worker's output that its result keeps, counted from the end
@@ -35,7 +35,9 @@ LOG_BYTES = 20_000  # of a worker's output that its result keeps, counted from t
 _numbers = itertools.count()
 
 
-def processes(runs: Iterable[Run], conditions: Conditions, on_progress: Progress | None = None) -> Iterator[Result]:
+def processes(
+    runs: Iterable[Run], conditions: Conditions, on_progress: Progress | None = None
+) -> Generator[Result, None, None]:
     """Execute the runs, each in a process of its own."""
     waiting = iter(runs)
     with tempfile.TemporaryDirectory(prefix="sfnbench-") as folder, _Crew(conditions, Path(folder)) as crew:
@@ -84,11 +86,11 @@ class _Crew:
             number = next(_numbers)
             output = self.folder / str(number)
             errand = Errand(number, self.conditions, output, self._reporting, dict(os.environ), environment.machine())
-            timeout_s = run.timeout_s
             # pebble's types call `context` mp_context, which it ignores.
-            process = concurrent.process(name=self.name, timeout=timeout_s, context=ForkServer())  # type: ignore
+            process = concurrent.process(name=self.name, timeout=run.timeout_s, context=ForkServer())  # type: ignore
             try:
-                future = process(work)(run, errand)
+                with ctrl_c_deferred():
+                    future = process(work)(run, errand)
             except (OSError, EOFError) as error:
                 message = f"no worker process could be started ({error!r}); the engine 'inline' needs none"
                 raise SfnbenchError(message) from error
@@ -135,7 +137,8 @@ def _last_words(exitcode: int) -> str:
     if exitcode >= 0:
         return f"the worker process ended without a result, with exit code {exitcode}"
     hint = "; the system does that when memory runs out" if exitcode == -signal.SIGKILL else ""
-    return f"the worker process was killed by {signal.Signals(-exitcode).name}{hint}"
+    name = {number.value: number.name for number in signal.Signals}.get(-exitcode, f"signal {-exitcode}")
+    return f"the worker process was killed by {name}{hint}"
 
 
 def _tail(output: Path) -> str:

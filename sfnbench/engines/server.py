@@ -7,13 +7,17 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import context, forkserver
 from multiprocessing.popen_forkserver import Popen
+from types import FrameType
 from typing import Any
 
-PRELOADED = ["torch", "numpy", "scipy.linalg", "sfnbench.engines.worker", "sfnbench.experiments"]
+# torch imports torch._dynamo, for some 2 s, when a process first takes a gradient in a transform.
+PRELOADED = ["torch", "torch._dynamo", "scipy.linalg", "scipy.optimize", "sfnbench.engines.worker", "sfnbench.experiments"]
+
+Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 
 def start_server() -> None:
@@ -39,12 +43,28 @@ def _variable(name: str, value: str) -> Iterator[None]:
 @contextmanager
 def _ctrl_c_ignored() -> Iterator[None]:
     """A process started here inherits that Ctrl-C, which a terminal sends to all, is not for it."""
-    if threading.current_thread() is not threading.main_thread():
+    with _ctrl_c_handled_by(signal.SIG_IGN):
         yield
+
+
+@contextmanager
+def ctrl_c_deferred() -> Iterator[None]:
+    """Ctrl-C takes effect after this block: a worker that was half started would escape whoever ends the others."""
+    pressed: list[tuple[int, FrameType | None]] = []
+    with _ctrl_c_handled_by(lambda number, frame: pressed.append((number, frame))) as before:
+        yield
+    if pressed and callable(before):
+        before(*pressed[0])
+
+
+@contextmanager
+def _ctrl_c_handled_by(handler: Handler) -> Iterator[Handler | None]:
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set, or are they called
+        yield None
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, handler)
     try:
-        yield
+        yield before  # type: ignore[misc]
     finally:
         signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 

@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from .. import environment
-from ..plan import Run
+from ..planning import Run
 from ..store import Result
 from . import Conditions
 from .inline import attempt

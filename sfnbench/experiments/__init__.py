@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from .. import environment
-from ..plan import Run
+from ..planning import Run
 from ..store import Result
 from . import race
 

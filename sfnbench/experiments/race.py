@@ -19,7 +19,7 @@ from .. import metrics, registry, stock
 from ..core import Optimizer, Problem
 from ..errors import DeviceError
 from ..lift import Trajectories, lift
-from ..plan import Run
+from ..planning import Run
 from ..store import Result
 from .track import Block, Track
 
@@ -49,7 +49,7 @@ class Entrant:
         self.problem: Problem = registry.build("problem", run.problem.use, run.problem.params)
         self.use, self.params = run.optimizer.use, run.optimizer.params
         self.optimizer: Optimizer | None = None
-        if not stock.is_stock(self.use):
+        if not registry.is_stock(self.use):
             self.optimizer = registry.build("optimizer", self.use, self.params)
 
     @property

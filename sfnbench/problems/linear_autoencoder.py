@@ -65,7 +65,7 @@ class LinearAutoencoder(Problem):
     @property
     def spectrum(self) -> tuple[float, ...]:
         """The variances s."""
-        return self.variances or tuple(float(i) for i in range(1, self.n_inputs + 1))
+        return tuple(float(i) for i in range(1, self.n_inputs + 1)) if self.variances is None else self.variances
 
     @property
     def dim(self) -> int:

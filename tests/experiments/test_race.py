@@ -141,7 +141,11 @@ def test_the_loss_series_is_the_loss_at_each_point(make_run, optimizer):
 
 def test_every_optimizer_gets_the_same_starts_and_draws(make_run):
     mlp = {"size": 4, "n_examples": 60, "hidden": [3], "batch_size": 10}
-    optimizers = (("gradient_descent", {"lr": 0.1}), ("msgd", {"lr": 0.1, "momentum": 0.0}), ("torch.optim.SGD", {"lr": 0.1}))
+    optimizers = (
+        ("gradient_descent", {"lr": 0.1}),
+        ("msgd", {"lr": 0.1, "momentum": 0.0}),
+        ("torch.optim.SGD", {"lr": 0.1}),
+    )
     losses = [execute(make_run("mlp", mlp, use, params, steps=5)).series["loss"] for use, params in optimizers]
     for other in losses[1:]:  # one method under three names: equal minibatches make equal curves
         np.testing.assert_allclose(other, losses[0], rtol=1e-10)

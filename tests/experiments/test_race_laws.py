@@ -13,7 +13,7 @@ from sfnbench.experiments import execute
 from sfnbench.optimizers.damped_newton import DampedNewton
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.optimizers.sfn import SaddleFreeNewton
-from sfnbench.plan import Chosen, Run
+from sfnbench.planning import Chosen, Run
 from sfnbench.problems.monkey_saddle import MonkeySaddle
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
 
@@ -149,4 +149,3 @@ def test_trust_region_step_has_the_stated_length(delta, seed):
     assert float(d.numpy() @ absolute @ d.numpy()) == pytest.approx(delta, rel=1e-9)
     free = step(SaddleFreeNewton(), problem, theta.tolist()) - theta  # the same direction, only its length is set
     assert float(torch.nn.functional.cosine_similarity(d, free, dim=0)) == pytest.approx(1, abs=1e-12)
-

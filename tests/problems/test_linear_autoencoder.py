@@ -54,7 +54,7 @@ def test_the_published_size():
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_variances_in_any_order(data):
     k, p = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 4))
     tenths = data.draw(st.lists(st.integers(1, 60), min_size=k, max_size=k, unique=True))

@@ -11,8 +11,8 @@ import pytest
 
 from sfnbench import registry
 from sfnbench.errors import SuiteError
-from sfnbench.plan import FORMAT, Chosen, Run, plan
-from sfnbench.suite import Suite, load_suite
+from sfnbench.planning import FORMAT, Chosen, Run, plan
+from sfnbench.suite.schema import Suite, load_suite
 
 SUITE = """
 seeds: 3
@@ -157,7 +157,7 @@ def test_the_id_is_the_hash_of_what_decides_the_numbers_written_as_json() -> Non
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_the_id_is_the_same_in_another_process(suite: Suite, hash_seed: str) -> None:
     code = (
-        "import sys; from sfnbench.suite import load_suite; from sfnbench.plan import plan;"
+        "import sys; from sfnbench.suite.schema import load_suite; from sfnbench.planning import plan;"
         "print(*(run.id for run in plan(load_suite(sys.argv[1]))))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import filelock
 
-from .errors import StoreError
-from .plan import FORMAT
+from ..errors import StoreError
+from ..planning import FORMAT
 
 FILE = "results.sqlite"
 APPLICATION = 0x53464E42  # "SFNB": tells our files from anybody else's SQLite

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import StoreError
+from ..planning import Run
 from .encoding import UNREADABLE, pack, to_json, to_run, unpack
-from .errors import StoreError
-from .plan import Run
-from .results_file import FILE, explained, open_to_read, open_to_write, take_lock
+from .file import FILE as FILE
+from .file import explained, open_to_read, open_to_write, take_lock
 from .staleness import why_stale
 
 FAILED = ("error", "timeout", "oom")  # the run broke, rather than its numbers: worth another go

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from . import registry
-from .errors import PluginError, SfnbenchError, did_you_mean
+from .. import registry
+from ..errors import PluginError, SfnbenchError, did_you_mean
+from ..registry import Kind, Member
 from .marked import Issue, Mark, Node
-from .registry import Kind, Member
 from .wording import Wording, describe
 
 MAX_COMBINATIONS = 1000
@@ -170,10 +170,14 @@ class Chooser:
 
     def _target(self, use: Node) -> Target | None:
         name = use.content
-        if self.kind == "optimizer" and is_stock(name):
+        if self.kind == "optimizer" and registry.is_stock(name):
             return Target("", functools.partial(self._complete_stock, use))
         if name not in self.known:
-            hint = ": only optimizers can be named by their module" if is_stock(name) else did_you_mean(name, self.known)
+            hint = (
+                ": only optimizers can be named by their module"
+                if registry.is_stock(name)
+                else did_you_mean(name, self.known)
+            )
             self._note(use.at, f"unknown {self.kind} {name!r}{hint}")
             return None
         try:
@@ -202,7 +206,7 @@ class Chooser:
         return {name: values[name] for name in names}
 
     def _complete_stock(self, use: Node, params: Node) -> dict[str, Any] | None:
-        from .stock import check  # imports torch
+        from ..stock import check  # imports torch
 
         given = params.plain()
         issues = check(use.content, given)
@@ -211,11 +215,6 @@ class Chooser:
             is_key = name in params.keys and message.startswith("unknown")
             self._note(params.keys[name] if name and is_key else value.at if value else use.at, message)
         return None if issues else given
-
-
-def is_stock(name: str) -> bool:
-    """Whether a name is a stock optimizer's, such as torch.optim.Adam: the registry's names have no dot."""
-    return "." in name and name[0].isidentifier()
 
 
 def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from . import registry
-from .errors import SuiteError, did_you_mean
+from .. import registry
+from ..errors import SuiteError, did_you_mean
 from .marked import Issue, parse, position
 
 MAX_BYTES = 200_000  # a suite is a screen; anything of this size is another file, given by mistake

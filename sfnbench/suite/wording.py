@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .errors import did_you_mean
+from ..errors import did_you_mean
 from .marked import Issue, Mark, Node
 
 Path = tuple[str | int, ...]  # keys and places from the top of a tree

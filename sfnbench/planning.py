@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .choice import Chooser, Chosen, is_stock
+from . import registry
 from .errors import SuiteError, did_you_mean
 from .registry import Kind
-from .suite import Suite
+from .suite.choice import Chooser, Chosen
+from .suite.schema import Suite
 
 __all__ = ["FORMAT", "Chosen", "Run", "plan"]
 
@@ -103,7 +104,7 @@ def _pick(kind: Kind, offered: tuple[Chosen, ...], names: Iterable[str] | None, 
 
 def _join(kind: Kind, name: str, offered: tuple[Chosen, ...], issues: list[str]) -> list[Chosen]:
     chooser = Chooser.of(kind)
-    if name not in chooser.known and not is_stock(name):
+    if name not in chooser.known and not registry.is_stock(name):
         known = {*chooser.known, *(chosen.label for chosen in offered)}
         issues.append(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
         return []

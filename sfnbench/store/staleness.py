@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .plan import Run
+from ..planning import Run
 
 _ABSENT = object()
 _WIDTH = 60  # of a value in a message
@@ -15,7 +15,7 @@ _WIDTH = 60  # of a value in a message
 def why_stale(stored: Run, planned: Run) -> str:
     """One line: the slot, and each thing that decides the numbers and differs.
 
-    >>> from sfnbench.plan import Chosen, Run
+    >>> from sfnbench.planning import Chosen, Run
     >>> problem = Chosen("mlp", "digits", {}, "")
     >>> before, now = (Run("s", "race", problem, Chosen("sfn", "sfn", {"lr": lr}, ""), (0,), {}) for lr in (0.1, 0.2))
     >>> why_stale(before, now)

@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from . import registry
+from .. import registry
+from ..errors import PluginError, SuiteError, did_you_mean
+from ..registry import Kind, Member
 from .choice import Chooser, Chosen
-from .errors import PluginError, SuiteError, did_you_mean
+from .file import available, locate, located, read, title
 from .marked import Issue, Mark, Node, parse
-from .registry import Kind, Member
-from .suite_file import available, locate, located, read, title
 from .wording import Path as Keys
 from .wording import Wording, describe
 
@@ -219,7 +219,7 @@ class _Reading:
 
     def _measures(self) -> set[str] | None:
         """Everything that can be measured on some problem of the suite; None where a problem is not to be had."""
-        from .metrics import METRICS  # imports torch
+        from ..metrics import METRICS  # imports torch
 
         names = set(METRICS)
         known = self._choosers["problem"].known

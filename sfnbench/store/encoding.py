@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import StoreError
-from .plan import Chosen, Run
+from ..errors import StoreError
+from ..planning import Chosen, Run
 
 UNREADABLE = (
     ValueError,

@@ -1,0 +1,142 @@
+"""Members are found by being there; what is wrong with one is said, and stops no other."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from sfnbench import registry
+from sfnbench.errors import PluginError
+
+METHOD = '''
+"""A method."""
+from dataclasses import dataclass
+from sfnbench import Optimizer, Positive, register
+
+@register("{name}")
+@dataclass(frozen=True, kw_only=True)
+class Method(Optimizer):
+    """One line.
+
+    More lines.
+    """
+    lr: Positive = 0.5
+    n_rounds: int = 3
+
+    def step(self, oracle, theta, state):
+        return theta - self.lr * oracle.grad(theta), state
+'''
+
+
+def test_a_file_is_a_member(plugin):
+    path = plugin("optimizers", "my_method", METHOD.format(name="my_method"))
+    member = registry.find("optimizer", "my_method")
+    assert (member.path, member.summary, member.error, member.where) == (path, "One line.", None, "plugin")
+    assert [(f.name, f.annotation, f.default) for f in member.fields] == [
+        ("lr", "Positive", "0.5"),
+        ("n_rounds", "int", "3"),
+    ]
+    built = registry.build("optimizer", "my_method", {"lr": 2})
+    assert (built.lr, built.n_rounds, type(built).name) == (2.0, 3, "my_method")
+    assert "my_method" not in registry.members("problem")
+
+
+def test_a_plugin_may_be_a_lone_file_or_lie_in_a_folder_of_both_kinds(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_added", [])
+    for name in ("alone", "in_folder"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.py").write_text(METHOD.format(name=name))
+    registry.add_plugins(tmp_path / "alone" / "alone.py")
+    registry.add_plugins(tmp_path / "in_folder")
+    assert {"alone", "in_folder"} <= registry.members("optimizer").keys()
+    assert not {"alone", "in_folder"} & registry.members("problem").keys()
+
+
+def test_listing_runs_no_plugin(plugin):
+    plugin("optimizers", "loud", "raise SystemExit('was run')\n" + METHOD.format(name="loud"))
+    assert registry.find("optimizer", "loud").error is None
+    with pytest.raises(SystemExit):
+        registry.load(registry.find("optimizer", "loud"))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("class Method(:\n", "line 1: invalid syntax"),
+        (METHOD.format(name="other"), "registered as 'other', but the file is called broken.py"),
+        (METHOD.format(name="broken").replace('@register("broken")', ""), "lacks @register('broken')"),
+        ("import not_installed_anywhere\n" + METHOD.format(name="broken"), "needs the package 'not_installed_anywhere'"),
+    ],
+)
+def test_a_broken_plugin_is_listed_as_broken_and_stops_nothing(plugin, source, message):
+    path = plugin("optimizers", "broken", source)
+    members = registry.members("optimizer")
+    assert message in members["broken"].error
+    assert members["sfn"].error is None
+    with pytest.raises(PluginError, match=str(path)):
+        registry.load(members["broken"])
+
+
+def test_an_import_that_raises_is_said_with_its_line(plugin):
+    path = plugin("optimizers", "raises", METHOD.format(name="raises") + "\n\n1 / 0\n")
+    n_lines = len(path.read_text().splitlines())
+    with pytest.raises(PluginError, match=rf"{path}:{n_lines}: cannot be imported: ZeroDivisionError: division by zero"):
+        registry.load(registry.find("optimizer", "raises"))
+
+
+def test_two_files_of_one_name_clash_and_are_both_named(plugin):
+    path = plugin("optimizers", "sfn", METHOD.format(name="sfn"))
+    with pytest.raises(PluginError, match="two optimizers are called 'sfn'") as raised:
+        registry.members("optimizer")
+    assert str(path) in str(raised.value)
+    assert str(registry.HERE / "optimizers" / "sfn.py") in str(raised.value)
+
+
+def test_an_unknown_name_has_a_near_one():
+    with pytest.raises(PluginError, match=r"unknown optimizer 'sfnn' \(did you mean 'sfn'\?\)"):
+        registry.find("optimizer", "sfnn")
+
+
+def test_a_class_that_is_neither_is_refused():
+    with pytest.raises(PluginError, match="derives neither from Optimizer nor from Problem"):
+        registry.register("thing")(type("Thing", (), {}))
+
+
+def test_entry_points_are_members(tmp_path):
+    package = tmp_path / "their_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('listing imports nothing')")
+    (package / "methods.py").write_text(METHOD.format(name="theirs"))
+    info = tmp_path / "their_package-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their_package\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[sfnbench.optimizers]\ntheirs = their_package.methods:Method\n")
+    code = f"""
+        import sys; sys.path.insert(0, {str(tmp_path)!r})
+        from sfnbench import registry
+        member = registry.find("optimizer", "theirs")
+        assert (member.summary, member.where) == ("", "package") or member.class_name == "Method", member
+        assert "torch" not in sys.modules
+        open({str(package / "__init__.py")!r}, "w").close()
+        assert registry.load(member).name == "theirs"
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_the_hash_follows_the_file_and_what_it_imports(plugin):
+    path = plugin("optimizers", "hashed", METHOD.format(name="hashed"))
+    before = registry.source_hash(registry.find("optimizer", "hashed"))
+    assert before == registry.source_hash(registry.find("optimizer", "hashed"))
+    path.write_text(path.read_text().replace("0.5", "0.6"))
+    assert registry.source_hash(registry.find("optimizer", "hashed")) != before
+    sources = registry._sources(registry.HERE / "optimizers" / "sfn.py", set())
+    assert {source.name for source in sources} >= {"sfn.py", "_eigenbasis.py"}
+    mlp = registry._sources(registry.HERE / "problems" / "mlp.py", set())
+    assert {source.name for source in mlp} >= {"mlp.py", "digits.py", "mnist.py"}  # what a package finds by name too
+    assert not {source.name for source in sources} & {"core.py", "registry.py"}
+
+
+def test_listing_imports_no_torch():
+    code = "import sys; from sfnbench import registry; registry.members('optimizer'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,9 +1,9 @@
 """What a batch of seeds gains over a loop, and what the race costs over a loop written by hand. One thread, float64."""
 
+import pytest
 import torch
 from side_by_side import seconds
 
-from sfnbench import registry
 from sfnbench.checks import Waves
 from sfnbench.core import Problem
 from sfnbench.experiments import race
@@ -21,9 +21,11 @@ class Waves10(Waves):
 
 
 def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
+    """Against the loop that one writes with torch.func; what the package's own loop takes, its Hessian included, beside."""
     problem: Problem = Waves10()
     starts = torch.stack([problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_SEEDS)])
-    optimizer, n_steps = SaddleFreeNewton(damping=0.1), 5
+    damping, n_steps = 0.1, 5
+    optimizer = SaddleFreeNewton(damping=damping)
 
     def batch():
         trajectories = Vmapped(problem, optimizer, starts)
@@ -31,7 +33,7 @@ def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
             trajectories.step([None] * N_SEEDS, None)
         return trajectories.theta
 
-    def loop():
+    def own_loop():
         ends = []
         for seed in range(N_SEEDS):
             trajectories = Looped(problem, optimizer, starts[seed : seed + 1])
@@ -40,48 +42,62 @@ def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
             ends.append(trajectories.theta[0])
         return torch.stack(ends)
 
-    torch.testing.assert_close(batch(), loop(), rtol=1e-6, atol=1e-8)
-    batch_s, loop_s = seconds(batch, loop)
-    print(
-        f"\n64 seeds of dense SFN, d = 10, {n_steps} steps: batch {batch_s:.4f} s, loop {loop_s:.3f} s, {loop_s / batch_s:.0f} x"
-    )
-    assert loop_s >= 40 * batch_s
+    def by_hand():
+        def f(theta):
+            return problem.loss(theta, None)
+
+        ends = []
+        for theta in starts:
+            for _ in range(n_steps):
+                eigenvalues, Q = torch.linalg.eigh(torch.func.hessian(f)(theta))
+                theta = theta - Q @ ((Q.mT @ torch.func.grad(f)(theta)) / (eigenvalues.abs() + damping))
+            ends.append(theta)
+        return torch.stack(ends)
+
+    torch.testing.assert_close(batch(), own_loop(), rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(batch(), by_hand(), rtol=1e-6, atol=1e-8)
+    batch_s, own_s, hand_s = seconds(batch, own_loop, by_hand)
+    print(f"\n{N_SEEDS} seeds of dense SFN, d = {DIM}, {n_steps} steps: batch {batch_s * 1e3:.1f} ms")
+    print(f"loop by hand {hand_s:.3f} s, {hand_s / batch_s:.0f} x; own loop {own_s:.3f} s, {own_s / batch_s:.0f} x")
+    assert hand_s >= 40 * batch_s
 
 
-def test_the_race_costs_at_most_5_percent_over_a_loop_by_hand():
-    """Momentum SGD on the digits net, full batch, its loss kept at every step: the cheapest steps an MLP has."""
-    params = {"lr": 1.0, "momentum": 0.9}
+@pytest.mark.parametrize(("hidden", "limit"), [(10, 1.15), (100, 1.05)])
+def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
+    """Momentum SGD on digits, full batch, its loss kept at every step: the cheapest steps an MLP has.
+
+    The race adds about 0.1 ms of Python a step, whatever the step costs: 5 % of a gradient of 2 ms.
+    """
+    params = {"lr": 0.1, "momentum": 0.9}
     n_steps = 200
     run = Run(
         suite="benchmark",
         experiment="race",
-        problem=Chosen("mlp", "mlp", {}, ""),
+        problem=Chosen("mlp", "mlp", {"hidden": [hidden]}, ""),
         optimizer=Chosen("msgd", "msgd", params, ""),
         seeds=(0,),
         settings={"budget": {"steps": n_steps}, "metrics": [["loss", 1]]},
     )
-    mlp = registry.build("problem", "mlp", {})
-    start = mlp.start(race.generator(0, "start"))
     entrant = race.Entrant(run)
-    entrant.problem.loss(start, None)  # reads the data
+    mlp = entrant.problem
+    start = mlp.start(race.generator(0, "start"))
 
     def by_hand():
         theta, velocity, losses = start.clone().requires_grad_(), torch.zeros_like(start), []
         for _ in range(n_steps):
             loss = mlp.loss(theta, None)
-            losses.append(float(loss))
+            losses.append(loss.item())
             (grad,) = torch.autograd.grad(loss, theta)
             velocity = params["momentum"] * velocity - params["lr"] * grad
             theta = (theta.detach() + velocity).requires_grad_()
-        losses.append(float(mlp.loss(theta.detach(), None)))
+        losses.append(mlp.loss(theta.detach(), None).item())
         return losses
 
     def raced():
         return race._advance(entrant, (0,), run.settings, lambda fraction: None).series()["loss"][0].tolist()
 
     torch.testing.assert_close(torch.tensor(raced()), torch.tensor(by_hand()), rtol=1e-9, atol=0)
-    hand_s, race_s = seconds(by_hand, raced, rounds=9)
-    print(
-        f"\n{n_steps} steps of momentum SGD on digits: by hand {hand_s:.3f} s, race {race_s:.3f} s, {race_s / hand_s:.3f} x"
-    )
-    assert race_s <= 1.05 * hand_s
+    hand_s, race_s = seconds(by_hand, raced, rounds=15)
+    step_s = hand_s / n_steps
+    print(f"\n{mlp.dim} parameters: a step by hand {step_s * 1e3:.2f} ms, in the race {race_s / hand_s:.3f} times that")
+    assert race_s <= limit * hand_s

@@ -57,11 +57,14 @@ def run(
     style: AsFormat = "plain",
 ) -> None:
     """Run a suite and print its table. What has a result already is not run again."""
+    from .engines.server import start_server
     from .report.progress import Terminal
     from .session import run_suite
     from .store import FAILED, Store
     from .suite.schema import load_suite
 
+    if engine == "processes" and not dry_run:
+        start_server()  # it loads torch while this process does
     _add(plugins)
     loaded = load_suite(suite, profile)
     if dry_run:
@@ -75,7 +78,8 @@ def run(
         results = list(store.summaries())
         _print_summary(results, style)
     _say(
-        f"\nResults in {folder}; `sfnbench show {folder}` prints this table again, `sfnbench export {folder} FILE.csv` its rows."
+        f"\nResults in {folder}: `sfnbench show {folder}` prints this table again,"
+        f" `sfnbench export {folder} FILE.csv` writes a row per run and seed."
     )
     if any(result.status in FAILED for result in results):
         raise typer.Exit(1)

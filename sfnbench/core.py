@@ -126,6 +126,11 @@ class Calls:
     hvp: int = 0
     hessian: int = 0
 
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """The counts in the order of `sfnbench.cost.KINDS`."""
+        return self.loss, self.grad, self.hvp, self.hessian
+
 
 @dataclass(frozen=True)
 class Curvature:

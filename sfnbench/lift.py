@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -105,7 +104,7 @@ class Vmapped(Trajectories):
         dims = (0, 0, dim, None if noise is None else 0)
         theta, state, loss = torch.func.vmap(one, in_dims=dims)(theta, state, batch, noise)
         # One trace serves all lanes, so its count is each lane's count.
-        return theta, state, None if isinstance(loss, tuple) else loss, np.array(astuple(asked[0].calls))
+        return theta, state, None if isinstance(loss, tuple) else loss, np.array(asked[0].calls.counts)
 
     def _advance_singly(
         self, start: Tensor, batch: Any, dim: int | None, noise: Tensor | None
@@ -148,9 +147,9 @@ class Single(Trajectories):
             self._theta = self.advance(oracle, self._theta)
         except LinAlgError:
             self._theta = torch.full_like(self._theta, torch.nan)
-        self.theta = self._theta[None]
-        self.calls += np.array(astuple(oracle.calls))
-        self.loss_before = None if oracle.loss_here is None else oracle.loss_here[None]
+        self.theta = self._theta.unsqueeze(0)
+        self.calls += oracle.calls.counts
+        self.loss_before = None if oracle.loss_here is None else oracle.loss_here.unsqueeze(0)
 
 
 class Looped(Single):

@@ -10,7 +10,7 @@ import inspect
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -80,7 +80,7 @@ class TorchOptimizer(Trajectories):
             parameter.grad = None if parked else grad
         self._optimizer.step()
         self.theta = torch.stack([parameter.detach() for parameter in self._parameters])
-        self.calls[~self.parked] += np.array(astuple(Calls(grad=1)))
+        self.calls[~self.parked] += Calls(grad=1).counts
 
     def _losses_and_grads(self, batches: Sequence[Any]) -> tuple[Tensor, Tensor]:
         if len(self._parameters) == 1:

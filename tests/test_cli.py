@@ -168,7 +168,7 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     path = here / "plugins" / "optimizers" / "crashes.py"
     source = path.read_text()
     path.write_text(source.replace("return theta -", "raise RuntimeError('out of order')\n        return theta -"))
-    code, out, err = run("-o", "sfn", "-o", "crashes")
+    code, _, err = run("-o", "sfn", "-o", "crashes")
     assert code == 1
     assert "out of order" in err
     rows = table(sfnbench)

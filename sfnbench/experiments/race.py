@@ -95,7 +95,9 @@ class Draws:
     def next(self) -> tuple[list[Any], Tensor | None]:
         """Minibatches, one a seed, and standard normal noise (S, n_noise, d)."""
         e = self._entrant
-        batches = [tree_map(self._place, e.problem.draw(rng)) for rng in self._batches]
+        batches = [e.problem.draw(rng) for rng in self._batches]
+        if batches[0] is not None:
+            batches = [tree_map(self._place, batch) for batch in batches]
         n_noise = e.optimizer.n_noise if e.optimizer else 0
         if not n_noise:
             return batches, None
@@ -200,11 +202,11 @@ def _block(
 
 
 def _block_size(block: Block, block_s: float) -> int:
-    """How many steps the next block takes: at most four times as many."""
+    """How many steps the next block takes: at most eight times as many."""
     n, n_lanes, dim = block.points.shape
     per_step_s = max(block_s / n, 1e-9)
     fitting = BLOCK_BYTES // (n_lanes * dim * block.points.element_size())
-    return int(max(1, min(4 * n, BLOCK_S / per_step_s, fitting)))
+    return int(max(1, min(8 * n, BLOCK_S / per_step_s, fitting)))
 
 
 def _warm_up(entrant: Entrant, seeds: tuple[int, ...]) -> float:

@@ -65,8 +65,8 @@ def _row(result: Result) -> dict[str, Any]:
     row["final loss"] = _middle([r.get("final_loss") for r in rows]) if facts.get("bounded_below") else ""
     for name in facts.get("measures", ()):
         row[name.replace("_", " ")] = _middle([r.get(name) for r in rows])
-    row["cost"] = _middle([_cost(r, facts) for r in rows], digits=3)
-    row["seconds"] = _middle([r.get("seconds") for r in rows], digits=2, spread=False)
+    row["cost in gradients"] = _middle([_cost(r, facts) for r in rows], digits=3)
+    row["seconds a seed"] = _middle([r.get("seconds") for r in rows], digits=2, spread=False)
     ends = Counter(r["end_point"] for r in rows if r.get("end_point"))
     row["end points"] = ", ".join(f"{count} {kind}" for kind, count in ends.most_common())
     return row

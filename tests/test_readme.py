@@ -1,0 +1,63 @@
+"""The README does what it says: its Python runs, its suite is right, its commands are there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sfnbench import checks, load_suite, plan, registry
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.M | re.S)
+
+
+def test_the_method_in_twelve_lines_keeps_the_contract(plugin):
+    (source,) = [block for block in blocks("python") if "@register" in block]
+    plugin("optimizers", "my_method", source)
+    cls = registry.load(registry.find("optimizer", "my_method"))
+    assert not {name: wrong for name, wrong in checks.failures(cls).items() if wrong}
+    body = source.partition("@register")[2].strip().splitlines()
+    assert len(body) + source.count("import") <= 12
+
+
+def test_the_suite_is_right(tmp_path):
+    (source,) = blocks("yaml")
+    path = tmp_path / "suite.yaml"
+    path.write_text(source)
+    assert len(plan(load_suite(path))) == 2 * 4
+    path.write_text(source.replace("use: sfn,", "use: sfnn,"))
+    message = re.search(r"`(suite\.yaml:\d+:\d+): (unknown optimizer 'sfnn'[^`]*)`", TEXT.replace("\n", " "))
+    with pytest.raises(Exception, match=re.escape(message.group(2))) as raised:
+        load_suite(path)
+    assert str(raised.value).startswith(f"{tmp_path}/{message.group(1)}")
+
+
+def test_the_python_verbs_run(tmp_path):
+    (source,) = [block for block in blocks("python") if "load_suite" in block]
+    out = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    first, last = out.stdout.splitlines()
+    assert first.startswith("ok [")
+    assert last == "28 results"
+
+
+def test_the_commands_run(tmp_path):
+    (source,) = [block for block in blocks("sh") if "sfnbench new" in block]
+    for line in source.splitlines():
+        words = line.partition("#")[0].split()
+        out = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True)
+        assert out.returncode == 0, out.stderr
+    assert "my_method" in out.stdout
+
+
+def test_the_make_targets_are_there():
+    makefile = (ROOT / "Makefile").read_text()
+    for text in (TEXT, (ROOT / "CONTRIBUTING.md").read_text()):
+        for target in re.findall(r"^make ([a-z-]+)", text, re.M):
+            assert re.search(rf"^{target}:", makefile, re.M), target

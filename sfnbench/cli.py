@@ -251,7 +251,7 @@ def _rendered(table: list[dict[str, Any]], style: Format) -> str:
 
 
 def _print_summary(results: list[Any], style: Format) -> None:
-    from .report.tables import mark_best, summary
+    from .report.summary import mark_best, summary
 
     table = summary(results)
     typer.echo(_rendered(mark_best(table) if style == "plain" else table, style))

@@ -98,7 +98,7 @@ def test_the_version_is_said_once_more_in_pyproject():
     assert re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.M).group(1) == sfnbench.__version__
 
 
-@pytest.mark.parametrize("module", ["", ".cli", ".store", ".export", ".report.tables"])
+@pytest.mark.parametrize("module", ["", ".cli", ".store", ".export", ".report.summary"])
 def test_what_only_reads_imports_no_torch(module):
     code = f"import sys, sfnbench{module}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,31 +1,16 @@
-"""Results as a table: a row per problem and optimizer, medians over seeds, nothing left out."""
+"""A table as text, in every format that the command line offers."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from tabulate import tabulate
-
-from ..cost import KINDS, price
-from ..store import Result
 
 FORMATS = {"plain": "simple", "github": "github", "latex": "latex", "html": "html", "tsv": "tsv"}
 Table = list[dict[str, Any]]
-
-
-def summary(results: Iterable[Result]) -> Table:
-    """One row per problem and optimizer: statuses, escapes, losses, cost, seconds, end points.
-
-    Medians and ranges are over seeds. A seed that has not escaped counts as later than all that have, so the median
-    escape step is exact, or known only to exceed the budget.
-    """
-    return [_row(result) for result in results]
 
 
 def render(table: Table, style: str) -> str:
@@ -41,57 +26,3 @@ def render(table: Table, style: str) -> str:
         writer.writerows(rows)
         return text.getvalue().rstrip("\n")
     return str(tabulate(rows, headers="keys", tablefmt=FORMATS[style], disable_numparse=True))
-
-
-def mark_best(table: Table) -> Table:
-    """The same table with a star at each problem's lowest median loss."""
-    marked = []
-    for row in table:
-        rivals = [float(r["final loss"].split(" ")[0]) for r in table if r["problem"] == row["problem"] and r["final loss"]]
-        mine = row["final loss"].split(" ")[0]
-        best = bool(mine) and float(mine) == min(rivals) and len(rivals) > 1
-        marked.append({**row, "final loss": f"{row['final loss']} *" if best else row["final loss"]})
-    return marked
-
-
-def _row(result: Result) -> dict[str, Any]:
-    rows, run = result.rows, result.run
-    statuses = Counter(row["status"] for row in rows) or Counter({result.status: len(run.seeds)})
-    row: dict[str, Any] = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
-    row["seeds"] = " ".join(f"{count} {status}" for status, count in statuses.most_common())
-    facts = result.environment.get("problem", {})  # none where the run broke before it began
-    row |= _escape(rows) if facts.get("has_saddle") else {"escaped": "", "escape step": ""}
-    # the loss of a bottomless problem says when the race was stopped, not how well it went
-    row["final loss"] = _middle([r.get("final_loss") for r in rows]) if facts.get("bounded_below") else ""
-    for name in facts.get("measures", ()):
-        row[name.replace("_", " ")] = _middle([r.get(name) for r in rows])
-    row["cost in gradients"] = _middle([_cost(r, facts) for r in rows], digits=3)
-    row["seconds a seed"] = _middle([r.get("seconds") for r in rows], digits=2, spread=False)
-    ends = Counter(r["end_point"] for r in rows if r.get("end_point"))
-    row["end points"] = ", ".join(f"{count} {kind}" for kind, count in ends.most_common())
-    return row
-
-
-def _escape(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    steps = [r.get("escape_step") for r in rows]
-    middle = float(np.median([np.inf if step is None else step for step in steps]))
-    censored = max(r.get("steps") or 0 for r in rows)
-    return {
-        "escaped": f"{sum(step is not None for step in steps)}/{len(steps)}",
-        "escape step": f"{middle:g}" if np.isfinite(middle) else f"> {censored}",
-    }
-
-
-def _middle(values: Sequence[float | None], digits: int = 4, spread: bool = True) -> str:
-    """``median [lowest, highest]`` of what is there; nothing where nothing is."""
-    known = np.array([value for value in values if value is not None], dtype=float)
-    if not len(known):
-        return ""
-    low, middle, high = np.min(known), np.median(known), np.max(known)
-    text = f"{middle:.{digits}g}"
-    return text if low == high or not spread else f"{text} [{low:.{digits}g}, {high:.{digits}g}]"
-
-
-def _cost(row: dict[str, Any], facts: dict[str, Any]) -> float | None:
-    calls = [row.get(f"n_{kind}") for kind in KINDS]
-    return None if None in calls else float(price(np.array(calls, dtype=float), facts["n_parameters"]))

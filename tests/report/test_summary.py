@@ -1,0 +1,80 @@
+"""The table of results: medians that censoring and divergence do not flatter."""
+
+import json
+
+import pytest
+
+from sfnbench.planning import Chosen, Run
+from sfnbench.report.summary import mark_best, summary
+from sfnbench.report.tables import FORMATS, render
+from sfnbench.store import Result
+
+FACTS = {"problem": {"n_parameters": 2, "has_saddle": True, "bounded_below": True, "measures": ["error"]}}
+
+
+def result(optimizer, rows, facts=FACTS, status="ok"):
+    member = Chosen("p", "problem", {}, "")
+    run = Run("s", "race", member, Chosen(optimizer, optimizer, {}, ""), tuple(range(4)), {})
+    return Result(run, status, tuple(rows), environment=facts)
+
+
+def row(escape_step, final_loss, status="ok", error=0.5):
+    calls = {"n_loss": 3, "n_grad": 10, "n_hvp": 1, "n_hessian": 2}
+    row = {"status": status, "steps": 10, "escape_step": escape_step, "final_loss": final_loss, "seconds": 1.0}
+    return {**row, **calls, "end_point": "not critical", "error": error}
+
+
+def test_a_median_is_given_only_where_half_have_escaped():
+    half = summary([result("a", [row(3, 1.0), row(5, 2.0), row(8, 3.0), row(None, 4.0)])])[0]
+    assert (half["escaped"], half["escape step"]) == ("3/4", "6.5")
+    few = summary([result("a", [row(3, 1.0), row(None, 2.0), row(None, 3.0), row(None, 4.0)])])[0]
+    assert (few["escaped"], few["escape step"]) == ("1/4", "> 10")
+
+
+def test_statuses_costs_and_measures():
+    table = summary([result("a", [row(3, 1.0), row(3, 3.0), row(3, 2.0, "diverged", None), row(3, 2.0)])])[0]
+    assert table["seeds"] == "3 ok 1 diverged"
+    assert table["final loss"] == "2 [1, 3]"
+    assert table["cost in gradients"] == "21"  # 3 / 3 + 10 + 2 * 1 + 2 * 2 * 2
+    assert table["error"] == "0.5"
+    assert table["end points"] == "4 not critical"
+
+
+def test_what_is_not_a_number_counts_as_infinite_and_wins_no_star():
+    nan = float("nan")
+    table = summary(
+        [
+            result("broken", [row(None, nan, "diverged") for _ in range(4)]),
+            result("good", [row(None, 1.0) for _ in range(4)]),
+            result("better", [row(None, 0.5), row(None, 0.5), row(None, nan, "diverged"), row(None, 0.4)]),
+        ]
+    )
+    marked = {r["optimizer"]: r["final loss"] for r in mark_best(table)}
+    assert marked == {"broken": "inf", "good": "1", "better": "0.5 [0.4, inf] *"}
+
+
+def test_a_run_that_broke_as_a_whole_has_its_row():
+    table = summary([result("a", [], facts={}, status="timeout")])[0]
+    assert table["seeds"] == "4 timeout"
+    assert table["final loss"] == table["cost in gradients"] == table["end points"] == ""
+
+
+def test_a_loss_without_floor_is_not_shown():
+    facts = {"problem": {**FACTS["problem"], "bounded_below": False}}
+    assert summary([result("a", [row(3, -100.0)], facts)])[0]["final loss"] == ""
+
+
+@pytest.mark.parametrize("style", [*FORMATS, "csv", "json"])
+def test_every_format_has_every_row_and_drops_empty_columns(style):
+    table = summary([result(name, [row(None, 1.0)] * 4) for name in ("a_first", "b_second")])
+    text = render([{**r, "empty": ""} for r in table], style)
+    assert "empty" not in text
+    assert "first" in text
+    assert "second" in text
+    if style == "json":
+        assert [r["optimizer"] for r in json.loads(text)] == ["a_first", "b_second"]
+
+
+def test_a_table_without_rows_is_no_error():
+    for style in (*FORMATS, "csv", "json"):
+        render([], style)

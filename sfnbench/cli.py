@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # panels would double the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -56,7 +57,10 @@ def run(
     plugins: Plugins = None,
     style: AsFormat = "plain",
 ) -> None:
-    """Run a suite and print its table. What has a result already is not run again."""
+    """Run a suite and print its table.
+
+    What has a result already is not run again; a killed run goes on where it was.
+    """
     from .engines.server import start_server
     from .report.progress import Terminal
     from .session import run_suite
@@ -91,7 +95,7 @@ def list_members(
     plugins: Plugins = None,
     style: AsFormat = "plain",
 ) -> None:
-    """List the optimizers, problems, suites and datasets there are, with their parameters."""
+    """List optimizers, problems, suites and datasets."""
     from . import catalogue
 
     _add(plugins)
@@ -107,7 +111,10 @@ def list_members(
 
 @app.command()
 def validate(suite: SuiteName, plugins: Plugins = None) -> None:
-    """Check a suite without running it; every mistake at once, with its line."""
+    """Check a suite without running it.
+
+    Every mistake is said at once, each with its line and column.
+    """
     from .planning import plan
     from .suite.schema import load_suite
 
@@ -123,7 +130,7 @@ def check(
     ] = None,
     plugins: Plugins = None,
 ) -> None:
-    """Check that optimizers and problems keep the contract that every member keeps."""
+    """Check that optimizers and problems keep the contract."""
     from . import catalogue
 
     _add(plugins)
@@ -140,7 +147,10 @@ def check(
 
 @app.command()
 def new(kind: New, name: Annotated[str, typer.Argument(help="Its name, like my_method.")]) -> None:
-    """Begin an optimizer, problem or suite of your own: writes a file that works as it is."""
+    """Begin an optimizer, problem or suite of your own.
+
+    Writes a file below the current folder that works as it is.
+    """
     from . import scaffold
 
     path = scaffold.write(kind, name)
@@ -155,7 +165,7 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet.")],
 ) -> None:
-    """Write results as a flat table, a row per run and seed."""
+    """Write results to a file, a row per run and seed."""
     from .export import export as write
     from .store import Store
 
@@ -182,7 +192,10 @@ def show(
 
 @app.command()
 def env(style: AsFormat = "plain") -> None:
-    """Print what every result carries of its circumstances: versions, machine, threads."""
+    """Print versions, machine and threads.
+
+    It is what every result carries of its circumstances.
+    """
     from . import environment
 
     facts = environment.describe()

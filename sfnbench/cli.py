@@ -208,7 +208,7 @@ def env(style: AsFormat = "plain") -> None:
 def main() -> NoReturn:
     """Run the command line; exits with 0, with 1 where runs failed, with 2 on wrong use, with 130 on Ctrl-C."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="sfnbench")
     except SfnbenchError as error:
         typer.secho(str(error), err=True, fg="red")
         sys.exit(2)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def workers() -> list[str]:
     return [process.name for process in multiprocessing.active_children() if process.name.startswith("sfnbench")]
 
 
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
     """Whether it comes true in that time."""
     end = time.monotonic() + seconds
     while not condition():
@@ -286,7 +287,9 @@ def script(act: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, str(folder / "script.py")]
     environ = {**os.environ, "TMPDIR": str(folder)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, start_new_session=True, env=environ, **pipes) as process:  # type: ignore[call-overload]
+    # Where the tests themselves run in the background, Ctrl-C is ignored, and a child inherits that.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, text=True, start_new_session=True, env=environ, preexec_fn=listen, **pipes) as process:  # type: ignore[call-overload]
         try:
             yield process
         finally:

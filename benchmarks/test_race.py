@@ -30,7 +30,7 @@ def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
     def batch():
         trajectories = Vmapped(problem, optimizer, starts)
         for _ in range(n_steps):
-            trajectories.step([None] * N_SEEDS, None)
+            trajectories.step([(None,)] * N_SEEDS, None)
         return trajectories.theta
 
     def own_loop():
@@ -38,7 +38,7 @@ def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
         for seed in range(N_SEEDS):
             trajectories = Looped(problem, optimizer, starts[seed : seed + 1])
             for _ in range(n_steps):
-                trajectories.step([None], None)
+                trajectories.step([(None,)], None)
             ends.append(trajectories.theta[0])
         return torch.stack(ends)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
-from .core import Optimizer, Oracle, Problem
+from .core import Network, Optimizer, Oracle, Problem
 from .errors import CheckError
 from .lift import Looped, Vmapped
 
@@ -77,7 +77,7 @@ def check_problem(cls: type[Problem]) -> None:
 
 def is_frozen_dataclass(member: Problem | Optimizer) -> None:
     """It is a frozen dataclass, so that nothing it learns in one run reaches the next."""
-    parameters = getattr(type(member), "__dataclass_params__", None)
+    parameters = vars(type(member)).get("__dataclass_params__")  # a base's own do not count
     frozen = parameters is not None and parameters.frozen
     require(bool(frozen), "put @dataclass(frozen=True, kw_only=True) between @register and the class")
 
@@ -92,9 +92,9 @@ def fields_are_plain_values(member: Problem | Optimizer) -> None:
     """Its fields can be said in YAML: default values survive the way through JSON and the check of their types."""
     from pydantic import TypeAdapter, ValidationError
 
-    values = {name: getattr(member, name) for name in getattr(member, "__dataclass_fields__", ())}
+    adapter = TypeAdapter(type(member))
     try:
-        again = TypeAdapter(type(member)).validate_json(json.dumps(values), strict=True)
+        again = adapter.validate_json(json.dumps(adapter.dump_python(member, mode="json")), strict=True)
     except ValidationError as error:
         raise CheckError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
     require(again == member, f"the defaults came back as {again}")
@@ -135,7 +135,7 @@ def step_asks_the_oracle(optimizer: Optimizer) -> None:
     theta = _point(Waves(), torch.float64)
     oracle = _oracle(optimizer, theta)
     optimizer.step(oracle, theta, optimizer.init(theta))
-    require(any(oracle.calls.counts), "nothing was asked of the oracle")
+    require(bool(oracle.calls.counts.any()), "nothing was asked of the oracle")
 
 
 def seeds_run_together(optimizer: Optimizer) -> None:
@@ -146,10 +146,10 @@ def seeds_run_together(optimizer: Optimizer) -> None:
     starts = torch.stack([problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_LANES)])
     noise = _noise(optimizer, N_LANES)
     together = Vmapped(problem, optimizer, starts)
-    together.step([None] * N_LANES, noise)
+    together.step([(None,)] * N_LANES, noise)
     for lane in range(N_LANES):
         alone = Looped(problem, optimizer, starts[lane : lane + 1])
-        alone.step([None], None if noise is None else noise[lane : lane + 1])
+        alone.step([(None,)], None if noise is None else noise[lane : lane + 1])
         apart = float((alone.theta[0] - together.theta[lane]).abs().max())
         require(apart <= 1e-9 * (1 + float(alone.theta.abs().max())), f"seed {lane} is {apart:g} away from its batch")
         require((alone.calls[0] == together.calls[lane]).all(), "alone it asks differently often than in a batch")
@@ -230,10 +230,40 @@ def points_run_together(problem: Problem) -> None:
 
 def draws_are_reproducible(problem: Problem) -> None:
     """`draw` takes all its randomness from the generator, and the loss on a draw is a finite scalar."""
-    first, second = (problem.draw(torch.Generator().manual_seed(5)) for _ in range(2))
+    if problem.population is None:
+        return
+    size = min(5, problem.population)
+    first, second = (problem.draw(torch.Generator().manual_seed(5), size) for _ in range(2))
     require(_same(first, second), "one seed gave two minibatches: take all randomness from rng")
     loss = problem.loss(_point(problem, torch.float64), first)
     require(loss.shape == () and bool(torch.isfinite(loss)), "the loss on a minibatch is not a finite scalar")
+    require(0 < problem.share(first) <= 1, f"share() of {size} examples is {problem.share(first):g}")
+    require(problem.share(None) == 1, f"share() of all examples is {problem.share(None):g}")
+
+
+def parts_make_up_the_whole(problem: Problem) -> None:
+    """The loss on all examples is the weighted sum of the losses on their `parts`."""
+    theta = _point(problem, torch.float64)
+    whole = problem.loss(theta, None)
+    summed = sum(weight * problem.loss(theta, part) for weight, part in problem.parts(None, 3))
+    require(bool(torch.isclose(torch.as_tensor(summed), whole, rtol=1e-9)), f"the parts sum to {summed:g}, not {whole:g}")
+
+
+def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
+    """A network's Gauss-Newton matrix is symmetric, and positive semidefinite as its criterion is convex in the outputs."""
+    if not isinstance(problem, Network):
+        return
+    theta = _point(problem, torch.float64)
+    z = problem.outputs(theta, None)
+    require(z.shape[-1] == problem.population, f"outputs {tuple(z.shape)} do not end in {problem.population} examples")
+    linear = Oracle(problem).curvature(theta, "gauss_newton")
+    require(bool(torch.isclose(linear.loss, problem.loss(theta, None), rtol=1e-9)), "loss is not fit(outputs)")
+    rng = torch.Generator().manual_seed(3)
+    v, w = (torch.randn(problem.dim, generator=rng, dtype=torch.float64) for _ in range(2))
+    Gv, Gw = linear.hvp(v), linear.hvp(w)
+    scale = float(Gv.norm() * w.norm() + Gw.norm() * v.norm())
+    require(abs(float(w @ Gv - v @ Gw)) <= 1e-9 * scale, "the Gauss-Newton matrix is not symmetric")
+    require(float(v @ Gv) >= -1e-9 * scale, "the Gauss-Newton matrix is not positive: is the criterion convex?")
 
 
 def critical_points_are_known(problem: Problem) -> None:
@@ -274,6 +304,8 @@ PROBLEM_CHECKS = (
     derivatives_agree_with_differences,
     points_run_together,
     draws_are_reproducible,
+    parts_make_up_the_whole,
+    outputs_and_criterion_make_the_loss,
     critical_points_are_known,
     escape_is_well_defined,
     measures_are_scalars,
@@ -322,7 +354,11 @@ def _form(state: Any) -> list[tuple[torch.Size, torch.dtype]]:
 
 def _same(a: Any, b: Any) -> bool:
     pairs = zip(tree_flatten(a)[0], tree_flatten(b)[0], strict=True)
-    return all(torch.equal(x, y) if isinstance(x, Tensor) else x == y for x, y in pairs)
+    return all(_equal(x, y) if isinstance(x, Tensor) else x == y for x, y in pairs)
+
+
+def _equal(x: Tensor, y: Tensor) -> bool:
+    return x.shape == y.shape and torch.allclose(x, y, rtol=0, atol=0, equal_nan=True)
 
 
 def _parts(known: Any) -> tuple[Tensor, float, int]:

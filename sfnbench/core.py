@@ -1,4 +1,4 @@
-"""The vocabulary: Problem, Optimizer, Oracle, Curvature, CriticalPoint.
+"""The vocabulary: Problem, Network, Optimizer, Oracle, Curvature, CriticalPoint.
 
 theta is one flat vector everywhere. The optimizer asks an oracle, the oracle counts; loop, clock, budget, stop rule and
 randomness belong to the harness. Shapes: d parameters.
@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
+import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
+
+from .cost import KINDS
+from .curvature import Kind, Linearised, Parts, linearise
 
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
@@ -99,9 +103,22 @@ class Problem(ABC):
     def loss(self, theta: Tensor, batch: Any) -> Tensor:
         """The loss () at theta (d,) on a batch that `draw` gave; None is everything."""
 
-    def draw(self, rng: torch.Generator) -> Any:
-        """One minibatch, as indices into shared tensors; None makes the problem deterministic."""
+    @property
+    def population(self) -> int | None:
+        """How many examples minibatches are drawn from; None where there are no minibatches."""
         return None
+
+    def draw(self, rng: torch.Generator, size: int) -> Any:
+        """A minibatch of `size` examples, as indices into shared tensors; asked of problems with a `population`."""
+        raise NotImplementedError(f"{type(self).__name__} has no minibatches")
+
+    def share(self, batch: Any) -> float:
+        """Which share of all the examples a batch is: what its passes cost is weighed by it."""
+        return 1.0
+
+    def parts(self, batch: Any, n: int) -> list[tuple[float, Any]]:
+        """The batch in at most n parts with each one's weight in the loss, for a device that cannot hold it whole."""
+        return [(1.0, batch)]
 
     def hessian(self, theta: Tensor, batch: Any) -> Tensor:
         """The Hessian (d, d), by batched Hessian-vector products; override where a closed form is faster."""
@@ -117,19 +134,65 @@ class Problem(ABC):
         return loss < self.saddle.loss - self.escape_drop
 
 
-@dataclass
-class Calls:
-    """Questions asked of an oracle, by kind. A gradient brings its loss, a curvature its gradient, at no further count."""
+class Network(Problem):
+    """A problem whose loss is the mean over examples of a criterion of a network's outputs.
 
-    loss: int = 0
-    grad: int = 0
-    hvp: int = 0
-    hessian: int = 0
+        L(theta) = fit(outputs(theta)) + 1/2 weight_decay |theta|^2
+
+    Having the two apart is what Gauss-Newton and Fisher matrices are made from. A minibatch is indices (size,) of
+    examples, drawn uniformly and with replacement; None is all of them.
+    """
+
+    weight_decay: float = 0.0
 
     @property
-    def counts(self) -> tuple[int, int, int, int]:
-        """The counts in the order of `sfnbench.cost.KINDS`."""
-        return self.loss, self.grad, self.hvp, self.hessian
+    @abstractmethod
+    def population(self) -> int:
+        """Number of training examples."""
+
+    @abstractmethod
+    def outputs(self, theta: Tensor, batch: Any) -> Tensor:
+        """The outputs (..., n) at theta (d,) for the n examples of a batch, examples last."""
+
+    @abstractmethod
+    def fit(self, z: Tensor, batch: Any) -> Tensor:
+        """The criterion () of outputs z (..., n), its mean over the examples of the batch."""
+
+    def loss(self, theta: Tensor, batch: Any) -> Tensor:
+        """The mean loss () over the batch's examples, plus the weight decay's share."""
+        fit = self.fit(self.outputs(theta, batch), batch)
+        return fit + self.weight_decay / 2 * (theta @ theta) if self.weight_decay else fit
+
+    def draw(self, rng: torch.Generator, size: int) -> Tensor:
+        """Places (size,) of a minibatch among the examples."""
+        return torch.randint(self.population, (size,), generator=rng)
+
+    def share(self, batch: Tensor | None) -> float:
+        """The batch's examples over all of them."""
+        return 1.0 if batch is None else batch.shape[-1] / self.population
+
+    def parts(self, batch: Tensor | None, n: int) -> list[tuple[float, Any]]:
+        """Equal parts, the last one shorter where the numbers do not divide."""
+        places = torch.arange(self.population) if batch is None else batch
+        return [(len(part) / len(places), part) for part in places.chunk(n)]
+
+
+@dataclass
+class Calls:
+    """Questions asked of an oracle. A gradient brings its loss, a curvature its gradient, at no further count.
+
+    By kind, in the order of `sfnbench.cost.KINDS`: `counts` (4,) how many; `passes` (4,) the same, each weighed by its
+    batch's share of all examples, which is what it costs.
+    """
+
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(len(KINDS), dtype=np.int64))
+    passes: np.ndarray = field(default_factory=lambda: np.zeros(len(KINDS)))
+
+    def add(self, kind: str, share: float = 1.0) -> None:
+        """Count one question."""
+        place = KINDS.index(kind)
+        self.counts[place] += 1
+        self.passes[place] += share
 
 
 @dataclass(frozen=True)
@@ -139,33 +202,35 @@ class Curvature:
     loss: Tensor  # ()
     grad: Tensor  # (d,)
     _product: Callable[[Tensor], Tensor]
-    _oracle: Oracle
 
     def hvp(self, vector: Tensor) -> Tensor:
-        """Hessian times vector, (d,) -> (d,)."""
-        self._oracle.calls.hvp += 1
+        """The Hessian, or the matrix that was asked for in its place, times vector, (d,) -> (d,)."""
         return self._product(vector)
 
 
 @dataclass
 class Oracle:
-    """All that one trajectory may ask in one step, on one batch; every question is counted.
+    """All that one trajectory may ask in one step, on its batches; every question is counted.
 
-    `noise` (n_noise, d) is standard normal, drawn outside with the seed's own generator.
+    `batches` are as the optimizer's own `batches` says: losses and gradients are taken on the first, curvature and
+    Hessians on the second where there is one. `noise` (n_noise, d) is standard normal, drawn outside with the seed's own
+    generator. A batch that the device has no memory for is taken in `parts`.
     """
 
     problem: Problem
-    batch: Any = None
+    batches: tuple[Any, ...] = (None,)
     noise: Tensor | None = None
     eager: bool = False  # plain autograd: faster than torch.func, but not inside its transforms
     theta: Tensor | None = None  # the point the step starts from ...
     loss_here: Tensor | None = None  # ... and its loss, once the optimizer asked for it: spares the harness a call
     calls: Calls = field(default_factory=Calls)
+    memory: Parts = field(default_factory=Parts)
 
     def loss(self, theta: Tensor) -> Tensor:
         """The loss ()."""
-        self.calls.loss += 1
-        return self._note(theta, self.problem.loss(theta, self.batch))
+        self._count("loss", self.batches[0])
+        (loss,) = self.memory.sum(self.problem, self.batches[0], lambda batch: (self.problem.loss(theta, batch),))
+        return self._note(theta, loss)
 
     def grad(self, theta: Tensor) -> Tensor:
         """The gradient (d,)."""
@@ -173,33 +238,60 @@ class Oracle:
 
     def loss_and_grad(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """The loss () and the gradient (d,), counted as one gradient."""
-        self.calls.grad += 1
-        if self.eager:
-            at, value = self._traced(theta)
-            (grad,) = torch.autograd.grad(value, at)
-            return self._note(theta, value.detach()), grad
-        grad, value = torch.func.grad_and_value(self.problem.loss)(theta, self.batch)
-        return self._note(theta, value), grad
+        self._count("grad", self.batches[0])
+        loss, grad = self.memory.sum(self.problem, self.batches[0], lambda batch: self._loss_and_grad(theta, batch))
+        return self._note(theta, loss), grad
 
-    def curvature(self, theta: Tensor) -> Curvature:
-        """Loss, gradient and Hessian-vector products at theta; making it counts as one gradient."""
-        self.calls.grad += 1
+    def curvature(self, theta: Tensor, kind: Kind = "hessian") -> Curvature:
+        """Loss, gradient and products with a curvature matrix at theta; making it counts as one gradient.
 
-        def gradient(t: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.func.grad_and_value(self.problem.loss)(t, self.batch)
+        In parts, the graph is made anew for each product, which then counts as one more gradient.
+        """
+        batch = self.batches[-1]
+        whole: list[Linearised] = []
 
-        grad, pull, value = torch.func.vjp(gradient, theta, has_aux=True)  # type: ignore[misc]  # three, with an aux
-        return Curvature(self._note(theta, value), grad, lambda v: pull(v)[0], self)
+        def part(batch: Any) -> Linearised:
+            return linearise(self.problem, theta, batch, kind, eager=self.eager)
+
+        def first(batch: Any) -> tuple[Tensor, Tensor]:
+            found = part(batch)
+            whole[:] = [found] if self.memory.n == 1 else []
+            return found.loss, found.grad
+
+        def product(v: Tensor) -> Tensor:
+            self._count("hvp", batch)
+            if whole:
+                try:
+                    return whole[0].product(v)
+                except (MemoryError, RuntimeError) as error:
+                    whole.clear()
+                    if not self.memory.halve(self.problem, batch, error):
+                        raise
+            self._count("grad", batch)
+            return self.memory.sum(self.problem, batch, lambda batch: (part(batch).product(v),))[0]
+
+        self._count("grad", batch)
+        loss, grad = self.memory.sum(self.problem, batch, first)
+        return Curvature(self._note(theta, loss) if batch is self.batches[0] else loss, grad, product)
 
     def hessian(self, theta: Tensor) -> Tensor:
         """The Hessian (d, d)."""
-        self.calls.hessian += 1
-        return self.problem.hessian(theta, self.batch)
+        batch = self.batches[-1]
+        self._count("hessian", batch)
+        return self.memory.sum(self.problem, batch, lambda batch: (self.problem.hessian(theta, batch),))[0]
 
-    def _traced(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def _count(self, kind: str, batch: Any) -> None:
+        self.calls.add(kind, self.problem.share(batch))
+
+    def _loss_and_grad(self, theta: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
+        if not self.eager:
+            grad, value = torch.func.grad_and_value(self.problem.loss)(theta, batch)
+            return value, grad
         with torch.enable_grad():
             at = theta.detach().requires_grad_()
-            return at, self.problem.loss(at, self.batch)
+            value = self.problem.loss(at, batch)
+        (grad,) = torch.autograd.grad(value, at)
+        return value.detach(), grad
 
     def _note(self, theta: Tensor, loss: Tensor) -> Tensor:
         if theta is self.theta:
@@ -207,6 +299,16 @@ class Oracle:
         return loss
 
 
+def batch_misfit(problem: Problem, sizes: Iterable[int | None]) -> str | None:
+    """Why minibatches of these sizes cannot be drawn from the problem; None where they can."""
+    for size in sizes:
+        if size is not None and (problem.population is None or size > problem.population):
+            there = "no minibatches" if problem.population is None else f"only {problem.population} examples"
+            return f"a batch of {size} was asked for, but the problem has {there}"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Optimizer(ABC):
     """A rule from one point to the next. Subclass as a frozen, keyword-only dataclass: its fields are hyperparameters.
 
@@ -218,6 +320,17 @@ class Optimizer(ABC):
     n_noise: ClassVar[int] = 0  # standard normal vectors wanted in each step, in oracle.noise
     vmappable: ClassVar[bool] = True
 
+    batch_size: Count | None = None  # examples of the minibatch of each step, with replacement; None: all of them
+
+    @property
+    def batches(self) -> tuple[int | None, ...]:
+        """Sizes of the batches wanted in each step: that of losses and gradients, and of curvature if it has its own."""
+        return (self.batch_size,)
+
+    def misfit(self, problem: Problem) -> str | None:
+        """Why this method with these settings cannot run on this problem; None where it can."""
+        return batch_misfit(problem, self.batches)
+
     def init(self, theta: Tensor) -> State:
         """The memory before the first step: a NamedTuple of tensors."""
         return ()
@@ -225,3 +338,7 @@ class Optimizer(ABC):
     @abstractmethod
     def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
         """The next point (d,) and memory."""
+
+    def report(self, state: State) -> Mapping[str, Tensor]:
+        """What the method tells of its last step: scalars () by name, which the race keeps beside its metrics."""
+        return {}

@@ -7,38 +7,52 @@ point, so that the shape of the batch, and with it the rounding of the other lan
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
-from .core import Optimizer, Oracle, Problem, State
+from .core import Calls, Optimizer, Oracle, Problem, State
 from .cost import KINDS
+from .curvature import Parts
+
+Batches = tuple[Any, ...]  # of one lane, in the places that its optimizer asked for
 
 
 class Trajectories(ABC):
     """S trajectories of one optimizer on one problem.
 
     After each `step`: `theta` (S, d) is where they stand, NaN where a lane has broken; `calls` (S, 4) what each has asked
-    since the start, by kind; `loss_before` (S,) the loss at the points that the step started from, or None where the
-    optimizer did not ask for it; `ended` says that the optimizer has stopped by itself.
+    since the start, by kind, and `passes` (S, 4) the same in passes over all examples; `loss_before` (S,) the loss at the
+    points that the step started from, or None where the optimizer did not ask for it; `ended` says that the optimizer has
+    stopped by itself.
     """
 
     def __init__(self, problem: Problem, starts: Tensor) -> None:
         n_lanes = starts.shape[0]
         self.problem, self.starts, self.theta = problem, starts, starts
         self.calls = np.zeros((n_lanes, len(KINDS)), dtype=np.int64)
+        self.passes = np.zeros((n_lanes, len(KINDS)))
         self.loss_before: Tensor | None = None
         self.parked = np.zeros(n_lanes, dtype=bool)
         self.ended = False
 
     @abstractmethod
-    def step(self, batches: Sequence[Any], noise: Tensor | None) -> None:
-        """Advance every lane that is not parked by one step, on its own batch and noise (S, n_noise, d)."""
+    def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
+        """Advance every lane that is not parked by one step, on its own batches and noise (S, n_noise, d)."""
+
+    def reports(self) -> Mapping[str, Tensor]:
+        """What the optimizer tells of the last step, by name: (S,) each."""
+        return {}
+
+    def count(self, calls: Calls) -> None:
+        """Charge every lane that is not parked with these questions."""
+        self.calls[~self.parked] += calls.counts
+        self.passes[~self.parked] += calls.passes
 
     def park(self, lanes: np.ndarray) -> None:
         """Take lanes, a mask (S,), out of the race."""
@@ -53,11 +67,12 @@ def lift(problem: Problem, optimizer: Optimizer, starts: Tensor) -> Trajectories
     return Vmapped(problem, optimizer, starts) if starts.shape[0] > 1 else Looped(problem, optimizer, starts)
 
 
-def stack(batches: Sequence[Any]) -> tuple[Any, int | None]:
-    """Minibatches of all lanes as one tree of tensors, with the dimension that `vmap` maps; None stays None."""
-    if batches[0] is None:
-        return None, None
-    return tree_map(lambda *leaves: torch.stack(leaves), *batches), 0
+def stack(batches: Sequence[Batches]) -> tuple[Batches, tuple[int | None, ...]]:
+    """The batches of all lanes, one tree of tensors for each place, with the dimensions that `vmap` maps; None stays."""
+    dims = tuple(None if batch is None else 0 for batch in batches[0])
+    places = zip(*batches, strict=True)
+    stacked = (None if own[0] is None else tree_map(lambda *leaves: torch.stack(leaves), *own) for own in places)
+    return tuple(stacked), dims
 
 
 class Vmapped(Trajectories):
@@ -70,19 +85,23 @@ class Vmapped(Trajectories):
         self._home = self.state
         self._held: Tensor | None = None  # parked lanes as a mask, made when the first lane is parked
 
-    def step(self, batches: Sequence[Any], noise: Tensor | None) -> None:
+    def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
         """One vmapped step; lane by lane where a linear-algebra routine refuses the whole batch for one broken lane."""
         start = self.theta if self._held is None else torch.where(self._held[:, None], self.starts, self.theta)
-        batch, dim = stack(batches)
+        stacked, dims = stack(batches)
         try:
-            theta, state, loss, calls = self._advance(start, self.state, batch, dim, noise)
+            theta, state, loss, calls = self._advance(start, self.state, stacked, dims, noise)
         except LinAlgError:
-            theta, state, loss, calls = self._advance_singly(start, batch, dim, noise)
+            theta, state, loss, calls = self._advance_singly(start, stacked, dims, noise)
         if (held := self._held) is not None:
             state = tree_map(lambda new, old: _where(held, old, new), state, self._home)
             theta = torch.where(held[:, None], torch.nan, theta)
         self.theta, self.state, self.loss_before = theta, state, loss
-        self.calls[~self.parked] += calls
+        self.count(calls)
+
+    def reports(self) -> Mapping[str, Tensor]:
+        """The optimizer's own report of each lane's state."""
+        return torch.func.vmap(self.optimizer.report)(self.state) if tree_flatten(self.state)[0] else {}
 
     def park(self, lanes: np.ndarray) -> None:
         """Hold the lanes at their starting points from now on."""
@@ -91,33 +110,37 @@ class Vmapped(Trajectories):
             self._held = torch.as_tensor(self.parked, device=self.starts.device)
 
     def _advance(
-        self, theta: Tensor, state: State, batch: Any, dim: int | None, noise: Tensor | None
-    ) -> tuple[Tensor, State, Tensor | None, np.ndarray]:
+        self, theta: Tensor, state: State, batches: Batches, batch_dims: tuple[int | None, ...], noise: Tensor | None
+    ) -> tuple[Tensor, State, Tensor | None, Calls]:
         asked: list[Oracle] = []
 
-        def one(theta: Tensor, state: State, batch: Any, noise: Tensor | None) -> tuple[Tensor, State, Any]:
-            oracle = Oracle(self.problem, batch, noise, theta=theta)
+        def one(theta: Tensor, state: State, batches: Batches, noise: Tensor | None) -> tuple[Tensor, State, Any]:
+            oracle = Oracle(self.problem, batches, noise, theta=theta)
             asked.append(oracle)
             theta, state = self.optimizer.step(oracle, theta, state)
             return theta, state, () if oracle.loss_here is None else oracle.loss_here
 
-        dims = (0, 0, dim, None if noise is None else 0)
-        theta, state, loss = torch.func.vmap(one, in_dims=dims)(theta, state, batch, noise)
+        dims = (0, 0, batch_dims, None if noise is None else 0)
+        theta, state, loss = torch.func.vmap(one, in_dims=dims)(theta, state, batches, noise)
         # One trace serves all lanes, so its count is each lane's count.
-        return theta, state, None if isinstance(loss, tuple) else loss, np.array(asked[0].calls.counts)
+        return theta, state, None if isinstance(loss, tuple) else loss, asked[0].calls
 
     def _advance_singly(
-        self, start: Tensor, batch: Any, dim: int | None, noise: Tensor | None
-    ) -> tuple[Tensor, State, Tensor | None, np.ndarray]:
+        self, start: Tensor, batches: Batches, dims: tuple[int | None, ...], noise: Tensor | None
+    ) -> tuple[Tensor, State, Tensor | None, Calls]:
         """The same step with batches of one; a lane that breaks becomes NaN, keeps its state and is parked."""
-        parts, broken, calls = [], np.zeros_like(self.parked), np.zeros(len(KINDS), dtype=np.int64)
+        parts, broken, calls = [], np.zeros_like(self.parked), Calls()
         for lane in range(start.shape[0]):
             here = slice(lane, lane + 1)
-            state = tree_map(lambda t, here=here: t[here], self.state)
-            own = batch if dim is None else tree_map(lambda t, here=here: t[here], batch)
+
+            def of_lane(tree: Any, here: slice = here) -> Any:
+                return tree_map(lambda t: t[here], tree)
+
+            state = of_lane(self.state)
+            own = tuple(batch if dim is None else of_lane(batch) for batch, dim in zip(batches, dims, strict=True))
             try:
                 theta, state, loss, calls = self._advance(
-                    start[here], state, own, dim, None if noise is None else noise[here]
+                    start[here], state, own, dims, None if noise is None else noise[here]
                 )
             except LinAlgError:
                 theta, loss = torch.full_like(start[here], torch.nan), start.new_full((1,), torch.nan)
@@ -135,20 +158,22 @@ class Single(Trajectories):
     def __init__(self, problem: Problem, starts: Tensor) -> None:
         super().__init__(problem, starts)
         self._theta = starts[0]
+        self._memory = Parts()
 
     @abstractmethod
     def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
         """The next point (d,)."""
 
-    def step(self, batches: Sequence[Any], noise: Tensor | None) -> None:
+    def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
         """One step; a linear-algebra routine that gives up makes the point NaN."""
-        oracle = Oracle(self.problem, batches[0], None if noise is None else noise[0], eager=True, theta=self._theta)
+        own = None if noise is None else noise[0]
+        oracle = Oracle(self.problem, batches[0], own, eager=True, theta=self._theta, memory=self._memory)
         try:
             self._theta = self.advance(oracle, self._theta)
         except LinAlgError:
             self._theta = torch.full_like(self._theta, torch.nan)
         self.theta = self._theta.unsqueeze(0)
-        self.calls += oracle.calls.counts
+        self.count(oracle.calls)
         self.loss_before = None if oracle.loss_here is None else oracle.loss_here.unsqueeze(0)
 
 
@@ -165,12 +190,16 @@ class Looped(Single):
         theta, self._state = self.optimizer.step(oracle, theta, self._state)
         return theta
 
+    def reports(self) -> Mapping[str, Tensor]:
+        """The optimizer's own report of its state."""
+        return {name: value.unsqueeze(0) for name, value in self.optimizer.report(self._state).items()}
 
-def map_points(f: Callable[[Tensor], Tensor], points: Tensor, chunk: int) -> Tensor:
-    """F (d,) -> () at every point (n, d), at most `chunk` of them in one vmapped call: (n,)."""
+
+def map_points(f: Callable[[Tensor], Any], points: Tensor, chunk: int) -> Any:
+    """A tree of scalars f (d,) at every point (n, d), at most `chunk` of them in one vmapped call: leaves (n,)."""
     if chunk > 1:
         return torch.func.vmap(f, chunk_size=chunk)(points)
-    return torch.stack([f(point) for point in points])
+    return tree_map(lambda *leaves: torch.stack(leaves), *[f(point) for point in points])
 
 
 def _where(mask: Tensor, held: Tensor, new: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is measured at a point: (problem, theta) -> scalar, on the whole loss, outside clock and counters."""
+"""What is measured at a point: (problem, theta) -> scalars, on the whole loss, outside clock and counters."""
 
 from __future__ import annotations
 
@@ -6,41 +6,52 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .core import Problem
+from .core import Oracle, Problem
 from .lift import map_points
+from .linalg.lanczos import Extremes, extreme_eigenvalues
 
-Metric = Callable[[Problem, Tensor], Tensor]
+Metric = Callable[[Problem, Tensor], Tensor | dict[str, Tensor]]  # several scalars where one is not told without another
 
 CRITICAL_GRADIENT = 1e-6  # a point whose gradient is longer is not called critical
 ZERO_EIGENVALUE = 1e-6  # in units of the largest |eigenvalue|: smaller ones count as zero ...
 FLAT_EIGENVALUE = 1e-9  # ... and so do smaller ones in absolute terms, where all of the Hessian vanishes
-DENSE_LIMIT = 4096  # parameters up to which a dense Hessian (134 MB in float64) is taken for a metric
+DENSE_LIMIT = 4096  # parameters up to which a dense Hessian (134 MB in float64) is taken for a metric ...
+N_LANCZOS = 60  # ... and products that stand in for it beyond
 BATCHED_DIM = 64  # parameters up to which points are measured together; beyond, a batch gains nothing and costs memory
 
 
 def loss(problem: Problem, theta: Tensor) -> Tensor:
     """The whole loss."""
-    return problem.loss(theta, None)
+    return _ask(problem).loss(theta)
 
 
 def gradient_norm(problem: Problem, theta: Tensor) -> Tensor:
     """Euclidean norm of the gradient of the whole loss."""
-    gradient: Tensor = torch.func.grad(problem.loss)(theta, None)
-    return gradient.norm()
+    return _ask(problem).grad(theta).norm()
 
 
-def min_eigenvalue(problem: Problem, theta: Tensor) -> Tensor:
-    """Smallest eigenvalue of the Hessian."""
-    return _eigenvalues(problem, theta)[0]
+def min_eigenvalue(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
+    """Smallest eigenvalue of the Hessian, and the distance from it within which there is one for sure.
+
+    Exact up to `DENSE_LIMIT` parameters. Beyond, the lowest Ritz value of `N_LANCZOS` products from a fixed random start:
+    no eigenvalue's lower bound, so a negative one proves negative curvature, and a positive one that none was resolved.
+    """
+    if problem.dim <= DENSE_LIMIT:
+        lowest = _eigenvalues(problem, theta)[0]
+        return {"min_eigenvalue": lowest, "min_eigenvalue_residual": torch.zeros_like(lowest)}
+    found = _extremes(problem, theta)
+    return {"min_eigenvalue": found.lowest, "min_eigenvalue_residual": found.lowest_residual}
 
 
 def index_fraction(problem: Problem, theta: Tensor) -> Tensor:
     """alpha: the fraction of Hessian eigenvalues that are negative, those that count as zero aside."""
     eigenvalues = _eigenvalues(problem, theta)
-    return (eigenvalues < -_zero(eigenvalues)).to(theta.dtype).mean()
+    negative = (eigenvalues < -_zero(eigenvalues)).to(theta.dtype)
+    return torch.where(eigenvalues.isnan(), torch.nan, negative).mean()
 
 
 def distance_to_saddle(problem: Problem, theta: Tensor) -> Tensor:
@@ -55,41 +66,62 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def measure(problem: Problem, name: str, points: Tensor) -> Tensor:
-    """A metric, or one of the problem's own measures, at points (n, d): (n,); NaN where a point is not finite."""
+def measure(problem: Problem, name: str, points: Tensor) -> dict[str, Tensor]:
+    """A metric, or one of the problem's own measures, at points (n, d); NaN where a point is not finite.
+
+    What was measured by name, (n,) each: `name`, and what comes with it.
+    """
     own = getattr(problem, name) if name in problem.measures else None
-    values = points.new_full((points.shape[0],), math.nan)
+    nothing = points.new_full((points.shape[0],), math.nan)
     finite = torch.isfinite(points).all(1)
-    if finite.any() and (own is not None or name in METRICS):
-        metric = own or (lambda theta: METRICS[name](problem, theta))
-        chunk = 1024 if problem.dim <= BATCHED_DIM else 1
-        values[finite] = map_points(metric, points[finite], chunk).to(points.dtype)
-    return values
+    if not finite.any() or (own is None and name not in METRICS):
+        return {name: nothing, "min_eigenvalue_residual": nothing} if name == "min_eigenvalue" else {name: nothing}
+
+    def scalars(theta: Tensor) -> dict[str, Tensor]:
+        found = own(theta) if own else METRICS[name](problem, theta)
+        return found if isinstance(found, dict) else {name: found}
+
+    values = map_points(scalars, points[finite], 1024 if problem.dim <= BATCHED_DIM else 1)
+    return {each: nothing.index_put((finite,), value.to(points.dtype)) for each, value in values.items()}
 
 
 class Certificate(NamedTuple):
-    """What kind of point a trajectory ended at; eigenvalues are None where the Hessian is too large to be taken."""
+    """What kind of point a trajectory ended at; what cannot be told of a Hessian too large to be taken is None."""
 
     gradient_norm: float
     min_eigenvalue: float | None
+    min_eigenvalue_residual: float | None
     index_fraction: float | None
-    end_point: str  # minimum | strict saddle | degenerate | not critical | diverged
+    end_point: str  # minimum | strict saddle | degenerate | critical, lowest eigenvalue unresolved | not critical | diverged
 
 
 def certify(problem: Problem, theta: Tensor) -> Certificate:
     """The certificate of an end point (d,): "converged" is never said without it."""
     norm = float(gradient_norm(problem, theta)) if torch.isfinite(theta).all() else math.nan
     if not math.isfinite(norm):
-        return Certificate(norm, None, None, "diverged")
+        return Certificate(norm, None, None, None, "diverged")
     critical = norm <= CRITICAL_GRADIENT
     if problem.dim > DENSE_LIMIT:
-        return Certificate(norm, None, None, "critical, of unknown index" if critical else "not critical")
+        lowest, residual, highest, _ = map(float, _extremes(problem, theta))
+        negative = lowest < -ZERO_EIGENVALUE * max(abs(highest), abs(lowest))
+        kind = "strict saddle" if negative else "critical, lowest eigenvalue unresolved"
+        return Certificate(norm, lowest, residual, None, kind if critical else "not critical")
     eigenvalues = _eigenvalues(problem, theta)
     zero = float(_zero(eigenvalues))
     lowest = float(eigenvalues[0])
     kind = "strict saddle" if lowest < -zero else "minimum" if lowest > zero else "degenerate"
     alpha = float((eigenvalues < -zero).double().mean())
-    return Certificate(norm, lowest, alpha, kind if critical else "not critical")
+    return Certificate(norm, lowest, 0.0, alpha, kind if critical else "not critical")
+
+
+def _ask(problem: Problem) -> Oracle:
+    """Somebody to ask whom nobody counts; small problems are measured inside a transform."""
+    return Oracle(problem, eager=problem.dim > BATCHED_DIM)
+
+
+def _extremes(problem: Problem, theta: Tensor) -> Extremes:
+    start = torch.from_numpy(np.random.default_rng(0).standard_normal(problem.dim)).to(theta)  # torch's not under vmap
+    return extreme_eigenvalues(_ask(problem).curvature(theta).hvp, start, N_LANCZOS)
 
 
 def _zero(eigenvalues: Tensor) -> Tensor:

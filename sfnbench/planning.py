@@ -16,7 +16,7 @@ from .suite.schema import Suite
 
 __all__ = ["FORMAT", "Chosen", "Run", "plan"]
 
-FORMAT = 1  # of run ids and stored rows: raised when either changes its meaning
+FORMAT = 2  # of run ids and stored rows: raised when either changes its meaning
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ def plan(
     picked_problems = _pick("problem", suite.problems, problems, issues)
     picked_optimizers = _pick("optimizer", suite.optimizers, optimizers, issues)
     picked_seeds = suite.seeds if seeds is None else _count_or_list(seeds, issues)
+    issues += _misfits(picked_problems, picked_optimizers)
     if issues:
         raise SuiteError("\n".join(issues))
     return tuple(
@@ -111,6 +112,23 @@ def _join(kind: Kind, name: str, offered: tuple[Chosen, ...], issues: list[str])
     chosen = chooser.default(name)
     issues += [issue.message for issue in chooser.issues]
     return [chosen] if chosen else []
+
+
+def _misfits(problems: Iterable[Chosen], optimizers: Iterable[Chosen]) -> list[str]:
+    """A line for each optimizer that cannot run on a problem, and why: a batch larger than the data, say."""
+    from . import stock  # imports torch
+    from .core import batch_misfit
+
+    found = []
+    built = [(chosen, registry.build("problem", chosen.use, chosen.params)) for chosen in problems]
+    for chosen in optimizers:
+        optimizer = None if registry.is_stock(chosen.use) else registry.build("optimizer", chosen.use, chosen.params)
+        for on, problem in built:
+            sizes = [stock.batch_size(chosen.params)]
+            why = optimizer.misfit(problem) if optimizer else batch_misfit(problem, sizes)
+            if why:
+                found.append(f"{chosen.label} on {on.label}: {why}")
+    return found
 
 
 def _count_or_list(seeds: int | Sequence[int], issues: list[str]) -> tuple[int, ...]:

@@ -239,7 +239,7 @@ def _extend_package() -> None:
 
 
 def _kind_of(names: set[str]) -> Kind | None:
-    return "optimizer" if "Optimizer" in names else "problem" if "Problem" in names else None
+    return "optimizer" if "Optimizer" in names else "problem" if names & {"Problem", "Network"} else None
 
 
 def _last_name(node: ast.expr) -> str:

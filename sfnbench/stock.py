@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .core import Calls, Curvature, Oracle, Problem
+from .core import Curvature, Oracle, Problem
+from .curvature import Parts
 from .errors import PluginError, did_you_mean
-from .lift import Single, Trajectories, stack
+from .lift import Batches, Single, Trajectories, stack
 
 SCIPY = "scipy.optimize."
+BATCH_SIZE = "batch_size"
 GRADIENT_FREE = {"Nelder-Mead", "Powell", "COBYLA", "COBYQA"}
 HESSIAN_PRODUCTS = {"Newton-CG", "trust-ncg", "trust-krylov", "trust-constr"}
 HESSIANS = {"dogleg", "trust-exact"}
@@ -39,14 +41,26 @@ def check(use: str, params: dict[str, Any]) -> list[tuple[str | None, str]]:
     except PluginError as error:
         return [(None, str(error))]
     known = [name for name, p in inspect.signature(cls).parameters.items() if p.kind is not p.VAR_KEYWORD][1:]
-    unknown = [name for name in params if name not in known]
+    unknown = [name for name in params if name not in (*known, BATCH_SIZE)]
     if unknown:
         return [(name, f"unknown key {name!r}{did_you_mean(name, known)}") for name in unknown]
+    size = batch_size(params)
+    if not (size is None or (type(size) is int and size >= 1)):
+        return [(BATCH_SIZE, f"{BATCH_SIZE} must be a whole number of at least 1, not {size!r}")]
     try:
-        cls([torch.zeros(2, requires_grad=True)], **params)
+        cls([torch.zeros(2, requires_grad=True)], **_own(params))
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         return [(next((name for name in params if name in str(error)), None), f"{use}: {error}")]
     return []
+
+
+def batch_size(params: dict[str, Any]) -> int | None:
+    """How many examples its minibatches have: the one parameter that is the race's and not the optimizer's own."""
+    return params.get(BATCH_SIZE)
+
+
+def _own(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name != BATCH_SIZE}
 
 
 def shares_batches(use: str) -> bool:
@@ -59,7 +73,7 @@ def lift_stock(problem: Problem, use: str, params: dict[str, Any], starts: Tenso
     if use.startswith(SCIPY):
         return ScipyMinimizer(problem, use.removeprefix(SCIPY), params, starts)
     cls = _torch_class(use)
-    return (ClosureOptimizer if _needs_closure(cls) else TorchOptimizer)(problem, cls, params, starts)
+    return (ClosureOptimizer if _needs_closure(cls) else TorchOptimizer)(problem, cls, _own(params), starts)
 
 
 # -- torch ------------------------------------------------------------------------------------------------------------
@@ -72,21 +86,25 @@ class TorchOptimizer(Trajectories):
         super().__init__(problem, starts)
         self._parameters = [start.clone().requires_grad_() for start in starts]
         self._optimizer = cls(self._parameters, **params)
+        self._memory = Parts()
 
-    def step(self, batches: Sequence[Any], noise: Tensor | None) -> None:
+    def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
         """The gradients of all lanes in one call, then the optimizer's own step; a parked lane has none and stays."""
         self.loss_before, grads = self._losses_and_grads(batches)
         for parameter, grad, parked in zip(self._parameters, grads, self.parked, strict=True):
             parameter.grad = None if parked else grad
         self._optimizer.step()
         self.theta = torch.stack([parameter.detach() for parameter in self._parameters])
-        self.calls[~self.parked] += Calls(grad=1).counts
 
-    def _losses_and_grads(self, batches: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    def _losses_and_grads(self, batches: Sequence[Batches]) -> tuple[Tensor, Tensor]:
+        oracle = Oracle(self.problem, batches[0], eager=True, memory=self._memory)
         if len(self._parameters) == 1:
-            loss, grad = Oracle(self.problem, batches[0], eager=True).loss_and_grad(self.theta[0])
+            loss, grad = oracle.loss_and_grad(self.theta[0])
+            self.count(oracle.calls)
             return loss[None], grad[None]
-        batch, dim = stack(batches)
+        oracle.calls.add("grad", self.problem.share(batches[0][0]))
+        self.count(oracle.calls)
+        (batch,), (dim,) = stack(batches)
         both = torch.func.vmap(torch.func.grad_and_value(self.problem.loss), in_dims=(0, dim))
         grads, losses = both(self.theta, batch)
         return losses, grads

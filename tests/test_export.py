@@ -17,8 +17,18 @@ from sfnbench.store import Result, Store
 STATED = [
     *("suite", "experiment", "problem", "problem_label", "problem_params", "optimizer", "label", "optimizer_params"),
     *("seed", "status", "steps", "start_loss", "final_loss", "best_loss"),
-    *("escape_step", "escape_seconds", "escape_cost", "seconds", "n_loss", "n_grad", "n_hvp", "n_hessian"),
-    *("gradient_norm", "min_eigenvalue", "index_fraction", "end_point", "device", "dtype", "commit", "run_id"),
+    *("escape_step", "escape_seconds", "escape_cost", "seconds", "cost", "n_loss", "n_grad", "n_hvp", "n_hessian"),
+    *(
+        "gradient_norm",
+        "min_eigenvalue",
+        "min_eigenvalue_residual",
+        "index_fraction",
+        "end_point",
+        "device",
+        "dtype",
+        "commit",
+        "run_id",
+    ),
 ]
 
 

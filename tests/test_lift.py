@@ -21,9 +21,9 @@ def test_a_batch_follows_the_same_path_as_each_seed_alone(optimizer):
     together = Vmapped(Waves(), optimizer, starts(5))
     alone = [Looped(Waves(), optimizer, start[None]) for start in starts(5)]
     for _ in range(8):
-        together.step([None] * 5, None)
+        together.step([(None,)] * 5, None)
         for one in alone:
-            one.step([None], None)
+            one.step([(None,)], None)
     torch.testing.assert_close(together.theta, torch.cat([one.theta for one in alone]), rtol=1e-8, atol=1e-10)
     np.testing.assert_array_equal(together.calls, np.concatenate([one.calls for one in alone]))
 
@@ -32,10 +32,10 @@ def test_the_loss_before_a_step_comes_with_the_gradient():
     points = starts(4)
     expected = torch.stack([Waves().loss(point, None) for point in points])
     together = Vmapped(Waves(), GradientDescent(), points)
-    together.step([None] * 4, None)
+    together.step([(None,)] * 4, None)
     torch.testing.assert_close(together.loss_before, expected)
     nesterov = Vmapped(Waves(), MomentumSGD(nesterov=True), points)
-    nesterov.step([None] * 4, None)
+    nesterov.step([(None,)] * 4, None)
     assert nesterov.loss_before is None  # its gradient is taken elsewhere
 
 
@@ -44,8 +44,8 @@ def test_parked_lanes_stay_home_and_count_nothing():
     trajectories, free = (Vmapped(Waves(), MomentumSGD(), points) for _ in range(2))
     trajectories.park(np.array([False, True, False]))
     for _ in range(4):
-        trajectories.step([None] * 3, None)
-        free.step([None] * 3, None)
+        trajectories.step([(None,)] * 3, None)
+        free.step([(None,)] * 3, None)
     assert torch.isnan(trajectories.theta[1]).all()
     assert trajectories.calls[:, 1].tolist() == [4, 0, 4]
     assert torch.equal(trajectories.theta[[0, 2]], free.theta[[0, 2]])  # to the bit: the batch kept its shape
@@ -55,12 +55,12 @@ def test_a_lane_that_linear_algebra_refuses_becomes_nan_and_no_other_does():
     points = starts(3)
     points[1] = torch.nan
     trajectories = Vmapped(Waves(), SaddleFreeNewton(), points)
-    trajectories.step([None] * 3, None)
+    trajectories.step([(None,)] * 3, None)
     assert torch.isnan(trajectories.theta).all(1).tolist() == [False, True, False]
     assert trajectories.parked.tolist() == [False, True, False]
     for lane in (0, 2):
         alone = Looped(Waves(), SaddleFreeNewton(), points[lane : lane + 1])
-        alone.step([None], None)
+        alone.step([(None,)], None)
         torch.testing.assert_close(trajectories.theta[lane], alone.theta[0], rtol=1e-9, atol=1e-12)
 
 
@@ -70,11 +70,11 @@ def test_one_seed_runs_by_plain_autograd():
 
 
 def test_minibatches_are_each_lane_s_own():
-    mlp = registry.build("problem", "mlp", {"size": 4, "n_examples": 50, "hidden": [3], "batch_size": 5})
+    mlp = registry.build("problem", "mlp", {"size": 4, "n_examples": 50, "hidden": [3]})
     points = starts(3, mlp)
-    batches = [mlp.draw(torch.Generator().manual_seed(seed)) for seed in range(3)]
+    batches = [mlp.draw(torch.Generator().manual_seed(seed), 5) for seed in range(3)]
     together = Vmapped(mlp, GradientDescent(lr=0.1), points)
-    together.step(batches, None)
+    together.step([(batch,) for batch in batches], None)
     for lane in range(3):
         expected = points[lane] - 0.1 * torch.func.grad(mlp.loss)(points[lane], batches[lane])
         torch.testing.assert_close(together.theta[lane], expected, rtol=1e-10, atol=1e-12)

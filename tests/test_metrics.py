@@ -17,21 +17,25 @@ def points(*rows):
     return torch.tensor(rows, dtype=torch.float64)
 
 
+def measured(problem, name, theta):
+    return metrics.measure(problem, name, theta)[name]
+
+
 def test_metrics_of_a_quadratic_are_those_of_its_eigenvalues():
     theta = SADDLE.start(torch.Generator().manual_seed(0))[None] * 1e3
-    assert metrics.measure(SADDLE, "min_eigenvalue", theta).item() == pytest.approx(-2)
-    assert metrics.measure(SADDLE, "index_fraction", theta).item() == 0.5
-    assert metrics.measure(SADDLE, "distance_to_saddle", theta).item() == pytest.approx(1)
+    assert measured(SADDLE, "min_eigenvalue", theta).item() == pytest.approx(-2)
+    assert measured(SADDLE, "index_fraction", theta).item() == 0.5
+    assert measured(SADDLE, "distance_to_saddle", theta).item() == pytest.approx(1)
     gradient = SADDLE.hessian(theta[0], None) @ theta[0]
-    assert metrics.measure(SADDLE, "gradient_norm", theta).item() == pytest.approx(float(gradient.norm()))
+    assert measured(SADDLE, "gradient_norm", theta).item() == pytest.approx(float(gradient.norm()))
 
 
 def test_points_that_are_not_finite_measure_nan_and_the_others_their_own():
     theta = points([0.1, 0.2], [math.nan, 0.0], [math.inf, 1.0], [0.3, 0.1])
     for name in metrics.METRICS:
-        values = metrics.measure(MonkeySaddle(), name, theta)
+        values = measured(MonkeySaddle(), name, theta)
         assert torch.isfinite(values).tolist() == [True, False, False, True]
-        alone = metrics.measure(MonkeySaddle(), name, theta[3:])
+        alone = measured(MonkeySaddle(), name, theta[3:])
         assert values[3].item() == pytest.approx(alone.item())
 
 
@@ -61,8 +65,24 @@ def test_every_known_critical_point_is_certified_with_its_index():
         assert certificate.end_point == ("strict saddle" if known.index else "degenerate")  # its minima are valleys
 
 
-def test_beyond_the_dense_limit_nothing_is_claimed(monkeypatch):
+@pytest.mark.parametrize(
+    ("theta", "kind"), [([0.0] * 4, "strict saddle"), ([0.1] * 4, "not critical")], ids=["saddle", "slope"]
+)
+def test_beyond_the_dense_limit_lanczos_proves_what_it_can(monkeypatch, theta, kind):
     monkeypatch.setattr(metrics, "DENSE_LIMIT", 3)
-    certificate = metrics.certify(SADDLE, torch.zeros(4, dtype=torch.float64))
-    assert certificate == (0.0, None, None, "critical, of unknown index")
-    assert torch.isnan(metrics.measure(SADDLE, "min_eigenvalue", torch.zeros(1, 4, dtype=torch.float64))).all()
+    certificate = metrics.certify(SADDLE, points(theta)[0])
+    assert certificate.end_point == kind
+    assert certificate.min_eigenvalue == pytest.approx(-2)
+    assert certificate.min_eigenvalue_residual == pytest.approx(0, abs=1e-9)  # four dimensions are soon exhausted
+    assert certificate.index_fraction is None
+    values = metrics.measure(SADDLE, "min_eigenvalue", points(theta))
+    assert values["min_eigenvalue"].item() == pytest.approx(-2)
+    assert values["min_eigenvalue_residual"].item() == pytest.approx(0, abs=1e-9)
+
+
+def test_beyond_the_dense_limit_no_minimum_is_claimed(monkeypatch):
+    monkeypatch.setattr(metrics, "DENSE_LIMIT", 1)
+    bowl = QuadraticSaddle(eigenvalues=(1.0, 2.0))
+    certificate = metrics.certify(bowl, points([0.0, 0.0])[0])
+    assert certificate.end_point == "critical, lowest eigenvalue unresolved"
+    assert torch.isnan(measured(bowl, "index_fraction", points([0.0, 0.0]))).all()

@@ -104,7 +104,7 @@ def test_a_new_plugin_races_beside_the_results_that_are_there(suite: Suite, monk
     runs = plan(suite, optimizers=["plan_newcomer"])
     assert labels(runs) == [("bowl", "plan_newcomer"), ("saddle", "plan_newcomer")]
     assert runs[0].optimizer is not None
-    assert runs[0].optimizer.params == {"lr": 0.5}
+    assert runs[0].optimizer.params == {"batch_size": None, "lr": 0.5}
     assert plan(suite) == before
 
 

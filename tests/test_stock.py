@@ -18,7 +18,7 @@ def advance(use, params, points, n_steps):
     trajectories = stock.lift_stock(Waves(), use, params, points)
     path = []
     for _ in range(n_steps):
-        trajectories.step([None] * len(points), None)
+        trajectories.step([(None,)] * len(points), None)
         path.append(trajectories.theta)
     trajectories.close()
     return trajectories, path
@@ -57,7 +57,7 @@ def test_a_parked_lane_has_no_say_in_the_others():
     held = stock.lift_stock(Waves(), "torch.optim.Adam", {"lr": 0.05}, starts(3))
     held.park(np.array([False, True, False]))
     for _ in range(5):
-        held.step([None] * 3, None)
+        held.step([(None,)] * 3, None)
     assert torch.equal(held.theta[[0, 2]], path[-1][[0, 2]])
     assert held.calls[:, 1].tolist() == [5, 0, 5]
     assert free.calls[:, 1].tolist() == [5, 5, 5]
@@ -106,7 +106,7 @@ def test_scipy_ends_with_its_thread():
 
     n_before = threading.active_count()
     trajectories = stock.lift_stock(Waves(), "scipy.optimize.BFGS", {}, starts(1))
-    trajectories.step([None], None)
+    trajectories.step([(None,)], None)
     assert threading.active_count() == n_before + 1
     trajectories.close()
     assert threading.active_count() == n_before

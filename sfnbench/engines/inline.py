@@ -12,14 +12,11 @@ from pkgutil import resolve_name
 from time import perf_counter
 
 from ..environment import describe
-from ..errors import SfnbenchError
+from ..errors import SfnbenchError, is_want_of_memory
 from ..planning import Run
 from ..registry import add_plugins
 from ..store import Result
 from . import Conditions, Progress
-
-# How a want of memory reads where it is but a RuntimeError: from torch's allocator on the CPU, from CUDA's libraries.
-_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def inline(
@@ -49,7 +46,7 @@ def attempt(run: Run, conditions: Conditions, progress: Callable[[float], None] 
     except SfnbenchError as error:  # says all there is to say
         status, log = "error", f"{type(error).__name__}: {error}\n"
     except (Exception, SystemExit) as error:
-        status, log = "oom" if _is_want_of_memory(error) else "error", traceback.format_exc()
+        status, log = "oom" if is_want_of_memory(error) else "error", traceback.format_exc()
     return Result(run, status, environment=describe(run.device), log=log, seconds=perf_counter() - began)
 
 
@@ -66,10 +63,3 @@ def threads_limited(threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
-
-
-def _is_want_of_memory(error: BaseException) -> bool:
-    # torch.OutOfMemoryError by its name: it has lived in two modules, and torch may not be what raised.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)

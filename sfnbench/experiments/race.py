@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 from .. import metrics, registry, stock
 from ..core import Optimizer, Problem
 from ..errors import DeviceError
-from ..lift import Trajectories, lift
+from ..lift import Batches, Trajectories, lift
 from ..planning import Run
 from ..store import Result
 from .track import Block, Track
@@ -49,8 +49,15 @@ class Entrant:
         self.problem: Problem = registry.build("problem", run.problem.use, run.problem.params)
         self.use, self.params = run.optimizer.use, run.optimizer.params
         self.optimizer: Optimizer | None = None
+        self.batches: tuple[int | None, ...] = (stock.batch_size(self.params),)
         if not registry.is_stock(self.use):
             self.optimizer = registry.build("optimizer", self.use, self.params)
+            self.batches = self.optimizer.batches
+
+    @property
+    def n_noise(self) -> int:
+        """Standard normal vectors wanted in each step."""
+        return self.optimizer.n_noise if self.optimizer else 0
 
     @property
     def width(self) -> int:
@@ -69,6 +76,7 @@ class Entrant:
             "n_parameters": problem.dim,
             "has_saddle": problem.saddle is not None,
             "bounded_below": problem.bounded_below,
+            "population": problem.population,
             "measures": list(problem.measures),
         }
 
@@ -85,27 +93,37 @@ class Entrant:
 
 
 class Draws:
-    """What chance gives each seed at each step: its minibatch and its noise."""
+    """What chance gives each seed at each step: its minibatches and its noise.
+
+    Each place among an optimizer's batches has a stream of its own, so that all who ask for the same size there get the
+    same examples, whatever else they ask for.
+    """
 
     def __init__(self, entrant: Entrant, seeds: tuple[int, ...]) -> None:
         self._entrant = entrant
-        self._batches = [generator(seed, "batch") for seed in seeds]
+        places = [f"batch {i}" if i else "batch" for i in range(len(entrant.batches))]
+        self._batches = [[generator(seed, place) for place in places] for seed in seeds]
         self._noises = [generator(seed, "noise") for seed in seeds]
 
-    def next(self) -> tuple[list[Any], Tensor | None]:
-        """Minibatches, one a seed, and standard normal noise (S, n_noise, d)."""
+    @property
+    def deterministic(self) -> bool:
+        """Whether every step sees the same function, and no noise."""
+        return all(size is None for size in self._entrant.batches) and not self._entrant.n_noise
+
+    def next(self) -> tuple[list[Batches], Tensor | None]:
+        """Batches, a tuple a seed, and standard normal noise (S, n_noise, d)."""
         e = self._entrant
-        batches = [e.problem.draw(rng) for rng in self._batches]
-        if batches[0] is not None:
-            batches = [tree_map(self._place, batch) for batch in batches]
-        n_noise = e.optimizer.n_noise if e.optimizer else 0
-        if not n_noise:
+        batches = [tuple(map(self._batch, e.batches, streams)) for streams in self._batches]
+        if not e.n_noise:
             return batches, None
-        noise = [torch.randn(n_noise, e.problem.dim, generator=rng, dtype=torch.float64) for rng in self._noises]
+        noise = [torch.randn(e.n_noise, e.problem.dim, generator=rng, dtype=torch.float64) for rng in self._noises]
         return batches, torch.stack(noise).to(e.device, e.dtype)
 
+    def _batch(self, size: int | None, rng: torch.Generator) -> Any:
+        return None if size is None else tree_map(self._place, self._entrant.problem.draw(rng, size))
+
     def _place(self, leaf: Any) -> Any:
-        return leaf.to(self._entrant.device) if isinstance(leaf, Tensor) else leaf
+        return leaf.to(self._entrant.device, non_blocking=True) if isinstance(leaf, Tensor) else leaf
 
 
 def race(run: Run, progress: Progress) -> Result:
@@ -143,8 +161,9 @@ def _advance(entrant: Entrant, seeds: tuple[int, ...], settings: dict[str, Any],
     budget = settings["budget"]
     n_steps, limit_s = budget["steps"], budget.get("seconds") or np.inf
     starts = entrant.starts(seeds)
-    track = Track(entrant.problem, {"loss": 1, **dict(settings["metrics"])}, starts, budget.get("cost"))
     trajectories, draws = entrant.lift(starts), Draws(entrant, seeds)
+    every = {"loss": 1, **dict(settings["metrics"])}
+    track = Track(entrant.problem, every, starts, budget.get("cost"), draws.deterministic)
     spent = np.zeros(len(seeds))  # seconds each lane has had
     n = 1
     try:
@@ -170,12 +189,11 @@ def _block(
 
     Seconds are those of optimizer steps alone, shared equally by the lanes that are going.
     """
-    points, before, calls, times = [], [], [], []
-    seconds, deterministic = 0.0, True
+    points, before, reports, calls, passes, times = [], [], [], [], [], []
+    seconds = 0.0
     _synchronise(entrant.device)
     for _ in range(n):
         batches, noise = draws.next()
-        deterministic = batches[0] is None
         began = perf_counter()
         trajectories.step(batches, noise)
         seconds += perf_counter() - began
@@ -183,7 +201,9 @@ def _block(
             break
         points.append(trajectories.theta)
         before.append(trajectories.loss_before)
+        reports.append(trajectories.reports())
         calls.append(trajectories.calls.copy())
+        passes.append(trajectories.passes.copy())
         times.append(seconds)
     began = perf_counter()
     _synchronise(entrant.device)
@@ -196,9 +216,10 @@ def _block(
     # The loss before a step is the loss after the one before it, where all steps see the same function.
     known = [loss for loss in before[1:] if loss is not None]
     losses = None
-    if deterministic and len(known) == len(points) - 1:
-        losses = torch.stack([*known, metrics.measure(entrant.problem, "loss", points[-1])])
-    return Block(torch.stack(points), losses, np.array(calls), shared)
+    if entrant.batches[0] is None and len(known) == len(points) - 1:
+        losses = torch.stack([*known, metrics.measure(entrant.problem, "loss", points[-1])["loss"]])
+    told = {name: torch.stack([report[name] for report in reports]) for name in reports[0]}
+    return Block(torch.stack(points), losses, np.array(calls), np.array(passes), shared, told)
 
 
 def _block_size(block: Block, block_s: float) -> int:
@@ -231,9 +252,6 @@ def _join(parts: list[dict[str, np.ndarray]], sizes: list[int]) -> dict[str, np.
     for name in {name: None for part in parts for name in part}:
         found = [part.get(name) for part in parts]
         length = max(array.shape[-1] for array in found if array is not None)
-        if name.endswith(".step"):
-            joined[name] = next(array for array in found if array is not None and array.shape[-1] == length)
-            continue
         rows = []
         for array, size in zip(found, sizes, strict=True):
             block = np.full((size, length), np.nan)

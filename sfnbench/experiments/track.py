@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -14,6 +14,17 @@ from .. import metrics
 from ..core import Problem
 from ..cost import KINDS, price
 
+ROUNDING = 1e-9  # shares of minibatches do not sum to whole numbers exactly
+
+
+class EveryCost(TypedDict):
+    """Every so many gradients."""
+
+    cost: float
+
+
+Every = int | EveryCost  # steps, or cost
+
 
 @dataclass
 class Block:
@@ -22,7 +33,9 @@ class Block:
     points: Tensor  # (n, S, d)
     losses: Tensor | None  # (n, S), where the steps themselves brought them
     calls: np.ndarray  # (n, S, 4), each lane's total since the start
+    passes: np.ndarray  # (n, S, 4), likewise
     seconds: np.ndarray  # (n, S), likewise
+    reports: Mapping[str, Tensor]  # (n, S) each: what the optimizer told of its steps
 
 
 @dataclass
@@ -34,14 +47,18 @@ class Track:
     """
 
     problem: Problem
-    every: Mapping[str, int]  # metric -> steps between two measurements
+    every: Mapping[str, Every]  # metric -> between two measurements
     starts: Tensor  # (S, d)
     cost: float | None = None  # budget a lane, in gradients
+    deterministic: bool = True  # whether a point that stays has to stay for good
     n_steps: int = 0
+    spent: float = 0.0  # the most that a lane has cost so far
     values: dict[str, list[np.ndarray]] = field(default_factory=dict)  # metric -> (n, S) pieces
     at: dict[str, list[int]] = field(default_factory=dict)  # metric -> the steps it was measured at
     calls: list[np.ndarray] = field(default_factory=list)  # (n, S, 4) pieces
+    passes: list[np.ndarray] = field(default_factory=list)  # (n, S, 4) pieces
     seconds: list[np.ndarray] = field(default_factory=list)  # (n, S) pieces
+    reports: dict[str, list[np.ndarray]] = field(default_factory=dict)  # name -> (n, S) pieces
 
     def __post_init__(self) -> None:
         n_lanes = self.starts.shape[0]
@@ -50,10 +67,9 @@ class Track:
         self.escape = np.full(n_lanes, -1)
         self.last = self.starts.clone()  # (S, d) where each lane ended, or is now
         self.before_last = torch.full_like(self.starts, torch.nan)
-        self.values = {name: [] for name in self.every}
-        self.at = {name: [] for name in self.every}
-        self._record(0, self.starts[None], None)
+        self._record(0, self.starts[None], None, np.zeros(1))
         self.calls.append(np.zeros((1, n_lanes, len(KINDS)), dtype=np.int64))
+        self.passes.append(np.zeros((1, n_lanes, len(KINDS))))
         self.seconds.append(np.zeros((1, n_lanes)))
         broken = ~np.isfinite(self.values["loss"][0][0])
         self.end[broken], self.status[broken] = 0, "diverged"
@@ -67,13 +83,14 @@ class Track:
         """Take in a block of steps: measure what is due, and end the lanes that have reached an end."""
         first = self.n_steps + 1
         n = block.points.shape[0]
-        losses, due = self._record(first, block.points, block.losses)  # (n, S), (n,)
+        costs = price(block.passes, self.problem.dim)  # (n, S)
+        losses, due = self._record(first, block.points, block.losses, costs.max(1))  # (n, S), (n,)
         finite = torch.isfinite(block.points).all(2).cpu().numpy()
         measured = due[:, None] & np.isfinite(losses)
         limit = np.inf if self.cost is None else self.cost
         broken = _first(~finite | (due[:, None] & ~measured))  # (S,) steps into the block; n: not in it
         left = _first(self._escaped(block.points, losses) & measured)
-        spent = _first(price(block.calls, self.problem.dim) >= limit)
+        spent = _first(costs >= limit * (1 - ROUNDING))
 
         going = self.going
         stop = np.minimum(broken, spent)
@@ -85,8 +102,12 @@ class Track:
         self.end[ends] = first + stop[ends]
         self.status[ends & (broken == stop)] = "diverged"
         self.n_steps += n
+        self.spent = float(costs.max())
         self.calls.append(block.calls)
+        self.passes.append(block.passes)
         self.seconds.append(block.seconds)
+        for name, told in block.reports.items():
+            self.reports.setdefault(name, [np.full((1, len(self.end)), np.nan)]).append(told.cpu().numpy())
         self._move(block.points, first)
 
     def finish(self) -> None:
@@ -94,30 +115,35 @@ class Track:
         self.end[self.going] = self.n_steps
 
     def series(self) -> dict[str, np.ndarray]:
-        """Arrays by name: a metric (S, n) with its ``NAME.step`` (n,), ``calls.KIND`` and ``seconds`` (S, steps + 1)."""
-        steps = np.arange(self.n_steps + 1)
-        over = steps[None] > self.end[:, None]  # (S, steps + 1)
+        """Arrays by name: a metric and its ``NAME.step`` (S, n), ``calls.KIND``, ``passes.KIND``, reports and ``seconds``.
+
+        The latter are (S, steps + 1).
+        """
+        over = np.arange(self.n_steps + 1)[None] > self.end[:, None]  # (S, steps + 1)
         kept = int(self.end.max()) + 1
         series: dict[str, np.ndarray] = {}
         for name, pieces in self.values.items():
             at = np.array(self.at[name])
             values = np.concatenate(pieces).T.astype(np.float64)  # (S, n)
             series[name] = np.where(over[:, at], np.nan, values)[:, at < kept]
-            series[f"{name}.step"] = at[at < kept].astype(np.float64)
-        calls = np.concatenate(self.calls).astype(np.float64)
-        for kind, name in enumerate(KINDS):
-            series[f"calls.{name}"] = np.where(over, np.nan, calls[:, :, kind].T)[:, :kept]
-        series["seconds"] = np.where(over, np.nan, np.concatenate(self.seconds).T)[:, :kept]
+            series[f"{name}.step"] = np.where(over[:, at], np.nan, at)[:, at < kept]
+        whole = {"seconds": np.concatenate(self.seconds)}
+        whole |= {name: np.concatenate(pieces) for name, pieces in self.reports.items()}
+        for what, taken in (("calls", self.calls), ("passes", self.passes)):
+            whole |= {f"{what}.{name}": np.concatenate(taken)[:, :, kind] for kind, name in enumerate(KINDS)}
+        for name, array in whole.items():
+            series[name] = np.where(over, np.nan, array.T.astype(np.float64))[:, :kept]
         return series
 
     def rows(self, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
         """A row of scalars a lane, with the certificate of its end point."""
-        calls, seconds = np.concatenate(self.calls), np.concatenate(self.seconds)
+        calls, passes, seconds = map(np.concatenate, (self.calls, self.passes, self.seconds))
+        costs = price(passes, self.problem.dim)
         losses, at = np.concatenate(self.values["loss"]), np.array(self.at["loss"])
         rows = []
         for lane, seed in enumerate(seeds):
             end, escape = int(self.end[lane]), int(self.escape[lane])
-            final = float(metrics.measure(self.problem, "loss", self.last[lane : lane + 1])[0])
+            final = self._at_end("loss", lane)
             seen = np.append(losses[at <= end, lane], final)
             row = {"seed": seed, "status": str(self.status[lane]), "steps": end}
             row |= {"start_loss": float(losses[0, lane]), "final_loss": final}
@@ -125,15 +151,15 @@ class Track:
             left = escape >= 0
             row["escape_step"] = escape if left else None
             row["escape_seconds"] = float(seconds[escape, lane]) if left else None
-            row["escape_cost"] = float(price(calls[escape, lane], self.problem.dim)) if left else None
-            row["seconds"] = float(seconds[end, lane])
+            row["escape_cost"] = float(costs[escape, lane]) if left else None
+            row["seconds"], row["cost"] = float(seconds[end, lane]), float(costs[end, lane])
             row |= {f"n_{kind}": int(calls[end, lane, k]) for k, kind in enumerate(KINDS)}
+            row |= {name: float(np.concatenate(pieces)[end, lane]) for name, pieces in self.reports.items()}
             certificate = metrics.certify(self.problem, self.last[lane])
             row |= certificate._asdict()
-            for name in self.problem.measures:
-                row[name] = float(metrics.measure(self.problem, name, self.last[lane : lane + 1])[0])
+            row |= {name: self._at_end(name, lane) for name in self.problem.measures}
             row["n_lanes"] = len(seeds)  # seeds that shared the batch
-            unmoved = end >= 2 and torch.equal(self.last[lane], self.before_last[lane])
+            unmoved = self.deterministic and end >= 2 and torch.equal(self.last[lane], self.before_last[lane])
             if row["status"] == "ok" and unmoved and certificate.end_point == "not critical":
                 row["status"] = "stuck"  # no step is accepted any more, and not for lack of a gradient
             rows.append(row)
@@ -149,28 +175,38 @@ class Track:
             self.before_last[lane] = points[stop - 1, lane] if stop > 0 else self.last[lane]
             self.last[lane] = points[stop, lane]
 
-    def _record(self, first: int, points: Tensor, losses: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
-        """Measure what is due in steps first, first + 1, ...; the losses (n, S), NaN where not due, and which were (n,)."""
+    def _at_end(self, name: str, lane: int) -> float:
+        return float(metrics.measure(self.problem, name, self.last[lane : lane + 1])[name][0])
+
+    def _record(self, first: int, points: Tensor, losses: Tensor | None, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Measure what is due in steps first, first + 1, ... that have cost (n,) so far.
+
+        The losses (n, S), NaN where not due, and which were due (n,).
+        """
         n, n_lanes, dim = points.shape
         steps = np.arange(first, first + n)
         ended = torch.as_tensor(~self.going, device=points.device)
         recorded = np.full((n, n_lanes), np.nan)
+        loss_due = np.zeros(n, dtype=bool)
         for name, every in self.every.items():
-            due = steps % every == 0
+            due = _due(every, steps, costs, self.spent)
+            loss_due = due if name == "loss" else loss_due
             if not due.any():
                 continue
             if name == "loss" and losses is not None:
-                values = losses[torch.as_tensor(due, device=points.device)]
+                values = {name: losses[torch.as_tensor(due, device=points.device)]}
             else:
                 chosen = points[torch.as_tensor(due, device=points.device)]
                 chosen = torch.where(ended[None, :, None], torch.nan, chosen)  # an ended lane is not measured again
-                values = metrics.measure(self.problem, name, chosen.reshape(-1, dim)).reshape(-1, n_lanes)
-            measured = values.cpu().numpy().astype(np.float64)
-            self.values[name].append(measured)
-            self.at[name].extend(steps[due].tolist())
-            if name == "loss":
-                recorded[due] = measured
-        return recorded, steps % self.every["loss"] == 0
+                flat = metrics.measure(self.problem, name, chosen.reshape(-1, dim))
+                values = {each: found.reshape(-1, n_lanes) for each, found in flat.items()}
+            for each, found in values.items():
+                measured = found.cpu().numpy().astype(np.float64)
+                self.values.setdefault(each, []).append(measured)
+                self.at.setdefault(each, []).extend(steps[due].tolist())
+                if each == "loss":
+                    recorded[due] = measured
+        return recorded, loss_due
 
     def _escaped(self, points: Tensor, losses: np.ndarray) -> np.ndarray:
         if self.problem.saddle is None:
@@ -179,6 +215,14 @@ class Track:
         flat = torch.as_tensor(losses, dtype=points.dtype, device=points.device).reshape(-1)
         left = torch.func.vmap(self.problem.escaped)(points.reshape(-1, dim), flat)
         return np.asarray(left.reshape(n, n_lanes).cpu().numpy(), dtype=bool)
+
+
+def _due(every: Every, steps: np.ndarray, costs: np.ndarray, spent: float) -> np.ndarray:
+    """Which of the steps (n,) a metric is measured at: multiples of a number, or the first past each multiple of a cost."""
+    if isinstance(every, int):
+        return steps % every == 0
+    rungs = np.floor(np.concatenate([[spent], costs]) / every["cost"] * (1 + ROUNDING))
+    return (np.diff(rungs) > 0) | (steps == 0)
 
 
 def _first(events: np.ndarray) -> np.ndarray:

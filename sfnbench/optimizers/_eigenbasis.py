@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..core import NonNegative, Oracle
 
-Damping = NonNegative | Literal["paper"]
+Damping = NonNegative | Literal["paper"] | tuple[NonNegative, ...]
 PAPER_DAMPINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # Dauphin et al. 2014, appendix F.1
 
 
@@ -38,5 +38,7 @@ def lowest(oracle: Oracle, candidates: list[Tensor]) -> Tensor:
 
 
 def dampings(damping: Damping) -> tuple[float, ...]:
-    """The dampings to try: the paper's six, or the one that was given."""
+    """The dampings to try: the paper's six, or what was given."""
+    if isinstance(damping, tuple):
+        return damping
     return PAPER_DAMPINGS if isinstance(damping, str) else (damping,)

@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..core import Count, CriticalPoint, NonNegative, Problem, constant
+from ..core import Count, CriticalPoint, Network, NonNegative, constant
 from ..datasets import ImageDataset, find, load, names
 from ..errors import did_you_mean
 from ..registry import register
@@ -28,7 +30,7 @@ ACTIVATIONS = {
 
 @register("mlp")
 @dataclass(frozen=True, kw_only=True)
-class MultilayerPerceptron(Problem):
+class MultilayerPerceptron(Network):
     """A fully connected classifier of images with any hidden layers.
 
         L(theta) = mean_b criterion(W_l a(... a(W_1 x_b + b_1) ...) + b_l, y_b) + 1/2 weight_decay |theta|^2
@@ -37,8 +39,7 @@ class MultilayerPerceptron(Problem):
     are reduced to by exact area averages, None for as they are; `n_examples` how many of the training set's first
     examples, None for all; `hidden` the widths of the hidden layers, () for softmax regression; `activation` of the
     hidden units; `criterion` cross_entropy of the softmax, or squared_error: half the squared distance of the outputs
-    from the one-hot label; `weight_decay` over all of theta, biases included; `batch_size` how many examples a minibatch
-    draws, uniformly and with replacement, None for all examples in every step.
+    from the one-hot label; `weight_decay` over all of theta, biases included.
 
     Pixels are in [0, 1]. The start has weights N(0, 1/fan-in) and zero biases. theta holds the layers in order, each as a
     matrix (n_out, n_in + 1) by rows whose last column are the biases: 111 h + 10 parameters for 100-h-10. Cost of a
@@ -62,12 +63,11 @@ class MultilayerPerceptron(Problem):
     activation: Literal["tanh", "sigmoid", "relu", "softplus", "silu", "gelu"] = "tanh"
     criterion: Literal["cross_entropy", "squared_error"] = "cross_entropy"
     weight_decay: NonNegative = 0.0
-    batch_size: Count | None = None
 
     def __post_init__(self) -> None:
         if self.dataset not in names():
             raise ValueError(f"unknown dataset {self.dataset!r}{did_you_mean(self.dataset, names())}")
-        limits = {"size": self.source.side, "n_examples": self.source.n_train, "batch_size": self.n_used}
+        limits = {"size": self.source.side, "n_examples": self.source.n_train}
         for field, limit in limits.items():
             value = getattr(self, field)
             if value is not None and not 1 <= value <= limit:
@@ -81,7 +81,7 @@ class MultilayerPerceptron(Problem):
         return find(self.dataset)
 
     @property
-    def n_used(self) -> int:
+    def population(self) -> int:
         """Number of training examples."""
         return self.n_examples or self.source.n_train
 
@@ -115,7 +115,7 @@ class MultilayerPerceptron(Problem):
             e, loss = share[:, None] - y, -share @ biases
         else:  # under cross-entropy, weight decay moves the biases to where no formula says
             return ()
-        C = e @ functional.pad(x, (0, 0, 0, 1), value=1.0).mT / self.n_used  # (n_classes, n_inputs + 1)
+        C = e @ functional.pad(x, (0, 0, 0, 1), value=1.0).mT / self.population  # (n_classes, n_inputs + 1)
         slopes = torch.linalg.svdvals(C)
         n_descents = int((slopes > self.weight_decay + 1e-10 * slopes.max()).sum())
         point = torch.zeros(self.dim, dtype=torch.float64)
@@ -129,17 +129,17 @@ class MultilayerPerceptron(Problem):
             weights.normal_(0.0, weights.shape[1] ** -0.5, generator=rng)
         return theta
 
-    def draw(self, rng: torch.Generator) -> Tensor | None:
-        """Places (batch_size,) of a minibatch among the examples; None for all of them."""
-        return None if self.batch_size is None else torch.randint(self.n_used, (self.batch_size,), generator=rng)
-
     def layers(self, theta: Tensor) -> list[Layer]:
         """Views of theta: the weights and biases of each layer."""
         parts = theta.split([math.prod(shape) for shape in self.shapes])
         matrices = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
         return [Layer(matrix[:, :-1], matrix[:, -1:]) for matrix in matrices]
 
-    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
+    def outputs(self, theta: Tensor, batch: Tensor | None) -> Tensor:
+        """The network's outputs (n_classes, n) for the images of a batch."""
+        return self.answers(theta, self.chosen(theta, batch)[0])
+
+    def answers(self, theta: Tensor, x: Tensor) -> Tensor:
         """The network's outputs (n_classes, n) for images x (n_inputs, n); example by column, which is the faster way."""
         *hidden, last = self.layers(theta)
         activation = ACTIVATIONS[self.activation]
@@ -147,15 +147,12 @@ class MultilayerPerceptron(Problem):
             x = activation(weights @ x + biases)
         return last.weights @ x + last.biases
 
-    def loss(self, theta: Tensor, batch: Tensor | None) -> Tensor:
-        """The mean loss () over the batch's examples, plus the weight decay's share."""
-        x, y = self.chosen(theta, batch)
-        z = self.outputs(theta, x)
+    def fit(self, z: Tensor, batch: Tensor | None) -> Tensor:
+        """The mean criterion () of outputs z (n_classes, n)."""
+        y = self.chosen(z, batch)[1]
         if self.criterion == "cross_entropy":
-            fit = (z.logsumexp(0) - (z * y).sum(0)).mean()
-        else:
-            fit = (z - y).square().sum(0).mean() / 2
-        return fit + self.weight_decay / 2 * (theta @ theta) if self.weight_decay else fit
+            return (z.logsumexp(0) - (z * y).sum(0)).mean()
+        return (z - y).square().sum(0).mean() / 2
 
     def hessian(self, theta: Tensor, batch: Tensor | None) -> Tensor:
         """The Hessian (d, d): in closed form up to one hidden layer, by Hessian-vector products beyond."""
@@ -168,21 +165,29 @@ class MultilayerPerceptron(Problem):
     def training_error(self, theta: Tensor) -> Tensor:
         """The share () of all training examples whose largest output is not their label's."""
         x, y = self.examples(theta)
-        wrong = self.outputs(theta, x).argmax(0) != y.argmax(0)
+        wrong = self.answers(theta, x).argmax(0) != y.argmax(0)
         return wrong.to(theta.dtype).mean()
 
-    def chosen(self, theta: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Images (n_inputs, n) and one-hot labels (n_classes, n) of a batch."""
-        x, y = self.examples(theta)
-        return (x, y) if batch is None else (x.mT[batch].mT, y.mT[batch].mT)
+    def chosen(self, like: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Images (n_inputs, n) and one-hot labels (n_classes, n) of a batch, on the device and in the dtype of `like`."""
+        if batch is None:
+            return self.examples(like)
+        x, y = self.by_example(like)
+        return x[batch].mT, y[batch].mT
 
     @constant
     def examples(self) -> tuple[Tensor, Tensor]:
-        """All images (n_inputs, n) and one-hot labels (n_classes, n).
+        """All images (n_inputs, n) and one-hot labels (n_classes, n), laid out by rows of one pixel: for full batches."""
+        x, y = map(torch.from_numpy, self._arrays)
+        return x.mT.contiguous(), y.mT.contiguous()
 
-        Each is laid out as it is read: for full batches by rows of one pixel, for minibatches by examples.
-        """
+    @constant
+    def by_example(self) -> tuple[Tensor, Tensor]:
+        """All images (n, n_inputs) and one-hot labels (n, n_classes), laid out by examples: for minibatches."""
+        x, y = map(torch.from_numpy, self._arrays)
+        return x, y
+
+    @functools.cached_property
+    def _arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         images = load(self.dataset, size=self.size, n_examples=self.n_examples)
-        x = torch.from_numpy(images.x).flatten(1)
-        y = functional.one_hot(torch.from_numpy(images.y), images.n_classes).to(torch.float64)
-        return (x.mT.contiguous(), y.mT.contiguous()) if self.batch_size is None else (x.mT, y.mT)
+        return images.x.reshape(len(images.x), -1), np.eye(images.n_classes)[images.y]

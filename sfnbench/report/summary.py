@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..cost import KINDS, price
 from ..store import Result
 from .tables import Table
 
@@ -50,7 +49,7 @@ def _row(result: Result) -> dict[str, Any]:
     row["final loss"] = _middle([r.get("final_loss") for r in rows]) if facts.get("bounded_below") else ""
     for name in facts.get("measures", ()):
         row[name.replace("_", " ")] = _middle([r.get(name) for r in rows])
-    row["cost in gradients"] = _middle([_cost(r, facts) for r in rows], digits=3)
+    row["cost in gradients"] = _middle([r.get("cost") for r in rows], digits=3)
     row["seconds a seed"] = _middle([r.get("seconds") for r in rows], digits=2, spread=False)
     ends = Counter(r["end_point"] for r in rows if r.get("end_point"))
     row["end points"] = ", ".join(f"{count} {kind}" for kind, count in ends.most_common())
@@ -76,8 +75,3 @@ def _middle(values: Sequence[float | None], digits: int = 4, spread: bool = True
     low, middle, high = np.min(known), np.median(known), np.max(known)
     text = f"{middle:.{digits}g}"
     return text if low == high or not spread else f"{text} [{low:.{digits}g}, {high:.{digits}g}]"
-
-
-def _cost(row: dict[str, Any], facts: dict[str, Any]) -> float | None:
-    calls = [row.get(f"n_{kind}") for kind in KINDS]
-    return None if None in calls else float(price(np.array(calls, dtype=float), facts["n_parameters"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import inspect
 import itertools
 import json
@@ -84,7 +85,8 @@ class Chooser:
             params = target.complete(Node(use.at, {**given.content, **picked}, keys=given.keys))
             suffix = "".join(f" {name}={_written(node)}" for name, node in picked.items())
             if params is not None:
-                found.append(Placed(Chosen(use.content, label.content + suffix, params, target.source), label.at))
+                source = _with_sources_of(params, target.source)
+                found.append(Placed(Chosen(use.content, label.content + suffix, params, source), label.at))
         # A spoiled grid was left where it stood, for the other parameters to be checked all the same
         self.issues = [issue for issue in self.issues if issue.at not in spoiled]
         return found
@@ -219,7 +221,7 @@ class Chooser:
 
 def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:
     """Pydantic's reader for a member's fields; PluginError where the class is not fit to be made from a suite."""
-    if not dataclasses.is_dataclass(cls):
+    if "__dataclass_fields__" not in vars(cls):  # those of a base do not count
         raise PluginError(f"{member.path}: {cls.__name__} is not a dataclass")
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
@@ -229,6 +231,16 @@ def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         reason = str(error.message).partition("\n")[0]
         raise PluginError(f"{member.path}: the fields of {cls.__name__} cannot be read: {reason}") from error
+
+
+def _with_sources_of(params: Any, source: str) -> str:
+    """The hash of a source, joined with those of the optimizers that its parameters name."""
+    for value in params.values() if isinstance(params, dict) else params if isinstance(params, list) else ():
+        if isinstance(value, dict) and isinstance(value.get("use"), str):
+            inner = registry.source_hash(registry.find("optimizer", value["use"]))
+            source = hashlib.sha256(f"{source}/{inner}".encode()).hexdigest()[:16]
+        source = _with_sources_of(value, source)
+    return source
 
 
 def _identity(node: Node) -> str:

@@ -59,11 +59,17 @@ class Budget(_Strict):
     cost: Above0 | None = None  # in gradients
 
 
+class EveryCost(_Strict):
+    """Each time that so many gradients more have been spent, whatever a step costs."""
+
+    cost: Above0
+
+
 class Metric(_Strict):
-    """A metric, and every how many steps it is taken."""
+    """A metric, and every how many steps it is taken, or how much cost."""
 
     use: str
-    every: Annotated[int, Ge(1)] = 1
+    every: Annotated[int, Ge(1)] | EveryCost = 1
 
 
 class Race(_Strict):
@@ -166,7 +172,10 @@ class _Reading:
             title=keys.title,
             experiment=keys.experiment,
             seeds=tuple(range(keys.seeds)) if isinstance(keys.seeds, int) else keys.seeds,
-            settings={"budget": keys.budget.model_dump(), "metrics": [[metric.use, metric.every] for metric in named]},
+            settings={
+                "budget": keys.budget.model_dump(),
+                "metrics": [list(metric.model_dump().values()) for metric in named],
+            },
             problems=self._problems,
             optimizers=self._optimizers,
             timeout_s=keys.timeout,
@@ -239,7 +248,8 @@ def _known_keys(schema: type[BaseModel], path: Keys) -> list[str]:
     """The keys of the mapping at a path of a suite."""
     if not path:
         return [*schema.model_fields, "profiles"]
-    return list((Budget if path == ("budget",) else Metric).model_fields)
+    table = Budget if path == ("budget",) else EveryCost if path[-1] == "every" else Metric
+    return list(table.model_fields)
 
 
 def _items(node: Node | None) -> list[Node]:

@@ -140,11 +140,11 @@ def test_the_loss_series_is_the_loss_at_each_point(make_run, optimizer):
 
 
 def test_every_optimizer_gets_the_same_starts_and_draws(make_run):
-    mlp = {"size": 4, "n_examples": 60, "hidden": [3], "batch_size": 10}
+    mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
     optimizers = (
-        ("gradient_descent", {"lr": 0.1}),
-        ("msgd", {"lr": 0.1, "momentum": 0.0}),
-        ("torch.optim.SGD", {"lr": 0.1}),
+        ("gradient_descent", {"lr": 0.1, "batch_size": 10}),
+        ("msgd", {"lr": 0.1, "momentum": 0.0, "batch_size": 10}),
+        ("torch.optim.SGD", {"lr": 0.1, "batch_size": 10}),
     )
     losses = [execute(make_run("mlp", mlp, use, params, steps=5)).series["loss"] for use, params in optimizers]
     for other in losses[1:]:  # one method under three names: equal minibatches make equal curves
@@ -161,10 +161,31 @@ def test_a_seed_draws_the_same_alone_and_in_a_batch(make_run):
 def test_metrics_are_taken_as_often_as_asked(make_run):
     metrics = [["loss", 5], ["min_eigenvalue", 10], "distance_to_saddle"]
     series = execute(make_run("linear_autoencoder", {}, "gradient_descent", {}, steps=23, metrics=metrics)).series
-    assert series["loss.step"].tolist() == [0, 5, 10, 15, 20]
-    assert series["min_eigenvalue.step"].tolist() == [0, 10, 20]
-    assert series["distance_to_saddle.step"].tolist() == list(range(24))
+    assert series["loss.step"].tolist() == 3 * [[0, 5, 10, 15, 20]]
+    assert series["min_eigenvalue.step"].tolist() == 3 * [[0, 10, 20]]
+    assert series["distance_to_saddle.step"].tolist() == 3 * [list(range(24))]
     np.testing.assert_allclose(series["distance_to_saddle"][:, 0], 1e-3, rtol=1e-9)
+
+
+def test_metrics_are_taken_each_time_so_much_cost_is_used_up(make_run):
+    mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
+    metrics = [["loss", {"cost": 1.0}], ["gradient_norm", {"cost": 2.0}]]
+    run = make_run("mlp", mlp, "msgd", {"batch_size": 20}, steps=10**6, metrics=metrics, cost=4)
+    result = execute(run)  # three steps of 20 of the 60 examples are one gradient
+    assert [row["steps"] for row in result.rows] == [12, 12, 12]
+    assert [(row["n_grad"], row["cost"]) for row in result.rows] == 3 * [(12, pytest.approx(4))]
+    assert result.series["loss.step"].tolist() == 3 * [[0, 3, 6, 9, 12]]
+    assert result.series["gradient_norm.step"].tolist() == 3 * [[0, 6, 12]]
+    assert result.series["passes.grad"][0] == pytest.approx(np.arange(13) / 3)
+
+
+def test_a_run_on_minibatches_is_never_called_stuck(make_run, plugin):
+    still = MOODY.replace("moody", "still").replace("Moody", "Still").replace("if theta[0] > 0:", "if False:")
+    plugin("optimizers", "still", still.replace("- 0.01 * grad", "+ 0 * grad"))
+    mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
+    for params, status in (({}, "stuck"), ({"batch_size": 10}, "ok")):
+        (row,) = execute(make_run("mlp", mlp, "still", params, seeds=1, steps=3)).rows
+        assert row["status"] == status  # on another batch it might have moved
 
 
 def test_measuring_costs_neither_calls_nor_numbers(make_run):

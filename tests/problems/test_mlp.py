@@ -106,11 +106,11 @@ def test_hessian_does_not_depend_on_how_it_is_summed(monkeypatch, few, hidden):
 
 @pytest.mark.parametrize("batch_size", [None, 7])
 def test_hessian_takes_points_and_minibatches_together(batch_size):
-    problem = MultilayerPerceptron(hidden=(3,), batch_size=batch_size, **SMALL)
+    problem = MultilayerPerceptron(hidden=(3,), **SMALL)
     points = torch.stack([problem.start(rng(seed)) for seed in range(3)])
-    batches = [problem.draw(rng(seed)) for seed in range(3)]
+    batches = [None if batch_size is None else problem.draw(rng(seed), batch_size) for seed in range(3)]
     alone = torch.stack([hessian(problem, t, b) for t, b in zip(points, batches, strict=True)])
-    fresh = MultilayerPerceptron(hidden=(3,), batch_size=batch_size, **SMALL)  # its data are first read inside vmap
+    fresh = MultilayerPerceptron(hidden=(3,), **SMALL)  # its data are first read inside vmap
     if batch_size is None:
         together = torch.func.vmap(lambda t: fresh.hessian(t, None))(points)
     else:
@@ -145,7 +145,7 @@ def gradient_of(problem):
 @given(hidden=widths, seed=st.integers(0, 9))
 @settings(max_examples=20)
 def test_minibatches_that_share_out_the_examples_average_to_the_full_loss(hidden, seed):
-    problem = MultilayerPerceptron(hidden=hidden, weight_decay=0.1, batch_size=8, **SMALL)
+    problem = MultilayerPerceptron(hidden=hidden, weight_decay=0.1, **SMALL)
     theta = problem.start(rng(seed))
     parts = torch.randperm(40, generator=rng(seed)).view(5, 8)
     for f in (problem.loss, gradient_of(problem)):
@@ -154,21 +154,14 @@ def test_minibatches_that_share_out_the_examples_average_to_the_full_loss(hidden
         torch.testing.assert_close(f(theta, torch.arange(40)), f(theta, None), rtol=1e-12, atol=1e-14)
 
 
-def test_how_data_are_laid_out_changes_nothing():
-    full, mini = MultilayerPerceptron(**SMALL), MultilayerPerceptron(batch_size=8, **SMALL)
-    theta = full.start(rng())
-    torch.testing.assert_close(full.loss(theta, None), mini.loss(theta, None), rtol=1e-13, atol=0)
-
-
 def test_draws_are_uniform_and_reproducible():
-    problem = MultilayerPerceptron(batch_size=20, **SMALL)
+    problem = MultilayerPerceptron(**SMALL)
     stream = rng(1)
-    draws = torch.cat([problem.draw(stream) for _ in range(500)])
+    draws = torch.cat([problem.draw(stream, 20) for _ in range(500)])
     counts = torch.bincount(draws, minlength=40)  # 10,000 over 40 places: 250 each, standard deviation 15.6
     assert counts.shape == (40,)
     assert ((counts - 250).abs() < 5 * 15.6).all()
-    assert torch.equal(problem.draw(rng(3)), problem.draw(rng(3)))
-    assert MultilayerPerceptron(**SMALL).draw(rng()) is None
+    assert torch.equal(problem.draw(rng(3), 20), problem.draw(rng(3), 20))
 
 
 # -- size and start ---------------------------------------------------------------------------------------------------
@@ -184,10 +177,10 @@ def test_dim_counts_weights_and_biases_without_reading_data(hidden):
 @pytest.mark.parametrize("h", [5, 25, 50])
 def test_dim_of_the_paper_s_networks(h, monkeypatch):
     monkeypatch.setattr(mlp, "load", lambda *args, **kwargs: pytest.fail("data were read"))
-    problem = MultilayerPerceptron(dataset="mnist", size=10, hidden=(h,), batch_size=100)
+    problem = MultilayerPerceptron(dataset="mnist", size=10, hidden=(h,))
     assert problem.dim == 111 * h + 10
     assert problem.start(rng()).shape == (problem.dim,)
-    assert problem.draw(rng()).max() < 60_000
+    assert problem.draw(rng(), 100).max() < 60_000
 
 
 def test_start_has_zero_biases_and_weights_of_variance_one_over_fan_in():
@@ -271,7 +264,6 @@ def test_no_critical_point_is_stated_where_no_formula_says(fields):
         ({"size": 9}, r"size must be in 1\.\.8 here, got 9"),
         ({"size": 0}, r"size must be in 1\.\.8 here, got 0"),
         ({"n_examples": 1798}, r"n_examples must be in 1\.\.1797 here"),
-        ({"n_examples": 50, "batch_size": 51}, r"batch_size must be in 1\.\.50 here"),
         ({"hidden": (3, 0)}, r"hidden widths must be positive, got \[3, 0\]"),
     ],
 )

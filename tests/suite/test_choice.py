@@ -21,7 +21,7 @@ def test_params_are_complete_plain_and_one_for_each_way_of_writing() -> None:
     [other] = load(race("[{use: suite_probe, lr: 1.0, damping: 2.0, radius: 1e0, shape: [3]}]")).optimizers
     assert json.dumps(one.params) == json.dumps(other.params)
     numbers = {"lr": 1.0, "momentum": 0.9, "damping": 2.0, "radius": 1.0, "limit": float("inf"), "n_inner": 1}
-    others = {"restart": False, "shape": [3], "window": [0.0, 1.0], "colour": "red", "word": "on"}
+    others = {"restart": False, "shape": [3], "window": [0.0, 1.0], "colour": "red", "word": "on", "batch_size": None}
     assert one.params == {**numbers, **others}
 
 

@@ -1,0 +1,109 @@
+"""The Lanczos process: a symmetric matrix seen through its products, in the subspace where the gradient feels it.
+
+Everything here is a fixed sequence of operations without a branch on values, so it runs under `torch.func.vmap` and asks a
+GPU for nothing in between. Shapes: d parameters, k vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Product = Callable[[Tensor], Tensor]  # (d,) -> (d,), symmetric
+
+
+class Subspace(NamedTuple):
+    """A matrix H restricted to a subspace."""
+
+    basis: Tensor  # V (k, d), orthonormal rows; zero ones where the subspace has fewer than k dimensions
+    matrix: Tensor  # V H V^T (k, k), symmetric
+    residual: Tensor  # () |r|, where H v_k = V^T (V H v_k) + r
+
+
+def lanczos(
+    product: Product, start: Tensor, k: int, *, last: Tensor | None = None, reorthogonalise: bool = True
+) -> Subspace:
+    """The span of start, H start, ..., H^(k-1) start (d,), with `last` (d,) in place of the last of these if it is given.
+
+    Each new vector is made orthogonal to its two neighbours, then once more to all of the basis. Without that second
+    pass (Lanczos' own recurrence, as in Dauphin et al. 2014, appendix E, after Vinyals and Povey 2012) rounding lets the
+    vectors become dependent, in float32 after some twenty: V H V^T alone would then be plainly wrong, its eigenvalues too
+    large and some of them false negatives. Here the Gram matrix V V^T is accounted for: the vectors are orthonormalised at
+    the end, and those that depend on others become zero.
+
+    Cost: k products, k^2 d multiplications and additions for V H V^T and as many for reorthogonalising; memory k d.
+    The columns of V H V^T are taken as the products come, so the products themselves are not kept. No product is spared
+    where the process ends early: from then on vectors and products are zero.
+    References: Lanczos 1950; Parlett 1998, "The symmetric eigenvalue problem", chapter 13.
+    """
+    v = _unit(start, torch.linalg.vector_norm(start))
+    w = product(v)
+    V = torch.zeros_like(w).repeat(k, 1)  # zeros *like* a product, to be batched where that is
+    M = torch.zeros_like(V @ w).repeat(k, 1)
+    for j in range(k):
+        V[j] = v
+        w = product(v) if j else w
+        scale = torch.linalg.vector_norm(w)
+        basis, neighbours = V[: j + 1], V[max(j - 1, 0) : j + 1]
+        column = basis @ w if not reorthogonalise else torch.zeros_like(M[0, : j + 1])
+        near = neighbours @ w
+        w = w - near @ neighbours
+        if reorthogonalise:
+            column = basis @ w
+            w = w - column @ basis
+            column = torch.cat([column[: -len(neighbours)], column[-len(neighbours) :] + near])
+        M[j, : j + 1] = column
+        M[: j + 1, j] = column
+        if last is not None and j == k - 2:
+            w, scale = last, torch.linalg.vector_norm(last)
+            for _ in range(2 if reorthogonalise else 1):
+                w = w - (basis @ w) @ basis if reorthogonalise else w - (neighbours @ w) @ neighbours
+        v = _unit(w, scale)
+    residual = torch.linalg.vector_norm(w)
+    return Subspace(V, M, residual) if reorthogonalise else _orthonormalised(V, M, residual)
+
+
+class Extremes(NamedTuple):
+    """The lowest and highest Ritz values (), each with the distance within which there is an eigenvalue of H."""
+
+    lowest: Tensor
+    lowest_residual: Tensor
+    highest: Tensor
+    highest_residual: Tensor
+
+
+def extreme_eigenvalues(product: Product, start: Tensor, k: int) -> Extremes:
+    """Both ends of the spectrum from k products, the start (d,) being any vector with a share in both.
+
+    The lowest Ritz value is never below the lowest eigenvalue, and some eigenvalue lies within its residual |H y - t y|:
+    a negative one proves negative curvature, a positive one only that none was resolved. Parlett 1998, theorem 4.5.1.
+    """
+    space = lanczos(product, start, k)
+    values, Q = torch.linalg.eigh(space.matrix.double())
+    used = torch.linalg.vector_norm(space.basis, dim=1) > 0  # what a process that ended early left zero is no Ritz vector
+    inside = (Q.square() * used[:, None]).sum(0) > 0.5
+    lowest, highest = torch.where(inside, values, torch.inf).argmin(), torch.where(inside, values, -torch.inf).argmax()
+    bounds = space.residual * Q[-1].abs() * used[-1]
+
+    def at(vector: Tensor, place: Tensor) -> Tensor:
+        return vector.index_select(0, place.reshape(1)).squeeze(0).to(start.dtype)
+
+    return Extremes(at(values, lowest), at(bounds, lowest), at(values, highest), at(bounds, highest))
+
+
+def _unit(w: Tensor, scale: Tensor) -> Tensor:
+    """The unit vector w / |w|, or zero where w is only what rounding leaves of a vector of norm `scale`."""
+    norm = torch.linalg.vector_norm(w)
+    left = norm > 10 * torch.finfo(w.dtype).eps * scale
+    return torch.where(left, w / torch.where(left, norm, 1.0), 0.0)
+
+
+def _orthonormalised(V: Tensor, M: Tensor, residual: Tensor) -> Subspace:
+    """The same span and matrix in an orthonormal basis, by the eigendecomposition of the Gram matrix."""
+    sizes, U = torch.linalg.eigh((V @ V.mT).double())
+    independent = sizes > len(V) * torch.finfo(V.dtype).eps * sizes[-1]
+    R = U * torch.where(independent, torch.where(independent, sizes, 1.0).rsqrt(), 0.0)  # (k, k): R^T V is orthonormal
+    return Subspace(R.to(V.dtype).mT @ V, (R.mT @ M.double() @ R).to(M.dtype), residual)

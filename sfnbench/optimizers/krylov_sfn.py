@@ -1,0 +1,130 @@
+"""Saddle-free Newton in a Krylov subspace."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..core import Count, Network, Optimizer, Oracle, Problem
+from ..linalg.lanczos import Subspace, lanczos
+from ..registry import register
+from ._eigenbasis import Damping, dampings
+
+N_VECTORS = 20  # unless told otherwise, and where there are so many parameters
+
+
+class Memory(NamedTuple):
+    """What a step leaves to the next, and to the report."""
+
+    update: Tensor  # (d,) the last step, whose direction the next subspace contains
+    n_negative: Tensor  # () negative eigenvalues of the curvature matrix in the last subspace
+    n_refused: Tensor  # () inner steps so far that no damping let through
+    damping: Tensor  # () that of the last inner step; NaN if it was refused
+
+
+class Eigenbasis(NamedTuple):
+    """A subspace in the eigenvectors of its curvature matrix."""
+
+    space: Subspace
+    Q: Tensor  # (k, k)
+    eigenvalues: Tensor  # (k,)
+    curvature: Tensor  # (k,) |eigenvalues|, or the eigenvalues themselves
+
+    def step(self, g: Tensor, damping: float) -> Tensor:
+        """-V^T (s(V H V^T) + damping I)^-1 V g (d,)."""
+        damped = self.curvature + damping
+        tiny = torch.finfo(g.dtype).eps * self.eigenvalues.abs().amax()
+        solvable = damped.abs() > tiny
+        in_basis = self.Q.mT @ (self.space.basis @ g).to(self.Q.dtype)
+        scaled = torch.where(solvable, in_basis / torch.where(solvable, damped, 1.0), 0.0)
+        return -(self.space.basis.mT @ (self.Q @ scaled).to(g.dtype))
+
+
+@register("krylov_sfn")
+@dataclass(frozen=True, kw_only=True)
+class KrylovSaddleFreeNewton(Optimizer):
+    """Saddle-free Newton in the Krylov subspace of the gradient, for networks whose Hessian is too large.
+
+        V        k Lanczos vectors: g, H g, ..., H^(k-2) g, and the direction of the last step
+        theta <- theta - V^T (|V H V^T| + damping I)^-1 V g        `inner_steps` times, with V and H as they are
+
+    Fields: `k` vectors, by default 20, or all of them where the problem has fewer parameters; `inner_steps` m of the
+    paper, each with a new gradient in the same subspace; `damping` a number, or `paper` or a list of them: then each inner
+    step takes the one with the lowest loss, and stays where it is if none lowers it (the step is refused);
+    `curvature_batch_size` examples for the products, None for the batch of the gradients; `reorthogonalise` false is the
+    paper's own Lanczos recurrence, its Gram matrix accounted for.
+
+    `curvature` puts another matrix into the same machinery, which tells whether it is |H| that helps: `absolute` |H|,
+    `hessian` H itself (a damped Newton step: saddles attract it unless the damping exceeds |lambda_min|; give it a list
+    that does), `gauss_newton`, and `fisher`, the outer products of the examples' gradients: see `sfnbench.curvature`.
+
+    Deterministic and refused twice in a row, it is stuck for good. Cost of a step: k products, a gradient, and for each
+    further inner step one more; six losses each with the paper's rule. Memory: k d numbers.
+    References: Dauphin et al. 2014, algorithm 1, appendix E and F; Vinyals, Povey 2012, "Krylov subspace descent for deep
+    learning".
+    """
+
+    curvature: Literal["absolute", "hessian", "gauss_newton", "fisher"] = "absolute"
+    k: Count | None = None
+    inner_steps: Count = 1
+    damping: Damping = "paper"
+    curvature_batch_size: Count | None = None
+    reorthogonalise: bool = True
+
+    @property
+    def batches(self) -> tuple[int | None, ...]:
+        """That of the gradients, and that of the products if it has a size of its own."""
+        apart = self.curvature_batch_size is not None
+        return (self.batch_size, self.curvature_batch_size) if apart else (self.batch_size,)
+
+    def misfit(self, problem: Problem) -> str | None:
+        """A subspace larger than the space, or a matrix that the problem has no outputs for."""
+        if self.k is not None and self.k > problem.dim:
+            return f"k = {self.k} Krylov vectors were asked for, but the problem has only {problem.dim} parameters"
+        if self.curvature in ("gauss_newton", "fisher") and not isinstance(problem, Network):
+            return f"curvature {self.curvature} needs a network, whose outputs and criterion are known apart"
+        return super().misfit(problem)
+
+    def init(self, theta: Tensor) -> Memory:
+        """No step yet."""
+        none = torch.zeros_like(theta[..., 0])
+        return Memory(torch.zeros_like(theta), none, none, none)
+
+    def step(self, oracle: Oracle, theta: Tensor, state: Memory) -> tuple[Tensor, Memory]:
+        """The inner steps in one subspace."""
+        linear = oracle.curvature(theta, "hessian" if self.curvature == "absolute" else self.curvature)
+        apart = self.curvature_batch_size is not None
+        loss, g = oracle.loss_and_grad(theta) if apart else (linear.loss, linear.grad)
+        k = min(self.k or N_VECTORS, len(theta))
+        space = lanczos(linear.hvp, g, k, last=state.update, reorthogonalise=self.reorthogonalise)
+        eigenvalues, Q = torch.linalg.eigh(space.matrix.double())
+        del linear  # and its graph, before the losses are taken
+        basis = Eigenbasis(space, Q, eigenvalues, eigenvalues if self.curvature == "hessian" else eigenvalues.abs())
+        at, refused, damping = theta, state.n_refused, state.damping
+        for i in range(self.inner_steps):
+            if i:
+                loss, g = oracle.loss_and_grad(at)
+            at, damping = self._inner(oracle, at, loss, basis, g)
+            refused = refused + damping.isnan()
+        n_negative = (eigenvalues < -1e-6 * eigenvalues.abs().amax()).sum().to(theta.dtype)
+        return at, Memory(at - theta, n_negative, refused, damping)
+
+    def report(self, state: Memory) -> Mapping[str, Tensor]:
+        """Negative eigenvalues met, inner steps refused so far, and the last damping."""
+        return {"n_negative": state.n_negative, "n_refused": state.n_refused, "damping": state.damping}
+
+    def _inner(self, oracle: Oracle, at: Tensor, loss: Tensor, basis: Eigenbasis, g: Tensor) -> tuple[Tensor, Tensor]:
+        """The best of the steps, or the point itself, and the damping."""
+        tried = dampings(self.damping)
+        if len(tried) == 1:
+            return at + basis.step(g, tried[0]), torch.full_like(loss, tried[0])
+        best, lowest, chosen = at, loss, torch.full_like(loss, torch.nan)
+        for damping in tried:
+            point = at + basis.step(g, damping)
+            value = oracle.loss(point)
+            lower = value < lowest
+            best, lowest = torch.where(lower, point, best), torch.where(lower, value, lowest)
+            chosen = torch.where(lower, damping, chosen)
+        return best, chosen

@@ -1,0 +1,131 @@
+"""One optimizer until it stalls, then another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from torch import Tensor
+
+from .. import registry
+from ..core import BelowOne, Count, Optimizer, Oracle, Problem, State
+from ..errors import PluginError
+from ..registry import register
+from .krylov_sfn import KrylovSaddleFreeNewton
+from .msgd import MomentumSGD
+
+
+def _build(entry: Any) -> Optimizer:
+    """The optimizer of an entry {use: NAME, PARAMETER: VALUE, ...}."""
+    if isinstance(entry, Optimizer):
+        return entry
+    if isinstance(entry, str):
+        entry = {"use": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("use"), str):
+        raise ValueError("must be an optimizer's name, or a mapping with the key 'use'")
+    if registry.is_stock(entry["use"]):
+        raise ValueError(f"must be one of sfnbench's own optimizers, not the stock one {entry['use']!r}")
+    try:
+        made = registry.build("optimizer", entry["use"], {key: value for key, value in entry.items() if key != "use"})
+    except PluginError as error:
+        raise ValueError(str(error)) from error
+    except ValidationError as error:
+        told = (f"{'.'.join(map(str, e['loc']))}: {e['msg'][0].lower()}{e['msg'][1:]}" for e in error.errors())
+        raise ValueError(f"{entry['use']}: {'; '.join(told)}") from error
+    assert isinstance(made, Optimizer)
+    return made
+
+
+def _entry(optimizer: Optimizer) -> dict[str, Any]:
+    """The entry that `_build` makes this optimizer of."""
+    name = type(optimizer).name  # type: ignore[attr-defined]  # what @register put there
+    return {"use": name, **TypeAdapter(type(optimizer)).dump_python(optimizer, mode="json", warnings=False)}
+
+
+Entry = Annotated[Optimizer, PlainValidator(_build), PlainSerializer(_entry)]
+
+
+class Phase(NamedTuple):
+    """Where the two stand, and how the loss has gone; counters live on the CPU, where reading them waits for nothing."""
+
+    first: State
+    then: State
+    n_steps: Tensor  # () steps made
+    switched: Tensor  # () the step after which the second took over; NaN before that
+    total: Tensor  # () sum of the losses in the window so far
+    before: Tensor  # () mean loss of the window before; NaN in the first
+
+
+@register("switch")
+@dataclass(frozen=True, kw_only=True)
+class Switch(Optimizer):
+    """One optimizer until it stalls, then another from that point: how the paper starts saddle-free Newton.
+
+    Fields: `first` and `then`, entries of a suite: a name, or {use: NAME, PARAMETER: VALUE, ...}. The first has stalled
+    when the mean of its losses over `window` steps, as its own batches show them, is not below that of the window before
+    by more than the share `gain`. The second begins with a fresh memory.
+
+    The first optimizer sees the same minibatches whatever follows it, so that all who switch from it at a seed do so at
+    the same point. Cost of a step: that of whoever is at work (and a loss, where it asks for none at theta itself). The
+    step of the switch is reported as `switch_step`. Reference: Dauphin et al. 2014, section 6.2.
+    """
+
+    vmappable = False  # its seeds do not switch together
+
+    first: Entry = field(default_factory=MomentumSGD)
+    then: Entry = field(default_factory=KrylovSaddleFreeNewton)
+    gain: BelowOne = 0.01
+    window: Count = 200
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None:
+            raise ValueError("batch_size belongs to first and then")
+
+    @property
+    def n_noise(self) -> int:  # type: ignore[override]  # as many as either wants
+        """Normal vectors that either may want."""
+        return max(self.first.n_noise, self.then.n_noise)
+
+    @property
+    def batches(self) -> tuple[int | None, ...]:
+        """The first's, then the second's."""
+        return (*self.first.batches, *self.then.batches)
+
+    def misfit(self, problem: Problem) -> str | None:
+        """Whatever keeps either from running."""
+        return self.first.misfit(problem) or self.then.misfit(problem)
+
+    def init(self, theta: Tensor) -> Phase:
+        """The first at its beginning."""
+        nothing, nan = torch.zeros(()), torch.full((), torch.nan)
+        return Phase(self.first.init(theta), self.then.init(theta), nothing, nan, torch.zeros_like(theta[0]), nan.to(theta))
+
+    def step(self, oracle: Oracle, theta: Tensor, state: Phase) -> tuple[Tensor, Phase]:
+        """A step of whoever is at work, and the test for a stall."""
+        n_first, n_steps = len(self.first.batches), state.n_steps + 1
+        if not state.switched.isnan():
+            own = replace(oracle, batches=oracle.batches[n_first:])
+            after, inner = self.then.step(own, theta, state.then)
+            oracle.loss_here = own.loss_here
+            return after, state._replace(then=inner, n_steps=n_steps)
+        own = replace(oracle, batches=oracle.batches[:n_first])
+        after, inner = self.first.step(own, theta, state.first)
+        loss = own.loss(theta) if own.loss_here is None else own.loss_here
+        oracle.loss_here = loss
+        state = state._replace(first=inner, n_steps=n_steps, total=state.total + loss)
+        if int(n_steps) % self.window:
+            return after, state
+        mean = state.total / self.window
+        stalled = bool(state.before - mean <= self.gain * state.before.abs())
+        return after, state._replace(
+            total=torch.zeros_like(mean), before=mean, switched=n_steps if stalled else state.switched
+        )
+
+    def report(self, state: Phase) -> Mapping[str, Tensor]:
+        """The step of the switch, NaN before it, and what whoever is at work tells."""
+        at_work, idle = self.first.report(state.first), self.then.report(state.then)
+        if not state.switched.isnan():
+            at_work, idle = idle, at_work
+        silent = {name: torch.full_like(value, torch.nan) for name, value in idle.items()}
+        return {**silent, **at_work, "switch_step": state.switched.to(state.total)}

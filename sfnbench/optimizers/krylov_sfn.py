@@ -60,8 +60,9 @@ class KrylovSaddleFreeNewton(Optimizer):
     `hessian` H itself (a damped Newton step: saddles attract it unless the damping exceeds |lambda_min|; give it a list
     that does), `gauss_newton`, and `fisher`, the outer products of the examples' gradients: see `sfnbench.curvature`.
 
-    Deterministic and refused twice in a row, it is stuck for good. Cost of a step: k products, a gradient, and for each
-    further inner step one more; six losses each with the paper's rule. Memory: k d numbers.
+    Deterministic and refused twice in a row, it is stuck for good; where the curvature is not a number, it diverges. Cost
+    of a step: k products and a gradient, for each further inner step a gradient more, and with several dampings a loss for
+    each in every inner step. Memory: k d numbers.
     References: Dauphin et al. 2014, algorithm 1, appendix E and F; Vinyals, Povey 2012, "Krylov subspace descent for deep
     learning".
     """
@@ -99,8 +100,10 @@ class KrylovSaddleFreeNewton(Optimizer):
         loss, g = oracle.loss_and_grad(theta) if apart else (linear.loss, linear.grad)
         k = min(self.k or N_VECTORS, len(theta))
         space = lanczos(linear.hvp, g, k, last=state.update, reorthogonalise=self.reorthogonalise)
-        eigenvalues, Q = torch.linalg.eigh(space.matrix.double())
         del linear  # and its graph, before the losses are taken
+        finite = space.matrix.isfinite().all()  # else the trajectory has diverged, and nobody else in its batch
+        theta = torch.where(finite, theta, torch.nan)
+        eigenvalues, Q = torch.linalg.eigh(torch.where(finite, space.matrix, 0.0).double())
         basis = Eigenbasis(space, Q, eigenvalues, eigenvalues if self.curvature == "hessian" else eigenvalues.abs())
         at, refused, damping = theta, state.n_refused, state.damping
         for i in range(self.inner_steps):

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core import Count, CriticalPoint, NonNegative, Problem, constant
-from ..datasets import ImageDataset, find, load, names
-from ..errors import did_you_mean
+from ..datasets import ImageDataset, find, load
+from ..errors import DataError
 from ..registry import register
 from ._layerwise import Layer, hessian_by_layers
 
@@ -65,8 +65,10 @@ class MultilayerPerceptron(Problem):
     batch_size: Count | None = None
 
     def __post_init__(self) -> None:
-        if self.dataset not in names():
-            raise ValueError(f"unknown dataset {self.dataset!r}{did_you_mean(self.dataset, names())}")
+        try:
+            find(self.dataset)
+        except DataError as error:  # no such dataset, or one of text
+            raise ValueError(str(error)) from None
         limits = {"size": self.source.side, "n_examples": self.source.n_train, "batch_size": self.n_used}
         for field, limit in limits.items():
             value = getattr(self, field)

@@ -96,9 +96,9 @@ def _make(archive: Path, path: Path) -> None:
 def _read(split: Split) -> Pixels:
     path = locate(FILE)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Pixels(arrays[f"x_{split}"], arrays[f"y_{split}"], white=255.0)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 

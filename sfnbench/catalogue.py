@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import registry
-from .errors import PluginError, did_you_mean
+from .errors import DataError, PluginError, did_you_mean
 from .registry import Kind, Member
+
+if TYPE_CHECKING:
+    from .datasets import ImageDataset, TextDataset
 
 Table = list[dict[str, Any]]
 
@@ -38,6 +42,65 @@ def datasets() -> Table:
     files = sorted((registry.HERE / "datasets").glob("[!_]*.py"))
     docs = {file.stem: ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "" for file in files}
     return [{"name": name, "what": doc.partition("\n")[0]} for name, doc in docs.items()]
+
+
+def chosen_datasets(names: Iterable[str]) -> dict[str, ImageDataset | TextDataset]:
+    """The datasets of these names; all of them where no name is given."""
+    from . import datasets
+
+    return {name: datasets.known(name) for name in list(names) or datasets.names()}
+
+
+def data(names: Iterable[str] = ()) -> Table:
+    """Datasets: their files' number and size, where they are now (by name alone: no sum is taken), and their terms."""
+    from rich.filesize import decimal
+
+    from .datasets import place
+
+    docs = {row["name"]: row["what"] for row in datasets()}
+    table = []
+    for name, dataset in chosen_datasets(names).items():
+        there = [place(file).is_file() for file in dataset.files]
+        sizes = [file.n_bytes if here else file.origin.n_bytes for file, here in zip(dataset.files, there, strict=True)]
+        table.append(
+            {
+                "name": name,
+                "what": docs[name],
+                "files": len(there),
+                "size": decimal(sum(sizes)) if sizes else "",
+                "where": _where(there) if there else f"with {dataset.comes_with}",
+                "terms": dataset.terms,
+            }
+        )
+    return table
+
+
+def _where(there: list[bool]) -> str:
+    folder = os.environ.get("SFNBENCH_DATA")
+    if not any(there):
+        return "missing from the data folder" if folder else "to be downloaded"
+    share = "" if all(there) else f"{sum(there)} of {len(there)} files in the "
+    return share + ("data folder" if folder else "cache")
+
+
+def verified(names: Iterable[str] = ()) -> Table:
+    """Each file of the datasets: its path, and whether it is ok, missing or damaged by its checksum."""
+    from .datasets import place, state
+
+    table = []
+    for name, dataset in chosen_datasets(names).items():
+        table += [{"name": name, "state": state(file), "file": str(place(file))} for file in dataset.files]
+        if not dataset.files:
+            table.append({"name": name, "state": _loads(dataset), "file": f"(with {dataset.comes_with})"})
+    return table
+
+
+def _loads(dataset: ImageDataset | TextDataset) -> str:
+    try:
+        dataset.load()
+    except DataError:
+        return "missing"
+    return "ok"
 
 
 CATALOGUES: dict[str, Callable[[], Table]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, get_args
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal, NoReturn, get_args
 import typer
 
 from . import __version__
-from .errors import SfnbenchError
+from .errors import DataError, SfnbenchError
 
 app = typer.Typer(
     name="sfnbench",
@@ -21,7 +22,12 @@ app = typer.Typer(
     rich_markup_mode=None,  # panels would double the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
+data = typer.Typer(
+    help="List, download and check real data.\n\nIt is in the folder that SFNBENCH_DATA names, else in the user's cache.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(data, name="data")
 
 Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -34,6 +40,7 @@ Plugins = Annotated[
 ]
 AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name (see `sfnbench list suites`) or file.")]
+Datasets = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Datasets; all of them by default.")]
 Profile = Annotated[str | None, typer.Option(help="A variant that the suite defines, often `quick`.")]
 
 
@@ -203,6 +210,56 @@ def env(style: AsFormat = "plain") -> None:
         typer.echo(json.dumps(facts, indent=2))
     else:
         typer.echo(_rendered([{"what": key, "value": str(value)} for key, value in facts.items()], style))
+
+
+@data.command("list")
+def list_data(names: Datasets = None, style: AsFormat = "plain") -> None:
+    """Say what data there are, how large, where they are now, and on which terms."""
+    from . import catalogue
+
+    table = catalogue.data(names or [])
+    typer.echo(_rendered(table, style))
+
+
+@data.command()
+def fetch(names: Datasets = None) -> None:
+    """Download data into the user's cache and check them; what is there already is checked alone.
+
+    The terms of each dataset are printed first. With SFNBENCH_DATA set nothing is downloaded.
+    """
+    from functools import partial
+
+    from . import catalogue
+    from .datasets import locate
+    from .report.downloads import download_bar
+
+    chosen = catalogue.chosen_datasets(names or [])
+    if folder := os.environ.get("SFNBENCH_DATA"):
+        _say(f"SFNBENCH_DATA={folder} is set: nothing is downloaded, its files are checked")
+    n_failed = 0
+    for name, dataset in chosen.items():
+        typer.echo(f"{name}: terms: {dataset.terms}")
+        if not dataset.files:
+            typer.echo(f"    comes with {dataset.comes_with}")
+        for file in dataset.files:
+            try:
+                typer.echo(f"    {locate(file, partial(download_bar, _console(stderr=True)))}")
+            except DataError as error:
+                n_failed += 1
+                typer.secho(str(error), err=True, fg="red")
+    if n_failed:
+        raise typer.Exit(1)
+
+
+@data.command()
+def verify(names: Datasets = None, style: AsFormat = "plain") -> None:
+    """Check the sums of all files; exits with 1 where one is missing or damaged."""
+    from . import catalogue
+
+    table = catalogue.verified(names or [])
+    typer.echo(_rendered(table, style))
+    if any(row["state"] != "ok" for row in table):
+        raise typer.Exit(1)
 
 
 def main() -> NoReturn:

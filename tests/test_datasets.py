@@ -1,28 +1,26 @@
-"""Images, their reduction, and files that are checked before they are used."""
+"""Images, text, their reduction to arrays, and what is known of each set."""
 
-import gzip
-import hashlib
-import http.server
 import os
-import struct
-import threading
+import sys
 from pathlib import Path
 
 import numpy as np
-import pooch
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from sfnbench import datasets
-from sfnbench.datasets import DataError, File, Images, _files, area_average, digits, load, locate, mnist
-from sfnbench.datasets._idx import read_idx
+from sfnbench.datasets import DataError, Images, area_average, digits, load, load_text, mnist, text
+from sfnbench.datasets._texts import encode
+from sfnbench.problems.mlp import MultilayerPerceptron
 
 REAL = Path(os.environ.get("SFNBENCH_DATA", ""))
-needs_mnist = pytest.mark.skipif(
-    not os.environ.get("SFNBENCH_DATA") or not (REAL / "mnist").is_dir(), reason="no SFNBENCH_DATA with MNIST in it"
-)
+
+
+def needs(name):
+    there = os.environ.get("SFNBENCH_DATA") and all((REAL / file.path).exists() for file in datasets.known(name).files)
+    return pytest.mark.skipif(not there, reason=f"no SFNBENCH_DATA with {name} in it")
 
 
 def images(*shape, seed=0):
@@ -32,15 +30,39 @@ def images(*shape, seed=0):
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
-def test_every_dataset_loads_as_what_it_says():
-    assert {"digits", "mnist"} <= set(datasets.names())
-    for name in datasets.names():
-        assert datasets.find(name).n_train > 0
+def test_every_dataset_is_of_one_kind():
+    assert {"digits", "mnist", "fashion_mnist", "cifar10"} <= set(datasets.names("images"))
+    assert {"penn_treebank", "text"} <= set(datasets.names("text"))
+    assert sorted(datasets.names("images") + datasets.names("text")) == list(datasets.names())
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_every_dataset_says_its_terms_and_where_it_is_from(name):
+    dataset = datasets.known(name)
+    assert dataset.terms
+    assert bool(dataset.files) != bool(dataset.comes_with)
+    for file in dataset.files:
+        assert file.n_bytes > 0
+        assert file.origin.urls
 
 
 def test_unknown_name_suggests_the_nearest():
     with pytest.raises(DataError, match=r"unknown dataset 'minst' \(did you mean 'mnist'\?\)"):
         load("minst")
+
+
+def test_images_and_text_are_not_taken_for_each_other():
+    with pytest.raises(DataError, match=r"penn_treebank is text, not images; of images there are cifar10, digits"):
+        load("penn_treebank")
+    with pytest.raises(DataError, match=r"mnist is images, not text; of text there are penn_treebank, text"):
+        load_text("mnist")
+    with pytest.raises(DataError, match=r"unknown dataset 'penn_treebnak' \(did you mean 'penn_treebank'\?\)"):
+        load_text("penn_treebnak")
+
+
+def test_a_perceptron_refuses_text():
+    with pytest.raises(ValueError, match="penn_treebank is text, not images"):
+        MultilayerPerceptron(dataset="penn_treebank")
 
 
 # -- digits -----------------------------------------------------------------------------------------------------------
@@ -80,6 +102,12 @@ def test_blocks_leave_no_seam(monkeypatch):
 def test_more_examples_than_there_are(n_examples):
     with pytest.raises(DataError, match=f"{n_examples} examples asked for, but the train split has 1797"):
         load("digits", n_examples=n_examples)
+
+
+@pytest.mark.parametrize("size", [0, -1, 9])
+def test_more_pixels_than_there_are(size):
+    with pytest.raises(DataError, match=f"{size}x{size} pixels asked for, but the images have 8x8"):
+        load("digits", size=size)
 
 
 def test_digits_have_no_test_split():
@@ -143,196 +171,10 @@ def test_white_bytes_stay_exactly_white():
     assert (area_average(np.full((28, 28), 255, np.uint8), 10) / 255 == 1.0).all()
 
 
-# -- idx files --------------------------------------------------------------------------------------------------------
+# -- the real ones ----------------------------------------------------------------------------------------------------
 
 
-def idx(values, magic=None, shape=None):
-    shape = values.shape if shape is None else shape
-    header = bytes((0, 0, 8, values.ndim)) if magic is None else magic
-    return header + struct.pack(f">{len(shape)}I", *shape) + values.astype(np.uint8).tobytes()
-
-
-VALUES = np.arange(24).reshape(2, 3, 4)
-
-
-@given(shape=st.lists(st.integers(0, 4), min_size=1, max_size=4), seed=st.integers(0, 9))
-@settings(max_examples=30)
-def test_idx_round_trip(tmp_path_factory, shape, seed):
-    values = np.random.default_rng(seed).integers(0, 256, shape)
-    path = tmp_path_factory.mktemp("idx") / "x.gz"
-    path.write_bytes(gzip.compress(idx(values)))
-    np.testing.assert_array_equal(read_idx(path), values)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (gzip.compress(idx(VALUES))[:-9], "cannot be unpacked"),
-        (idx(VALUES), "cannot be unpacked"),
-        (gzip.compress(b""), "is no idx file of unsigned bytes: it begins with nothing"),
-        (gzip.compress(b"<html>"), "is no idx file of unsigned bytes: it begins with 3c 68"),
-        (gzip.compress(idx(VALUES, magic=bytes((0, 0, 13, 3)))), "is no idx file of unsigned bytes"),
-        (gzip.compress(idx(VALUES)[:9]), "is no idx file of unsigned bytes"),
-        (gzip.compress(idx(VALUES)[:-1]), r"holds 23 values, but its header says 24 \(2, 3, 4\)"),
-        (gzip.compress(idx(VALUES) + b"!"), "holds 25 values, but its header says 24"),
-        (gzip.compress(idx(VALUES, shape=(2**32 - 1,) * 3)), "holds 24 values, but its header says 7922816"),
-    ],
-    ids=["truncated", "not packed", "empty", "a web page", "floats", "half a header", "one short", "one more", "huge"],
-)
-def test_damaged_idx(tmp_path, content, message):
-    path = tmp_path / "x.gz"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        read_idx(path)
-
-
-# -- files in a folder ------------------------------------------------------------------------------------------------
-
-
-def file_of(content, mirrors=("https://mirror.invalid/data",)):
-    return File("set/part.gz", hashlib.sha256(content).hexdigest(), mirrors)
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    def fail(*args, **kwargs):
-        pytest.fail("the network was tried though SFNBENCH_DATA is set")
-
-    monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(pooch, "retrieve", fail)
-    (tmp_path / "set").mkdir()
-    return tmp_path
-
-
-def test_found_in_the_folder(folder):
-    (folder / "set/part.gz").write_bytes(b"right")
-    assert locate(file_of(b"right")) == folder / "set/part.gz"
-
-
-def test_missing_file_says_how_to_get_it(folder):
-    expected = f"SFNBENCH_DATA={folder} has no set/part.gz: download https://mirror.invalid/data/part.gz"
-    with pytest.raises(DataError, match=expected):
-        locate(file_of(b"right"))
-
-
-def test_missing_folder(folder, monkeypatch):
-    monkeypatch.setenv("SFNBENCH_DATA", str(folder / "nowhere"))
-    with pytest.raises(DataError, match=r"nowhere has no set/part.gz: .* or unset SFNBENCH_DATA"):
-        locate(file_of(b"right"))
-
-
-def test_wrong_sum_names_the_file_and_both_sums(folder):
-    (folder / "set/part.gz").write_bytes(b"wrong")
-    sums = [hashlib.sha256(content).hexdigest() for content in (b"wrong", b"right")]
-    with pytest.raises(DataError, match=rf"set/part.gz is not .* is {sums[0]}, expected {sums[1]}\..*delete it and"):
-        locate(file_of(b"right"))
-
-
-def test_a_folder_in_the_place_of_the_file(folder):
-    (folder / "set/part.gz").mkdir()
-    with pytest.raises(DataError, match=r"set/part.gz cannot be read: Is a directory"):
-        locate(file_of(b"right"))
-
-
-def test_sums_are_taken_once_and_again_after_a_change(folder, monkeypatch):
-    taken = []
-    digest = hashlib.file_digest
-    monkeypatch.setattr(hashlib, "file_digest", lambda *args: taken.append(args) or digest(*args))
-    path = folder / "set/part.gz"
-    path.write_bytes(b"right")
-    for _ in range(3):
-        locate(file_of(b"right"))
-    assert len(taken) == 1
-    path.write_bytes(b"something else")
-    with pytest.raises(DataError, match="is not the file that was expected"):
-        locate(file_of(b"right"))
-
-
-# -- files from the network -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    """A mirror on this machine: its address, the folder it gives, the paths that were asked for, and the user's cache."""
-    given_out = tmp_path / "mirror"
-    given_out.mkdir()
-    asked = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(given_out))
-
-        def log_message(self, *args):
-            asked.append(self.path)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("SFNBENCH_DATA", raising=False)
-    monkeypatch.setattr(_files, "_cache", lambda: tmp_path / "cache")
-    yield f"http://127.0.0.1:{server.server_port}", given_out, asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_downloaded_once(mirror, tmp_path):
-    address, given_out, asked = mirror
-    (given_out / "part.gz").write_bytes(b"right")
-    for _ in range(2):
-        path = locate(file_of(b"right", (address,)))
-        assert path == tmp_path / "cache/set/part.gz"
-        assert path.read_bytes() == b"right"
-    assert asked == ["/part.gz"]
-
-
-def test_next_mirror_where_one_fails(mirror):
-    address, given_out, _ = mirror
-    for name, content in {"lacks": None, "damaged": b"wrong", "good": b"right"}.items():
-        (given_out / name).mkdir()
-        if content:
-            (given_out / name / "part.gz").write_bytes(content)
-    mirrors = tuple(f"{address}/{name}" for name in ("lacks", "damaged", "good"))
-    assert locate(file_of(b"right", mirrors)).read_bytes() == b"right"
-
-
-def test_damaged_cache_is_downloaded_again(mirror, tmp_path):
-    address, given_out, _ = mirror
-    (given_out / "part.gz").write_bytes(b"right")
-    (tmp_path / "cache/set").mkdir(parents=True)
-    (tmp_path / "cache/set/part.gz").write_bytes(b"wrong")
-    assert locate(file_of(b"right", (address,))).read_bytes() == b"right"
-
-
-def test_no_mirror_helps(mirror, tmp_path):
-    address, given_out, _ = mirror
-    (given_out / "part.gz").write_bytes(b"wrong")
-    closed = "http://127.0.0.1:9"  # the discard port: nobody listens
-    with pytest.raises(DataError) as caught:
-        locate(file_of(b"right", (address, address + "/lacks", closed)))
-    text = str(caught.value)
-    assert "set/part.gz could not be downloaded into" in text
-    assert hashlib.sha256(b"right").hexdigest() in text
-    assert hashlib.sha256(b"wrong").hexdigest() in text
-    assert f"{address}/lacks/part.gz: 404" in text
-    assert f"{closed}/part.gz: " in text
-    assert "name that folder in SFNBENCH_DATA" in text
-    assert not list((tmp_path / "cache/set").iterdir())
-
-
-def test_cache_that_cannot_be_written(mirror, tmp_path):
-    address, given_out, _ = mirror
-    (given_out / "part.gz").write_bytes(b"right")
-    (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(DataError, match=r"cache/set/part\.gz"):
-        locate(file_of(b"right", (address,)))
-
-
-# -- MNIST ------------------------------------------------------------------------------------------------------------
-
-
-@needs_mnist
+@needs("mnist")
 @pytest.mark.parametrize(
     ("split", "counts"),  # as published with the data set
     [
@@ -344,7 +186,7 @@ def test_mnist_has_the_published_number_of_each_digit(split, counts):
     assert np.bincount(load("mnist", split, size=1).y).tolist() == counts
 
 
-@needs_mnist
+@needs("mnist")
 def test_mnist_averaged_down_keeps_every_mean():
     whole, small = load("mnist", n_examples=5000), load("mnist", n_examples=5000, size=10)
     assert isinstance(small, Images)
@@ -353,16 +195,44 @@ def test_mnist_averaged_down_keeps_every_mean():
     np.testing.assert_allclose(small.x.mean((1, 2)), whole.x.mean((1, 2)), rtol=1e-12)
 
 
-@needs_mnist
+@needs("mnist")
 def test_mnist_training_pixels_have_the_well_known_mean():
     assert round(float(load("mnist", size=1).x.mean()), 4) == 0.1307
 
 
-@needs_mnist
+@needs("fashion_mnist")
+@pytest.mark.parametrize(("split", "n"), [("train", 6000), ("test", 1000)])  # as published with the data set
+def test_fashion_mnist_has_as_many_of_each(split, n):
+    assert np.bincount(load("fashion_mnist", split, size=1).y).tolist() == [n] * 10
+
+
+@needs("fashion_mnist")
+def test_fashion_mnist_training_pixels_have_the_well_known_mean_and_deviation():
+    x = load("fashion_mnist").x
+    assert (round(float(x.mean()), 4), round(float(x.std()), 4)) == (0.2860, 0.3530)
+
+
+@needs("cifar10")
+@pytest.mark.parametrize(("split", "n"), [("train", 5000), ("test", 1000)])  # as published with the data set
+def test_cifar10_has_as_many_of_each(split, n):
+    images = load("cifar10", split)
+    assert images.x.shape == (10 * n, 10, 10)
+    assert np.bincount(images.y).tolist() == [n] * 10
+
+
+@needs("cifar10")
+def test_cifar10_is_smaller_but_never_larger():
+    whole, small = load("cifar10", n_examples=50), load("cifar10", n_examples=50, size=4)
+    np.testing.assert_array_equal(small.x, area_average(whole.x * 255, 4) / 255)
+    with pytest.raises(DataError, match="32x32 pixels asked for, but the images have 10x10"):
+        load("cifar10", size=32)
+
+
+@needs("mnist")
 @pytest.mark.parametrize("damage", ["flipped", "truncated"])
 def test_damaged_mnist_is_refused(tmp_path, monkeypatch, damage):
     (tmp_path / "mnist").mkdir()
-    for name in mnist.SHA256:
+    for name in mnist.SUMS:
         if name.startswith("t10k"):
             content = bytearray((REAL / "mnist" / name).read_bytes())
             if "labels" in name:
@@ -374,18 +244,94 @@ def test_damaged_mnist_is_refused(tmp_path, monkeypatch, damage):
         load("mnist", "test")
 
 
-def test_mnist_with_consistent_files_of_the_wrong_shape(tmp_path, monkeypatch):
-    """Sums that fit a file of another shape: the shapes are checked all the same."""
-    (tmp_path / "mnist").mkdir()
-    made = {"train-images-idx3-ubyte.gz": np.zeros((2, 28, 28)), "train-labels-idx1-ubyte.gz": np.zeros(3)}
-    files = []
-    for name, values in made.items():
-        content = gzip.compress(idx(values))
-        (tmp_path / "mnist" / name).write_bytes(content)
-        files.append(File(f"mnist/{name}", hashlib.sha256(content).hexdigest(), mnist.MIRRORS))
-    monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
-    wrong = datasets.ImageDataset(
-        n_train=3, n_test=0, side=28, n_classes=10, read=lambda split: datasets._idx.read_split(tuple(files), split)
-    )
-    with pytest.raises(DataError, match=r"images \(2, 28, 28\) and labels \(3,\) where 3 of 28x28"):
-        wrong.load()
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def decoded(read):
+    return "".join(read.alphabet[code] for code in read.codes)
+
+
+ALPHABET = "abcéλ😀"
+
+
+@given(st.text(ALPHABET, max_size=20))
+def test_codes_are_places_in_the_alphabet(letters):
+    read = encode(letters, ALPHABET)
+    assert read.codes.tolist() == [ALPHABET.index(letter) for letter in letters]
+    assert read.codes.dtype == np.int64
+    assert decoded(read) == letters
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_the_first_unknown_character_is_named(letters):
+    unknown = [place for place, letter in enumerate(letters) if letter not in ALPHABET]
+    if not unknown:
+        return
+    with pytest.raises(DataError) as caught:
+        encode(letters, ALPHABET)
+    assert f"character {letters[unknown[0]]!r} at place {unknown[0]} is not in the alphabet" in str(caught.value)
+
+
+def test_text_is_a_part_of_what_help_says():
+    from pydoc_data.topics import topics
+
+    whole = load_text("text")
+    assert whole.codes.shape == (400_000,)
+    assert len(whole.alphabet) == 96
+    lines = set(decoded(whole).splitlines())
+    for name in ("assert", "comparisons", "if"):
+        assert lines.issuperset(line for line in topics[name].splitlines() if line.isascii())
+
+
+def test_the_first_characters_are_the_first():
+    np.testing.assert_array_equal(load_text("text", n_characters=100).codes, load_text("text").codes[:100])
+
+
+@pytest.mark.parametrize("n_characters", [0, -1, 400_001])
+def test_more_characters_than_there_are(n_characters):
+    with pytest.raises(DataError, match=f"{n_characters} characters asked for, but the train split has 400000"):
+        load_text("text", n_characters=n_characters)
+
+
+def test_text_has_no_other_split():
+    with pytest.raises(DataError, match="the valid split has 0"):
+        load_text("text", "valid")
+
+
+def test_a_shorter_manual_is_said(monkeypatch):
+    import pydoc_data.topics
+
+    monkeypatch.setattr(pydoc_data.topics, "topics", {"b": "second…", "a": "first"})
+    assert text._read("train") == "first\nsecond\n"
+    with pytest.raises(DataError, match="train split: 13 characters where 400000 were expected"):
+        load_text("text")
+
+
+def test_a_python_without_its_manual(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(DataError, match=r"this Python comes without pydoc_data\.topics"):
+        load_text("text")
+
+
+# as published: 929k, 73k and 82k words, each sentence's end counted as one; the train split to the word
+@needs("penn_treebank")
+@pytest.mark.parametrize(
+    ("split", "n_words", "unit", "n_letters"),
+    [("train", 929_589, 1, 50), ("valid", 73, 1000, 50), ("test", 82, 1000, 48)],
+)
+def test_penn_treebank_has_the_published_number_of_words(split, n_words, unit, n_letters):
+    read = load_text("penn_treebank", split)
+    assert len(read.alphabet) == 50
+    assert len(np.unique(read.codes)) == n_letters
+    lines = decoded(read).split("\n")
+    assert lines.pop() == ""
+    assert sum(len(line.split()) + 1 for line in lines) // unit == n_words
+    assert all(line.startswith(" ") and line.endswith(" ") for line in lines)
+
+
+@needs("penn_treebank")
+def test_penn_treebank_is_the_file_as_it_is():
+    raw = (REAL / "ptb/ptb.valid.txt").read_bytes()
+    read = load_text("penn_treebank", "valid")
+    assert decoded(read).encode("ascii") == raw
+    assert read.alphabet == "".join(sorted(set((REAL / "ptb/ptb.train.txt").read_text(encoding="ascii"))))

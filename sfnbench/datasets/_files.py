@@ -3,13 +3,21 @@
 import functools
 import hashlib
 import os
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from ..errors import DataError
 
 FOLDER = "SFNBENCH_DATA"  # environment variable: a folder of data files, which turns downloading off
 TIMEOUT_S = 30.0  # without an answer from a mirror
+CHUNK = 1 << 16  # bytes written at once: pooch's own 1,024 would flush 166,000 times for CIFAR-10
+
+State = Literal["ok", "missing", "damaged"]
+Watch = Callable[[str, int], AbstractContextManager[Any]]  # (name, bytes) of a download -> pooch's progress bar, or None
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,8 @@ class File:
     path: str  # such as mnist/train-labels-idx1-ubyte.gz
     sha256: str
     mirrors: tuple[str, ...]  # tried in this order
+    n_bytes: int = 0  # 0: not known
+    recipe: "Recipe | None" = None  # how it is made from another file, where no mirror has it
 
     @property
     def name(self) -> str:
@@ -30,28 +40,82 @@ class File:
         """Where it can be had."""
         return tuple(f"{mirror.rstrip('/')}/{self.name}" for mirror in self.mirrors)
 
+    @property
+    def origin(self) -> "File":
+        """What is downloaded to have it: itself, unless it is made from another."""
+        return self.recipe.source if self.recipe else self
 
-def locate(file: File) -> Path:
-    """Where the file lies on this machine, checked, and downloaded first if need be; DataError if it cannot be had."""
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a file is made: `make` reads the source and writes the file, each at the path it is told.
+
+    Packed by another zlib the same contents are other bytes, so a made file is known by the sum that was taken of it
+    when it was made. It lies beside the file, in the format of sha256sum.
+    """
+
+    source: File
+    make: Callable[[Path, Path], None]
+
+
+def place(file: File) -> Path:
+    """Where the file is looked for on this machine: in the folder of SFNBENCH_DATA, else in the user's cache."""
     folder = os.environ.get(FOLDER)
-    if not folder:
-        path = _cache() / file.path
-        if _sum(path) != file.sha256:
-            _download(file, path)
-        return path
-    path = Path(folder).expanduser() / file.path
+    return (Path(folder).expanduser() if folder else _cache()) / file.path
+
+
+def state(file: File) -> State:
+    """How the file is where it is looked for."""
+    path = place(file)
+    try:
+        found = _sum(path)
+    except DataError:  # a folder in its place, or a file that may not be read
+        return "damaged"
+    return "missing" if found is None else "ok" if found in _expected(file, path) else "damaged"
+
+
+def locate(file: File, watch: Watch | None = None) -> Path:
+    """Where the file lies on this machine, checked, and downloaded or made first if need be.
+
+    `watch` is asked for a progress bar before each download. DataError if the file cannot be had.
+    """
+    path = place(file)
     found = _sum(path)
+    if found is not None and found in _expected(file, path):
+        return path
+    if not os.environ.get(FOLDER):
+        if file.recipe:
+            _make(file.recipe, path, watch)
+        else:
+            _download(file, path, watch)
+        return path
     if found is None:
-        raise DataError(
-            f"{FOLDER}={folder} has no {file.path}: download {file.urls[0]} and put it there,"
-            f" or unset {FOLDER} to let sfnbench download it"
-        )
-    if found != file.sha256:
-        raise DataError(
-            f"{path} is not the file that was expected: its sha256 is {found}, expected {file.sha256}."
-            f" It is damaged or something else: delete it and download {file.urls[0]} in its place"
-        )
-    return path
+        raise DataError(f"{FOLDER}={os.environ[FOLDER]} has no {file.path}: {_how(file, 'put it there')}")
+    raise DataError(
+        f"{path} is not the file that was expected: its sha256 is {found}, expected {file.sha256}."
+        f" It is damaged or something else: delete it; then {_how(file, 'put it in its place')}"
+    )
+
+
+def _how(file: File, then: str) -> str:
+    """How a user who has a data folder comes by the file."""
+    if file.recipe:
+        return f"unset {FOLDER} to let sfnbench make it from {file.origin.urls[0]}, or {then}, with its .sha256"
+    return f"download {file.urls[0]} and {then}, or unset {FOLDER} to let sfnbench download it"
+
+
+def _expected(file: File, path: Path) -> set[str]:
+    """The sums that are right for what lies at path."""
+    if file.recipe is None:
+        return {file.sha256}
+    try:
+        return {file.sha256, _note(path).read_text(encoding="ascii", errors="replace")[:64]}
+    except OSError:  # no sum was taken, or none that can be read
+        return {file.sha256}
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def _sum(path: Path) -> str | None:
@@ -78,20 +142,37 @@ def _cache() -> Path:
     return Path(pooch.os_cache("sfnbench"))
 
 
-def _download(file: File, path: Path) -> None:
+def _make(recipe: Recipe, path: Path, watch: Watch | None) -> None:
+    """Make the file beside its place, then move it there: half of it is never taken for the whole."""
+    source = locate(recipe.source, watch)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            made = Path(folder) / path.name
+            recipe.make(source, made)
+            note = _note(made)
+            note.write_text(f"{_sum(made)}  {path.name}\n", encoding="ascii")
+            made.replace(path)
+            note.replace(_note(path))
+    except OSError as error:
+        raise DataError(f"{path} could not be made from {source}: {error.strerror or error}") from error
+
+
+def _download(file: File, path: Path, watch: Watch | None) -> None:
     """Put the file at path, from the first mirror that gives it with the right sum."""
     import pooch
 
     failures = []
     for url in file.urls:
         try:
-            pooch.retrieve(
-                url,
-                known_hash=f"sha256:{file.sha256}",
-                fname=path.name,
-                path=path.parent,
-                downloader=pooch.HTTPDownloader(timeout=TIMEOUT_S),
-            )
+            with watch(file.name, file.n_bytes) if watch else nullcontext() as bar:
+                pooch.retrieve(
+                    url,
+                    known_hash=f"sha256:{file.sha256}",
+                    fname=path.name,
+                    path=path.parent,
+                    downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=TIMEOUT_S),
+                )
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch raises ValueError for a wrong sum
             failures.append(f"  {url}: {_reason(error)}")
         else:

@@ -36,7 +36,7 @@ class Pixels:
     white: float  # the value that stands for 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageDataset:
     """What is known of a set of labelled images before it is read."""
 
@@ -45,19 +45,26 @@ class ImageDataset:
     side: int  # height and width in pixels
     n_classes: int
     read: Callable[[Split], Pixels]
-    files: tuple[File, ...] = ()  # what it needs on disk; none if it comes with a package
+    terms: str  # on which it may be used
+    files: tuple[File, ...] = ()  # what it needs on disk
+    comes_with: str = ""  # the package that holds it, where it needs no files
 
     def load(self, split: Split = "train", *, size: int | None = None, n_examples: int | None = None) -> Images:
-        """The first `n_examples` of a split, averaged down to size x size; DataError if there are fewer than that."""
+        """The first `n_examples` of a split, averaged down to size x size.
+
+        DataError if there are fewer examples or pixels than that.
+        """
         n_there = self.n_train if split == "train" else self.n_test
         n = n_there if n_examples is None else n_examples
         if not 0 < n <= n_there:
             raise DataError(f"{n} examples asked for, but the {split} split has {n_there}")
+        side = self.side if size is None else size
+        if not 0 < side <= self.side:
+            raise DataError(f"{side}x{side} pixels asked for, but the images have {self.side}x{self.side}")
         stored = self.read(split)
         if stored.values.shape != (n_there, self.side, self.side) or stored.labels.shape != (n_there,):
             shapes = f"images {stored.values.shape} and labels {stored.labels.shape}"
             raise DataError(f"{split} split: {shapes} where {n_there} of {self.side}x{self.side} pixels were expected")
-        side = size or self.side
         x = np.empty((n, side, side))
         for first in range(0, n, BLOCK):
             x[first : first + BLOCK] = area_average(stored.values[first : min(first + BLOCK, n)], side)

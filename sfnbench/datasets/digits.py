@@ -24,4 +24,6 @@ def _read(split: Split) -> Pixels:
     return Pixels(rows[:, :-1].reshape(-1, 8, 8), rows[:, -1], white=16.0)
 
 
-DATASET = ImageDataset(n_train=1797, n_test=0, side=8, n_classes=10, read=_read)
+DATASET = ImageDataset(
+    n_train=1797, n_test=0, side=8, n_classes=10, read=_read, terms="CC BY 4.0", comes_with="scikit-learn"
+)

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core import Count, CriticalPoint, Network, NonNegative, constant
-from ..datasets import ImageDataset, find, load, names
-from ..errors import did_you_mean
+from ..datasets import ImageDataset, find, load
+from ..errors import DataError
 from ..registry import register
 from ._layerwise import Layer, hessian_by_layers
 
@@ -35,11 +35,11 @@ class MultilayerPerceptron(Network):
 
         L(theta) = mean_b criterion(W_l a(... a(W_1 x_b + b_1) ...) + b_l, y_b) + 1/2 weight_decay |theta|^2
 
-    Fields: `dataset` digits (8x8, 1,797 examples) or mnist (28x28, 60,000); `size` the side in pixels that the images
-    are reduced to by exact area averages, None for as they are; `n_examples` how many of the training set's first
-    examples, None for all; `hidden` the widths of the hidden layers, () for softmax regression; `activation` of the
-    hidden units; `criterion` cross_entropy of the softmax, or squared_error: half the squared distance of the outputs
-    from the one-hot label; `weight_decay` over all of theta, biases included.
+    Fields: `dataset` a set of images (digits 8x8, 1,797 examples; mnist and fashion_mnist 28x28, 60,000; cifar10 10x10
+    grey, 50,000); `size` the side in pixels that they are reduced to by exact area averages, None for as they are;
+    `n_examples` how many of the training set's first examples, None for all; `hidden` the widths of the hidden layers, ()
+    for softmax regression; `activation` of the hidden units; `criterion` cross_entropy of the softmax, or squared_error:
+    half the squared distance of the outputs from the one-hot label; `weight_decay` over all of theta, biases included.
 
     Pixels are in [0, 1]. The start has weights N(0, 1/fan-in) and zero biases. theta holds the layers in order, each as a
     matrix (n_out, n_in + 1) by rows whose last column are the biases: 111 h + 10 parameters for 100-h-10. Cost of a
@@ -65,8 +65,10 @@ class MultilayerPerceptron(Network):
     weight_decay: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        if self.dataset not in names():
-            raise ValueError(f"unknown dataset {self.dataset!r}{did_you_mean(self.dataset, names())}")
+        try:
+            find(self.dataset)
+        except DataError as error:  # no such dataset, or one of text
+            raise ValueError(str(error)) from None
         limits = {"size": self.source.side, "n_examples": self.source.n_train}
         for field, limit in limits.items():
             value = getattr(self, field)

@@ -186,15 +186,22 @@ def show(
         Path | None,
         typer.Argument(metavar="[DIR]", help="A folder of results; by default the last one written to in runs/."),
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="AXIS=NUMBER", help="Where each run stood at steps=N, cost=N (gradients) or seconds=N."),
+    ] = None,
     style: AsFormat = "plain",
 ) -> None:
-    """Print the table of results."""
+    """Print the table of results, at the end or at an equal budget."""
     from .session import latest
     from .store import Store
 
     folder = folder or latest()
     with Store(folder) as store:
-        _print_summary(list(store.summaries()), style)
+        if at is None:
+            _print_summary(list(store.summaries()), style)
+        else:
+            _print_at_budget(store, at, style)
 
 
 @app.command()
@@ -325,6 +332,21 @@ def _print_summary(results: list[Any], style: Format) -> None:
 
     table = summary(results)
     typer.echo(_rendered(mark_best(table) if style == "plain" else table, style))
+
+
+def _print_at_budget(store: Any, at: str, style: Format) -> None:
+    from .report.equal import AXES, at_budget
+    from .report.summary import mark_best
+
+    axis, _, number = at.partition("=")
+    try:
+        budget = float(number)
+    except ValueError:
+        budget = 0.0
+    if axis not in AXES or not 0 < budget < float("inf"):
+        raise SfnbenchError(f"--at {at}: expected one of {', '.join(AXES)}, an equals sign and a number, as in cost=500")
+    table = at_budget(store.results(), axis, budget)
+    typer.echo(_rendered(mark_best(table, "loss") if style == "plain" else table, style))
 
 
 def _print_plan(

@@ -21,21 +21,21 @@ def summary(results: Iterable[Result]) -> Table:
     return [_row(result) for result in results]
 
 
-def mark_best(table: Table) -> Table:
+def mark_best(table: Table, column: str = "final loss") -> Table:
     """The same table with a star at each problem's lowest median loss, where it has rivals."""
     losses: dict[str, list[float]] = {}
     for row in table:
-        losses.setdefault(row["problem"], []).append(_median(row))
+        losses.setdefault(row["problem"], []).append(_median(row[column]))
     marked = []
     for row in table:
         rivals = [loss for loss in losses[row["problem"]] if loss < np.inf]
-        best = len(rivals) > 1 and _median(row) == min(rivals)
-        marked.append({**row, "final loss": f"{row['final loss']} *" if best else row["final loss"]})
+        best = len(rivals) > 1 and _median(row[column]) == min(rivals)
+        marked.append({**row, column: f"{row[column]} *" if best else row[column]})
     return marked
 
 
-def _median(row: dict[str, Any]) -> float:
-    return float(row["final loss"].partition(" ")[0] or "inf")
+def _median(text: str) -> float:
+    return float(text.partition(" ")[0] or "inf")
 
 
 def _row(result: Result) -> dict[str, Any]:
@@ -46,11 +46,11 @@ def _row(result: Result) -> dict[str, Any]:
     facts = result.environment.get("problem", {})  # none where the run broke before it began
     row |= _escape(rows) if facts.get("has_saddle") else {"escaped": "", "escape step": ""}
     # the loss of a bottomless problem says when the race was stopped, not how well it went
-    row["final loss"] = _middle([r.get("final_loss") for r in rows]) if facts.get("bounded_below") else ""
+    row["final loss"] = middle([r.get("final_loss") for r in rows]) if facts.get("bounded_below") else ""
     for name in facts.get("measures", ()):
-        row[name.replace("_", " ")] = _middle([r.get(name) for r in rows])
-    row["cost in gradients"] = _middle([r.get("cost") for r in rows], digits=3)
-    row["seconds a seed"] = _middle([r.get("seconds") for r in rows], digits=2, spread=False)
+        row[name.replace("_", " ")] = middle([r.get(name) for r in rows])
+    row["cost in gradients"] = middle([r.get("cost") for r in rows], digits=3)
+    row["seconds a seed"] = middle([r.get("seconds") for r in rows], digits=2, spread=False)
     ends = Counter(r["end_point"] for r in rows if r.get("end_point"))
     row["end points"] = ", ".join(f"{count} {kind}" for kind, count in ends.most_common())
     return row
@@ -66,7 +66,7 @@ def _escape(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def _middle(values: Sequence[float | None], digits: int = 4, spread: bool = True) -> str:
+def middle(values: Sequence[float | None], digits: int = 4, spread: bool = True) -> str:
     """``median [lowest, highest]`` of what is there, what is not a number counting as infinite; nothing where nothing is."""
     known = np.array([value for value in values if value is not None], dtype=float)
     if not len(known):

@@ -1,0 +1,62 @@
+"""Results at an equal budget: where each run stood when it had used up so many steps, so much cost or so much time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..cost import KINDS, price
+from ..store import Result
+from .summary import middle
+from .tables import Table
+
+AXES = ("steps", "cost", "seconds")
+
+
+def at_budget(results: Iterable[Result], axis: str, budget: float) -> Table:
+    """One row per problem and optimizer: each metric as it was last measured within the budget, median and range.
+
+    The loss, and every other metric with a series, over seeds. `reached` says how many seeds went as far as that: one that
+    ended before counts with its last value, and one that diverged as infinite.
+    """
+    return [_row(result, axis, budget) for result in results]
+
+
+def axis_of(result: Result, axis: str) -> np.ndarray:
+    """What each seed had used up after each step, (S, steps + 1), NaN after its end: steps, cost in gradients or seconds."""
+    seconds = result.series["seconds"]
+    if axis == "seconds":
+        return seconds
+    if axis == "steps":
+        return np.where(np.isnan(seconds), np.nan, np.arange(seconds.shape[1]))
+    passes = np.stack([result.series[f"passes.{kind}"] for kind in KINDS], -1)  # (S, steps + 1, 4)
+    return price(passes, result.environment["problem"]["n_parameters"])
+
+
+def _row(result: Result, axis: str, budget: float) -> dict[str, Any]:
+    run = result.run
+    row: dict[str, Any] = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
+    names = [name.removesuffix(".step") for name in result.series if name.endswith(".step")]
+    if not names:  # the run broke before it began
+        return {**row, "reached": f"0/{len(run.seeds)}", "loss": ""}
+    used = axis_of(result, axis)
+    row["reached"] = f"{int((np.nanmax(used, 1) >= budget * (1 - 1e-9)).sum())}/{len(run.seeds)}"
+    broken = np.array([seed.get("status") in ("diverged", "error") for seed in result.rows])
+    for name in names:
+        row[name.replace("_", " ")] = middle(_last_values(result, name, used, budget, broken))
+    return row
+
+
+def _last_values(result: Result, name: str, used: np.ndarray, budget: float, broken: np.ndarray) -> list[float | None]:
+    values: list[float | None] = []
+    for seed, steps in enumerate(result.series[f"{name}.step"]):
+        at = steps[np.isfinite(steps)].astype(int)
+        within = at[used[seed, at] <= budget * (1 + 1e-9)]
+        ended = broken[seed] and np.nanmax(used[seed]) <= budget
+        if ended:
+            values.append(np.inf)
+        else:
+            values.append(float(result.series[name][seed, len(within) - 1]) if len(within) else None)
+    return values

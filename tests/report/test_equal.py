@@ -1,0 +1,63 @@
+"""Results at an equal budget, by series written by hand and by a race whose costs are known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sfnbench.experiments import execute
+from sfnbench.planning import Chosen, Run
+from sfnbench.report.equal import at_budget, axis_of
+from sfnbench.store import Result
+
+
+def result(statuses=("ok", "ok", "diverged")):
+    """Three seeds; gradients cost 1, on half of the data each; the third ends after two steps."""
+    nan = math.nan
+    steps = np.array([[0.0, 2, 4], [0, 2, 4], [0, 2, nan]])
+    series = {
+        "loss": np.array([[8.0, 4, 2], [9, 5, 3], [7, 6, nan]]),
+        "loss.step": steps,
+        "seconds": np.array([[0.0, 1, 2, 3, 4], [0, 2, 4, 6, 8], [0, 1, 2, nan, nan]]),
+        "passes.grad": np.array([[0, 0.5, 1, 1.5, 2]] * 2 + [[0, 0.5, 1, nan, nan]]),
+    }
+    series |= {f"passes.{kind}": np.where(np.isnan(series["seconds"]), nan, 0.0) for kind in ("loss", "hvp", "hessian")}
+    member = Chosen("p", "problem", {}, "")
+    run = Run("s", "race", member, Chosen("o", "mine", {}, ""), (0, 1, 2), {})
+    rows = tuple({"status": status} for status in statuses)
+    return Result(run, "ok", rows, series, {"problem": {"n_parameters": 7}})
+
+
+@pytest.mark.parametrize(
+    ("axis", "budget", "reached", "loss"),
+    [
+        ("steps", 4, "2/3", "3 [2, inf]"),
+        ("steps", 3, "2/3", "5 [4, inf]"),
+        ("steps", 2, "3/3", "5 [4, inf]"),  # the third diverged at the budget itself
+        ("steps", 1, "3/3", "8 [7, 9]"),
+        ("cost", 1.9, "2/3", "5 [4, inf]"),
+        ("cost", 2, "2/3", "3 [2, inf]"),
+        ("seconds", 3.5, "2/3", "9 [4, inf]"),  # the second, slower, had not been measured again
+        ("seconds", 100, "0/3", "3 [2, inf]"),
+    ],
+)
+def test_each_run_is_shown_as_it_was_last_measured_within_the_budget(axis, budget, reached, loss):
+    (row,) = at_budget([result()], axis, budget)
+    assert (row["problem"], row["optimizer"], row["reached"], row["loss"]) == ("problem", "mine", reached, loss)
+
+
+def test_one_that_merely_ended_counts_with_its_last_value():
+    (row,) = at_budget([result(("ok", "ok", "stuck"))], "steps", 4)
+    assert row["loss"] == "3 [2, 6]"
+
+
+def test_costs_are_those_of_the_rows(make_run):
+    mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
+    raced = execute(make_run("mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": 20}, seeds=2, steps=3))
+    costs = axis_of(raced, "cost")
+    assert costs[:, -1] == pytest.approx([row["cost"] for row in raced.rows])
+
+
+def test_a_run_without_series_keeps_its_row():
+    broken = Result(result().run, "error", (), {}, {})
+    assert at_budget([broken], "cost", 1) == [{"problem": "problem", "optimizer": "mine", "reached": "0/3", "loss": ""}]

@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from ..core import Count, CriticalPoint, Network, NonNegative, constant
 from ..datasets import ImageDataset, find, load
-from ..errors import DataError
 from ..registry import register
 from ._layerwise import Layer, hessian_by_layers
+from ._sources import check_within, source_of
 
 ACTIVATIONS = {
     "tanh": torch.tanh,
@@ -65,22 +65,14 @@ class MultilayerPerceptron(Network):
     weight_decay: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        try:
-            find(self.dataset)
-        except DataError as error:  # no such dataset, or one of text
-            raise ValueError(str(error)) from None
-        limits = {"size": self.source.side, "n_examples": self.source.n_train}
-        for field, limit in limits.items():
-            value = getattr(self, field)
-            if value is not None and not 1 <= value <= limit:
-                raise ValueError(f"{field} must be in 1..{limit} here, got {value}")
+        check_within(size=(self.size, self.source.side), n_examples=(self.n_examples, self.source.n_train))
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden widths must be positive, got {list(self.hidden)}")
 
     @functools.cached_property
     def source(self) -> ImageDataset:
         """The dataset, before it is read."""
-        return find(self.dataset)
+        return source_of(self.dataset, find)
 
     @property
     def population(self) -> int:

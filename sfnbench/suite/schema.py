@@ -83,7 +83,8 @@ class Tune(_Strict):
     seeds: Annotated[int, Ge(1), Le(1000)] = 3  # of each trial, counted from TUNING_SEEDS
     sampler: Literal["halton", "random", "sobol"] = "halton"
     seed: Seed = 0  # of the sampler
-    metric: Literal["final_loss", "best_loss"] = "final_loss"  # whose median over seeds decides
+    # Whose median over seeds decides; a seed that has not escaped counts as later than all that have
+    metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = "final_loss"
     budget: Budget | None = None  # of a trial; what it does not say is as in the suite
 
 

@@ -82,6 +82,9 @@ def run(
     if dry_run:
         table = preview(loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, out=out)
         typer.echo(_rendered(table, style))
+        n_tuned = sum(row["run"] == "tuning" for row in table)
+        if n_tuned and loaded.tune:
+            _say(f"{n_tuned * loaded.tune.trials} tuning runs, then {len(table) - n_tuned} runs")
         return
     folder = run_suite(
         loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,

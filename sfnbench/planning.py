@@ -66,6 +66,8 @@ def plan(
 
     `optimizers` and `problems` pick by label or by `use`. A name that the suite lacks and the registry knows joins with
     its defaults, so that a new method runs beside the results that are there. `seeds` takes the place of the suite's.
+
+    Where an optimizer has ranges, the run is open: `sfnbench.tuning` says which runs to execute for it.
     """
     issues: list[str] = []
     picked_problems = _pick("problem", suite.problems, problems, issues)

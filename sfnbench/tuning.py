@@ -1,7 +1,8 @@
 """Fair tuning: the same settings budget for every optimizer, chosen by seeds that no result is made with.
 
 An *open* run is one whose optimizer still has ranges. Its trials are runs like any other, at points of the unit cube
-that are the same for every optimizer and problem; the trial with the lowest median of the metric, a loss as a rule, gives the ranges their values.
+that are the same for every optimizer and problem; the trial with the lowest median of the metric gives the ranges their
+values. Budgets are equal: as many trials for each, each trial with the same steps, cost and seeds.
 """
 
 from __future__ import annotations
@@ -56,11 +57,10 @@ class Tuned:
         """The run with the best values; where all trials broke, one that holds the ranges as they are written."""
         optimizer = self.run.optimizer
         assert isinstance(optimizer, Tunable)
-        if self.best is None:
-            return replace(
-                self.run, optimizer=optimizer.settled({}), settings={**self.run.settings, "tune": _plain(self.tune)}
-            )
-        return replace(self.run, optimizer=optimizer.settled(self.best))
+        if self.best is not None:
+            return replace(self.run, optimizer=optimizer.settled(self.best))
+        tuned_by = {**self.run.settings, "tune": _plain(self.tune)}  # another tuning may find something
+        return replace(self.run, optimizer=optimizer.settled({}), settings=tuned_by)
 
     @property
     def broken(self) -> str:
@@ -72,10 +72,8 @@ class Tuned:
     @property
     def remarks(self) -> list[str]:
         """What its reader has to know: winners at an end of their range, and a metric that says little here."""
-        ranges = _ranges(self.run)
-        said = [
-            f"{name} is at the {end} end of {_written(ranges[name])}: widen the range" for name, end in self.edges.items()
-        ]
+        ranges = {name: _written(each) for name, each in _ranges(self.run).items()}
+        said = [f"{name} is at the {end} end of {ranges[name]}: widen the range" for name, end in self.edges.items()]
         if self.is_bottomless and self.tune.metric.endswith("loss"):
             said.append(f"{self.tune.metric} ranks badly where the loss has no floor: escape_cost would do better")
         return said

@@ -15,7 +15,7 @@ from .errors import DeviceError, NoResultsError
 from .planning import Run, plan
 from .store import FILE, Result, Store
 from .suite.schema import Suite, load_suite
-from .tuning import Tuned, is_open, trials, winners, write_report
+from .tuning import Tuned, trials, winners, write_report
 
 RUNS = Path("runs")  # where results go unless told otherwise
 TUNING = "tuning"  # the folder of the trials, in that of the results
@@ -107,7 +107,7 @@ def run_suite(
 
     how = _Manner(execute, watcher, fresh, only_failed)
     with Store(folder, create=True) as store:  # before tuning, which would be in vain where results cannot be kept
-        _execute(store, _tuned(suite, runs, folder, how) if any(map(is_open, runs)) else _Agenda(runs), how)
+        _execute(store, _tuned(suite, runs, folder, how) if any(run.is_open for run in runs) else _Agenda(runs), how)
     return folder
 
 
@@ -129,7 +129,7 @@ def preview(
     for run in runs:
         names = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
         known: Run | None = run
-        if is_open(run) and suite.tune:
+        if run.is_open and suite.tune:
             found = winners([run], suite.tune, tried)
             known = found[0].settled if found else None
             missing = [trial for trial in trials(run, suite.tune) if trial.id not in tried]
@@ -142,7 +142,7 @@ def preview(
 
 def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
     """All trials of the open ones among these runs; SuiteError where they cannot be tuned."""
-    return tuple(trial for run in runs if is_open(run) and suite.tune for trial in trials(run, suite.tune))
+    return tuple(trial for run in runs if run.is_open and suite.tune for trial in trials(run, suite.tune))
 
 
 def broken(store: Store, runs: Iterable[Run]) -> tuple[Run, ...]:
@@ -206,7 +206,7 @@ def _tuned(suite: Suite, runs: Sequence[Run], folder: Path, how: _Manner) -> _Ag
     The report is of the whole suite, as far as that is tuned, whichever runs were picked this time.
     """
     assert suite.tune is not None
-    whole = {run.slot: run for run in (*plan(suite, device=runs[0].device), *runs) if is_open(run)}
+    whole = {run.slot: run for run in (*plan(suite, device=runs[0].device), *runs) if run.is_open}
     how.watcher.stage("tuning")
     with Store(folder / TUNING, create=True) as store:
         done = _execute(store, _Agenda(tuning_runs(suite, runs)), how)
@@ -217,7 +217,7 @@ def _tuned(suite: Suite, runs: Sequence[Run], folder: Path, how: _Manner) -> _Ag
     for each in picked.values():
         how.watcher.tuned(each)
     how.watcher.stage("results")
-    ready = [picked[run.slot].settled if is_open(run) else run for run in runs if not is_open(run) or run.slot in picked]
+    ready = [picked[run.slot].settled if run.is_open else run for run in runs if not run.is_open or run.slot in picked]
     anew = [each for each in picked.values() if done & {trial.id for trial in trials(each.run, suite.tune)}]
     return _Agenda(
         ready,

@@ -79,11 +79,6 @@ class Tuned:
         return said
 
 
-def is_open(run: Run) -> bool:
-    """Whether the run's optimizer has ranges, so that there is nothing to execute before it is tuned."""
-    return isinstance(run.optimizer, Tunable)
-
-
 def sample(tune: Tune) -> np.ndarray:
     """Points of the unit cube, (trials, MAX_RANGES); an optimizer with n ranges takes the first n coordinates.
 

@@ -17,11 +17,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfnbench import Result, Store, SuiteError, load_suite, plan, run_suite
+from sfnbench import Result, Store, SuiteError, execute, load_suite, plan, run_suite
 from sfnbench.session import Watcher, preview, tuning_runs
 from sfnbench.suite.ranges import MAX_RANGES
 from sfnbench.suite.schema import TUNING_SEEDS, Tune
-from sfnbench.tuning import FILE, expected_best, is_open, middle, sample, trials, winners
+from sfnbench.tuning import FILE, expected_best, middle, sample, trials, winners
 
 BOWL = "{use: quadratic_saddle, label: bowl, eigenvalues: [4, 1], radius: 1}"
 SUITE = f"""
@@ -108,7 +108,7 @@ def test_low_discrepancy_points_leave_no_gap(sampler, dimension, n):
 def test_every_optimizer_is_tried_at_the_same_points(write):
     suite = load_suite(write())
     points = {}
-    for open_run in filter(is_open, plan(suite)):
+    for open_run in (run for run in plan(suite) if run.is_open):
         made = trials(open_run, suite.tune)
         ranges = open_run.optimizer.ranges
         first = min(ranges)
@@ -230,7 +230,7 @@ def test_tuned_gradient_descent_comes_near_the_best_rate_there_is(write):
     assert _contraction(best) == pytest.approx(min(map(_contraction, tried)), rel=1e-2)
     assert best == pytest.approx(0.4, abs=0.02)
     [final] = [result for result in notes.done if result.run.seeds == (0, 1)]
-    assert final.run.optimizer.params == {"lr": best}
+    assert final.run.optimizer.params == {**open_run.optimizer.params, "lr": best}
     assert final.run.optimizer.label == "gradient_descent"
 
 
@@ -349,10 +349,26 @@ tune: {trials: 8, seeds: 1, metric: escape_step}
     assert "final_loss ranks badly where the loss has no floor: escape_cost would do better" in entry["remarks"]
 
 
+def test_a_range_that_reaches_beyond_the_data_is_found_before_anything_runs(write):
+    entry = "{use: msgd, batch_size: {uniform: [10, 1000]}, lr: {uniform: [0.1, 0.5]}}"
+    data = "{use: mlp, hidden: [3], size: 8, n_examples: 100}"
+    path = write(f"problems: [{data}]\noptimizers: [{entry}]\ntune: {{}}\n")
+    with pytest.raises(SuiteError, match=r"^msgd on mlp: .*1000.*100") as caught:
+        run(path)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not Path("runs").exists()
+
+
+def test_an_open_run_is_not_executed(write):
+    _, open_run = of(write(), "msgd")
+    with pytest.raises(SuiteError, match="msgd on bowl has ranges, for tuning to find values first"):
+        execute(open_run)
+
+
 def test_python_sees_what_is_open_and_what_would_be_done(write):
     suite = load_suite(write())
     runs = plan(suite)
-    assert [is_open(run) for run in runs] == [True, True, False]
+    assert [run.is_open for run in runs] == [True, True, False]
     assert len(tuning_runs(suite, runs)) == 10
     before = preview(suite)
     assert [(row["run"], row["seeds"], row["state"]) for row in before] == [

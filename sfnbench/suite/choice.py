@@ -51,6 +51,13 @@ class Tunable(Chosen):
         """The optimizer with a value for each range."""
         return Chosen(self.use, self.label, {**self.params, **values}, self.source)
 
+    @property
+    def extremes(self) -> tuple[Chosen, ...]:
+        """The optimizer at each end and choice of a range, the other ranges at their first."""
+        first = {name: each.values[0] for name, each in self.ranges.items()}
+        found = [{**first, name: value} for name, each in self.ranges.items() for value in each.values]
+        return tuple(map(self.settled, found))
+
 
 class Placed(NamedTuple):
     """A choice and where it was made."""

@@ -66,11 +66,12 @@ def run(
 ) -> None:
     """Run a suite and print its table.
 
-    What has a result already is not run again; a killed run goes on where it was.
+    What has a result already is not run again; a killed run goes on where it was. Parameters given as ranges are tuned
+    first; what came of that is in tuned.yaml beside the results.
     """
     from .engines.server import start_server
     from .report.progress import Terminal
-    from .session import run_suite
+    from .session import preview, run_suite
     from .store import FAILED, Store
     from .suite.schema import load_suite
 
@@ -79,7 +80,11 @@ def run(
     _add(plugins)
     loaded = load_suite(suite, profile)
     if dry_run:
-        _print_plan(loaded, optimizer, problem, seeds, device, out, style)
+        table = preview(loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, out=out)
+        typer.echo(_rendered(table, style))
+        n_tuned = sum(row["run"] == "tuning" for row in table)
+        if n_tuned and loaded.tune:
+            _say(f"{n_tuned * loaded.tune.trials} tuning runs, then {len(table) - n_tuned} runs")
         return
     folder = run_suite(
         loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,
@@ -123,11 +128,15 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     Every mistake is said at once, each with its line and column.
     """
     from .planning import plan
+    from .session import tuning_runs
     from .suite.schema import load_suite
 
     _add(plugins)
     loaded = load_suite(suite)
-    typer.echo(f"{loaded.path}: all well, {len(plan(loaded))} runs of {len(loaded.seeds)} seeds")
+    runs = plan(loaded)
+    n_trials = len(tuning_runs(loaded, runs))
+    first = f", after {n_trials} tuning runs of {loaded.tune.seeds} seeds" if loaded.tune else ""
+    typer.echo(f"{loaded.path}: all well, {len(runs)} runs of {len(loaded.seeds)} seeds{first}")
 
 
 @app.command()
@@ -347,29 +356,3 @@ def _print_at_budget(store: Any, at: str, style: Format) -> None:
         raise SfnbenchError(f"--at {at}: expected one of {', '.join(AXES)}, an equals sign and a number, as in cost=500")
     table = at_budget(store.results(), axis, budget)
     typer.echo(_rendered(mark_best(table, "loss") if style == "plain" else table, style))
-
-
-def _print_plan(
-    suite: Any, optimizers: Any, problems: Any, seeds: Any, device: str, out: Path | None, style: Format
-) -> None:
-    from .planning import plan
-    from .session import device_kind, results_folder
-    from .store import FILE, Store
-
-    runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device_kind(device))
-    folder = out or results_folder(suite)
-    stored: frozenset[str] = frozenset()
-    if (folder / FILE).exists():
-        with Store(folder) as store:
-            stored = store.ids()
-    table = [
-        {
-            "run": run.id,
-            "problem": run.problem.label,
-            "optimizer": run.optimizer.label if run.optimizer else "",
-            "seeds": len(run.seeds),
-            "state": "there" if run.id in stored else "to do",
-        }
-        for run in runs
-    ]
-    typer.echo(_rendered(table, style))

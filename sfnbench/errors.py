@@ -5,6 +5,7 @@ SfnbenchError
 ├── PluginError    a member that is unknown, clashes with another or cannot be imported
 ├── DataError      a dataset that is missing, damaged or not to be had
 ├── StoreError     a results folder that cannot be read or written
+│   └── NoResultsError    one that holds no result, or none yet
 ├── DeviceError    a device that was asked for and is absent
 └── CheckError     a member that breaks the public contract
 """
@@ -31,6 +32,10 @@ class DataError(SfnbenchError):
 
 class StoreError(SfnbenchError):
     """A results folder that cannot be read or written."""
+
+
+class NoResultsError(StoreError):
+    """A folder that holds no result, or none yet."""
 
 
 class DeviceError(SfnbenchError):

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from . import registry
 from .errors import SuiteError, did_you_mean
 from .registry import Kind
-from .suite.choice import Chooser, Chosen
+from .suite.choice import Chooser, Chosen, Tunable
 from .suite.schema import Suite
 
 __all__ = ["FORMAT", "Chosen", "Run", "plan"]
@@ -32,6 +33,11 @@ class Run:
     dtype: str = "float64"
     device: str = "cpu"
     timeout_s: float = 3600.0  # after which the run is given up; of no say in its numbers
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its optimizer still has ranges, so that there is nothing to execute before it is tuned."""
+        return isinstance(self.optimizer, Tunable)
 
     @property
     def slot(self) -> tuple[str, str, str]:
@@ -66,6 +72,8 @@ def plan(
 
     `optimizers` and `problems` pick by label or by `use`. A name that the suite lacks and the registry knows joins with
     its defaults, so that a new method runs beside the results that are there. `seeds` takes the place of the suite's.
+
+    Where an optimizer has ranges, the run is open: `sfnbench.tuning` says which runs to execute for it.
     """
     issues: list[str] = []
     picked_problems = _pick("problem", suite.problems, problems, issues)
@@ -121,14 +129,15 @@ def _misfits(problems: Iterable[Chosen], optimizers: Iterable[Chosen]) -> list[s
 
     found = []
     built = [(chosen, registry.build("problem", chosen.use, chosen.params)) for chosen in problems]
-    for chosen in optimizers:
+    extremes = (each.extremes if isinstance(each, Tunable) else (each,) for each in optimizers)
+    for chosen in chain.from_iterable(extremes):
         optimizer = None if registry.is_stock(chosen.use) else registry.build("optimizer", chosen.use, chosen.params)
         for on, problem in built:
             sizes = [stock.batch_size(chosen.params)]
             why = optimizer.misfit(problem) if optimizer else batch_misfit(problem, sizes)
             if why:
                 found.append(f"{chosen.label} on {on.label}: {why}")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _count_or_list(seeds: int | Sequence[int], issues: list[str]) -> tuple[int, ...]:

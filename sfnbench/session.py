@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from . import registry
+from . import environment, registry
 from .engines import execute_all
-from .errors import DeviceError, StoreError
+from .errors import DeviceError, NoResultsError
 from .planning import Run, plan
 from .store import FILE, Result, Store
 from .suite.schema import Suite, load_suite
+from .tuning import Tuned, trials, winners, write_report
 
 RUNS = Path("runs")  # where results go unless told otherwise
+TUNING = "tuning"  # the folder of the trials, in that of the results
 DEVICES = ("auto", "cpu", "cuda")
 
 
 class Watcher:
     """Is told what a session does; this one looks away."""
+
+    def stage(self, name: str) -> None:
+        """Before each stage of a session that has several: tuning, then results."""
 
     def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
         """Before the first run: what is to be executed, how much is there, and why what was there gives way."""
@@ -31,6 +39,36 @@ class Watcher:
 
     def end(self) -> None:
         """After the last run, or when the session is broken off."""
+
+    def tuned(self, found: Tuned) -> None:
+        """After the tuning of all, for each optimizer on each problem."""
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """How a session executes what it has to."""
+
+    execute: Callable[[Iterable[Run]], Generator[Result, None, None]]
+    watcher: Watcher
+    fresh: bool
+    only_failed: bool
+
+
+@dataclass(frozen=True)
+class _Agenda:
+    """The runs of a stage, and what tuning says of them."""
+
+    runs: Sequence[Run]
+    hopeless: Mapping[str, Result] = field(default_factory=dict)  # by id: known to fail, for no trial did better
+    renewed: frozenset[str] = frozenset()  # ids of those that tuning has just worked on
+
+    def todo(self, store: Store, how: _Manner) -> tuple[Run, ...]:
+        """What of it to execute, each once."""
+        if how.fresh:
+            return tuple({run.id: run for run in self.runs}.values())
+        if how.only_failed:
+            return (*broken(store, self.runs), *store.pending(run for run in self.runs if run.id in self.renewed))
+        return store.pending(self.runs)
 
 
 def run_suite(
@@ -52,29 +90,59 @@ def run_suite(
 
     `optimizers` and `problems` pick members by name, the registry's own included; `seeds` and `profile` change the suite.
     `fresh` executes everything again, `only_failed` only what broke. Each result is kept as soon as it is there.
+
+    Where parameters are ranges, they are tuned first: trials are kept in the folder ``tuning`` within, what came of them
+    in the file ``tuned.yaml``, and the best settings run afresh with the suite's own seeds. See `sfnbench.tuning`.
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite, profile)
     runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device_kind(device))
+    tuning_runs(suite, runs)  # raises where that cannot be
     folder = Path(out) if out is not None else results_folder(suite)
     watcher = watcher or Watcher()
     if jobs is None and any(run.device == "cuda" for run in runs):
         jobs = 1  # runs would share the one GPU, and spoil each other's seconds
-    with Store(folder, create=True) as store:
-        stale = store.adopt(runs)
-        if fresh:
-            todo = tuple({run.id: run for run in runs}.values())
-        else:
-            todo = broken(store, runs) if only_failed else store.pending(runs)
-        results = execute_all(todo, engine=engine, jobs=jobs, plugins=registry.plugin_paths(), on_progress=watcher.progress)
-        watcher.begin(todo, len({run.id for run in runs}) - len(todo), stale)
-        try:
-            with closing(results):  # a result that cannot be kept ends the workers too
-                for result in results:
-                    store.put(result)
-                    watcher.finished(result)
-        finally:
-            watcher.end()
+
+    def execute(todo: Iterable[Run]) -> Generator[Result, None, None]:
+        return execute_all(todo, engine=engine, jobs=jobs, plugins=registry.plugin_paths(), on_progress=watcher.progress)
+
+    how = _Manner(execute, watcher, fresh, only_failed)
+    with Store(folder, create=True) as store:  # before tuning, which would be in vain where results cannot be kept
+        _execute(store, _tuned(suite, runs, folder, how) if any(run.is_open for run in runs) else _Agenda(runs), how)
     return folder
+
+
+def preview(
+    suite: Suite,
+    *,
+    optimizers: Iterable[str] | None = None,
+    problems: Iterable[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+) -> list[dict[str, Any]]:
+    """What `run_suite` would do, as a table: a row for the tuning of each open run, then a row for each run."""
+    runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device_kind(device))
+    tuning_runs(suite, runs)
+    folder = Path(out) if out is not None else results_folder(suite)
+    tried, there = _stored(folder / TUNING), _stored(folder)
+    tuning, running = [], []
+    for run in runs:
+        names = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
+        known: Run | None = run
+        if run.is_open and suite.tune:
+            found = winners([run], suite.tune, tried)
+            known = found[0].settled if found else None
+            missing = [trial for trial in trials(run, suite.tune) if trial.id not in tried]
+            state = f"{len(missing)} of {suite.tune.trials} trials to do" if missing else "there"
+            tuning.append({"run": "tuning", **names, "seeds": suite.tune.seeds, "state": state})
+        state = "there" if known and known.id in there else "to do"
+        running.append({"run": known.id if known else "after tuning", **names, "seeds": len(run.seeds), "state": state})
+    return tuning + running
+
+
+def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
+    """All trials of the open ones among these runs; SuiteError where they cannot be tuned."""
+    return tuple(trial for run in runs if run.is_open and suite.tune for trial in trials(run, suite.tune))
 
 
 def broken(store: Store, runs: Iterable[Run]) -> tuple[Run, ...]:
@@ -93,7 +161,7 @@ def latest() -> Path:
     """The folder in ``runs`` that was written to last; StoreError where there is none."""
     files = sorted(RUNS.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise StoreError(f"no results in {RUNS}; `sfnbench run SUITE` makes them")
+        raise NoResultsError(f"no results in {RUNS}; `sfnbench run SUITE` makes them")
     return files[-1].parent
 
 
@@ -110,3 +178,63 @@ def device_kind(device: str) -> str:
     if device == "cuda":
         raise DeviceError("device cuda was asked for, but torch sees no GPU here")
     return "cpu"
+
+
+# -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _execute(store: Store, agenda: _Agenda, how: _Manner) -> frozenset[str]:
+    """Execute what the store lacks, and keep it; the ids of what was done."""
+    stale = store.adopt(agenda.runs)
+    todo = agenda.todo(store, how)
+    given = [agenda.hopeless[run.id] for run in todo if run.id in agenda.hopeless]
+    results = how.execute([run for run in todo if run.id not in agenda.hopeless])
+    how.watcher.begin(todo, len({run.id for run in agenda.runs}) - len(todo), stale)
+    try:
+        with closing(results):  # a result that cannot be kept ends the workers too
+            for result in chain(given, results):
+                store.put(result)
+                how.watcher.finished(result)
+    finally:
+        how.watcher.end()
+    return frozenset(run.id for run in todo)
+
+
+def _tuned(suite: Suite, runs: Sequence[Run], folder: Path, how: _Manner) -> _Agenda:
+    """The runs with the best values for their ranges, which are tuned first; without those that are not tuned in full.
+
+    The report is of the whole suite, as far as that is tuned, whichever runs were picked this time.
+    """
+    assert suite.tune is not None
+    whole = {run.slot: run for run in (*plan(suite, device=runs[0].device), *runs) if run.is_open}
+    how.watcher.stage("tuning")
+    with Store(folder / TUNING, create=True) as store:
+        done = _execute(store, _Agenda(tuning_runs(suite, runs)), how)
+    found = winners(whole.values(), suite.tune, _stored(folder / TUNING))
+    write_report(suite, found, folder)
+    slots = {run.slot for run in runs}
+    picked = {each.run.slot: each for each in found if each.run.slot in slots}
+    for each in picked.values():
+        how.watcher.tuned(each)
+    how.watcher.stage("results")
+    ready = [picked[run.slot].settled if run.is_open else run for run in runs if not run.is_open or run.slot in picked]
+    anew = [each for each in picked.values() if done & {trial.id for trial in trials(each.run, suite.tune)}]
+    return _Agenda(
+        ready,
+        hopeless={each.settled.id: _hopeless(each) for each in picked.values() if each.broken},
+        renewed=frozenset(each.settled.id for each in anew),
+    )
+
+
+def _hopeless(found: Tuned) -> Result:
+    facts = {**environment.machine(), "device": found.run.device, "threads": None}
+    return Result(found.settled, "error", environment=facts, log=f"{found.broken}\n")
+
+
+def _stored(folder: Path) -> dict[str, Result]:
+    """The results in a folder by their runs' ids, without series."""
+    try:
+        with Store(folder) as store:
+            return {result.run.id: result for result in store.summaries(current=False)}
+    except NoResultsError:
+        return {}

@@ -40,13 +40,18 @@ def check(use: str, params: dict[str, Any]) -> list[tuple[str | None, str]]:
         cls = _torch_class(use)
     except PluginError as error:
         return [(None, str(error))]
-    known = [name for name, p in inspect.signature(cls).parameters.items() if p.kind is not p.VAR_KEYWORD][1:]
+    parameters = inspect.signature(cls).parameters
+    known = [name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD][1:]
     unknown = [name for name in params if name not in (*known, BATCH_SIZE)]
     if unknown:
         return [(name, f"unknown key {name!r}{did_you_mean(name, known)}") for name in unknown]
     size = batch_size(params)
     if not (size is None or (type(size) is int and size >= 1)):
         return [(BATCH_SIZE, f"{BATCH_SIZE} must be a whole number of at least 1, not {size!r}")]
+    # torch itself looks at no types: LBFGS would remember ever more for a history_size of 7.5
+    whole = [name for name, value in _own(params).items() if _is_whole(parameters[name]) and type(value) is not int]
+    if whole:
+        return [(name, f"{name} must be a whole number, not {params[name]!r}") for name in whole]
     try:
         cls([torch.zeros(2, requires_grad=True)], **_own(params))
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
@@ -57,6 +62,10 @@ def check(use: str, params: dict[str, Any]) -> list[tuple[str | None, str]]:
 def batch_size(params: dict[str, Any]) -> int | None:
     """How many examples its minibatches have: the one parameter that is the race's and not the optimizer's own."""
     return params.get(BATCH_SIZE)
+
+
+def _is_whole(parameter: inspect.Parameter) -> bool:
+    return parameter.annotation in (int, "int")
 
 
 def _own(params: dict[str, Any]) -> dict[str, Any]:

@@ -35,8 +35,9 @@ MAY_IMPORT = {
     "export": {"cost", "errors", "store"},
     "experiments": {"core", "cost", "environment", "errors", "lift", "metrics", "planning", "registry", "stock", "store"},
     "engines": {"environment", "errors", "experiments", "planning", "registry", "store"},
-    "session": {"engines", "errors", "planning", "registry", "store", "suite"},
-    "report": {"cost", "planning", "session", "store"},
+    "tuning": {"errors", "planning", "store", "suite"},
+    "session": {"engines", "environment", "errors", "planning", "registry", "store", "suite", "tuning"},
+    "report": {"cost", "planning", "session", "store", "tuning"},
 }
 FREE = {"cli", "__main__", "__init__", "catalogue", "scaffold"}  # they join everything
 

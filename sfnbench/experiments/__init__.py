@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from .. import environment
+from ..errors import SuiteError
 from ..planning import Run
 from ..store import Result
 from . import race
@@ -20,6 +21,9 @@ def execute(run: Run, progress: Callable[[float], None] | None = None) -> Result
     `progress` is told now and then which fraction of the run is done. Numbers that break are statuses of rows; warnings go
     to the result's log. What the members themselves raise while they are set up passes.
     """
+    if run.is_open and run.optimizer:
+        where = f"{run.optimizer.label} on {run.problem.label}"
+        raise SuiteError(f"{where} has ranges, for tuning to find values first: see sfnbench.run_suite and sfnbench.tuning")
     began = perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")

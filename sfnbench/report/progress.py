@@ -10,6 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..planning import Run
 from ..session import Watcher
 from ..store import FAILED, Result
+from ..tuning import Tuned
+
+MAX_REASONS = 10  # for running again that are told; of a tuning that changed there is one a trial
 
 
 class Terminal(Watcher):
@@ -20,20 +23,28 @@ class Terminal(Watcher):
         self.n_failed = 0
         self._fractions: dict[str, float] = {}
         self._bar: Progress | None = None
+        self._stage, self._doing = "", "running"
+
+    def stage(self, name: str) -> None:
+        """Begin to count anew."""
+        self._stage, self._doing = f"{name}: ", name
+        self.n_failed, self._fractions = 0, {}
 
     def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
         """Say what there is, and show the bar."""
-        for reason in stale:
-            self.console.print(f"again: {reason}", highlight=False, markup=False)
+        for reason in stale[:MAX_REASONS]:
+            self._say(f"again: {reason}")
+        if len(stale) > MAX_REASONS:
+            self._say(f"again: {len(stale) - MAX_REASONS} more")
         have = f", {n_stored} already there" if n_stored else ""
-        self.console.print(f"{len(todo)} runs to do{have}", highlight=False)
+        self._say(f"{self._stage}{len(todo)} runs to do{have}")
         if todo and self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"))
             self._bar = Progress(
                 *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=self.console
             )
             self._bar.start()
-            self._all = self._bar.add_task("running", total=len(todo))
+            self._all = self._bar.add_task(self._doing, total=len(todo))
         self._n_todo = len(todo)
 
     def progress(self, run: Run, fraction: float) -> None:
@@ -49,7 +60,7 @@ class Terminal(Watcher):
         line = f"[{n_done}/{self._n_todo}] {name(result.run)}: {result.status}, {result.seconds:.1f} s"
         if result.status in FAILED:
             line += f"\n    {last_line(result.log)}"
-        self.console.print(line, highlight=False, markup=False)
+        self._say(line)
         self._show()
 
     def end(self) -> None:
@@ -57,10 +68,19 @@ class Terminal(Watcher):
         if self._bar is not None:
             self._bar.stop()
 
+    def tuned(self, found: Tuned) -> None:
+        """The winner of a tuning in a line."""
+        values = ", ".join(f"{key}={value}" for key, value in (found.best or {}).items())
+        told = found.broken or f"{values}, the best of {len(found.trials)} trials"
+        self._say(f"tuned {name(found.run)}: {'; '.join([told, *found.remarks])}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def _show(self) -> None:
         if self._bar is not None:
             failed = f", {self.n_failed} failed" if self.n_failed else ""
-            self._bar.update(self._all, completed=sum(self._fractions.values()), description=f"running{failed}")
+            self._bar.update(self._all, completed=sum(self._fractions.values()), description=f"{self._doing}{failed}")
 
 
 def name(run: Run) -> str:

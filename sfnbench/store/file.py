@@ -9,7 +9,7 @@ from pathlib import Path
 
 import filelock
 
-from ..errors import StoreError
+from ..errors import NoResultsError, StoreError
 from ..planning import FORMAT
 
 FILE = "results.sqlite"
@@ -97,10 +97,10 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
         db = _connect_to_read(file) if file.is_file() else None
         try:
             if db is None or _is_blank(db):
-                raise StoreError(f"no results in {folder}; `sfnbench run SUITE` makes them")
+                raise NoResultsError(f"no results in {folder}; `sfnbench run SUITE` makes them")
             _check_kind(db, file)
             if not db.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
-                raise StoreError(f"no results in {folder} yet; `sfnbench run SUITE` makes them")
+                raise NoResultsError(f"no results in {folder} yet; `sfnbench run SUITE` makes them")
         except BaseException:
             if db is not None:
                 db.close()

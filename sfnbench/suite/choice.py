@@ -9,7 +9,7 @@ import inspect
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from .. import registry
 from ..errors import PluginError, SfnbenchError, did_you_mean
 from ..registry import Kind, Member
 from .marked import Issue, Mark, Node
+from .ranges import MAX_RANGES, Range, Scale, ranges_of, read_range
 from .wording import Wording, describe
 
 MAX_COMBINATIONS = 1000
@@ -40,6 +41,24 @@ class Chosen:
     source: str  # hash of the source that decides its numbers; empty for a stock optimizer
 
 
+@dataclass(frozen=True)
+class Tunable(Chosen):
+    """An optimizer some of whose parameters are still ranges: `params` has those as they are written."""
+
+    ranges: dict[str, Range]  # by parameter, in alphabetical order, which is that of the sampler's dimensions
+
+    def settled(self, values: Mapping[str, Any]) -> Chosen:
+        """The optimizer with a value for each range."""
+        return Chosen(self.use, self.label, {**self.params, **values}, self.source)
+
+    @property
+    def extremes(self) -> tuple[Chosen, ...]:
+        """The optimizer at each end and choice of a range, the other ranges at their first."""
+        first = {name: each.values[0] for name, each in self.ranges.items()}
+        found = [{**first, name: value} for name, each in self.ranges.items() for value in each.values]
+        return tuple(map(self.settled, found))
+
+
 class Placed(NamedTuple):
     """A choice and where it was made."""
 
@@ -53,6 +72,9 @@ class Target:
 
     source: str
     complete: Callable[[Node], dict[str, Any] | None]
+
+
+Span = tuple[Scale, list[Node]]  # a range as it was written: its ends or choices
 
 
 @dataclass
@@ -77,17 +99,22 @@ class Chooser:
         label = self._label(entry) or use
         given = entry.without(*_OWN_KEYS) if entry.is_mapping else Node(entry.at, {})
         grids = self._grids(given)
-        spoiled = {given.content[name].at for name, values in grids.items() if not values}
+        ranges = self._ranges(given.without(*grids))
+        wrong = [name for name, values in (*grids.items(), *ranges.items()) if not values]
+        spoiled = {given.content[name].at for name in wrong}
+        if not target.source:  # a stock optimizer's complaint about what is wrong would stand elsewhere
+            given = given.without(*wrong)
         grids = {name: values for name, values in grids.items() if values}
+        spans = {name: span for name, span in ranges.items() if span}
         found = []
         for values in itertools.product(*grids.values()):
             picked = dict(zip(grids, values, strict=True))
-            params = target.complete(Node(use.at, {**given.content, **picked}, keys=given.keys))
+            params = _with(Node(use.at, given.content, keys=given.keys), picked)
             suffix = "".join(f" {name}={_written(node)}" for name, node in picked.items())
-            if params is not None:
-                source = _with_sources_of(params, target.source)
-                found.append(Placed(Chosen(use.content, label.content + suffix, params, source), label.at))
-        # A spoiled grid was left where it stood, for the other parameters to be checked all the same
+            made = self._made(target, use.content, label.content + suffix, params, spans)
+            if made is not None:
+                found.append(Placed(made, label.at))
+        # What is spoiled was left where it stood, for a member's other parameters to be checked all the same
         self.issues = [issue for issue in self.issues if issue.at not in spoiled]
         return found
 
@@ -168,6 +195,53 @@ class Chooser:
                 self._note(value.at, f"the grid of {name} has {_written(value)} twice")
         return list(distinct.values())
 
+    def _ranges(self, params: Node) -> dict[str, Span | None]:
+        """The span of each parameter that is a range, None where that is wrong, which is noted."""
+        found = ranges_of(params)
+        if self.kind != "optimizer":
+            for name in found:
+                self._note(params.keys[name], f"{name} is a range: only parameters of optimizers are tuned")
+            return dict.fromkeys(found)
+        if len(found) > MAX_RANGES:
+            self._note(params.at, f"{len(found)} ranges, more than {MAX_RANGES}")
+        return {name: read_range(name, node, self.issues.append) for name, node in found.items()}
+
+    def _made(self, target: Target, use: str, label: str, params: Node, spans: dict[str, Span]) -> Chosen | None:
+        """The choice with these parameters, every end and choice of its ranges checked; None with the issues noted."""
+        lows = {name: nodes[0] for name, (_, nodes) in spans.items()}
+        plain = target.complete(_with(params, lows))
+        if not spans:
+            return None if plain is None else Chosen(use, label, plain, _with_sources_of(plain, target.source))
+        ranges = {}
+        for name, (scale, nodes) in sorted(spans.items()):
+            ends = [target.complete(_with(params, {**lows, name: node})) for node in nodes]
+            values = [end[name] for end in ends if end is not None]
+            if len(values) == len(nodes):
+                ranges[name] = self._range(target, _with(params, lows), name, scale, values)
+        if plain is None or len(ranges) < len(spans):
+            return None
+        middles = {
+            name: Node(params.content[name].at, each.value(0.5), text=f"{each.value(0.5)}")
+            for name, each in ranges.items()
+            if each.scale != "choice"
+        }
+        if target.complete(_with(params, {**lows, **middles})) is None:
+            return None
+        written = {**plain, **{name: each.written for name, each in ranges.items()}}
+        return Tunable(use, label, written, _with_sources_of(written, target.source), ranges)
+
+    def _range(self, target: Target, params: Node, name: str, scale: Scale, values: list[Any]) -> Range:
+        """A range of whole numbers where its ends are whole and nothing between them will do."""
+        if scale == "choice":
+            return Range(scale, tuple(values))
+        is_whole = all(type(value) is int for value in values)
+        if is_whole:
+            n_before = len(self.issues)
+            fraction = Node(params.at, values[0] + 0.5)
+            is_whole = target.complete(_with(params, {name: fraction})) is None
+            del self.issues[n_before:]  # it was a question
+        return Range(scale, tuple(values if is_whole else map(float, values)), is_whole)
+
     # -- members and their parameters ---------------------------------------------------------------------------------
 
     def _target(self, use: Node) -> Target | None:
@@ -217,6 +291,10 @@ class Chooser:
             is_key = name in params.keys and message.startswith("unknown")
             self._note(params.keys[name] if name and is_key else value.at if value else use.at, message)
         return None if issues else given
+
+
+def _with(params: Node, values: Mapping[str, Node]) -> Node:
+    return Node(params.at, {**params.content, **values}, keys=params.keys)
 
 
 def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:

@@ -21,6 +21,7 @@ from ..registry import Kind, Member
 from .choice import Chooser, Chosen
 from .file import available, locate, located, read, title
 from .marked import Issue, Mark, Node, parse
+from .ranges import SCALES, ranges_of
 from .wording import Path as Keys
 from .wording import Wording, describe
 
@@ -28,6 +29,8 @@ __all__ = ["Suite", "available", "load_suite", "title"]
 
 Seed = Annotated[int, Ge(0)]
 Above0 = Annotated[float, Gt(0)]
+
+TUNING_SEEDS = 10**9  # and above: no result is ever made with the seeds that parameters were chosen by
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,11 @@ class Suite:
     seeds: tuple[int, ...]
     settings: dict[str, Any]  # what the experiment wants: budget {steps, seconds, cost}, metrics [[name, every], ...]
     problems: tuple[Chosen, ...]
-    optimizers: tuple[Chosen, ...]
+    optimizers: tuple[Chosen, ...]  # those with ranges are Tunable
     timeout_s: float = 3600.0  # of a whole run
     dtype: str = "float64"
     profile: str | None = None
+    tune: Tune | None = None  # where there are ranges; its budget complete
 
 
 class _Strict(BaseModel):
@@ -72,6 +76,18 @@ class Metric(_Strict):
     every: Annotated[int, Ge(1)] | EveryCost = 1
 
 
+class Tune(_Strict):
+    """How the parameters that are given as ranges are tuned, alike for every optimizer."""
+
+    trials: Annotated[int, Ge(1), Le(10_000)] = 20  # settings tried for each optimizer on each problem
+    seeds: Annotated[int, Ge(1), Le(1000)] = 3  # of each trial, counted from TUNING_SEEDS
+    sampler: Literal["halton", "random", "sobol"] = "halton"
+    seed: Seed = 0  # of the sampler
+    # Whose median over seeds decides; a seed that has not escaped counts as later than all that have
+    metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = "final_loss"
+    budget: Budget | None = None  # of a trial; what it does not say is as in the suite
+
+
 class Race(_Strict):
     """The keys of a race; the entries of problems and optimizers are read by `choice`."""
 
@@ -84,6 +100,7 @@ class Race(_Strict):
     metrics: Annotated[tuple[str | Metric, ...], MinLen(1)] = ("loss",)
     problems: Annotated[tuple[Any, ...], MinLen(1)]
     optimizers: Annotated[tuple[Any, ...], MinLen(1)]
+    tune: Tune | None = None
 
 
 EXPERIMENTS: dict[str, type[Race]] = {"race": Race}
@@ -160,6 +177,7 @@ class _Reading:
         self._optimizers = self._choose("optimizer")
         self._check_seeds()
         self._check_metrics()
+        self._check_tune()
 
     def suite(self, profile: str | None) -> Suite:
         """The suite, if there were no issues."""
@@ -181,6 +199,7 @@ class _Reading:
             timeout_s=keys.timeout,
             dtype=keys.dtype,
             profile=profile,
+            tune=keys.tune and _with_budget(keys.tune, keys.budget),
         )
 
     def _validate(self) -> Race | None:
@@ -213,6 +232,22 @@ class _Reading:
                     self.issues.append(Issue(node.at, f"seed {node.content} is given twice"))
                 seen.add(node.content)
 
+    def _check_tune(self) -> None:
+        """Ranges and `tune` need each other, and seeds for tuning are for nothing else."""
+        tune = self._tree.child("tune")
+        is_given = tune is not None and tune.content is not None
+        entries = [entry for entry in _items(self._tree.child("optimizers")) if entry.is_mapping]
+        ranges = [(name, entry.keys[name]) for entry in entries for name in ranges_of(entry)]
+        if not is_given:
+            message = "is a range: the key 'tune' has to say how to find its value"
+            self.issues += [Issue(at, f"{name} {message}") for name, at in ranges]
+        elif not ranges:
+            scales = ", ".join(f"{{{scale}: [...]}}" for scale in SCALES)
+            self.issues.append(Issue(self._tree.keys["tune"], f"nothing to tune: no optimizer has a range ({scales})"))
+        for node in _items(self._tree.child("seeds")) if is_given else ():
+            if type(node.content) is int and node.content >= TUNING_SEEDS:
+                self.issues.append(Issue(node.at, f"seeds from {TUNING_SEEDS} on are for tuning alone, not {node.text}"))
+
     def _check_metrics(self) -> None:
         known = self._measures()
         seen: set[str] = set()
@@ -244,12 +279,18 @@ class _Reading:
         return names if entries else None
 
 
+def _with_budget(tune: Tune, budget: Budget) -> Tune:
+    """The same with the budget of a trial complete."""
+    given = tune.budget.model_dump(exclude_unset=True) if tune.budget else {}
+    return tune.model_copy(update={"budget": budget.model_copy(update=given)})
+
+
 def _known_keys(schema: type[BaseModel], path: Keys) -> list[str]:
     """The keys of the mapping at a path of a suite."""
     if not path:
         return [*schema.model_fields, "profiles"]
-    table = Budget if path == ("budget",) else EveryCost if path[-1] == "every" else Metric
-    return list(table.model_fields)
+    schemas: dict[Keys, type[BaseModel]] = {("budget",): Budget, ("tune",): Tune, ("tune", "budget"): Budget}
+    return list(schemas.get(path, EveryCost if path[-1] == "every" else Metric).model_fields)
 
 
 def _items(node: Node | None) -> list[Node]:

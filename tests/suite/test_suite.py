@@ -147,7 +147,7 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
         ("metrics: [{use: loss, §evry: 2}]", "unknown key 'evry' (did you mean 'every'?)"),
         ("metrics: [§{every: 2}]", "missing key 'use'"),
         ("metrics: [loss, {use: §loss, every: 2}]", "metric 'loss' is given twice"),
-        ("§tune: {trials: 3}", None),
+        ("§replicas: 3", None),
         ("§1: 2", None),
         ("profiles: §[quick]", "profiles must be a mapping of names to changes, not a list"),
         ("profiles: {quick: §3}", "profile 'quick' must be a mapping, not 3"),
@@ -157,7 +157,7 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
     ],
 )
 def test_keys_of_a_suite(key: str, message: str | None) -> None:
-    known = "budget, dtype, experiment, metrics, optimizers, problems, profiles, seeds, timeout, title"
+    known = "budget, dtype, experiment, metrics, optimizers, problems, profiles, seeds, timeout, title, tune"
     name = key.strip("§").partition(":")[0]
     expect(race(more=key), message or f"unknown key '{name}' (known: {known})")
 

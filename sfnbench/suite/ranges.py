@@ -1,0 +1,120 @@
+"""Ranges: a parameter given as an interval or as choices, for tuning to find its value.
+
+Written ``lr: {loguniform: [1e-3, 1]}``, ``momentum: {uniform: [0, 0.99]}`` or ``damping: {choice: [0, paper]}``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from .marked import Issue, Node
+from .wording import describe
+
+Scale = Literal["uniform", "loguniform", "choice"]
+
+SCALES: tuple[Scale, ...] = get_args(Scale)
+MAX_RANGES = 16  # of an optimizer; low-discrepancy points are no better than random ones beyond
+EDGE = 0.05  # of a range: a winner this near to an end may have rivals outside
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where the value of a parameter lies: between two ends, both included, or among choices."""
+
+    scale: Scale
+    values: tuple[Any, ...]  # low and high, or the choices
+    is_whole: bool = False  # only integers; each as likely as the interval of length 1 around it
+
+    @property
+    def written(self) -> dict[str, list[Any]]:
+        """The range as a suite has it."""
+        return {self.scale: list(self.values)}
+
+    def value(self, u: float) -> Any:
+        """The value at u in [0, 1) of the sampler's scale.
+
+        >>> Range("loguniform", (0.01, 1.0)).value(0.5), Range("uniform", (1, 4), is_whole=True).value(0.5)
+        (0.1, 3)
+        """
+        if self.scale == "choice":
+            return self.values[int(u * len(self.values))]
+        low, high = self.values
+        margin = 0.5 if self.is_whole else 0.0
+        a, b = self._scaled(low - margin), self._scaled(high + margin)
+        value = a + u * (b - a)
+        if self.scale == "loguniform":
+            value = math.exp(value)
+        # Six digits: the last ones of exp differ between machines, and a person copies six
+        return min(max(math.floor(value + 0.5) if self.is_whole else float(f"{value:.6g}"), low), high)
+
+    def edge(self, value: Any) -> str | None:
+        """The end, low or high, that a value lies within `EDGE` of, in the sampler's scale; choices have no ends."""
+        if self.scale == "choice":
+            return None
+        low, high = (self._scaled(end) for end in self.values)
+        place = (self._scaled(value) - low) / (high - low)
+        return "low" if place <= EDGE else "high" if place >= 1 - EDGE else None
+
+    def _scaled(self, value: float) -> float:
+        return math.log(value) if self.scale == "loguniform" else value
+
+
+def ranges_of(params: Node) -> dict[str, Node]:
+    """The parameters of an entry that are written as ranges, rightly or not."""
+    return {name: node for name, node in params.content.items() if node.is_mapping and _is_range(node)}
+
+
+def read_range(name: str, node: Node, note: Callable[[Issue], None]) -> tuple[Scale, list[Node]] | None:
+    """The scale of a range and its ends or choices; None where it is none, with what is wrong noted."""
+    key = next((scale for scale in SCALES if scale in node.content), None)
+    if key is None:
+        [only] = node.content
+        note(Issue(node.keys[only], f"unknown key {only!r} (did you mean '{_nearest(only)}'?)"))
+        return None
+    for other in node.content:
+        if other != key:
+            note(Issue(node.keys[other], f"unknown key {other!r} beside {key}"))
+    values = node.content[key]
+    if not values.is_list:
+        note(Issue(values.at, f"{key} must be a list, not {describe(values)}"))
+    elif key == "choice":
+        if values.content:
+            return key, values.content
+        note(Issue(values.at, f"choice is empty: {name} needs at least one value"))
+    elif _are_ends(key, name, values, note):
+        return key, values.content
+    return None
+
+
+def _are_ends(key: Scale, name: str, values: Node, note: Callable[[Issue], None]) -> bool:
+    strange = [end for end in values.content if type(end.content) not in (int, float)]
+    for end in strange:
+        note(Issue(end.at, f"an end of the range of {name} must be a number, not {describe(end)}"))
+    if strange:
+        return False
+    if len(values.content) != 2:
+        note(Issue(values.at, f"{key} must have two values, the ends of the range, not {len(values.content)}"))
+        return False
+    low, high = values.content
+    if low.content >= high.content:
+        wrong = "empty" if low.content == high.content else "reversed"
+        note(Issue(values.at, f"the range of {name} is {wrong}: its low end must be below its high end"))
+        return False
+    if key == "loguniform" and low.content <= 0:
+        note(Issue(low.at, f"an end of a loguniform range must be greater than 0, not {describe(low)}"))
+        return False
+    return True
+
+
+def _is_range(node: Node) -> bool:
+    """Whether a key says so, or nearly does where it stands alone."""
+    alone = len(node.content) == 1 and "grid" not in node.content
+    return any(key in SCALES or (alone and _nearest(key)) for key in node.content)
+
+
+def _nearest(key: str) -> str | None:
+    return next(iter(difflib.get_close_matches(key, SCALES, n=1)), None)

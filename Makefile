@@ -24,7 +24,7 @@ lint: $(VENV)/dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev ## what is fast stays fast: timings side by side
+bench: $(VENV)/bench ## what is fast stays fast: timings side by side, with the peers
 	$(BIN)/python -m pytest -q -s benchmarks --benchmark-disable-gc --timeout=3600
 
 clean: ## forget the virtual environment
@@ -44,3 +44,7 @@ $(VENV)/test: $(SPEC) | $(BIN)/python
 $(VENV)/dev: $(SPEC) | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/run $(VENV)/test
+
+$(VENV)/bench: $(SPEC) | $(BIN)/python
+	$(INSTALL) -e '.[dev,peers]'
+	@touch $@ $(VENV)/run $(VENV)/test $(VENV)/dev

@@ -28,7 +28,7 @@ def inline(
         with warnings.catch_warnings(record=True) as caught:
             result = attempt(run, conditions, progress)
         told = (warnings.formatwarning(w.message, w.category, w.filename, w.lineno) for w in caught)
-        yield replace(result, log=result.log + "".join(told))
+        yield replace(result, log="".join(told) + result.log)  # the last line says what happened
 
 
 def attempt(run: Run, conditions: Conditions, progress: Callable[[float], None] | None) -> Result:

@@ -104,7 +104,7 @@ class _Crew:
         except queue.Empty:
             return None
         result = _outcome(task)
-        return replace(result, log=result.log + _tail(task.output))
+        return replace(result, log=_tail(task.output) + result.log)  # the last line says what happened
 
     def report(self, on_progress: Progress | None) -> None:
         """Pass on the latest that each worker told of its progress."""

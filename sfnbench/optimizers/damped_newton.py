@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..core import Optimizer, Oracle, Positive, State
+from ..linalg.absolute import directions
 from ..registry import register
-from ._eigenbasis import Damping, dampings, directions, lowest
+from ._eigenbasis import Damping, dampings, lowest
 
 
 @register("damped_newton")

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ..core import NonNegative, Optimizer, Oracle, Positive, State
+from ..linalg.absolute import directions
 from ..registry import register
-from ._eigenbasis import Damping, dampings, directions, lowest
+from ._eigenbasis import Damping, dampings, lowest
 
 
 @register("sfn")

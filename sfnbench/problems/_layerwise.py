@@ -1,23 +1,34 @@
-"""The exact Hessian of a classifier with at most one hidden layer, summed over examples block by block.
+"""The exact Hessian of a multilayer perceptron, summed over examples block by block.
 
-For outputs z = V a + c of hidden units a = phi(u), u = W x + b, write x and a with a 1 appended, e and S for the gradient
-and Hessian of the criterion in z. One example contributes
+Layers l = 1..L map a_{l-1} to u_l = W_l a_{l-1} + b_l, and a_l = phi(u_l) below the last, whose outputs are u_L. Write D_l
+for diag(phi'(u_l)), a with a 1 appended wherever it meets weights, delta_l and M_l for the gradient and Hessian of an
+example's loss in u_l with the layers above held fixed. Backwards from delta_L = e, M_L = S, those of the criterion,
 
-    d2/dW dW:  M (x) x x^T,                     M = diag(phi') V^T S V diag(phi') + diag(phi'' V^T e)
-    d2/dV dV:  S (x) a a^T
-    d2/dV dW:  (S V diag(phi')) (x) a x^T, and e_c phi'_i x where weight c, i of V meets the weights of unit i.
+    delta_l = D_l W_{l+1}^T delta_{l+1}
+    M_l     = D_l W_{l+1}^T M_{l+1} W_{l+1} D_l + diag(phi''(u_l) * W_{l+1}^T delta_{l+1}).
 
-Each sum over examples is one matrix product, half of it for the symmetric ones.
+With the Jacobians du_l/du_k = W_l D_{l-1} W_{l-1} ... W_{k+1} D_k, k < l, one example contributes to the Hessian
+
+    in W_l[i, j], W_l[m, n]:    M_l[i, m] a_{l-1}[j] a_{l-1}[n]
+    in W_l[i, j], W_k[m, n]:  ((M_l du_l/du_k)[i, m] a_{l-1}[j] + delta_l[i] (da_{l-1}/du_k)[j, m]) a_{k-1}[n],
+
+the last term for W_l also multiplies what W_k changed. Each block's sum over examples is one matrix product, half of it
+or a quarter for l = k, which is symmetric in (i, m) and in (j, n). Gauss-Newton's part of M is in Botev et al. 2017,
+Practical Gauss-Newton optimisation for deep learning, equation 8; the whole in Bishop 1992, Exact calculation of the
+Hessian matrix for the multilayer perceptron.
 """
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK = 2**21  # numbers held at once for the largest product: more leaves the cache, fewer is overhead
+BLOCK = 2**20  # numbers held at once for the largest product: more leaves the cache, fewer is overhead ...
+LEAST = 128  # ... and with fewer examples at once, adding up the sums costs more than the products
 FEW = 40  # sums of x x^T up to which scaling x for each of them beats taking the products of two inputs once for all
 
 
@@ -33,47 +44,75 @@ def hessian_by_layers(
 ) -> Tensor:
     """The Hessian (d, d) of the mean criterion over examples x (n_in, n) with one-hot labels y (n_classes, n).
 
-    theta holds the layers in order, each as a matrix by rows whose last column are the biases. At most one hidden layer.
+    theta holds the layers in order, each as a matrix by rows whose last column are the biases.
     """
-    (n_in, n), r = x.shape, len(layers[0].biases)
-    n_sums = r * (r + 1) // 2
-    n_block = max(64, BLOCK // (n_in * (n_sums if n_sums <= FEW else n_in)))
-    sums: tuple[Tensor, ...] = ()
+    n, sizes = x.shape[1], [(len(layer.biases), layer.weights.shape[1] + 1) for layer in layers]
+    n_block = max(LEAST, BLOCK // max(_n_factors(sizes)))
+    sums: list[Tensor] = []
     for first in range(0, n, n_block):
         here = slice(first, first + n_block)
         part = _block(layers, x[:, here], y[:, here], activation, criterion)
-        sums = tuple(map(torch.add, sums, part)) if sums else part
-    o, k = y.shape[0], n_in + 1
-    if len(layers) == 1:
-        return _assembled(sums[0], o, k) / n
-    h = r
-    inner, outer, mixed, own = sums
-    own = torch.eye(h + 1, h, dtype=x.dtype, device=x.device)[..., None] * own.view(o, 1, h, k)
-    mixed = (mixed.view(o, h, h + 1, k).transpose(1, 2) + own).reshape(o * (h + 1), h * k)
-    upper = torch.cat([_assembled(inner, h, k), mixed.mT], 1)
-    lower = torch.cat([mixed, _assembled(outer, o, h + 1)], 1)
-    return torch.cat([upper, lower]) / n
+        sums = list(map(Tensor.add_, sums, part)) if sums else part
+    ends = list(itertools.accumulate(map(math.prod, sizes)))
+    H = sums[0].new_empty(ends[-1], ends[-1])  # from a sum, and so as batched as they are under vmap
+    for total, (at, below) in zip(sums, _pairs_of_layers(len(layers)), strict=True):
+        rows, columns = (slice(ends[i] - math.prod(sizes[i]), ends[i]) for i in (at, below))
+        if at == below:
+            H[rows, rows].view(*sizes[at], *sizes[at]).copy_(_unfolded(total.div_(n), *sizes[at]))
+        else:
+            H[rows, columns] = total.div_(n).reshape(math.prod(sizes[at]), -1)
+            H[columns, rows] = H[rows, columns].mT
+    return H
+
+
+def _pairs_of_layers(n_layers: int) -> list[tuple[int, int]]:
+    """Each layer with itself and those before it, backwards."""
+    return [(at, below) for at in reversed(range(n_layers)) for below in reversed(range(at + 1))]
+
+
+def _n_factors(sizes: list[tuple[int, int]]) -> Iterator[int]:
+    """How many numbers an example brings to each of the matrix products."""
+    for at, below in _pairs_of_layers(len(sizes)):
+        r, k = sizes[at]
+        n_sums = r * (r + 1) // 2
+        yield r * k * sizes[below][0] if at > below else n_sums * k if n_sums <= FEW else k * (k + 1) // 2
 
 
 def _block(
     layers: list[Layer], x: Tensor, y: Tensor, activation: Callable[[Tensor], Tensor], criterion: str
-) -> tuple[Tensor, ...]:
-    """The sums over a block of examples: S (x) x x^T, or with a hidden layer the four of the equations above."""
-    *hidden, (V, c) = layers
-    if not hidden:
-        return (_second_moments(_in_outputs(V @ x + c, y, criterion)[1], _with_one(x)),)
-    ((W, b),) = hidden
-    u = W @ x + b
-    slope = _derivative(activation)
-    phi, phi_1, phi_2 = activation(u), slope(u), _derivative(slope)(u)  # (h, n)
-    e, S = _in_outputs(V @ phi + c, y, criterion)
-    a, x = _with_one(phi), _with_one(x)
-    SJ = torch.einsum("cdn,di->cin", S, V) * phi_1  # (o, h, n)
-    M = torch.einsum("ci,cjn->ijn", V, SJ) * phi_1[:, None]  # (h, h, n)
-    M = M + torch.eye(len(u), dtype=u.dtype, device=u.device)[..., None] * (phi_2 * (V.mT @ e))
-    mixed = SJ.flatten(0, 1) @ (a[:, None] * x).flatten(0, 1).mT  # (o h, (h + 1) k)
-    own = (e[:, None] * phi_1).flatten(0, 1) @ x.mT  # (o h, k)
-    return _second_moments(M, x), _second_moments(S, a), mixed, own
+) -> list[Tensor]:
+    """The sums over a block of examples, for each of `_pairs_of_layers`."""
+    slope_at = _derivative(activation)
+    bend_at = _derivative(slope_at)
+    inputs, slopes, bends = [_with_one(x)], [], []
+    for W, b in layers[:-1]:
+        u = W @ inputs[-1][:-1] + b
+        inputs.append(_with_one(activation(u)))
+        slopes.append(slope_at(u))
+        bends.append(bend_at(u))
+    W, b = layers[-1]
+    delta, M = _in_outputs(W @ inputs[-1][:-1] + b, y, criterion)
+    sums = [_second_moments(M, inputs[-1])]
+    for at in reversed(range(1, len(layers))):
+        W, slope = layers[at].weights, slopes[at - 1]
+        MJ = before = (W.mT @ M) * slope  # M du/du_k (r, r_k, n)
+        J = torch.eye(len(slope) + 1, len(slope), dtype=x.dtype, device=x.device)[..., None] * slope  # da/du_k
+        sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[at - 1]))
+        for k in reversed(range(at - 1)):
+            MJ, J = ((layers[k + 1].weights.mT @ t) * slopes[k] for t in (MJ, J))
+            sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[k]))
+        back = W.mT @ delta
+        M = (W.mT @ before.transpose(0, 1)) * slope
+        M = M + torch.eye(len(slope), dtype=x.dtype, device=x.device)[..., None] * (bends[at - 1] * back)
+        delta = slope * back
+        sums.append(_second_moments(M, inputs[at - 1]))
+    return sums
+
+
+def _mixed_moments(MJ: Tensor, a: Tensor, delta: Tensor, J: Tensor, x: Tensor) -> Tensor:
+    """The sums over n of (MJ_imn a_jn + delta_in J_jmn) x_n: (i j m, k)."""
+    factors = torch.addcmul(MJ[:, None] * a[:, None], delta[:, None, None], J)
+    return factors.flatten(0, 2) @ x.mT
 
 
 def _second_moments(M: Tensor, x: Tensor) -> Tensor:
@@ -85,11 +124,11 @@ def _second_moments(M: Tensor, x: Tensor) -> Tensor:
     return M[i, j] @ (x[first] * x[second]).mT
 
 
-def _assembled(moments: Tensor, r: int, k: int) -> Tensor:
-    """The sum of M (x) x x^T, (r k, r k), from what `_second_moments` gave."""
+def _unfolded(moments: Tensor, r: int, k: int) -> Tensor:
+    """The sum of M (x) x x^T, (r, k, r, k), from what `_second_moments` gave."""
     if moments.dim() == 2:
         moments = moments[:, _pairs(k, moments.device)[2]]
-    return moments[_pairs(r, moments.device)[2]].transpose(1, 2).reshape(r * k, r * k)
+    return moments[_pairs(r, moments.device)[2]].transpose(1, 2)
 
 
 def _pairs(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

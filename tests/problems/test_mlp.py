@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from sfnbench.core import Problem
 from sfnbench.datasets import load
 from sfnbench.problems import _layerwise, mlp
 from sfnbench.problems.mlp import MultilayerPerceptron
@@ -92,25 +91,43 @@ def test_hessian_is_that_of_automatic_differentiation(hidden, criterion, activat
     torch.testing.assert_close(problem.hessian(theta, None), exact, rtol=0, atol=1e-13 * exact.abs().max().item())
 
 
+@given(
+    hidden=st.lists(st.integers(1, 6), max_size=4).map(tuple),
+    activation=activations,
+    criterion=criteria,
+    decay=st.sampled_from([0.0, 0.1]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_hessian_is_exact_at_any_depth(hidden, activation, criterion, decay, seed):
+    problem = MultilayerPerceptron(hidden=hidden, activation=activation, criterion=criterion, weight_decay=decay, **SMALL)
+    theta = problem.start(rng(seed)) + 0.1 * torch.randn(problem.dim, generator=rng(seed + 1), dtype=torch.float64)
+    exact, found = hessian(problem, theta), problem.hessian(theta, None)
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-13 * exact.abs().max().item())
+    torch.testing.assert_close(found, found.mT, rtol=0, atol=1e-15 * exact.abs().max().item())
+
+
 @pytest.mark.parametrize("few", [0, 10**6])
-@pytest.mark.parametrize("hidden", [(), (4,)], ids=str)
+@pytest.mark.parametrize("hidden", [(), (4,), (4, 3, 2)], ids=str)
 def test_hessian_does_not_depend_on_how_it_is_summed(monkeypatch, few, hidden):
     """In blocks with a remainder, and by either way to take the sums."""
     problem = MultilayerPerceptron(hidden=hidden, n_examples=150, size=4)
     theta = problem.start(rng())
     whole = problem.hessian(theta, None)
-    monkeypatch.setattr(_layerwise, "BLOCK", 1)  # 64 examples a block
+    monkeypatch.setattr(_layerwise, "LEAST", 64)
+    monkeypatch.setattr(_layerwise, "BLOCK", 1)  # so 64 examples a block
     monkeypatch.setattr(_layerwise, "FEW", few)
     torch.testing.assert_close(problem.hessian(theta, None), whole, rtol=0, atol=1e-15 * 150)
 
 
+@pytest.mark.parametrize("hidden", [(), (3,), (3, 2, 2)], ids=str)
 @pytest.mark.parametrize("batch_size", [None, 7])
-def test_hessian_takes_points_and_minibatches_together(batch_size):
-    problem = MultilayerPerceptron(hidden=(3,), **SMALL)
+def test_hessian_takes_points_and_minibatches_together(batch_size, hidden):
+    problem = MultilayerPerceptron(hidden=hidden, **SMALL)
     points = torch.stack([problem.start(rng(seed)) for seed in range(3)])
     batches = [None if batch_size is None else problem.draw(rng(seed), batch_size) for seed in range(3)]
     alone = torch.stack([hessian(problem, t, b) for t, b in zip(points, batches, strict=True)])
-    fresh = MultilayerPerceptron(hidden=(3,), **SMALL)  # its data are first read inside vmap
+    fresh = MultilayerPerceptron(hidden=hidden, **SMALL)  # its data are first read inside vmap
     if batch_size is None:
         together = torch.func.vmap(lambda t: fresh.hessian(t, None))(points)
     else:
@@ -118,12 +135,14 @@ def test_hessian_takes_points_and_minibatches_together(batch_size):
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-13)
 
 
-def test_networks_with_more_layers_take_the_general_way(monkeypatch):
-    monkeypatch.setattr(Problem, "hessian", lambda self, theta, batch: "general")
-    for hidden, general in (((), False), ((2,), False), ((2, 2), True)):
-        problem = MultilayerPerceptron(hidden=hidden, **SMALL)
-        taken = problem.hessian(problem.start(rng()), None)
-        assert (isinstance(taken, str) and taken == "general") is general
+def test_hessian_of_one_point_on_several_minibatches():
+    """Only the examples are batched, not theta."""
+    problem = MultilayerPerceptron(hidden=(3, 2), weight_decay=0.1, **SMALL)
+    theta = problem.start(rng())
+    batches = torch.stack([problem.draw(rng(seed), 7) for seed in range(3)])
+    alone = torch.stack([hessian(problem, theta, batch) for batch in batches])
+    together = torch.func.vmap(lambda batch: problem.hessian(theta, batch))(batches)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-13)
 
 
 def test_values_follow_the_precision_of_theta():

@@ -1,0 +1,85 @@
+"""|H|^-1 g, and other functions of a dense symmetric matrix that are applied to a vector for several dampings.
+
+Only the basis that H is diagonal in is needed, not its eigenvectors in full. On a CPU H = Q T Q^T is made tridiagonal
+(LAPACK's sytrd, 4/3 n^3 flop), T = Z diag(eigenvalues) Z^T diagonalised by divide and conquer (stevd), and a vector goes
+through Q as reflections and through Z as a matrix, 4 n^2 flop each. What is left out of a full eigendecomposition is the
+product Q Z, 2 n^3 flop. Reference: Golub, Van Loan 2013, Matrix Computations, sections 8.3 and 8.4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
+
+LARGE = 160  # the size of a matrix from which the tridiagonal way is the faster one; below, its calls are what it costs
+WORKSPACE = 64 * 66  # numbers that LAPACK's ormqr wants to turn one vector in blocks of 64 reflections
+
+
+class Eigenbasis(NamedTuple):
+    """An orthonormal basis of eigenvectors, by what it does to vectors (n,)."""
+
+    eigenvalues: Tensor  # (n,)
+    coordinates: Callable[[Tensor], Tensor]  # of a vector in the basis
+    vector: Callable[[Tensor], Tensor]  # with these coordinates
+
+
+def directions(g: Tensor, H: Tensor, spectrum: Callable[[Tensor], Tensor]) -> Callable[[float], Tensor]:
+    """The map damping -> -(s(H) + damping I)^-1 g (n,), s acting on eigenvalues; one eigenbasis serves them all.
+
+    Directions in which s(H) + damping I vanishes to rounding are left out (a pseudo-inverse), for g has no say there.
+    g is (n,) and H (n, n), symmetric. Raises torch's LinAlgError where H is not finite, as its `eigh` may.
+    """
+    basis = eigenbasis(H)
+    curvature, in_basis = spectrum(basis.eigenvalues), basis.coordinates(g)
+    floor = torch.finfo(H.dtype).eps * basis.eigenvalues.abs().amax(-1)
+
+    def direction(damping: float) -> Tensor:
+        damped = curvature + damping
+        solvable = damped.abs() > floor
+        scaled = torch.where(solvable, in_basis / torch.where(solvable, damped, 1.0), 0.0)
+        return -basis.vector(scaled)
+
+    return direction
+
+
+def eigenbasis(H: Tensor) -> Eigenbasis:
+    """The eigenbasis of a symmetric H (n, n): by torch on a GPU, inside a transform and for small n, else by scipy."""
+    inside = torch.func.debug_unwrap(H) is not H
+    if H.device.type == "cpu" and H.shape[-1] >= LARGE and not inside and not H.requires_grad:
+        return _by_tridiagonal(H)
+    eigenvalues, Q = torch.linalg.eigh(H)
+    return Eigenbasis(eigenvalues, lambda v: Q.mT @ v, lambda c: Q @ c)
+
+
+def _by_tridiagonal(H: Tensor) -> Eigenbasis:
+    largest = H.abs().amax().item()
+    if not math.isfinite(largest):
+        raise LinAlgError("the matrix has entries that are not finite")
+    # A power of two, as LAPACK's own drivers scale: exact, and neither large nor small entries leave the range of floats.
+    scale = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
+    matrix = (H / scale).mT.numpy()  # a fresh copy, columns first as LAPACK has them
+    names = ("sytrd", "sytrd_lwork", "stevd", "ormqr")
+    sytrd, lwork, stevd, ormqr = scipy.linalg.get_lapack_funcs(names, (matrix,))  # type: ignore[misc]  # a list of four
+    n = len(matrix)
+    reflectors, diagonal, beside, tau, _ = sytrd(matrix, lower=1, lwork=int(lwork(n, lower=1)[0]), overwrite_a=1)
+    eigenvalues, Z, info = stevd(diagonal, beside)
+    if info:
+        raise LinAlgError(f"the tridiagonal eigenvalues of the matrix did not converge (LAPACK's stevd: {info})")
+    reflectors = np.asfortranarray(reflectors[1:, :-1])  # they leave the first coordinate as it is
+    basis = torch.from_numpy(Z)
+
+    def turned(v: Tensor, trans: str) -> Tensor:
+        below = v[1:, None].numpy()
+        below = ormqr("L", trans, reflectors, tau, below, lwork=WORKSPACE)[0]
+        return torch.cat([v[:1], torch.from_numpy(below[:, 0])])
+
+    return Eigenbasis(
+        torch.from_numpy(eigenvalues) * scale, lambda v: basis.mT @ turned(v, "T"), lambda c: turned(basis @ c, "N")
+    )

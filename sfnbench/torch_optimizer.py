@@ -26,6 +26,9 @@ from .curvature import Kind, Linearised
 Closure = Callable[[], Tensor]  # the loss, of one element, from the parameters as they are
 MEMORY = "sfnbench"  # under which key of a state dict's `state` everything is that a step leaves to the next
 
+FREED = "the closure has freed the graph of its loss, as loss.backward() here would not: it need only return the loss"
+UNRELATED = "the closure's loss depends on none of the parameters: return it as it was computed, not detached from them"
+
 
 def as_torch_optimizer(optimizer: Optimizer, params: Iterable[Tensor], *, seed: int = 0) -> ModuleOptimizer:
     """An optimizer of sfnbench whose ``step(closure)`` trains a module of torch.
@@ -65,8 +68,9 @@ class ModuleOptimizer(torch.optim.Optimizer):
 
     The closure returns the loss and need not call ``backward``. One that does, in the habit of `torch.optim.LBFGS`, works
     as well, because a step makes ``loss.backward()`` do nothing: gradients are those of the loss that is returned, and
-    ``.grad`` is neither written nor read, so that clipping it has no effect. Products with the Hessian are double
-    backward passes through the module; where torch has none, as for its fused attention, torch's own error says so.
+    ``.grad`` is neither written nor read, so that nothing comes of clipping it, or of averaging it over processes.
+    Products with the Hessian are passes back through the gradient's graph; where torch has none, as for fused attention,
+    sparse gradients or a module compiled by its default backend, torch's own error says so.
 
     A step whose end is not finite raises FloatingPointError, and whatever a step raises, the parameters and the state are
     then as they were. The one parameter group shows the hyperparameters and cannot change them: a learning-rate scheduler
@@ -153,7 +157,7 @@ class ModuleOptimizer(torch.optim.Optimizer):
 
     def _no_end(self, oracle: Oracle) -> FloatingPointError:
         where = "" if oracle.loss_here is None else f" from a loss of {oracle.loss_here.item():g}"
-        return FloatingPointError(f"{self._own['method']}: the step{where} has no finite end; the parameters were left")
+        return FloatingPointError(f"{self._own['method']}: no finite step{where}; the parameters are as they were")
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,11 +214,9 @@ class ModuleLoss(Problem):
             except RuntimeError as error:
                 if "a second time" not in str(error):
                     raise
-                told = "has freed the loss's graph: return the loss without going back through it, or by loss.backward()"
-                raise ValueError(f"the closure {told}") from error
+                raise ValueError(FREED) from error
         if all(grad is None for grad in grads):
-            told = "return the loss itself, not a detached copy, and of the model whose parameters these are"
-            raise ValueError(f"the closure's loss depends on none of the parameters: {told}")
+            raise ValueError(UNRELATED)
         return loss.detach(), self._joined(grads, theta)
 
     def linearise(self, theta: Tensor, batch: Closure) -> Linearised:

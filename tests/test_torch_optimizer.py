@@ -119,17 +119,27 @@ def test_handwritten_digits_are_learnt_in_ten_krylov_steps():
 
 
 def test_a_curvature_outlives_questions_asked_elsewhere():
-    here, there = normal(Waves.dim), normal(Waves.dim, seed=1)
+    def loss(a, b):  # its graph refers to the parameters themselves, which are overwritten
+        return (a**4).sum() + a.sum() * (b**3).sum()
+
+    here, there, v = (normal(4, seed=seed) for seed in range(3))
     params = leaves(here, [1, 3])
-    oracle = ModuleOracle(ModuleLoss(tuple(params)), (lambda: waves(*params),))
+    oracle = ModuleOracle(ModuleLoss(tuple(params)), (lambda: loss(*params),))
     first, second = oracle.curvature(here), oracle.curvature(there)
-    oracle.loss(normal(Waves.dim, seed=2))
+    oracle.loss(normal(4, seed=3))
     for point, curvature in [(here, first), (there, second)]:
-        H = torch.func.hessian(Waves().loss)(point, None)
-        v = normal(Waves.dim, seed=3)
+        H = torch.func.hessian(lambda theta: loss(theta[:1], theta[1:]))(point)
         torch.testing.assert_close(curvature.hvp(v), H @ v)
         torch.testing.assert_close(oracle.hessian(point), H)
     assert oracle.calls.counts.tolist() == [1, 2, 2, 2]
+
+
+def test_a_graph_made_before_a_step_cannot_be_used_after_it():
+    (x,) = params = leaves(normal(4), [4])
+    stale = (x**2).sum()
+    as_torch_optimizer(MomentumSGD(lr=0.1), params).step(lambda: (x**2).sum())
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        stale.backward()
 
 
 def test_a_linear_loss_has_no_curvature():

@@ -59,9 +59,10 @@ def test_who_is_saved_and_loaded_goes_on_as_if_never_stopped(method, before, aft
     np.testing.assert_array_equal(optimizer.calls.counts, fresh.calls.counts)
 
 
-def test_a_state_dict_stays_what_it_was():
+@every_method
+def test_a_state_dict_stays_what_it_was(method):
     params = leaves(normal(Waves.dim), [1, 3])
-    optimizer = as_torch_optimizer(MomentumSGD(lr=0.1), params)
+    optimizer = as_torch_optimizer(method, params)
     kept = optimizer.state_dict()
     expected = remembered(kept)
     optimizer.step(lambda: waves(*params))

@@ -84,6 +84,7 @@ if TYPE_CHECKING:  # the same names once more, for type checkers; a test holds t
     from .store import Store as Store
     from .suite.schema import Suite as Suite
     from .suite.schema import load_suite as load_suite
+    from .torch_optimizer import as_torch_optimizer as as_torch_optimizer
 
 __version__ = "0.1.0"
 
@@ -97,6 +98,7 @@ _HOMES = {
     "session": "run_suite",
     "store": "Result Store",
     "suite.schema": "Suite load_suite",
+    "torch_optimizer": "as_torch_optimizer",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = [*_HOME, "__version__"]

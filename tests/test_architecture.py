@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "registry": {"errors"},
     "lift": {"core", "cost", "curvature"},
     "stock": {"core", "curvature", "errors", "lift"},
+    "torch_optimizer": {"core", "cost", "curvature"},
     "metrics": {"core", "lift", "linalg"},
     "checks": {"core", "errors", "lift"},
     "suite": {"errors", "metrics", "registry", "stock"},

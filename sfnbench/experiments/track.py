@@ -15,6 +15,7 @@ from ..core import Problem
 from ..cost import KINDS, price
 
 ROUNDING = 1e-9  # shares of minibatches do not sum to whole numbers exactly
+NEAR = 2.0  # near the saddle is within so many times the distance that the lane started at: no problem needs a length
 
 
 class EveryCost(TypedDict):
@@ -67,6 +68,8 @@ class Track:
         self.escape = np.full(n_lanes, -1)
         self.last = self.starts.clone()  # (S, d) where each lane ended, or is now
         self.before_last = torch.full_like(self.starts, torch.nan)
+        self.dwell = np.zeros(n_lanes, dtype=np.int64)  # steps that ended near the saddle
+        self._near = NEAR * self._from_saddle(self.starts)  # (S,)
         self._record(0, self.starts[None], None, np.zeros(1))
         self.calls.append(np.zeros((1, n_lanes, len(KINDS)), dtype=np.int64))
         self.passes.append(np.zeros((1, n_lanes, len(KINDS))))
@@ -98,6 +101,8 @@ class Track:
         self.escape[newly] = first + left[newly]
         if not self.problem.bounded_below:
             stop = np.where(newly, left, stop)
+        near = (self._from_saddle(block.points) <= self._near).cpu().numpy()  # (n, S)
+        self.dwell += (near & going & (np.arange(n)[:, None] <= stop)).sum(0)
         ends = going & (stop < n)
         self.end[ends] = first + stop[ends]
         self.status[ends & (broken == stop)] = "diverged"
@@ -156,7 +161,7 @@ class Track:
             row |= {f"n_{kind}": int(calls[end, lane, k]) for k, kind in enumerate(KINDS)}
             row |= {name: float(np.concatenate(pieces)[end, lane]) for name, pieces in self.reports.items()}
             certificate = metrics.certify(self.problem, self.last[lane])
-            row |= certificate._asdict()
+            row |= certificate._asdict() | self._at_saddle(lane, certificate)
             row |= {name: self._at_end(name, lane) for name in self.problem.measures}
             row["n_lanes"] = len(seeds)  # seeds that shared the batch
             unmoved = self.deterministic and end >= 2 and torch.equal(self.last[lane], self.before_last[lane])
@@ -174,6 +179,26 @@ class Track:
             stop = n - 1 if self.end[lane] < 0 else int(self.end[lane]) - first
             self.before_last[lane] = points[stop - 1, lane] if stop > 0 else self.last[lane]
             self.last[lane] = points[stop, lane]
+
+    def _from_saddle(self, points: Tensor) -> Tensor:
+        """Distances (...) of points (..., d) from the problem's saddle; NaN where it has none."""
+        saddle = self.problem.saddle
+        if saddle is None:
+            return points.new_full(points.shape[:-1], torch.nan)
+        return torch.linalg.vector_norm(points - saddle.point.to(points), dim=-1)
+
+    def _at_saddle(self, lane: int, certificate: metrics.Certificate) -> dict[str, Any]:
+        """For how many steps a lane was near the saddle, and whether it was captured by this one or another.
+
+        Captured is an end point that is certified as a strict saddle, or that is critical, no minimum and near the
+        saddle: of degenerate ones the Hessian does not tell.
+        """
+        if self.problem.saddle is None:
+            return {"captured": None, "dwell_steps": None}
+        near = bool(self._from_saddle(self.last[lane]) <= self._near[lane])
+        strict, no_saddle = certificate.end_point == "strict saddle", ("minimum", "not critical", "diverged")
+        captured = strict or (near and certificate.end_point not in no_saddle)
+        return {"captured": captured, "dwell_steps": int(self.dwell[lane])}
 
     def _at_end(self, name: str, lane: int) -> float:
         return float(metrics.measure(self.problem, name, self.last[lane : lane + 1])[name][0])

@@ -102,8 +102,10 @@ class Draws:
     def __init__(self, entrant: Entrant, seeds: tuple[int, ...]) -> None:
         self._entrant = entrant
         places = [f"batch {i}" if i else "batch" for i in range(len(entrant.batches))]
-        self._batches = [[generator(seed, place) for place in places] for seed in seeds]
-        self._noises = [generator(seed, "noise") for seed in seeds]
+        drawing = any(size is not None for size in entrant.batches)
+        self._batches = [[generator(seed, place) for place in places] for seed in seeds] if drawing else []
+        self._noises = [generator(seed, "noise") for seed in seeds] if entrant.n_noise else []
+        self._whole: list[Batches] = [(None,) * len(places)] * len(seeds)
 
     @property
     def deterministic(self) -> bool:
@@ -113,7 +115,7 @@ class Draws:
     def next(self) -> tuple[list[Batches], Tensor | None]:
         """Batches, a tuple a seed, and standard normal noise (S, n_noise, d)."""
         e = self._entrant
-        batches = [tuple(map(self._batch, e.batches, streams)) for streams in self._batches]
+        batches = [tuple(map(self._batch, e.batches, streams)) for streams in self._batches] or self._whole
         if not e.n_noise:
             return batches, None
         noise = [torch.randn(e.n_noise, e.problem.dim, generator=rng, dtype=torch.float64) for rng in self._noises]

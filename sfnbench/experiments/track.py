@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -141,33 +141,30 @@ class Track:
         return series
 
     def rows(self, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
-        """A row of scalars a lane, with the certificate of its end point."""
+        """A row of scalars a lane, with the certificate of its end point. In columns first: there may be many lanes."""
         calls, passes, seconds = map(np.concatenate, (self.calls, self.passes, self.seconds))
         costs = price(passes, self.problem.dim)
-        losses, at = np.concatenate(self.values["loss"]), np.array(self.at["loss"])
-        rows = []
-        for lane, seed in enumerate(seeds):
-            end, escape = int(self.end[lane]), int(self.escape[lane])
-            final = self._at_end("loss", lane)
-            seen = np.append(losses[at <= end, lane], final)
-            row = {"seed": seed, "status": str(self.status[lane]), "steps": end}
-            row |= {"start_loss": float(losses[0, lane]), "final_loss": final}
-            row["best_loss"] = float(np.nanmin(seen)) if np.isfinite(seen).any() else None
-            left = escape >= 0
-            row["escape_step"] = escape if left else None
-            row["escape_seconds"] = float(seconds[escape, lane]) if left else None
-            row["escape_cost"] = float(costs[escape, lane]) if left else None
-            row["seconds"], row["cost"] = float(seconds[end, lane]), float(costs[end, lane])
-            row |= {f"n_{kind}": int(calls[end, lane, k]) for k, kind in enumerate(KINDS)}
-            row |= {name: float(np.concatenate(pieces)[end, lane]) for name, pieces in self.reports.items()}
-            certificate = metrics.certify(self.problem, self.last[lane])
-            row |= certificate._asdict() | self._at_saddle(lane, certificate)
-            row |= {name: self._at_end(name, lane) for name in self.problem.measures}
-            row["n_lanes"] = len(seeds)  # seeds that shared the batch
-            unmoved = self.deterministic and end >= 2 and torch.equal(self.last[lane], self.before_last[lane])
-            if row["status"] == "ok" and unmoved and certificate.end_point == "not critical":
+        lanes, left = np.arange(len(seeds)), self.escape >= 0
+        final = self._at_end("loss")
+        columns: dict[str, Any] = {"seed": seeds, "status": self.status, "steps": self.end}
+        columns |= {"start_loss": self.values["loss"][0][0], "final_loss": final, "best_loss": self._best(final)}
+        columns["escape_step"] = _where(left, self.escape)
+        columns["escape_seconds"] = _where(left, seconds[self.escape, lanes])
+        columns["escape_cost"] = _where(left, costs[self.escape, lanes])
+        columns |= {"seconds": seconds[self.end, lanes], "cost": costs[self.end, lanes]}
+        columns |= {f"n_{kind}": calls[self.end, lanes, k] for k, kind in enumerate(KINDS)}
+        columns |= {name: np.concatenate(pieces)[self.end, lanes] for name, pieces in self.reports.items()}
+        certificates = metrics.certify_all(self.problem, self.last)
+        fields = zip(*certificates, strict=True)
+        columns |= dict(zip(metrics.Certificate._fields, fields, strict=True)) | self._at_saddle(certificates)
+        columns |= {name: self._at_end(name) for name in self.problem.measures}
+        columns["n_lanes"] = [len(seeds)] * len(seeds)  # seeds that shared the batch
+        unmoved = self.deterministic & (self.end >= 2) & (self.last == self.before_last).all(1).cpu().numpy()
+        plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*plain, strict=True)]
+        for row, stays in zip(rows, unmoved, strict=True):
+            if stays and row["status"] == "ok" and row["end_point"] == "not critical":
                 row["status"] = "stuck"  # no step is accepted any more, and not for lack of a gradient
-            rows.append(row)
         return rows
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -175,10 +172,18 @@ class Track:
     def _move(self, points: Tensor, first: int) -> None:
         """Remember the last two points of every lane that was alive in this block."""
         n = points.shape[0]
-        for lane in np.flatnonzero((self.end < 0) | (self.end >= first)).tolist():
-            stop = n - 1 if self.end[lane] < 0 else int(self.end[lane]) - first
-            self.before_last[lane] = points[stop - 1, lane] if stop > 0 else self.last[lane]
-            self.last[lane] = points[stop, lane]
+        alive = torch.as_tensor(np.flatnonzero((self.end < 0) | (self.end >= first)), device=points.device)
+        ends = torch.as_tensor(self.end, device=points.device)[alive]
+        stop = torch.where(ends < 0, n - 1, ends - first)
+        previous = torch.where((stop > 0)[:, None], points[stop - 1, alive], self.last[alive])
+        self.before_last[alive], self.last[alive] = previous, points[stop, alive]
+
+    def _best(self, final: np.ndarray) -> list[float | None]:
+        """The lowest loss of each lane; None where none was finite."""
+        losses, at = np.concatenate(self.values["loss"]), np.array(self.at["loss"])
+        seen = np.where(at[:, None] <= self.end, losses, np.nan)  # (n, S)
+        lowest = np.fmin(np.fmin.reduce(seen), final)
+        return _where(np.isfinite(seen).any(0) | np.isfinite(final), lowest)
 
     def _from_saddle(self, points: Tensor) -> Tensor:
         """Distances (...) of points (..., d) from the problem's saddle; NaN where it has none."""
@@ -187,21 +192,24 @@ class Track:
             return points.new_full(points.shape[:-1], torch.nan)
         return torch.linalg.vector_norm(points - saddle.point.to(points), dim=-1)
 
-    def _at_saddle(self, lane: int, certificate: metrics.Certificate) -> dict[str, Any]:
-        """For how many steps a lane was near the saddle, and whether it was captured by this one or another.
+    def _at_saddle(self, certificates: Sequence[metrics.Certificate]) -> dict[str, Any]:
+        """For how many steps each lane was near the saddle, and whether it was captured by this one or another.
 
         Captured is an end point that is certified as a strict saddle, or that is critical, no minimum and near the
         saddle: of degenerate ones the Hessian does not tell.
         """
         if self.problem.saddle is None:
-            return {"captured": None, "dwell_steps": None}
-        near = bool(self._from_saddle(self.last[lane]) <= self._near[lane])
-        strict, no_saddle = certificate.end_point == "strict saddle", ("minimum", "not critical", "diverged")
-        captured = strict or (near and certificate.end_point not in no_saddle)
-        return {"captured": captured, "dwell_steps": int(self.dwell[lane])}
+            return {"captured": [None] * len(self.end), "dwell_steps": [None] * len(self.end)}
+        near = (self._from_saddle(self.last) <= self._near).tolist()
+        kinds, no_saddle = [c.end_point for c in certificates], ("minimum", "not critical", "diverged")
+        captured = [
+            kind == "strict saddle" or (close and kind not in no_saddle) for kind, close in zip(kinds, near, strict=True)
+        ]
+        return {"captured": captured, "dwell_steps": self.dwell}
 
-    def _at_end(self, name: str, lane: int) -> float:
-        return float(metrics.measure(self.problem, name, self.last[lane : lane + 1])[name][0])
+    def _at_end(self, name: str) -> np.ndarray:
+        """What is measured by that name at the points (S,) where the lanes ended."""
+        return np.asarray(metrics.measure(self.problem, name, self.last)[name].cpu().numpy(), dtype=np.float64)
 
     def _record(self, first: int, points: Tensor, losses: Tensor | None, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Measure what is due in steps first, first + 1, ... that have cost (n,) so far.
@@ -248,6 +256,11 @@ def _due(every: Every, steps: np.ndarray, costs: np.ndarray, spent: float) -> np
         return steps % every == 0
     rungs = np.floor(np.concatenate([[spent], costs]) / every["cost"] * (1 + ROUNDING))
     return (np.diff(rungs) > 0) | (steps == 0)
+
+
+def _where(known: np.ndarray, values: np.ndarray) -> list[Any]:
+    """The values (S,), None where not known."""
+    return [value if there else None for value, there in zip(values.tolist(), known.tolist(), strict=True)]
 
 
 def _first(events: np.ndarray) -> np.ndarray:

@@ -116,8 +116,10 @@ class Track:
         self._move(block.points, first)
 
     def finish(self) -> None:
-        """End every lane that still goes on, here."""
+        """End every lane that still goes on, here; no block comes any more."""
         self.end[self.going] = self.n_steps
+        for pieces in (self.calls, self.passes, self.seconds, *self.reports.values()):
+            pieces[:] = [np.concatenate(pieces)]  # once, for rows and series
 
     def series(self) -> dict[str, np.ndarray]:
         """Arrays by name: a metric and its ``NAME.step`` (S, n), ``calls.KIND``, ``passes.KIND``, reports and ``seconds``.
@@ -132,28 +134,30 @@ class Track:
             values = np.concatenate(pieces).T.astype(np.float64)  # (S, n)
             series[name] = np.where(over[:, at], np.nan, values)[:, at < kept]
             series[f"{name}.step"] = np.where(over[:, at], np.nan, at)[:, at < kept]
-        whole = {"seconds": np.concatenate(self.seconds)}
-        whole |= {name: np.concatenate(pieces) for name, pieces in self.reports.items()}
-        for what, taken in (("calls", self.calls), ("passes", self.passes)):
-            whole |= {f"{what}.{name}": np.concatenate(taken)[:, :, kind] for kind, name in enumerate(KINDS)}
+        whole = {"seconds": self.seconds[0], **{name: told for name, (told,) in self.reports.items()}}
+        for what, (taken,) in (("calls", self.calls), ("passes", self.passes)):
+            whole |= {f"{what}.{name}": taken[:, :, kind] for kind, name in enumerate(KINDS)}
         for name, array in whole.items():
             series[name] = np.where(over, np.nan, array.T.astype(np.float64))[:, :kept]
         return series
 
     def rows(self, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
         """A row of scalars a lane, with the certificate of its end point. In columns first: there may be many lanes."""
-        calls, passes, seconds = map(np.concatenate, (self.calls, self.passes, self.seconds))
-        costs = price(passes, self.problem.dim)
-        lanes, left = np.arange(len(seeds)), self.escape >= 0
+        (calls,), (passes,), (seconds,) = self.calls, self.passes, self.seconds
+        left, lanes = self.escape >= 0, np.arange(len(seeds))
+
+        def cost(step: np.ndarray) -> np.ndarray:
+            return price(passes[step, lanes], self.problem.dim)
+
         final = self._at_end("loss")
         columns: dict[str, Any] = {"seed": seeds, "status": self.status, "steps": self.end}
         columns |= {"start_loss": self.values["loss"][0][0], "final_loss": final, "best_loss": self._best(final)}
         columns["escape_step"] = _where(left, self.escape)
         columns["escape_seconds"] = _where(left, seconds[self.escape, lanes])
-        columns["escape_cost"] = _where(left, costs[self.escape, lanes])
-        columns |= {"seconds": seconds[self.end, lanes], "cost": costs[self.end, lanes]}
+        columns["escape_cost"] = _where(left, cost(self.escape))
+        columns |= {"seconds": seconds[self.end, lanes], "cost": cost(self.end)}
         columns |= {f"n_{kind}": calls[self.end, lanes, k] for k, kind in enumerate(KINDS)}
-        columns |= {name: np.concatenate(pieces)[self.end, lanes] for name, pieces in self.reports.items()}
+        columns |= {name: told[self.end, lanes] for name, (told,) in self.reports.items()}
         certificates = metrics.certify_all(self.problem, self.last)
         fields = zip(*certificates, strict=True)
         columns |= dict(zip(metrics.Certificate._fields, fields, strict=True)) | self._at_saddle(certificates)

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "lift": {"core", "cost", "curvature"},
     "stock": {"core", "curvature", "errors", "lift"},
     "metrics": {"core", "lift", "linalg"},
+    "laws": set(),
     "statistics": set(),
     "checks": {"core", "errors", "lift"},
     "suite": {"errors", "metrics", "registry", "stock"},

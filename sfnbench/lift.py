@@ -70,6 +70,8 @@ def lift(problem: Problem, optimizer: Optimizer, starts: Tensor) -> Trajectories
 def stack(batches: Sequence[Batches]) -> tuple[Batches, tuple[int | None, ...]]:
     """The batches of all lanes, one tree of tensors for each place, with the dimensions that `vmap` maps; None stays."""
     dims = tuple(None if batch is None else 0 for batch in batches[0])
+    if not any(dim == 0 for dim in dims):  # nothing to pay a lane
+        return batches[0], dims
     places = zip(*batches, strict=True)
     stacked = (None if own[0] is None else tree_map(lambda *leaves: torch.stack(leaves), *own) for own in places)
     return tuple(stacked), dims

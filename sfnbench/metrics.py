@@ -81,7 +81,7 @@ def measure(problem: Problem, name: str, points: Tensor) -> dict[str, Tensor]:
         found = own(theta) if own else METRICS[name](problem, theta)
         return found if isinstance(found, dict) else {name: found}
 
-    values = map_points(scalars, points[finite], 1024 if problem.dim <= BATCHED_DIM else 1)
+    values = map_points(scalars, points[finite], _chunk(problem))
     return {each: nothing.index_put((finite,), value.to(points.dtype)) for each, value in values.items()}
 
 
@@ -97,21 +97,48 @@ class Certificate(NamedTuple):
 
 def certify(problem: Problem, theta: Tensor) -> Certificate:
     """The certificate of an end point (d,): "converged" is never said without it."""
-    norm = float(gradient_norm(problem, theta)) if torch.isfinite(theta).all() else math.nan
-    if not math.isfinite(norm):
-        return Certificate(norm, None, None, None, "diverged")
-    critical = norm <= CRITICAL_GRADIENT
+    return certify_all(problem, theta[None])[0]
+
+
+def certify_all(problem: Problem, points: Tensor) -> list[Certificate]:
+    """The certificates of end points (n, d), those of a small problem in batches."""
+    norms = measure(problem, "gradient_norm", points)["gradient_norm"]
+    told = torch.isfinite(norms)
+    found: dict[str, list[float]] = {}
+    if told.any():
+        bottoms = map_points(lambda theta: _bottom(problem, theta), points[told], _chunk(problem))
+        found = {name: values.tolist() for name, values in bottoms.items()}
+    bottom = zip(*found.values(), strict=True)
+    return [
+        _judge(problem, norm, *next(bottom)) if known else Certificate(norm, None, None, None, "diverged")
+        for norm, known in zip(norms.tolist(), told.tolist(), strict=True)
+    ]
+
+
+def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
+    """Lowest eigenvalue, its residual, what counts as zero, and alpha, where all of the Hessian can be taken."""
     if problem.dim > DENSE_LIMIT:
-        lowest, residual, highest, _ = map(float, _extremes(problem, theta))
-        negative = lowest < -ZERO_EIGENVALUE * max(abs(highest), abs(lowest))
-        kind = "strict saddle" if negative else "critical, lowest eigenvalue unresolved"
-        return Certificate(norm, lowest, residual, None, kind if critical else "not critical")
+        found = _extremes(problem, theta)
+        zero = ZERO_EIGENVALUE * torch.maximum(found.highest.abs(), found.lowest.abs())
+        return {"lowest": found.lowest, "residual": found.lowest_residual, "zero": zero, "alpha": zero * math.nan}
     eigenvalues = _eigenvalues(problem, theta)
-    zero = float(_zero(eigenvalues))
-    lowest = float(eigenvalues[0])
-    kind = "strict saddle" if lowest < -zero else "minimum" if lowest > zero else "degenerate"
-    alpha = float((eigenvalues < -zero).double().mean())
-    return Certificate(norm, lowest, 0.0, alpha, kind if critical else "not critical")
+    zero, lowest = _zero(eigenvalues), eigenvalues[0]
+    alpha = (eigenvalues < -zero).double().mean()
+    return {"lowest": lowest, "residual": torch.zeros_like(lowest), "zero": zero, "alpha": alpha}
+
+
+def _judge(problem: Problem, norm: float, lowest: float, residual: float, zero: float, alpha: float) -> Certificate:
+    whole = problem.dim <= DENSE_LIMIT
+    otherwise = ("minimum" if lowest > zero else "degenerate") if whole else "critical, lowest eigenvalue unresolved"
+    kind = "strict saddle" if lowest < -zero else otherwise
+    return Certificate(
+        norm, lowest, residual, alpha if whole else None, kind if norm <= CRITICAL_GRADIENT else "not critical"
+    )
+
+
+def _chunk(problem: Problem) -> int:
+    """How many points are measured together."""
+    return 1024 if problem.dim <= BATCHED_DIM else 1
 
 
 def _ask(problem: Problem) -> Oracle:

@@ -19,7 +19,7 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")  # it keeps nothing, so hypothesis may use it too
 def make_run():
     """A race in a line: make_run("quadratic_saddle", {...}, "sfn", {...}, seeds=4, steps=10)."""
 

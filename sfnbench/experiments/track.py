@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -15,6 +15,7 @@ from ..core import Problem
 from ..cost import KINDS, price
 
 ROUNDING = 1e-9  # shares of minibatches do not sum to whole numbers exactly
+NEAR = 2.0  # near the saddle is within so many times the distance that the lane started at: no problem needs a length
 
 
 class EveryCost(TypedDict):
@@ -67,6 +68,8 @@ class Track:
         self.escape = np.full(n_lanes, -1)
         self.last = self.starts.clone()  # (S, d) where each lane ended, or is now
         self.before_last = torch.full_like(self.starts, torch.nan)
+        self.dwell = np.zeros(n_lanes, dtype=np.int64)  # steps that ended near the saddle
+        self._near = NEAR * self._from_saddle(self.starts)  # (S,)
         self._record(0, self.starts[None], None, np.zeros(1))
         self.calls.append(np.zeros((1, n_lanes, len(KINDS)), dtype=np.int64))
         self.passes.append(np.zeros((1, n_lanes, len(KINDS))))
@@ -98,6 +101,8 @@ class Track:
         self.escape[newly] = first + left[newly]
         if not self.problem.bounded_below:
             stop = np.where(newly, left, stop)
+        near = (self._from_saddle(block.points) <= self._near).cpu().numpy()  # (n, S)
+        self.dwell += (near & going & (np.arange(n)[:, None] <= stop)).sum(0)
         ends = going & (stop < n)
         self.end[ends] = first + stop[ends]
         self.status[ends & (broken == stop)] = "diverged"
@@ -111,8 +116,10 @@ class Track:
         self._move(block.points, first)
 
     def finish(self) -> None:
-        """End every lane that still goes on, here."""
+        """End every lane that still goes on, here; no block comes any more."""
         self.end[self.going] = self.n_steps
+        for pieces in (self.calls, self.passes, self.seconds, *self.reports.values()):
+            pieces[:] = [np.concatenate(pieces)]  # once, for rows and series
 
     def series(self) -> dict[str, np.ndarray]:
         """Arrays by name: a metric and its ``NAME.step`` (S, n), ``calls.KIND``, ``passes.KIND``, reports and ``seconds``.
@@ -127,42 +134,41 @@ class Track:
             values = np.concatenate(pieces).T.astype(np.float64)  # (S, n)
             series[name] = np.where(over[:, at], np.nan, values)[:, at < kept]
             series[f"{name}.step"] = np.where(over[:, at], np.nan, at)[:, at < kept]
-        whole = {"seconds": np.concatenate(self.seconds)}
-        whole |= {name: np.concatenate(pieces) for name, pieces in self.reports.items()}
-        for what, taken in (("calls", self.calls), ("passes", self.passes)):
-            whole |= {f"{what}.{name}": np.concatenate(taken)[:, :, kind] for kind, name in enumerate(KINDS)}
+        whole = {"seconds": self.seconds[0], **{name: told for name, (told,) in self.reports.items()}}
+        for what, (taken,) in (("calls", self.calls), ("passes", self.passes)):
+            whole |= {f"{what}.{name}": taken[:, :, kind] for kind, name in enumerate(KINDS)}
         for name, array in whole.items():
             series[name] = np.where(over, np.nan, array.T.astype(np.float64))[:, :kept]
         return series
 
     def rows(self, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
-        """A row of scalars a lane, with the certificate of its end point."""
-        calls, passes, seconds = map(np.concatenate, (self.calls, self.passes, self.seconds))
-        costs = price(passes, self.problem.dim)
-        losses, at = np.concatenate(self.values["loss"]), np.array(self.at["loss"])
-        rows = []
-        for lane, seed in enumerate(seeds):
-            end, escape = int(self.end[lane]), int(self.escape[lane])
-            final = self._at_end("loss", lane)
-            seen = np.append(losses[at <= end, lane], final)
-            row = {"seed": seed, "status": str(self.status[lane]), "steps": end}
-            row |= {"start_loss": float(losses[0, lane]), "final_loss": final}
-            row["best_loss"] = float(np.nanmin(seen)) if np.isfinite(seen).any() else None
-            left = escape >= 0
-            row["escape_step"] = escape if left else None
-            row["escape_seconds"] = float(seconds[escape, lane]) if left else None
-            row["escape_cost"] = float(costs[escape, lane]) if left else None
-            row["seconds"], row["cost"] = float(seconds[end, lane]), float(costs[end, lane])
-            row |= {f"n_{kind}": int(calls[end, lane, k]) for k, kind in enumerate(KINDS)}
-            row |= {name: float(np.concatenate(pieces)[end, lane]) for name, pieces in self.reports.items()}
-            certificate = metrics.certify(self.problem, self.last[lane])
-            row |= certificate._asdict()
-            row |= {name: self._at_end(name, lane) for name in self.problem.measures}
-            row["n_lanes"] = len(seeds)  # seeds that shared the batch
-            unmoved = self.deterministic and end >= 2 and torch.equal(self.last[lane], self.before_last[lane])
-            if row["status"] == "ok" and unmoved and certificate.end_point == "not critical":
+        """A row of scalars a lane, with the certificate of its end point. In columns first: there may be many lanes."""
+        (calls,), (passes,), (seconds,) = self.calls, self.passes, self.seconds
+        left, lanes = self.escape >= 0, np.arange(len(seeds))
+
+        def cost(step: np.ndarray) -> np.ndarray:
+            return price(passes[step, lanes], self.problem.dim)
+
+        final = self._at_end("loss")
+        columns: dict[str, Any] = {"seed": seeds, "status": self.status, "steps": self.end}
+        columns |= {"start_loss": self.values["loss"][0][0], "final_loss": final, "best_loss": self._best(final)}
+        columns["escape_step"] = _where(left, self.escape)
+        columns["escape_seconds"] = _where(left, seconds[self.escape, lanes])
+        columns["escape_cost"] = _where(left, cost(self.escape))
+        columns |= {"seconds": seconds[self.end, lanes], "cost": cost(self.end)}
+        columns |= {f"n_{kind}": calls[self.end, lanes, k] for k, kind in enumerate(KINDS)}
+        columns |= {name: told[self.end, lanes] for name, (told,) in self.reports.items()}
+        certificates = metrics.certify_all(self.problem, self.last)
+        fields = zip(*certificates, strict=True)
+        columns |= dict(zip(metrics.Certificate._fields, fields, strict=True)) | self._at_saddle(certificates)
+        columns |= {name: self._at_end(name) for name in self.problem.measures}
+        columns["n_lanes"] = [len(seeds)] * len(seeds)  # seeds that shared the batch
+        unmoved = self.deterministic & (self.end >= 2) & (self.last == self.before_last).all(1).cpu().numpy()
+        plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*plain, strict=True)]
+        for row, stays in zip(rows, unmoved, strict=True):
+            if stays and row["status"] == "ok" and row["end_point"] == "not critical":
                 row["status"] = "stuck"  # no step is accepted any more, and not for lack of a gradient
-            rows.append(row)
         return rows
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -170,13 +176,44 @@ class Track:
     def _move(self, points: Tensor, first: int) -> None:
         """Remember the last two points of every lane that was alive in this block."""
         n = points.shape[0]
-        for lane in np.flatnonzero((self.end < 0) | (self.end >= first)).tolist():
-            stop = n - 1 if self.end[lane] < 0 else int(self.end[lane]) - first
-            self.before_last[lane] = points[stop - 1, lane] if stop > 0 else self.last[lane]
-            self.last[lane] = points[stop, lane]
+        alive = torch.as_tensor(np.flatnonzero((self.end < 0) | (self.end >= first)), device=points.device)
+        ends = torch.as_tensor(self.end, device=points.device)[alive]
+        stop = torch.where(ends < 0, n - 1, ends - first)
+        previous = torch.where((stop > 0)[:, None], points[stop - 1, alive], self.last[alive])
+        self.before_last[alive], self.last[alive] = previous, points[stop, alive]
 
-    def _at_end(self, name: str, lane: int) -> float:
-        return float(metrics.measure(self.problem, name, self.last[lane : lane + 1])[name][0])
+    def _best(self, final: np.ndarray) -> list[float | None]:
+        """The lowest loss of each lane; None where none was finite."""
+        losses, at = np.concatenate(self.values["loss"]), np.array(self.at["loss"])
+        seen = np.where(at[:, None] <= self.end, losses, np.nan)  # (n, S)
+        lowest = np.fmin(np.fmin.reduce(seen), final)
+        return _where(np.isfinite(seen).any(0) | np.isfinite(final), lowest)
+
+    def _from_saddle(self, points: Tensor) -> Tensor:
+        """Distances (...) of points (..., d) from the problem's saddle; NaN where it has none."""
+        saddle = self.problem.saddle
+        if saddle is None:
+            return points.new_full(points.shape[:-1], torch.nan)
+        return torch.linalg.vector_norm(points - saddle.point.to(points), dim=-1)
+
+    def _at_saddle(self, certificates: Sequence[metrics.Certificate]) -> dict[str, Any]:
+        """For how many steps each lane was near the saddle, and whether it was captured by this one or another.
+
+        Captured is an end point that is certified as a strict saddle, or that is critical, no minimum and near the
+        saddle: of degenerate ones the Hessian does not tell.
+        """
+        if self.problem.saddle is None:
+            return {"captured": [None] * len(self.end), "dwell_steps": [None] * len(self.end)}
+        near = (self._from_saddle(self.last) <= self._near).tolist()
+        kinds, no_saddle = [c.end_point for c in certificates], ("minimum", "not critical", "diverged")
+        captured = [
+            kind == "strict saddle" or (close and kind not in no_saddle) for kind, close in zip(kinds, near, strict=True)
+        ]
+        return {"captured": captured, "dwell_steps": self.dwell}
+
+    def _at_end(self, name: str) -> np.ndarray:
+        """What is measured by that name at the points (S,) where the lanes ended."""
+        return np.asarray(metrics.measure(self.problem, name, self.last)[name].cpu().numpy(), dtype=np.float64)
 
     def _record(self, first: int, points: Tensor, losses: Tensor | None, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Measure what is due in steps first, first + 1, ... that have cost (n,) so far.
@@ -223,6 +260,11 @@ def _due(every: Every, steps: np.ndarray, costs: np.ndarray, spent: float) -> np
         return steps % every == 0
     rungs = np.floor(np.concatenate([[spent], costs]) / every["cost"] * (1 + ROUNDING))
     return (np.diff(rungs) > 0) | (steps == 0)
+
+
+def _where(known: np.ndarray, values: np.ndarray) -> list[Any]:
+    """The values (S,), None where not known."""
+    return [value if there else None for value, there in zip(values.tolist(), known.tolist(), strict=True)]
 
 
 def _first(events: np.ndarray) -> np.ndarray:

@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from ..statistics import Escapes, Estimate
 from ..store import Result
 from .tables import Table
 
+SADDLE = ("escaped", "escape step", "captured", "steps near saddle")  # columns of problems that have one
+
 
 def summary(results: Iterable[Result]) -> Table:
-    """One row per problem and optimizer: statuses, escapes, losses, cost, seconds, end points.
+    """One row per problem and optimizer: statuses, escapes and captures, losses, cost, seconds, end points.
 
-    Medians and ranges are over seeds. A seed that has not escaped counts as later than all that have, so the median
-    escape step is exact, or known only to exceed the budget.
+    Medians and, in brackets, the lowest and highest are over seeds; but the escape step's brackets are the 95 % interval
+    of the Kaplan-Meier median. A seed that has not escaped counts as later than all that have, so that median is exact,
+    or known only to exceed the budget.
     """
     return [_row(result) for result in results]
 
@@ -44,7 +48,7 @@ def _row(result: Result) -> dict[str, Any]:
     row: dict[str, Any] = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
     row["seeds"] = " ".join(f"{count} {status}" for status, count in statuses.most_common())
     facts = result.environment.get("problem", {})  # none where the run broke before it began
-    row |= _escape(rows) if facts.get("has_saddle") else {"escaped": "", "escape step": ""}
+    row |= _escape(rows) if facts.get("has_saddle") else dict.fromkeys(SADDLE, "")
     # the loss of a bottomless problem says when the race was stopped, not how well it went
     row["final loss"] = middle([r.get("final_loss") for r in rows]) if facts.get("bounded_below") else ""
     for name in facts.get("measures", ()):
@@ -57,13 +61,22 @@ def _row(result: Result) -> dict[str, Any]:
 
 
 def _escape(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    steps = [r.get("escape_step") for r in rows]
-    middle = float(np.median([np.inf if step is None else step for step in steps]))
-    censored = max(r.get("steps") or 0 for r in rows)
-    return {
-        "escaped": f"{sum(step is not None for step in steps)}/{len(steps)}",
-        "escape step": f"{middle:g}" if np.isfinite(middle) else f"> {censored}",
-    }
+    """What `SADDLE` names. Captures and steps near the saddle are of those seeds that came to an end at all."""
+    escapes = Escapes.of(rows)
+    captured = [r["captured"] for r in rows if r.get("captured") is not None]
+    values = (
+        f"{escapes.escaped.sum()}/{len(rows)}",
+        _estimate(escapes.median(), max(r.get("steps") or 0 for r in rows)),
+        f"{sum(captured)}/{len(rows)}" if captured else "",
+        _middle([r.get("dwell_steps") for r in rows], spread=False),
+    )
+    return dict(zip(SADDLE, values, strict=True))
+
+
+def _estimate(estimate: Estimate, budget: int) -> str:
+    """``value [low, high]``, without the interval where there is none; what is infinite is later than the budget."""
+    value, *interval = (f"{number:g}" if number < np.inf else f"> {budget}" for number in estimate)
+    return value if np.isnan(estimate.low) or len({value, *interval}) == 1 else f"{value} [{', '.join(interval)}]"
 
 
 def middle(values: Sequence[float | None], digits: int = 4, spread: bool = True) -> str:

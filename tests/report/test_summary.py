@@ -7,6 +7,7 @@ import pytest
 from sfnbench.planning import Chosen, Run
 from sfnbench.report.summary import mark_best, summary
 from sfnbench.report.tables import FORMATS, render
+from sfnbench.statistics import Escapes
 from sfnbench.store import Result
 
 FACTS = {"problem": {"n_parameters": 2, "has_saddle": True, "bounded_below": True, "measures": ["error"]}}
@@ -29,6 +30,25 @@ def test_a_median_is_given_only_where_half_have_escaped():
     assert (half["escaped"], half["escape step"]) == ("3/4", "6.5")
     few = summary([result("a", [row(3, 1.0), row(None, 2.0), row(None, 3.0), row(None, 4.0)])])[0]
     assert (few["escaped"], few["escape step"]) == ("1/4", "> 10")
+
+
+def test_the_escape_step_has_its_interval_from_five_seeds_on():
+    table = summary([result("a", [row(step, 1.0) for step in (3, 4, 5, 6, 7, 8, 9, None)])])[0]
+    median = Escapes.of([row(step, 1.0) for step in (3, 4, 5, 6, 7, 8, 9, None)]).median()
+    assert table["escape step"] == f"6.5 [{median.low:g}, {median.high:g}]"
+    few = summary([result("a", [row(step, 1.0) for step in (3, 4, 5, None, None, None)])])[0]
+    assert few["escape step"] == "> 10 [3, > 10]"
+    assert summary([result("a", [row(None, 1.0)] * 8)])[0]["escape step"] == "> 10"
+    assert summary([result("a", [row(4, 1.0)] * 8)])[0]["escape step"] == "4"
+
+
+def test_captures_count_among_all_seeds():
+    caught, free = {"captured": True, "dwell_steps": 10}, {"captured": False, "dwell_steps": 3}
+    rows = [{**row(None, 1.0), **caught}, {**row(3, 1.0), **free}, {**row(3, 1.0), **free}, {"seed": 3, "status": "error"}]
+    table = summary([result("a", rows)])[0]
+    assert (table["escaped"], table["captured"], table["steps near saddle"]) == ("2/4", "1/4", "3")
+    no_saddle = {"problem": {**FACTS["problem"], "has_saddle": False}}
+    assert summary([result("a", rows, no_saddle)])[0]["captured"] == ""
 
 
 def test_statuses_costs_and_measures():

@@ -1,0 +1,87 @@
+"""Orthogonal tensor decomposition, one component at a time or all at once."""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from sfnbench import Count, CriticalPoint, Positive, Problem, register
+
+
+@register("tensor_decomposition")
+@dataclass(frozen=True, kw_only=True)
+class TensorDecomposition(Problem):
+    """The components of the tensor T = sum_k e_k^(x 4) of n orthonormal vectors, as points of the unit sphere.
+
+        one    f(v) = -T(u, u, u, u) = -sum_k u_k^4                                           u = v / |v|
+        all    f(v_1, ..., v_n) = sum_{i != j} T(u_i, u_i, u_j, u_j) = sum_{i != j} sum_k u_ik^2 u_jk^2
+
+    The loss knows directions alone, so every critical point has its lengths as flat directions besides; at those given
+    here they are 1.
+
+    Known of `one`, up to sign and order all there is: u = (1, ..., 1, 0, ..., 0) / sqrt m for m = 1 to n, with f = -1/m and
+    index m - 1, the components for m = 1. Known of `all`: the components (index 0, f = 0), and every u_i at
+    (1, ..., 1) / sqrt n, with f = n - 1 and index (n - 1)^2: to second order f changes by the tangent vectors' sum over
+    columns squared less their squares, which has one positive and n - 1 negative curvatures a tangent direction.
+
+    Fields: `n`; `objective`; `support` the m of the saddle that a race of `one` starts at, None for n; `radius` the
+    distance of the start from the saddle, in a uniform direction; `escape_drop` the fall of the loss that counts as
+    escaped. Cost of a loss: O(n), and O(n^2) for all. Source: Ge et al. 2015, equations 3 and 5.
+
+    >>> [(point.index, round(point.loss, 3)) for point in TensorDecomposition(n=3, objective="one").critical_points]
+    [(0, -1.0), (1, -0.5), (2, -0.333)]
+    """
+
+    n: Annotated[int, Ge(2)] = 4
+    objective: Literal["all", "one"] = "all"
+    support: Count | None = None
+    radius: Positive = 1e-3
+    escape_drop: Positive = 0.1
+
+    def __post_init__(self) -> None:
+        if self.support is None:
+            return
+        if self.objective == "all" or not 2 <= self.support <= self.n:
+            limit = "None where all components are sought" if self.objective == "all" else f"in 2..{self.n}"
+            raise ValueError(f"support must be {limit}, got {self.support}")
+
+    @property
+    def dim(self) -> int:
+        """n, and n^2 for all."""
+        return self.n if self.objective == "one" else self.n**2
+
+    @functools.cached_property
+    def critical_points(self) -> tuple[CriticalPoint, ...]:
+        """One point of every known kind."""
+        n = self.n
+        if self.objective == "one":
+            return tuple(CriticalPoint(self._flat(m), -1 / m, m - 1) for m in range(1, n + 1))
+        components = torch.eye(n, dtype=torch.float64).ravel()
+        return CriticalPoint(components, 0.0, 0), CriticalPoint(self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2)
+
+    @functools.cached_property
+    def saddle(self) -> CriticalPoint:
+        """The point of that support; for all components, the one that favours none."""
+        return self.critical_points[-1 if self.support is None else self.support - 1]
+
+    def start(self, rng: torch.Generator) -> Tensor:
+        """A point at `radius` from the saddle, in a uniform direction."""
+        direction = torch.randn(self.dim, generator=rng, dtype=torch.float64)
+        return self.saddle.point + self.radius * direction / direction.norm()
+
+    def loss(self, theta: Tensor, batch: None) -> Tensor:
+        """f, ()."""
+        v = theta.view(-1, self.n)
+        squares = v.square()
+        u = squares / squares.sum(1, keepdim=True)  # (1 or n, n), u_ik^2
+        own = u.square().sum()
+        return -own if self.objective == "one" else u.sum(0).square().sum() - own
+
+    def _flat(self, m: int) -> Tensor:
+        point = torch.zeros(self.n, dtype=torch.float64)
+        point[:m] = 1 / math.sqrt(m)
+        return point

@@ -1,0 +1,87 @@
+"""Exact laws: against iteration in exact arithmetic, and against the race on the quadratic generator."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfnbench import laws
+from sfnbench.experiments import execute
+from sfnbench.experiments.race import generator
+from sfnbench.problems.quadratic_saddle import QuadraticSaddle
+
+
+def iterated(eigenvalues, start, lr, drop, at_most):
+    """Gradient descent in rational numbers."""
+    x = list(start)
+    for k in range(at_most + 1):
+        if sum(a * c * c for a, c in zip(eigenvalues, x, strict=True)) / 2 < -drop:
+            return k
+        x = [c * (1 - lr * a) for a, c in zip(eigenvalues, x, strict=True)]
+    return math.inf
+
+
+tenths = st.integers(-40, 40).map(lambda i: Fraction(i, 10))
+
+
+@given(st.lists(st.tuples(tenths, st.integers(-8, 8)), min_size=1, max_size=4), st.integers(1, 5))
+def test_the_law_is_what_exact_iteration_finds(axes, tenth_of_lr):
+    eigenvalues = [curvature for curvature, _ in axes]
+    start = [Fraction(c, 16) for _, c in axes]
+    lr, drop = Fraction(tenth_of_lr, 10), Fraction(1, 3)
+    found = laws.gradient_descent_escape([float(a) for a in eigenvalues], [float(c) for c in start], float(lr), float(drop))
+    if not any(a < 0 and c for a, c in zip(eigenvalues, start, strict=True)):
+        assert found == math.inf
+    elif found < 60:  # numbers grow as long as the way is
+        assert found == iterated(eigenvalues, start, lr, drop, 61)
+    else:
+        assert iterated(eigenvalues, start, lr, drop, 40) == math.inf
+
+
+@settings(max_examples=200)
+@given(
+    negative=st.lists(st.floats(-5, -0.05), min_size=1, max_size=3),
+    others=st.lists(st.floats(0, 10), max_size=4),
+    radius=st.floats(-5, 0).map(lambda e: 10**e),
+    share=st.floats(0.05, 1.9),
+    rotation=st.one_of(st.none(), st.integers(0, 5)),
+    seed=st.integers(0, 10**6),
+)
+def test_the_race_measures_the_exact_law_within_one_step(make_run, negative, others, radius, share, rotation, seed):
+    eigenvalues = [*negative, *others]
+    lr = share / max(map(abs, eigenvalues))
+    params = {"eigenvalues": eigenvalues, "rotation": rotation, "radius": radius}
+    problem = QuadraticSaddle(**{**params, "eigenvalues": tuple(eigenvalues)})
+    start = problem.start(generator(seed, "start"))
+    along = (start if rotation is None else start @ problem.axes(start)).numpy()
+    exact = laws.gradient_descent_escape(eigenvalues, along, lr, problem.escape_drop)
+    run = make_run("quadratic_saddle", params, "gradient_descent", {"lr": lr}, seeds=[seed], steps=250)
+    (row,) = execute(run).rows
+    if exact > 251:
+        assert row["escape_step"] is None
+    elif exact < 250:
+        assert abs(row["escape_step"] - exact) <= 1
+
+
+def test_the_logarithm_in_the_distance_and_the_inverse_curvature():
+    """Ten times nearer takes ln 10 / ln(1 + lr |lambda|) steps more."""
+    steps = [laws.gradient_descent_escape([-0.1], [10.0**-e], 0.1, 1.0) for e in range(1, 200, 20)]
+    assert np.diff(steps) == pytest.approx(20 * math.log(10) / math.log(1.01), rel=2e-3)
+
+
+def test_what_has_escaped_at_once_and_what_never_does():
+    assert laws.gradient_descent_escape([-2.0], [2.0], 0.1, 1.0) == 0
+    assert laws.gradient_descent_escape([1.0, -2.0], [1.0, 0.0], 0.1, 1.0) == math.inf
+    assert laws.gradient_descent_escape([1.0, 0.0], [1.0, 1.0], 0.1, 1.0) == math.inf
+
+
+@pytest.mark.parametrize("lr", [0.0, -0.1, 0.21])
+def test_misuse(lr):
+    with pytest.raises(ValueError, match="lr must be above 0 and at most 2 / 10"):
+        laws.gradient_descent_escape([10.0, -2.0], [0.0, 1.0], lr, 1.0)
+    with pytest.raises(ValueError, match=r"eigenvalues \(2,\) and start \(1,\) must be vectors of one length"):
+        laws.gradient_descent_escape([10.0, -2.0], torch.ones(1).numpy(), 0.1, 1.0)

@@ -1,0 +1,218 @@
+"""Statistics with known answers: textbooks, second implementations, simulations, and the traps of each."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from sfnbench import statistics
+from sfnbench.statistics import Escapes
+
+# Freireich et al. 1963, weeks of remission of 21 + 21 patients; the example of most textbooks on survival
+TREATED = [6, 6, 6, 7, 10, 13, 16, 22, 23]
+TREATED_CENSORED = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
+PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
+
+times = st.lists(st.one_of(st.integers(1, 20), st.none()), min_size=1, max_size=30)
+
+
+def escapes(observed, censored=()):
+    both = np.array([*observed, *censored], float)
+    return Escapes(both, np.arange(len(both)) < len(observed), both)
+
+
+def row(escape_step, steps=20, status="ok"):
+    return {"steps": steps, "escape_step": escape_step, "status": status}
+
+
+def test_kaplan_meier_of_the_textbook():
+    curve = escapes(TREATED, TREATED_CENSORED).survival()
+    at_risk = {6: (21, 3), 7: (17, 1), 10: (15, 1), 13: (12, 1), 16: (11, 1), 22: (7, 1), 23: (6, 1)}
+    for week in at_risk:
+        exact = math.prod((n - events) / n for t, (n, events) in at_risk.items() if t <= week)
+        assert curve.share[curve.times == week] == pytest.approx(exact, rel=1e-12)
+    assert ((curve.low <= curve.share) & (curve.share <= curve.high)).all()
+    assert escapes(TREATED, TREATED_CENSORED).median().value == 23
+    assert escapes(PLACEBO).median().value == 8
+
+
+def test_logrank_of_the_textbook():
+    found = statistics.logrank(escapes(TREATED, TREATED_CENSORED), escapes(PLACEBO))
+    assert found.statistic**2 == pytest.approx(16.79, abs=0.005)  # chi squared
+    assert found.p == pytest.approx(stats.chi2.sf(found.statistic**2, 1))
+
+
+@given(times)
+def test_with_one_budget_for_all_the_median_is_that_of_times_with_infinity(found):
+    late = np.median([math.inf if time is None else time for time in found])
+    assert Escapes.of([row(time) for time in found]).median().value == late
+
+
+@given(times, st.integers(0, 19))
+def test_a_broken_run_counts_as_later_than_all_escapes_wherever_it_broke(found, broke_at):
+    rows = [row(time) for time in found]
+    early, late = (Escapes.of([*rows, row(None, steps, "diverged")]) for steps in (broke_at, 20))
+    assert early.median() == late.median()
+    as_a_whole = Escapes.of([*rows, {"seed": 3, "status": "error"}])
+    assert as_a_whole.median() == late.median()
+
+
+@pytest.mark.parametrize(("n", "budget"), [(8, 3.0), (20, 1.5), (50, 10.0)])
+def test_the_interval_of_the_median_covers_it_at_the_nominal_rate(n, budget):
+    """Exponential times of median 1, censored at a budget and by a second clock: 1,000 experiments."""
+    rng = np.random.default_rng(n)
+    covered = 0
+    for _ in range(1000):
+        time = rng.exponential(1 / math.log(2), n)
+        watched = np.minimum(budget, rng.exponential(8.0, n))
+        seen = np.minimum(time, watched)
+        median = Escapes(seen, time <= watched, seen).median()
+        covered += median.low <= 1.0 <= median.high
+    assert 920 <= covered <= 980
+
+
+def test_the_logrank_test_errs_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    rejected = 0
+    for _ in range(1000):
+        a, b = (escapes(t[t < 1.5], np.full((t >= 1.5).sum(), 1.5)) for t in rng.exponential(1.0, (2, 30)))
+        rejected += statistics.logrank(a, b).p < 0.05
+    assert 30 <= rejected <= 75  # 50, give or take three standard deviations and a half
+
+
+def test_nobody_escaped():
+    stuck = Escapes.of([row(None)] * 8)
+    assert stuck.median() == (math.inf, math.inf, math.inf)
+    assert stuck.success().value == 0.0
+    assert stuck.expected_running_time().value == math.inf
+    assert (stuck.survival().share == 1).all()
+    assert statistics.logrank(stuck, stuck) == (0.0, 1.0)
+    left = Escapes.of([row(3)] * 8)
+    assert statistics.logrank(left, stuck).p < 0.05
+    assert statistics.logrank(left, left) == (0.0, 1.0)  # all at once: nothing is told apart
+
+
+def test_all_escaped_at_the_same_step():
+    assert Escapes.of([row(7)] * 8).median() == (7, 7, 7)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_few_runs_have_a_median_and_no_interval(n):
+    median = Escapes.of([row(7)] * n).median()
+    assert median.value == 7
+    assert math.isnan(median.low)
+    assert math.isnan(median.high)
+    assert Escapes.of([row(None)]).median().value == math.inf
+
+
+def test_wilson():
+    """The roots p of (k/n - p)^2 = z^2 p (1 - p) / n."""
+    n, k, z = 16, 12, stats.norm.ppf(0.975)
+    found = statistics.success([True] * k + [False] * (n - k))
+    assert found.value == k / n
+    for p in found[1:]:
+        assert (k / n - p) ** 2 == pytest.approx(z**2 * p * (1 - p) / n)
+    assert math.isnan(statistics.success([]).value)
+
+
+def test_expected_running_time_charges_what_was_spent_in_vain():
+    rows = [{"cost": 50.0, "escape_cost": 10.0}, {"cost": 50.0, "escape_cost": None}, {"cost": 50.0, "escape_cost": 30.0}]
+    found = Escapes.of(rows, "cost").expected_running_time()
+    assert found.value == (10 + 50 + 30) / 2
+    assert found.low <= found.value <= found.high
+    broke = {"cost": 4.0, "escape_cost": None, "status": "diverged"}
+    assert Escapes.of([*rows, broke], "cost").expected_running_time().value == (10 + 50 + 30 + 4) / 2
+
+
+# -- targets ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=4), st.lists(st.integers(-1, 9)))
+def test_hitting_times_are_the_first_times(losses, targets):
+    at = [0.0, 0.5, 2.0, 3.0]
+    found = statistics.hitting_times(losses, at, targets)
+    assert found.shape == (len(losses), len(targets))
+    for lane, run in enumerate(losses):
+        for place, target in enumerate(targets):
+            hits = [t for t, loss in zip(at, run, strict=True) if loss <= target]
+            assert found[lane, place] == min(hits, default=math.inf)
+
+
+def test_a_run_that_has_ended_hits_nothing_any_more():
+    found = statistics.hitting_times([[3.0, 2.0, math.nan], [3.0, 2.0, 0.0]], [[0, 1, 2], [0, 10, 20]], [2.0, 0.5])
+    assert found.tolist() == [[1, math.inf], [10, 20]]
+
+
+def test_the_ecdf_counts_what_was_never_reached():
+    at, share = statistics.ecdf([[2.0, math.inf], [2.0, 5.0]])
+    assert at.tolist() == [2, 5]
+    assert share.tolist() == [0.5, 0.75]
+    nothing = statistics.ecdf([math.inf])
+    assert [len(each) for each in nothing] == [0, 0]
+
+
+def test_performance_ratios():
+    times = [[1.0, 2.0, math.inf], [6.0, 3.0, 3.0], [math.inf] * 3, [0.0, 0.0, 1.0]]
+    exact = [[1, 2, math.inf], [2, 1, 1], [math.inf] * 3, [1, 1, math.inf]]
+    assert statistics.performance_ratios(times).tolist() == exact
+
+
+# -- comparisons ------------------------------------------------------------------------------------------------------
+
+
+def test_holm_of_the_definition():
+    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert statistics.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_rejects_step_down(ps):
+    """In order of size, the i-th of m is rejected while it is below 0.05 / (m - i), and none after the first that is not."""
+    order = sorted(range(len(ps)), key=ps.__getitem__)
+    rejected, going = set(), True
+    for i, place in enumerate(order):
+        going = going and ps[place] * (len(ps) - i) < 0.05
+        rejected |= {place} if going else set()
+    assert {i for i, p in enumerate(statistics.holm(ps)) if p < 0.05} == rejected
+
+
+def test_differences_are_paired_by_seed():
+    reference = {seed: 10.0 * seed for seed in range(10)}  # the spread over seeds hides a shift that pairing shows
+    rivals = {"worse": {seed: 10.0 * seed + 1 + seed / 10 for seed in range(9, 2, -1)}, "same": dict(reference)}
+    found = statistics.paired_differences(reference, rivals)
+    assert found["worse"].difference.value == pytest.approx(1.6)
+    assert found["worse"].n == 7
+    assert found["worse"].p == 2 * 0.5**7  # all signs alike, two-sided
+    assert found["worse"].p_holm == 2 * found["worse"].p
+    assert found["same"] == ((0, 0, 0), 1.0, 1.0, 10)
+
+
+def test_what_is_not_a_number_is_infinitely_worse_and_both_are_equal():
+    found = statistics.paired_differences({0: 1.0, 1: math.nan, 2: 1.0}, {"b": {0: math.nan, 1: math.inf, 2: 1.0}})["b"]
+    assert found.difference.value == 0
+    assert found.n == 3
+    with pytest.raises(ValueError, match="b and its reference have no seed in common"):
+        statistics.paired_differences({0: 1.0}, {"b": {1: 1.0}})
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=8), st.lists(st.integers(0, 5), min_size=2, max_size=8))
+def test_probability_of_improvement_is_mann_whitneys_u(a, b):
+    found = statistics.probability_of_improvement(a, b)
+    u = stats.mannwhitneyu(b, a).statistic if len({*a, *b}) > 1 else len(a) * len(b) / 2
+    assert found.value == pytest.approx(u / (len(a) * len(b)))
+    assert 0 <= found.low <= found.high <= 1
+
+
+def test_bootstrap_intervals_where_their_correction_is_undefined():
+    assert statistics.median([2.0, 2.0, 2.0]) == (2, 2, 2)
+    assert statistics.median([math.nan, math.inf]) == (math.inf, math.inf, math.inf)
+    one = statistics.median([2.0])
+    assert one.value == 2
+    assert math.isnan(one.low)
+    for values in ([1.0, 1.0, 1.0, 2.0], [1.0, 2.0, math.inf, math.inf, 3.0]):
+        found = statistics.median(values)
+        assert min(values) <= found.low <= found.value <= found.high <= max(values)

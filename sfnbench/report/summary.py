@@ -68,7 +68,7 @@ def _escape(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         f"{escapes.escaped.sum()}/{len(rows)}",
         _estimate(escapes.median(), max(r.get("steps") or 0 for r in rows)),
         f"{sum(captured)}/{len(rows)}" if captured else "",
-        _middle([r.get("dwell_steps") for r in rows], spread=False),
+        middle([r.get("dwell_steps") for r in rows], spread=False),
     )
     return dict(zip(SADDLE, values, strict=True))
 

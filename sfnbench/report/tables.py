@@ -14,9 +14,13 @@ Table = list[dict[str, Any]]
 
 
 def render(table: Table, style: str) -> str:
-    """The table as text in one of the formats plain, github, latex, html, tsv, csv and json."""
-    shown = [name for name in (table[0] if table else ()) if any(row[name] not in ("", None) for row in table)]
-    rows = [{name: row[name] for name in shown} for row in table]
+    """The table as text in one of the formats plain, github, latex, html, tsv, csv and json.
+
+    A row need not have every column: problems have measures of their own.
+    """
+    names = dict.fromkeys(name for row in table for name in row)
+    shown = [name for name in names if any(row.get(name) not in ("", None) for row in table)]
+    rows = [{name: row.get(name, "") for name in shown} for row in table]
     if style == "json":
         return json.dumps(rows, indent=2)
     if style == "csv":

@@ -98,3 +98,12 @@ def test_every_format_has_every_row_and_drops_empty_columns(style):
 def test_a_table_without_rows_is_no_error():
     for style in (*FORMATS, "csv", "json"):
         render([], style)
+
+
+@pytest.mark.parametrize("style", [*sorted(FORMATS), "csv", "json"])
+def test_rows_of_problems_with_different_measures_share_a_table(style):
+    text = render([{"problem": "a", "first error": "0.25"}, {"problem": "b", "second error": "0.75"}], style)
+    assert "0.25" in text
+    assert "0.75" in text
+    if style == "json":
+        assert json.loads(text)[1] == {"problem": "b", "first error": "", "second error": "0.75"}

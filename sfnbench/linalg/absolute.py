@@ -36,9 +36,13 @@ def directions(g: Tensor, H: Tensor, spectrum: Callable[[Tensor], Tensor]) -> Ca
     Directions in which s(H) + damping I vanishes to rounding are left out (a pseudo-inverse), for g has no say there.
     g is (n,) and H (n, n), symmetric. Raises torch's LinAlgError where H is not finite, as its `eigh` may.
     """
-    basis = eigenbasis(H)
+    return directions_in(eigenbasis(H), g, spectrum)
+
+
+def directions_in(basis: Eigenbasis, g: Tensor, spectrum: Callable[[Tensor], Tensor]) -> Callable[[float], Tensor]:
+    """The same in an eigenbasis that is there already, for a g (n,) of the matrix's precision."""
     curvature, in_basis = spectrum(basis.eigenvalues), basis.coordinates(g)
-    floor = torch.finfo(H.dtype).eps * basis.eigenvalues.abs().amax(-1)
+    floor = torch.finfo(g.dtype).eps * basis.eigenvalues.abs().amax(-1)
 
     def direction(damping: float) -> Tensor:
         damped = curvature + damping

@@ -1,6 +1,6 @@
 """Saddle-free Newton in a Krylov subspace."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..core import Count, Network, Optimizer, Oracle, Problem
-from ..linalg.lanczos import Subspace, lanczos
+from ..linalg.absolute import directions_in, eigenbasis
+from ..linalg.lanczos import lanczos
 from ..registry import register
 from ._eigenbasis import Damping, dampings
 
@@ -22,24 +23,6 @@ class Memory(NamedTuple):
     n_negative: Tensor  # () negative eigenvalues of the curvature matrix in the last subspace
     n_refused: Tensor  # () inner steps so far that no damping let through
     damping: Tensor  # () that of the last inner step; NaN if it was refused
-
-
-class Eigenbasis(NamedTuple):
-    """A subspace in the eigenvectors of its curvature matrix."""
-
-    space: Subspace
-    Q: Tensor  # (k, k)
-    eigenvalues: Tensor  # (k,)
-    curvature: Tensor  # (k,) |eigenvalues|, or the eigenvalues themselves
-
-    def step(self, g: Tensor, damping: float) -> Tensor:
-        """-V^T (s(V H V^T) + damping I)^-1 V g (d,)."""
-        damped = self.curvature + damping
-        tiny = torch.finfo(g.dtype).eps * self.eigenvalues.abs().amax()
-        solvable = damped.abs() > tiny
-        in_basis = self.Q.mT @ (self.space.basis @ g).to(self.Q.dtype)
-        scaled = torch.where(solvable, in_basis / torch.where(solvable, damped, 1.0), 0.0)
-        return -(self.space.basis.mT @ (self.Q @ scaled).to(g.dtype))
 
 
 @register("krylov_sfn")
@@ -103,29 +86,36 @@ class KrylovSaddleFreeNewton(Optimizer):
         del linear  # and its graph, before the losses are taken
         finite = space.matrix.isfinite().all()  # else the trajectory has diverged, and nobody else in its batch
         theta = torch.where(finite, theta, torch.nan)
-        eigenvalues, Q = torch.linalg.eigh(torch.where(finite, space.matrix, 0.0).double())
-        basis = Eigenbasis(space, Q, eigenvalues, eigenvalues if self.curvature == "hessian" else eigenvalues.abs())
+        basis = eigenbasis(torch.where(finite, space.matrix, 0.0).double())
         at, refused, damping = theta, state.n_refused, state.damping
         for i in range(self.inner_steps):
             if i:
                 loss, g = oracle.loss_and_grad(at)
-            at, damping = self._inner(oracle, at, loss, basis, g)
+            in_space = (space.basis @ g).to(basis.eigenvalues.dtype)
+            direction = directions_in(basis, in_space, torch.abs if self.curvature == "absolute" else torch.clone)
+            at, damping = self._best(oracle, at, loss, space.basis, direction)
             refused = refused + damping.isnan()
-        n_negative = (eigenvalues < -1e-6 * eigenvalues.abs().amax()).sum().to(theta.dtype)
-        return at, Memory(at - theta, n_negative, refused, damping)
+        negative = basis.eigenvalues < -1e-6 * basis.eigenvalues.abs().amax()
+        return at, Memory(at - theta, negative.sum().to(theta.dtype), refused, damping)
 
     def report(self, state: Memory) -> Mapping[str, Tensor]:
         """Negative eigenvalues met, inner steps refused so far, and the last damping."""
         return {"n_negative": state.n_negative, "n_refused": state.n_refused, "damping": state.damping}
 
-    def _inner(self, oracle: Oracle, at: Tensor, loss: Tensor, basis: Eigenbasis, g: Tensor) -> tuple[Tensor, Tensor]:
-        """The best of the steps, or the point itself, and the damping."""
+    def _best(
+        self, oracle: Oracle, at: Tensor, loss: Tensor, V: Tensor, direction: Callable[[float], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The point with the lowest loss among the steps' ends and the point itself, and the damping that led there."""
+
+        def step(damping: float) -> Tensor:
+            return V.mT @ direction(damping).to(at.dtype)
+
         tried = dampings(self.damping)
         if len(tried) == 1:
-            return at + basis.step(g, tried[0]), torch.full_like(loss, tried[0])
+            return at + step(tried[0]), torch.full_like(loss, tried[0])
         best, lowest, chosen = at, loss, torch.full_like(loss, torch.nan)
         for damping in tried:
-            point = at + basis.step(g, damping)
+            point = at + step(damping)
             value = oracle.loss(point)
             lower = value < lowest
             best, lowest = torch.where(lower, point, best), torch.where(lower, value, lowest)

@@ -47,6 +47,15 @@ def test_the_python_verbs_run(tmp_path):
     assert last == "28 results"
 
 
+def test_the_module_is_trained(tmp_path):
+    (source,) = [block for block in blocks("python") if "as_torch_optimizer" in block]
+    assert len([line for line in source.splitlines() if line]) <= 12
+    out = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    loss = float(re.match(r"tensor\(([\d.e-]+)\)", out.stdout).group(1))
+    assert loss < 1  # a net that knows nothing has log 10
+
+
 def test_the_commands_run(tmp_path):
     (source,) = [block for block in blocks("sh") if "sfnbench new" in block]
     for line in source.splitlines():

@@ -72,8 +72,8 @@ def test_a_product_costs_1_7_gradients_and_less_than_the_peers(network):
     v = torch.randn(theta.shape, generator=torch.Generator().manual_seed(1))
     linear = Oracle(problem, eager=True).curvature(theta)
     theirs = operator(module, x)
-    SummedOverPixels()(module(x), x).backward(create_graph=True)  # as PyHessian's own constructor does
-    parameters, gradients = pyhessian_utils.get_params_grad(module)
+    parameters = list(module.parameters())
+    gradients = torch.autograd.grad(SummedOverPixels()(module(x), x), parameters, create_graph=True)  # once, as PyHessian
     shaped = [part.view_as(p) for part, p in zip(v.split([p.numel() for p in parameters]), parameters, strict=True)]
 
     def pyhessian():

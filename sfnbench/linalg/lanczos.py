@@ -39,29 +39,33 @@ def lanczos(
     where the process ends early: from then on vectors and products are zero.
     References: Lanczos 1950; Parlett 1998, "The symmetric eigenvalue problem", chapter 13.
     """
-    v = _unit(start, torch.linalg.vector_norm(start))
-    w = product(v)
+    first = _unit(start, torch.linalg.vector_norm(start))
+    w = product(first)
     V = torch.zeros_like(w).repeat(k, 1)  # zeros *like* a product, to be batched where that is
     M = torch.zeros_like(V @ w).repeat(k, 1)
+    V[0] = first
+    del first
     for j in range(k):
-        V[j] = v
-        w = product(v) if j else w
+        w = product(V[j]) if j else w
         scale = torch.linalg.vector_norm(w)
         basis, neighbours = V[: j + 1], V[max(j - 1, 0) : j + 1]
-        column = basis @ w if not reorthogonalise else torch.zeros_like(M[0, : j + 1])
         near = neighbours @ w
-        w = w - near @ neighbours
+        column = torch.zeros_like(M[0, : j + 1]) if reorthogonalise else basis @ w
+        w = torch.addmv(w, neighbours.mT, near, alpha=-1)
         if reorthogonalise:
             column = basis @ w
-            w = w - column @ basis
-            column = torch.cat([column[: -len(neighbours)], column[-len(neighbours) :] + near])
+            w = torch.addmv(w, basis.mT, column, alpha=-1)
+            column[-len(neighbours) :] += near
         M[j, : j + 1] = column
         M[: j + 1, j] = column
+        if j == k - 1:
+            break
         if last is not None and j == k - 2:
             w, scale = last, torch.linalg.vector_norm(last)
+            against = basis if reorthogonalise else neighbours
             for _ in range(2 if reorthogonalise else 1):
-                w = w - (basis @ w) @ basis if reorthogonalise else w - (neighbours @ w) @ neighbours
-        v = _unit(w, scale)
+                w = torch.addmv(w, against.mT, against @ w, alpha=-1)
+        V[j + 1] = _unit(w, scale)
     residual = torch.linalg.vector_norm(w)
     return Subspace(V, M, residual) if reorthogonalise else _orthonormalised(V, M, residual)
 
@@ -98,7 +102,7 @@ def _unit(w: Tensor, scale: Tensor) -> Tensor:
     """The unit vector w / |w|, or zero where w is only what rounding leaves of a vector of norm `scale`."""
     norm = torch.linalg.vector_norm(w)
     left = norm > 10 * torch.finfo(w.dtype).eps * scale
-    return torch.where(left, w / torch.where(left, norm, 1.0), 0.0)
+    return w * torch.where(left, 1 / torch.where(left, norm, 1.0), 0.0)
 
 
 def _orthonormalised(V: Tensor, M: Tensor, residual: Tensor) -> Subspace:

@@ -46,7 +46,6 @@ def lanczos(
     V[0] = first
     del first
     for j in range(k):
-        w = product(V[j]) if j else w
         scale = torch.linalg.vector_norm(w)
         basis, neighbours = V[: j + 1], V[max(j - 1, 0) : j + 1]
         near = neighbours @ w
@@ -66,6 +65,8 @@ def lanczos(
             for _ in range(2 if reorthogonalise else 1):
                 w = torch.addmv(w, against.mT, against @ w, alpha=-1)
         V[j + 1] = _unit(w, scale)
+        del w  # its room is the next product's
+        w = product(V[j + 1])
     residual = torch.linalg.vector_norm(w)
     return Subspace(V, M, residual) if reorthogonalise else _orthonormalised(V, M, residual)
 

@@ -84,8 +84,7 @@ class KrylovSaddleFreeNewton(Optimizer):
         k = min(self.k or N_VECTORS, len(theta))
         space = lanczos(linear.hvp, g, k, last=state.update, reorthogonalise=self.reorthogonalise)
         del linear  # and its graph, before the losses are taken
-        finite = space.matrix.isfinite().all()  # else the trajectory has diverged, and nobody else in its batch
-        theta = torch.where(finite, theta, torch.nan)
+        finite = space.matrix.isfinite().all()
         basis = eigenbasis(torch.where(finite, space.matrix, 0.0).double())
         at, refused, damping = theta, state.n_refused, state.damping
         for i in range(self.inner_steps):
@@ -95,6 +94,7 @@ class KrylovSaddleFreeNewton(Optimizer):
             direction = directions_in(basis, in_space, torch.abs if self.curvature == "absolute" else torch.clone)
             at, damping = self._best(oracle, at, loss, space.basis, direction)
             refused = refused + damping.isnan()
+        at = torch.where(finite, at, torch.nan)  # it has diverged, and nobody else in its batch
         negative = basis.eigenvalues < -1e-6 * basis.eigenvalues.abs().amax()
         return at, Memory(at - theta, negative.sum().to(theta.dtype), refused, damping)
 
@@ -107,15 +107,15 @@ class KrylovSaddleFreeNewton(Optimizer):
     ) -> tuple[Tensor, Tensor]:
         """The point with the lowest loss among the steps' ends and the point itself, and the damping that led there."""
 
-        def step(damping: float) -> Tensor:
-            return V.mT @ direction(damping).to(at.dtype)
+        def end(damping: float) -> Tensor:
+            return torch.addmv(at, V.mT, direction(damping).to(at.dtype))
 
         tried = dampings(self.damping)
         if len(tried) == 1:
-            return at + step(tried[0]), torch.full_like(loss, tried[0])
+            return end(tried[0]), torch.full_like(loss, tried[0])
         best, lowest, chosen = at, loss, torch.full_like(loss, torch.nan)
         for damping in tried:
-            point = at + step(damping)
+            point = end(damping)
             value = oracle.loss(point)
             lower = value < lowest
             best, lowest = torch.where(lower, point, best), torch.where(lower, value, lowest)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.stats import rankdata
 
+from ..statistics import success
 from ..store import Result
 from ..theory import Landscape, semicircle_below_zero, theory_of
 from .tables import Table
@@ -88,8 +89,8 @@ def share(flags: Sequence[bool]) -> str:
     """``count/all (low-high)``, the interval Wilson's of 95 %."""
     if not flags:
         return ""
-    interval = stats.binomtest(sum(flags), len(flags)).proportion_ci(method="wilson")
-    return f"{sum(flags)}/{len(flags)} ({interval.low:.2f}-{interval.high:.2f})"
+    _, low, high = success(np.array(flags))
+    return f"{sum(flags)}/{len(flags)} ({low:.2f}-{high:.2f})"
 
 
 def correlation(rows: Rows, energy: str = "energy", alpha: str = "alpha") -> Correlation:
@@ -107,7 +108,7 @@ def correlation(rows: Rows, energy: str = "energy", alpha: str = "alpha") -> Cor
 
 
 def _spearman(pairs: Floats) -> float:
-    ranks = stats.rankdata(pairs, axis=0)
+    ranks = rankdata(pairs, axis=0)
     ranks -= ranks.mean(0)
     lengths = np.sqrt((ranks**2).sum(0).prod())
     return float(ranks.prod(1).sum() / lengths) if lengths else np.nan

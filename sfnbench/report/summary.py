@@ -17,8 +17,9 @@ SADDLE = ("escaped", "escape step", "captured", "steps near saddle")  # columns 
 
 
 def summary(results: Iterable[Result]) -> Table:
-    """One row per problem and optimizer: statuses, escapes and captures, losses, cost, seconds, end points; or what
-    another experiment has to say.
+    """One row per problem and optimizer: statuses, escapes and captures, losses, cost, seconds, end points.
+
+    Of critical points, one per problem and finder, with columns of their own.
 
     Medians and, in brackets, the lowest and highest are over seeds; but the escape step's brackets are the 95 % interval
     of the Kaplan-Meier median. A seed that has not escaped counts as later than all that have, so that median is exact,

@@ -16,7 +16,12 @@ N = 400
 FIELD = GaussianField.of("exponential")
 BLANK = {
     **dict.fromkeys(("path", "path_step", "noise", "subspace", "known")),
-    "start": "random", "seed": 0, "index_sure": True, "seconds": 0.1, "n_hessian": 5, "flatness": 0.1,
+    "start": "random",
+    "seed": 0,
+    "index_sure": True,
+    "seconds": 0.1,
+    "n_hessian": 5,
+    "flatness": 0.1,
 }
 
 

@@ -27,6 +27,7 @@ from .starts import Restricted, Start, starts
 FLAT = 0.9  # relative residual of Newton's system from which a gradient counts as lying in the Hessian's kernel
 STRICTER = 1e-8  # where this threshold gives another index than the suite's, the index is not sure
 
+KERNEL = 1e-5  # |eigenvalues| below this, in units of the largest, no longer help Newton's method: for the residual
 N_PROBES, N_NODES = 4, 64  # of Lanczos quadrature
 TINY = 1e-300  # for a Hessian that vanishes
 FACTS = (  # read off a spectrum; None for what it does not tell
@@ -186,7 +187,7 @@ def _whole(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
     facts["n_zero"], facts["n_positive"] = int((np.abs(L) <= zero * unit).sum()), int((zero * unit < L).sum())
     facts |= {"min_eigenvalue": float(L[0]), "max_eigenvalue": float(L[-1]), "gap": float(np.abs(L).min() / unit)}
     if length > 0:
-        facts["residual"] = float(np.linalg.norm(in_basis[np.abs(L) <= zero * unit]) / length)
+        facts["residual"] = float(np.linalg.norm(in_basis[np.abs(L) <= KERNEL * unit]) / length)
         facts["flatness"] = float(np.linalg.norm(L * in_basis) / (unit * length))
     return Spectrum(L, np.full(len(L), 1 / len(L)), facts)
 

@@ -21,6 +21,7 @@ from .tables import Table
 
 CUT_OFFS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-14, 1e-20)  # of the squared gradient norm
 RESAMPLINGS = 2000
+FLAT = 0.9  # relative residual of Newton's system at a gradient-flat point
 FEWEST = 4  # points that a correlation needs
 
 Floats = NDArray[np.float64]
@@ -85,6 +86,11 @@ def distinct(rows: Rows, cut_off: float | None = None) -> list[dict[str, Any]]:
     return passed
 
 
+def is_flat(row: dict[str, Any]) -> bool:
+    """Whether nearly all of an end's gradient lies in the kernel of its Hessian, where no linear method goes on."""
+    return (row["residual"] or 0.0) > FLAT
+
+
 def share(flags: Sequence[bool]) -> str:
     """``count/all (low-high)``, the interval Wilson's of 95 %."""
     if not flags:
@@ -137,10 +143,10 @@ def cut_offs(result: Result) -> Table:
     energy = ordinate_of(result)
     table = []
     for cut_off in CUT_OFFS:
-        passed = [r for r in result.rows if r["index"] is not None and r["gradient_norm"] ** 2 < cut_off]
+        passed = [r["index"] is not None and r["gradient_norm"] ** 2 < cut_off for r in result.rows]
+        flat = sum(passes and is_flat(r) for passes, r in zip(passed, result.rows, strict=True))
         found = distinct(result.rows, cut_off)
-        flat = sum((r["residual"] or 0) > 0.9 for r in passed)
-        row = {"|grad|^2 below": f"{cut_off:g}", "points": len(passed), "of them flat": flat, "distinct": len(found)}
+        row = {"|grad|^2 below": f"{cut_off:g}", "ends": share(passed), "of them flat": flat, "distinct": len(found)}
         table.append(row | {"alpha": _range(found, "alpha"), "Spearman": str(correlation(found, energy))})
     return table
 
@@ -205,7 +211,7 @@ def findings(result: Result) -> str:
     if np.isfinite(points.value):
         said.append(f"Over the critical points energy and alpha correlate by {points}.")
     if np.isfinite(start.value):
-        said.append(f"Over the start points, which are not critical, they do by {start}.")
+        said.append(f"Over the start points, which are not critical, energy and alpha correlate by {start}.")
         if start.value > 0.5:
             said.append("A curve that rises is therefore no evidence of critical points by itself, nor of random matrices.")
     n_dead = sum(row["subspace"] is not None for row in distinct(result.rows))

@@ -122,8 +122,8 @@ def by_cut_off(result: Result) -> Figure:
     energy = cp.ordinate_of(result)
     for axes, cut_off in zip(panels, shown, strict=True):
         passed = cp.distinct(result.rows, cut_off)
-        flat = [row for row in passed if (row["residual"] or 0) > 0.9]
-        _scatter(axes, [r for r in passed if r not in flat], "alpha", energy, "others", marker="o", color="C0")
+        flat = [row for row in passed if cp.is_flat(row)]
+        _scatter(axes, [row for row in passed if not cp.is_flat(row)], "alpha", energy, "others", marker="o", color="C0")
         _scatter(axes, flat, "alpha", energy, "gradient-flat", marker="x", color="C3")
         measured = str(cp.correlation(passed, energy))
         axes.set_title(f"|grad|^2 < {cut_off:g}: {len(passed)} points\nSpearman {measured or 'not defined'}", fontsize=9)

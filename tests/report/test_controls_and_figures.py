@@ -93,7 +93,8 @@ def test_cut_offs_let_pass_what_is_below_them_and_count_the_flat():
     pairs[1][0]["residual"] = 1.0
     pairs.append(pairs[0])  # found twice
     table = {r["|grad|^2 below"]: r for r in cp.cut_offs(result(pairs))}
-    assert [table[c]["points"] for c in ("0.0001", "1e-08", "1e-14", "1e-20")] == [4, 3, 2, 2]
+    shares = [table[c]["ends"].split()[0] for c in ("0.0001", "1e-08", "1e-14", "1e-20")]
+    assert shares == ["4/4", "3/4", "2/4", "2/4"]
     assert [table[c]["distinct"] for c in ("0.0001", "1e-08", "1e-20")] == [3, 2, 1]
     assert [table[c]["of them flat"] for c in ("0.0001", "1e-20")] == [1, 0]
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from sfnbench import Store, load_suite, plan, run_suite
+from sfnbench import Store, checks, load_suite, plan, registry, run_suite, scaffold
 from sfnbench.errors import SuiteError
 from sfnbench.experiments import execute
 from sfnbench.experiments.starts import Restricted, UpsideDown, starts
 from sfnbench.problems.mlp import MultilayerPerceptron
 from sfnbench.problems.spin_glass import SphericalSpinGlass
+from sfnbench.theory import theory_of
 
 AUTOENCODER = """
 experiment: critical_points
@@ -238,3 +239,41 @@ def test_export_and_show_have_a_row_per_point(tmp_path):
 def test_misuse_is_found_before_anything_runs(tmp_path, change, message):
     with pytest.raises(SuiteError, match=message):
         suite(tmp_path, f"experiment: critical_points\nproblems: [monkey_saddle]\n{change}")
+
+
+@pytest.mark.parametrize(
+    ("problem", "path"),
+    [
+        ("{use: spin_glass, dim: 40}", "{optimizer: {use: gradient_descent, lr: 0.04}, steps: 60, count: 6}"),
+        (
+            "{use: gaussian_field, dim: 32, features: 2048}",
+            "{optimizer: {use: gradient_descent, lr: 0.1}, steps: 60, count: 6}",
+        ),
+    ],
+    ids=["spin_glass", "gaussian_field"],
+)
+def test_index_and_spectrum_are_what_theory_says(tmp_path, problem, path):
+    """Distinct points over a range of energies; at N = 32 and 40 an eigenvalue more or less is 0.03 of alpha."""
+    text = f"experiment: critical_points\nseeds: 5\nenergy: energy\nproblems: [{problem}]\n"
+    text += f"paths: [{path}, {path[:-1]}, up: true}}]\n"
+    result = execute(plan(suite(tmp_path, text))[0])
+    theory = theory_of(result.run.problem.use, result.run.problem.params)
+    found = [row for row in result.rows if row["distinct"]]
+    energies, alphas = (np.array([row[name] for row in found]) for name in ("energy", "alpha"))
+    assert len(found) >= 8
+    assert np.ptp(energies) > 1.5
+    assert np.sqrt(np.mean((alphas - theory.alpha(energies)) ** 2)) < 0.04
+    assert np.mean([row["spread"] for row in found]) == pytest.approx(theory.radius / 2, rel=0.05)
+
+
+def test_a_plugin_adds_a_finder(tmp_path, monkeypatch):
+    """What `sfnbench new finder` writes keeps the contract and runs beside the shipped ones."""
+    monkeypatch.chdir(tmp_path)
+    scaffold.write("finder", "my_finder")
+    member = registry.find("finder", "my_finder")
+    try:
+        assert not {name: wrong for name, wrong in checks.failures(registry.load(member)).items() if wrong}
+        (run,) = plan(suite(tmp_path, AUTOENCODER), optimizers=["my_finder"], seeds=1)
+        assert any(row["converged"] and row["known"] for row in execute(run).rows)
+    finally:
+        registry._registered.pop(("finder", "my_finder"))

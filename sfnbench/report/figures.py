@@ -63,10 +63,14 @@ def index_against_energy(result: Result) -> Figure:
     _theory(left, result)
     left.set_title(_law(result), fontsize=9)
     others = [row for row in result.rows if not row["converged"]]
-    _scatter(right, result.rows, "start_alpha", f"start_{energy}", f"{len(result.rows)} starts", marker=".", color="C7")
+    low, high = _span(cp.column(result.rows, energy))
+    n_beyond = int((cp.column(result.rows, f"start_{energy}") > high).sum())
+    said = f"{len(result.rows)} starts" + (f", {n_beyond} of them above" if n_beyond else "")
+    _scatter(right, result.rows, "start_alpha", f"start_{energy}", said, marker=".", color="C7")
     _scatter(right, others, "alpha", energy, f"{len(others)} not converged", marker="x", color="C3")
     right.set_title("controls: none of these is critical", fontsize=9)
     left.set_ylabel(energy if energy == "loss" else result.run.settings["energy"].replace("_", " "))
+    left.set_ylim(low, high)
     for axes in (left, right):
         axes.set_xlabel("alpha, the fraction of negative eigenvalues")
         axes.legend(fontsize=8)
@@ -146,6 +150,15 @@ def _scatter(axes: Axes, rows: cp.Rows, x: str, y: str, label: str, **style: Any
     if rows:
         lines = {} if style["marker"] == "x" else STYLE
         axes.scatter(cp.column(rows, x), cp.column(rows, y), s=18, label=label, **(lines | style))
+
+
+def _span(values: cp.Floats) -> tuple[float, float]:
+    """The range of the ends, with a margin: starts may lie far above."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    margin = 0.05 * max(float(np.ptp(values)), 1e-9)
+    return float(values.min()) - margin, float(values.max()) + margin
 
 
 def _theory(axes: Axes, result: Result) -> None:

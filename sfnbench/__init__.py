@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # the same names once more, for type checkers; a test holds t
         Calls as Calls,
     )
     from .core import (
+        CoordinateSubspace as CoordinateSubspace,
+    )
+    from .core import (
         Count as Count,
     )
     from .core import (
@@ -75,6 +78,9 @@ if TYPE_CHECKING:  # the same names once more, for type checkers; a test holds t
         SuiteError as SuiteError,
     )
     from .experiments import execute as execute
+    from .finding import Equations as Equations
+    from .finding import Finder as Finder
+    from .finding import Iterate as Iterate
     from .planning import Chosen as Chosen
     from .planning import Run as Run
     from .planning import plan as plan
@@ -90,9 +96,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "core": "BelowOne Calls Count CriticalPoint Curvature Fraction Index NonNegative Optimizer Oracle Positive Problem "
-    "State constant",
+    "State CoordinateSubspace constant",
     "errors": "CheckError DataError DeviceError PluginError SfnbenchError StoreError SuiteError",
     "experiments": "execute",
+    "finding": "Equations Finder Iterate",
     "planning": "Chosen Run plan",
     "registry": "register",
     "session": "run_suite",

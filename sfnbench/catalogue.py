@@ -106,13 +106,14 @@ def _loads(dataset: ImageDataset | TextDataset) -> str:
 CATALOGUES: dict[str, Callable[[], Table]] = {
     "optimizers": lambda: members("optimizer"),
     "problems": lambda: members("problem"),
+    "finders": lambda: members("finder"),
     "suites": suites,
     "datasets": datasets,
 }
 
 
 def chosen(names: Iterable[str]) -> list[Member]:
-    """The members of these names, of either kind; all of them where no name is given."""
+    """The members of these names, of any kind; all of them where no name is given."""
     known = [member for kind in registry.KINDS for member in registry.members(kind).values()]
     found = []
     for name in names:

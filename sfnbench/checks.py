@@ -1,4 +1,4 @@
-"""The public contract: what every problem and optimizer keeps, and what plugin authors run with ``sfnbench check``.
+"""The public contract: what every problem, optimizer and finder keeps, and what plugin authors run with ``sfnbench check``.
 
 Each check takes a member with its default settings and raises CheckError, or whatever the member itself raises, where the
 contract is broken. A check's docstring is the clause of the contract.
@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from .core import Network, Optimizer, Oracle, Problem
 from .errors import CheckError
+from .finding import Finder
 from .lift import Looped, Vmapped
 
 N_LANES = 3
@@ -38,14 +39,14 @@ class Waves(Problem):
         return (curvature * theta**2).sum() / 2 + (theta**4).sum() / 10 + torch.sin(theta.sum()) / 3
 
 
-def failures(cls: type[Problem] | type[Optimizer]) -> dict[str, str]:
+def failures(cls: type[Problem] | type[Optimizer] | type[Finder]) -> dict[str, str]:
     """Every check by name with what it found wrong in the class's defaults; an empty text where the contract is kept."""
     try:
         member = cls()
     except Exception as error:  # the member is somebody else's code and may raise anything, here and below
         return {"has_defaults": f"{cls.__name__}() raises {type(error).__name__}: {error}"}
     found = {}
-    for check in [*SHARED, *(PROBLEM_CHECKS if isinstance(member, Problem) else OPTIMIZER_CHECKS)]:
+    for check in [*SHARED, *_own(member)]:
         try:
             check(member)
             found[check.__name__] = ""
@@ -56,7 +57,15 @@ def failures(cls: type[Problem] | type[Optimizer]) -> dict[str, str]:
     return found
 
 
-def _check(cls: type[Problem] | type[Optimizer]) -> None:
+def _own(member: Any) -> tuple[Any, ...]:
+    if isinstance(member, Finder):
+        from .finder_checks import FINDER_CHECKS  # which is made from what is here
+
+        return FINDER_CHECKS
+    return PROBLEM_CHECKS if isinstance(member, Problem) else OPTIMIZER_CHECKS
+
+
+def _check(cls: type[Problem] | type[Optimizer] | type[Finder]) -> None:
     broken = {name: message for name, message in failures(cls).items() if message}
     if broken:
         raise CheckError("\n".join(f"{cls.__name__} {name}: {message}" for name, message in broken.items()))
@@ -72,23 +81,28 @@ def check_problem(cls: type[Problem]) -> None:
     _check(cls)
 
 
-# -- both kinds -------------------------------------------------------------------------------------------------------
+def check_finder(cls: type[Finder]) -> None:
+    """Run every check on a finder with its default settings; CheckError lists all that is broken."""
+    _check(cls)
 
 
-def is_frozen_dataclass(member: Problem | Optimizer) -> None:
+# -- all kinds --------------------------------------------------------------------------------------------------------
+
+
+def is_frozen_dataclass(member: Problem | Optimizer | Finder) -> None:
     """It is a frozen dataclass, so that nothing it learns in one run reaches the next."""
     parameters = vars(type(member)).get("__dataclass_params__")  # a base's own do not count
     frozen = parameters is not None and parameters.frozen
     require(bool(frozen), "put @dataclass(frozen=True, kw_only=True) between @register and the class")
 
 
-def is_documented(member: Problem | Optimizer) -> None:
+def is_documented(member: Problem | Optimizer | Finder) -> None:
     """Its docstring says what it is."""
     generated = f"{type(member).__name__}("  # dataclass writes the signature where there is no docstring
     require(not (member.__doc__ or generated).startswith(generated), "give the class a docstring")
 
 
-def fields_are_plain_values(member: Problem | Optimizer) -> None:
+def fields_are_plain_values(member: Problem | Optimizer | Finder) -> None:
     """Its fields can be said in YAML: default values survive the way through JSON and the check of their types."""
     from pydantic import TypeAdapter, ValidationError
 
@@ -124,10 +138,10 @@ def step_is_pure(optimizer: Optimizer) -> None:
     kept = tree_map(torch.clone, (theta, state))
     torch.manual_seed(1)
     first = optimizer.step(_oracle(optimizer, theta), theta, state)
-    require(_same(kept, (theta, state)), "theta or the state was changed in place")
+    require(same(kept, (theta, state)), "theta or the state was changed in place")
     torch.manual_seed(2)
     second = optimizer.step(_oracle(optimizer, theta), theta, state)
-    require(_same(first, second), "two equal steps differ: take randomness from oracle.noise, and set n_noise")
+    require(same(first, second), "two equal steps differ: take randomness from oracle.noise, and set n_noise")
 
 
 def step_asks_the_oracle(optimizer: Optimizer) -> None:
@@ -234,7 +248,7 @@ def draws_are_reproducible(problem: Problem) -> None:
         return
     size = min(5, problem.population)
     first, second = (problem.draw(torch.Generator().manual_seed(5), size) for _ in range(2))
-    require(_same(first, second), "one seed gave two minibatches: take all randomness from rng")
+    require(same(first, second), "one seed gave two minibatches: take all randomness from rng")
     loss = problem.loss(_point(problem, torch.float64), first)
     require(loss.shape == () and bool(torch.isfinite(loss)), "the loss on a minibatch is not a finite scalar")
     require(0 < problem.share(first) <= 1, f"share() of {size} examples is {problem.share(first):g}")
@@ -352,7 +366,8 @@ def _form(state: Any) -> list[tuple[torch.Size, torch.dtype]]:
     return [(leaf.shape, leaf.dtype) for leaf in tree_flatten(state)[0]]
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
+    """Whether two trees of tensors hold the same bits."""
     pairs = zip(tree_flatten(a)[0], tree_flatten(b)[0], strict=True)
     return all(_equal(x, y) if isinstance(x, Tensor) else x == y for x, y in pairs)
 

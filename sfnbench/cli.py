@@ -32,8 +32,8 @@ app.add_typer(data, name="data")
 Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
 Device = Literal["auto", "cpu", "cuda"]
 Engine = Literal["processes", "inline"]
-Listed = Literal["optimizers", "problems", "suites", "datasets"]
-New = Literal["optimizer", "problem", "suite"]
+Listed = Literal["optimizers", "problems", "finders", "suites", "datasets"]
+New = Literal["optimizer", "problem", "finder", "suite"]
 
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugins", help="Look for members in this folder or file too; may be repeated.")
@@ -49,7 +49,9 @@ def run(
     suite: SuiteName,
     optimizer: Annotated[
         list[str] | None,
-        typer.Option("-o", "--optimizer", help="Only this one, even one that the suite lacks; may be repeated."),
+        typer.Option(
+            "-o", "--optimizer", help="Only this one (or this finder), even one that the suite lacks; may be repeated."
+        ),
     ] = None,
     problem: Annotated[list[str] | None, typer.Option("-p", "--problem", help="Only this one; may be repeated.")] = None,
     profile: Profile = None,
@@ -107,7 +109,7 @@ def list_members(
     plugins: Plugins = None,
     style: AsFormat = "plain",
 ) -> None:
-    """List optimizers, problems, suites and datasets."""
+    """List optimizers, problems, finders, suites and datasets."""
     from . import catalogue
 
     _add(plugins)
@@ -146,7 +148,7 @@ def check(
     ] = None,
     plugins: Plugins = None,
 ) -> None:
-    """Check that optimizers and problems keep the contract."""
+    """Check that optimizers, problems and finders keep the contract."""
     from . import catalogue
 
     _add(plugins)
@@ -163,7 +165,7 @@ def check(
 
 @app.command()
 def new(kind: New, name: Annotated[str, typer.Argument(help="Its name, like my_method.")]) -> None:
-    """Begin an optimizer, problem or suite of your own.
+    """Begin an optimizer, problem, finder or suite of your own.
 
     Writes a file below the current folder that works as it is.
     """
@@ -211,6 +213,40 @@ def show(
             _print_summary(list(store.summaries()), style)
         else:
             _print_at_budget(store, at, style)
+
+
+@app.command()
+def report(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="A folder of results; by default the last one written to in runs/."),
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="Draw them into this folder, each as SVG and PNG.")] = None,
+    style: AsFormat = "plain",
+) -> None:
+    """Print what critical points show, with the controls beside it, and draw the figures.
+
+    The tables vary the cut-off, and take the same statistic of start points and of what has not converged.
+    """
+    from .report.critical_points import findings, tables, title
+    from .report.figures import draw
+    from .session import latest
+    from .store import Store
+
+    folder = folder or latest()
+    with Store(folder) as store:
+        results = [result for result in store.results() if result.run.experiment == "critical_points"]
+    if not results:
+        raise SfnbenchError(f"{folder}: no critical points; `sfnbench show {folder}` prints its table")
+    for heading, table in tables(results).items():
+        typer.secho(heading, bold=True)
+        typer.echo(_rendered(table, style) + "\n")
+    for result in results:
+        if result.rows:
+            typer.echo(f"{title(result)}: {findings(result)}")
+    if figures:
+        for path in draw(results, figures):
+            _say(str(path))
 
 
 @app.command()

@@ -42,6 +42,16 @@ class CriticalPoint:
     index: int  # number of negative Hessian eigenvalues
 
 
+@dataclass(frozen=True)
+class CoordinateSubspace:
+    """Coordinates in which a critical point of the loss on them alone is one of the whole, all others being zero."""
+
+    name: str
+    places: Tensor  # (n,) of the coordinates
+    normal_index: Callable[[Tensor], int]  # theta (d,) -> number of negative eigenvalues across it, in closed form
+    narrower: Problem | None = None  # the same loss of these coordinates in their order, where it is cheaper by itself
+
+
 def constant(build: Callable[[Any], T]) -> Callable[[Any, Tensor], T]:
     """A method's tensors, built once in float64 on the CPU and kept for each device and dtype that asks.
 
@@ -126,6 +136,19 @@ class Problem(ABC):
         identity = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
         (rows,) = torch.func.vmap(pull, chunk_size=HVP_CHUNK)(identity)
         return (rows + rows.mT) / 2
+
+    def tangent(self, theta: Tensor) -> Tensor | None:
+        """Orthonormal directions (d, n) whose curvatures make the spectrum at theta (d,); None for all directions."""
+        return None
+
+    def invariants(self, theta: Tensor) -> Tensor:
+        """Numbers (m,) by which critical points are told apart: the same for points that a symmetry of the loss joins."""
+        return self.loss(theta, None).reshape(1)
+
+    @property
+    def subspaces(self) -> tuple[CoordinateSubspace, ...]:
+        """Where critical points can be looked for in fewer dimensions; their index in the whole is then foretold."""
+        return ()
 
     def escaped(self, theta: Tensor, loss: Tensor) -> Tensor:
         """Whether a trajectory at theta (d,) with this loss () has left the saddle; a boolean ()."""

@@ -22,7 +22,7 @@ FORMAT = 2  # of run ids and stored rows: raised when either changes its meaning
 
 @dataclass(frozen=True)
 class Run:
-    """The unit of execution: one problem, one optimizer, all seeds. Plain data, for any process on any machine."""
+    """The unit of execution: one problem, one optimizer (or finder), all seeds. Plain data, for any process anywhere."""
 
     suite: str
     experiment: str
@@ -68,7 +68,7 @@ def plan(
     seeds: int | Sequence[int] | None = None,
     device: str = "cpu",
 ) -> tuple[Run, ...]:
-    """Every problem of the suite with every optimizer, in the suite's order.
+    """Every problem of the suite with every optimizer (or finder, as its experiment has it), in the suite's order.
 
     `optimizers` and `problems` pick by label or by `use`. A name that the suite lacks and the registry knows joins with
     its defaults, so that a new method runs beside the results that are there. `seeds` takes the place of the suite's.
@@ -77,9 +77,10 @@ def plan(
     """
     issues: list[str] = []
     picked_problems = _pick("problem", suite.problems, problems, issues)
-    picked_optimizers = _pick("optimizer", suite.optimizers, optimizers, issues)
+    picked_optimizers = _pick(suite.method, suite.optimizers, optimizers, issues)
     picked_seeds = suite.seeds if seeds is None else _count_or_list(seeds, issues)
-    issues += _misfits(picked_problems, picked_optimizers)
+    on_paths = [Chosen(**path["optimizer"]) for path in suite.settings.get("paths", ())]
+    issues += _misfits(picked_problems, picked_optimizers if suite.method == "optimizer" else on_paths)
     if issues:
         raise SuiteError("\n".join(issues))
     return tuple(

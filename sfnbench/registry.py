@@ -1,8 +1,8 @@
-"""Problems and optimizers by name: found by being there, read without being run, imported when they are used.
+"""Problems, optimizers and finders by name: found by being there, read without being run, imported when they are used.
 
 A member is one class in one file, ``@register("my_method")``, in a file of that name. Looked for in sfnbench itself, in the
 plugins that ship with it, in ``./plugins``, in the paths given to `add_plugins` and in the entry points
-``sfnbench.optimizers`` and ``sfnbench.problems``. Nothing here imports torch.
+``sfnbench.optimizers``, ``sfnbench.problems`` and ``sfnbench.finders``. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any, Literal, TypeVar
 
 from .errors import PluginError, did_you_mean
 
-Kind = Literal["optimizer", "problem"]
-KINDS: tuple[Kind, ...] = ("optimizer", "problem")
+Kind = Literal["optimizer", "problem", "finder"]
+KINDS: tuple[Kind, ...] = ("optimizer", "problem", "finder")
 PACKAGE = "sfnbench_plugins"  # plugin files are imported as its modules, so that worker processes reach them by name
 HERE = Path(__file__).parent
 
@@ -46,7 +46,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Member:
-    """A problem or optimizer as its file reads, whether or not it could be imported."""
+    """A problem, optimizer or finder as its file reads, whether or not it could be imported."""
 
     kind: Kind
     name: str
@@ -66,12 +66,12 @@ class Member:
 
 
 def register(name: str) -> Callable[[C], C]:
-    """Class decorator: makes a Problem or Optimizer known under `name`, which is also its file's stem."""
+    """Class decorator: makes a Problem, Optimizer or Finder known under `name`, which is also its file's stem."""
 
     def add(cls: C) -> C:
         kind = _kind_of({base.__name__ for base in cls.__mro__})
         if kind is None:
-            raise PluginError(f"@register({name!r}): {cls.__name__} derives neither from Optimizer nor from Problem")
+            raise PluginError(f"@register({name!r}): {cls.__name__} derives from neither Optimizer, Problem nor Finder")
         known = _registered.get((kind, name))
         if known is not None and known.__module__ != cls.__module__:
             raise PluginError(f"two {kind}s are called {name!r}: {_file(known)} and {_file(cls)}")
@@ -89,7 +89,7 @@ def shipped(folder: str) -> Path:
 
 
 def add_plugins(path: str | Path) -> None:
-    """Look for members in this folder (or its ``optimizers`` and ``problems``) or file as well."""
+    """Look for members in this folder (or its ``optimizers``, ``problems`` and ``finders``) or file as well."""
     resolved = Path(path).resolve()
     if not resolved.exists():
         raise PluginError(f"--plugins {path}: no such file or folder")
@@ -239,7 +239,8 @@ def _extend_package() -> None:
 
 
 def _kind_of(names: set[str]) -> Kind | None:
-    return "optimizer" if "Optimizer" in names else "problem" if names & {"Problem", "Network"} else None
+    named: dict[str, Kind] = {"Optimizer": "optimizer", "Problem": "problem", "Network": "problem", "Finder": "finder"}
+    return next((kind for base, kind in named.items() if base in names), None)
 
 
 def _last_name(node: ast.expr) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from . import registry
 from .errors import PluginError
 
-KINDS = ("optimizer", "problem", "suite")
+KINDS = ("optimizer", "problem", "finder", "suite")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 OPTIMIZER = '''"""{title}."""
@@ -84,6 +84,37 @@ class {cls}(Problem):
         return x**2 / 2 + y**4 / 4 - y**2 / 2
 '''
 
+FINDER = '''"""{title}."""
+
+from dataclasses import dataclass
+
+import torch
+
+from sfnbench import Count, Equations, Finder, Iterate, register
+
+
+@register("{name}")  # the name in suites; also this file's name
+@dataclass(frozen=True, kw_only=True)
+class {cls}(Finder):
+    """{title}: say in a line what it is.
+
+        theta <- theta - H^-1 grad f(theta)
+
+    Then its cost, how it fails, and the paper it is from.
+    """
+
+    steps: Count = 100  # fields are the YAML keys: `finders: [{{use: {name}, steps: 50}}]`
+
+    def step(self, equations: Equations, at: Iterate) -> Iterate:
+        """One step of all lanes, theta (S, d); what the equations answer: grad, hessian, eigh, products."""
+        eigenvalues, Q = equations.eigh(at.theta)
+        in_basis = (Q.mT @ at.grad[..., None])[..., 0]
+        seen = eigenvalues.abs() > 1e-10 * eigenvalues.abs().amax(1, keepdim=True)
+        newton = torch.where(seen, -in_basis / torch.where(seen, eigenvalues, 1.0), 0.0)
+        theta = at.theta + (Q @ newton[..., None])[..., 0]
+        return Iterate(theta, equations.grad(theta))
+'''
+
 SUITE = """# {title}: say what it shows.   sfnbench run {name}
 title: {title}
 seeds: 8
@@ -107,7 +138,7 @@ def write(kind: str, name: str) -> Path:
     title = name.replace("_", " ").capitalize()
     cls = "".join(part.capitalize() for part in name.split("_"))
     path = Path("suites") / f"{name}.yaml" if kind == "suite" else Path("plugins") / f"{kind}s" / f"{name}.py"
-    template = {"optimizer": OPTIMIZER, "problem": PROBLEM, "suite": SUITE}[kind]
+    template = {"optimizer": OPTIMIZER, "problem": PROBLEM, "finder": FINDER, "suite": SUITE}[kind]
     for member_kind in registry.KINDS:
         if kind == member_kind and (known := registry.members(member_kind).get(name)):
             raise PluginError(f"there is a {kind} called {name!r} already: {known.path}")

@@ -308,7 +308,7 @@ def test_list_env_and_help(sfnbench):
     code, out, _ = sfnbench("env", "--format", "json")
     assert code == 0
     assert json.loads(out)["torch"]
-    for command in ("run", "list", "validate", "check", "new", "export", "show", "env"):
+    for command in ("run", "list", "validate", "check", "new", "export", "show", "report", "env"):
         code, out, _ = sfnbench(command, "--help")
         assert code == 0
         assert "Usage: sfnbench" in out

@@ -99,7 +99,7 @@ def test_an_unknown_name_has_a_near_one():
 
 
 def test_a_class_that_is_neither_is_refused():
-    with pytest.raises(PluginError, match="derives neither from Optimizer nor from Problem"):
+    with pytest.raises(PluginError, match="derives from neither Optimizer, Problem nor Finder"):
         registry.register("thing")(type("Thing", (), {}))
 
 

@@ -96,6 +96,11 @@ class LinearAutoencoder(Problem):
         loss = math.fsum(s[i] for i in outside) / k
         return CriticalPoint(torch.cat([A, A]).ravel(), loss, better + (p - m) * (k - m))
 
+    def invariants(self, theta: Tensor) -> Tensor:
+        """The diagonal (k,) of B A: at a critical point 1 for the components of its subset and 0 for the others."""
+        A, Bt = theta.view(2, self.n_hidden, self.n_inputs).unbind()
+        return (A * Bt).sum(0)
+
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the critical point of `saddle_at`, in a uniform direction."""
         return self.critical_point(self.saddle_at).point + on_sphere(self.dim, self.radius, rng)

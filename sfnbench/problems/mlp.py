@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..core import Count, CriticalPoint, Network, NonNegative, constant
+from ..core import CoordinateSubspace, Count, CriticalPoint, Network, NonNegative, constant
 from ..datasets import ImageDataset, find, load
 from ..registry import register
+from ._dead_units import errors_on_inputs, ladder
 from ._layerwise import Layer, hessian_by_layers
 from ._sources import check_within, source_of
 
@@ -109,12 +110,27 @@ class MultilayerPerceptron(Network):
             e, loss = share[:, None] - y, -share @ biases
         else:  # under cross-entropy, weight decay moves the biases to where no formula says
             return ()
-        C = e @ functional.pad(x, (0, 0, 0, 1), value=1.0).mT / self.population  # (n_classes, n_inputs + 1)
-        slopes = torch.linalg.svdvals(C)
-        n_descents = int((slopes > self.weight_decay + 1e-10 * slopes.max()).sum())
+        n_descents = self._n_descents(e, x)
         point = torch.zeros(self.dim, dtype=torch.float64)
         self.layers(point)[-1].biases.copy_(biases[:, None])
         return (CriticalPoint(point, float(loss), self.hidden[0] * n_descents),)
+
+    @functools.cached_property
+    def subspaces(self) -> tuple[CoordinateSubspace, ...]:
+        """The networks with fewer units, if there is one hidden layer of tanh."""
+        if self.activation != "tanh" or len(self.hidden) != 1:
+            return ()
+        return ladder(self.widths, self.shapes, self.dead_unit_descents, lambda width: replace(self, hidden=(width,)))
+
+    def dead_unit_descents(self, theta: Tensor) -> int:
+        """How many descent directions a dead unit has at theta (d,)."""
+        x, y = self.examples(theta)
+        z = self.answers(theta, x)
+        return self._n_descents((z.softmax(0) if self.criterion == "cross_entropy" else z) - y, x)
+
+    def _n_descents(self, e: Tensor, x: Tensor) -> int:
+        slopes = torch.linalg.svdvals(errors_on_inputs(e, x))
+        return int((slopes > self.weight_decay + 1e-10 * slopes.max()).sum())
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Weights N(0, 1/fan-in), zero biases."""

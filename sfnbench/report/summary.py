@@ -10,6 +10,7 @@ import numpy as np
 
 from ..statistics import Escapes, Estimate
 from ..store import Result
+from .critical_points import summary_row
 from .tables import Table
 
 SADDLE = ("escaped", "escape step", "captured", "steps near saddle")  # columns of problems that have one
@@ -18,16 +19,20 @@ SADDLE = ("escaped", "escape step", "captured", "steps near saddle")  # columns 
 def summary(results: Iterable[Result]) -> Table:
     """One row per problem and optimizer: statuses, escapes and captures, losses, cost, seconds, end points.
 
+    Of critical points, one per problem and finder, with columns of their own.
+
     Medians and, in brackets, the lowest and highest are over seeds; but the escape step's brackets are the 95 % interval
     of the Kaplan-Meier median. A seed that has not escaped counts as later than all that have, so that median is exact,
     or known only to exceed the budget.
     """
-    return [_row(result) for result in results]
+    return [summary_row(r) if r.run.experiment == "critical_points" else _row(r) for r in results]
 
 
 def mark_best(table: Table, column: str = "final loss") -> Table:
     """The same table with a star at each problem's lowest median loss, where it has rivals."""
     losses: dict[str, list[float]] = {}
+    if any("final loss" not in row for row in table):
+        return table
     for row in table:
         losses.setdefault(row["problem"], []).append(_median(row[column]))
     marked = []

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .. import registry
 from ..errors import PluginError, SuiteError, did_you_mean
@@ -29,6 +29,7 @@ __all__ = ["Suite", "available", "load_suite", "title"]
 
 Seed = Annotated[int, Ge(0)]
 Above0 = Annotated[float, Gt(0)]
+NotBelow0 = Annotated[float, Ge(0)]
 
 TUNING_SEEDS = 10**9  # and above: no result is ever made with the seeds that parameters were chosen by
 
@@ -44,7 +45,8 @@ class Suite:
     seeds: tuple[int, ...]
     settings: dict[str, Any]  # what the experiment wants: budget {steps, seconds, cost}, metrics [[name, every], ...]
     problems: tuple[Chosen, ...]
-    optimizers: tuple[Chosen, ...]  # those with ranges are Tunable
+    optimizers: tuple[Chosen, ...]  # or finders, as `method` says; those with ranges are Tunable
+    method: Kind = "optimizer"
     timeout_s: float = 3600.0  # of a whole run
     dtype: str = "float64"
     profile: str | None = None
@@ -88,22 +90,85 @@ class Tune(_Strict):
     budget: Budget | None = None  # of a trial; what it does not say is as in the suite
 
 
-class Race(_Strict):
-    """The keys of a race; the entries of problems and optimizers are read by `choice`."""
+class _Experiment(_Strict):
+    """The keys of every experiment; the entries of problems and of methods are read by `choice`."""
+
+    method: ClassVar[Kind] = "optimizer"
 
     title: str = ""
     experiment: str = "race"
     seeds: Annotated[int, Ge(1), Le(100_000)] | Annotated[tuple[Seed, ...], MinLen(1)] = 5
-    budget: Budget = Budget()
     timeout: Above0 = 3600.0
     dtype: Literal["float32", "float64"] = "float64"
-    metrics: Annotated[tuple[str | Metric, ...], MinLen(1)] = ("loss",)
     problems: Annotated[tuple[Any, ...], MinLen(1)]
+
+    def settings(self) -> dict[str, Any]:
+        """What the experiment wants to know."""
+        raise NotImplementedError
+
+
+class Race(_Experiment):
+    """The keys of a race."""
+
+    budget: Budget = Budget()
+    metrics: Annotated[tuple[str | Metric, ...], MinLen(1)] = ("loss",)
     optimizers: Annotated[tuple[Any, ...], MinLen(1)]
     tune: Tune | None = None
 
+    def settings(self) -> dict[str, Any]:
+        """Budget and metrics."""
+        named = [Metric(use=metric) if isinstance(metric, str) else metric for metric in self.metrics]
+        return {"budget": self.budget.model_dump(), "metrics": [list(metric.model_dump().values()) for metric in named]}
 
-EXPERIMENTS: dict[str, type[Race]] = {"race": Race}
+
+class OnPath(_Strict):
+    """Starts on an optimizer's path, one path a seed: so many of its points, drawn with their noise."""
+
+    optimizer: Any
+    steps: Annotated[int, Ge(1), Le(10**9)] = 100
+    every: Annotated[int, Ge(1)] = 1  # of its points are kept
+    up: bool = False  # climb the loss instead
+    count: Annotated[int, Ge(1)] = 10  # starts a seed
+    noise: Annotated[tuple[NotBelow0, ...], MinLen(1)] = (0.0,)  # amplitudes of uniform noise, one drawn for each start
+
+
+class Cube(_Strict):
+    """Starts uniform in a cube round 0."""
+
+    count: Annotated[int, Ge(0)] = 0  # a seed
+    amplitude: Above0 = 1.0
+
+
+class CriticalPoints(_Experiment):
+    """The keys of a search for critical points."""
+
+    method: ClassVar[Kind] = "finder"
+
+    finders: Annotated[tuple[Any, ...], MinLen(1)] = ("levenberg_marquardt",)
+    paths: tuple[OnPath, ...] = ()
+    random: Annotated[int, Ge(0)] = 0  # starts a seed, each the problem's own
+    cube: Cube = Cube()
+    subspaces: bool = False  # search in the problem's subspaces too, such as networks with fewer units
+    spectrum: Literal["eigenvalues", "density"] = "eigenvalues"  # density: the index by inertia, for large networks
+    energy: str = "loss"  # what is drawn against alpha: the loss, or a measure
+    cut_off: Above0 = 1e-20  # squared gradient norm below which a point is called critical
+    zero: NotBelow0 = 1e-6  # |eigenvalues| up to this count as zero, in units of the largest
+    same: NotBelow0 = 1e-7  # points whose invariants differ by less, relatively, are one point
+
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> Self:
+        if not (self.paths or self.random or self.cube.count):
+            raise ValueError("no starts: give paths, random or cube")
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """All of them; the optimizers of the paths are filled in when they are chosen."""
+        own = ("random", "cube", "subspaces", "spectrum", "energy", "cut_off", "zero", "same")
+        paths = [path.model_dump() for path in self.paths]
+        return {"paths": paths, **{name: self.model_dump()[name] for name in own}}
+
+
+EXPERIMENTS: dict[str, type[_Experiment]] = {"race": Race, "critical_points": CriticalPoints}
 
 
 def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
@@ -172,9 +237,11 @@ class _Reading:
         self._path, self._tree = path, tree
         self._choosers = {kind: Chooser(kind, members[kind]) for kind in registry.KINDS}
         self.issues: list[Issue] = []
+        self._schema: type[_Experiment] = Race
         self._keys = self._validate()
         self._problems = self._choose("problem")
-        self._optimizers = self._choose("optimizer")
+        self._methods = self._choose(self._schema.method)
+        self._paths = [self._choose_one("optimizer", path) for path in _items(self._tree.child("paths"))]
         self._check_seeds()
         self._check_metrics()
         self._check_tune()
@@ -183,33 +250,33 @@ class _Reading:
         """The suite, if there were no issues."""
         assert self._keys is not None
         keys = self._keys
-        named = [Metric(use=metric) if isinstance(metric, str) else metric for metric in keys.metrics]
+        settings = keys.settings()
+        for path, chosen in zip(settings.get("paths", ()), self._paths, strict=True):
+            path["optimizer"] = chosen and asdict(chosen)
         return Suite(
             name=self._path.stem,
             path=self._path,
             title=keys.title,
             experiment=keys.experiment,
             seeds=tuple(range(keys.seeds)) if isinstance(keys.seeds, int) else keys.seeds,
-            settings={
-                "budget": keys.budget.model_dump(),
-                "metrics": [list(metric.model_dump().values()) for metric in named],
-            },
+            settings=settings,
             problems=self._problems,
-            optimizers=self._optimizers,
+            optimizers=self._methods,
+            method=keys.method,
             timeout_s=keys.timeout,
             dtype=keys.dtype,
             profile=profile,
-            tune=keys.tune and _with_budget(keys.tune, keys.budget),
+            tune=_with_budget(keys.tune, keys.budget) if isinstance(keys, Race) and keys.tune else None,
         )
 
-    def _validate(self) -> Race | None:
+    def _validate(self) -> _Experiment | None:
         """The keys outside of the entries."""
         experiment = self._tree.child("experiment")
         asked = experiment.content if experiment and isinstance(experiment.content, str) else "race"
         if experiment and asked not in EXPERIMENTS:
             hint = did_you_mean(asked, EXPERIMENTS)
             self.issues.append(Issue(experiment.at, f"unknown experiment {asked!r}{hint}"))
-        schema = EXPERIMENTS.get(asked, Race)
+        self._schema = schema = EXPERIMENTS.get(asked, Race)
         wording = Wording(self._tree, lambda path: _known_keys(schema, path))
         try:
             return schema.model_validate_json(json.dumps(self._tree.plain()))
@@ -219,10 +286,30 @@ class _Reading:
 
     def _choose(self, kind: Kind) -> tuple[Chosen, ...]:
         chooser = self._choosers[kind]
-        placed = [each for entry in _items(self._tree.child(f"{kind}s")) for each in chooser.choose(entry)]
+        entries = self._tree.child(f"{kind}s") or self._default(f"{kind}s")
+        placed = [each for entry in _items(entries) for each in chooser.choose(entry)]
         chooser.expect_distinct(placed)
         self.issues += chooser.issues
         return tuple(each.chosen for each in placed)
+
+    def _default(self, key: str) -> Node | None:
+        """What the schema says where a suite is silent, as if it were written."""
+        field = self._schema.model_fields[key]
+        if field.is_required():
+            return None
+        return Node(self._tree.at, [Node(self._tree.at, name, text=name) for name in field.default])
+
+    def _choose_one(self, kind: Kind, entry: Node) -> Chosen | None:
+        """The one member that an entry's key of that kind asks for."""
+        asked = entry.child(kind)
+        if asked is None:
+            return None
+        chooser = Chooser(kind, self._choosers[kind].known)
+        placed = chooser.choose(asked)
+        self.issues += chooser.issues
+        if len(placed) > 1:
+            self.issues.append(Issue(asked.at, f"one {kind} is wanted here, not the {len(placed)} of a grid"))
+        return placed[0].chosen if placed else None
 
     def _check_seeds(self) -> None:
         seen: set[int] = set()
@@ -250,6 +337,9 @@ class _Reading:
 
     def _check_metrics(self) -> None:
         known = self._measures()
+        energy = self._tree.child("energy")
+        if energy and known is not None and energy.content not in known:
+            self.issues.append(Issue(energy.at, f"unknown metric {energy.text!r}{did_you_mean(energy.text, known)}"))
         seen: set[str] = set()
         for node in _items(self._tree.child("metrics")):
             use = node.child("use") or node
@@ -289,8 +379,14 @@ def _known_keys(schema: type[BaseModel], path: Keys) -> list[str]:
     """The keys of the mapping at a path of a suite."""
     if not path:
         return [*schema.model_fields, "profiles"]
-    schemas: dict[Keys, type[BaseModel]] = {("budget",): Budget, ("tune",): Tune, ("tune", "budget"): Budget}
-    return list(schemas.get(path, EveryCost if path[-1] == "every" else Metric).model_fields)
+    schemas: dict[Keys, type[BaseModel]] = {
+        ("budget",): Budget,
+        ("tune",): Tune,
+        ("tune", "budget"): Budget,
+        ("cube",): Cube,
+    }
+    within = OnPath if path[0] == "paths" else EveryCost if path[-1] == "every" else Metric
+    return list(schemas.get(path, within).model_fields)
 
 
 def _items(node: Node | None) -> list[Node]:

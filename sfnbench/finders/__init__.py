@@ -1,0 +1,1 @@
+"""Finders of critical points: one file each, found by being there."""

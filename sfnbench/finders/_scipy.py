@@ -1,0 +1,32 @@
+"""What scipy's solvers share: they run lane by lane, each to its end, in a finder's one step."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..finding import Equations, Iterate
+
+Array = NDArray[np.float64]
+System = Callable[[Equations, Callable[[Array], Tensor], Array], Array]
+
+
+def lane_by_lane(equations: Equations, at: Iterate, solve: System) -> Iterate:
+    """``solve(equations of one lane, point as the problem has it (1, d), start (d,)) -> end (d,)``, for every lane.
+
+    A lane on which a solver gives up because something was not finite becomes NaN.
+    """
+    ends = torch.empty_like(at.theta)
+    for lane, start in enumerate(at.theta):
+
+        def placed(x: Array, start: Tensor = start) -> Tensor:
+            return torch.as_tensor(x).to(start)[None]
+
+        own = equations.of(torch.tensor([lane]))
+        try:
+            ends[lane] = placed(solve(own, placed, start.double().cpu().numpy()))[0]
+        except (ValueError, np.linalg.LinAlgError):
+            ends[lane] = torch.nan
+    return Iterate(ends, equations.grad(ends))

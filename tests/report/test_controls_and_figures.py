@@ -1,0 +1,146 @@
+"""The report on critical points: distances to theory, correlations with their controls, figures as files."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sfnbench.errors import SfnbenchError
+from sfnbench.planning import Chosen, Run
+from sfnbench.report import critical_points as cp
+from sfnbench.report.figures import draw
+from sfnbench.report.summary import mark_best, summary
+from sfnbench.store import Result
+from sfnbench.theory import GaussianField, semicircle_below_zero
+
+N = 400
+FIELD = GaussianField.of("exponential")
+BLANK = {
+    **dict.fromkeys(("path", "path_step", "noise", "subspace", "known")),
+    "start": "random",
+    "seed": 0,
+    "index_sure": True,
+    "seconds": 0.1,
+    "n_hessian": 5,
+    "flatness": 0.1,
+}
+
+
+def semicircle(centre, radius, n=N):
+    """The n quantiles of a semicircle: the spectrum that theory says, without fluctuation."""
+    x = np.linspace(-1, 1, 20001)
+    return centre + radius * np.interp((np.arange(n) + 0.5) / n, semicircle_below_zero(-x, 1.0), x)
+
+
+def row(energy, centre, slope=1e-15, **more):
+    spectrum = semicircle(centre, FIELD.radius)
+    index = int((spectrum < 0).sum())
+    facts = {"energy": energy, "loss": N * energy, "gradient_norm": slope, "index": index, "index_strict": index}
+    facts |= {"alpha": index / N, "centre": spectrum.mean(), "spread": spectrum.std(), "residual": 0.0}
+    converged = slope**2 < 1e-20
+    facts |= {"converged": converged, "distinct": converged, "end_point": "saddle" if converged else "not critical"}
+    facts |= {"start_energy": energy, "start_loss": N * energy, "start_alpha": index / N, "status": "ok"}
+    return {**BLANK, **facts, **more}, spectrum
+
+
+def result(pairs, problem="gaussian_field", params=None, facts=None):
+    rows, spectra = zip(*pairs, strict=True)
+    params = {"covariance": "exponential", "parabola": 0.0} if params is None else params
+    path = {"optimizer": {"label": "msgd", "params": {"lr": 0.1}}, "up": True}
+    settings = {"cut_off": 1e-20, "energy": "energy", "paths": [path]}
+    run = Run("s", "critical_points", Chosen(problem, "a/b c", params, ""), Chosen("lm", "lm", {}, ""), (0,), settings)
+    return Result(run, "ok", rows, {"eigenvalues": np.stack(spectra)}, {"problem": facts or {}})
+
+
+ENERGIES = np.linspace(-1.5, 1.5, 13)
+ON_THEORY = result([row(e, -e) for e in ENERGIES])
+
+
+def test_points_on_the_curve_are_at_no_distance_but_counting():
+    by_energy, by_centre = cp.distances(ON_THEORY)
+    assert by_energy < 1 / N
+    assert by_centre < 1 / N
+    for e, spectrum in zip(ENERGIES, ON_THEORY.series["eigenvalues"], strict=True):
+        assert cp.semicircle_distance(spectrum, -e, FIELD) < 1 / N
+
+
+def test_spectra_moved_outwards_are_at_that_distance():
+    moved = result([row(e, -1.2 * e) for e in ENERGIES])
+    by_energy, by_centre = cp.distances(moved)
+    expected = cp.rms(FIELD.alpha(1.2 * ENERGIES) - FIELD.alpha(ENERGIES))
+    assert by_energy == pytest.approx(expected, abs=2 / N)
+    assert by_centre < 1 / N
+    (table,) = [t for name, t in cp.tables([moved]).items() if name.endswith("by start")]
+    assert float(table[0]["outwards"]) == pytest.approx(0.2 * np.abs(ENERGIES[ENERGIES != 0]).sum() / 13, abs=1e-3)
+    shifted = moved.series["eigenvalues"][0]
+    assert cp.semicircle_distance(shifted, -ENERGIES[0], FIELD) == pytest.approx(
+        2 * float(semicircle_below_zero(-0.15, FIELD.radius) - 0.5), abs=2 / N
+    )  # two semicircles 0.3 apart differ most half-way between their centres, by the mass of one within 0.15 of its own
+
+
+def test_correlations_are_scipys_and_their_interval_covers_them():
+    rng = np.random.default_rng(0)
+    rows = [{"energy": x, "alpha": x + rng.normal()} for x in rng.normal(size=30)]
+    measured = cp.correlation(rows)
+    pairs = np.array([[r["energy"], r["alpha"]] for r in rows])
+    assert measured.value == pytest.approx(stats.spearmanr(pairs).statistic)
+    assert measured.low < measured.value < measured.high
+    assert str(cp.correlation(rows[:3])) == str(cp.correlation([{"energy": 1.0, "alpha": None}] * 9)) == ""
+
+
+def test_cut_offs_let_pass_what_is_below_them_and_count_the_flat():
+    slopes = (1e-15, 1e-6, 1e-3)
+    pairs = [row(e, -e, slope) for e, slope in zip((-1.0, 0.0, 1.0), slopes, strict=True)]
+    pairs[1][0]["residual"] = 1.0
+    pairs.append(pairs[0])  # found twice
+    table = {r["|grad|^2 below"]: r for r in cp.cut_offs(result(pairs))}
+    shares = [table[c]["ends"].split()[0] for c in ("0.0001", "1e-08", "1e-14", "1e-20")]
+    assert shares == ["4/4", "3/4", "2/4", "2/4"]
+    assert [table[c]["distinct"] for c in ("0.0001", "1e-08", "1e-20")] == [3, 2, 1]
+    assert [table[c]["of them flat"] for c in ("0.0001", "1e-20")] == [1, 0]
+
+
+def test_controls_and_what_they_mean():
+    dead = result([row(e, -e, subspace="2 units" if e > 0 else None) for e in ENERGIES], "mlp", {}, {"weight_decay": 0.01})
+    names = [r["what"] for r in cp.controls(dead)]
+    assert "of them padded with dead units" in names
+    assert "start points, before any search" in names
+    said = cp.findings(dead)
+    assert "A curve that rises is therefore no evidence of critical points by itself" in said
+    assert "6 of the distinct points are narrower networks" in said
+    assert cp.distances(dead) == (None, None)
+
+
+def test_the_summary_has_success_with_its_interval():
+    pairs = [row(e, -e, 1e-15 if e < 0 else 1.0) for e in ENERGIES]
+    (line,) = mark_best(summary([result(pairs)]))
+    interval = stats.binomtest(6, 13).proportion_ci(method="wilson")
+    assert line["converged"] == f"6/13 ({interval.low:.2f}-{interval.high:.2f})"
+    assert line["distinct"] == 6
+
+
+def test_a_run_that_broke_has_its_row():
+    run = ON_THEORY.run
+    (line,) = summary([Result(run, "timeout")])
+    assert line["starts"] == "timeout"
+
+
+def test_figures_are_svg_and_png_files(tmp_path):
+    pytest.importorskip("matplotlib")
+    unconverged = row(0.2, 0.0, 1.0)
+    diverged = {**unconverged[0], **dict.fromkeys(("index", "alpha", "residual")), "end_point": "diverged"}
+    some = result([*(row(e, -e) for e in ENERGIES), unconverged, (diverged, np.full(N, np.nan))])
+    written = draw([some, ON_THEORY], tmp_path / "figures")
+    assert {path.suffix for path in written} == {".svg", ".png"}
+    names = {path.name for path in written}
+    assert "a_b_c_lm_index.svg" in names
+    for path in written:
+        head = path.read_bytes()[:200]
+        assert head.startswith(b"\x89PNG") or b"<?xml" in head
+    text = (tmp_path / "figures" / "a_b_c_lm_spectra.svg").read_text()
+    assert text.count("<svg") == 1
+
+
+def test_nothing_to_draw_is_an_error(tmp_path):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(SfnbenchError, match="there are no critical points here to draw"):
+        draw([], tmp_path)

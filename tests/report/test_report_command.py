@@ -1,0 +1,32 @@
+"""`sfnbench report`: tables of critical points on paper, figures in a folder, one clear line where there are none."""
+
+import pytest
+from typer.testing import CliRunner
+
+from sfnbench import run_suite
+from sfnbench.cli import app
+from sfnbench.errors import SfnbenchError
+
+SUITE = "experiment: critical_points\nseeds: 3\nrandom: 3\nproblems: [{use: spin_glass, dim: 10}]\nenergy: energy\n"
+
+
+def test_tables_then_figures(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "glass.yaml"
+    path.write_text(SUITE)
+    folder = run_suite(path, engine="inline", out=tmp_path / "runs")
+    out = CliRunner().invoke(app, ["report", str(folder), "--figures", str(tmp_path / "figures")])
+    assert out.exit_code == 0
+    for heading in ("Finders", "by cut-off", "controls", "by start", "distinct critical points"):
+        assert heading in out.output
+    assert len(list((tmp_path / "figures").glob("*.svg"))) == 3
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 3
+    shown = CliRunner().invoke(app, ["show", str(folder), "--format", "csv"])
+    assert shown.output.startswith("problem,finder,starts,converged")
+
+
+def test_a_race_has_no_critical_points(tmp_path):
+    folder = run_suite("smoke", optimizers=["sfn"], problems=["quadratic_saddle"], engine="inline", out=tmp_path)
+    out = CliRunner().invoke(app, ["report", str(folder)])
+    assert isinstance(out.exception, SfnbenchError)
+    assert f"{folder}: no critical points; `sfnbench show {folder}` prints its table" in str(out.exception)

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "torch_optimizer": {"core", "cost", "curvature"},
     "metrics": {"core", "lift", "linalg"},
     "laws": set(),
+    "repeatability": {"store"},
     "statistics": set(),
     "checks": {"core", "errors", "lift"},
     "suite": {"errors", "metrics", "registry", "stock"},

@@ -79,6 +79,8 @@ def plan(
     picked_problems = _pick("problem", suite.problems, problems, issues)
     picked_optimizers = _pick("optimizer", suite.optimizers, optimizers, issues)
     picked_seeds = suite.seeds if seeds is None else _count_or_list(seeds, issues)
+    if suite.experiment == "throughput" and len(picked_seeds) != 1:
+        issues.append(f"{suite.name} measures throughput, which is of one seed, not of {len(picked_seeds)}")
     issues += _misfits(picked_problems, picked_optimizers)
     if issues:
         raise SuiteError("\n".join(issues))

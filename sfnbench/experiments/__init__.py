@@ -10,9 +10,12 @@ from .. import environment
 from ..errors import SuiteError
 from ..planning import Run
 from ..store import Result
-from . import race
+from . import race, throughput
 
-EXPERIMENTS: dict[str, Callable[[Run, Callable[[float], None]], Result]] = {"race": race.race}
+EXPERIMENTS: dict[str, Callable[[Run, Callable[[float], None]], Result]] = {
+    "race": race.race,
+    "throughput": throughput.throughput,
+}
 
 
 def execute(run: Run, progress: Callable[[float], None] | None = None) -> Result:

@@ -11,6 +11,7 @@ import numpy as np
 from ..statistics import Escapes, Estimate
 from ..store import Result
 from .tables import Table
+from .throughput import throughput_rows
 
 SADDLE = ("escaped", "escape step", "captured", "steps near saddle")  # columns of problems that have one
 
@@ -20,14 +21,17 @@ def summary(results: Iterable[Result]) -> Table:
 
     Medians and, in brackets, the lowest and highest are over seeds; but the escape step's brackets are the 95 % interval
     of the Kaplan-Meier median. A seed that has not escaped counts as later than all that have, so that median is exact,
-    or known only to exceed the budget.
+    or known only to exceed the budget. Of a throughput suite, a row per dtype as well.
     """
-    return [_row(result) for result in results]
+    tables = (throughput_rows(r) if r.run.experiment == "throughput" else [_row(r)] for r in results)
+    return [row for table in tables for row in table]
 
 
 def mark_best(table: Table, column: str = "final loss") -> Table:
     """The same table with a star at each problem's lowest median loss, where it has rivals."""
     losses: dict[str, list[float]] = {}
+    if any(column not in row for row in table):
+        return table
     for row in table:
         losses.setdefault(row["problem"], []).append(_median(row[column]))
     marked = []

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -102,8 +102,33 @@ class Race(_Strict):
     optimizers: Annotated[tuple[Any, ...], MinLen(1)]
     tune: Tune | None = None
 
+    def settings(self) -> dict[str, Any]:
+        """Budget and metrics."""
+        named = [Metric(use=metric) if isinstance(metric, str) else metric for metric in self.metrics]
+        return {"budget": self.budget.model_dump(), "metrics": [list(metric.model_dump().values()) for metric in named]}
 
-EXPERIMENTS: dict[str, type[Race]] = {"race": Race}
+
+class Throughput(_Strict):
+    """The keys of a throughput suite: one seed, and no budget but so many blocks of so many seconds."""
+
+    seeds: ClassVar[int] = 1
+    dtype: ClassVar[str] = "float64"  # of no say: each run measures all of `dtypes`
+
+    title: str = ""
+    experiment: str = "throughput"
+    timeout: Above0 = 3600.0
+    dtypes: Annotated[tuple[Literal["float32", "float64"], ...], MinLen(1)] = ("float64",)
+    blocks: Annotated[int, Ge(3), Le(1000)] = 20  # quartiles need a few
+    block_seconds: Annotated[float, Gt(0), Le(60)] = 0.2
+    problems: Annotated[tuple[Any, ...], MinLen(1)]
+    optimizers: Annotated[tuple[Any, ...], MinLen(1)]
+
+    def settings(self) -> dict[str, Any]:
+        """Dtypes and blocks."""
+        return {"dtypes": list(dict.fromkeys(self.dtypes)), "blocks": self.blocks, "block_seconds": self.block_seconds}
+
+
+EXPERIMENTS: dict[str, type[Race] | type[Throughput]] = {"race": Race, "throughput": Throughput}
 
 
 def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
@@ -183,26 +208,22 @@ class _Reading:
         """The suite, if there were no issues."""
         assert self._keys is not None
         keys = self._keys
-        named = [Metric(use=metric) if isinstance(metric, str) else metric for metric in keys.metrics]
         return Suite(
             name=self._path.stem,
             path=self._path,
             title=keys.title,
             experiment=keys.experiment,
             seeds=tuple(range(keys.seeds)) if isinstance(keys.seeds, int) else keys.seeds,
-            settings={
-                "budget": keys.budget.model_dump(),
-                "metrics": [list(metric.model_dump().values()) for metric in named],
-            },
+            settings=keys.settings(),
             problems=self._problems,
             optimizers=self._optimizers,
             timeout_s=keys.timeout,
             dtype=keys.dtype,
             profile=profile,
-            tune=keys.tune and _with_budget(keys.tune, keys.budget),
+            tune=_with_budget(keys.tune, keys.budget) if isinstance(keys, Race) and keys.tune else None,
         )
 
-    def _validate(self) -> Race | None:
+    def _validate(self) -> Race | Throughput | None:
         """The keys outside of the entries."""
         experiment = self._tree.child("experiment")
         asked = experiment.content if experiment and isinstance(experiment.content, str) else "race"

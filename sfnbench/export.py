@@ -88,7 +88,7 @@ def _rows_of(result: Result) -> list[Row]:
         "run_id": run.id,
     }
     own = result.rows or tuple({"seed": seed} for seed in run.seeds)
-    return [{"status": result.status, **row, **circumstances} for row in own]
+    return [{"status": result.status, **circumstances, **row} for row in own]  # a timing has a dtype of its own
 
 
 # -- formats ----------------------------------------------------------------------------------------------------------

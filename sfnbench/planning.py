@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -79,24 +80,27 @@ def plan(
     picked_problems = _pick("problem", suite.problems, problems, issues)
     picked_optimizers = _pick(suite.method, suite.optimizers, optimizers, issues)
     picked_seeds = suite.seeds if seeds is None else _count_or_list(seeds, issues)
+    if suite.experiment == "throughput" and len(picked_seeds) != 1:
+        issues.append(f"{suite.name} measures throughput, which is of one seed, not of {len(picked_seeds)}")
     on_paths = [Chosen(**path["optimizer"]) for path in suite.settings.get("paths", ())]
     issues += _misfits(picked_problems, picked_optimizers if suite.method == "optimizer" else on_paths)
     if issues:
         raise SuiteError("\n".join(issues))
-    return tuple(
-        Run(
-            suite=suite.name,
-            experiment=suite.experiment,
-            problem=problem,
-            optimizer=optimizer,
-            seeds=picked_seeds,
-            settings=suite.settings,
-            dtype=suite.dtype,
-            device=device,
-            timeout_s=suite.timeout_s,
-        )
-        for problem in picked_problems
-        for optimizer in picked_optimizers
+    pairs = itertools.product(picked_problems, picked_optimizers)
+    return tuple(_run(suite, problem, optimizer, picked_seeds, device) for problem, optimizer in pairs)
+
+
+def _run(suite: Suite, problem: Chosen, optimizer: Chosen, seeds: tuple[int, ...], device: str) -> Run:
+    return Run(
+        suite=suite.name,
+        experiment=suite.experiment,
+        problem=problem,
+        optimizer=optimizer,
+        seeds=seeds,
+        settings=suite.settings,
+        dtype=suite.dtype,
+        device=device,
+        timeout_s=suite.timeout_s,
     )
 
 

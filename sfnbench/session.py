@@ -11,7 +11,7 @@ from typing import Any
 
 from . import environment, registry
 from .engines import execute_all
-from .errors import DeviceError, NoResultsError
+from .errors import DeviceError, NoResultsError, SuiteError
 from .planning import Run, plan
 from .store import FILE, Result, Store
 from .suite.schema import Suite, load_suite
@@ -99,8 +99,10 @@ def run_suite(
     tuning_runs(suite, runs)  # raises where that cannot be
     folder = Path(out) if out is not None else results_folder(suite)
     watcher = watcher or Watcher()
-    if jobs is None and any(run.device == "cuda" for run in runs):
-        jobs = 1  # runs would share the one GPU, and spoil each other's seconds
+    if suite.experiment == "throughput" and jobs not in (None, 1):
+        raise SuiteError(f"{suite.name} measures throughput: its runs are executed one at a time, not {jobs}")
+    if suite.experiment == "throughput" or (jobs is None and any(run.device == "cuda" for run in runs)):
+        jobs = 1  # runs would share the cores or the one GPU, and spoil each other's seconds
 
     def execute(todo: Iterable[Run]) -> Generator[Result, None, None]:
         return execute_all(todo, engine=engine, jobs=jobs, plugins=registry.plugin_paths(), on_progress=watcher.progress)

@@ -22,8 +22,9 @@ from .errors import SuiteError
 from .planning import Run
 from .store import Result
 from .suite.choice import Tunable
+from .suite.keys import Tune
 from .suite.ranges import MAX_RANGES, Range
-from .suite.schema import TUNING_SEEDS, Suite, Tune
+from .suite.schema import TUNING_SEEDS, Suite
 
 FILE = "tuned.yaml"
 SOUND = ("ok", "stuck")  # statuses of a seed whose loss counts; every other one is an infinite loss

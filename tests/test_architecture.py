@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "torch_optimizer": {"core", "cost", "curvature"},
     "metrics": {"core", "lift", "linalg"},
     "laws": set(),
+    "repeatability": {"store"},
     "statistics": set(),
     "checks": {"core", "errors", "finder_checks", "finding", "lift"},
     "finder_checks": {"checks", "core", "finding"},

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from sfnbench import Result, Store, SuiteError, execute, load_suite, plan, run_suite
 from sfnbench.session import Watcher, preview, tuning_runs
+from sfnbench.suite.keys import Tune
 from sfnbench.suite.ranges import MAX_RANGES
-from sfnbench.suite.schema import TUNING_SEEDS, Tune
+from sfnbench.suite.schema import TUNING_SEEDS
 from sfnbench.tuning import FILE, expected_best, middle, sample, trials, winners
 
 BOWL = "{use: quadratic_saddle, label: bowl, eigenvalues: [4, 1], radius: 1}"

@@ -10,11 +10,12 @@ from .. import environment
 from ..errors import SuiteError
 from ..planning import Run
 from ..store import Result
-from . import critical_points, race
+from . import critical_points, race, throughput
 
 EXPERIMENTS: dict[str, Callable[[Run, Callable[[float], None]], Result]] = {
     "race": race.race,
     "critical_points": critical_points.critical_points,
+    "throughput": throughput.throughput,
 }
 
 

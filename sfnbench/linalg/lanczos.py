@@ -47,28 +47,32 @@ def lanczos(
     del first
     for j in range(k):
         scale = torch.linalg.vector_norm(w)
-        basis, neighbours = V[: j + 1], V[max(j - 1, 0) : j + 1]
-        near = neighbours @ w
-        column = torch.zeros_like(M[0, : j + 1]) if reorthogonalise else basis @ w
-        w = torch.addmv(w, neighbours.mT, near, alpha=-1)
-        if reorthogonalise:
-            column = basis @ w
-            w = torch.addmv(w, basis.mT, column, alpha=-1)
-            column[-len(neighbours) :] += near
+        column, w = _column(V, w, j, reorthogonalise)
         M[j, : j + 1] = column
         M[: j + 1, j] = column
         if j == k - 1:
             break
         if last is not None and j == k - 2:
-            w, scale = last, torch.linalg.vector_norm(last)
-            against = basis if reorthogonalise else neighbours
-            for _ in range(2 if reorthogonalise else 1):
-                w = torch.addmv(w, against.mT, against @ w, alpha=-1)
+            scale = torch.linalg.vector_norm(last)
+            w = _column(V, _column(V, last, j, reorthogonalise)[1], j, reorthogonalise)[1]
         V[j + 1] = _unit(w, scale)
         del w  # its room is the next product's
         w = product(V[j + 1])
     residual = torch.linalg.vector_norm(w)
     return Subspace(V, M, residual) if reorthogonalise else _orthonormalised(V, M, residual)
+
+
+def _column(V: Tensor, w: Tensor, j: int, reorthogonalise: bool) -> tuple[Tensor, Tensor]:
+    """The products (j + 1,) of w (d,) with the basis up to vector j, and what is left of w across it."""
+    basis, neighbours = V[: j + 1], V[max(j - 1, 0) : j + 1]
+    if not reorthogonalise:
+        return basis @ w, torch.addmv(w, neighbours.mT, neighbours @ w, alpha=-1)
+    near = neighbours @ w
+    w = torch.addmv(w, neighbours.mT, near, alpha=-1)
+    column = basis @ w
+    w = torch.addmv(w, basis.mT, column, alpha=-1)
+    column[-len(neighbours) :] += near
+    return column, w
 
 
 class Extremes(NamedTuple):

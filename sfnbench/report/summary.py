@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..statistics import Escapes, Estimate
 from ..store import Result
 from .critical_points import summary_row
 from .tables import Table
+from .throughput import throughput_rows
 
 SADDLE = ("escaped", "escape step", "captured", "steps near saddle")  # columns of problems that have one
 
@@ -23,15 +24,15 @@ def summary(results: Iterable[Result]) -> Table:
 
     Medians and, in brackets, the lowest and highest are over seeds; but the escape step's brackets are the 95 % interval
     of the Kaplan-Meier median. A seed that has not escaped counts as later than all that have, so that median is exact,
-    or known only to exceed the budget.
+    or known only to exceed the budget. Of a throughput suite, a row per dtype as well.
     """
-    return [summary_row(r) if r.run.experiment == "critical_points" else _row(r) for r in results]
+    return [row for result in results for row in ROWS[result.run.experiment](result)]
 
 
 def mark_best(table: Table, column: str = "final loss") -> Table:
     """The same table with a star at each problem's lowest median loss, where it has rivals."""
     losses: dict[str, list[float]] = {}
-    if any("final loss" not in row for row in table):
+    if any(column not in row for row in table):
         return table
     for row in table:
         losses.setdefault(row["problem"], []).append(_median(row[column]))
@@ -93,3 +94,10 @@ def middle(values: Sequence[float | None], digits: int = 4, spread: bool = True)
     low, middle, high = np.min(known), np.median(known), np.max(known)
     text = f"{middle:.{digits}g}"
     return text if low == high or not spread else f"{text} [{low:.{digits}g}, {high:.{digits}g}]"
+
+
+ROWS: dict[str, Callable[[Result], Table]] = {
+    "race": lambda result: [_row(result)],
+    "critical_points": lambda result: [summary_row(result)],
+    "throughput": throughput_rows,
+}

@@ -10,26 +10,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any
 
-from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from .. import registry
 from ..errors import PluginError, SuiteError, did_you_mean
 from ..registry import Kind, Member
 from .choice import Chooser, Chosen
 from .file import available, locate, located, read, title
+from .keys import EXPERIMENTS, Budget, CriticalPoints, Cube, EveryCost, Metric, OnPath, Race, Throughput, Tune
 from .marked import Issue, Mark, Node, parse
 from .ranges import SCALES, ranges_of
 from .wording import Path as Keys
 from .wording import Wording, describe
 
 __all__ = ["Suite", "available", "load_suite", "title"]
-
-Seed = Annotated[int, Ge(0)]
-Above0 = Annotated[float, Gt(0)]
-NotBelow0 = Annotated[float, Ge(0)]
 
 TUNING_SEEDS = 10**9  # and above: no result is ever made with the seeds that parameters were chosen by
 
@@ -51,124 +47,6 @@ class Suite:
     dtype: str = "float64"
     profile: str | None = None
     tune: Tune | None = None  # where there are ranges; its budget complete
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Budget(_Strict):
-    """When a race ends, whichever comes first."""
-
-    steps: Annotated[int, Ge(1), Le(10**9)] = 500
-    seconds: Above0 | None = None
-    cost: Above0 | None = None  # in gradients
-
-
-class EveryCost(_Strict):
-    """Each time that so many gradients more have been spent, whatever a step costs."""
-
-    cost: Above0
-
-
-class Metric(_Strict):
-    """A metric, and every how many steps it is taken, or how much cost."""
-
-    use: str
-    every: Annotated[int, Ge(1)] | EveryCost = 1
-
-
-class Tune(_Strict):
-    """How the parameters that are given as ranges are tuned, alike for every optimizer."""
-
-    trials: Annotated[int, Ge(1), Le(10_000)] = 20  # settings tried for each optimizer on each problem
-    seeds: Annotated[int, Ge(1), Le(1000)] = 3  # of each trial, counted from TUNING_SEEDS
-    sampler: Literal["halton", "random", "sobol"] = "halton"
-    seed: Seed = 0  # of the sampler
-    # Whose median over seeds decides; a seed that has not escaped counts as later than all that have
-    metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = "final_loss"
-    budget: Budget | None = None  # of a trial; what it does not say is as in the suite
-
-
-class _Experiment(_Strict):
-    """The keys of every experiment; the entries of problems and of methods are read by `choice`."""
-
-    method: ClassVar[Kind] = "optimizer"
-
-    title: str = ""
-    experiment: str = "race"
-    seeds: Annotated[int, Ge(1), Le(100_000)] | Annotated[tuple[Seed, ...], MinLen(1)] = 5
-    timeout: Above0 = 3600.0
-    dtype: Literal["float32", "float64"] = "float64"
-    problems: Annotated[tuple[Any, ...], MinLen(1)]
-
-    def settings(self) -> dict[str, Any]:
-        """What the experiment wants to know."""
-        raise NotImplementedError
-
-
-class Race(_Experiment):
-    """The keys of a race."""
-
-    budget: Budget = Budget()
-    metrics: Annotated[tuple[str | Metric, ...], MinLen(1)] = ("loss",)
-    optimizers: Annotated[tuple[Any, ...], MinLen(1)]
-    tune: Tune | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """Budget and metrics."""
-        named = [Metric(use=metric) if isinstance(metric, str) else metric for metric in self.metrics]
-        return {"budget": self.budget.model_dump(), "metrics": [list(metric.model_dump().values()) for metric in named]}
-
-
-class OnPath(_Strict):
-    """Starts on an optimizer's path, one path a seed: so many of its points, drawn with their noise."""
-
-    optimizer: Any
-    steps: Annotated[int, Ge(1), Le(10**9)] = 100
-    every: Annotated[int, Ge(1)] = 1  # of its points are kept
-    up: bool = False  # climb the loss instead
-    count: Annotated[int, Ge(1)] = 10  # starts a seed
-    noise: Annotated[tuple[NotBelow0, ...], MinLen(1)] = (0.0,)  # amplitudes of uniform noise, one drawn for each start
-
-
-class Cube(_Strict):
-    """Starts uniform in a cube round 0."""
-
-    count: Annotated[int, Ge(0)] = 0  # a seed
-    amplitude: Above0 = 1.0
-
-
-class CriticalPoints(_Experiment):
-    """The keys of a search for critical points."""
-
-    method: ClassVar[Kind] = "finder"
-
-    finders: Annotated[tuple[Any, ...], MinLen(1)] = ("levenberg_marquardt",)
-    paths: tuple[OnPath, ...] = ()
-    random: Annotated[int, Ge(0)] = 0  # starts a seed, each the problem's own
-    cube: Cube = Cube()
-    subspaces: bool = False  # search in the problem's subspaces too, such as networks with fewer units
-    spectrum: Literal["eigenvalues", "density"] = "eigenvalues"  # density: the index by inertia, for large networks
-    energy: str = "loss"  # what is drawn against alpha: the loss, or a measure
-    cut_off: Above0 = 1e-20  # squared gradient norm below which a point is called critical
-    zero: NotBelow0 = 1e-6  # |eigenvalues| up to this count as zero, in units of the largest
-    same: NotBelow0 = 1e-7  # points whose invariants differ by less, relatively, are one point
-
-    @model_validator(mode="after")
-    def _starts_somewhere(self) -> Self:
-        if not (self.paths or self.random or self.cube.count):
-            raise ValueError("no starts: give paths, random or cube")
-        return self
-
-    def settings(self) -> dict[str, Any]:
-        """All of them; the optimizers of the paths are filled in when they are chosen."""
-        own = ("random", "cube", "subspaces", "spectrum", "energy", "cut_off", "zero", "same")
-        paths = [path.model_dump() for path in self.paths]
-        return {"paths": paths, **{name: self.model_dump()[name] for name in own}}
-
-
-EXPERIMENTS: dict[str, type[_Experiment]] = {"race": Race, "critical_points": CriticalPoints}
 
 
 def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
@@ -237,7 +115,7 @@ class _Reading:
         self._path, self._tree = path, tree
         self._choosers = {kind: Chooser(kind, members[kind]) for kind in registry.KINDS}
         self.issues: list[Issue] = []
-        self._schema: type[_Experiment] = Race
+        self._schema: type[Race] | type[CriticalPoints] | type[Throughput] = Race
         self._keys = self._validate()
         self._problems = self._choose("problem")
         self._methods = self._choose(self._schema.method)
@@ -269,7 +147,7 @@ class _Reading:
             tune=_with_budget(keys.tune, keys.budget) if isinstance(keys, Race) and keys.tune else None,
         )
 
-    def _validate(self) -> _Experiment | None:
+    def _validate(self) -> Race | CriticalPoints | Throughput | None:
         """The keys outside of the entries."""
         experiment = self._tree.child("experiment")
         asked = experiment.content if experiment and isinstance(experiment.content, str) else "race"

@@ -252,6 +252,7 @@ def test_listing_suites_imports_neither_torch_nor_pydantic() -> None:
         *((name, 40) for name in ("smoke", "toy", "digits", "mlp_mnist", "mlp_cifar10")),
         *((name, 40) for name in ("gaussian_field", "spin_glass", "landscapes")),
         *((f"critical_points_{name}", 50) for name in ("linear_autoencoder", "mnist", "cifar10")),
+        *((name, 40) for name in ("escape", "strict_saddle", "octopus", "throughput")),
         *((name, 80) for name in ("autoencoder", "rnn")),  # two screens: every control is an arm of its own
     ],
 )

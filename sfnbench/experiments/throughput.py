@@ -1,0 +1,202 @@
+"""Throughput: how fast the steps of one optimizer on one problem are on one device, with nothing else running.
+
+One seed, unbatched. Every figure is a median over blocks of some tenths of a second, with its quartiles; each block starts
+afresh from the same point, so that all time the same steps. Draws of minibatches and noise are made before the clock
+starts; the warm-up, first calls of kernels, is told apart.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..core import Oracle
+from ..lift import Trajectories
+from ..planning import Run
+from ..store import Result
+from .race import Draws, Entrant, Progress
+
+Work = Callable[[], int]  # does something, and says how many units of it
+
+PRODUCT_SIZE = {"cpu": 1024, "cuda": 4096}  # of the square matrices whose product says what the device can do
+MOST_UNITS = 10_000  # of a block, whose draws are made beforehand
+QUIET = 0.25  # cores that others may keep busy before figures are marked as disturbed
+
+
+def throughput(run: Run, progress: Progress) -> Result:
+    """A row for each dtype: steps, examples and Hessian-vector products a second, FLOP/s reached, peak memory."""
+    rows: list[dict[str, Any]] = []
+    series: list[np.ndarray] = []
+    dtypes = run.settings["dtypes"]
+    for i, dtype in enumerate(dtypes):
+        entrant = Entrant(replace(run, dtype=dtype))
+        row, steps = _measure(entrant, run.seeds[0], run.settings)
+        rows.append({"seed": run.seeds[0], "dtype": dtype, **row})
+        series.append(steps)
+        progress((i + 1) / len(dtypes))
+    status = next((row["status"] for row in rows if row["status"] != "ok"), "ok")
+    return Result(run, status, tuple(rows), {"seconds_per_step": np.stack(series)}, {"problem": entrant.facts})
+
+
+@dataclass(frozen=True)
+class Timer:
+    """Times work on a device in blocks: its own clock on a GPU, by events, so that nothing is timed but the work."""
+
+    device: torch.device
+    n_blocks: int
+    block_s: float
+
+    def time(self, work: Work) -> tuple[float, int]:
+        """Seconds that the work took, once, and how many units of it were done."""
+        if self.device.type != "cuda":
+            began = perf_counter()
+            n = work()
+            return perf_counter() - began, n
+        began_at, ended_at = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        began_at.record()
+        n = work()
+        ended_at.record()
+        torch.cuda.synchronize(self.device)
+        return float(began_at.elapsed_time(ended_at)) / 1e3, n
+
+    def blocks(self, prepare: Callable[[int], Work]) -> np.ndarray:
+        """Seconds of each unit of work, (n_blocks,). `prepare(n)` gets ready, untimed, and gives what does n units."""
+        n = 1
+        while True:
+            took, done = self.time(prepare(n))
+            if took >= self.block_s / 2 or done < n or n == MOST_UNITS:
+                break
+            n = min(MOST_UNITS, max(2 * n, int(n * self.block_s / max(took, 1e-9))))
+        timed = [self.time(prepare(n)) for _ in range(self.n_blocks)]
+        return np.array([took / max(1, done) for took, done in timed])
+
+
+def _measure(entrant: Entrant, seed: int, settings: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
+    """The row of one dtype, and the seconds of a step in each block."""
+    timer = Timer(entrant.device, settings["blocks"], settings["block_seconds"])
+    memory, others = _Memory(entrant.device), _Others()
+    start = entrant.starts((seed,))
+    last: list[Trajectories] = []
+
+    def steps(n: int) -> Work:
+        draws = Draws(entrant, (seed,))
+        drawn = [draws.next() for _ in range(n)]
+        for each in last:
+            each.close()
+        last[:] = [entrant.lift(start)]
+        return partial(_steps, last[0], drawn)
+
+    warmup_s, _ = timer.time(steps(1))
+    with FlopCounterMode(display=False) as counter:
+        steps(1)()
+    step_s = timer.blocks(steps)
+    status = "ok" if bool(torch.isfinite(last[0].theta).all()) else "diverged"
+    last[0].close()
+    row = {"status": status, "warmup_s": warmup_s, **_rates("steps", 1 / step_s)}
+    peak = memory.peak()
+    n_examples = entrant.batches[0] or entrant.problem.population
+    row |= _rates("samples", n_examples / step_s) if n_examples else {}
+    row |= _rates("hvp", 1 / timer.blocks(_products(entrant, start[0], seed)))
+    if flops := counter.get_total_flops():
+        row |= _flops(flops / step_s, timer, entrant)
+    row["peak_memory_bytes"] = peak
+    return row | others.seen(), step_s
+
+
+def _steps(trajectories: Trajectories, drawn: list[Any]) -> int:
+    for n, (batches, noise) in enumerate(drawn):
+        trajectories.step(batches, noise)
+        if trajectories.ended:  # by itself, and not by this step
+            return n
+    return len(drawn)
+
+
+def _products(entrant: Entrant, theta: Tensor, seed: int) -> Callable[[int], Work]:
+    """Hessian-vector products on the optimizer's own kind of batch, all from one linearisation."""
+    (batches,), _ = Draws(entrant, (seed,)).next()
+    linear = Oracle(entrant.problem, batches, eager=True).curvature(theta)
+    v = torch.ones_like(theta)
+
+    def products(n: int) -> int:
+        for _ in range(n):
+            linear.hvp(v)
+        return n
+
+    return lambda n: partial(products, n)
+
+
+def _flops(reached: np.ndarray, timer: Timer, entrant: Entrant) -> dict[str, Any]:
+    """FLOP/s of a step's matrix products, and their share of what one large product reaches in the same dtype.
+
+    Of matrix products alone: what is done element by element, or by LAPACK, counts as nothing.
+    """
+    n = PRODUCT_SIZE[entrant.device.type]
+    A = torch.ones(n, n, dtype=entrant.dtype, device=entrant.device)
+
+    def multiply(times: int) -> int:
+        for _ in range(times):
+            torch.mm(A, A)
+        return times
+
+    most = 2 * n**3 / float(np.median(timer.blocks(lambda n: partial(multiply, n))))
+    return {**_rates("flops", reached), "matmul_flops_per_s": most, "flops_share": float(np.median(reached)) / most}
+
+
+def _rates(name: str, rates: np.ndarray) -> dict[str, float]:
+    """Median and quartiles over blocks."""
+    low, middle, high = np.percentile(rates, (25, 50, 75))
+    return {f"{name}_per_s": float(middle), f"{name}_per_s_q1": float(low), f"{name}_per_s_q3": float(high)}
+
+
+class _Memory:
+    """The most memory in use since it was made: a GPU's tensors, or what the process grew by."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.before = device, psutil.Process().memory_info().rss
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with suppress(OSError):  # Linux forgets its own high-water mark when asked to
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def peak(self) -> int:
+        """In bytes."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        with suppress(OSError):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return max(0, int(line.split()[1]) * 1024 - self.before)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self.before)
+
+
+class _Others:
+    """What else the machine does meanwhile."""
+
+    def __init__(self) -> None:
+        self.load = psutil.getloadavg()[0]
+        self.began, self.busy = perf_counter(), self._busy()
+
+    def seen(self) -> dict[str, Any]:
+        """The load average of the minute before, cores that others kept busy since, and whether that disturbs."""
+        cores = max(0.0, (self._busy() - self.busy) / (perf_counter() - self.began))
+        return {"load": self.load, "busy_cores_of_others": cores, "disturbed": cores > QUIET}
+
+    @staticmethod
+    def _busy() -> float:
+        """Processor seconds of all but this process."""
+        every, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        return float(every.user + every.system + getattr(every, "nice", 0.0) - own.user - own.system)

@@ -1,0 +1,124 @@
+"""Throughput: what is counted is known, what is timed keeps its order, and nobody shares the machine unseen."""
+
+import pytest
+
+from sfnbench import Store, Suite, SuiteError, load_suite, plan, run_suite
+from sfnbench.experiments import execute, throughput
+from sfnbench.export import rows
+from sfnbench.planning import Chosen, Run
+from sfnbench.report.summary import mark_best, summary
+from sfnbench.report.tables import render
+
+SUITE = "experiment: throughput\nblocks: 3\nblock_seconds: 0.01\nproblems: [mlp]\noptimizers: [gradient_descent]\n"
+
+
+def measured(optimizer="gradient_descent", params=None, problem="mlp", problem_params=None, dtypes=("float64",)):
+    return execute(
+        Run(
+            suite="test",
+            experiment="throughput",
+            problem=Chosen(problem, problem, {"hidden": [10]} if problem == "mlp" else problem_params or {}, ""),
+            optimizer=Chosen(optimizer, optimizer, params or {}, ""),
+            seeds=(0,),
+            settings={"dtypes": list(dtypes), "blocks": 3, "block_seconds": 0.01},
+        )
+    )
+
+
+def test_a_gradient_of_a_network_has_the_flops_of_its_matrix_products():
+    """Digits, 64-10-10: both layers forward, both weights' gradients, and the way back through the second layer."""
+    (row,) = measured().rows
+    flops = 2 * 1797 * (2 * (64 * 10 + 10 * 10) + 10 * 10)
+    assert row["flops_per_s"] / row["steps_per_s"] == pytest.approx(flops)
+    assert row["flops_share"] == pytest.approx(row["flops_per_s"] / row["matmul_flops_per_s"])
+    assert 0 < row["flops_share"] < 1
+
+
+def test_rates_have_their_quartiles_and_samples_are_a_steps_examples():
+    result = measured("msgd", {"lr": 0.1, "batch_size": 16}, dtypes=("float32", "float64"))
+    assert [row["dtype"] for row in result.rows] == ["float32", "float64"]
+    assert result.series["seconds_per_step"].shape == (2, 3)
+    for row in result.rows:
+        assert row["status"] == "ok"
+        assert row["warmup_s"] > 0
+        assert row["samples_per_s"] == pytest.approx(16 * row["steps_per_s"])
+        for name in ("steps", "samples", "hvp", "flops"):
+            assert 0 < row[f"{name}_per_s_q1"] <= row[f"{name}_per_s"] <= row[f"{name}_per_s_q3"]
+
+
+@pytest.mark.parametrize("optimizer", ["sfn", "noisy_gradient_descent", "torch.optim.Adam", "scipy.optimize.trust-krylov"])
+def test_every_kind_of_optimizer_is_timed_and_what_has_no_data_has_no_samples(optimizer):
+    """On a bowl that trust-krylov is done with after a step or two: it counts those that it took."""
+    (row,) = measured(optimizer, problem="quadratic_saddle", problem_params={"eigenvalues": [1.0, 2.0]}).rows
+    assert row["status"] == "ok"
+    assert row["steps_per_s"] > 0
+    assert "samples_per_s" not in row
+
+
+def test_steps_that_diverge_are_told():
+    result = measured("gradient_descent", {"lr": 1e9}, "quadratic_saddle", {"eigenvalues": [1.0, 2.0]})
+    assert (result.status, result.rows[0]["status"]) == ("diverged", "diverged")
+
+
+@pytest.mark.parametrize(("cores", "note"), [(0.0, ""), (1.5, "disturbed: others kept 1.5 cores busy")])
+def test_a_busy_machine_is_told_in_the_table(monkeypatch, cores, note):
+    class Busy(throughput._Others):
+        def seen(self):
+            return {"load": 2.0, "busy_cores_of_others": cores, "disturbed": cores > throughput.QUIET}
+
+    monkeypatch.setattr(throughput, "_Others", Busy)
+    result = measured()
+    (row,) = mark_best(summary([result]))
+    assert row["note"] == note
+    assert "steps/s" in render([row], "plain")
+
+
+def test_processor_seconds_of_others_are_those_that_are_not_its_own(monkeypatch):
+    others = throughput._Others()
+    began = others.began
+    monkeypatch.setattr(others, "_busy", lambda: others.busy + 6.0)
+    monkeypatch.setattr(throughput, "perf_counter", lambda: began + 4.0)
+    assert others.seen()["busy_cores_of_others"] == 1.5
+    assert others.seen()["disturbed"] is True
+
+
+def test_runs_one_at_a_time_of_one_seed(tmp_path):
+    path = tmp_path / "fast.yaml"
+    path.write_text(SUITE)
+    suite = load_suite(path)
+    assert isinstance(suite, Suite)
+    assert [run.experiment for run in plan(suite)] == ["throughput"]
+    with pytest.raises(SuiteError, match="fast measures throughput: its runs are executed one at a time, not 2"):
+        run_suite(suite, jobs=2, out=tmp_path / "out")
+    with pytest.raises(SuiteError, match="fast measures throughput, which is of one seed, not of 3"):
+        plan(suite, seeds=3)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("seeds: 3", "unknown key 'seeds'"),
+        ("budget: {steps: 3}", "unknown key 'budget'"),
+        ("dtypes: [float16]", "float16"),
+        ("dtypes: []", "dtypes"),
+        ("block_seconds: 0", "block_seconds"),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(tmp_path, line, message):
+    path = tmp_path / "fast.yaml"
+    key = line.partition(":")[0]
+    path.write_text("".join(f"{each}\n" for each in SUITE.splitlines() if not each.startswith(f"{key}:")) + line + "\n")
+    with pytest.raises(SuiteError, match=message):
+        load_suite(path)
+
+
+def test_the_whole_way_into_the_store_and_out(tmp_path):
+    path = tmp_path / "fast.yaml"
+    path.write_text(SUITE + "dtypes: [float32]\n")
+    with Store(run_suite(path, engine="inline", out=tmp_path / "out")) as store:
+        (row,) = rows(store)
+        (shown,) = summary(store.summaries())
+    assert (row["experiment"], row["dtype"], row["status"]) == ("throughput", "float32", "ok")
+    assert row["steps_per_s"] > 0
+    assert shown["steps/s"].startswith(f"{row['steps_per_s']:.3g} [")

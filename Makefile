@@ -5,13 +5,21 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPEC = pyproject.toml constraints.txt
 
-.PHONY: help run test test-slow lint bench clean
+.PHONY: help run report test test-slow lint bench track clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/run ## install sfnbench and run the main job: three optimizers on real handwritten digits
 	$(BIN)/sfnbench run digits
+
+report: $(VENV)/test ## a sample report and the figures of the README, anew, from the suites toy and digits
+	$(BIN)/sfnbench run toy
+	$(BIN)/sfnbench run digits
+	$(BIN)/sfnbench report runs/toy runs/digits -o docs/report.html --figures docs
+	rm -f docs/*_*.png docs/*.pdf
+	! command -v chromium > /dev/null || chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=20000 \
+		--window-size=1200,1500 --screenshot=docs/report.png file://$(CURDIR)/docs/report.html
 
 test: $(VENV)/test ## install what the tests need and pass them (minutes)
 	$(BIN)/python -m pytest -q -m "not slow"
@@ -26,6 +34,10 @@ lint: $(VENV)/dev ## style and types
 
 bench: $(VENV)/bench ## what is fast stays fast: timings side by side, with the peers
 	$(BIN)/python -m pytest -q -s benchmarks --benchmark-disable-gc --timeout=3600
+
+track: $(VENV)/test ## costs of the last commit against those of the one before (asv makes an environment of 1.2 GB)
+	$(BIN)/asv machine --yes
+	$(BIN)/asv continuous -f 1.3 --record-samples HEAD~1 HEAD
 
 clean: ## forget the virtual environment
 	rm -rf $(VENV)

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NoReturn, get_args
 import typer
 
 from . import __version__
+from .cli_printing import AsFormat, print_summary, rendered, say
+from .cli_results import reading
 from .errors import DataError, SfnbenchError
 
 app = typer.Typer(
@@ -27,9 +29,9 @@ data = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.add_typer(reading)
 app.add_typer(data, name="data")
 
-Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
 Device = Literal["auto", "cpu", "cuda"]
 Engine = Literal["processes", "inline"]
 Listed = Literal["optimizers", "problems", "finders", "suites", "datasets"]
@@ -38,7 +40,6 @@ New = Literal["optimizer", "problem", "finder", "suite"]
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugins", help="Look for members in this folder or file too; may be repeated.")
 ]
-AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name (see `sfnbench list suites`) or file.")]
 Datasets = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Datasets; all of them by default.")]
 Profile = Annotated[str | None, typer.Option(help="A variant that the suite defines, often `quick`.")]
@@ -83,10 +84,10 @@ def run(
     loaded = load_suite(suite, profile)
     if dry_run:
         table = preview(loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, out=out)
-        typer.echo(_rendered(table, style))
+        typer.echo(rendered(table, style))
         n_tuned = sum(row["run"] == "tuning" for row in table)
         if n_tuned and loaded.tune:
-            _say(f"{n_tuned * loaded.tune.trials} tuning runs, then {len(table) - n_tuned} runs")
+            say(f"{n_tuned * loaded.tune.trials} tuning runs, then {len(table) - n_tuned} runs")
         return
     folder = run_suite(
         loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,
@@ -94,8 +95,8 @@ def run(
     )  # fmt: skip
     with Store(folder) as store:
         results = list(store.summaries())
-        _print_summary(results, style)
-    _say(
+        print_summary(results, style)
+    say(
         f"\nResults in {folder}: `sfnbench show {folder}` prints this table again,"
         f" `sfnbench export {folder} FILE.csv` writes a row per run and seed."
     )
@@ -120,7 +121,7 @@ def list_members(
         return
     for kind, table in tables.items():
         typer.secho(f"{kind}", bold=True)
-        typer.echo(_rendered(table, style) + "\n")
+        typer.echo(rendered(table, style) + "\n")
 
 
 @app.command()
@@ -179,77 +180,6 @@ def new(kind: New, name: Annotated[str, typer.Argument(help="Its name, like my_m
 
 
 @app.command()
-def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet.")],
-) -> None:
-    """Write results to a file, a row per run and seed."""
-    from .export import export as write
-    from .store import Store
-
-    with Store(folder) as store:
-        typer.echo(f"{file}: {write(store, file)} rows")
-
-
-@app.command()
-def show(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="[DIR]", help="A folder of results; by default the last one written to in runs/."),
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(metavar="AXIS=NUMBER", help="Where each run stood at steps=N, cost=N (gradients) or seconds=N."),
-    ] = None,
-    style: AsFormat = "plain",
-) -> None:
-    """Print the table of results, at the end or at an equal budget."""
-    from .session import latest
-    from .store import Store
-
-    folder = folder or latest()
-    with Store(folder) as store:
-        if at is None:
-            _print_summary(list(store.summaries()), style)
-        else:
-            _print_at_budget(store, at, style)
-
-
-@app.command()
-def report(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="[DIR]", help="A folder of results; by default the last one written to in runs/."),
-    ] = None,
-    figures: Annotated[Path | None, typer.Option(help="Draw them into this folder, each as SVG and PNG.")] = None,
-    style: AsFormat = "plain",
-) -> None:
-    """Print what critical points show, with the controls beside it, and draw the figures.
-
-    The tables vary the cut-off, and take the same statistic of start points and of what has not converged.
-    """
-    from .report.critical_points import findings, tables, title
-    from .report.figures import draw
-    from .session import latest
-    from .store import Store
-
-    folder = folder or latest()
-    with Store(folder) as store:
-        results = [result for result in store.results() if result.run.experiment == "critical_points"]
-    if not results:
-        raise SfnbenchError(f"{folder}: no critical points; `sfnbench show {folder}` prints its table")
-    for heading, table in tables(results).items():
-        typer.secho(heading, bold=True)
-        typer.echo(_rendered(table, style) + "\n")
-    for result in results:
-        if result.rows:
-            typer.echo(f"{title(result)}: {findings(result)}")
-    if figures:
-        for path in draw(results, figures):
-            _say(str(path))
-
-
-@app.command()
 def env(style: AsFormat = "plain") -> None:
     """Print versions, machine and threads.
 
@@ -261,7 +191,7 @@ def env(style: AsFormat = "plain") -> None:
     if style == "json":
         typer.echo(json.dumps(facts, indent=2))
     else:
-        typer.echo(_rendered([{"what": key, "value": str(value)} for key, value in facts.items()], style))
+        typer.echo(rendered([{"what": key, "value": str(value)} for key, value in facts.items()], style))
 
 
 @data.command("list")
@@ -270,7 +200,7 @@ def list_data(names: Datasets = None, style: AsFormat = "plain") -> None:
     from . import catalogue
 
     table = catalogue.data(names or [])
-    typer.echo(_rendered(table, style))
+    typer.echo(rendered(table, style))
 
 
 @data.command()
@@ -287,7 +217,7 @@ def fetch(names: Datasets = None) -> None:
 
     chosen = catalogue.chosen_datasets(names or [])
     if folder := os.environ.get("SFNBENCH_DATA"):
-        _say(f"SFNBENCH_DATA={folder} is set: nothing is downloaded, its files are checked")
+        say(f"SFNBENCH_DATA={folder} is set: nothing is downloaded, its files are checked")
     n_failed = 0
     for name, dataset in chosen.items():
         typer.echo(f"{name}: terms: {dataset.terms}")
@@ -309,13 +239,13 @@ def verify(names: Datasets = None, style: AsFormat = "plain") -> None:
     from . import catalogue
 
     table = catalogue.verified(names or [])
-    typer.echo(_rendered(table, style))
+    typer.echo(rendered(table, style))
     if any(row["state"] != "ok" for row in table):
         raise typer.Exit(1)
 
 
 def main() -> NoReturn:
-    """Run the command line; exits with 0, with 1 where runs failed, with 2 on wrong use, with 130 on Ctrl-C."""
+    """Run the command line; exits with 0, 1 where runs failed, 2 on wrong use, 3 on a regression, 130 on Ctrl-C."""
     try:
         app(prog_name="sfnbench")
     except SfnbenchError as error:
@@ -359,36 +289,3 @@ def _console(stderr: bool) -> Any:
     from rich.console import Console
 
     return Console(stderr=stderr)
-
-
-def _say(text: str) -> None:
-    """To the person, not to the pipe: on stderr."""
-    typer.echo(text, err=True)
-
-
-def _rendered(table: list[dict[str, Any]], style: Format) -> str:
-    from .report.tables import render
-
-    return render(table, style)
-
-
-def _print_summary(results: list[Any], style: Format) -> None:
-    from .report.summary import mark_best, summary
-
-    table = summary(results)
-    typer.echo(_rendered(mark_best(table) if style == "plain" else table, style))
-
-
-def _print_at_budget(store: Any, at: str, style: Format) -> None:
-    from .report.equal import AXES, at_budget
-    from .report.summary import mark_best
-
-    axis, _, number = at.partition("=")
-    try:
-        budget = float(number)
-    except ValueError:
-        budget = 0.0
-    if axis not in AXES or not 0 < budget < float("inf"):
-        raise SfnbenchError(f"--at {at}: expected one of {', '.join(AXES)}, an equals sign and a number, as in cost=500")
-    table = at_budget(store.results(), axis, budget)
-    typer.echo(_rendered(mark_best(table, "loss") if style == "plain" else table, style))

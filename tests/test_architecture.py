@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "environment": set(),
     "store": {"errors", "planning"},
     "export": {"cost", "errors", "store"},
+    "compare": {"cost", "environment", "errors", "statistics", "store"},
     "experiments": {
         *(
             "core",
@@ -62,7 +63,7 @@ MAY_IMPORT = {
     "session": {"engines", "environment", "errors", "planning", "registry", "store", "suite", "tuning"},
     "report": {"cost", "errors", "planning", "session", "statistics", "store", "theory", "tuning"},
 }
-FREE = {"cli", "__main__", "__init__", "catalogue", "scaffold"}  # they join everything
+FREE = {"cli", "cli_printing", "cli_results", "__main__", "__init__", "catalogue", "scaffold"}  # they join everything
 
 
 def rooms():
@@ -106,7 +107,7 @@ def test_files_and_functions_stay_short():
         source = path.read_text()
         assert source.count("\n") <= 400, path
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.FunctionDef) and path.name != "cli.py":  # a command's options are many lines
+            if isinstance(node, ast.FunctionDef) and not path.name.startswith("cli"):  # a command's options are many lines
                 assert node.end_lineno - node.lineno < 45, f"{path}: {node.name}"
 
 

@@ -352,3 +352,16 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(here):
     )
     assert len(shown) == 2 * 4
     assert {row["seeds"] for row in shown} == {"10 ok"}
+
+
+def test_report_writes_one_file_and_says_what_is_missing(run, sfnbench, here):
+    pytest.importorskip("plotly", reason="plotly is not installed: pip install 'sfnbench[report]'")
+    run()
+    code, _, err = sfnbench("report", "runs/tiny", "nothing", "-o", "sub/page.html", "--figures", "drawn", "--axis", "steps")
+    assert code == 0
+    assert "missing: no results in nothing" in err
+    assert "The report is in sub/page.html" in err
+    assert "quadratic_saddle" in (here / "sub" / "page.html").read_text()
+    assert (here / "drawn" / "tiny_monkey_saddle.svg").exists()
+    assert sfnbench("report", "nothing")[0] == 2
+    assert "The report is in report.html" in sfnbench("report")[2]

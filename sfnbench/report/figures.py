@@ -1,4 +1,4 @@
-"""Figures of critical points, as SVG and PNG files: index against energy, spectra, and what the cut-off does.
+"""Figures of critical points, as SVG, PDF and PNG files: index against energy, spectra, and what the cut-off does.
 
 matplotlib's own objects, without pyplot: no state, no window, any thread.
 """
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = ("svg", "png")
+FORMATS = ("svg", "pdf", "png")
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the same results make the same file
 LEVELS = (("low", 0.0), ("middle", 0.5), ("high", 1.0))  # of the points' energies, as quantiles
 
 STYLE = {"alpha": 0.8, "linewidths": 0}
 
 
 def draw(results: Iterable[Result], folder: Path) -> list[Path]:
-    """Draw every run's figures into a folder; the files that were written, an SVG and a PNG each.
+    """Draw every run's figures into a folder; the files that were written, one of each format.
 
     SfnbenchError where matplotlib is not installed or nothing is to be drawn.
     """
@@ -47,7 +48,7 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
         for kind, figure in figures.items():
             for suffix in FORMATS:
                 path = folder / f"{name}_{kind}.{suffix}"
-                figure.savefig(path, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+                figure.savefig(path, dpi=150, metadata=UNDATED.get(suffix))
                 written.append(path)
     return written
 

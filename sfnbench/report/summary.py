@@ -72,7 +72,7 @@ def _escape(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     captured = [r["captured"] for r in rows if r.get("captured") is not None]
     values = (
         f"{escapes.escaped.sum()}/{len(rows)}",
-        _estimate(escapes.median(), max(r.get("steps") or 0 for r in rows)),
+        _estimate(escapes.median(), max((r.get("steps") or 0 for r in rows), default=0)),
         f"{sum(captured)}/{len(rows)}" if captured else "",
         middle([r.get("dwell_steps") for r in rows], spread=False),
     )

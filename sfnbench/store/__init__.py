@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -132,22 +132,31 @@ class Store(AbstractContextManager["Store"]):
         """One result by its run's id."""
         return self._load(run_id, series=True)
 
-    def results(self, current: bool = True) -> Iterator[Result]:
-        """Every result, one at a time; with `current` those that the slots show, under the slots' present labels."""
-        return self._each(current, series=True)
+    def results(self, current: bool = True, damaged: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
+        """Every result, one at a time; with `current` those that the slots show, under the slots' present labels.
+
+        One that cannot be read ends it with its StoreError, unless `damaged` takes that and the rest follows.
+        """
+        return self._each(current, True, damaged)
 
     def summaries(self, current: bool = True) -> Iterator[Result]:
         """As `results`, without the series, and several times faster."""
         return self._each(current, series=False)
 
-    def _each(self, current: bool, series: bool) -> Iterator[Result]:
-        if not current:
-            for (run_id,) in self._select("SELECT id FROM runs ORDER BY created, rowid"):
-                yield self._load(run_id, series)
-            return
-        for suite, _, problem, optimizer, run_id in self._select(_SHOWN):
-            result = self._load(run_id, series)
-            yield replace(result, run=_relabelled(result.run, suite, problem, optimizer))
+    def _each(self, current: bool, series: bool, damaged: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
+        order = _SHOWN if current else "SELECT id FROM runs ORDER BY created, rowid"
+        for *place, run_id in self._select(order):
+            try:
+                result = self._load(run_id, series)
+            except StoreError as error:
+                if damaged is None:
+                    raise
+                damaged(error)
+                continue
+            if current:
+                suite, _, problem, optimizer = place
+                result = replace(result, run=_relabelled(result.run, suite, problem, optimizer))
+            yield result
 
     def _load(self, run_id: str, series: bool) -> Result:
         found = self._select("SELECT run, status, rows, environment, log, seconds FROM runs WHERE id = ?", run_id)

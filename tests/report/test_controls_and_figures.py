@@ -124,18 +124,18 @@ def test_a_run_that_broke_has_its_row():
     assert line["starts"] == "timeout"
 
 
-def test_figures_are_svg_and_png_files(tmp_path):
+def test_figures_are_files_of_every_format(tmp_path):
     pytest.importorskip("matplotlib")
     unconverged = row(0.2, 0.0, 1.0)
     diverged = {**unconverged[0], **dict.fromkeys(("index", "alpha", "residual")), "end_point": "diverged"}
     some = result([*(row(e, -e) for e in ENERGIES), unconverged, (diverged, np.full(N, np.nan))])
     written = draw([some, ON_THEORY], tmp_path / "figures")
-    assert {path.suffix for path in written} == {".svg", ".png"}
+    assert {path.suffix for path in written} == {".svg", ".pdf", ".png"}
     names = {path.name for path in written}
     assert "a_b_c_lm_index.svg" in names
     for path in written:
         head = path.read_bytes()[:200]
-        assert head.startswith(b"\x89PNG") or b"<?xml" in head
+        assert head.startswith((b"\x89PNG", b"%PDF")) or b"<?xml" in head
     text = (tmp_path / "figures" / "a_b_c_lm_spectra.svg").read_text()
     assert text.count("<svg") == 1
 

@@ -1,17 +1,18 @@
-"""`sfnbench report`: tables of critical points on paper, figures in a folder, one clear line where there are none."""
+"""`sfnbench report`: one page for everything; tables of critical points on paper, figures in a folder."""
 
 import pytest
 from typer.testing import CliRunner
 
 from sfnbench import run_suite
 from sfnbench.cli import app
-from sfnbench.errors import SfnbenchError
 
 SUITE = "experiment: critical_points\nseeds: 3\nrandom: 3\nproblems: [{use: spin_glass, dim: 10}]\nenergy: energy\n"
 
 
-def test_tables_then_figures(tmp_path):
+def test_tables_then_figures(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("plotly")
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "glass.yaml"
     path.write_text(SUITE)
     folder = run_suite(path, engine="inline", out=tmp_path / "runs")
@@ -25,8 +26,11 @@ def test_tables_then_figures(tmp_path):
     assert shown.output.startswith("problem,finder,starts,converged")
 
 
-def test_a_race_has_no_critical_points(tmp_path):
-    folder = run_suite("smoke", optimizers=["sfn"], problems=["quadratic_saddle"], engine="inline", out=tmp_path)
+def test_a_race_has_its_page_and_no_such_tables(tmp_path, monkeypatch):
+    pytest.importorskip("plotly")
+    monkeypatch.chdir(tmp_path)
+    folder = run_suite("smoke", optimizers=["sfn"], problems=["quadratic_saddle"], engine="inline", out=tmp_path / "runs")
     out = CliRunner().invoke(app, ["report", str(folder)])
-    assert isinstance(out.exception, SfnbenchError)
-    assert f"{folder}: no critical points; `sfnbench show {folder}` prints its table" in str(out.exception)
+    assert out.exit_code == 0
+    assert "Finders" not in out.output
+    assert "quadratic_saddle" in (tmp_path / "report.html").read_text()

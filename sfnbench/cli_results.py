@@ -1,0 +1,128 @@
+"""The commands that read results: show, export, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from .cli_printing import AsFormat, Format, print_summary, rendered, say
+from .errors import SfnbenchError
+
+Axis = Literal["steps", "cost", "seconds"]
+
+reading = typer.Typer(rich_markup_mode=None)
+
+
+@reading.command()
+def show(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="A folder of results; by default the last one written to in runs/."),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="AXIS=NUMBER", help="Where each run stood at steps=N, cost=N (gradients) or seconds=N."),
+    ] = None,
+    style: AsFormat = "plain",
+) -> None:
+    """Print the table of results, at the end or at an equal budget."""
+    from .session import latest
+    from .store import Store
+
+    folder = folder or latest()
+    with Store(folder) as store:
+        if at is None:
+            print_summary(list(store.summaries()), style)
+        else:
+            _print_at_budget(store, at, style)
+
+
+@reading.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet.")],
+) -> None:
+    """Write results to a file, a row per run and seed."""
+    from .export import export as write
+    from .store import Store
+
+    with Store(folder) as store:
+        typer.echo(f"{file}: {write(store, file)} rows")
+
+
+@reading.command()
+def report(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR]...", help="Folders of results; by default the last one written to in runs/."),
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.html", help="Where to write it.")] = Path("report.html"),
+    figures: Annotated[Path | None, typer.Option(help="Draw them into this folder too, as SVG, PDF and PNG.")] = None,
+    axis: Annotated[Axis, typer.Option(help="What figures of races are drawn against.")] = "cost",
+    style: AsFormat = "plain",
+) -> None:
+    """Write one HTML file with the tables and figures of all results.
+
+    It needs no network. What cannot be shown, it says; the rest is there. Critical points have tables of their own, printed
+    with their controls: they vary the cut-off, and take the same statistic of start points and of what has not converged.
+    """
+    from .report.gathered import gather
+    from .report.html import write
+    from .session import latest
+
+    sections, notes = gather(folders or [latest()])
+    for note in notes:
+        say(f"missing: {note}")
+    points = _critical_points({section.folder for section in sections if section.experiment == "critical_points"})
+    _print_critical_points(points, style)
+    say(f"\nThe report is in {write(sections, notes, out)}")
+    if figures:
+        from .report.figures import draw
+        from .report.race_figures import draw_races
+
+        drawn = draw(points, figures) if any(result.rows for result in points) else []
+        for path in [*drawn, *draw_races(sections, figures, axis)]:
+            say(str(path))
+
+
+# -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _print_at_budget(store: Any, at: str, style: Format) -> None:
+    from .report.equal import AXES, at_budget
+    from .report.summary import mark_best
+
+    axis, _, number = at.partition("=")
+    try:
+        budget = float(number)
+    except ValueError:
+        budget = 0.0
+    if axis not in AXES or not 0 < budget < float("inf"):
+        raise SfnbenchError(f"--at {at}: expected one of {', '.join(AXES)}, an equals sign and a number, as in cost=500")
+    table = at_budget(store.results(), axis, budget)
+    typer.echo(rendered(mark_best(table, "loss") if style == "plain" else table, style))
+
+
+def _critical_points(folders: Iterable[Path]) -> list[Any]:
+    from .store import Store
+
+    found = []
+    for folder in sorted(folders):
+        with Store(folder) as store:
+            results = store.results(damaged=lambda error: None)  # said already
+            found += [result for result in results if result.run.experiment == "critical_points"]
+    return found
+
+
+def _print_critical_points(results: list[Any], style: Format) -> None:
+    from .report.critical_points import findings, tables, title
+
+    for heading, table in (tables(results) if results else {}).items():
+        typer.secho(heading, bold=True)
+        typer.echo(rendered(table, style) + "\n")
+    for result in results:
+        if result.rows:
+            typer.echo(f"{title(result)}: {findings(result)}")

@@ -1,0 +1,134 @@
+"""Results of several folders, as a page shows them: a section a suite, and a note for each thing that is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import NoResultsError, StoreError
+from ..store import FAILED, Result, Store
+from .curves import curves, escaped_within, index_curve, rates, spread
+from .progress import last_line, name
+from .summary import mark_best, summary
+from .tables import Table
+
+FACTS = (
+    *("commit", "dirty", "sfnbench", "torch", "numpy", "scipy", "python", "platform", "cpu", "n_cores", "threads"),
+    *("device", "device_name", "cuda", "tf32_matmul"),
+)
+CURVES = {"race": curves, "critical_points": index_curve, "throughput": rates}
+Cell = tuple[int, int]  # problem, optimizer: places in the section's lists
+
+
+@dataclass
+class Section:
+    """One suite of one folder, as it fills up result by result."""
+
+    folder: Path
+    suite: str
+    experiment: str
+    problems: dict[str, int] = field(default_factory=dict)  # label -> place
+    optimizers: dict[str, int] = field(default_factory=dict)
+    drawn: list[dict[str, Any]] = field(default_factory=list)
+    statuses: dict[Cell, Counter[str]] = field(default_factory=dict)
+    facts: dict[str, dict[str, None]] = field(default_factory=dict)  # what it came about with: every value there is
+    _bare: list[Result] = field(default_factory=list)  # without series
+    _escapes: dict[int, list[float]] = field(default_factory=dict)
+    _widths: dict[tuple[str, int], dict[int, list[float | None]]] = field(default_factory=dict)
+
+    def add(self, result: Result) -> None:
+        """Take in a result; its series are not kept."""
+        run = result.run
+        p = self.problems.setdefault(run.problem.label, len(self.problems))
+        o = self.optimizers.setdefault(run.optimizer.label if run.optimizer else "", len(self.optimizers))
+        self.statuses[p, o] = Counter(r["status"] for r in result.rows if "status" in r)
+        self.statuses[p, o] = self.statuses[p, o] or Counter({result.status: len(run.seeds)})
+        self._bare.append(replace(result, series={}, log=""))
+        for fact in FACTS:
+            self.facts.setdefault(fact, {})[str(result.environment.get(fact, ""))] = None
+        self.drawn.append({"p": p, "o": o, **CURVES[self.experiment](result)})
+        if self.experiment != "race":
+            return
+        if result.environment.get("problem", {}).get("has_saddle"):
+            costs = [row.get("escape_cost") for row in result.rows]
+            self._escapes.setdefault(o, []).extend(float("inf") if cost is None else cost for cost in costs)
+        hidden = run.problem.params.get("hidden")
+        if isinstance(hidden, list) and "training_error" in result.environment.get("problem", {}).get("measures", ()):
+            errors = [row.get("training_error") for row in result.rows]
+            self._widths.setdefault((run.problem.use, o), {})[sum(hidden)] = errors
+
+    @property
+    def n_broken(self) -> int:
+        """Runs that broke as a whole, rather than their numbers."""
+        return sum(result.status in FAILED for result in self._bare)
+
+    @property
+    def n_runs(self) -> int:
+        """Runs that have a result."""
+        return len(self._bare)
+
+    @property
+    def n_seeds(self) -> Counter[str]:
+        """Seeds (or points, or timings) by status."""
+        return sum(self.statuses.values(), Counter())
+
+    def table(self) -> Table:
+        """As `sfnbench show` prints it."""
+        return mark_best(summary(self._bare))
+
+    def families(self) -> list[dict[str, Any]]:
+        """The error of networks that differ in width, where a suite has several, by optimizer."""
+        found = []
+        for (use, o), by_width in self._widths.items():
+            if len(by_width) > 1:
+                widths = sorted(by_width)
+                low, mid, high = zip(*(spread(by_width[width]) for width in widths), strict=True)
+                found.append({"problem": use, "o": o, "x": widths, "low": low, "mid": mid, "high": high})
+        return found
+
+    def data(self) -> dict[str, Any]:
+        """Everything that the page's script draws, as plain JSON values without infinity."""
+        table = self.table()
+        columns = list(dict.fromkeys(name for row in table for name in row))
+        columns = [name for name in columns if any(row.get(name) not in ("", None) for row in table)]
+        return {
+            "experiment": self.experiment,
+            "problems": list(self.problems),
+            "optimizers": list(self.optimizers),
+            "columns": columns,
+            "rows": [[str(row.get(name, "")) for name in columns] for row in table],
+            "statuses": [[p, o, dict(found)] for (p, o), found in self.statuses.items()],
+            "drawn": self.drawn,
+            "escaped": [{"o": o, **escaped_within(costs)} for o, costs in self._escapes.items()],
+            "families": self.families(),
+            "facts": [[name, ", ".join(values)] for name, values in self.facts.items() if any(values)],
+        }
+
+
+def gather(folders: Sequence[Path]) -> tuple[list[Section], list[str]]:
+    """The sections of all folders, and a line for each folder or result that is missing or broke; the rest is there.
+
+    NoResultsError where nothing at all can be shown.
+    """
+    sections: dict[tuple[Path, str, str], Section] = {}
+    notes: list[str] = []
+    for folder in folders:
+        try:
+            _fill(sections, folder, notes)
+        except StoreError as error:
+            notes.append(str(error))
+    if not sections:
+        raise NoResultsError("\n".join(notes) or "no folder of results was given")
+    return list(sections.values()), notes
+
+
+def _fill(sections: dict[tuple[Path, str, str], Section], folder: Path, notes: list[str]) -> None:
+    with Store(folder) as store:
+        for result in store.results(damaged=lambda error: notes.append(str(error))):
+            key = folder, result.run.suite, result.run.experiment
+            sections.setdefault(key, Section(*key)).add(result)
+            if result.status in FAILED:
+                notes.append(f"{folder}: {name(result.run)} broke ({result.status}): {last_line(result.log)}")

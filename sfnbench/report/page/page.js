@@ -1,0 +1,300 @@
+"use strict";
+// Draws each suite when it comes near the window, from the JSON beside it. Labels are text: they are set as textContent,
+// and escaped for Plotly, which reads a little HTML.
+
+const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]; // Okabe, Ito 2008; the yellow is too pale
+const DASHES = ["solid", "dash", "dot", "dashdot"];
+const AXES = { steps: "steps", cost: "cost in gradients", seconds: "seconds" };
+const labels = []; // of optimizers, over all suites
+const hidden = new Set(); // labels
+const plots = new Set(); // elements that are drawn
+const media = matchMedia("(prefers-color-scheme: dark)");
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function escaped(text) {
+  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+}
+
+function look(label) {
+  const i = labels.indexOf(label);
+  return { colour: COLOURS[i % COLOURS.length], dash: DASHES[Math.floor(i / COLOURS.length) % DASHES.length] };
+}
+
+// -- figures ----------------------------------------------------------------------------------------------------------
+
+function line(label, x, y, more = {}) {
+  const { colour, dash } = look(label);
+  return {
+    x, y, type: "scatter", mode: "lines", name: escaped(label), meta: label, visible: !hidden.has(label), showlegend: false,
+    line: { color: colour, dash, width: 2, ...more.line }, hovertemplate: "%{fullData.name}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+    ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "line")),
+  };
+}
+
+function band(label, x, low, high) {
+  const there = x.map((_, i) => i).filter((i) => x[i] !== null && low[i] !== null && high[i] !== null);
+  const back = [...there].reverse();
+  return line(label, [...there.map((i) => x[i]), ...back.map((i) => x[i])],
+    [...there.map((i) => high[i]), ...back.map((i) => low[i])],
+    { fill: "toself", fillcolor: look(label).colour + "2b", line: { width: 0 }, hoverinfo: "skip", hovertemplate: null });
+}
+
+function switches(label, curve, at) {
+  const before = curve.x.findLastIndex((x) => x !== null && x <= at);
+  const y = curve.mid[Math.max(before, 0)];
+  return line(label, [at], [y], { mode: "markers", marker: { symbol: "diamond-open", size: 12, color: look(label).colour,
+    line: { width: 3 } }, hovertemplate: "%{fullData.name} switches<br>%{x:.4g}<extra></extra>" });
+}
+
+function banded(data, shown, axis, name) {
+  return shown.filter((run) => run[name]).flatMap((run) => {
+    const label = data.optimizers[run.o];
+    const curve = { ...run[name], x: run[name][axis] };
+    const traces = [band(label, curve.x, curve.low, curve.high), line(label, curve.x, curve.mid)];
+    return run.switch ? [...traces, switches(label, curve, run.switch[axis])] : traces;
+  });
+}
+
+function positive(traces) {
+  return traces.every((trace) => trace.y.every((y) => y === null || y > 0));
+}
+
+function points(data, shown) {
+  const found = shown.filter((run) => run.points);
+  const law = found.find((run) => run.theory);
+  return [...found.map((run) => line(data.optimizers[run.o], run.points.x, run.points.y, { mode: "markers",
+    marker: { color: look(data.optimizers[run.o]).colour, size: 7, opacity: 0.8 } })), ...(law ? [theory(law.theory)] : [])];
+}
+
+function theory({ x, y }) {
+  const ink = getComputedStyle(document.documentElement).getPropertyValue("--faint").trim();
+  return { x, y, type: "scatter", mode: "lines", name: "theory", visible: true, line: { color: ink, width: 2 },
+    hovertemplate: "theory<br>%{x:.4g}, %{y:.4g}<extra></extra>" };
+}
+
+function spectra(data, shown) {
+  return shown.filter((run) => run.spectra).flatMap((run) => run.spectra.levels.map((level, i) =>
+    line(data.optimizers[run.o], level.x, level.y, { line: { dash: DASHES[i], shape: "hvh" }, connectgaps: false })));
+}
+
+// What a suite shows of one problem, by axis: title, what it says, traces, and the y axis.
+const FIGURES = [
+  { name: "loss", title: "Loss", says: "Median over seeds, the middle half shaded (the range of fewer than 5).",
+    traces: (data, shown, axis) => banded(data, shown, axis, "loss"), log: true },
+  { name: "escape", title: "Still at the saddle", says: "Kaplan-Meier: the share of seeds that has not escaped.",
+    traces: (data, shown, axis) => shown.filter((run) => run.escape).map((run) =>
+      line(data.optimizers[run.o], run.escape[axis].x, run.escape[axis].y, { line: { shape: "hv" } })), range: [-0.03, 1.03] },
+  { name: "gradient_norm", title: "Gradient norm", says: "A diamond marks where half of the seeds had switched optimizer.",
+    traces: (data, shown, axis) => banded(data, shown, axis, "gradient_norm"), log: true },
+  { name: "min_eigenvalue", title: "Lowest eigenvalue of the Hessian", says: "Negative at a saddle.",
+    traces: (data, shown, axis) => banded(data, shown, axis, "min_eigenvalue") },
+  { name: "points", of: "critical_points", title: "Energy against the index", x: "alpha, the share of negative eigenvalues",
+    says: "Distinct critical points; grey: theory.", traces: points },
+  { name: "spectra", of: "critical_points", title: "Eigenvalues of the Hessian", x: "eigenvalue", log: true, traces: spectra,
+    says: "Their density at the lowest (solid), the middle (dashed) and the highest (dotted) critical point." },
+  { name: "rates", of: "throughput", title: "Steps a second", x: "dtype", log: true, says: "Median over blocks, bars to the quartiles.",
+    traces: (data, shown) => shown.filter((run) => run.rates).map((run) => line(data.optimizers[run.o], run.rates.x, run.rates.y, {
+      type: "bar", marker: { color: look(data.optimizers[run.o]).colour }, hovertemplate: "%{fullData.name}<br>%{x}: %{y:.4g}<extra></extra>",
+      error_y: { type: "data", symmetric: false, array: run.rates.high.map((high, i) => high - run.rates.y[i]),
+        arrayminus: run.rates.low.map((low, i) => run.rates.y[i] - low) } })) },
+  { name: "escaped", title: "Escaped, over all problems", says: "The share of problems and seeds left within a cost.",
+    whole: true, x: AXES.cost, range: [-0.03, 1.03], logx: true,
+    traces: (data) => data.escaped.map((each) => line(data.optimizers[each.o], each.x, each.y, { line: { shape: "hv" } })) },
+  { name: "families", title: "Training error against hidden units", says: "At the end of the budget; bars as the bands.",
+    whole: true, x: "hidden units",
+    traces: (data) => data.families.map((each) => line(data.optimizers[each.o], each.x, each.mid, { mode: "lines+markers",
+      error_y: { type: "data", symmetric: false, array: each.high.map((high, i) => high - each.mid[i]),
+        arrayminus: each.low.map((low, i) => each.mid[i] - low) } })) },
+];
+
+// Where some end long before others, as a dense Hessian against gradients, only a logarithm shows both.
+function isWide(figure, traces) {
+  if (figure.x) return Boolean(figure.logx) && traces.some((trace) => trace.x.some((x) => x > 0));
+  const ends = traces.map((trace) => Math.max(...trace.x.filter((x) => x !== null))).filter((end) => end > 0);
+  return Math.max(...ends) > 20 * Math.min(...ends);
+}
+
+// A logarithm has no zero: what begins there begins at the left edge.
+function fromEdge(traces) {
+  const edge = Math.min(...traces.flatMap((trace) => trace.x.filter((x) => x > 0))) / 2;
+  return traces.map((trace) => ({ ...trace, x: trace.x.map((x) => (x === 0 ? edge : x)) }));
+}
+
+function layout(figure, traces, axis, wide) {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, grid] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const axes = { gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true };
+  const log = figure.log && positive(traces);
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif", size: 13 },
+    margin: { t: 8, r: 12, b: 44, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: grid }, showlegend: false, dragmode: false,
+    xaxis: { ...axes, title: { text: figure.x || AXES[axis] }, type: wide ? "log" : "-" },
+    yaxis: { ...axes, type: log ? "log" : "linear", exponentformat: "power", ...(figure.range && { range: figure.range }) },
+  };
+}
+
+function draw(holder, figure, data, problem, axis) {
+  const shown = data.drawn.filter((run) => run.p === problem);
+  let traces = figure.traces(data, shown, axis).filter((trace) => trace.x.length);
+  const wide = isWide(figure, traces);
+  if (wide) traces = fromEdge(traces);
+  holder.hidden = !traces.length;
+  if (!traces.length) return false;
+  const plot = holder.querySelector(".plot");
+  const where = figure.whole ? "" : ` on ${data.problems[problem]}`;
+  plot.setAttribute("aria-label", `${figure.title}${where}, by ${figure.x || AXES[axis]}: ${figure.says}`);
+  Plotly.react(plot, traces, layout(figure, traces, axis, wide), { responsive: true, displaylogo: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } });
+  plots.add(plot);
+  return true;
+}
+
+function figures(data) {
+  const problem = element("select");
+  data.problems.forEach((label, i) => problem.append(element("option", { value: i }, label)));
+  const axis = element("select");
+  for (const [name, said] of Object.entries(AXES)) axis.append(element("option", { value: name }, said));
+  const controls = element("div", { class: "controls" },
+    element("label", {}, "Problem ", problem), element("label", {}, "Against ", axis));
+  const missing = element("p", { class: "faint" });
+  const grid = element("div", { class: "figures" });
+  const holders = FIGURES.map((figure) => {
+    const holder = element("figure", { "data-figure": figure.name }, element("h3", {}, figure.title),
+      element("div", { class: "plot", role: "img" }), element("figcaption", {}, figure.says));
+    grid.append(holder);
+    return holder;
+  });
+  const show = () => {
+    const absent = FIGURES.filter((figure, i) =>
+      !draw(holders[i], figure, data, Number(problem.value), axis.value) && (figure.of || "race") === data.experiment);
+    missing.textContent = absent.length ? `Not shown, for these results do not have it: ${absent.map((f) => f.title).join("; ")}.` : "";
+  };
+  problem.addEventListener("change", show);
+  axis.addEventListener("change", show);
+  return { parts: [controls, grid, missing], show };
+}
+
+// -- tables -----------------------------------------------------------------------------------------------------------
+
+// Numbers by their size, "> 500" beyond 500, text after them by the alphabet, nothing last.
+function rank(text) {
+  const number = /^(> )?([-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|inf))/.exec(text);
+  if (number) return [0, number[2].endsWith("inf") ? Infinity : Number(number[2]), number[1] ? 1 : 0, text];
+  return [text === "" ? 2 : 1, 0, 0, text];
+}
+
+function byRank(a, b) {
+  for (let i = 0; i < 3; i++) if (a[i] !== b[i]) return a[i] < b[i] ? -1 : 1;
+  return a[3].localeCompare(b[3], undefined, { numeric: true });
+}
+
+function sort(table, column, header) {
+  const descending = header.getAttribute("aria-sort") === "ascending";
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  const rows = [...table.tBodies[0].rows].map((row) => [rank(row.cells[column].textContent), row]);
+  rows.sort(([a], [b]) => (a[0] === 2 || b[0] === 2 ? a[0] - b[0] : 0) || (descending ? byRank(b, a) : byRank(a, b)));
+  table.tBodies[0].append(...rows.map(([, row]) => row));
+}
+
+function sortable(columns, rows) {
+  const head = element("tr"), body = element("tbody");
+  const table = element("table", { class: "sortable" }, element("thead", {}, head), body);
+  columns.forEach((name, i) => {
+    const button = element("button", { type: "button" }, name);
+    const header = element("th", { scope: "col" }, button);
+    button.addEventListener("click", () => sort(table, i, header));
+    head.append(header);
+  });
+  for (const row of rows) body.append(element("tr", {}, ...row.map((text) => element("td", {}, text))));
+  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of results" }, table);
+}
+
+function statuses(data) {
+  const head = element("tr", {}, element("th", { scope: "col" }, "problem"),
+    ...data.optimizers.map((label) => element("th", { scope: "col" }, label)));
+  const found = new Map(data.statuses.map(([p, o, counts]) => [`${p} ${o}`, counts]));
+  const rows = data.problems.map((label, p) => element("tr", {}, element("th", { scope: "row" }, label),
+    ...data.optimizers.map((_, o) => {
+      const counts = Object.entries(found.get(`${p} ${o}`) || {});
+      const bad = counts.some(([status]) => !["ok", "stuck"].includes(status));
+      return element("td", bad ? { class: "broke" } : {}, counts.map(([status, n]) => `${n} ${status}`).join(", ") || "none");
+    })));
+  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Statuses" },
+    element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)));
+}
+
+function details(title, content, open) {
+  const made = element("details", open ? { open: "" } : {}, element("summary", {}, title));
+  if (open) made.append(content());
+  else made.addEventListener("toggle", () => made.append(content()), { once: true });
+  return made;
+}
+
+function facts(data) {
+  return element("table", {}, element("tbody", {}, ...data.facts.map(([name, value]) =>
+    element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)))));
+}
+
+// -- page -------------------------------------------------------------------------------------------------------------
+
+function fill(section) {
+  const data = JSON.parse(section.querySelector("script").textContent);
+  const body = section.querySelector(".body");
+  const drawing = data.drawn.length ? figures(data) : { parts: [], show: () => {} };
+  body.replaceChildren(details("Table", () => sortable(data.columns, data.rows), true), ...drawing.parts,
+    details("Statuses", () => statuses(data)), details("Environment", () => facts(data)));
+  drawing.show();
+  section.dataset.drawn = "yes";
+}
+
+function toggle(label, button) {
+  const show = hidden.delete(label);
+  if (!show) hidden.add(label);
+  button.setAttribute("aria-pressed", show);
+  for (const plot of plots) {
+    const places = plot.data.flatMap((trace, i) => (trace.meta === label ? [i] : []));
+    if (places.length) Plotly.restyle(plot, { visible: show }, places);
+  }
+}
+
+function legend() {
+  const nav = document.getElementById("legend");
+  labels.push(...JSON.parse(document.getElementById("labels").textContent));
+  const svg = "http://www.w3.org/2000/svg";
+  for (const label of labels) {
+    const { colour, dash } = look(label);
+    const sample = document.createElementNS(svg, "svg");
+    const stroke = document.createElementNS(svg, "path");
+    const dashes = { solid: "", dash: "8 4", dot: "2 4", dashdot: "8 3 2 3" }[dash];
+    for (const [name, value] of Object.entries({ d: "M0 5H29", stroke: colour, "stroke-width": 4, "stroke-dasharray": dashes }))
+      stroke.setAttribute(name, value);
+    sample.setAttribute("aria-hidden", "true");
+    sample.append(stroke);
+    const button = element("button", { type: "button", "aria-pressed": "true" }, sample, label);
+    button.addEventListener("click", () => toggle(label, button));
+    nav.append(button);
+  }
+  nav.hidden = !labels.length;
+}
+
+legend();
+const near = new IntersectionObserver((entries) => {
+  for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+    near.unobserve(target);
+    fill(target);
+  }
+}, { rootMargin: "300px" });
+document.querySelectorAll(".suite").forEach((section) => near.observe(section));
+media.addEventListener("change", () => {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, grid] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const axes = Object.fromEntries(["xaxis", "yaxis"].flatMap((a) => ["gridcolor", "linecolor", "zerolinecolor"].map((c) => [`${a}.${c}`, grid])));
+  for (const plot of plots) Plotly.relayout(plot, { "font.color": ink, ...axes });
+});

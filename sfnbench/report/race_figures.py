@@ -1,0 +1,139 @@
+"""Figures of races for papers, as SVG, PDF and PNG files: the curves of the page, drawn by matplotlib without its state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import cycle, product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import SfnbenchError
+from .curves import Curve
+from .figures import FORMATS, UNDATED
+from .gathered import Section
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe, Ito 2008, as on the page
+WIDE = 20  # times as far as others: only a logarithm shows both, as the cost of dense Hessians beside gradients
+PANELS = {
+    "loss": "loss",
+    "escape": "share still at the saddle",
+    "gradient_norm": "gradient norm",
+    "min_eigenvalue": "lowest eigenvalue",
+}
+AXES = {"steps": "steps", "cost": "cost in gradients", "seconds": "seconds"}
+
+
+def draw_races(sections: Sequence[Section], folder: Path, axis: str = "cost") -> list[Path]:
+    """Draw what each suite has of each problem, and families of widths; the files that were written, one a format.
+
+    Against ``steps``, ``cost`` or ``seconds``. SfnbenchError where matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise SfnbenchError("figures need the package matplotlib: pip install 'sfnbench[report]'") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for section in sections:
+        looks = dict(zip(section.optimizers.values(), cycle(product(("-", "--", ":", "-."), COLOURS)), strict=False))
+        for name, figure in _figures(section, looks, axis):
+            for suffix in FORMATS:
+                path = folder / f"{_slug(section.suite)}_{_slug(name)}.{suffix}"
+                with matplotlib.rc_context({"svg.hashsalt": "sfnbench"}):  # the same results make the same file
+                    figure.savefig(path, dpi=150, metadata=UNDATED.get(suffix))
+                written.append(path)
+    return written
+
+
+# -- inside -----------------------------------------------------------------------------------------------------------
+
+Looks = dict[int, tuple[str, str]]  # optimizer -> dash, colour
+
+
+def _figures(section: Section, looks: Looks, axis: str) -> Iterator[tuple[str, Figure]]:
+    for problem, place in section.problems.items():
+        runs = [run for run in section.drawn if run["p"] == place]
+        shown = [panel for panel in PANELS if any(panel in run for run in runs)]
+        if shown:
+            yield problem, _of_problem(section, problem, runs, shown, looks, axis)
+    families = section.families()
+    for use in dict.fromkeys(family["problem"] for family in families):
+        yield f"{use} widths", _of_widths(section, [family for family in families if family["problem"] == use], looks)
+
+
+def _of_problem(
+    section: Section, problem: str, runs: Sequence[dict[str, Any]], shown: Sequence[str], looks: Looks, axis: str
+) -> Figure:
+    figure, panels = _panels(len(shown), f"{section.suite}: {problem}")
+    labels = list(section.optimizers)
+    for axes, panel in zip(panels, shown, strict=True):
+        for run in (run for run in runs if panel in run):
+            curve = run[panel][axis] if panel == "escape" else {**run[panel], "x": run[panel][axis], "y": run[panel]["mid"]}
+            _curve(axes, curve, labels[run["o"]], looks[run["o"]], "steps-post" if panel == "escape" else "default")
+            if "switch" in run and panel != "escape":
+                axes.axvline(run["switch"][axis], color=looks[run["o"]][1], linewidth=0.8, linestyle=":")
+        axes.set_xlabel(AXES[axis])
+        axes.set_ylabel(PANELS[panel])
+        _widen(axes)
+        lines = [line for line in axes.get_lines() if len(np.ravel(line.get_ydata()))]
+        if panel in ("loss", "gradient_norm") and all(np.nanmin(line.get_ydata()) > 0 for line in lines):
+            axes.set_yscale("log")
+    panels[0].legend(fontsize=7, handlelength=2.6)
+    return figure
+
+
+def _widen(axes: Axes) -> None:
+    """A logarithm where some curves end long before others; what begins at zero begins at its left edge."""
+    reach = [np.asarray(line.get_xdata(), float) for line in axes.get_lines()]
+    ends = [float(np.nanmax(x)) for x in reach if np.nanmax(x, initial=0) > 0]
+    if ends and max(ends) > WIDE * min(ends):
+        edge = min(float(x[x > 0].min()) for x in reach if (x > 0).any()) / 2
+        for line, x in zip(axes.get_lines(), reach, strict=True):
+            line.set_xdata(np.where(x == 0, edge, x))
+        axes.set_xscale("log")
+        axes.set_xlim(left=edge)
+
+
+def _of_widths(section: Section, families: Sequence[dict[str, Any]], looks: Looks) -> Figure:
+    figure, (axes,) = _panels(1, f"{section.suite}: {families[0]['problem']}")
+    labels = list(section.optimizers)
+    for family in families:
+        _curve(axes, {**family, "y": family["mid"]}, labels[family["o"]], looks[family["o"]])
+    axes.set_xlabel("hidden units")
+    axes.set_ylabel("training error")
+    axes.legend(fontsize=7, handlelength=2.6)
+    return figure
+
+
+def _panels(n: int, title: str) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 * n + 0.4, 3.4), layout="constrained")
+    figure.suptitle(_plain(title), fontsize=10)
+    return figure, list(figure.subplots(1, n, squeeze=False)[0])
+
+
+def _curve(axes: Axes, curve: Curve, label: str, look: tuple[str, str], drawstyle: str = "default") -> None:
+    dash, colour = look
+    x, y = (np.array(curve[name], float) for name in ("x", "y"))
+    axes.plot(x, y, dash, color=colour, label=_plain(label), drawstyle=drawstyle, linewidth=1.4)
+    if "low" in curve:
+        low, high = (np.array(curve[name], float) for name in ("low", "high"))
+        axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _plain(text: str) -> str:
+    """As matplotlib takes text that is no mathematics, and a label that begins with an underscore for none."""
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "figure"

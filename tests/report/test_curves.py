@@ -1,0 +1,74 @@
+"""What is drawn, by series written by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sfnbench.planning import Chosen, Run
+from sfnbench.report.curves import N_POINTS, curves, escaped_within, spread
+from sfnbench.statistics import Escapes
+from sfnbench.store import Result
+
+NAN = math.nan
+
+
+def result(loss, steps, used, rows, **environment):
+    """A race whose gradients cost 1 each and take 2 s."""
+    used = np.array(used, float)
+    series = {"loss": np.array(loss, float), "loss.step": np.array(steps, float), "seconds": 2 * used, "passes.grad": used}
+    series |= {f"passes.{kind}": np.where(np.isnan(used), NAN, 0.0) for kind in ("loss", "hvp", "hessian")}
+    run = Run("s", "race", Chosen("p", "p", {}, ""), Chosen("o", "o", {}, ""), tuple(range(len(rows))), {})
+    return Result(run, "ok", tuple(rows), series, {"problem": {"n_parameters": 3, **environment}})
+
+
+def test_a_band_holds_low_middle_and_high_at_what_was_used_up():
+    steps, used = [[0, 1, 2]] * 3, [[0, 1, 2]] * 3
+    drawn = curves(result([[9, 6, 3], [9, 5, 2], [9, 4, 1]], steps, used, [{"status": "ok"}] * 3))["loss"]
+    assert (drawn["steps"], drawn["cost"], drawn["seconds"]) == ([0, 1, 2], [0, 1, 2], [0, 2, 4])
+    assert (drawn["low"], drawn["mid"], drawn["high"]) == ([9, 4, 1], [9, 5, 2], [9, 6, 3])
+
+
+def test_one_that_ended_keeps_its_last_value_and_one_that_broke_counts_as_infinite():
+    loss, steps = [[9, 1, NAN], [9, 5, 2], [9, NAN, NAN]], [[0, 1, NAN], [0, 1, 2], [0, NAN, NAN]]
+    used = [[0, 1, NAN], [0, 1, 2], [0, NAN, NAN]]
+    drawn = curves(result(loss, steps, used, [{"status": "stuck"}, {"status": "ok"}, {"status": "diverged"}]))["loss"]
+    assert drawn["low"] == [9, 1, 1]
+    assert drawn["mid"] == [9, 5, 2]
+    assert drawn["high"] == [9, None, None]
+
+
+def test_long_curves_keep_both_ends():
+    n = 5000
+    steps = np.arange(n)[None]
+    drawn = curves(result(steps + 1.0, steps, steps, [{"status": "ok"}]))["loss"]
+    assert len(drawn["steps"]) <= N_POINTS
+    assert (drawn["steps"][0], drawn["steps"][-1]) == (0, pytest.approx(n - 1, rel=1e-3))
+    assert drawn["mid"][0] == 1
+
+
+def test_the_escape_curve_is_kaplan_and_meiers_and_lasts_to_the_end():
+    rows = [{"status": "ok", "steps": 9, "cost": 9.0, "seconds": 1.0, "escape_step": step} for step in (3, 5, None, None)]
+    rows = [row | {"escape_cost": row["escape_step"], "escape_seconds": row["escape_step"]} for row in rows]
+    drawn = curves(result([[1]] * 4, [[0]] * 4, [[0]] * 4, rows, has_saddle=True))["escape"]["steps"]
+    survival = Escapes.of(rows).survival()
+    assert drawn["x"] == [0, *survival.times]
+    assert drawn["y"] == [1, *survival.share]
+    assert (drawn["x"][-1], drawn["y"][-1]) == (9, 0.5)
+
+
+def test_the_switch_is_where_half_have_switched():
+    rows = [{"status": "ok", "switch_step": step} for step in (1.0, 1.0, NAN, None)]
+    four = [[0, 1, 2]] * 4
+    assert curves(result(four, four, four, rows))["switch"] == {"steps": 1, "cost": 1, "seconds": 2}
+    assert "switch" not in curves(result(four, four, four, [{"status": "ok"}, *rows[1:]]))
+
+
+def test_shares_escaped_count_those_that_never_were():
+    assert escaped_within([2.0, 4.0, math.inf, math.inf]) == {"x": [0, 2, 4], "y": [0, 0.25, 0.5]}
+    assert escaped_within([math.inf]) == {"x": [0], "y": [0]}
+
+
+def test_a_spread_of_nothing_is_nothing():
+    assert spread([None, None]) == (None, None, None)
+    assert spread([3.0, None, 1.0]) == (1, 1, 3)

@@ -1,7 +1,8 @@
-"""The commands that read results: show, export, report."""
+"""The commands that read results: show, export, compare, report."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -51,6 +52,28 @@ def export(
 
     with Store(folder) as store:
         typer.echo(f"{file}: {write(store, file)} rows")
+
+
+@reading.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="A", help="A folder of results, or a commit that left some in runs/.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Likewise, to hold against A.")],
+    everything: Annotated[bool, typer.Option("--all", help="Show what stayed the same, too.")] = False,
+    style: AsFormat = "plain",
+) -> None:
+    """Say what became worse or better from A to B; exits with 3 where anything became worse.
+
+    Counts are compared by equality; losses, escapes and times seed by seed. Times need the same machine.
+    """
+    from . import compare as comparing
+
+    changes = comparing.compare(comparing.load(before), comparing.load(after))
+    shown = [change for change in changes if everything or change.verdict != "same"]
+    typer.echo(rendered([change.row() for change in shown], style))
+    counts = Counter(change.verdict for change in changes)
+    say(f"{len(changes)} compared: {', '.join(f'{n} {verdict}' for verdict, n in counts.most_common())}")
+    if comparing.is_regression(changes):
+        raise typer.Exit(3)
 
 
 @reading.command()

@@ -76,6 +76,11 @@ def commit(root: Path) -> dict[str, Any]:
     return {"commit": _git(root, "rev-parse", "--verify", "HEAD"), "dirty": None if changes is None else bool(changes)}
 
 
+def revision(root: Path, name: str) -> str | None:
+    """The full hash of what git knows by that name in the clone at `root`: a hash, a branch, HEAD~1; None where nothing."""
+    return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+
+
 def _git(root: Path, *arguments: str) -> str | None:
     # A git hook's variables point at its own clone; taking no optional locks keeps out of the way of the user's git.
     misleading = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"}

@@ -8,6 +8,8 @@ from typing import Any
 
 from ..planning import Run
 
+Path = tuple[str, ...]
+
 _ABSENT = object()
 _WIDTH = 60  # of a value in a message
 
@@ -22,18 +24,21 @@ def why_stale(stored: Run, planned: Run) -> str:
     'sfn on digits: lr was 0.1, is 0.2'
     """
     where = f"{planned.optimizer.label} on {planned.problem.label}" if planned.optimizer else planned.problem.label
-    return f"{where}: {'; '.join(_differences(stored.decisive, planned.decisive))}"
+    return f"{where}: {'; '.join(differences(stored, planned).values())}"
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    old, new = dict(_leaves(before)), dict(_leaves(now))
+def differences(before: Run, now: Run) -> dict[Path, str]:
+    """What decides the numbers and differs: its path in `Run.decisive`, and that in words."""
+    old, new = dict(_leaves(before.decisive)), dict(_leaves(now.decisive))
+    found = {}
     for path in dict.fromkeys([*old, *new]):
         was, is_ = old.get(path, _ABSENT), new.get(path, _ABSENT)
         if was is _ABSENT or is_ is _ABSENT or json.dumps(was) != json.dumps(is_):
-            yield _sentence(path, was, is_)
+            found[path] = _sentence(path, was, is_)
+    return found
 
 
-def _leaves(data: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(data: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
     for key, value in data.items():
         if isinstance(value, dict) and value:
             yield from _leaves(value, (*path, str(key)))
@@ -41,7 +46,7 @@ def _leaves(data: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[
             yield (*path, str(key)), value
 
 
-def _sentence(path: tuple[str, ...], was: object, now: object) -> str:
+def _sentence(path: Path, was: object, now: object) -> str:
     match path:
         case ("optimizer", "source"):
             return "its source changed"

@@ -32,7 +32,8 @@ def lanczos_quadrature(product: Product, like: Tensor, k: int, n_probes: int, rn
     """The spectral measure of H, (d, d) for `like` (d,), from `n_probes` random vectors of k products each.
 
     A rule of k nodes integrates polynomials of degree 2 k - 1 exactly against its own probe's measure; what is left is the
-    probes' spread, which falls as 1 / sqrt(n_probes d). Cost: n_probes k products, memory k d.
+    probes' spread, which falls as 1 / sqrt(n_probes d). Cost: n_probes k products, memory k d. It draws, so it does not run
+    under `torch.func.vmap`.
     References: Golub, Meurant 2010, chapter 7; Lin, Saad, Yang 2016, "Approximating spectral densities of large matrices";
     Ghorbani, Krishnan, Xiao 2019, "An investigation into neural net optimization via Hessian eigenvalue density".
     """

@@ -7,7 +7,7 @@ from torch import Tensor
 from ..core import Optimizer, Oracle, Positive, State
 from ..linalg.absolute import directions
 from ..registry import register
-from ._eigenbasis import Damping, dampings, lowest
+from ._damping import Damping, dampings, lowest
 
 
 @register("damped_newton")

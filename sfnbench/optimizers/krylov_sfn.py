@@ -11,7 +11,7 @@ from ..core import Count, Network, Optimizer, Oracle, Problem
 from ..linalg.absolute import directions_in, eigenbasis
 from ..linalg.lanczos import lanczos
 from ..registry import register
-from ._eigenbasis import Damping, dampings
+from ._damping import Damping, dampings
 
 N_VECTORS = 20  # unless told otherwise, and where there are so many parameters
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..core import NonNegative, Optimizer, Oracle, Positive, State
 from ..linalg.absolute import directions
 from ..registry import register
-from ._eigenbasis import Damping, dampings, lowest
+from ._damping import Damping, dampings, lowest
 
 
 @register("sfn")

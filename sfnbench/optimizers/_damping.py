@@ -1,4 +1,4 @@
-"""What damped and saddle-free Newton share beside the step in the Hessian's eigenbasis: the choice of its damping."""
+"""What damped and saddle-free Newton, dense and in a Krylov subspace, share: the choice of the damping."""
 
 from typing import Literal
 

@@ -4,8 +4,8 @@ Needs MNIST and the peers: `pip install -e '.[bench,peers]'`. Side by side in on
 
 Expected limit of a product: in a layer of n weights a gradient makes 6 n multiplications and additions an image, a product
 12 n; in the first layer, whose inputs are data, 4 n each. Here that is 5.4 and 9.8 a parameter and image: a product is 1.79
-gradients if both run at the same speed, and less only in so far as a gradient spends more of its time beside matrix
-products (exponentials of the sigmoids and the cross-entropy, which a product does not take again).
+gradients if both run at the same speed. The product by hand does less beside its matrix products than autograd does: 1.61
+to 1.70 gradients, at 88 to 93 % of the FLOP/s of a matrix product; through autograd it was 1.83, at 80 %.
 """
 
 import os
@@ -67,8 +67,8 @@ def operator(module, x):
     return curvlinops.HessianLinearOperator(module, loss, parameters, [(x, x)], check_deterministic=False) * x.shape[1]
 
 
-def test_a_product_costs_what_its_operations_say_and_less_than_the_peers(network):
-    """The aim was 1.7 gradients; 1.79 is what the operations say, and 1.86 was measured, both at one speed."""
+def test_a_product_costs_less_than_its_operations_say_and_than_the_peers(network):
+    """The aim is 1.7 gradients, which noise may exceed a little."""
     problem, theta, module, x = network
     v = torch.randn(theta.shape, generator=torch.Generator().manual_seed(1))
     linear = Oracle(problem, eager=True).curvature(theta)
@@ -94,9 +94,9 @@ def test_a_product_costs_what_its_operations_say_and_less_than_the_peers(network
     )
     print(f"gradients; curvlinops {curvlinops_s / ours_s:.2f} times that, PyHessian {pyhessian_s / ours_s:.2f} times that;")
     print(f"{9.76 * problem.dim * 500 / ours_s / (2e9 / product_s):.2f} of the FLOP/s of a matrix product")
-    assert ours_s <= 2.0 * gradient_s
+    assert ours_s <= 1.75 * gradient_s
     assert curvlinops_s >= 1.3 * ours_s
-    assert pyhessian_s >= 0.95 * ours_s
+    assert pyhessian_s >= ours_s
 
 
 def assembled_step(module, x, damping_grid):
@@ -192,7 +192,7 @@ MEMORY = """
 
 
 def test_a_step_needs_its_basis_and_a_few_gradients_worth_of_memory(network):
-    """The aim was three; the graph that products reuse, the product under way and three vectors are 4.7."""
+    """The aim was three, and it is 3.4: what products reuse is 41 MiB, and beside it live the gradient and two vectors."""
     code = textwrap.dedent(MEMORY).format(threads=THREADS, paper=PAPER, k=K, m=M)
     # The C library gives back to the system what is freed, as it would not by itself: what is held is then what is used.
     strict = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
@@ -200,4 +200,4 @@ def test_a_step_needs_its_basis_and_a_few_gradients_worth_of_memory(network):
     basis, gradient, step = map(int, out.split())
     print(f"\nbasis {basis / 2**20:.0f} MiB, a gradient {gradient / 2**20:.0f} MiB, a step {step / 2**20:.0f} MiB,")
     print(f"the basis and {(step - basis) / gradient:.1f} gradients")
-    assert step <= basis + 5.5 * gradient
+    assert step <= basis + 4 * gradient

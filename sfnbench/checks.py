@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
 from .core import Network, Optimizer, Oracle, Problem
+from .curvature import Kind, linearise
 from .errors import CheckError
 from .finding import Finder
 from .lift import Looped, Vmapped
@@ -229,6 +230,20 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
         require(float((bend - H @ v).norm()) < 1e-5 * scale, "the Hessian is not the slope of the gradient")
 
 
+def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
+    """What `linearised` gives, where it gives anything, is what differentiating twice gives."""
+    theta, rng = _point(problem, torch.float64), torch.Generator().manual_seed(4)
+    vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64)
+    for kind in get_args(Kind) if isinstance(problem, Network) else ("hessian",):
+        found = problem.linearised(theta, None, kind)
+        if found is not None:
+            known = linearise(problem, theta, None, kind, eager=False)
+            pairs = [(found.loss, known.loss), (found.grad, known.grad)]
+            pairs += [(found.product(v), known.product(v)) for v in (*vectors, vectors[0])]
+            close = all(torch.allclose(a, b, rtol=1e-9, atol=1e-11 * (1 + float(b.abs().max()))) for a, b in pairs)
+            require(close, f"linearised() of kind {kind} is not what differentiating gives")
+
+
 def points_run_together(problem: Problem) -> None:
     """Loss, gradient and Hessian of several points in one `torch.func.vmap` are those of each alone."""
     points = torch.stack([problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_LANES)])
@@ -316,6 +331,7 @@ PROBLEM_CHECKS = (
     starts_are_reproducible,
     loss_is_a_pure_scalar,
     derivatives_agree_with_differences,
+    products_by_hand_are_those_of_autograd,
     points_run_together,
     draws_are_reproducible,
     parts_make_up_the_whole,

@@ -42,6 +42,8 @@ class Linearised(NamedTuple):
 
 def linearise(problem: Problem, theta: Tensor, batch: Any, kind: Kind, *, eager: bool) -> Linearised:
     """The loss of `problem` on `batch` to second order at theta (d,); `eager` is faster, but not inside transforms."""
+    if eager and (by_hand := problem.linearised(theta, batch, kind)) is not None:
+        return by_hand
     if kind != "hessian":
         return _through_outputs(cast("Network", problem), theta, batch, kind)
     return _eager(problem, theta, batch) if eager else _transformed(problem, theta, batch)
@@ -72,7 +74,6 @@ def _transformed(problem: Problem, theta: Tensor, batch: Any) -> Linearised:
 
 def _through_outputs(problem: Network, theta: Tensor, batch: Any, kind: Kind) -> Linearised:
     """By way of the outputs z: J^T by one reverse pass, J as the transpose of that linear map."""
-    decay = problem.weight_decay
     z, pull = torch.func.vjp(lambda t: problem.outputs(t, batch), theta)[:2]
     push = torch.func.vjp(lambda u: pull(u)[0], torch.zeros_like(z))[1]
     criterion = torch.func.grad_and_value(lambda outputs: problem.fit(outputs, batch))
@@ -84,12 +85,17 @@ def _through_outputs(problem: Network, theta: Tensor, batch: Any, kind: Kind) ->
             (inner,) = bend(Jv)
         else:  # e is the mean's gradient: n e_b is that of example b alone
             inner = e * (z.shape[-1] * (e * Jv).sum(tuple(range(z.dim() - 1)), keepdim=True))
-        return pull(inner)[0] + decay * v if decay else pull(inner)[0]
+        return cast(Tensor, pull(inner)[0])
 
-    loss, grad = fit, pull(e)[0]
-    if decay:
-        loss, grad = loss + decay / 2 * (theta @ theta), grad + decay * theta
-    return Linearised(loss, grad, product)
+    return with_decay(Linearised(fit, pull(e)[0], product), theta, problem.weight_decay)
+
+
+def with_decay(fit: Linearised, theta: Tensor, decay: float) -> Linearised:
+    """`fit` and 1/2 decay |theta|^2."""
+    if not decay:
+        return fit
+    loss, grad = fit.loss + decay / 2 * (theta @ theta), fit.grad + decay * theta
+    return Linearised(loss, grad, lambda v: fit.product(v) + decay * v)
 
 
 @dataclass

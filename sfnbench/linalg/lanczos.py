@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Product = Callable[[Tensor], Tensor]  # (d,) -> (d,), symmetric
+Product = Callable[[Tensor], Tensor]  # (d,) -> (d,), symmetric; what it returns is its caller's to write in
 
 
 class Subspace(NamedTuple):
@@ -41,20 +41,22 @@ def lanczos(
     """
     first = _unit(start, torch.linalg.vector_norm(start))
     w = product(first)
-    V = torch.zeros_like(w).repeat(k, 1)  # zeros *like* a product, to be batched where that is
-    M = torch.zeros_like(V @ w).repeat(k, 1)
+    V = _zeros(w, k)
+    M = _zeros(V @ w, k)
     V[0] = first
     del first
     for j in range(k):
         scale = torch.linalg.vector_norm(w)
-        column, w = _column(V, w, j, reorthogonalise)
+        column = _column(V, w, j, reorthogonalise)
         M[j, : j + 1] = column
         M[: j + 1, j] = column
         if j == k - 1:
             break
         if last is not None and j == k - 2:
             scale = torch.linalg.vector_norm(last)
-            w = _column(V, _column(V, last, j, reorthogonalise)[1], j, reorthogonalise)[1]
+            w.copy_(last)
+            for _ in range(2):
+                _column(V, w, j, reorthogonalise)
         V[j + 1] = _unit(w, scale)
         del w  # its room is the next product's
         w = product(V[j + 1])
@@ -62,17 +64,24 @@ def lanczos(
     return Subspace(V, M, residual) if reorthogonalise else _orthonormalised(V, M, residual)
 
 
-def _column(V: Tensor, w: Tensor, j: int, reorthogonalise: bool) -> tuple[Tensor, Tensor]:
-    """The products (j + 1,) of w (d,) with the basis up to vector j, and what is left of w across it."""
+def _zeros(like: Tensor, k: int) -> Tensor:
+    """Zeros (k, n), batched where `like` (n,) is."""
+    return torch.zeros_like(like.expand(k, -1), memory_format=torch.contiguous_format)
+
+
+def _column(V: Tensor, w: Tensor, j: int, reorthogonalise: bool) -> Tensor:
+    """The products (j + 1,) of w (d,) with the basis up to vector j; of w is left what lies across it."""
     basis, neighbours = V[: j + 1], V[max(j - 1, 0) : j + 1]
     if not reorthogonalise:
-        return basis @ w, torch.addmv(w, neighbours.mT, neighbours @ w, alpha=-1)
+        column = basis @ w
+        w.sub_(neighbours.mT @ (neighbours @ w))
+        return column
     near = neighbours @ w
-    w = torch.addmv(w, neighbours.mT, near, alpha=-1)
+    w.sub_(neighbours.mT @ near)  # addmv_ would need no room, but has no batching rule
     column = basis @ w
-    w = torch.addmv(w, basis.mT, column, alpha=-1)
+    w.sub_(basis.mT @ column)
     column[-len(neighbours) :] += near
-    return column, w
+    return column
 
 
 class Extremes(NamedTuple):

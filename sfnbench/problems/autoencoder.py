@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core import Count, Network, NonNegative, constant
+from ..curvature import Kind, Linearised, with_decay
 from ..datasets import ImageDataset, find, load
 from ..registry import register
+from ._layered_products import Criterion, linearised
 from ._sources import check_within, source_of
 
 N_INCOMING = 15  # of the sparse start: connections that a unit has, where it has as many inputs
@@ -88,6 +90,11 @@ class Autoencoder(Network):
         """Weights and biases of all layers."""
         return sum(n_out * (n_in + 1) for n_out, n_in in self.shapes)
 
+    @property
+    def is_sigmoid(self) -> list[bool]:
+        """Of each hidden layer, whether it is not linear."""
+        return [place != len(self.hidden) or self.code == "sigmoid" for place in range(1, len(self.shapes))]
+
     def start(self, rng: torch.Generator) -> Tensor:
         """Weights as `initialisation` says, zero biases."""
         theta = torch.zeros(self.dim, dtype=torch.float64)
@@ -111,9 +118,9 @@ class Autoencoder(Network):
         """The outputs z (n_pixels, n) for the images of a batch; the reconstructions are sigmoid(z)."""
         h = self.chosen(theta, batch)
         *hidden, (weights, biases) = self.layers(theta)
-        for place, (w, b) in enumerate(hidden, start=1):
+        for (w, b), curved in zip(hidden, self.is_sigmoid, strict=True):
             h = functional.linear(h, w, b)
-            if place != len(self.hidden) or self.code == "sigmoid":
+            if curved:
                 h = torch.sigmoid(h)
         return functional.linear(h, weights, biases).mT
 
@@ -121,6 +128,17 @@ class Autoencoder(Network):
         """The cross-entropy () of outputs z (n_pixels, n): summed over pixels, mean over examples."""
         x = self.chosen(z, batch)
         return functional.binary_cross_entropy_with_logits(z.mT, x, reduction="sum") / z.shape[-1]
+
+    def linearised(self, theta: Tensor, batch: Tensor | None, kind: Kind) -> Linearised:
+        """The loss to second order, by hand."""
+        x = self.chosen(theta, batch)
+
+        def criterion(z: Tensor) -> Criterion:
+            loss, p = self.fit(z.mT, batch), torch.sigmoid(z)
+            return Criterion(loss, (p - x) / len(x), (p - p * p) / len(x))
+
+        fit = linearised(self.layers, theta, x, self.is_sigmoid, criterion, kind)
+        return with_decay(fit, theta, self.weight_decay)
 
     def reconstruction_error(self, theta: Tensor) -> Tensor:
         """The squared error () of the reconstructions: summed over pixels, mean over all training examples."""

@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core import Count, Network, NonNegative, constant
+from ..curvature import Kind, Linearised, with_decay
 from ..datasets import TextDataset, find_text, load_text
 from ..registry import register
+from ._recurrent_products import linearised
 from ._sources import check_within, source_of
 
 BLOCK = 2**18  # characters predicted at once when bits are measured: with 50 symbols 52 MB of outputs in float32
@@ -151,6 +153,11 @@ class RecurrentNetwork(Network):
         z = z.permute(1, 2, 0)
         following = self.chosen(z, batch)[1]
         return (z.logsumexp(-1) - z.gather(-1, following[..., None])[..., 0]).mean()
+
+    def linearised(self, theta: Tensor, batch: Tensor | None, kind: Kind) -> Linearised:
+        """The loss to second order, by hand."""
+        fit = linearised(self.weights, theta, *self.chosen(theta, batch), kind)
+        return with_decay(fit, theta, self.weight_decay)
 
     def bits_per_character(self, theta: Tensor) -> Tensor:
         """The mean cross-entropy () of all predictions, in bits."""

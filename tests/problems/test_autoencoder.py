@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from sfnbench.core import Oracle
+from sfnbench.curvature import linearise
 from sfnbench.datasets import load
 from sfnbench.problems import autoencoder
 from sfnbench.problems.autoencoder import Autoencoder
@@ -229,3 +230,23 @@ def test_the_paper_s_network_on_mnist():
     x = torch.from_numpy(load("mnist", n_examples=100).x).flatten(1).float()
     theirs = functional.binary_cross_entropy_with_logits(as_modules(problem, theta)(x), x, reduction="sum") / 100
     torch.testing.assert_close(problem.loss(theta, None), theirs.detach(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["hessian", "gauss_newton", "fisher"])
+@given(
+    hidden=st.sampled_from([(3,), (5, 3), (8, 4, 2)]),
+    code=st.sampled_from(["linear", "sigmoid"]),
+    decay=st.sampled_from([0.0, 0.1]),
+    batch=st.sampled_from([None, 7]),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=15)
+def test_products_by_hand_are_those_of_autograd(kind, hidden, code, decay, batch, seed):
+    problem = Autoencoder(hidden=hidden, code=code, weight_decay=decay)
+    theta, *vectors = torch.randn(3, problem.dim, generator=rng(seed), dtype=torch.float64)
+    drawn = None if batch is None else problem.draw(rng(seed), batch)
+    by_hand, known = (linearise(problem, theta, drawn, kind, eager=eager) for eager in (True, False))
+    torch.testing.assert_close(by_hand.loss, known.loss)
+    torch.testing.assert_close(by_hand.grad, known.grad, rtol=1e-9, atol=1e-12)
+    for v in (*vectors, vectors[0]):  # a product leaves no trace in the next
+        torch.testing.assert_close(by_hand.product(v), known.product(v), rtol=1e-9, atol=1e-11)

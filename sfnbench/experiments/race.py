@@ -171,7 +171,7 @@ def _advance(entrant: Entrant, seeds: tuple[int, ...], settings: dict[str, Any],
     try:
         while track.going.any() and track.n_steps < n_steps and spent.max() < limit_s:
             before_s = spent.sum()
-            block = _block(entrant, trajectories, draws, min(n, n_steps - track.n_steps), track.going, spent)
+            block = _block(entrant, trajectories, draws, min(n, n_steps - track.n_steps), track, spent)
             if block is None:
                 break
             track.add(block)
@@ -185,10 +185,12 @@ def _advance(entrant: Entrant, seeds: tuple[int, ...], settings: dict[str, Any],
 
 
 def _block(
-    entrant: Entrant, trajectories: Trajectories, draws: Draws, n: int, going: np.ndarray, spent: np.ndarray
+    entrant: Entrant, trajectories: Trajectories, draws: Draws, n: int, track: Track, spent: np.ndarray
 ) -> Block | None:
-    """N steps by the clock, or fewer where the optimizer stops by itself; adds to `spent` (S,).
+    """At most n steps by the clock; adds to `spent` (S,).
 
+    Fewer where the optimizer stops by itself, nobody has cost left to spend, or steps have become slower: a switch may go
+    from thousands a second to one in seconds.
     Seconds are those of optimizer steps alone, shared equally by the lanes that are going.
     """
     points, before, reports, calls, passes, times = [], [], [], [], [], []
@@ -207,12 +209,14 @@ def _block(
         calls.append(trajectories.calls.copy())
         passes.append(trajectories.passes.copy())
         times.append(seconds)
+        if seconds > 2 * BLOCK_S or track.is_used_up(trajectories.passes):
+            break
     began = perf_counter()
     _synchronise(entrant.device)
     waited = perf_counter() - began
     if not points:
         return None
-    share = going / max(1, going.sum())
+    share = track.going / max(1, track.going.sum())
     shared = spent + np.outer(np.array(times) * (1 + waited / times[-1]), share)
     spent += (seconds + waited) * share
     # The loss before a step is the loss after the one before it, where all steps see the same function.

@@ -82,6 +82,13 @@ class Track:
         """Lanes (S,) that have not ended."""
         return self.end < 0
 
+    def is_used_up(self, passes: np.ndarray) -> bool:
+        """Whether passes (S, 4) have brought every lane that goes on to its budget of cost."""
+        return self.cost is not None and bool((self._spent(price(passes, self.problem.dim)) | ~self.going).all())
+
+    def _spent(self, costs: np.ndarray) -> np.ndarray:
+        return costs >= (np.inf if self.cost is None else self.cost) * (1 - ROUNDING)
+
     def add(self, block: Block) -> None:
         """Take in a block of steps: measure what is due, and end the lanes that have reached an end."""
         first = self.n_steps + 1
@@ -90,10 +97,9 @@ class Track:
         losses, due = self._record(first, block.points, block.losses, costs.max(1))  # (n, S), (n,)
         finite = torch.isfinite(block.points).all(2).cpu().numpy()
         measured = due[:, None] & np.isfinite(losses)
-        limit = np.inf if self.cost is None else self.cost
         broken = _first(~finite | (due[:, None] & ~measured))  # (S,) steps into the block; n: not in it
         left = _first(self._escaped(block.points, losses) & measured)
-        spent = _first(costs >= limit * (1 - ROUNDING))
+        spent = _first(self._spent(costs))
 
         going = self.going
         stop = np.minimum(broken, spent)

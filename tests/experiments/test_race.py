@@ -1,5 +1,7 @@
 """What the race promises whoever enters: statuses, budgets, fair draws, and numbers that nothing else decides."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -215,3 +217,34 @@ def test_a_gpu_that_is_not_there_is_said_so(make_run):
         pytest.skip("there is a GPU here")
     with pytest.raises(DeviceError, match="no GPU"):
         execute(replace(make_run("monkey_saddle", {}, "sfn", {}), device="cuda"))
+
+
+COUNTING = '''
+from dataclasses import dataclass
+from sfnbench import Optimizer, register
+
+MADE = []
+
+@register("counting")
+@dataclass(frozen=True)
+class Counting(Optimizer):
+    """Remembers its steps, which cost a gradient each, from the thousandth on a hundred."""
+    vmappable = False
+    def step(self, oracle, theta, state):
+        MADE.append(1)
+        for _ in range(1 if len(MADE) < 1000 else 100):
+            grad = oracle.grad(theta)
+        return theta - 0.01 * grad, state
+'''
+
+
+def test_no_step_is_made_that_the_budget_does_not_pay_for(make_run, plugin):
+    """Not even where the steps before it were so cheap that a block would hold hundreds of them."""
+    plugin("optimizers", "counting", COUNTING)
+    run = make_run("quadratic_saddle", {"eigenvalues": [1.0, 2.0]}, "counting", {}, seeds=1, steps=10**6, cost=1500)
+    (row,) = execute(run).rows
+    (module,) = (module for name, module in sys.modules.items() if name.endswith(".counting"))
+    warm_up = 1
+    assert row["steps"] == len(module.MADE) - warm_up
+    assert row["n_grad"] == row["cost"]
+    assert 1500 <= row["cost"] < 1600

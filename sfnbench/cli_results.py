@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .cli_printing import AsFormat, Format, print_summary, rendered, say
+from .cli_printing import AsFormat, Format, rendered, say
 from .errors import SfnbenchError
 
 Axis = Literal["steps", "cost", "seconds"]
@@ -27,18 +27,47 @@ def show(
         str | None,
         typer.Option(metavar="AXIS=NUMBER", help="Where each run stood at steps=N, cost=N (gradients) or seconds=N."),
     ] = None,
+    optimizers: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--optimizer", help="Only this one, by name, label or pattern ('stall*'); may be repeated."),
+    ] = None,
+    problems: Annotated[
+        list[str] | None, typer.Option("-p", "--problem", help="Only this one, likewise; may be repeated.")
+    ] = None,
+    statuses: Annotated[list[str] | None, typer.Option("--status", help="Only what has a seed of this status.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="By this column; -COLUMN downwards, as in --sort=-seconds.")
+    ] = None,
+    by: Annotated[Literal["problem", "optimizer"] | None, typer.Option(help="A table for each.")] = None,
+    interval: Annotated[
+        bool, typer.Option("--interval", help="In brackets the 95 % interval of the median, not the range over seeds.")
+    ] = False,
     style: AsFormat = "plain",
 ) -> None:
-    """Print the table of results, at the end or at an equal budget."""
+    """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
+    from .report.equal import at_budget
+    from .report.summary import Spread, chosen, mark_best, summary
+    from .report.tables import grouped, ordered
     from .session import latest
     from .store import Store
 
-    folder = folder or latest()
-    with Store(folder) as store:
-        if at is None:
-            print_summary(list(store.summaries()), style)
-        else:
-            _print_at_budget(store, at, style)
+    if by and style in ("csv", "json"):
+        raise SfnbenchError(f"--by makes several tables, and {style} holds one: sort it by {by} instead")
+    axis, budget = _budget(at) if at else ("", 0.0)
+    spread: Spread = "interval" if interval else "range"
+    with Store(folder or latest()) as store:
+        results = chosen(store.results() if at else store.summaries(), problems or (), optimizers or (), statuses or ())
+        table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
+    if style == "plain":
+        table = mark_best(table, "loss" if at else "final loss")
+    if sort:
+        table = ordered(table, sort)
+    if by is None:
+        typer.echo(rendered(table, style))
+        return
+    for i, (name, part) in enumerate(grouped(table, by).items()):
+        say(f"{chr(10) if i else ''}{name}")
+        typer.echo(rendered(part, style))
 
 
 @reading.command()
@@ -114,9 +143,9 @@ def report(
 # -- inside -----------------------------------------------------------------------------------------------------------
 
 
-def _print_at_budget(store: Any, at: str, style: Format) -> None:
-    from .report.equal import AXES, at_budget
-    from .report.summary import mark_best
+def _budget(at: str) -> tuple[str, float]:
+    """The axis and number of ``--at``."""
+    from .report.equal import AXES
 
     axis, _, number = at.partition("=")
     try:
@@ -125,8 +154,7 @@ def _print_at_budget(store: Any, at: str, style: Format) -> None:
         budget = 0.0
     if axis not in AXES or not 0 < budget < float("inf"):
         raise SfnbenchError(f"--at {at}: expected one of {', '.join(AXES)}, an equals sign and a number, as in cost=500")
-    table = at_budget(store.results(), axis, budget)
-    typer.echo(rendered(mark_best(table, "loss") if style == "plain" else table, style))
+    return axis, budget
 
 
 def _critical_points(folders: Iterable[Path]) -> list[Any]:

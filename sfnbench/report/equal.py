@@ -9,19 +9,19 @@ import numpy as np
 
 from ..cost import KINDS, price
 from ..store import Result
-from .summary import middle
+from .summary import Spread, middle
 from .tables import Table
 
 AXES = ("steps", "cost", "seconds")
 
 
-def at_budget(results: Iterable[Result], axis: str, budget: float) -> Table:
-    """One row per problem and optimizer: each metric as it was last measured within the budget, median and range.
+def at_budget(results: Iterable[Result], axis: str, budget: float, spread: Spread = "range") -> Table:
+    """One row per problem and optimizer: each metric as it was last measured within the budget, median and `spread`.
 
     The loss, and every other metric with a series, over seeds. `reached` says how many seeds went as far as that: one that
     ended before counts with its last value, and one that diverged as infinite.
     """
-    return [_row(result, axis, budget) for result in results]
+    return [_row(result, axis, budget, spread) for result in results]
 
 
 def axis_of(result: Result, axis: str) -> np.ndarray:
@@ -35,7 +35,7 @@ def axis_of(result: Result, axis: str) -> np.ndarray:
     return price(passes, result.environment["problem"]["n_parameters"])
 
 
-def _row(result: Result, axis: str, budget: float) -> dict[str, Any]:
+def _row(result: Result, axis: str, budget: float, spread: Spread) -> dict[str, Any]:
     run = result.run
     row: dict[str, Any] = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
     names = [name.removesuffix(".step") for name in result.series if name.endswith(".step")]
@@ -45,7 +45,7 @@ def _row(result: Result, axis: str, budget: float) -> dict[str, Any]:
     row["reached"] = f"{int((np.nanmax(used, 1) >= budget * (1 - 1e-9)).sum())}/{len(run.seeds)}"
     broken = np.array([seed.get("status") in ("diverged", "error") for seed in result.rows])
     for name in names:
-        row[name.replace("_", " ")] = middle(_last_values(result, name, used, budget, broken))
+        row[name.replace("_", " ")] = middle(_last_values(result, name, used, budget, broken), spread=spread)
     return row
 
 

@@ -2,31 +2,60 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from ..statistics import Escapes, Estimate
+from .. import statistics
+from ..errors import SfnbenchError, did_you_mean
+from ..statistics import MIN_RUNS, Escapes, Estimate
 from ..store import Result
 from .critical_points import summary_row
 from .tables import Table
 from .throughput import throughput_rows
 
+Spread = Literal["range", "interval", "none"]  # what brackets hold: lowest and highest, or the 95 % interval of the median
 SADDLE = ("escaped", "escape step", "captured", "steps near saddle")  # columns of problems that have one
 
 
-def summary(results: Iterable[Result]) -> Table:
+def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
     """One row per problem and optimizer: statuses, escapes and captures, losses, cost, seconds, end points.
 
     Of critical points, one per problem and finder, with columns of their own.
 
-    Medians and, in brackets, the lowest and highest are over seeds; but the escape step's brackets are the 95 % interval
-    of the Kaplan-Meier median. A seed that has not escaped counts as later than all that have, so that median is exact,
-    or known only to exceed the budget. Of a throughput suite, a row per dtype as well.
+    Medians and, in brackets, the lowest and highest are over seeds, or with `spread` "interval" the median's bootstrap
+    interval, from five seeds on; the escape step's brackets are always the 95 % interval of the Kaplan-Meier median. A seed
+    that has not escaped counts as later than all that have, so that median is exact, or known only to exceed the budget. Of
+    a throughput suite, a row per dtype as well.
     """
-    return [row for result in results for row in ROWS[result.run.experiment](result)]
+    return [row for result in results for row in ROWS[result.run.experiment](result, spread)]
+
+
+def chosen(
+    results: Iterable[Result], problems: Sequence[str], optimizers: Sequence[str], statuses: Sequence[str]
+) -> list[Result]:
+    """The results of these problems, optimizers (or finders) and statuses; none named, all of them.
+
+    A name is a member's, its label in the suite, or a pattern of either such as ``stall*``; a status is that of any seed.
+    SfnbenchError for a name that fits nothing.
+    """
+    results = list(results)
+    of: dict[str, Callable[[Result], set[str]]] = {
+        "problem": lambda result: {result.run.problem.label, result.run.problem.use},
+        "optimizer": lambda result: {each for o in (result.run.optimizer,) if o for each in (o.label, o.use)},
+        "status": lambda result: {result.status, *(row["status"] for row in result.rows if "status" in row)},
+    }
+    for kind, patterns in (("problem", problems), ("optimizer", optimizers), ("status", statuses)):
+        there = set().union(*map(of[kind], results))
+        for pattern in patterns:
+            if not fnmatch.filter(there, pattern):
+                raise SfnbenchError(f"no result of {kind} {pattern!r} here{did_you_mean(pattern, there)}")
+        if patterns:
+            results = [r for r in results if any(fnmatch.filter(of[kind](r), pattern) for pattern in patterns)]
+    return results
 
 
 def mark_best(table: Table, column: str = "final loss") -> Table:
@@ -48,7 +77,7 @@ def _median(text: str) -> float:
     return float(text.partition(" ")[0] or "inf")
 
 
-def _row(result: Result) -> dict[str, Any]:
+def _row(result: Result, spread: Spread) -> dict[str, Any]:
     rows, run = result.rows, result.run
     statuses = Counter(row["status"] for row in rows) or Counter({result.status: len(run.seeds)})
     row: dict[str, Any] = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
@@ -56,11 +85,11 @@ def _row(result: Result) -> dict[str, Any]:
     facts = result.environment.get("problem", {})  # none where the run broke before it began
     row |= _escape(rows) if facts.get("has_saddle") else dict.fromkeys(SADDLE, "")
     # the loss of a bottomless problem says when the race was stopped, not how well it went
-    row["final loss"] = middle([r.get("final_loss") for r in rows]) if facts.get("bounded_below") else ""
+    row["final loss"] = middle([r.get("final_loss") for r in rows], spread=spread) if facts.get("bounded_below") else ""
     for name in facts.get("measures", ()):
-        row[name.replace("_", " ")] = middle([r.get(name) for r in rows])
-    row["cost in gradients"] = middle([r.get("cost") for r in rows], digits=3)
-    row["seconds a seed"] = middle([r.get("seconds") for r in rows], digits=2, spread=False)
+        row[name.replace("_", " ")] = middle([r.get(name) for r in rows], spread=spread)
+    row["cost in gradients"] = middle([r.get("cost") for r in rows], digits=3, spread=spread)
+    row["seconds a seed"] = middle([r.get("seconds") for r in rows], digits=2, spread="none")
     ends = Counter(r["end_point"] for r in rows if r.get("end_point"))
     row["end points"] = ", ".join(f"{count} {kind}" for kind, count in ends.most_common())
     return row
@@ -74,7 +103,7 @@ def _escape(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         f"{escapes.escaped.sum()}/{len(rows)}",
         _estimate(escapes.median(), max((r.get("steps") or 0 for r in rows), default=0)),
         f"{sum(captured)}/{len(rows)}" if captured else "",
-        middle([r.get("dwell_steps") for r in rows], spread=False),
+        middle([r.get("dwell_steps") for r in rows], spread="none"),
     )
     return dict(zip(SADDLE, values, strict=True))
 
@@ -85,19 +114,21 @@ def _estimate(estimate: Estimate, budget: int) -> str:
     return value if np.isnan(estimate.low) or len({value, *interval}) == 1 else f"{value} [{', '.join(interval)}]"
 
 
-def middle(values: Sequence[float | None], digits: int = 4, spread: bool = True) -> str:
-    """``median [lowest, highest]`` of what is there, what is not a number counting as infinite; nothing where nothing is."""
+def middle(values: Sequence[float | None], digits: int = 4, spread: Spread = "range") -> str:
+    """``median [low, high]`` of what is there, what is not a number counting as infinite; nothing where nothing is."""
     known = np.array([value for value in values if value is not None], dtype=float)
     if not len(known):
         return ""
     known[np.isnan(known)] = np.inf
-    low, middle, high = np.min(known), np.median(known), np.max(known)
-    text = f"{middle:.{digits}g}"
-    return text if low == high or not spread else f"{text} [{low:.{digits}g}, {high:.{digits}g}]"
+    low, high = np.min(known), np.max(known)
+    if spread == "interval":
+        _, low, high = statistics.median(known) if len(known) >= MIN_RUNS else (0.0, 0.0, 0.0)
+    text = f"{np.median(known):.{digits}g}"
+    return text if low == high or spread == "none" else f"{text} [{low:.{digits}g}, {high:.{digits}g}]"
 
 
-ROWS: dict[str, Callable[[Result], Table]] = {
-    "race": lambda result: [_row(result)],
-    "critical_points": lambda result: [summary_row(result)],
-    "throughput": throughput_rows,
+ROWS: dict[str, Callable[[Result, Spread], Table]] = {
+    "race": lambda result, spread: [_row(result, spread)],
+    "critical_points": lambda result, spread: [summary_row(result)],
+    "throughput": lambda result, spread: throughput_rows(result),
 }

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 from tabulate import tabulate
+
+from ..errors import SfnbenchError, did_you_mean
 
 FORMATS = {"plain": "simple", "github": "github", "latex": "latex", "html": "html", "tsv": "tsv"}
 Table = list[dict[str, Any]]
@@ -30,3 +33,33 @@ def render(table: Table, style: str) -> str:
         writer.writerows(rows)
         return text.getvalue().rstrip("\n")
     return str(tabulate(rows, headers="keys", tablefmt=FORMATS[style], disable_numparse=True))
+
+
+def ordered(table: Table, column: str) -> Table:
+    """The rows by a column, ``-column`` downwards: by the number that a cell begins with, else by its words.
+
+    ``> 500`` comes after every number; rows without the column come last. SfnbenchError where no row has it.
+    """
+    down, name = column.startswith("-"), column.removeprefix("-").replace("_", " ").strip()
+    known = dict.fromkeys(each for row in table for each in row)
+    if name not in known:
+        raise SfnbenchError(f"there is no column {name!r} to sort by{did_you_mean(name, known)}")
+    filled = sorted(
+        (row for row in table if row.get(name, "") not in ("", None)), key=lambda row: _rank(row[name]), reverse=down
+    )
+    return filled + [row for row in table if row.get(name, "") in ("", None)]
+
+
+def grouped(table: Table, column: str) -> dict[str, Table]:
+    """The table in parts, one for each value of a column, in the order of their first rows."""
+    parts: dict[str, Table] = {}
+    for row in table:
+        parts.setdefault(row.get(column, ""), []).append({name: value for name, value in row.items() if name != column})
+    return parts
+
+
+def _rank(cell: Any) -> tuple[int, float, str]:
+    """Numbers first, what exceeds the budget next, words last."""
+    text = str(cell)
+    found = re.match(r"(> )?([-+]?(?:inf|[0-9.]+(?:e[-+]?[0-9]+)?))", text)
+    return (1 if found[1] else 0, float(found[2]), text) if found else (2, 0.0, text)

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from sfnbench.errors import SfnbenchError
 from sfnbench.planning import Chosen, Run
-from sfnbench.report.summary import mark_best, summary
-from sfnbench.report.tables import FORMATS, render
-from sfnbench.statistics import Escapes
+from sfnbench.report.summary import chosen, mark_best, summary
+from sfnbench.report.tables import FORMATS, grouped, ordered, render
+from sfnbench.statistics import Escapes, median
 from sfnbench.store import Result
 
 FACTS = {"problem": {"n_parameters": 2, "has_saddle": True, "bounded_below": True, "measures": ["error"]}}
@@ -107,3 +108,49 @@ def test_rows_of_problems_with_different_measures_share_a_table(style):
     assert "0.75" in text
     if style == "json":
         assert json.loads(text)[1] == {"problem": "b", "first error": "", "second error": "0.75"}
+
+
+def test_brackets_hold_the_median_s_interval_where_it_is_asked_for():
+    losses = [1.0, 2.0, 3.0, 4.0, 10.0]
+    rows = [row(3, loss) for loss in losses]
+    _, low, high = median(losses)
+    assert summary([result("a", rows)], "interval")[0]["final loss"] == f"3 [{low:.4g}, {high:.4g}]"
+    assert summary([result("a", rows[:4])], "interval")[0]["final loss"] == "2.5"  # too few to bound it
+
+
+def test_rows_are_ordered_by_what_their_cells_begin_with():
+    cells = ["3e-05 [1e-05, 4]", "0.5", "-2", "inf", "> 10 [3, > 10]", "> 9", "3 ok", "words", ""]
+    table = [{"problem": str(i), "escape step": cell} for i, cell in enumerate(cells)]
+    assert [r["escape step"] for r in ordered(table, "escape_step")] == [
+        *("-2", "3e-05 [1e-05, 4]", "0.5", "3 ok", "inf", "> 9", "> 10 [3, > 10]", "words", "")
+    ]
+    down = [r["escape step"] for r in ordered(table, "-escape step")]
+    assert down[0] == "words"
+    assert down[-2:] == ["-2", ""]  # what is not there comes last both ways
+    with pytest.raises(SfnbenchError, match=r"no column 'escape' .* mean 'escape step'"):
+        ordered(table, "escape")
+
+
+def test_a_group_s_rows_stay_in_order():
+    table = [{"problem": "p", "optimizer": "a"}, {"problem": "q", "optimizer": "a"}, {"problem": "p", "optimizer": "b"}]
+    assert grouped(table, "problem") == {"p": [{"optimizer": "a"}, {"optimizer": "b"}], "q": [{"optimizer": "a"}]}
+
+
+def test_results_are_chosen_by_name_label_pattern_and_status():
+    results = [
+        result("stall, H", [row(None, 1.0, "stuck")], status="stuck"),
+        result("stall, |H|", [row(None, 1.0), row(None, 1.0, "diverged")], status="diverged"),
+        result("msgd", [row(3, 1.0)]),
+    ]
+
+    def names(**asked):
+        found = chosen(results, **{"problems": (), "optimizers": (), "statuses": (), **asked})
+        return [r.run.optimizer.label for r in found]
+
+    assert names() == ["stall, H", "stall, |H|", "msgd"]
+    assert names(optimizers=["stall*"]) == ["stall, H", "stall, |H|"]
+    assert names(optimizers=["stall*"], statuses=["ok"]) == ["stall, |H|"]
+    assert names(statuses=["stuck", "diverged"]) == ["stall, H", "stall, |H|"]
+    assert names(problems=["problem"]) == names(problems=["p"]) == names()
+    with pytest.raises(SfnbenchError, match=r"no result of optimizer 'msg' here .*did you mean 'msgd'"):
+        names(optimizers=["msg"])

@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPEC = pyproject.toml constraints.txt
 
-.PHONY: help run report test test-slow lint bench track clean
+.PHONY: help run report test test-slow lint bench bench-keep bench-guard track clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,15 @@ lint: $(VENV)/dev ## style and types
 
 bench: $(VENV)/bench ## what is fast stays fast: timings side by side, with the peers
 	$(BIN)/python -m pytest -q -s benchmarks --benchmark-disable-gc --timeout=3600
+
+KERNELS = $(BIN)/python -m pytest -q benchmarks/test_kernels.py --benchmark-disable-gc --benchmark-warmup=on \
+	--benchmark-min-rounds=30 --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
+
+bench-keep: $(VENV)/bench ## remember how long each kernel takes here and now
+	$(KERNELS) --benchmark-autosave
+
+bench-guard: $(VENV)/bench ## fail where a kernel takes a quarter longer than when last remembered
+	$(KERNELS) --benchmark-compare --benchmark-compare-fail=min:25%
 
 track: $(VENV)/test ## costs of the last commit against those of the one before (asv makes an environment of 1.2 GB)
 	$(BIN)/asv machine --yes

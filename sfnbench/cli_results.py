@@ -88,14 +88,21 @@ def compare(
     before: Annotated[str, typer.Argument(metavar="A", help="A folder of results, or a commit that left some in runs/.")],
     after: Annotated[str, typer.Argument(metavar="B", help="Likewise, to hold against A.")],
     everything: Annotated[bool, typer.Option("--all", help="Show what stayed the same, too.")] = False,
+    bits: Annotated[
+        bool, typer.Option("--bits", help="Whether each run of both folders is the same to the bit, timings aside.")
+    ] = False,
     style: AsFormat = "plain",
 ) -> None:
     """Say what became worse or better from A to B; exits with 3 where anything became worse.
 
-    Counts are compared by equality; losses, escapes and times seed by seed. Times need the same machine.
+    Counts are compared by equality; losses, escapes and times seed by seed. Times need the same machine. With --bits every
+    stored number counts, and 3 says that one differs: from where on, and how the environments do.
     """
     from . import compare as comparing
 
+    if bits:
+        _compare_bits(Path(before), Path(after))
+        return
     changes = comparing.compare(comparing.load(before), comparing.load(after))
     shown = [change for change in changes if everything or change.verdict != "same"]
     typer.echo(rendered([change.row() for change in shown], style))
@@ -141,6 +148,21 @@ def report(
 
 
 # -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _compare_bits(before: Path, after: Path) -> None:
+    from .repeatability import differences
+    from .store import Store
+
+    with Store(before) as a, Store(after) as b:
+        shared, lines = len(a.ids() & b.ids()), differences(a, b)
+    if not shared:
+        raise SfnbenchError(f"{before} and {after} have no run in common: run one suite twice, with the same settings")
+    for line in lines:
+        typer.echo(line)
+    say(f"{shared} runs in both: {shared - len(lines)} the same to the bit, {len(lines)} not")
+    if lines:
+        raise typer.Exit(3)
 
 
 def _budget(at: str) -> tuple[str, float]:

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
-from sfnbench import cli, registry
+from sfnbench import Store, cli, registry
 
 SUITE = """
 title: Tiny
@@ -59,6 +60,45 @@ def sfnbench(here, monkeypatch, capsys):
 @pytest.fixture
 def run(sfnbench):
     return lambda *words: sfnbench("run", "tiny", "--engine", "inline", *words)
+
+
+def test_whether_two_folders_are_the_same_to_the_bit(run, sfnbench):
+    run("--out", "a")
+    run("--out", "b")
+    code, out, err = sfnbench("compare", "a", "b", "--bits")
+    assert (code, out) == (0, "")
+    assert "4 runs in both: 4 the same to the bit, 0 not" in err
+    with Store("b", create=True) as store:
+        result = next(r for r in store.results() if r.run.optimizer.label == "sfn")
+        loss = result.series["loss"].copy()
+        loss[0, 2] *= 1 + 1e-15
+        store.put(replace(result, series={**result.series, "loss": loss}))
+    code, out, err = sfnbench("compare", "a", "b", "--bits")
+    assert code == 3
+    assert "series loss from entry 2 on" in out
+    assert "4 runs in both: 3 the same to the bit, 1 not" in err
+    run("--out", "c", "--seeds", 1)
+    code, _, err = sfnbench("compare", "a", "c", "--bits")
+    assert code == 2
+    assert "no run in common" in err
+
+
+def test_the_table_is_filtered_sorted_and_grouped(run, sfnbench):
+    run()
+    code, out, _ = sfnbench("show", "-o", "s*", "--format", "csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert (code, {row["optimizer"] for row in rows}) == (0, {"sfn"})
+    code, out, _ = sfnbench("show", "--sort=-cost_in_gradients", "--format", "csv")
+    costs = [float(row["cost in gradients"].split()[0]) for row in csv.DictReader(out.splitlines())]
+    assert costs == sorted(costs, reverse=True)
+    assert len(set(costs)) > 1
+    code, out, err = sfnbench("show", "--by", "problem")
+    assert code == 0
+    assert err.split() == ["quadratic_saddle", "monkey_saddle"]
+    assert out.count("gradient_descent") == 2
+    for words in (["-o", "sfm"], ["--sort", "loss"], ["--by", "problem", "--format", "json"]):
+        code, out, err = sfnbench("show", *words)
+        assert (code, out, err.count("\n")) == (2, "", 1)
 
 
 def table(sfnbench, folder="runs/tiny"):

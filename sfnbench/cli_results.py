@@ -25,7 +25,9 @@ def show(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(metavar="AXIS=NUMBER", help="Where each run stood at steps=N, cost=N (gradients) or seconds=N."),
+        typer.Option(
+            metavar="AXIS=NUMBER", help="Where each run stood at steps=N, epochs=N, cost=N (gradients) or seconds=N."
+        ),
     ] = None,
     optimizers: Annotated[
         list[str] | None,
@@ -167,15 +169,15 @@ def _compare_bits(before: Path, after: Path) -> None:
 
 def _budget(at: str) -> tuple[str, float]:
     """The axis and number of ``--at``."""
-    from .report.equal import AXES
+    from .report.equal import BUDGETS
 
     axis, _, number = at.partition("=")
     try:
         budget = float(number)
     except ValueError:
         budget = 0.0
-    if axis not in AXES or not 0 < budget < float("inf"):
-        raise SfnbenchError(f"--at {at}: expected one of {', '.join(AXES)}, an equals sign and a number, as in cost=500")
+    if axis not in BUDGETS or not 0 < budget < float("inf"):
+        raise SfnbenchError(f"--at {at}: expected one of {', '.join(BUDGETS)}, an equals sign and a number, as in cost=500")
     return axis, budget
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -21,7 +22,7 @@ from ..errors import DeviceError
 from ..lift import Batches, Trajectories, lift
 from ..planning import Run
 from ..store import Result
-from .track import Block, Track
+from .track import ROUNDING, Block, Every, Track
 
 BLOCK_S = 0.2  # the clock is read, the device synchronised and metrics taken about so often
 BLOCK_BYTES = 2**25  # ... or when the points of a block would need more than this
@@ -79,6 +80,18 @@ class Entrant:
             "population": problem.population,
             "measures": list(problem.measures),
         }
+
+    def steps_in(self, epochs: float) -> int:
+        """How many steps show each example so many times: by the largest of the optimizer's batches where they differ."""
+        n = self.problem.population
+        share = max((size or n) / n for size in self.batches) if n else 1.0
+        return max(1, math.ceil(epochs / share * (1 - ROUNDING)))
+
+    def spacing(self, every: int | Mapping[str, float]) -> Every:
+        """How far apart a metric is taken; what is said in epochs, in steps."""
+        if isinstance(every, int):
+            return every
+        return self.steps_in(every["epochs"]) if "epochs" in every else {"cost": every["cost"]}
 
     def starts(self, seeds: tuple[int, ...]) -> Tensor:
         """The starting points (S, d)."""
@@ -162,9 +175,11 @@ def _advance(entrant: Entrant, seeds: tuple[int, ...], settings: dict[str, Any],
     """Advance the seeds of one batch until each has ended or the budget is used up."""
     budget = settings["budget"]
     n_steps, limit_s = budget["steps"], budget.get("seconds") or np.inf
+    if budget.get("epochs"):
+        n_steps = min(n_steps, entrant.steps_in(budget["epochs"]))
     starts = entrant.starts(seeds)
     trajectories, draws = entrant.lift(starts), Draws(entrant, seeds)
-    every = {"loss": 1, **dict(settings["metrics"])}
+    every = {"loss": 1, **{name: entrant.spacing(every) for name, every in settings["metrics"]}}
     track = Track(entrant.problem, every, starts, budget.get("cost"), draws.deterministic)
     spent = np.zeros(len(seeds))  # seconds each lane has had
     n = 1

@@ -13,6 +13,7 @@ from .summary import Spread, middle
 from .tables import Table
 
 AXES = ("steps", "cost", "seconds")
+BUDGETS = (*AXES, "epochs")
 
 
 def at_budget(results: Iterable[Result], axis: str, budget: float, spread: Spread = "range") -> Table:
@@ -25,14 +26,27 @@ def at_budget(results: Iterable[Result], axis: str, budget: float, spread: Sprea
 
 
 def axis_of(result: Result, axis: str) -> np.ndarray:
-    """What each seed had used up after each step, (S, steps + 1), NaN after its end: steps, cost in gradients or seconds."""
+    """What each seed had used up after each step, (S, steps + 1), NaN after its end.
+
+    Steps, cost in gradients, seconds, or epochs: a step is that share of one which its largest batch is of all examples.
+    """
     seconds = result.series["seconds"]
     if axis == "seconds":
         return seconds
     if axis == "steps":
         return np.where(np.isnan(seconds), np.nan, np.arange(seconds.shape[1]))
-    passes = np.stack([result.series[f"passes.{kind}"] for kind in KINDS], -1)  # (S, steps + 1, 4)
+    passes = _by_kind(result, "passes")
+    if axis == "epochs":
+        n = np.diff(_by_kind(result, "calls"), axis=1)
+        shares = np.divide(np.diff(passes, axis=1), n, out=np.zeros_like(n), where=n > 0).max(-1)
+        shares[np.isnan(seconds[:, 1:])] = np.nan
+        return np.concatenate([np.zeros_like(seconds[:, :1]), shares.cumsum(1)], axis=1)
     return price(passes, result.environment["problem"]["n_parameters"])
+
+
+def _by_kind(result: Result, what: str) -> np.ndarray:
+    """The calls or passes of each seed after each step, (S, steps + 1, 4)."""
+    return np.stack([result.series[f"{what}.{kind}"] for kind in KINDS], -1)
 
 
 def _row(result: Result, axis: str, budget: float, spread: Spread) -> dict[str, Any]:

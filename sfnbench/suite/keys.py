@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ..registry import Kind
 
 Seed = Annotated[int, Ge(0)]
 Above0 = Annotated[float, Gt(0)]
 NotBelow0 = Annotated[float, Ge(0)]
+MANY = 10**9  # steps
 
 
 class _Strict(BaseModel):
@@ -21,22 +22,44 @@ class _Strict(BaseModel):
 class Budget(_Strict):
     """When a race ends, whichever comes first."""
 
-    steps: Annotated[int, Ge(1), Le(10**9)] = 500
+    steps: Annotated[int, Ge(1), Le(MANY)] = 500  # unless epochs are given: then as many as they take
     seconds: Above0 | None = None
     cost: Above0 | None = None  # in gradients
+    epochs: Above0 | None = None  # an epoch: as many steps as minibatches make up all examples; one on full batches
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_alone_decide(cls, given: Any) -> Any:
+        return {"steps": MANY, **given} if isinstance(given, dict) and given.get("epochs") else given
+
+    @model_serializer(mode="wrap")
+    def _without_epochs(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it was before there were epochs, where none are given: runs keep their names."""
+        return {name: value for name, value in dump(self).items() if name != "epochs" or value is not None}
 
 
-class EveryCost(_Strict):
-    """Each time that so many gradients more have been spent, whatever a step costs."""
+class Spacing(_Strict):
+    """Each time that so many gradients more have been spent, whatever a step costs; or every so many epochs."""
 
-    cost: Above0
+    cost: Above0 | None = None
+    epochs: Above0 | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.cost is None) == (self.epochs is None):
+            raise ValueError("must be a number of steps, {cost: NUMBER} or {epochs: NUMBER}")
+        return self
+
+    @model_serializer
+    def _the_one(self) -> dict[str, float]:
+        return {name: value for name in ("cost", "epochs") if (value := getattr(self, name)) is not None}
 
 
 class Metric(_Strict):
-    """A metric, and every how many steps it is taken, or how much cost."""
+    """A metric, and every how many steps it is taken, or how much cost, or how many epochs."""
 
     use: str
-    every: Annotated[int, Ge(1)] | EveryCost = 1
+    every: Annotated[int, Ge(1)] | Spacing = 1
 
 
 class Tune(_Strict):
@@ -91,7 +114,7 @@ class OnPath(_Strict):
     """Starts on an optimizer's path, one path a seed: so many of its points, drawn with their noise."""
 
     optimizer: Any
-    steps: Annotated[int, Ge(1), Le(10**9)] = 100
+    steps: Annotated[int, Ge(1), Le(MANY)] = 100
     every: Annotated[int, Ge(1)] = 1  # of its points are kept
     up: bool = False  # climb the loss instead
     count: Annotated[int, Ge(1)] = 10  # starts a seed

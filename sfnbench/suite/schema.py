@@ -19,7 +19,7 @@ from ..errors import PluginError, SuiteError, did_you_mean
 from ..registry import Kind, Member
 from .choice import Chooser, Chosen
 from .file import available, locate, located, read, title
-from .keys import EXPERIMENTS, Budget, CriticalPoints, Cube, EveryCost, Metric, OnPath, Race, Throughput, Tune
+from .keys import EXPERIMENTS, Budget, CriticalPoints, Cube, Metric, OnPath, Race, Spacing, Throughput, Tune
 from .marked import Issue, Mark, Node, parse
 from .ranges import SCALES, ranges_of
 from .wording import Path as Keys
@@ -39,7 +39,9 @@ class Suite:
     title: str
     experiment: str
     seeds: tuple[int, ...]
-    settings: dict[str, Any]  # what the experiment wants: budget {steps, seconds, cost}, metrics [[name, every], ...]
+    settings: dict[
+        str, Any
+    ]  # what the experiment wants: budget {steps, seconds, cost, epochs}, metrics [[name, every], ...]
     problems: tuple[Chosen, ...]
     optimizers: tuple[Chosen, ...]  # or finders, as `method` says; those with ranges are Tunable
     method: Kind = "optimizer"
@@ -249,7 +251,7 @@ class _Reading:
 
 def _with_budget(tune: Tune, budget: Budget) -> Tune:
     """The same with the budget of a trial complete."""
-    given = tune.budget.model_dump(exclude_unset=True) if tune.budget else {}
+    given = {name: getattr(tune.budget, name) for name in tune.budget.model_fields_set} if tune.budget else {}
     return tune.model_copy(update={"budget": budget.model_copy(update=given)})
 
 
@@ -263,7 +265,7 @@ def _known_keys(schema: type[BaseModel], path: Keys) -> list[str]:
         ("tune", "budget"): Budget,
         ("cube",): Cube,
     }
-    within = OnPath if path[0] == "paths" else EveryCost if path[-1] == "every" else Metric
+    within = OnPath if path[0] == "paths" else Spacing if path[-1] == "every" else Metric
     return list(schemas.get(path, within).model_fields)
 
 

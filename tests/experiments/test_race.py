@@ -248,3 +248,28 @@ def test_no_step_is_made_that_the_budget_does_not_pay_for(make_run, plugin):
     assert row["steps"] == len(module.MADE) - warm_up
     assert row["n_grad"] == row["cost"]
     assert 1500 <= row["cost"] < 1600
+
+
+@pytest.mark.parametrize(("size", "n_steps"), [(None, 3), (300, 3), (100, 9), (7, 129)])
+def test_an_epoch_is_as_many_steps_as_minibatches_make_up_all_examples(make_run, size, n_steps):
+    problem = {"size": 4, "n_examples": 300, "hidden": [2]}
+    metrics = [("loss", {"epochs": 1})]
+    params = {"lr": 0.1, "batch_size": size}
+    run = make_run("mlp", problem, "gradient_descent", params, seeds=2, steps=1000, epochs=3, metrics=metrics)
+    result = execute(run)
+    assert [row["steps"] for row in result.rows] == [n_steps] * 2
+    assert result.rows[0]["cost"] == pytest.approx(3, abs=0.03)  # gradients: an epoch each
+    spacing = -(-300 // (size or 300))
+    assert result.series["loss.step"][0].tolist()[:3] == [0, spacing, 2 * spacing]
+
+
+def test_the_larger_of_two_batches_makes_the_epoch(make_run):
+    problem = {"size": 4, "n_examples": 300, "hidden": [2]}
+    params = {"k": 4, "batch_size": 30, "curvature_batch_size": 100}
+    (row,) = execute(make_run("mlp", problem, "krylov_sfn", params, seeds=1, steps=1000, epochs=2)).rows
+    assert row["steps"] == 6
+
+
+def test_an_epoch_of_a_problem_without_examples_is_a_step(make_run):
+    run = make_run("quadratic_saddle", {}, "gradient_descent", {}, seeds=1, steps=1000, epochs=4)
+    assert execute(run).rows[0]["steps"] == 4

@@ -61,3 +61,12 @@ def test_costs_are_those_of_the_rows(make_run):
 def test_a_run_without_series_keeps_its_row():
     broken = Result(result().run, "error", (), {}, {})
     assert at_budget([broken], "cost", 1) == [{"problem": "problem", "optimizer": "mine", "reached": "0/3", "loss": ""}]
+
+
+@pytest.mark.parametrize(("size", "share"), [(None, 1.0), (20, 1 / 3)])
+def test_epochs_are_shares_of_all_examples_whatever_is_asked_of_them(make_run, size, share):
+    mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
+    raced = execute(make_run("mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": size}, seeds=2, steps=6))
+    assert axis_of(raced, "epochs") == pytest.approx(np.outer([1, 1], np.arange(7) * share))
+    (row,) = at_budget([raced], "epochs", 2 * share)
+    assert row["loss"] == at_budget([raced], "steps", 2)[0]["loss"]

@@ -55,6 +55,16 @@ def test_everything_given() -> None:
     assert (adam.use, adam.label, adam.params, adam.source) == ("torch.optim.Adam", "torch.optim.Adam", {"lr": 0.001}, "")
 
 
+def test_epochs_alone_decide_unless_steps_are_given_too() -> None:
+    text = race("[suite_probe]", more="budget: {epochs: 3}\nmetrics: [{use: loss, every: {epochs: 0.5}}]\n")
+    settings = load(text).settings
+    assert settings["budget"] == {"steps": 10**9, "seconds": None, "cost": None, "epochs": 3}
+    assert settings["metrics"] == [["loss", {"epochs": 0.5}]]
+    both = load(race("[suite_probe]", more="budget: {epochs: 3, steps: 7}\n"))
+    assert (both.settings["budget"]["steps"], both.settings["budget"]["epochs"]) == (7, 3)
+    assert "epochs" not in load(race("[suite_probe]")).settings["budget"]  # runs of before keep their names
+
+
 def test_a_profile_merges_mappings_and_replaces_lists() -> None:
     text = race(
         "[suite_probe, {use: suite_probe, lr: 2, label: two}]",
@@ -144,6 +154,12 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
         ("metrics: [§los]", "unknown metric 'los' (did you mean 'loss'?)"),
         ("metrics: [{use: §dept}]", "unknown metric 'dept' (did you mean 'depth'?)"),
         ("metrics: [{use: loss, every: §0}]", "every must be at least 1, not 0"),
+        ("metrics: [{use: loss, every: §{}}]", "every: must be a number of steps, {cost: NUMBER} or {epochs: NUMBER}"),
+        (
+            "metrics: [{use: loss, every: §{cost: 1, epochs: 1}}]",
+            "every: must be a number of steps, {cost: NUMBER} or {epochs: NUMBER}",
+        ),
+        ("budget: {epochs: §0}", "epochs must be greater than 0, not 0"),
         ("metrics: [{use: loss, §evry: 2}]", "unknown key 'evry' (did you mean 'every'?)"),
         ("metrics: [§{every: 2}]", "missing key 'use'"),
         ("metrics: [loss, {use: §loss, every: 2}]", "metric 'loss' is given twice"),

@@ -22,12 +22,12 @@ from .tables import Table
 
 SPECTRUM = "eigenvalues"  # a parameter of that name is a list of eigenvalues
 NAMES_OF_DRAWS = ("rotation", "realization")  # numbers that say which draw it is, not how much of anything
-SAID = {
-    "radius": "distance from the saddle",
-    "noise": "noise of the gradient",
-    "index": "index of the saddle",
-    "lowest": "|lowest eigenvalue|",
-    "highest": "highest eigenvalue",
+SAID = {  # of factors whose name does not say it
+    ("problem", "radius"): "distance from the saddle",
+    ("problem", "index"): "index of the saddle",
+    ("problem", "lowest"): "|lowest eigenvalue|",
+    ("problem", "highest"): "highest eigenvalue",
+    ("optimizer", "noise"): "noise of the gradient",
 }
 
 
@@ -55,7 +55,7 @@ class Form:
 
 POWER = Form("exponent", is_power=True)
 LOGARITHM = Form("steps an e-fold nearer", is_power=False)
-FORMS = {"radius": LOGARITHM}  # by factor; a power of all others
+FORMS = {("problem", "radius"): LOGARITHM}  # of all others a power
 
 
 class Point(NamedTuple):
@@ -69,7 +69,7 @@ class Point(NamedTuple):
     @classmethod
     def of(cls, x: float, result: Result) -> Point:
         """Of a run. A seed that got stuck would never escape: it counts as watched for the whole budget."""
-        budget = float(result.run.settings["budget"]["steps"])
+        budget = float(result.run.settings.get("budget", {}).get("steps", 0))
         watched = [row.get("steps") if row.get("status") == "ok" else budget for row in result.rows]
         return cls(x, Escapes.of(result.rows), [row["seed"] for row in result.rows], max(each or budget for each in watched))
 
@@ -87,16 +87,12 @@ class Family:
     @property
     def form(self) -> Form:
         """The form of its law."""
-        return FORMS.get(self.factor, POWER) if self.kind == "problem" else POWER
+        return FORMS.get((self.kind, self.factor), POWER)
 
     @property
     def said(self) -> str:
         """The factor in words."""
-        return SAID.get(self.factor, self.factor.replace("_", " ")) if self.kind == "problem" else self._setting
-
-    @property
-    def _setting(self) -> str:
-        return SAID[self.factor] if self.factor == "noise" else self.factor.replace("_", " ")
+        return SAID.get((self.kind, self.factor), self.factor.replace("_", " "))
 
 
 def families(results: Iterable[Result]) -> list[Family]:
@@ -137,19 +133,18 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
     Its slope's interval is by bootstrap over seeds, the same ones drawn at every point, for seeds are paired: they share
     their draws. There is none for fewer than five seeds, as with medians.
     """
-    x = form.along(np.array([point.x for point in points]))
-    bounds = form.up(np.array([point.budget for point in points]))
-    medians = np.array([[point.escapes.median().value for point in points]])
-    slope, intercept = (float(each[0]) for each in censored_lines(x, form.up(medians), bounds))
+    seeds = sorted({seed for point in points for seed in point.seeds})
+    drawn = np.random.default_rng(0).multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), N_RESAMPLES)
+    counts = np.vstack([np.ones_like(seeds), drawn])  # every seed once, and then the resamples
+    medians = [point.escapes.resampled_medians(counts[:, np.searchsorted(seeds, point.seeds)]) for point in points]
+    x, bounds = (np.array([getattr(point, name) for point in points], float) for name in ("x", "budget"))
+    lines = censored_lines(form.along(x), form.up(np.stack(medians, 1)), form.up(bounds))
+    slope, intercept = float(lines.slope[0]), float(lines.intercept[0])
     if math.isnan(slope):
-        return Fit(Estimate(math.nan, math.nan, math.nan), math.nan, _why_not(medians[0]))
+        return Fit(Estimate(slope, math.nan, math.nan), intercept, _why_not(np.array([each[0] for each in medians])))
     if min(len(point.seeds) for point in points) < MIN_RUNS:
         return Fit(Estimate(slope, math.nan, math.nan), intercept, "")
-    seeds = sorted({seed for point in points for seed in point.seeds})
-    counts = np.random.default_rng(0).multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), N_RESAMPLES)
-    drawn = [point.escapes.resampled_medians(counts[:, np.searchsorted(seeds, point.seeds)]) for point in points]
-    resampled = censored_lines(x, form.up(np.stack(drawn, 1)), bounds).slope
-    return Fit(resampled_interval(slope, resampled), intercept, "")
+    return Fit(resampled_interval(slope, lines.slope[1:]), intercept, "")
 
 
 def law(result: Result) -> float | None:
@@ -157,10 +152,11 @@ def law(result: Result) -> float | None:
     problem, optimizer = result.run.problem, result.run.optimizer
     if optimizer is None or (problem.use, optimizer.use) != ("quadratic_saddle", "gradient_descent"):
         return None
-    of, lr = problem.params, optimizer.params["lr"]
-    if of["start_at"] is not None or lr * max(of[SPECTRUM]) > 2:
+    of = {**problem.params, **optimizer.params}
+    asked: list[Any] = [of.get(name) for name in (SPECTRUM, "radius", "lr", "escape_drop")]
+    if None in asked or of.get("start_at") is not None or of["lr"] * max(of[SPECTRUM]) > 2:
         return None
-    return gradient_descent_median_escape(of[SPECTRUM], of["radius"], lr, of["escape_drop"])
+    return gradient_descent_median_escape(*asked)
 
 
 def drawn(results: Sequence[Result], places: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:

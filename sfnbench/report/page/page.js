@@ -115,7 +115,8 @@ const FIGURES = [
 
 // How the time to escape grows: a figure a family, of which a setting's belongs to the problem that is chosen.
 function scaling({ title, kind, x, power, slope, series, top }) {
-  return { name: "scaling", title, x, logx: true, log: power, legend: true, whole: kind === "problem",
+  const ticks = [...new Set(series.flatMap((each) => each.x))];
+  return { name: "scaling", title, x, ticks, logx: true, log: power, legend: true, whole: kind === "problem",
     says: `Kaplan-Meier medians with 95 % intervals; hollow: beyond the budget. ${slope[0].toUpperCase()}${slope.slice(1)} of the line: see the legend.`
       + (series.some((each) => each.law) ? " Thin: the exact law." : ""),
     traces: (data, shown) => series.filter((each) => each.p === null || shown.some((run) => run.p === each.p))
@@ -153,11 +154,13 @@ function layout(figure, traces, axis, wide) {
   const [ink, grid] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
   const axes = { gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true };
   const log = figure.log && positive(traces);
+  const below = figure.legend ? 20 * traces.filter((trace) => trace.showlegend).length + 12 : 0; // a row an entry
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif", size: 13 },
-    margin: { t: 8, r: 12, b: 44, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: grid }, showlegend: Boolean(figure.legend), dragmode: false,
-    legend: { orientation: "h", y: -0.3 },
-    xaxis: { ...axes, title: { text: figure.x || AXES[axis] }, type: wide ? "log" : "-" },
+    margin: { t: 8, r: 12, b: 44 + below, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: grid }, showlegend: Boolean(figure.legend), dragmode: false,
+    legend: { y: 0, yref: "container", yanchor: "bottom", x: 0, font: { size: 11 } }, height: below ? 320 + below : undefined,
+    xaxis: { ...axes, title: { text: figure.x || AXES[axis] }, type: wide ? "log" : "-",
+      ...(figure.ticks && { tickvals: figure.ticks, ticktext: figure.ticks.map(String) }) },
     yaxis: { ...axes, type: log ? "log" : "linear", exponentformat: "power", ...(figure.range && { range: figure.range }) },
   };
 }
@@ -172,7 +175,9 @@ function draw(holder, figure, data, problem, axis) {
   const plot = holder.querySelector(".plot");
   const where = figure.whole ? "" : ` on ${data.problems[problem]}`;
   plot.setAttribute("aria-label", `${figure.title}${where}, by ${figure.x || AXES[axis]}: ${figure.says}`);
-  Plotly.react(plot, traces, layout(figure, traces, axis, wide), { responsive: true, displaylogo: false,
+  const looks = layout(figure, traces, axis, wide);
+  plot.style.height = looks.height ? `${looks.height}px` : "";
+  Plotly.react(plot, traces, looks, { responsive: true, displaylogo: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } });
   plots.add(plot);
   return true;

@@ -125,6 +125,7 @@ class Fit(NamedTuple):
     slope: Estimate  # nan where there is no line
     intercept: float
     why_not: str  # why there is none; empty where there is one
+    held: bool = False  # by a median beyond the budget that it would miss: the truth is steeper, and no interval knows it
 
 
 def fit(points: Sequence[Point], form: Form) -> Fit:
@@ -142,9 +143,11 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
     slope, intercept = float(lines.slope[0]), float(lines.intercept[0])
     if math.isnan(slope):
         return Fit(Estimate(slope, math.nan, math.nan), intercept, _why_not(np.array([each[0] for each in medians])))
-    if min(len(point.seeds) for point in points) < MIN_RUNS:
-        return Fit(Estimate(slope, math.nan, math.nan), intercept, "")
-    return Fit(resampled_interval(slope, lines.slope[1:]), intercept, "")
+    beyond = np.isinf([each[0] for each in medians])
+    held = bool((beyond & (intercept + slope * form.along(x) < form.up(bounds))).any())
+    few = min(len(point.seeds) for point in points) < MIN_RUNS
+    around = Estimate(slope, math.nan, math.nan) if few else resampled_interval(slope, lines.slope[1:])
+    return Fit(around, intercept, "", held)
 
 
 def law(result: Result) -> float | None:
@@ -269,7 +272,7 @@ def _series(family: Family, label: str, places: Mapping[str, Mapping[str, int]])
         "x": x.tolist(),
         "beyond": [math.isinf(median.value) for median in medians],
         "fit": None if fitted.why_not else _line(x, form.steps(fitted.intercept + fitted.slope.value * form.along(x))),
-        "said": fitted.why_not or _said(fitted.slope),
+        "said": fitted.why_not or _said(fitted),
         "law": _line(x, exact) if len(exact) == len(x) else None,
         "law_said": _law_said(family, runs, x, exact),
     }
@@ -303,6 +306,9 @@ def _line(x: Floats, y: Floats) -> dict[str, list[float]]:
     return {"x": x.tolist(), "y": y.tolist()}
 
 
-def _said(slope: Estimate) -> str:
-    value, low, high = (f"{round(each, 9) + 0:.3g}" if math.isfinite(each) else f"{each:g}" for each in slope)  # no -1e-16
-    return value if math.isnan(slope.low) else f"{value} [{low}, {high}]"
+def _said(fitted: Fit) -> str:
+    held = ", held up by the budget" if fitted.held else ""
+    value, low, high = (
+        f"{round(each, 9) + 0:.3g}" if math.isfinite(each) else f"{each:g}" for each in fitted.slope
+    )  # no -1e-16
+    return f"{value}{held}" if math.isnan(fitted.slope.low) else f"{value} [{low}, {high}]{held}"

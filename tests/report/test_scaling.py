@@ -136,9 +136,13 @@ def test_the_interval_covers(budget):
 def test_medians_beyond_the_budget_do_not_flatten_the_line():
     x = np.array([1, 2, 4, 8])
     steps = x[:, None] ** 2.0 * np.ones(5)
-    assert scaling.fit(points(x, steps, budget=10), POWER).slope == pytest.approx((2, 2, 2))
+    exact = scaling.fit(points(x, steps, budget=10), POWER)
+    assert exact.slope == pytest.approx((2, 2, 2))
+    assert not exact.held
     late = np.array([4.0, 4.0, 1e9, 1e9])[:, None] * np.ones(5)  # flat as far as it is known, and then it is not
-    assert scaling.fit(points(x, late, budget=500), POWER).slope.value > 1
+    held = scaling.fit(points(x, late, budget=500), POWER)
+    assert held.slope.value > 1
+    assert held.held
 
 
 def test_where_there_is_no_line_a_word_says_why():

@@ -132,6 +132,7 @@ def report(
     """
     from .report.gathered import gather
     from .report.html import write
+    from .report.scaling import table
     from .session import latest
 
     sections, notes = gather(folders or [latest()])
@@ -139,6 +140,7 @@ def report(
         say(f"missing: {note}")
     points = _critical_points({section.folder for section in sections if section.experiment == "critical_points"})
     _print_critical_points(points, style)
+    _print_scaling([row for section in sections for row in table(section.scaling)], style)
     say(f"\nThe report is in {write(sections, notes, out)}")
     if figures:
         from .report.figures import draw
@@ -179,6 +181,12 @@ def _budget(at: str) -> tuple[str, float]:
     if axis not in BUDGETS or not 0 < budget < float("inf"):
         raise SfnbenchError(f"--at {at}: expected one of {', '.join(BUDGETS)}, an equals sign and a number, as in cost=500")
     return axis, budget
+
+
+def _print_scaling(table: list[dict[str, Any]], style: Format) -> None:
+    if table:
+        typer.secho("How the time to escape grows, one factor at a time", bold=True)
+        typer.echo(rendered(table, style) + "\n")
 
 
 def _critical_points(folders: Iterable[Path]) -> list[Any]:

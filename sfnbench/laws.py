@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+N_STARTS = 4001  # that stand for all on a sphere: their median |c| is then known to 2 %, and its logarithm to 0.02
+
 
 def gradient_descent_escape(eigenvalues: ArrayLike, start: ArrayLike, lr: float, drop: float) -> float:
     """The first step at which gradient descent on a quadratic saddle is more than `drop` below it; inf where it never is.
@@ -18,27 +20,27 @@ def gradient_descent_escape(eigenvalues: ArrayLike, start: ArrayLike, lr: float,
         f(x_k) = 1/2 sum_i lambda_i (1 - lr lambda_i)^(2k) c_i^2 < -drop
 
     `eigenvalues` lambda (d,) and `start` c (d,), the start's coordinates along their eigenvectors; 0 < lr <= 2 / max
-    lambda, for which no term ever grows, so that bisection finds the step. Where one negative curvature rules, it is near
+    lambda, for which no term ever grows, so that bisection finds the step. Of n starts (n, d), their median: the first
+    step at which half of them are. Where one negative curvature rules, it is near
     ln(sqrt(2 drop / |lambda|) / |c|) / ln(1 + lr |lambda|): logarithmic in the distance, and slow as 1 / (lr |lambda|).
     ValueError for another lr, or shapes that differ.
     """
     curvatures, c = np.asarray(eigenvalues, float), np.asarray(start, float)
-    if curvatures.shape != c.shape or curvatures.ndim != 1:
+    if curvatures.shape != c.shape[-1:] or c.ndim > 2:
         raise ValueError(f"eigenvalues {curvatures.shape} and start {c.shape} must be vectors of one length")
     steepest = float(curvatures.max(initial=0.0))
     if lr <= 0 or lr * steepest > 2:
         raise ValueError(f"lr must be above 0 and at most 2 / {steepest:g}, got {lr:g}")
-    there = (curvatures != 0) & (c != 0)
-    curvatures, c = curvatures[there], c[there]
-    if not (curvatures < 0).any():
+    if ((c != 0) & (curvatures < 0)).any(-1).mean() < 0.5:
         return math.inf
-    with np.errstate(divide="ignore"):  # lr lambda = 1 annuls its coordinate at once
+    curvatures, c = curvatures[curvatures != 0], c[..., curvatures != 0]
+    with np.errstate(divide="ignore"):  # nothing stays nothing, and lr lambda = 1 annuls its coordinate at once
         log_start, log_factor = np.log(np.abs(curvatures)) + 2 * np.log(np.abs(c)), 2 * np.log(np.abs(1 - lr * curvatures))
 
     def escaped(k: int) -> bool:
         with np.errstate(over="ignore"):  # far down is far enough
             terms = np.exp(log_start + k * log_factor) if k else np.exp(log_start)
-        return bool((np.sign(curvatures) * terms).sum() / 2 < -drop)
+        return bool(((np.sign(curvatures) * terms).sum(-1) / 2 < -drop).mean() >= 0.5)
 
     if escaped(0):
         return 0
@@ -49,3 +51,19 @@ def gradient_descent_escape(eigenvalues: ArrayLike, start: ArrayLike, lr: float,
         middle = (low + high) // 2
         low, high = (low, middle) if escaped(middle) else (middle, high)
     return high
+
+
+def gradient_descent_median_escape(eigenvalues: ArrayLike, radius: float, lr: float, drop: float) -> float:
+    """The median of `gradient_descent_escape` over starts uniform on the sphere of that radius round the saddle.
+
+    Over `N_STARTS` of them, the same each time. Only the length within each eigenspace matters, and its square is a share
+    of chi-squared variables, one an eigenspace.
+    """
+    distinct, multiplicities = np.unique(np.asarray(eigenvalues, float), return_counts=True)
+    squares = np.random.default_rng(0).chisquare(multiplicities, (N_STARTS, len(distinct)))
+    return gradient_descent_escape(distinct, radius * np.sqrt(squares / squares.sum(1, keepdims=True)), lr, drop)
+
+
+def steps_an_e_fold(lr: float, curvature: float) -> float:
+    """1 / ln(1 + lr |lambda|): how many steps more gradient descent takes along lambda < 0 from e times nearer."""
+    return 1 / math.log1p(lr * abs(curvature))

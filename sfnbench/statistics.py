@@ -26,6 +26,7 @@ Axis = Literal["step", "cost", "seconds"]
 LEVEL = 0.95  # of every interval
 N_RESAMPLES = 2000
 MIN_RUNS = 5  # that bound a median on some side: fewer lie all on one side of it more often than once in 20 times
+N_NEWTON = 50  # steps at most; two or three do
 BROKEN = ("diverged", "error", "oom")  # a run that ended so will never escape, however long its budget
 
 
@@ -103,6 +104,21 @@ class Escapes:
             return Estimate(middle, math.nan, math.nan)
         return Estimate(middle, _below(curve.times, curve.low), _below(curve.times, curve.high))
 
+    def resampled_medians(self, counts: ArrayLike) -> Floats:
+        """The medians (R,) of R resamples, of which counts (R, n) say how often each run is in each; nan of an empty one.
+
+        As `median` has it, whose value is that of a resample with every run once.
+        """
+        order = np.lexsort((~self.escaped, self.times))  # of equal times, escapes come first
+        times, escaped, n = self.times[order], self.escaped[order], np.asarray(counts, float)[:, order]
+        at_risk = n[:, ::-1].cumsum(1)[:, ::-1]
+        with np.errstate(invalid="ignore"):  # 0 / 0 after the last
+            share = np.where(escaped & (n > 0), 1 - n / at_risk, 1.0).cumprod(1)
+        half, below = share <= 0.5 * (1 + 1e-12), share < 0.5 * (1 - 1e-12)
+        first, last = (np.where(there.any(1), times[there.argmax(1)], math.inf) for there in (half, below))
+        on = np.isclose(np.take_along_axis(share, half.argmax(1)[:, None], 1)[:, 0], 0.5, rtol=1e-12)
+        return np.where(n.sum(1) == 0, math.nan, np.where(on, (first + last) / 2, first))
+
     def success(self) -> Estimate:
         """The share of runs that escaped, with Wilson's interval."""
         return success(self.escaped)
@@ -167,6 +183,50 @@ def median(values: ArrayLike) -> Estimate:
     known = np.array(values, float)
     known[np.isnan(known)] = np.inf
     return _bootstrap(np.median, known)
+
+
+class Lines(NamedTuple):
+    """Straight lines y = intercept + slope x, as many as were fitted."""
+
+    slope: Floats  # (R,)
+    intercept: Floats  # (R,)
+
+
+def censored_lines(x: ArrayLike, y: ArrayLike, bounds: ArrayLike) -> Lines:
+    """R lines by least squares through values y (R, m) at x (m,), some of which are known only to lie above bounds (m,).
+
+        sum over known y of (y - l(x))^2  +  sum over y = inf of max(0, bound - l(x))^2
+
+    So a value that is censored lifts the line where it passes below, and says nothing where it passes above: to leave it
+    out would make what is slow look fast. The sum is convex; Newton's method finds its least in a few steps. nan is left
+    out. A line needs two values known at different x, and is nan without.
+    """
+    x, y, bounds = (np.asarray(each, float) for each in (x, y, bounds))
+    known, censored = np.isfinite(y), np.isposinf(y)
+    values = np.where(known, y, bounds)
+    used = known
+    for _ in range(N_NEWTON):
+        lines = _least_squares(x, values, used)
+        now = known | (censored & (lines.intercept[:, None] + lines.slope[:, None] * x < bounds))
+        if (now == used).all():
+            break
+        used = now
+    at = np.where(known, x, math.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where nothing is known
+        enough = np.nanmax(at, 1) > np.nanmin(at, 1)
+    return Lines(*(np.where(enough, each, math.nan) for each in lines))
+
+
+def resampled_interval(value: float, resampled: ArrayLike) -> Estimate:
+    """A value with the interval of what it was in resamples (R,), by percentiles; nan there is infinite on both sides."""
+    known = np.asarray(resampled, float)
+    tail = (1 - LEVEL) / 2
+    low, high = (
+        float(np.quantile(np.where(np.isnan(known), worst, known), level, method="inverted_cdf"))
+        for level, worst in ((tail, -math.inf), (1 - tail, math.inf))
+    )
+    return Estimate(value, low, high)
 
 
 # -- targets ----------------------------------------------------------------------------------------------------------
@@ -262,6 +322,16 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> Estimate:
 
 
 # -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _least_squares(x: Floats, y: Floats, used: NDArray[np.bool_]) -> Lines:
+    """Lines through y (R, m) at x (m,) where they are used (R, m)."""
+    with np.errstate(invalid="ignore", divide="ignore"):  # where too few are
+        n = used.sum(1)
+        mean_x, mean_y = (np.where(used, each, 0.0).sum(1) / n for each in (np.broadcast_to(x, y.shape), y))
+        apart = np.where(used, x - mean_x[:, None], 0.0)
+        slope = (apart * np.where(used, y, 0.0)).sum(1) / (apart**2).sum(1)
+        return Lines(slope, mean_y - slope * mean_x)
 
 
 def _below(times: Floats, shares: Floats) -> float:

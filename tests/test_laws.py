@@ -73,6 +73,30 @@ def test_the_logarithm_in_the_distance_and_the_inverse_curvature():
     assert np.diff(steps) == pytest.approx(20 * math.log(10) / math.log(1.01), rel=2e-3)
 
 
+@given(st.lists(st.tuples(*[st.floats(-1, 1)] * 3), min_size=1, max_size=9).filter(lambda starts: len(starts) % 2))
+def test_of_several_starts_it_is_the_median(starts):
+    eigenvalues = [1.0, -0.3, -0.05]
+    each = [laws.gradient_descent_escape(eigenvalues, start, 0.5, 2.0) for start in starts]
+    assert laws.gradient_descent_escape(eigenvalues, starts, 0.5, 2.0) == np.median(each)
+
+
+@pytest.mark.parametrize(("flat", "median_share"), [(1, 0.5), (2, 0.25)])
+def test_the_median_over_a_sphere_is_that_of_the_median_direction(flat, median_share):
+    """The squared share of one direction is sin^2 on the circle, and the square of a uniform number on the sphere."""
+    curvature, lr, radius, drop = -0.1, 0.2, 1e-3, 1.0
+    found = laws.gradient_descent_median_escape([curvature, *[0.0] * flat], radius, lr, drop)
+    exact = math.log(math.sqrt(2 * drop / -curvature / median_share) / radius) / math.log1p(-lr * curvature)
+    off = (
+        3 * 0.5 / math.sqrt(laws.N_STARTS) / 0.5
+    )  # three standard errors of the median of ln |c|: its density is 1/2 or more
+    assert abs(found - exact) <= 1 + off * laws.steps_an_e_fold(lr, curvature)
+
+
+def test_an_e_fold_nearer():
+    near, far = (laws.gradient_descent_escape([-0.1], [math.exp(-n)], 0.2, 1.0) for n in (400, 10))
+    assert abs((near - far) - 390 * laws.steps_an_e_fold(0.2, -0.1)) <= 1
+
+
 def test_what_has_escaped_at_once_and_what_never_does():
     assert laws.gradient_descent_escape([-2.0], [2.0], 0.1, 1.0) == 0
     assert laws.gradient_descent_escape([1.0, -2.0], [1.0, 0.0], 0.1, 1.0) == math.inf

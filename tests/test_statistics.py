@@ -51,6 +51,62 @@ def test_with_one_budget_for_all_the_median_is_that_of_times_with_infinity(found
     assert Escapes.of([row(time) for time in found]).median().value == late
 
 
+watched = st.lists(
+    st.tuples(st.one_of(st.integers(1, 9).map(float), st.just(math.inf)), st.booleans()), min_size=1, max_size=12
+)
+
+
+@given(watched, st.data())
+def test_the_median_of_a_resample_is_that_of_its_runs_each_as_often_as_drawn(runs, data):
+    times, escaped = np.array([time for time, _ in runs]), np.array([left and time < math.inf for time, left in runs])
+    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(runs), max_size=len(runs))))
+    found = Escapes(times, escaped, times).resampled_medians([counts, np.ones_like(counts)])
+    often = np.repeat(np.arange(len(runs)), counts)
+    expected = Escapes(times[often], escaped[often], times[often]).median().value if len(often) else math.nan
+    assert found == pytest.approx([expected, Escapes(times, escaped, times).median().value], nan_ok=True)
+
+
+number = st.integers(-40, 40).map(lambda tenths: tenths / 10)
+
+
+@given(st.lists(st.tuples(number, st.one_of(number, st.just(math.inf), st.just(math.nan)), number), min_size=1, max_size=7))
+def test_a_line_through_censored_values_is_the_least_of_its_sum_of_squares(points):
+    """The sum is convex: it is least where both its derivatives vanish."""
+    x, y, bounds = (np.array(each) for each in zip(*points, strict=True))
+    slope, intercept = (each[0] for each in statistics.censored_lines(x, y[None], bounds))
+    if len(set(x[np.isfinite(y)])) < 2:
+        assert math.isnan(slope)
+        assert math.isnan(intercept)
+        return
+    line = intercept + slope * x
+    too_low = np.where(np.isnan(y), 0, np.minimum(0, line - bounds))
+    excess = np.where(np.isfinite(y), line - np.nan_to_num(y, posinf=0), too_low)
+    assert excess.sum() == pytest.approx(0, abs=1e-8)
+    assert (excess * x).sum() == pytest.approx(0, abs=1e-8)
+
+
+def test_a_censored_value_says_nothing_below_the_line_and_lifts_it_above():
+    x, y = [0.0, 1.0, 2.0], [[0.0, 1.0, math.inf]]
+    assert statistics.censored_lines(x, y, [9, 9, 1.5]).slope == pytest.approx([1])
+    assert statistics.censored_lines(x, y, [9, 9, 8]).slope == statistics.censored_lines(x, [[0, 1, 8]], [9, 9, 9]).slope
+
+
+def test_lines_of_a_batch_are_those_of_each_alone():
+    rng = np.random.default_rng(0)
+    x, y, bounds = np.arange(6.0), rng.normal(size=(50, 6)), rng.normal(size=6)
+    y[rng.random(y.shape) < 0.3] = math.inf
+    together = statistics.censored_lines(x, y, bounds)
+    alone = [statistics.censored_lines(x, each[None], bounds) for each in y]
+    assert together.slope == pytest.approx([each.slope[0] for each in alone], nan_ok=True)
+    whole = np.isfinite(y).all(1)
+    assert together.slope[whole] == pytest.approx(np.polyfit(x, y[whole].T, 1)[0])
+
+
+def test_a_resample_without_a_value_may_have_been_anything():
+    assert statistics.resampled_interval(3.0, np.arange(1001)) == (3, 25, 975)
+    assert statistics.resampled_interval(3.0, [*range(900), *[math.nan] * 100]) == (3, -math.inf, math.inf)
+
+
 @given(times, st.integers(0, 19))
 def test_a_broken_run_counts_as_later_than_all_escapes_wherever_it_broke(found, broke_at):
     rows = [row(time) for time in found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from ..errors import NoResultsError, StoreError
 from ..store import FAILED, Result, Store
 from .curves import curves, escaped_within, index_curve, rates, spread
 from .progress import last_line, name
+from .scaling import drawn as scaling_drawn
+from .scaling import table as scaling_table
 from .summary import mark_best, summary
 from .tables import Table
 
@@ -89,6 +92,12 @@ class Section:
                 found.append({"problem": use, "o": o, "x": widths, "low": low, "mid": mid, "high": high})
         return found
 
+    @cached_property
+    def scaling(self) -> list[dict[str, Any]]:
+        """How the time to escape grows in families of runs, as `scaling.drawn` has it; to be asked once all is taken in."""
+        places = {"problem": self.problems, "optimizer": self.optimizers}
+        return scaling_drawn(self._bare, places) if self.experiment == "race" else []
+
     def data(self) -> dict[str, Any]:
         """Everything that the page's script draws, as plain JSON values without infinity."""
         table = self.table()
@@ -104,6 +113,8 @@ class Section:
             "drawn": self.drawn,
             "escaped": [{"o": o, **escaped_within(costs)} for o, costs in self._escapes.items()],
             "families": self.families(),
+            "scaling": self.scaling,
+            "fits": scaling_table(self.scaling),
             "facts": [[name, ", ".join(values)] for name, values in self.facts.items() if any(values)],
         }
 

@@ -66,6 +66,8 @@ def _figures(section: Section, looks: Looks, axis: str) -> Iterator[tuple[str, F
     families = section.families()
     for use in dict.fromkeys(family["problem"] for family in families):
         yield f"{use} widths", _of_widths(section, [family for family in families if family["problem"] == use], looks)
+    for family in section.scaling:
+        yield family["title"], _of_scaling(section, family, looks)
 
 
 def _of_problem(
@@ -109,6 +111,34 @@ def _of_widths(section: Section, families: Sequence[dict[str, Any]], looks: Look
     axes.set_xlabel("hidden units")
     axes.set_ylabel("training error")
     axes.legend(fontsize=7, handlelength=2.6)
+    return figure
+
+
+def _of_scaling(section: Section, family: dict[str, Any], looks: Looks) -> Figure:
+    """Medians of escape on axes that make their law a straight line; hollow at the budget, or the edge, where beyond it."""
+    figure, (axes,) = _panels(1, f"{section.suite}: {family['title']}")
+    cycled = cycle(product(("-", "--", ":", "-."), COLOURS))
+    for series, of_problem in zip(family["series"], cycled, strict=False):
+        dash, colour = looks[series["o"]] if family["kind"] == "problem" else of_problem
+        x, y, low, high, beyond = (np.array(series[name]) for name in ("x", "y", "low", "high", "beyond"))
+        axes.plot(x[~beyond], y[~beyond], "o", color=colour, markersize=5)
+        axes.plot(x[beyond], np.minimum(y, family["top"])[beyond], "^", color=colour, markerfacecolor="none", markersize=5)
+        axes.vlines(x[~beyond], low[~beyond], high[~beyond], color=colour, linewidth=1)
+        fit = series["fit"] or {"x": [], "y": []}
+        axes.plot(fit["x"], fit["y"], dash, color=colour, linewidth=1.2, label=_plain(f"{series['name']}: {series['said']}"))
+        if series["law"]:
+            said = f"its exact law: {series['law_said']}"
+            axes.plot(series["law"]["x"], series["law"]["y"], color="k", linewidth=0.6, label=said)
+    axes.set_xscale("log")
+    axes.set_yscale("log" if family["power"] else "linear")
+    ticks = sorted({x for series in family["series"] for x in series["x"]})
+    axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel(_plain(family["x"]))
+    axes.set_ylabel("median escape step")
+    n_lines = len(axes.get_legend_handles_labels()[0])
+    figure.set_size_inches(6, 3.8 + 0.16 * n_lines)
+    figure.legend(loc="outside lower left", fontsize=7, handlelength=2.6, title=family["slope"], title_fontsize=7)
     return figure
 
 

@@ -112,6 +112,31 @@ def test_every_figure_that_the_results_have_is_drawn(visit, report):
     assert "Training error against hidden units" in page.locator("#suite-0 .faint").last.inner_text()
 
 
+def test_escape_against_one_factor_is_drawn_and_told(visit, make_run, tmp_path):
+    """Of problems in one figure for all; of a setting, for the problem that is chosen."""
+    whole = {"eigenvalues": [10.0, -2.0], "escape_drop": 1.0}
+    with Store(tmp_path / "results", create=True) as store:
+        for radius in (1e-1, 1e-3):
+            for lr in (0.02, 0.05):
+                run = make_run(
+                    "quadratic_saddle", {**whole, "radius": radius}, "gradient_descent", {"lr": lr}, seeds=6, steps=90
+                )
+                problem = replace(run.problem, label=f"{MARKED} {radius:g}")
+                store.put(execute(replace(run, problem=problem, optimizer=replace(run.optimizer, label=f"{EVIL} {lr:g}"))))
+    page = visit(write(*gather([tmp_path / "results"]), tmp_path / "report.html"))
+    shown = page.locator("figure[data-figure=scaling]:not([hidden])")
+    assert shown.locator("h3").all_inner_texts() == [
+        "quadratic_saddle: escape against distance from the saddle",
+        "gradient_descent: escape against lr",
+    ]
+    assert page.locator("main b, main figure a[href]").count() == 0
+    of_settings = shown.nth(1).locator(".legend .traces")
+    assert of_settings.count() == 1
+    assert MARKED in of_settings.text_content()
+    page.locator("summary", has_text="Escape against one factor").click()
+    assert page.locator("table.sortable").nth(1).locator("tbody tr").count() == 4  # two rates, and two distances
+
+
 def test_the_legend_hides_and_shows_an_optimizer_in_all_figures(visit, report):
     page = visit(report)
     button = page.locator("#legend button").first

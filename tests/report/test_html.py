@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sfnbench import load_suite, plan
@@ -140,6 +141,24 @@ def test_networks_of_several_widths_are_a_family(tmp_path, folder, make_run):
     errors = [sorted(row["training_error"] for row in result.rows) for result in made]
     assert family["low"] == pytest.approx([low for low, _ in errors], rel=1e-3)
     assert family["high"] == pytest.approx([high for _, high in errors], rel=1e-3)
+
+
+def test_escape_against_one_factor_has_its_figure_and_its_table(tmp_path, folder, make_run):
+    label, made = "<b>descent</b>", []
+    for radius in (1e-1, 1e-3):
+        run = make_run("quadratic_saddle", {"radius": radius}, "sfn", {}, seeds=6)
+        made.append(labelled(execute(run), label, f"at {radius:g}"))
+    text, _ = page(tmp_path, folder("a", *made))
+    assert label not in text
+    (data,) = sections(text)
+    (figure,) = data["scaling"]
+    assert figure["x"] == "distance from the saddle"
+    (series,) = figure["series"]
+    assert (series["name"], series["o"], series["p"], series["x"]) == (label, 0, None, [1e-3, 1e-1])
+    medians = [np.median([row["escape_step"] for row in result.rows]) for result in made]
+    assert series["y"] == medians[::-1]
+    (row,) = data["fits"]
+    assert (row["of"], row["medians"], row["slope"]) == (label, "2 of 2", series["said"])
 
 
 def test_critical_points_have_their_curve_and_theory(tmp_path, folder):

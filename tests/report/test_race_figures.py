@@ -44,6 +44,21 @@ def test_the_same_results_make_the_same_file(sections, tmp_path, suffix):
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
+def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_run, tmp_path):
+    with Store(tmp_path / "results", create=True) as store:
+        for radius in (1e-1, 1e-3):
+            for noise in (0.1, 1.0):
+                run = make_run("quadratic_saddle", {"radius": radius}, "noisy_gradient_descent", {"noise": noise}, seeds=5)
+                problem = replace(run.problem, label=f"$_{radius} <b>")
+                store.put(execute(replace(run, problem=problem, optimizer=replace(run.optimizer, label=f"_{noise}"))))
+    sections, _ = gather([tmp_path / "results"])
+    written = draw_races(sections, tmp_path / "figures")
+    names = {path.stem for path in written if "against" in path.stem}
+    by_distance = "test_quadratic_saddle_escape_against_distance_from_the_saddle"
+    assert names == {by_distance, "test_noisy_gradient_descent_escape_against_noise_of_the_gradient"}
+    assert {path.suffix[1:] for path in written if path.stem == by_distance} == set(FORMATS)
+
+
 def test_switches_are_marked(sections):
     (switched,) = [run for run in sections[0].drawn if "switch" in run]
     assert 0 < switched["switch"]["steps"] <= 30

@@ -1,5 +1,7 @@
 """`sfnbench report`: one page for everything; tables of critical points on paper, figures in a folder."""
 
+import math
+
 import pytest
 from typer.testing import CliRunner
 
@@ -24,6 +26,18 @@ def test_tables_then_figures(tmp_path, monkeypatch):
     assert len(list((tmp_path / "figures").glob("*.png"))) == 3
     shown = CliRunner().invoke(app, ["show", str(folder), "--format", "csv"])
     assert shown.output.startswith("problem,finder,starts,converged")
+
+
+def test_how_escape_grows_is_printed_with_the_law(tmp_path, monkeypatch):
+    pytest.importorskip("plotly")
+    monkeypatch.chdir(tmp_path)
+    near = [f"distance radius={radius}" for radius in ("0.1", "0.01", "0.0001")]
+    folder = run_suite("escape", optimizers=["gradient_descent"], problems=near, engine="inline", out=tmp_path / "runs")
+    out = CliRunner().invoke(app, ["report", str(folder), "--format", "csv"])
+    assert out.exit_code == 0
+    (line,) = [line for line in out.output.splitlines() if "steps an e-fold nearer" in line]
+    assert ",3 of 3," in line
+    assert line.endswith(f",{1 / math.log1p(0.2 * 0.1):.4g}")
 
 
 def test_a_race_has_its_page_and_no_such_tables(tmp_path, monkeypatch):

@@ -72,9 +72,9 @@ function points(data, shown) {
     marker: { color: look(data.optimizers[run.o]).colour, size: 7, opacity: 0.8 } })), ...(law ? [theory(law.theory)] : [])];
 }
 
-function theory({ x, y }) {
+function theory({ x, y }, width = 2) {
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--faint").trim();
-  return { x, y, type: "scatter", mode: "lines", name: "theory", visible: true, line: { color: ink, width: 2 },
+  return { x, y, type: "scatter", mode: "lines", name: "theory", visible: true, showlegend: false, line: { color: ink, width },
     hovertemplate: "theory<br>%{x:.4g}, %{y:.4g}<extra></extra>" };
 }
 
@@ -113,6 +113,29 @@ const FIGURES = [
         arrayminus: each.low.map((low, i) => each.mid[i] - low) } })) },
 ];
 
+// How the time to escape grows: a figure a family, of which a setting's belongs to the problem that is chosen.
+function scaling({ title, kind, x, power, slope, series, top }) {
+  const ticks = [...new Set(series.flatMap((each) => each.x))];
+  return { name: "scaling", title, x, ticks, logx: true, log: power, legend: true, whole: kind === "problem",
+    says: `Kaplan-Meier medians with 95 % intervals; hollow: beyond the budget. ${slope[0].toUpperCase()}${slope.slice(1)} of the line: see the legend.`
+      + (series.some((each) => each.law) ? " Thin: the exact law." : ""),
+    traces: (data, shown) => series.filter((each) => each.p === null || shown.some((run) => run.p === each.p))
+      .flatMap((each) => grown(data.optimizers[each.o], each, top)) };
+}
+
+function grown(label, { name, said, x, y, low, high, beyond, fit, law }, top) {
+  const { colour } = look(label);
+  const key = { name: escaped(`${name}: ${said}`) };
+  const shown = y.map((each) => Math.min(each, top));
+  const lines = [line(label, x, shown, { ...key, mode: "markers", showlegend: true,
+    text: y.map((each, i) => (beyond[i] ? `> ${each}` : `${each}`)), hovertemplate: "%{fullData.name}<br>%{x:.4g}, %{text}<extra></extra>",
+    marker: { color: colour, size: 9, symbol: beyond.map((each) => (each ? "triangle-up-open" : "circle")) },
+    error_y: { type: "data", symmetric: false, array: high.map((each, i) => (beyond[i] ? 0 : each - y[i])), arrayminus: low.map((each, i) => (beyond[i] ? 0 : y[i] - each)) } })];
+  if (fit) lines.push(line(label, fit.x, fit.y, key));
+  if (law) lines.push(theory(law, 1));
+  return lines;
+}
+
 // Where some end long before others, as a dense Hessian against gradients, only a logarithm shows both.
 function isWide(figure, traces) {
   if (figure.x) return Boolean(figure.logx) && traces.some((trace) => trace.x.some((x) => x > 0));
@@ -131,10 +154,13 @@ function layout(figure, traces, axis, wide) {
   const [ink, grid] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
   const axes = { gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true };
   const log = figure.log && positive(traces);
+  const below = figure.legend ? 20 * traces.filter((trace) => trace.showlegend).length + 12 : 0; // a row an entry
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif", size: 13 },
-    margin: { t: 8, r: 12, b: 44, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: grid }, showlegend: false, dragmode: false,
-    xaxis: { ...axes, title: { text: figure.x || AXES[axis] }, type: wide ? "log" : "-" },
+    margin: { t: 8, r: 12, b: 44 + below, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: grid }, showlegend: Boolean(figure.legend), dragmode: false,
+    legend: { y: 0, yref: "container", yanchor: "bottom", x: 0, font: { size: 11 } }, height: below ? 320 + below : undefined,
+    xaxis: { ...axes, title: { text: figure.x || AXES[axis] }, type: wide ? "log" : "-",
+      ...(figure.ticks && { tickvals: figure.ticks, ticktext: figure.ticks.map(String) }) },
     yaxis: { ...axes, type: log ? "log" : "linear", exponentformat: "power", ...(figure.range && { range: figure.range }) },
   };
 }
@@ -149,7 +175,9 @@ function draw(holder, figure, data, problem, axis) {
   const plot = holder.querySelector(".plot");
   const where = figure.whole ? "" : ` on ${data.problems[problem]}`;
   plot.setAttribute("aria-label", `${figure.title}${where}, by ${figure.x || AXES[axis]}: ${figure.says}`);
-  Plotly.react(plot, traces, layout(figure, traces, axis, wide), { responsive: true, displaylogo: false,
+  const looks = layout(figure, traces, axis, wide);
+  plot.style.height = looks.height ? `${looks.height}px` : "";
+  Plotly.react(plot, traces, looks, { responsive: true, displaylogo: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } });
   plots.add(plot);
   return true;
@@ -164,14 +192,15 @@ function figures(data) {
     element("label", {}, "Problem ", problem), element("label", {}, "Against ", axis));
   const missing = element("p", { class: "faint" });
   const grid = element("div", { class: "figures" });
-  const holders = FIGURES.map((figure) => {
+  const all = [...FIGURES, ...data.scaling.map(scaling)];
+  const holders = all.map((figure) => {
     const holder = element("figure", { "data-figure": figure.name }, element("h3", {}, figure.title),
       element("div", { class: "plot", role: "img" }), element("figcaption", {}, figure.says));
     grid.append(holder);
     return holder;
   });
   const show = () => {
-    const absent = FIGURES.filter((figure, i) =>
+    const absent = all.filter((figure, i) =>
       !draw(holders[i], figure, data, Number(problem.value), axis.value) && (figure.of || "race") === data.experiment);
     missing.textContent = absent.length ? `Not shown, for these results do not have it: ${absent.map((f) => f.title).join("; ")}.` : "";
   };
@@ -249,6 +278,7 @@ function fill(section) {
   const body = section.querySelector(".body");
   const drawing = data.drawn.length ? figures(data) : { parts: [], show: () => {} };
   body.replaceChildren(details("Table", () => sortable(data.columns, data.rows), true), ...drawing.parts,
+    ...(data.fits.length ? [details("Escape against one factor", () => sortable(Object.keys(data.fits[0]), data.fits.map(Object.values)))] : []),
     details("Statuses", () => statuses(data)), details("Environment", () => facts(data)));
   drawing.show();
   section.dataset.drawn = "yes";

@@ -1,0 +1,225 @@
+"""How escape grows: families that are found, laws that are recovered, and the words where there is no line."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sfnbench.experiments import execute
+from sfnbench.planning import Chosen, Run
+from sfnbench.report import scaling
+from sfnbench.report.scaling import LOGARITHM, POWER, Point
+from sfnbench.statistics import Escapes
+from sfnbench.store import Result
+
+LR, CURVATURE = 0.2, -0.1
+
+
+def result(params, optimizer=None, steps=(7, 8, 9, 10, 11), budget=100, use="p", n_parameters=3):
+    """A race by its escape steps alone; None where a seed has not escaped."""
+    rows = [{"seed": i, "status": "ok", "steps": budget, "escape_step": step} for i, step in enumerate(steps)]
+    chosen = Chosen("o", f"o {optimizer}", optimizer or {}, "")
+    run = Run("s", "race", Chosen(use, f"p {params}", params, ""), chosen, (), {"budget": {"steps": budget}})
+    return Result(run, "ok", tuple(rows), {}, {"problem": {"n_parameters": n_parameters, "has_saddle": True}})
+
+
+def saddle(eigenvalues, **more):
+    return result({"eigenvalues": eigenvalues, **more}, n_parameters=len(eigenvalues))
+
+
+def found(*results):
+    """Of each family its factor, and the values of the first series."""
+    return {family.factor: [x for x, _ in next(iter(family.series.values()))] for family in scaling.families(results)}
+
+
+def points(xs, steps, budget=math.inf):
+    """Points with the steps (S,) of each; what is later than the budget is censored."""
+    made = []
+    for x, times in zip(xs, np.asarray(steps, float), strict=True):
+        kept = np.minimum(times, budget)
+        made.append(Point(x, Escapes(kept, times <= budget, kept), range(len(times)), budget))
+    return made
+
+
+# -- families ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_base_belongs_to_a_family_of_each_factor():
+    base = saddle([1, 1, -0.1], radius=1e-3)
+    dimension, nearer = saddle([1, 1, 1, 1, -0.1], radius=1e-3), saddle([1, 1, -0.1], radius=1e-6)
+    weakest, strongest = saddle([1, 1, -0.5], radius=1e-3), saddle([8, 1, -0.1], radius=1e-3)
+    index = saddle([1, -0.1, -0.1], radius=1e-3)
+    flat = saddle([1, 0, -0.1], radius=1e-3)  # of no family: nothing else has an eigenvalue that is zero
+    assert found(base, dimension, nearer, weakest, strongest, index, flat) == {
+        "dimension": [3, 5],
+        "radius": [1e-6, 1e-3],
+        "lowest": [0.1, 0.5],
+        "highest": [1, 8],
+        "index": [1, 2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1.0, "b": 1.0}, {"a": 2.0, "b": 2.0}),  # two factors
+        ({"rotation": 1}, {"rotation": 2}),  # a name of a draw
+        ({"a": True}, {"a": False}),
+        ({"a": None}, {"a": 2.0}),
+        ({"a": 0.0}, {"a": 2.0}),  # a logarithm has no zero
+        ({"a": "x"}, {"a": "y"}),
+        ({"a": 1.0}, {"a": 1.0, "b": 1.0}),
+    ],
+)
+def test_what_is_no_family(one, other):
+    assert found(result(one), result(other)) == {}
+
+
+def test_other_members_other_budgets_and_problems_without_a_saddle_are_apart():
+    one, other = result({"a": 1.0}), result({"a": 2.0})
+    assert found(one, other) == {"a": [1, 2]}
+    assert found(one, result({"a": 2.0}, use="q")) == {}
+    assert found(one, result({"a": 2.0}, budget=50)) == {}
+    assert found(one, replace(other, environment={"problem": {"has_saddle": False}})) == {}
+    assert found(one, replace(other, rows=())) == {}
+
+
+def test_a_parameter_that_sets_the_dimension_is_the_dimension():
+    assert found(result({"n": 2}, n_parameters=10), result({"n": 3}, n_parameters=15)) == {"dimension": [10, 15]}
+
+
+def test_a_setting_of_an_optimizer_makes_a_family_a_problem():
+    made = [result({"name": name}, {"noise": noise}) for name in "ab" for noise in (0.1, 0.001)]
+    (family,) = scaling.families(made)
+    assert (family.kind, family.use, family.factor, len(family.series)) == ("optimizer", "o", "noise", 2)
+    assert all([x for x, _ in runs] == [0.001, 0.1] for runs in family.series.values())
+
+
+def test_families_that_share_their_factor_are_told_apart_by_what_is_fixed():
+    made = [result({"a": a, "b": b, "c": "same"}) for a in (1.0, 2.0) for b in (3.0, 4.0)]
+    places = {"problem": {each.run.problem.label: i for i, each in enumerate(made)}, "optimizer": {"o None": 0}}
+    titles = [figure["title"] for figure in scaling.drawn(made, places)]
+    assert sorted(titles) == sorted(
+        [
+            f"p, {fixed}: escape against {factor}"
+            for factor, fixed in [("a", "b=3.0"), ("a", "b=4.0"), ("b", "a=1.0"), ("b", "a=2.0")]
+        ]
+    )
+
+
+# -- fits -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exponent", [-1.0, 0.0, 0.5, 3.0])
+def test_a_planted_power_law_is_recovered(exponent):
+    x = np.array([2, 4, 8, 16])
+    exact = scaling.fit(points(x, 5 * x[:, None] ** exponent * np.linspace(0.5, 2, 9)), POWER)
+    assert exact.slope == pytest.approx((exponent,) * 3)
+    assert exact.intercept == pytest.approx(math.log(5 * np.linspace(0.5, 2, 9)[4]))
+    nearer = scaling.fit(points(x, 100 - exponent * np.log(x)[:, None] + np.arange(9)), LOGARITHM)
+    assert nearer.slope == pytest.approx((exponent,) * 3)
+
+
+@pytest.mark.parametrize("budget", [math.inf, 60])
+def test_the_interval_covers(budget):
+    """19 times of 20, about; with the highest medians beyond the budget, too."""
+    rng = np.random.default_rng(0)
+    x, exponent, covered = np.array([2, 4, 8, 16]), 1.5, 0
+    for _ in range(100):
+        shared, own = rng.normal(size=(1, 15)), rng.normal(size=(4, 15))  # seeds are paired: some of it is the same
+        slope = scaling.fit(points(x, x[:, None] ** exponent * np.exp(0.5 * shared + 0.5 * own), budget), POWER).slope
+        covered += slope.low <= exponent <= slope.high
+    assert covered >= 88  # fewer in 1 of 300 where it is 95
+
+
+def test_medians_beyond_the_budget_do_not_flatten_the_line():
+    x = np.array([1, 2, 4, 8])
+    steps = x[:, None] ** 2.0 * np.ones(5)
+    exact = scaling.fit(points(x, steps, budget=10), POWER)
+    assert exact.slope == pytest.approx((2, 2, 2))
+    assert not exact.held
+    late = np.array([4.0, 4.0, 1e9, 1e9])[:, None] * np.ones(5)  # flat as far as it is known, and then it is not
+    held = scaling.fit(points(x, late, budget=500), POWER)
+    assert held.slope.value > 1
+    assert held.held
+
+
+def test_where_there_is_no_line_a_word_says_why():
+    x = np.array([1, 2, 4])
+    late = scaling.fit(points(x, np.full((3, 5), 20), budget=10), POWER)
+    assert math.isnan(late.slope.value)
+    assert late.why_not == "no fit: beyond the budget everywhere"
+    assert scaling.fit(points(x[:1], np.full((1, 5), 5)), POWER).why_not == "no fit: one point"
+    one = scaling.fit(points(x, np.array([5, 20, 20])[:, None] * np.ones(5), budget=10), POWER)
+    assert one.why_not == "no fit: 1 of 3 medians within the budget"
+
+
+def test_fewer_than_five_seeds_have_a_line_without_an_interval():
+    x = np.array([1, 2, 4])
+    slope = scaling.fit(points(x, x[:, None] * np.ones(4)), POWER).slope
+    assert slope.value == pytest.approx(1)
+    assert math.isnan(slope.low)
+    assert math.isnan(slope.high)
+
+
+def test_a_seed_that_got_stuck_is_later_than_the_whole_budget():
+    stuck = result({}, steps=[None] * 5, budget=100)
+    rows = tuple({**row, "status": "stuck", "steps": 3} for row in stuck.rows)
+    assert Point.of(1.0, replace(stuck, rows=rows)).budget == 100
+    short = tuple({**row, "steps": 3} for row in stuck.rows)  # its cost was used up
+    assert Point.of(1.0, replace(stuck, rows=short)).budget == 3
+
+
+# -- gradient descent's law -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured(make_run):
+    """Gradient descent and Newton's method, the way down one of two, ever nearer to the saddle."""
+    made = []
+    for radius in (1e-1, 1e-2, 1e-4, 1e-8):
+        params = {"eigenvalues": [1.0, CURVATURE], "rotation": None, "radius": radius, "start_at": None, "escape_drop": 1.0}
+        for use, settings in (("gradient_descent", {"lr": LR}), ("damped_newton", {"damping": 0.0})):
+            run = make_run("quadratic_saddle", params, use, settings, seeds=5, steps=1500)
+            made.append(execute(replace(run, problem=replace(run.problem, label=f"radius={radius:g}"))))
+    return made
+
+
+@pytest.fixture(scope="module")
+def figure(measured):
+    places = {"problem": {f"radius={r:g}": i for i, r in enumerate((1e-1, 1e-2, 1e-4, 1e-8))}}
+    (drawn,) = scaling.drawn(measured, {**places, "optimizer": {"gradient_descent": 0, "damped_newton": 1}})
+    return drawn
+
+
+def test_gradient_descent_recovers_its_slope_but_for_whole_steps(measured):
+    runs = [each for each in measured if each.run.optimizer.use == "gradient_descent"]
+    made = [Point.of(each.run.problem.params["radius"], each) for each in runs]
+    along = LOGARITHM.along(np.array([point.x for point in made]))
+    apart = along - along.mean()
+    rounding = np.abs(apart).sum() / 2 / (apart**2).sum()  # every step lies in [exact, exact + 1)
+    slope = scaling.fit(made, LOGARITHM).slope
+    for each in slope:
+        assert abs(each - 1 / math.log1p(LR * -CURVATURE)) <= rounding
+
+
+def test_its_law_stands_beside_it(figure):
+    descent, newton = figure["series"]
+    assert figure["title"] == "quadratic_saddle: escape against distance from the saddle"
+    assert descent["law_said"] == f"{1 / math.log1p(LR * -CURVATURE):.4g}"
+    steps = np.array(descent["law"]["y"])
+    apart = np.diff(steps) / np.diff(np.log(descent["x"]))
+    assert apart == pytest.approx(-1 / math.log1p(LR * -CURVATURE), rel=0.01)
+    assert (newton["law"], newton["law_said"]) == (None, "")
+
+
+def test_what_never_escapes_is_beyond_and_does_not_squeeze_the_rest(figure):
+    descent, newton = figure["series"]
+    assert newton["beyond"] == [True] * 4
+    assert newton["y"] == [1500] * 4
+    assert newton["fit"] is None
+    assert figure["top"] == pytest.approx(1.1 * max(descent["high"]))
+    rows = scaling.table([figure])
+    assert [row["medians"] for row in rows] == ["4 of 4", "0 of 4"]
+    assert rows[1]["slope"] == "no fit: beyond the budget everywhere"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,29 +18,31 @@ MOST_DOUBLINGS = 40  # of the frame, for a way down to come into it
 def landscape(problem: Problem, starts: Tensor) -> dict[str, np.ndarray]:
     """The loss of a problem with two parameters on a square grid, asked outside clock and counters; two series.
 
-    ``landscape`` (N_SIDE, N_SIDE) has a row for each second coordinate, a column for each first; ``landscape.at``
-    (2, N_SIDE) are the coordinates. The frame depends on the problem and the starts (S, 2) alone, so all optimizers share
-    it: the starts and known critical points lie in its inner half, the saddle, if there is one, in its centre, and it is
-    doubled until some point of the inner half counts as escaped.
+    ``landscape`` (N_SIDE, N_SIDE) has a row for each second coordinate, a column for each first. ``landscape.frame`` (1, 4)
+    holds the centre c, a unit u and a reach r: along either axis the grid's coordinates are c + u sinh(r t), t evenly from
+    -1 to 1. So it is even within the unit, the distance of the starts, and logarithmic beyond: escapes grow by a factor.
+
+    The frame depends on the problem and the starts (S, 2) alone, so all optimizers share it. Its centre is the saddle, or
+    the middle of starts and known critical points where there is none. It ends at twice the distance at which some point
+    of the grid counts as escaped.
     """
     saddle = problem.saddle
     known = torch.stack([*starts, *(point.point.to(starts) for point in problem.critical_points)])
     centre = (known.amax(0) + known.amin(0)) / 2 if saddle is None else saddle.point.to(starts)
-    half = float((known - centre).abs().max()) or 1.0
-    widths = half * 2.0 ** np.arange(MOST_DOUBLINGS) if saddle else [half]
-    half = next((width for width in widths if _leads_out(problem, _square(centre, width))), half)
-    points = _square(centre, 2 * half)
-    losses = metrics.measure(problem, "loss", points)["loss"].reshape(N_SIDE, N_SIDE)
-    at = points.reshape(N_SIDE, N_SIDE, 2)
-    return {
-        "landscape": losses.double().cpu().numpy(),
-        "landscape.at": torch.stack([at[0, :, 0], at[:, 0, 1]]).double().cpu().numpy(),
-    }
+    unit = float((known - centre).abs().max()) or 1.0
+    end = unit
+    if saddle is not None:
+        ends = (unit * 2.0**i for i in range(MOST_DOUBLINGS))
+        end = next((end for end in ends if _leads_out(problem, _grid(centre, unit, math.asinh(end / unit)))), unit)
+    reach = math.asinh(2 * end / unit)
+    losses = metrics.measure(problem, "loss", _grid(centre, unit, reach))["loss"].reshape(N_SIDE, N_SIDE)
+    frame = np.array([[*centre.tolist(), unit, reach]])
+    return {"landscape": losses.double().cpu().numpy(), "landscape.frame": frame}
 
 
-def _square(centre: Tensor, half: float) -> Tensor:
-    """The points (N_SIDE^2, 2) of a grid, the first coordinate running fastest."""
-    line = half * (torch.arange(N_SIDE).to(centre) / (N_SIDE // 2) - 1)
+def _grid(centre: Tensor, unit: float, reach: float) -> Tensor:
+    """Its points (N_SIDE^2, 2), the first coordinate running fastest."""
+    line = unit * torch.sinh(reach * (torch.arange(N_SIDE).to(centre) / (N_SIDE // 2) - 1))
     return centre + torch.cartesian_prod(line, line).flip(1)
 
 

@@ -64,29 +64,43 @@ def starts(problem, n=3):
     return torch.stack([problem.start(torch.Generator().manual_seed(seed)) for seed in range(n)])
 
 
+def coordinates(found):
+    """Of the grid, along either axis, and its unit."""
+    ((x, y, unit, reach),) = found["landscape.frame"]
+    line = unit * np.sinh(reach * np.linspace(-1, 1, N_SIDE))
+    return x + line, y + line, unit
+
+
 @pytest.mark.parametrize("problem", [QuadraticSaddle(), QuadraticSaddle(rotation=3, radius=5.0), MonkeySaddle()])
 def test_the_frame_has_the_saddle_in_its_centre_and_shows_the_way_out(problem):
     found = landscape(problem, starts(problem))
-    (x, y), loss = found["landscape.at"], found["landscape"]
+    (x, y, unit), loss = coordinates(found), found["landscape"]
     middle = N_SIDE // 2
     assert (x[middle], y[middle], loss[middle, middle]) == (0, 0, 0)
-    assert x[-1] >= 2 * problem.radius * (1 - 1e-9) / np.sqrt(2)
-    inner = slice(N_SIDE // 4, -(N_SIDE // 4))
-    assert loss[inner, inner].min() < -problem.escape_drop
+    assert problem.radius / np.sqrt(2) <= unit <= problem.radius
+    assert loss.min() < -problem.escape_drop
     for i, j in ((0, 0), (5, 30), (40, 1)):
         point = torch.tensor([x[j], y[i]], dtype=torch.float64)
         assert loss[i, j] == pytest.approx(float(problem.loss(point, None)), rel=1e-12)
 
 
+def test_the_frame_ends_twice_as_far_as_the_first_doubling_that_escapes():
+    """y^2 = 1 is left behind at 2^10 thousandths, and the unit is the start's larger coordinate."""
+    found = landscape(QuadraticSaddle(start_at=(0.0, 1e-3)), torch.tensor([[0.0, 1e-3]], dtype=torch.float64))
+    x, y, unit = coordinates(found)
+    assert unit == 1e-3
+    assert (x[-1], y[0]) == pytest.approx((2.048, -2.048))
+
+
 def test_without_a_saddle_the_frame_is_around_starts_and_critical_points():
     problem = QuadraticSaddle(eigenvalues=(1.0, 2.0), start_at=(3.0, 1.0))
-    (x, y) = landscape(problem, starts(problem, 1))["landscape.at"]
-    np.testing.assert_allclose([x[0], x[-1], y[0], y[-1]], [-1.5, 4.5, -2.5, 3.5])
+    x, y, unit = coordinates(landscape(problem, starts(problem, 1)))
+    np.testing.assert_allclose([x[0], x[-1], y[0], y[-1], unit], [-1.5, 4.5, -2.5, 3.5, 1.5])
 
 
 def test_all_optimizers_share_the_frame(make_run):
     one, other = (execute(make_run("monkey_saddle", {}, use, {}, steps=2)).series for use in ("sfn", "gradient_descent"))
-    for name in ("landscape", "landscape.at"):
+    for name in ("landscape", "landscape.frame"):
         np.testing.assert_array_equal(one[name], other[name])
 
 

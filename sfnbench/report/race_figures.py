@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe, Ito 2008, as on the page
+HATCHES = {"-": "", "--": "//", ":": "..", "-.": "xx"}  # of bars, which have no dashes
 WIDE = 20  # times as far as others: only a logarithm shows both, as the cost of dense Hessians beside gradients
 PANELS = {
     "loss": "loss",
@@ -179,7 +180,8 @@ def _of_rates(section: Section, problem: str, runs: Sequence[dict[str, Any]], lo
     for i, run in enumerate(runs):
         low, y, high, share, roof = (np.array(run["rates"][name], float) for name in ("low", "y", "high", "share", "roof"))
         x = np.array([dtypes.index(dtype) for dtype in run["rates"]["x"]]) + (i - (len(runs) - 1) / 2) * width
-        axes.bar(x, y, 0.9 * width, yerr=[y - low, high - y], color=looks[run["o"]][1], label=_plain(labels[run["o"]]))
+        (dash, colour), label = looks[run["o"]], _plain(labels[run["o"]])
+        axes.bar(x, y, 0.9 * width, yerr=[y - low, high - y], color=colour, hatch=HATCHES[dash], label=label)
         axes.hlines(roof, x - width / 2, x + width / 2, colors="k", linewidth=1.2)
         for at, reached, top, bar in zip(x, share, roof, high, strict=True):
             said, height, angle = (f"{100 * reached:.2g}%", top, 0) if np.isfinite(top) else ("no FLOPs", bar, 90)

@@ -4,6 +4,7 @@
 
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]; // Okabe, Ito 2008; the yellow is too pale
 const DASHES = ["solid", "dash", "dot", "dashdot"];
+const HATCHES = { solid: "", dash: "/", dot: ".", dashdot: "x" }; // of bars, which have no dashes
 const GREY = "#808080"; // seen on white and on black
 const AXES = { steps: "steps", cost: "cost in gradients", seconds: "seconds" };
 const labels = []; // of optimizers, over all suites
@@ -95,7 +96,7 @@ function trajectories(data, shown) {
   const mark = (name, x, y, symbol) => ({ x: [x], y: [y], type: "scatter", mode: "markers", name, visible: true, hovertemplate: `${name}<extra></extra>`,
     marker: { symbol, size: 12, color: ink(), line: { width: 2, color: ink() } } });
   const lines = ways.map((run) => line(data.optimizers[run.o], run.path.x, run.path.y, { mode: "lines+markers",
-    marker: { color: look(data.optimizers[run.o]).colour, line: { width: 0 }, opacity: 1,
+    marker: { color: look(data.optimizers[run.o]).colour, line: { width: 0 },
       size: run.path.x.map((_, i) => (i === run.path.x.length - 1 ? 10 : 4)) },
     hovertemplate: "%{fullData.name}<extra></extra>" }));
   return [
@@ -115,10 +116,10 @@ function square([{ x, ticks }]) {
 // Bars, and above each the line that it would reach if all of its FLOPs went as those of one large matrix product.
 function rates(data, shown) {
   return shown.filter((run) => run.rates).flatMap((run) => {
-    const label = data.optimizers[run.o], { colour } = look(label);
+    const label = data.optimizers[run.o], { colour, dash } = look(label);
     const { x, low, y, high, share, roof } = run.rates;
     return [
-      line(label, x, y, { type: "bar", offsetgroup: run.o, marker: { color: colour }, text: share.map((part) => (part === null ? "no FLOPs" : "")),
+      line(label, x, y, { type: "bar", offsetgroup: run.o, marker: { color: colour, pattern: { shape: HATCHES[dash] } }, text: share.map((part) => (part === null ? "no FLOPs" : "")),
         textposition: "outside", textangle: -90, hovertemplate: "%{fullData.name}<br>%{x}: %{y:.4g}<extra></extra>",
         error_y: { type: "data", symmetric: false, array: high.map((each, i) => each - y[i]), arrayminus: low.map((each, i) => y[i] - each) } }),
       line(label, x, roof, { mode: "markers+text", offsetgroup: run.o, textposition: "top center", textfont: { size: 11 },

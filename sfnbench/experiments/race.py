@@ -22,12 +22,14 @@ from ..errors import DeviceError
 from ..lift import Batches, Trajectories, lift
 from ..planning import Run
 from ..store import Result
+from .landscape import landscape
 from .track import ROUNDING, Block, Every, Track
 
 BLOCK_S = 0.2  # the clock is read, the device synchronised and metrics taken about so often
 BLOCK_BYTES = 2**25  # ... or when the points of a block would need more than this
 BATCH_BYTES = 2**30  # seeds share a batch up to this much memory, a few dense matrices a seed ...
 BATCH_DIM = 256  # ... and, on a CPU, up to this many parameters: beyond, batched kernels are no faster than single ones
+N_PATHS = 8  # seeds, the first ones, whose points are kept where there are two parameters: enough to draw
 GRAVEST = ("ok", "skipped", "stuck", "diverged", "error", "oom", "timeout")
 
 Progress = Callable[[float], None]
@@ -68,6 +70,11 @@ class Entrant:
         if alone or (self.device.type == "cpu" and self.problem.dim > BATCH_DIM):
             return 1
         return max(1, BATCH_BYTES // matrices)
+
+    @property
+    def is_plane(self) -> bool:
+        """Whether there are two parameters, so that trajectories can be drawn."""
+        return self.problem.dim == 2
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -163,8 +170,19 @@ def race(run: Run, progress: Progress) -> Result:
         rows += track.rows(seeds)
         parts.append(track.series())
     status = max((row["status"] for row in rows), key=GRAVEST.index)
+    series = _join(parts, [len(c) for c in chunks])
+    if entrant.is_plane:
+        series = _drawable(entrant, run.seeds[:N_PATHS], series)
     environment = {"warmup_s": warmup_s, "problem": entrant.facts}
-    return Result(run, status, tuple(rows), _join(parts, [len(c) for c in chunks]), environment, "\n".join(log))
+    return Result(run, status, tuple(rows), series, environment, "\n".join(log))
+
+
+def _drawable(entrant: Entrant, seeds: tuple[int, ...], series: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The series with the points of these seeds alone, and the loss around them."""
+    kept = {name: array[: len(seeds)] if name.startswith("theta.") else array for name, array in series.items()}
+    with contextlib.suppress(Exception):  # a loss that breaks far from every trajectory costs no result
+        kept |= landscape(entrant.problem, entrant.starts(seeds))
+    return kept
 
 
 def _part(progress: Progress, i: int, n: int, fraction: float) -> None:
@@ -180,7 +198,7 @@ def _advance(entrant: Entrant, seeds: tuple[int, ...], settings: dict[str, Any],
     starts = entrant.starts(seeds)
     trajectories, draws = entrant.lift(starts), Draws(entrant, seeds)
     every = {"loss": 1, **{name: entrant.spacing(every) for name, every in settings["metrics"]}}
-    track = Track(entrant.problem, every, starts, budget.get("cost"), draws.deterministic)
+    track = Track(entrant.problem, every, starts, budget.get("cost"), draws.deterministic, N_PATHS * entrant.is_plane)
     spent = np.zeros(len(seeds))  # seconds each lane has had
     n = 1
     try:
@@ -279,7 +297,7 @@ def _join(parts: list[dict[str, np.ndarray]], sizes: list[int]) -> dict[str, np.
         for array, size in zip(found, sizes, strict=True):
             block = np.full((size, length), np.nan)
             if array is not None:
-                block[:, : array.shape[1]] = array
+                block[: len(array), : array.shape[1]] = array
             rows.append(block)
         joined[name] = np.concatenate(rows)
     return joined

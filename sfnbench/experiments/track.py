@@ -52,6 +52,7 @@ class Track:
     starts: Tensor  # (S, d)
     cost: float | None = None  # budget a lane, in gradients
     deterministic: bool = True  # whether a point that stays has to stay for good
+    n_paths: int = 0  # lanes, the first ones, of which every point is kept
     n_steps: int = 0
     spent: float = 0.0  # the most that a lane has cost so far
     values: dict[str, list[np.ndarray]] = field(default_factory=dict)  # metric -> (n, S) pieces
@@ -60,6 +61,7 @@ class Track:
     passes: list[np.ndarray] = field(default_factory=list)  # (n, S, 4) pieces
     seconds: list[np.ndarray] = field(default_factory=list)  # (n, S) pieces
     reports: dict[str, list[np.ndarray]] = field(default_factory=dict)  # name -> (n, S) pieces
+    paths: list[np.ndarray] = field(default_factory=list)  # (n, n_paths, d) pieces
 
     def __post_init__(self) -> None:
         n_lanes = self.starts.shape[0]
@@ -74,6 +76,7 @@ class Track:
         self.calls.append(np.zeros((1, n_lanes, len(KINDS)), dtype=np.int64))
         self.passes.append(np.zeros((1, n_lanes, len(KINDS))))
         self.seconds.append(np.zeros((1, n_lanes)))
+        self._keep(self.starts[None])
         broken = ~np.isfinite(self.values["loss"][0][0])
         self.end[broken], self.status[broken] = 0, "diverged"
 
@@ -119,6 +122,7 @@ class Track:
         self.seconds.append(block.seconds)
         for name, told in block.reports.items():
             self.reports.setdefault(name, [np.full((1, len(self.end)), np.nan)]).append(told.cpu().numpy())
+        self._keep(block.points)
         self._move(block.points, first)
 
     def finish(self) -> None:
@@ -130,7 +134,7 @@ class Track:
     def series(self) -> dict[str, np.ndarray]:
         """Arrays by name: a metric and its ``NAME.step`` (S, n), ``calls.KIND``, ``passes.KIND``, reports and ``seconds``.
 
-        The latter are (S, steps + 1).
+        The latter are (S, steps + 1), and so is each coordinate of the points, ``theta.0`` and so on, but for n_paths lanes.
         """
         over = np.arange(self.n_steps + 1)[None] > self.end[:, None]  # (S, steps + 1)
         kept = int(self.end.max()) + 1
@@ -145,6 +149,9 @@ class Track:
             whole |= {f"{what}.{name}": taken[:, :, kind] for kind, name in enumerate(KINDS)}
         for name, array in whole.items():
             series[name] = np.where(over, np.nan, array.T.astype(np.float64))[:, :kept]
+        if self.n_paths:
+            points = np.where(over[: self.n_paths, :, None], np.nan, np.concatenate(self.paths).swapaxes(0, 1))
+            series |= {f"theta.{i}": along[:, :kept] for i, along in enumerate(np.moveaxis(points, 2, 0))}
         return series
 
     def rows(self, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -178,6 +185,12 @@ class Track:
         return rows
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _keep(self, points: Tensor) -> None:
+        """Remember the points (n, S, d) of those lanes whose paths are kept."""
+        if self.n_paths:
+            own = points[:, : self.n_paths].double().clone()  # a view would keep the points of all lanes
+            self.paths.append(own.cpu().numpy())
 
     def _move(self, points: Tensor, first: int) -> None:
         """Remember the last two points of every lane that was alive in this block."""

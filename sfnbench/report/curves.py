@@ -83,11 +83,16 @@ def index_curve(result: Result) -> dict[str, Curve]:
 
 
 def rates(result: Result) -> dict[str, Curve]:
-    """Steps a second of one run of a throughput suite, a bar for each dtype, with quartiles over blocks."""
+    """Steps a second of one run of a throughput suite, a bar for each dtype, with quartiles over blocks.
+
+    ``share``: of the FLOP/s of one large matrix product, measured in the same process; ``roof``: the steps a second that
+    the FLOPs counted in a step would allow at those. None where none were counted.
+    """
     known = [row for row in result.rows if row.get("steps_per_s") is not None]
-    names = {"low": "steps_per_s_q1", "y": "steps_per_s", "high": "steps_per_s_q3"}
-    found = {key: _numbers(np.array([row[name] for row in known], float)) for key, name in names.items()}
-    return {"rates": {"x": [row["dtype"] for row in known], **found}} if known else {}
+    names = {"low": "steps_per_s_q1", "y": "steps_per_s", "high": "steps_per_s_q3", "share": "flops_share"}
+    found = {key: np.array([row.get(name) for row in known], float) for key, name in names.items()}
+    found["roof"] = found["y"] / found["share"]  # FLOPs of a step cancel
+    return {"rates": {"x": [row["dtype"] for row in known], **{k: _numbers(v) for k, v in found.items()}}} if known else {}
 
 
 # -- inside -----------------------------------------------------------------------------------------------------------

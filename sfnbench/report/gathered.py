@@ -12,11 +12,13 @@ from typing import Any
 from ..errors import NoResultsError, StoreError
 from ..store import FAILED, Result, Store
 from .curves import curves, escaped_within, index_curve, rates, spread
+from .profiles import Solving, profiles, solving
 from .progress import last_line, name
 from .scaling import drawn as scaling_drawn
 from .scaling import table as scaling_table
 from .summary import mark_best, summary
 from .tables import Table
+from .trajectories import Landscape, landscape, path
 
 FACTS = (
     *("commit", "dirty", "sfnbench", "torch", "numpy", "scipy", "python", "platform", "cpu", "n_cores", "threads"),
@@ -38,9 +40,11 @@ class Section:
     drawn: list[dict[str, Any]] = field(default_factory=list)
     statuses: dict[Cell, Counter[str]] = field(default_factory=dict)
     facts: dict[str, dict[str, None]] = field(default_factory=dict)  # what it came about with: every value there is
+    landscapes: dict[int, Landscape] = field(default_factory=dict)  # by problem; the first run's is everybody's
     _bare: list[Result] = field(default_factory=list)  # without series
     _escapes: dict[int, list[float]] = field(default_factory=dict)
     _widths: dict[tuple[str, int], dict[int, list[float | None]]] = field(default_factory=dict)
+    _solved: dict[Cell, Solving | None] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
         """Take in a result; its series are not kept."""
@@ -55,6 +59,8 @@ class Section:
         self.drawn.append({"p": p, "o": o, **CURVES[self.experiment](result)})
         if self.experiment != "race":
             return
+        self._solved[p, o] = solving(result)
+        self._add_path(p, result)
         if result.environment.get("problem", {}).get("has_saddle"):
             costs = [row.get("escape_cost") for row in result.rows]
             self._escapes.setdefault(o, []).extend(float("inf") if cost is None else cost for cost in costs)
@@ -62,6 +68,12 @@ class Section:
         if isinstance(hidden, list) and "training_error" in result.environment.get("problem", {}).get("measures", ()):
             errors = [row.get("training_error") for row in result.rows]
             self._widths.setdefault((run.problem.use, o), {})[sum(hidden)] = errors
+
+    def _add_path(self, p: int, result: Result) -> None:
+        over = self.landscapes.get(p) or landscape(result)
+        if over is not None:
+            self.landscapes[p] = over
+            self.drawn[-1] |= {"path": way} if (way := path(result, over)) else {}
 
     @property
     def n_broken(self) -> int:
@@ -98,6 +110,12 @@ class Section:
         places = {"problem": self.problems, "optimizer": self.optimizers}
         return scaling_drawn(self._bare, places) if self.experiment == "race" else []
 
+    def profiles(self) -> list[dict[str, Any]]:
+        """Performance profiles by optimizer, over the problems of which each one has a result."""
+        cells = [[self._solved.get((p, o)) for o in range(len(self.optimizers))] for p in range(len(self.problems))]
+        whole = [[cell for cell in row if cell is not None] for row in cells if None not in row]
+        return [{"o": o, **curve} for o, curve in enumerate(profiles(whole))]
+
     def data(self) -> dict[str, Any]:
         """Everything that the page's script draws, as plain JSON values without infinity."""
         table = self.table()
@@ -115,6 +133,8 @@ class Section:
             "families": self.families(),
             "scaling": self.scaling,
             "fits": scaling_table(self.scaling),
+            "profiles": self.profiles(),
+            "landscapes": [{"p": p, **over} for p, over in self.landscapes.items()],
             "facts": [[name, ", ".join(values)] for name, values in self.facts.items() if any(values)],
         }
 

@@ -1,4 +1,4 @@
-"""Figures of races for papers, as SVG, PDF and PNG files: the curves of the page, drawn by matplotlib without its state."""
+"""Figures of races and throughput for papers, as SVG, PDF and PNG files: the page's, by matplotlib without its state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from ..errors import SfnbenchError
 from .curves import Curve
 from .figures import FORMATS, UNDATED
 from .gathered import Section
+from .trajectories import draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe, Ito 2008, as on the page
+HATCHES = {"-": "", "--": "//", ":": "..", "-.": "xx"}  # of bars, which have no dashes
 WIDE = 20  # times as far as others: only a logarithm shows both, as the cost of dense Hessians beside gradients
 PANELS = {
     "loss": "loss",
@@ -31,9 +33,9 @@ AXES = {"steps": "steps", "cost": "cost in gradients", "seconds": "seconds"}
 
 
 def draw_races(sections: Sequence[Section], folder: Path, axis: str = "cost") -> list[Path]:
-    """Draw what each suite has of each problem, and families of widths; the files that were written, one a format.
+    """Draw what each suite has of each problem, families of widths and performance profiles; the files, one a format.
 
-    Against ``steps``, ``cost`` or ``seconds``. SfnbenchError where matplotlib is not installed.
+    Curves against ``steps``, ``cost`` or ``seconds``. SfnbenchError where matplotlib is not installed.
     """
     try:
         import matplotlib
@@ -63,6 +65,12 @@ def _figures(section: Section, looks: Looks, axis: str) -> Iterator[tuple[str, F
         shown = [panel for panel in PANELS if any(panel in run for run in runs)]
         if shown:
             yield problem, _of_problem(section, problem, runs, shown, looks, axis)
+        if any("path" in run for run in runs):
+            yield f"{problem} trajectories", _of_trajectories(section, problem, place, looks)
+        if any("rates" in run for run in runs):
+            yield f"{problem} throughput", _of_rates(section, problem, [run for run in runs if "rates" in run], looks)
+    if profiles := section.profiles():
+        yield "profiles", _of_profiles(section, profiles, looks)
     families = section.families()
     for use in dict.fromkeys(family["problem"] for family in families):
         yield f"{use} widths", _of_widths(section, [family for family in families if family["problem"] == use], looks)
@@ -142,10 +150,54 @@ def _of_scaling(section: Section, family: dict[str, Any], looks: Looks) -> Figur
     return figure
 
 
-def _panels(n: int, title: str) -> tuple[Figure, list[Axes]]:
+def _of_trajectories(section: Section, problem: str, place: int, looks: Looks) -> Figure:
+    figure, (axes,) = _panels(1, f"{section.suite}: {problem}", (4.8, 5.2))
+    labels = list(section.optimizers)
+    runs = [run for run in section.drawn if run["p"] == place and "path" in run]
+    draw(axes, section.landscapes[place], [(_plain(labels[run["o"]]), looks[run["o"]], run["path"]) for run in runs])
+    figure.legend(fontsize=7, handlelength=2.6, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _of_profiles(section: Section, profiles: Sequence[dict[str, Any]], looks: Looks) -> Figure:
+    figure, (axes,) = _panels(1, f"{section.suite}: performance profiles", (4.8, 4.6))
+    labels = list(section.optimizers)
+    for curve in profiles:
+        _curve(axes, curve, labels[curve["o"]], looks[curve["o"]], "steps-post")
+    edge = profiles[0]["x"][-1]
+    axes.set(xscale="log", xlim=(edge**-0.02, edge), ylim=(-0.03, 1.03))
+    axes.set(xlabel="tau, times the least cost of all", ylabel="share of problems solved")
+    figure.legend(fontsize=7, handlelength=2.6, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _of_rates(section: Section, problem: str, runs: Sequence[dict[str, Any]], looks: Looks) -> Figure:
+    """Bars of steps a second, each below the line that its FLOPs would allow and with the share of it that is reached."""
+    labels = list(section.optimizers)
+    dtypes = list(dict.fromkeys(dtype for run in runs for dtype in run["rates"]["x"]))
+    width = 0.85 / len(runs)
+    figure, (axes,) = _panels(1, f"{section.suite}: {problem}", (max(4.8, 0.4 * len(runs) * len(dtypes)), 4.2))
+    for i, run in enumerate(runs):
+        low, y, high, share, roof = (np.array(run["rates"][name], float) for name in ("low", "y", "high", "share", "roof"))
+        x = np.array([dtypes.index(dtype) for dtype in run["rates"]["x"]]) + (i - (len(runs) - 1) / 2) * width
+        (dash, colour), label = looks[run["o"]], _plain(labels[run["o"]])
+        axes.bar(x, y, 0.9 * width, yerr=[y - low, high - y], color=colour, hatch=HATCHES[dash], label=label)
+        axes.hlines(roof, x - width / 2, x + width / 2, colors="k", linewidth=1.2)
+        for at, reached, top, bar in zip(x, share, roof, high, strict=True):
+            said, height, angle = (f"{100 * reached:.2g}%", top, 0) if np.isfinite(top) else ("no FLOPs", bar, 90)
+            axes.annotate(said, (at, height), (0, 3), "data", "offset points", rotation=angle, fontsize=7, ha="center")
+    axes.plot([], [], "k", linewidth=1.2, label="at a matrix product's FLOP/s")
+    axes.set(yscale="log", ylabel="steps a second", xticks=range(len(dtypes)), xticklabels=dtypes)
+    every = [value for run in runs for name in ("low", "high", "roof") for value in run["rates"][name] if value is not None]
+    axes.set_ylim(min(every) / 5, 3 * max(every))
+    figure.legend(fontsize=7, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _panels(n: int, title: str, size: tuple[float, float] = (3.6, 3.4)) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * n + 0.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(size[0] * n + 0.4, size[1]), layout="constrained")
     figure.suptitle(_plain(title), fontsize=10)
     return figure, list(figure.subplots(1, n, squeeze=False)[0])
 

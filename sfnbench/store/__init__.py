@@ -39,7 +39,9 @@ class Result:
     run: Run
     status: str  # ok, stuck, diverged, error, timeout, oom or skipped: the gravest of its rows
     rows: tuple[dict[str, Any], ...] = ()  # scalars, plain JSON values; None for what was not measured
-    series: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows, n) each, NaN after a row's end
+    series: dict[str, np.ndarray] = field(
+        default_factory=dict
+    )  # (n_rows, n) each, NaN after a row's end; landscapes by place
     environment: dict[str, Any] = field(default_factory=dict)
     log: str = ""  # warnings and errors as text
     seconds: float = 0.0  # wall-clock of everything, set-up and metrics included

@@ -12,6 +12,7 @@ from sfnbench.experiments import execute
 from sfnbench.planning import Chosen, Run
 from sfnbench.report.gathered import gather
 from sfnbench.report.html import write
+from sfnbench.report.profiles import GAP
 from sfnbench.store import Result, Store
 
 pytest.importorskip("plotly", reason="plotly is not installed: pip install 'sfnbench[report]'")
@@ -78,9 +79,10 @@ def report(make_run, tmp_path_factory):
 
 
 def visible(page):
-    """Of every trace of every figure: whose it is, and whether it is shown."""
+    """Of every trace that is an optimizer's: whose it is, and whether it is shown."""
     return page.evaluate(
-        "[...document.querySelectorAll('.js-plotly-plot')].flatMap((plot) => plot.data.map((t) => [t.meta, t.visible]))"
+        """[...document.querySelectorAll('.js-plotly-plot')].flatMap((plot) => plot.data.filter((t) => t.meta)
+        .map((t) => [t.meta, t.visible]))"""
     )
 
 
@@ -107,7 +109,7 @@ def test_labels_stay_text(visit, report):
 def test_every_figure_that_the_results_have_is_drawn(visit, report):
     page = visit(report)
     drawn = page.locator("#suite-0 figure:not([hidden])").evaluate_all("all => all.map((f) => f.dataset.figure)")
-    assert drawn == ["loss", "escape", "gradient_norm", "min_eigenvalue", "escaped"]
+    assert drawn == ["loss", "escape", "trajectories", "gradient_norm", "min_eigenvalue", "escaped", "profiles"]
     assert page.locator("#suite-0 figure:not([hidden]) .main-svg .trace").count() > 0
     assert "Training error against hidden units" in page.locator("#suite-0 .faint").last.inner_text()
 
@@ -174,7 +176,7 @@ def test_what_is_censored_sorts_beyond_its_number_and_nothing_last(visit, report
 def test_everything_is_reached_by_keyboard(visit, report):
     page = visit(report)
     seen = []
-    for _ in range(60):
+    for _ in range(100):
         page.keyboard.press("Tab")
         seen.append(page.evaluate("document.activeElement.textContent.slice(0, 60) + ' ' + document.activeElement.tagName"))
     page.evaluate("window.scrollTo(0, 0)")
@@ -199,6 +201,54 @@ def test_the_axis_and_the_problem_can_be_chosen(visit, report):
     assert page.evaluate("document.querySelector('#suite-0 .plot').data[1].x") != before
     problem.select_option("1")
     assert "monkey_saddle" in page.locator("#suite-0 .plot").first.get_attribute("aria-label")
+
+
+def test_trajectories_begin_together_and_lie_in_a_square(visit, report):
+    page = visit(report)
+    for problem in "01":
+        page.locator("#suite-0 select").first.select_option(problem)
+        plot = "document.querySelector('#suite-0 [data-figure=trajectories] .plot')"
+        kinds = page.evaluate(f"{plot}.data.map((t) => [t.type, t.name])")
+        assert [name for kind, name in kinds if kind == "contour"] == ["loss"]
+        assert [name for _, name in kinds[-2:]] == ["start", "saddle"]
+        starts = page.evaluate(f"{plot}.data.slice(1, -1).map((t) => [t.x[0], t.y[0]])")
+        assert len(starts) == 3
+        assert starts[0] == starts[1] == starts[2]  # both optimizers and the mark
+        shaded = page.locator("#suite-0 [data-figure=trajectories] .plot image").first.bounding_box()
+        assert shaded["width"] == pytest.approx(shaded["height"], abs=1)
+        assert shaded["width"] > 200
+
+
+def test_the_page_states_the_gap_of_the_profiles(visit, report):
+    page = visit(report)
+    assert f"all but {100 * GAP:g} % of the way" in page.locator("#suite-0 [data-figure=profiles] figcaption").inner_text()
+
+
+@pytest.fixture(scope="module")
+def timings(tmp_path_factory):
+    """Two optimizers in two dtypes, one of which counts no FLOPs in one of them."""
+    root = tmp_path_factory.mktemp("timings")
+    row = {"status": "ok", "steps_per_s": 20.0, "steps_per_s_q1": 19.0, "steps_per_s_q3": 21.0}
+    both = [{**row, "dtype": "float32", "flops_share": 0.25}, {**row, "dtype": "float64", "flops_share": 0.004}]
+    with Store(root / "a", create=True) as store:
+        for label, rows in (("counted", both), ("half", [both[0], {**row, "dtype": "float64"}])):
+            run = Run("fast", "throughput", Chosen("p", "p", {}, ""), Chosen("o", label, {"of": label}, ""), (0,), {})
+            store.put(Result(run, "ok", tuple(rows)))
+    return write(*gather([root / "a"]), root / "report.html")
+
+
+def test_the_roof_lies_over_the_middle_of_its_bar(visit, timings):
+    page = visit(timings)
+    middles = """(selector) => [...document.querySelectorAll('#suite-0 ' + selector)].map((each) => {
+        const box = each.getBoundingClientRect(); return (box.left + box.right) / 2 })"""
+    bars, lines = (page.evaluate(middles, selector) for selector in (".barlayer .point path", ".scatterlayer .points path"))
+    assert (len(bars), len(lines)) == (4, 3)
+    assert bars[:2] == pytest.approx(lines[:2], abs=1)  # of the one that counts in both
+    assert bars[2] == pytest.approx(lines[2], abs=1)
+    written = page.locator("#suite-0 .textpoint, #suite-0 .bartext").evaluate_all("all => all.map((t) => t.textContent)")
+    assert {text for text in written if text} == {"25 %", "0.4 %", "no FLOPs"}
+    page.locator("#legend button").first.click()
+    assert page.locator("#suite-0 .barlayer .point").count() == 2
 
 
 def luminance(colour):

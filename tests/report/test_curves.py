@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfnbench.planning import Chosen, Run
-from sfnbench.report.curves import N_POINTS, curves, escaped_within, spread
+from sfnbench.report.curves import N_POINTS, curves, escaped_within, rates, spread
 from sfnbench.statistics import Escapes
 from sfnbench.store import Result
 
@@ -72,3 +72,12 @@ def test_shares_escaped_count_those_that_never_were():
 def test_a_spread_of_nothing_is_nothing():
     assert spread([None, None]) == (None, None, None)
     assert spread([3.0, None, 1.0]) == (1, 1, 3)
+
+
+def test_the_roof_is_what_the_counted_flops_would_allow_at_those_of_a_matrix_product():
+    """A step of 1e9 FLOPs, 20 times a second, where a matrix product reaches 1e11 FLOP/s."""
+    row = {"status": "ok", "dtype": "float64", "steps_per_s": 20.0, "steps_per_s_q1": 19.0, "steps_per_s_q3": 21.0}
+    told = {**row, "flops_per_s": 2e10, "matmul_flops_per_s": 1e11, "flops_share": 0.2}
+    drawn = rates(result([[1]] * 2, [[0]] * 2, [[0]] * 2, [told, row]))["rates"]
+    assert drawn["share"] == [0.2, None]
+    assert drawn["roof"] == [1e11 / 1e9, None]

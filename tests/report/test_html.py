@@ -181,5 +181,6 @@ def test_throughput_is_a_bar_a_dtype(tmp_path, folder, race):
     timed = labelled(replace(race, rows=rows, series={}), "sfn")
     text, _ = page(tmp_path, folder("a", replace(timed, run=replace(timed.run, experiment="throughput"))))
     (drawn,) = sections(text)[0]["drawn"]
-    assert drawn["rates"] == {"x": ["float32", "float64"], "low": [9, 9], "y": [10, 10], "high": [12, 12]}
+    bars = {"x": ["float32", "float64"], "low": [9, 9], "y": [10, 10], "high": [12, 12]}
+    assert drawn["rates"] == {**bars, "share": [None, None], "roof": [None, None]}  # no FLOPs were counted
     assert "escape" not in drawn

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from sfnbench.experiments import execute
+from sfnbench.planning import Chosen, Run
+from sfnbench.report import race_figures
 from sfnbench.report.figures import FORMATS
 from sfnbench.report.gathered import gather
 from sfnbench.report.race_figures import draw_races
-from sfnbench.store import Store
+from sfnbench.store import Result, Store
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'sfnbench[report]'")
 
@@ -34,7 +36,8 @@ def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
     written = draw_races(sections, tmp_path / "new" / "folder", "steps")
     assert {path.suffix[1:] for path in written} == set(FORMATS)
     names = {path.stem for path in written}
-    assert names == {"test_quadratic_saddle", "test_linear_autoencoder", "test_mlp_2_b", "test_mlp_3_b", "test_mlp_widths"}
+    panels = {"test_quadratic_saddle", "test_linear_autoencoder", "test_mlp_2_b", "test_mlp_3_b"}
+    assert names == {*panels, "test_quadratic_saddle_trajectories", "test_mlp_widths"}
     assert all(path.stat().st_size > 1000 for path in written)
 
 
@@ -62,3 +65,39 @@ def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_r
 def test_switches_are_marked(sections):
     (switched,) = [run for run in sections[0].drawn if "switch" in run]
     assert 0 < switched["switch"]["steps"] <= 30
+
+
+def bars(problem, optimizer, rows):
+    run = Run("fast", "throughput", Chosen(problem, problem, {}, ""), Chosen(optimizer, optimizer, {}, ""), (0,), {})
+    return Result(run, "ok", tuple(rows))
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_bars_have_their_roof_and_say_where_there_is_none(tmp_path):
+    row = {"status": "ok", "steps_per_s": 20.0, "steps_per_s_q1": 19.0, "steps_per_s_q3": 21.0}
+    made = [bars("p", "one", [{**row, "dtype": "float32", "flops_share": 0.25}, {**row, "dtype": "float64"}])]
+    made.append(bars("p", "other", [{**row, "dtype": "float64", "flops_share": 0.5}]))
+    with Store(tmp_path / "a", create=True) as store:
+        for result in made:
+            store.put(result)
+    sections, _ = gather([tmp_path / "a"])
+    looks = {0: ("-", "k"), 1: ("-", "r")}
+    ((name, figure),) = race_figures._figures(sections[0], looks, "cost")
+    assert name == "p throughput"
+    assert texts(figure) == ["25%", "no FLOPs", "50%"]
+    heights = [path.vertices[0, 1] for lines in figure.axes[0].collections for path in lines.get_paths()]
+    assert {80.0, 40.0} <= set(heights)  # 20 steps a second over their shares
+    assert [path.stem for path in draw_races(sections, tmp_path / "b")] == ["fast_p_throughput"] * 3
+
+
+def test_two_problems_and_two_optimizers_have_profiles(make_run, tmp_path):
+    with Store(tmp_path / "a", create=True) as store:
+        for problem in ("quadratic_saddle", "monkey_saddle"):
+            for optimizer, params in (("sfn", {}), ("msgd", {"lr": 0.05})):
+                store.put(execute(make_run(problem, {}, optimizer, params, steps=60)))
+    written = {path.stem for path in draw_races(gather([tmp_path / "a"])[0], tmp_path / "b")}
+    assert "test_profiles" in written
+    assert {f"test_{problem}_trajectories" for problem in ("quadratic_saddle", "monkey_saddle")} <= written

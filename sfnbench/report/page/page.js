@@ -4,6 +4,8 @@
 
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]; // Okabe, Ito 2008; the yellow is too pale
 const DASHES = ["solid", "dash", "dot", "dashdot"];
+const HATCHES = { solid: "", dash: "/", dot: ".", dashdot: "x" }; // of bars, which have no dashes
+const GREY = "#808080"; // seen on white and on black
 const AXES = { steps: "steps", cost: "cost in gradients", seconds: "seconds" };
 const labels = []; // of optimizers, over all suites
 const hidden = new Set(); // labels
@@ -72,15 +74,72 @@ function points(data, shown) {
     marker: { color: look(data.optimizers[run.o]).colour, size: 7, opacity: 0.8 } })), ...(law ? [theory(law.theory)] : [])];
 }
 
+function ink() {
+  return getComputedStyle(document.documentElement).getPropertyValue("--faint").trim();
+}
+
 function theory({ x, y }, width = 2) {
-  const ink = getComputedStyle(document.documentElement).getPropertyValue("--faint").trim();
-  return { x, y, type: "scatter", mode: "lines", name: "theory", visible: true, showlegend: false, line: { color: ink, width },
+  return { x, y, type: "scatter", mode: "lines", name: "theory", visible: true, showlegend: false, line: { color: ink(), width },
     hovertemplate: "theory<br>%{x:.4g}, %{y:.4g}<extra></extra>" };
 }
 
 function spectra(data, shown) {
   return shown.filter((run) => run.spectra).flatMap((run) => run.spectra.levels.map((level, i) =>
     line(data.optimizers[run.o], level.x, level.y, { line: { dash: DASHES[i], shape: "hvh" }, connectgaps: false })));
+}
+
+// Each optimizer's way over contours of the loss, a larger dot at its end.
+function trajectories(data, shown) {
+  const ways = shown.filter((run) => run.path);
+  if (!ways.length) return [];
+  const over = data.landscapes.find(({ p }) => p === ways[0].p);
+  const mark = (name, x, y, symbol) => ({ x: [x], y: [y], type: "scatter", mode: "markers", name, visible: true, hovertemplate: `${name}<extra></extra>`,
+    marker: { symbol, size: 12, color: ink(), line: { width: 2, color: ink() } } });
+  const lines = ways.map((run) => line(data.optimizers[run.o], run.path.x, run.path.y, { mode: "lines+markers",
+    marker: { color: look(data.optimizers[run.o]).colour, line: { width: 0 },
+      size: run.path.x.map((_, i) => (i === run.path.x.length - 1 ? 10 : 4)) },
+    hovertemplate: "%{fullData.name}<extra></extra>" }));
+  return [
+    { x: over.t, y: over.t, z: over.z, type: "contour", name: "loss", visible: true, showscale: false, hoverinfo: "skip", ticks: over.ticks,
+      contours: { start: -1, end: 1, size: 1 / 8, coloring: "heatmap" }, line: { color: GREY, width: 0.7, smoothing: 1 },
+      colorscale: [[0, "rgba(128, 128, 128, 0.55)"], [1, "rgba(128, 128, 128, 0)"]] },
+    ...lines, mark("start", ways[0].path.x[0], ways[0].path.y[0], "circle-open"), ...(over.has_saddle ? [mark("saddle", 0, 0, "x-thin-open")] : []),
+  ];
+}
+
+// Both axes of one length, with the ticks of the landscape.
+function square([{ x, ticks }]) {
+  const axis = { range: [x[0], x[x.length - 1]], tickvals: ticks.at, ticktext: ticks.said, zeroline: false, constrain: "domain" };
+  return { xaxis: axis, yaxis: { ...axis, scaleanchor: "x" } };
+}
+
+// Bars, and above each the line that it would reach if all of its FLOPs went as those of one large matrix product.
+function rates(data, shown) {
+  return shown.filter((run) => run.rates).flatMap((run) => {
+    const label = data.optimizers[run.o], { colour, dash } = look(label);
+    const { x, low, y, high, share, roof } = run.rates;
+    return [
+      line(label, x, y, { type: "bar", offsetgroup: run.o, marker: { color: colour, pattern: { shape: HATCHES[dash] } }, text: share.map((part) => (part === null ? "no FLOPs" : "")),
+        textposition: "outside", textangle: -90, hovertemplate: "%{fullData.name}<br>%{x}: %{y:.4g}<extra></extra>",
+        error_y: { type: "data", symmetric: false, array: high.map((each, i) => each - y[i]), arrayminus: low.map((each, i) => y[i] - each) } }),
+      line(label, x, roof, { mode: "markers+text", offsetgroup: run.o, textposition: "top center", textfont: { size: 11 },
+        text: share.map((part) => (part === null ? "" : `${Number((100 * part).toPrecision(2))} %`)),
+        marker: { symbol: "line-ew", size: 22, line: { color: colour, width: 3 } },
+        hovertemplate: "%{fullData.name}<br>%{x}: its FLOPs would allow %{y:.4g}; reached: %{text}<extra></extra>" }),
+    ];
+  });
+}
+
+// Bars that begin well below the lowest, and room for words above the highest.
+function roomy(traces) {
+  const all = traces.flatMap(({ y }) => y.filter((each) => each !== null));
+  return { scattermode: "group", yaxis: { range: [Math.log10(Math.min(...all)) - 0.7, Math.log10(Math.max(...all)) + 0.5] } };
+}
+
+// From a little below 1, so that who is best there is seen.
+function fromOne(traces) {
+  const end = Math.log10(Math.max(...traces.flatMap(({ x }) => x)));
+  return { xaxis: { range: [-0.02 * end, end] } };
 }
 
 // What a suite shows of one problem, by axis: title, what it says, traces, and the y axis.
@@ -90,6 +149,9 @@ const FIGURES = [
   { name: "escape", title: "Still at the saddle", says: "Kaplan-Meier: the share of seeds that has not escaped.",
     traces: (data, shown, axis) => shown.filter((run) => run.escape).map((run) =>
       line(data.optimizers[run.o], run.escape[axis].x, run.escape[axis].y, { line: { shape: "hv" } })), range: [-0.03, 1.03] },
+  { name: "trajectories", title: "Trajectories", x: "first parameter", y: "second parameter", traces: trajectories, layout: square,
+    says: "One seed over contours of the loss, the greyer the lower: o its start, x the saddle, a dot the end. Axes "
+      + "measure from the saddle, even within the start's distance and logarithmic beyond." },
   { name: "gradient_norm", title: "Gradient norm", says: "A diamond marks where half of the seeds had switched optimizer.",
     traces: (data, shown, axis) => banded(data, shown, axis, "gradient_norm"), log: true },
   { name: "min_eigenvalue", title: "Lowest eigenvalue of the Hessian", says: "Negative at a saddle.",
@@ -98,14 +160,16 @@ const FIGURES = [
     says: "Distinct critical points; grey: theory.", traces: points },
   { name: "spectra", of: "critical_points", title: "Eigenvalues of the Hessian", x: "eigenvalue", log: true, traces: spectra,
     says: "Their density at the lowest (solid), the middle (dashed) and the highest (dotted) critical point." },
-  { name: "rates", of: "throughput", title: "Steps a second", x: "dtype", log: true, says: "Median over blocks, bars to the quartiles.",
-    traces: (data, shown) => shown.filter((run) => run.rates).map((run) => line(data.optimizers[run.o], run.rates.x, run.rates.y, {
-      type: "bar", marker: { color: look(data.optimizers[run.o]).colour }, hovertemplate: "%{fullData.name}<br>%{x}: %{y:.4g}<extra></extra>",
-      error_y: { type: "data", symmetric: false, array: run.rates.high.map((high, i) => high - run.rates.y[i]),
-        arrayminus: run.rates.low.map((low, i) => run.rates.y[i] - low) } })) },
+  { name: "rates", of: "throughput", title: "Steps a second", x: "dtype", log: true, traces: rates, layout: roomy,
+    says: "Median over blocks, bars to the quartiles. Lines: what the FLOPs counted in a step would allow at the FLOP/s of one large "
+      + "matrix product, and the share of it that is reached. Where no FLOPs are counted, there is no line." },
   { name: "escaped", title: "Escaped, over all problems", says: "The share of problems and seeds left within a cost.",
     whole: true, x: AXES.cost, range: [-0.03, 1.03], logx: true,
     traces: (data) => data.escaped.map((each) => line(data.optimizers[each.o], each.x, each.y, { line: { shape: "hv" } })) },
+  { name: "profiles", title: "Performance profiles", x: "tau, times the least cost of all", whole: true, range: [-0.03, 1.03], logx: true, layout: fromOne,
+    says: "The share of problems solved at up to tau times the least cost of all. Solved: half of the seeds have left the saddle; "
+      + "without one, have come down all but 1 % of the way from the start to the lowest median of all.",
+    traces: (data) => data.profiles.map((each) => line(data.optimizers[each.o], each.x, each.y, { line: { shape: "hv" } })) },
   { name: "families", title: "Training error against hidden units", says: "At the end of the budget; bars as the bands.",
     whole: true, x: "hidden units",
     traces: (data) => data.families.map((each) => line(data.optimizers[each.o], each.x, each.mid, { mode: "lines+markers",
@@ -155,13 +219,16 @@ function layout(figure, traces, axis, wide) {
   const axes = { gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true };
   const log = figure.log && positive(traces);
   const below = figure.legend ? 20 * traces.filter((trace) => trace.showlegend).length + 12 : 0; // a row an entry
+  const own = figure.layout ? figure.layout(traces) : {};
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif", size: 13 },
     margin: { t: 8, r: 12, b: 44 + below, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: grid }, showlegend: Boolean(figure.legend), dragmode: false,
     legend: { y: 0, yref: "container", yanchor: "bottom", x: 0, font: { size: 11 } }, height: below ? 320 + below : undefined,
+    ...(own.scattermode && { scattermode: own.scattermode }),
     xaxis: { ...axes, title: { text: figure.x || AXES[axis] }, type: wide ? "log" : "-",
-      ...(figure.ticks && { tickvals: figure.ticks, ticktext: figure.ticks.map(String) }) },
-    yaxis: { ...axes, type: log ? "log" : "linear", exponentformat: "power", ...(figure.range && { range: figure.range }) },
+      ...(figure.ticks && { tickvals: figure.ticks, ticktext: figure.ticks.map(String) }), ...own.xaxis },
+    yaxis: { ...axes, type: log ? "log" : "linear", exponentformat: "power", ...(figure.y && { title: { text: figure.y } }),
+      ...(figure.range && { range: figure.range }), ...own.yaxis },
   };
 }
 

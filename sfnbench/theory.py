@@ -52,6 +52,10 @@ class Landscape(ABC):
     def centre(self, energy: ArrayLike) -> Floats:
         """The centre of the spectrum of a typical critical point of that energy; the shape of `energy`."""
 
+    def centre_spread(self, n: int) -> float:
+        """The standard deviation of that centre at one energy in n dimensions: no search can bring points nearer to it."""
+        return 0.0
+
     def alpha(self, energy: ArrayLike) -> Floats:
         """The fraction of negative eigenvalues at a typical critical point of that energy; the shape of `energy`."""
         return semicircle_below_zero(self.centre(energy), self.radius)
@@ -102,6 +106,14 @@ class GaussianField(Landscape):
         k, R = (1 - self.slope**2 / (self.f * self.curvature)) / 2, self.radius
         beyond = (1 - k) * np.abs(bare) - k * np.sqrt(np.clip(bare**2 - (1 - 2 * k) * R**2, 0, None))
         return np.where(np.abs(bare) < (1 - k) * R, bare / (1 - k), np.sign(bare) * beyond / (1 - 2 * k))
+
+    def centre_spread(self, n: int) -> float:
+        """sqrt(w / (1 - n w / 2f'')), w = (f'' - f'^2 / f) / n + 2f'' / n^2: c's variance and that of the GOE's own trace.
+
+        The denominator is what |det H| adds inside the radius, to leading order in n; beyond it the spread is smaller.
+        """
+        w = (self.curvature - self.slope**2 / self.f) / n + 2 * self.curvature / n**2
+        return math.sqrt(w / (1 - n * w / (2 * self.curvature)))
 
     @property
     def complexity(self) -> float:

@@ -154,7 +154,8 @@ def cut_offs(result: Result) -> Table:
 def by_start(result: Result) -> Table:
     """Where theory is: how each kind of start samples. `outwards` is how much further from 0 than theory centres lie.
 
-    Theory counts all critical points of an energy alike; a search prefers some, by where it starts.
+    `of it at least` is what the centre of one energy varies by in so many dimensions, by theory. Theory counts all critical
+    points of an energy alike; a search prefers some, by where it starts.
     """
     theory = theory_of(result.run.problem.use, result.run.problem.params)
     if theory is None:
@@ -175,9 +176,10 @@ def by_start(result: Result) -> Table:
             expected = theory.centre(energy)
             row |= {"energy": _range(found, "energy"), "alpha - theory, rms": f"{rms(alpha - theory.alpha(energy)):.4f}"}
             row |= {"centre - theory, rms": f"{rms(centre - expected):.4f}"}
+            row |= {"of it at least": f"{theory.centre_spread(result.run.problem.params['dim']):.4f}"}
             row |= {"outwards": f"{np.mean(np.sign(expected) * (centre - expected)):.4f}"}
         else:
-            row |= dict.fromkeys(("energy", "alpha - theory, rms", "centre - theory, rms", "outwards"), "")
+            row |= dict.fromkeys(("energy", "alpha - theory, rms", "centre - theory, rms", "of it at least", "outwards"), "")
         table.append(row)
     return table
 

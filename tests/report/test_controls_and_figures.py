@@ -44,7 +44,7 @@ def row(energy, centre, slope=1e-15, **more):
 
 def result(pairs, problem="gaussian_field", params=None, facts=None):
     rows, spectra = zip(*pairs, strict=True)
-    params = {"covariance": "exponential", "parabola": 0.0} if params is None else params
+    params = {"covariance": "exponential", "parabola": 0.0, "dim": N} if params is None else params
     path = {"optimizer": {"label": "msgd", "params": {"lr": 0.1}}, "up": True}
     settings = {"cut_off": 1e-20, "energy": "energy", "paths": [path]}
     run = Run("s", "critical_points", Chosen(problem, "a/b c", params, ""), Chosen("lm", "lm", {}, ""), (0,), settings)
@@ -70,6 +70,7 @@ def test_spectra_moved_outwards_are_at_that_distance():
     assert by_energy == pytest.approx(expected, abs=2 / N)
     assert by_centre < 1 / N
     (table,) = [t for name, t in cp.tables([moved]).items() if name.endswith("by start")]
+    assert float(table[0]["of it at least"]) == pytest.approx(FIELD.centre_spread(N), abs=1e-4)
     assert float(table[0]["outwards"]) == pytest.approx(0.2 * np.abs(ENERGIES[ENERGIES != 0]).sum() / 13, abs=1e-3)
     shifted = moved.series["eigenvalues"][0]
     assert cp.semicircle_distance(shifted, -ENERGIES[0], FIELD) == pytest.approx(

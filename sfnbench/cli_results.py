@@ -14,6 +14,15 @@ from .errors import SfnbenchError
 
 Axis = Literal["steps", "cost", "seconds"]
 
+Prices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--price",
+        metavar="KIND=GRADIENTS",
+        help="What a loss (1/3), grad (1), hvp (2) or hessian (2, for each parameter) costs, as in hvp=1.65; repeatable.",
+    ),
+]
+
 reading = typer.Typer(rich_markup_mode=None)
 
 
@@ -44,10 +53,12 @@ def show(
     interval: Annotated[
         bool, typer.Option("--interval", help="In brackets the 95 % interval of the median, not the range over seeds.")
     ] = False,
+    prices: Prices = None,
     style: AsFormat = "plain",
 ) -> None:
     """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
-    from .report.equal import at_budget
+    from .cost import price_list
+    from .report.equal import at_budget, repriced
     from .report.summary import Spread, chosen, mark_best, summary
     from .report.tables import grouped, ordered
     from .session import latest
@@ -58,7 +69,9 @@ def show(
     axis, budget = _budget(at) if at else ("", 0.0)
     spread: Spread = "interval" if interval else "range"
     with Store(folder or latest()) as store:
-        results = chosen(store.results() if at else store.summaries(), problems or (), optimizers or (), statuses or ())
+        found = store.results() if at or prices else store.summaries()
+        results = chosen(found, problems or (), optimizers or (), statuses or ())
+        results = [repriced(result, price_list(prices or ())) for result in results]
         table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
     if style == "plain":
         table = mark_best(table, "loss" if at else "final loss")
@@ -123,6 +136,7 @@ def report(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.html", help="Where to write it.")] = Path("report.html"),
     figures: Annotated[Path | None, typer.Option(help="Draw them into this folder too, as SVG, PDF and PNG.")] = None,
     axis: Annotated[Axis, typer.Option(help="What figures of races are drawn against.")] = "cost",
+    prices: Prices = None,
     style: AsFormat = "plain",
 ) -> None:
     """Write one HTML file with the tables and figures of all results.
@@ -130,12 +144,13 @@ def report(
     It needs no network. What cannot be shown, it says; the rest is there. Critical points have tables of their own, printed
     with their controls: they vary the cut-off, and take the same statistic of start points and of what has not converged.
     """
+    from .cost import price_list
     from .report.gathered import gather
     from .report.html import write
     from .report.scaling import table
     from .session import latest
 
-    sections, notes = gather(folders or [latest()])
+    sections, notes = gather(folders or [latest()], price_list(prices or ()))
     for note in notes:
         say(f"missing: {note}")
     points = _critical_points({section.folder for section in sections if section.experiment == "critical_points"})

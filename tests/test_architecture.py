@@ -16,7 +16,7 @@ ROOT = PACKAGE.parent
 # module or folder -> what it may import of sfnbench, at the top of a file or inside a function
 MAY_IMPORT = {
     "errors": set(),
-    "cost": set(),
+    "cost": {"errors"},
     "curvature": {"core", "errors"},  # core for its types alone
     "core": {"cost", "curvature", "errors"},
     "linalg": {"core", "errors"},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..cost import KINDS, price
+from ..cost import KINDS, PRICES, price
 from ..store import Result
 from .summary import Spread, middle
 from .tables import Table
@@ -41,7 +42,21 @@ def axis_of(result: Result, axis: str) -> np.ndarray:
         shares = np.divide(np.diff(passes, axis=1), n, out=np.zeros_like(n), where=n > 0).max(-1)
         shares[np.isnan(seconds[:, 1:])] = np.nan
         return np.concatenate([np.zeros_like(seconds[:, :1]), shares.cumsum(1)], axis=1)
-    return price(passes, result.environment["problem"]["n_parameters"])
+    return price(passes, result.environment["problem"]["n_parameters"], result.environment.get("prices", PRICES))
+
+
+def repriced(result: Result, prices: Mapping[str, float]) -> Result:
+    """The same with every cost by other prices than `sfnbench.cost.PRICES`; of a race, series and all."""
+    if prices == PRICES or "passes.grad" not in result.series:
+        return result
+    result = replace(result, environment={**result.environment, "prices": dict(prices)})
+    costs = axis_of(result, "cost")
+    rows = []
+    for row, spent in zip(result.rows, costs, strict=True):
+        left = row.get("escape_step")
+        new = {"cost": float(np.nanmax(spent)), "escape_cost": None if left is None else float(spent[int(left)])}
+        rows.append({name: new.get(name, value) if name in row else value for name, value in row.items()})
+    return replace(result, rows=tuple(rows))
 
 
 def _by_kind(result: Result, what: str) -> np.ndarray:

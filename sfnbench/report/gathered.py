@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..cost import PRICES
 from ..errors import NoResultsError, StoreError
 from ..store import FAILED, Result, Store
 from .curves import curves, escaped_within, index_curve, rates, spread
+from .equal import repriced
 from .profiles import Solving, profiles, solving
 from .progress import last_line, name
 from .scaling import drawn as scaling_drawn
@@ -139,8 +141,10 @@ class Section:
         }
 
 
-def gather(folders: Sequence[Path]) -> tuple[list[Section], list[str]]:
+def gather(folders: Sequence[Path], prices: Mapping[str, float] = PRICES) -> tuple[list[Section], list[str]]:
     """The sections of all folders, and a line for each folder or result that is missing or broke; the rest is there.
+
+    Costs are by these prices.
 
     NoResultsError where nothing at all can be shown.
     """
@@ -148,7 +152,7 @@ def gather(folders: Sequence[Path]) -> tuple[list[Section], list[str]]:
     notes: list[str] = []
     for folder in folders:
         try:
-            _fill(sections, folder, notes)
+            _fill(sections, folder, notes, prices)
         except StoreError as error:
             notes.append(str(error))
     if not sections:
@@ -156,10 +160,12 @@ def gather(folders: Sequence[Path]) -> tuple[list[Section], list[str]]:
     return list(sections.values()), notes
 
 
-def _fill(sections: dict[tuple[Path, str, str], Section], folder: Path, notes: list[str]) -> None:
+def _fill(
+    sections: dict[tuple[Path, str, str], Section], folder: Path, notes: list[str], prices: Mapping[str, float]
+) -> None:
     with Store(folder) as store:
         for result in store.results(damaged=lambda error: notes.append(str(error))):
             key = folder, result.run.suite, result.run.experiment
-            sections.setdefault(key, Section(*key)).add(result)
+            sections.setdefault(key, Section(*key)).add(repriced(result, prices))
             if result.status in FAILED:
                 notes.append(f"{folder}: {name(result.run)} broke ({result.status}): {last_line(result.log)}")

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from sfnbench.cost import PRICES
 from sfnbench.experiments import execute
 from sfnbench.planning import Chosen, Run
-from sfnbench.report.equal import at_budget, axis_of
+from sfnbench.report.equal import at_budget, axis_of, repriced
 from sfnbench.store import Result
 
 
@@ -70,3 +71,16 @@ def test_epochs_are_shares_of_all_examples_whatever_is_asked_of_them(make_run, s
     assert axis_of(raced, "epochs") == pytest.approx(np.outer([1, 1], np.arange(7) * share))
     (row,) = at_budget([raced], "epochs", 2 * share)
     assert row["loss"] == at_budget([raced], "steps", 2)[0]["loss"]
+
+
+def test_other_prices_change_every_cost_and_nothing_else(make_run):
+    problem = {"eigenvalues": [1.0, -1.0], "radius": 1e-2}
+    raced = execute(make_run("quadratic_saddle", problem, "krylov_sfn", {"damping": 0.1}, seeds=3, steps=40))
+    assert all(row["escape_step"] for row in raced.rows)
+    assert repriced(raced, PRICES) is raced
+    dear = repriced(raced, {**PRICES, "hvp": 5.0})
+    for before, after in zip(raced.rows, dear.rows, strict=True):
+        assert after["cost"] == pytest.approx(before["cost"] + 3 * before["n_hvp"])
+        assert after["escape_cost"] == pytest.approx(before["escape_cost"] * after["cost"] / before["cost"])  # steps alike
+        assert {**after, "cost": 0, "escape_cost": 0} == {**before, "cost": 0, "escape_cost": 0}
+    assert np.nanmax(axis_of(dear, "cost"), 1) == pytest.approx([row["cost"] for row in dear.rows])

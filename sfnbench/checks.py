@@ -218,6 +218,7 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
     gradient = torch.func.grad(lambda t: problem.loss(t, None))
     H = problem.hessian(theta, None)
     require(H.shape == (problem.dim, problem.dim), f"the Hessian has shape {tuple(H.shape)}")
+    require(bool(torch.isfinite(H).all()), "the Hessian at a start is not finite")
     require(torch.allclose(H, H.mT, rtol=1e-9, atol=1e-12 * float(H.abs().max())), "the Hessian is not symmetric")
     rng = torch.Generator().manual_seed(3)
     for _ in range(3):

@@ -100,7 +100,9 @@ def run(
         f"\nResults in {folder}: `sfnbench show {folder}` prints this table again,"
         f" `sfnbench export {folder} FILE.csv` writes a row per run and seed."
     )
-    if any(result.status in FAILED for result in results):
+    n_broken = sum(result.status in FAILED for result in results)
+    if n_broken:
+        say(f"{n_broken} of {len(results)} runs broke; `sfnbench run` with --only failed executes them again.")
         raise typer.Exit(1)
 
 

@@ -69,7 +69,8 @@ def show(
     axis, budget = _budget(at) if at else ("", 0.0)
     spread: Spread = "interval" if interval else "range"
     with Store(folder or latest()) as store:
-        found = store.results() if at or prices else store.summaries()
+        read = store.results if at or prices else store.summaries
+        found = read(damaged=lambda error: say(f"missing: {error}"))
         results = chosen(found, problems or (), optimizers or (), statuses or ())
         results = [repriced(result, price_list(prices or ())) for result in results]
         table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
@@ -118,7 +119,10 @@ def compare(
     if bits:
         _compare_bits(Path(before), Path(after))
         return
-    changes = comparing.compare(comparing.load(before), comparing.load(after))
+    first, second = comparing.load(before), comparing.load(after)
+    if not first.keys() & second.keys():
+        raise SfnbenchError(f"{before} and {after} have nothing in common: no run of the same suite, problem and optimizer")
+    changes = comparing.compare(first, second)
     shown = [change for change in changes if everything or change.verdict != "same"]
     typer.echo(rendered([change.row() for change in shown], style))
     counts = Counter(change.verdict for change in changes)

@@ -187,10 +187,10 @@ def device_kind(device: str) -> str:
 
 def _execute(store: Store, agenda: _Agenda, how: _Manner) -> frozenset[str]:
     """Execute what the store lacks, and keep it; the ids of what was done."""
-    stale = store.adopt(agenda.runs)
     todo = agenda.todo(store, how)
     given = [agenda.hopeless[run.id] for run in todo if run.id in agenda.hopeless]
     results = how.execute([run for run in todo if run.id not in agenda.hopeless])
+    stale = store.adopt(agenda.runs)  # not before: what the engine refuses to execute changes nothing
     how.watcher.begin(todo, len({run.id for run in agenda.runs}) - len(todo), stale)
     try:
         with closing(results):  # a result that cannot be kept ends the workers too

@@ -83,6 +83,14 @@ def test_whether_two_folders_are_the_same_to_the_bit(run, sfnbench):
     assert "no run in common" in err
 
 
+def test_a_run_that_is_refused_leaves_the_table_as_it_was(run, sfnbench):
+    run()
+    before = sfnbench("show", "--format", "json")[1]
+    code, _, err = run("--seeds", 2, "--jobs", 0)
+    assert (code, "jobs" in err) == (2, True)
+    assert sfnbench("show", "--format", "json")[1] == before
+
+
 def test_the_table_is_filtered_sorted_and_grouped(run, sfnbench):
     run()
     code, out, _ = sfnbench("show", "-o", "s*", "--format", "csv")

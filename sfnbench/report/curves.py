@@ -138,7 +138,11 @@ def _quantiles(values: Floats) -> Floats:
     """Low, middle and high over seeds (3, m) of values (S, m); what is not a number counts as infinite."""
     known = np.where(np.isnan(values), np.inf, values)
     levels = BANDS if len(known) >= MIN_RUNS else (0.0, 0.5, 1.0)
-    return cast(Floats, np.quantile(known, levels, axis=0, method="inverted_cdf"))
+    with np.errstate(invalid="ignore"):  # between two infinite ones
+        found = np.quantile(
+            known, levels, axis=0, method="averaged_inverted_cdf"
+        )  # medians as in tables
+    return cast(Floats, np.where(np.isnan(found), np.inf, found))
 
 
 def _numbers(values: Floats) -> list[float | None]:

@@ -141,9 +141,9 @@ class Store(AbstractContextManager["Store"]):
         """
         return self._each(current, True, damaged)
 
-    def summaries(self, current: bool = True) -> Iterator[Result]:
+    def summaries(self, current: bool = True, damaged: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
         """As `results`, without the series, and several times faster."""
-        return self._each(current, series=False)
+        return self._each(current, False, damaged)
 
     def _each(self, current: bool, series: bool, damaged: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
         order = _SHOWN if current else "SELECT id FROM runs ORDER BY created, rowid"
@@ -166,9 +166,12 @@ class Store(AbstractContextManager["Store"]):
             raise StoreError(f"{self.folder}: no result of run {run_id}")
         run, status, rows, environment, log, seconds = found[0]
         try:
-            arrays = unpack(self._select("SELECT npz FROM series WHERE id = ?", run_id)[0][0]) if series else {}
+            packed = self._select("SELECT npz FROM series WHERE id = ?", run_id) if series else []
+            if series and not packed:
+                raise ValueError("its series are missing")
+            arrays = unpack(packed[0][0]) if series else {}
             run, rows, environment = to_run(json.loads(run)), tuple(json.loads(rows)), json.loads(environment)
-        except (*UNREADABLE, IndexError) as error:
+        except UNREADABLE as error:
             raise StoreError(f"{self.file}: the result of run {run_id} is damaged ({error})") from error
         return Result(run, status, rows, arrays, environment, log, seconds)
 

@@ -51,7 +51,9 @@ def pack(series: dict[str, np.ndarray]) -> bytes:
 
 
 def unpack(npz: bytes) -> dict[str, np.ndarray]:
-    """The series that `pack` packed."""
+    """The series that `pack` packed; ValueError for anything else."""
+    if not zipfile.is_zipfile(io.BytesIO(npz)):  # numpy would take it for a pickle, and say how to load that
+        raise ValueError("its series are no archive of arrays")
     with np.load(io.BytesIO(npz), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 

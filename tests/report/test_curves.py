@@ -71,7 +71,8 @@ def test_shares_escaped_count_those_that_never_were():
 
 def test_a_spread_of_nothing_is_nothing():
     assert spread([None, None]) == (None, None, None)
-    assert spread([3.0, None, 1.0]) == (1, 1, 3)
+    assert spread([3.0, None, 1.0]) == (1, 2, 3)
+    assert spread([3.0, math.inf, 1.0, 5.0]) == (1, 4, None)  # the median of the tables
 
 
 def test_the_roof_is_what_the_counted_flops_would_allow_at_those_of_a_matrix_product():

@@ -139,9 +139,7 @@ def _quantiles(values: Floats) -> Floats:
     known = np.where(np.isnan(values), np.inf, values)
     levels = BANDS if len(known) >= MIN_RUNS else (0.0, 0.5, 1.0)
     with np.errstate(invalid="ignore"):  # between two infinite ones
-        found = np.quantile(
-            known, levels, axis=0, method="averaged_inverted_cdf"
-        )  # medians as in tables
+        found = np.quantile(known, levels, axis=0, method="averaged_inverted_cdf")  # medians as in tables
     return cast(Floats, np.where(np.isnan(found), np.inf, found))
 
 

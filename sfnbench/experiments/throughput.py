@@ -80,6 +80,8 @@ class Timer:
             if took >= self.block_s / 2 or done < n or n == MOST_UNITS:
                 break
             n = min(MOST_UNITS, max(2 * n, int(n * self.block_s / max(took, 1e-9))))
+        for _ in range(self.n_blocks // 3):  # untimed: the first second of a process is slower by some per cent
+            self.time(prepare(n))
         timed = [self.time(prepare(n)) for _ in range(self.n_blocks)]
         return np.array([took / max(1, done) for took, done in timed])
 

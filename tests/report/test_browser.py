@@ -136,7 +136,9 @@ def test_escape_against_one_factor_is_drawn_and_told(visit, make_run, tmp_path):
     assert of_settings.count() == 1
     assert MARKED in of_settings.text_content()
     page.locator("summary", has_text="Escape against one factor").click()
-    assert page.locator("table.sortable").nth(1).locator("tbody tr").count() == 4  # two rates, and two distances
+    rows = page.locator("table.sortable").nth(1).locator("tbody tr")
+    rows.first.wait_for()  # the browser tells of the opening a moment after the click
+    assert rows.count() == 4  # two rates, and two distances
 
 
 def test_the_legend_hides_and_shows_an_optimizer_in_all_figures(visit, report):

@@ -67,12 +67,13 @@ def show(
     if by and style in ("csv", "json"):
         raise SfnbenchError(f"--by makes several tables, and {style} holds one: sort it by {by} instead")
     axis, budget = _budget(at) if at else ("", 0.0)
+    priced = price_list(prices or ())
     spread: Spread = "interval" if interval else "range"
     with Store(folder or latest()) as store:
         read = store.results if at or prices else store.summaries
         found = read(damaged=lambda error: say(f"missing: {error}"))
-        results = chosen(found, problems or (), optimizers or (), statuses or ())
-        results = [repriced(result, price_list(prices or ())) for result in results]
+        picked = chosen(found, problems or (), optimizers or (), statuses or ())
+        results = (repriced(result, priced) for result in picked)
         table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
     if style == "plain":
         table = mark_best(table, "loss" if at else "final loss")

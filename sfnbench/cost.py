@@ -10,8 +10,6 @@ import numpy as np
 from .errors import SfnbenchError, did_you_mean
 
 KINDS = ("loss", "grad", "hvp", "hessian")  # the questions of an Oracle, in the order of every stored array of calls
-
-
 PRICES = {"loss": 1 / 3, "grad": 1.0, "hvp": 2.0, "hessian": 2.0}  # in gradients; a Hessian's for each parameter
 
 

@@ -36,12 +36,14 @@ def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
 
 def chosen(
     results: Iterable[Result], problems: Sequence[str], optimizers: Sequence[str], statuses: Sequence[str]
-) -> list[Result]:
+) -> Iterable[Result]:
     """The results of these problems, optimizers (or finders) and statuses; none named, all of them.
 
     A name is a member's, its label in the suite, or a pattern of either such as ``stall*``; a status is that of any seed.
     SfnbenchError for a name that fits nothing.
     """
+    if not (problems or optimizers or statuses):
+        return results  # one at a time, as they come: with their series, thousands would fill the memory
     results = list(results)
     of: dict[str, Callable[[Result], set[str]]] = {
         "problem": lambda result: {result.run.problem.label, result.run.problem.use},

@@ -39,9 +39,8 @@ class Result:
     run: Run
     status: str  # ok, stuck, diverged, error, timeout, oom or skipped: the gravest of its rows
     rows: tuple[dict[str, Any], ...] = ()  # scalars, plain JSON values; None for what was not measured
-    series: dict[str, np.ndarray] = field(
-        default_factory=dict
-    )  # (n_rows, n) each, NaN after a row's end; landscapes by place
+    # (n_rows, n) each, NaN after a row's end; a landscape by its own places
+    series: dict[str, np.ndarray] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     log: str = ""  # warnings and errors as text
     seconds: float = 0.0  # wall-clock of everything, set-up and metrics included

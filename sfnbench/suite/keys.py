@@ -12,7 +12,7 @@ from ..registry import Kind
 Seed = Annotated[int, Ge(0)]
 Above0 = Annotated[float, Gt(0)]
 NotBelow0 = Annotated[float, Ge(0)]
-MANY = 10**9  # steps
+MOST_STEPS = 10**9
 
 
 class _Strict(BaseModel):
@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 class Budget(_Strict):
     """When a race ends, whichever comes first."""
 
-    steps: Annotated[int, Ge(1), Le(MANY)] = 500  # unless epochs are given: then as many as they take
+    steps: Annotated[int, Ge(1), Le(MOST_STEPS)] = 500  # unless epochs are given: then as many as they take
     seconds: Above0 | None = None
     cost: Above0 | None = None  # in gradients
     epochs: Above0 | None = None  # an epoch: as many steps as minibatches make up all examples; one on full batches
@@ -30,7 +30,7 @@ class Budget(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _epochs_alone_decide(cls, given: Any) -> Any:
-        return {"steps": MANY, **given} if isinstance(given, dict) and given.get("epochs") else given
+        return {"steps": MOST_STEPS, **given} if isinstance(given, dict) and given.get("epochs") else given
 
     @model_serializer(mode="wrap")
     def _without_epochs(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class OnPath(_Strict):
     """Starts on an optimizer's path, one path a seed: so many of its points, drawn with their noise."""
 
     optimizer: Any
-    steps: Annotated[int, Ge(1), Le(MANY)] = 100
+    steps: Annotated[int, Ge(1), Le(MOST_STEPS)] = 100
     every: Annotated[int, Ge(1)] = 1  # of its points are kept
     up: bool = False  # climb the loss instead
     count: Annotated[int, Ge(1)] = 10  # starts a seed

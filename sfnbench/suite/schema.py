@@ -39,9 +39,7 @@ class Suite:
     title: str
     experiment: str
     seeds: tuple[int, ...]
-    settings: dict[
-        str, Any
-    ]  # what the experiment wants: budget {steps, seconds, cost, epochs}, metrics [[name, every], ...]
+    settings: dict[str, Any]  # what the experiment wants: budget {steps, ...}, metrics [[name, every], ...]
     problems: tuple[Chosen, ...]
     optimizers: tuple[Chosen, ...]  # or finders, as `method` says; those with ranges are Tunable
     method: Kind = "optimizer"

@@ -131,3 +131,13 @@ def test_enough_products_find_the_lowest_eigenvalue():
     found = extreme_eigenvalues(lambda v: H @ v, torch.randn(200, generator=rng(2), dtype=torch.float64), 80)
     assert found.lowest.item() == pytest.approx(-1, abs=1e-3)
     assert found.lowest_residual < 0.05
+
+
+def test_a_product_may_return_what_it_was_given():
+    """As the identity's may, which ends the process at its first vector."""
+    start = torch.arange(1.0, 5.0, dtype=torch.float64)
+    space = lanczos(lambda v: v, start, 3)
+    torch.testing.assert_close(space.basis[0], start / start.norm())
+    assert not space.basis[1:].any()
+    torch.testing.assert_close(space.matrix, torch.diag(torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)))
+    assert torch.equal(start, torch.arange(1.0, 5.0, dtype=torch.float64))

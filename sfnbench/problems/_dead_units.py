@@ -1,47 +1,51 @@
 """The dead-unit ladder: critical points of a narrower network are critical points of a wider one.
 
 A hidden unit of tanh whose weights, in and out, and bias are zero says nothing and learns nothing: its gradient vanishes
-exactly. So a critical point of h' < h units, padded with dead ones, is one of h units. Each dead unit adds the eigenvalues
-weight_decay +- sigma_j, sigma the singular values of C = mean_b (dL/dz)_b (x_b, 1)^T, and weight_decay for the rest.
+exactly. So a critical point of a network with fewer units, padded with dead ones, is one of the wider network. A dead unit
+of hidden layer l adds the eigenvalues weight_decay +- sigma_j, sigma the singular values of its detour
+
+    C_l = mean_b (dL/dz_{l+1})_b (a_{l-1}, 1)_b^T,
+
+z what goes into a layer's units and a what comes out of them, and weight_decay for the rest: to second order a dead unit is
+a way from the layer before to the layer after, and the weights between two dead units act to third order only.
 """
 
 import functools
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..core import CoordinateSubspace, Problem
 
-Descents = Callable[[Tensor], int]
+Descents = Callable[[Tensor], Sequence[int]]
 
 
 def ladder(
-    widths: tuple[int, ...], shapes: tuple[tuple[int, int], ...], descents: Descents, narrower: Callable[[int], Problem]
+    hidden: tuple[int, ...], shapes: tuple[tuple[int, int], ...], descents: Descents, narrower: Callable[[int], Problem]
 ) -> tuple[CoordinateSubspace, ...]:
-    """The rungs 0, 1, ..., h - 1 of a network with one hidden layer of h units.
+    """The rungs 0, 1, 2, ...: networks of at most so many units in each hidden layer, short of the whole.
 
-    `descents` is theta (d,) -> the number of sigma_j above the weight decay, `narrower` makes the network of so many
-    units. theta holds the layers as matrices by rows.
+    `descents` is theta (d,) -> for each hidden layer, the number of sigma_j above the weight decay; `narrower` makes the
+    network of so many units a layer. theta holds the layers as matrices (n_out, n_in + 1) by rows, the bias last.
     """
-    _, h, n_out = widths
-    n_first = math.prod(shapes[0])
-    outer = n_first + torch.arange(math.prod(shapes[1])).view(n_out, h + 1)
+    first = list(itertools.accumulate(map(math.prod, shapes), initial=0))
     rungs = []
-    for alive in range(h):
-        inner = torch.arange(alive * shapes[0][1])
-        places = torch.cat([inner, outer[:, :alive].ravel(), outer[:, h]]).sort().values
-        across = functools.partial(_across, descents, h - alive)
-        rungs.append(CoordinateSubspace(f"{alive} units", places, across, narrower(alive) if alive else None))
+    for most in range(max(hidden)):
+        alive = [min(width, most) for width in hidden]
+        outs, ins = [*alive, shapes[-1][0]], [shapes[0][1] - 1, *alive]
+        places = [
+            (start + torch.arange(math.prod(shape)).view(shape))[:n_out, [*range(n_in), -1]].ravel()
+            for start, shape, n_out, n_in in zip(first, shapes, outs, ins, strict=False)
+        ]
+        dead = [width - each for width, each in zip(hidden, alive, strict=True)]
+        across = functools.partial(_across, descents, dead)
+        name = f"{most} unit" if most == 1 else f"{most} units"
+        rungs.append(CoordinateSubspace(name, torch.cat(places), across, narrower(most) if most else None))
     return tuple(rungs)
 
 
-def errors_on_inputs(e: Tensor, x: Tensor) -> Tensor:
-    """C (n_out, n_in + 1), the mean over examples of the criterion's slopes e (n_out, n) times the inputs x (n_in, n)."""
-    return e @ functional.pad(x, (0, 0, 0, 1), value=1.0).mT / x.shape[1]
-
-
-def _across(descents: Descents, n_dead: int, theta: Tensor) -> int:
-    return n_dead * descents(theta)
+def _across(descents: Descents, dead: Sequence[int], theta: Tensor) -> int:
+    return sum(n * each for n, each in zip(dead, descents(theta), strict=True))

@@ -15,7 +15,7 @@ from torch.nn import functional
 from ..core import CoordinateSubspace, Count, CriticalPoint, Network, NonNegative, constant
 from ..datasets import ImageDataset, find, load
 from ..registry import register
-from ._dead_units import errors_on_inputs, ladder
+from ._dead_units import ladder
 from ._layerwise import Layer, hessian_by_layers
 from ._sources import check_within, source_of
 
@@ -47,8 +47,8 @@ class MultilayerPerceptron(Network):
     loss: 2 dim flop an example; of a Hessian, in closed form, at most about dim^2 flop an example.
 
     Known critical point, with one hidden layer of tanh (and, under cross-entropy, no weight decay): the dead net, which
-    is 0 but for the output biases and says the same of every image. Each of its units has a descent direction for every
-    singular value above the weight decay of C = mean_b (dL/dz)_b (x_b, 1)^T, so its index is the width times their number.
+    is 0 but for the output biases and says the same of every image. Its units are dead, as in any network of tanh that is
+    padded from a narrower one, and have the descent directions of `dead_unit_descents`: the ladder of `subspaces`.
     Reference: Dauphin et al. 2014, sections 4 and 6.1.
 
     >>> MultilayerPerceptron(dataset="mnist", size=10, hidden=(25,)).dim
@@ -100,37 +100,41 @@ class MultilayerPerceptron(Network):
         """The dead net, where it is known."""
         if self.activation != "tanh" or len(self.hidden) != 1:
             return ()
-        x, y = self.examples(torch.zeros(0, dtype=torch.float64))
-        share = y.mean(1)  # (n_classes,)
+        share = self.examples(torch.zeros(0, dtype=torch.float64))[1].mean(1)  # (n_classes,)
         if self.criterion == "squared_error":
             biases = share / (1 + self.weight_decay)
-            e, loss = biases[:, None] - y, (1 - share @ biases) / 2
+            loss = (1 - share @ biases) / 2
         elif self.weight_decay == 0 and share.all():
             biases = share.log()
-            e, loss = share[:, None] - y, -share @ biases
+            loss = -share @ biases
         else:  # under cross-entropy, weight decay moves the biases to where no formula says
             return ()
-        n_descents = self._n_descents(e, x)
         point = torch.zeros(self.dim, dtype=torch.float64)
         self.layers(point)[-1].biases.copy_(biases[:, None])
-        return (CriticalPoint(point, float(loss), self.hidden[0] * n_descents),)
+        return (CriticalPoint(point, float(loss), self.hidden[0] * self.dead_unit_descents(point)[0]),)
 
     @functools.cached_property
     def subspaces(self) -> tuple[CoordinateSubspace, ...]:
-        """The networks with fewer units, if there is one hidden layer of tanh."""
-        if self.activation != "tanh" or len(self.hidden) != 1:
+        """The networks with fewer units a layer, if the units are of tanh."""
+        if self.activation != "tanh" or not self.hidden:
             return ()
-        return ladder(self.widths, self.shapes, self.dead_unit_descents, lambda width: replace(self, hidden=(width,)))
+        return ladder(self.hidden, self.shapes, self.dead_unit_descents, self.narrowed)
 
-    def dead_unit_descents(self, theta: Tensor) -> int:
-        """How many descent directions a dead unit has at theta (d,)."""
-        x, y = self.examples(theta)
-        z = self.answers(theta, x)
-        return self._n_descents((z.softmax(0) if self.criterion == "cross_entropy" else z) - y, x)
+    def narrowed(self, most: int) -> "MultilayerPerceptron":
+        """The network of at most so many units in each hidden layer."""
+        return replace(self, hidden=tuple(min(width, most) for width in self.hidden))
 
-    def _n_descents(self, e: Tensor, x: Tensor) -> int:
-        slopes = torch.linalg.svdvals(errors_on_inputs(e, x))
-        return int((slopes > self.weight_decay + 1e-10 * slopes.max()).sum())
+    def dead_unit_descents(self, theta: Tensor) -> list[int]:
+        """How many descent directions a dead unit of each hidden layer has at theta (d,): see `_dead_units`."""
+        a = self.examples(theta)[0]
+        outs, ins = [a], []  # a_0, a_1, ... and z_1, z_2, ...
+        for weights, biases in self.layers(theta.detach().requires_grad_()):
+            ins.append(weights @ outs[-1] + biases)
+            outs.append(ACTIVATIONS[self.activation](ins[-1]))
+        slopes = torch.autograd.grad(self.fit(ins[-1], None), ins[1:])
+        detours = (e @ functional.pad(a, (0, 0, 0, 1), value=1.0).mT for a, e in zip(outs, slopes, strict=False))
+        sigmas = map(torch.linalg.svdvals, detours)
+        return [int((sigma > self.weight_decay + 1e-10 * sigma.max()).sum()) for sigma in sigmas]
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Weights N(0, 1/fan-in), zero biases."""

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sfnbench import Store, checks, load_suite, plan, registry, run_suite, scaffold
 from sfnbench.errors import SuiteError
@@ -131,10 +133,26 @@ problems: [{use: mlp, dataset: digits, size: 3, n_examples: 200, hidden: [2], we
 """
     result = execute(plan(suite(tmp_path, text))[0])
     padded = [row for row in result.rows if row["subspace"] and row["converged"]]
-    assert {row["subspace"] for row in padded} == {"0 units", "1 units"}
+    assert {row["subspace"] for row in padded} == {"0 units", "1 unit"}
     for row in padded:
         assert row["index_strict"] == row["predicted_index"] > 0
         assert row["gradient_norm"] < 1e-10  # in the whole network
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=3), st.integers(0, 2**31), st.sampled_from([0.01, 0.1]))
+def test_dead_units_add_the_index_foretold_wherever_the_others_are(hidden, seed, weight_decay):
+    problem = MultilayerPerceptron(
+        dataset="digits", size=3, n_examples=50, hidden=tuple(hidden), weight_decay=weight_decay, criterion="squared_error"
+    )
+    for rung in problem.subspaces:
+        room, rng = Restricted(problem, rung), torch.Generator().manual_seed(seed)
+        theta = 3 * torch.randn(room.dim, generator=rng, dtype=torch.float64)
+        whole = room.embedded(theta)
+        within, index = (
+            int((torch.linalg.eigvalsh(H) < 0).sum()) for H in (room.hessian(theta, None), problem.hessian(whole, None))
+        )
+        assert index == within + rung.normal_index(whole)
 
 
 def test_a_restricted_problem_is_the_problem_on_its_coordinates():
@@ -179,6 +197,8 @@ def test_a_start_that_is_no_number_is_kept_as_diverged(tmp_path, plugin):
     source = '''
 from dataclasses import dataclass
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sfnbench import Problem, register
 
 

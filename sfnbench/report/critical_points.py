@@ -21,7 +21,6 @@ from .tables import Table
 
 CUT_OFFS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-14, 1e-20)  # of the squared gradient norm
 RESAMPLINGS = 2000
-FLAT = 0.9  # relative residual of Newton's system at a gradient-flat point
 FEWEST = 4  # points that a correlation needs
 
 Floats = NDArray[np.float64]
@@ -47,7 +46,7 @@ def summary_row(result: Result) -> dict[str, Any]:
     row: dict[str, Any] = {"problem": run.problem.label, "finder": run.optimizer.label if run.optimizer else ""}
     row["starts"] = len(rows) or result.status
     row["converged"] = share([bool(r["converged"]) for r in rows])
-    row["gradient-flat"] = sum(r["end_point"] == "gradient-flat" for r in rows) if rows else ""
+    row["gradient-flat"] = sum(is_flat(r) for r in rows) if rows else ""
     found = distinct(rows)
     row["distinct"] = len(found) if rows else ""
     known = [r["known"] for r in rows if r.get("known") is not None]
@@ -88,7 +87,7 @@ def distinct(rows: Rows, cut_off: float | None = None) -> list[dict[str, Any]]:
 
 def is_flat(row: dict[str, Any]) -> bool:
     """Whether nearly all of an end's gradient lies in the kernel of its Hessian, where no linear method goes on."""
-    return (row["residual"] or 0.0) > FLAT
+    return bool(row["end_point"] == "gradient-flat")
 
 
 def share(flags: Sequence[bool]) -> str:
@@ -139,7 +138,11 @@ def semicircle_distance(eigenvalues: Floats, centre: float, theory: Landscape) -
 
 
 def cut_offs(result: Result) -> Table:
-    """How the picture changes with the cut-off: points that pass, distinct ones, their correlation and their alphas."""
+    """How the picture changes with the cut-off: points that pass, distinct ones, their alphas and their correlation.
+
+    Gradient-flat ends are let pass by their small gradient, as in the literature; how many distinct points there are
+    without them is told beside.
+    """
     energy = ordinate_of(result)
     table = []
     for cut_off in CUT_OFFS:
@@ -147,6 +150,7 @@ def cut_offs(result: Result) -> Table:
         flat = sum(passes and is_flat(r) for passes, r in zip(passed, result.rows, strict=True))
         found = distinct(result.rows, cut_off)
         row = {"|grad|^2 below": f"{cut_off:g}", "ends": share(passed), "of them flat": flat, "distinct": len(found)}
+        row["of them not flat"] = sum(not is_flat(r) for r in found)
         table.append(row | {"alpha": _range(found, "alpha"), "Spearman": str(correlation(found, energy))})
     return table
 
@@ -207,11 +211,12 @@ def findings(result: Result) -> str:
     """What the controls leave of a rising curve of energy against alpha, said plainly."""
     energy = ordinate_of(result)
     points, start = correlation(distinct(result.rows), energy), correlation(result.rows, f"start_{energy}", "start_alpha")
-    n_flat = sum(row["end_point"] == "gradient-flat" for row in result.rows)
+    n_flat = sum(is_flat(row) for row in result.rows)
     n_other = sum(row["end_point"] == "not critical" for row in result.rows)
     said = [f"{points.n} distinct critical points; {n_flat} ends are gradient-flat and {n_other} are not critical."]
     if np.isfinite(points.value):
-        said.append(f"Over the critical points energy and alpha correlate by {points}.")
+        doubt = ", an interval that holds zero" if points.low <= 0 <= points.high else ""
+        said.append(f"Over the critical points energy and alpha correlate by {points}{doubt}.")
     if np.isfinite(start.value):
         said.append(f"Over the start points, which are not critical, energy and alpha correlate by {start}.")
         if start.value > 0.5:

@@ -91,13 +91,14 @@ def test_correlations_are_scipys_and_their_interval_covers_them():
 def test_cut_offs_let_pass_what_is_below_them_and_count_the_flat():
     slopes = (1e-15, 1e-6, 1e-3)
     pairs = [row(e, -e, slope) for e, slope in zip((-1.0, 0.0, 1.0), slopes, strict=True)]
-    pairs[1][0]["residual"] = 1.0
+    pairs[1][0]["end_point"] = "gradient-flat"
     pairs.append(pairs[0])  # found twice
     table = {r["|grad|^2 below"]: r for r in cp.cut_offs(result(pairs))}
     shares = [table[c]["ends"].split()[0] for c in ("0.0001", "1e-08", "1e-14", "1e-20")]
     assert shares == ["4/4", "3/4", "2/4", "2/4"]
     assert [table[c]["distinct"] for c in ("0.0001", "1e-08", "1e-20")] == [3, 2, 1]
     assert [table[c]["of them flat"] for c in ("0.0001", "1e-20")] == [1, 0]
+    assert [table[c]["of them not flat"] for c in ("0.0001", "1e-08", "1e-20")] == [2, 1, 1]
 
 
 def test_controls_and_what_they_mean():

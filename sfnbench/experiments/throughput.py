@@ -1,15 +1,16 @@
 """Throughput: how fast the steps of one optimizer on one problem are on one device, with nothing else running.
 
 One seed, unbatched. Every figure is a median over blocks of some tenths of a second, with its quartiles; each block starts
-afresh from the same point, so that all time the same steps. Draws of minibatches and noise are made before the clock
-starts; the warm-up, first calls of kernels, is told apart.
+afresh from the same point, so that all time the same steps. Blocks of steps, of products and of the matrix product that
+they are held against take turns: a machine that drifts for seconds drifts within the quartiles, and under all alike. Draws
+of minibatches and noise are made before the clock starts; the warm-up, first calls of kernels, is told apart.
 """
 
 from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,7 @@ from ..store import Result
 from .race import Draws, Entrant, Progress
 
 Work = Callable[[], int]  # does something, and says how many units of it
+Prepare = Callable[[int], Work]  # gets so many units of work ready
 
 PRODUCT_SIZE = {"cpu": 1024, "cuda": 4096}  # of the square matrices whose product says what the device can do
 MOST_UNITS = 10_000  # of a block, whose draws are made beforehand
@@ -72,18 +74,26 @@ class Timer:
         torch.cuda.synchronize(self.device)
         return float(began_at.elapsed_time(ended_at)) / 1e3, n
 
-    def blocks(self, prepare: Callable[[int], Work]) -> np.ndarray:
-        """Seconds of each unit of work, (n_blocks,). `prepare(n)` gets ready, untimed, and gives what does n units."""
+    def block_of(self, prepare: Prepare) -> Callable[[], tuple[float, int]]:
+        """What times a block: as many units as fill it. `prepare(n)` gets ready, untimed, and gives what does n units."""
         n = 1
         while True:
             took, done = self.time(prepare(n))
             if took >= self.block_s / 2 or done < n or n == MOST_UNITS:
-                break
+                return lambda: self.time(prepare(n))
             n = min(MOST_UNITS, max(2 * n, int(n * self.block_s / max(took, 1e-9))))
-        for _ in range(self.n_blocks // 3):  # untimed: the first second of a process is slower by some per cent
-            self.time(prepare(n))
-        timed = [self.time(prepare(n)) for _ in range(self.n_blocks)]
-        return np.array([took / max(1, done) for took, done in timed])
+
+    def in_turn(self, blocks: Mapping[str, Callable[[], tuple[float, int]]]) -> dict[str, np.ndarray]:
+        """Seconds of each unit of work, (n_blocks,), of several works whose blocks take turns.
+
+        A third more comes first, untimed: the first second of a process is slower by some per cent.
+        """
+        seconds: dict[str, list[float]] = {name: [] for name in blocks}
+        for _ in range(self.n_blocks + self.n_blocks // 3):
+            for name, block in blocks.items():
+                took, done = block()
+                seconds[name].append(took / max(1, done))
+        return {name: np.array(each[-self.n_blocks :]) for name, each in seconds.items()}
 
 
 def _measure(entrant: Entrant, seed: int, settings: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
@@ -104,18 +114,22 @@ def _measure(entrant: Entrant, seed: int, settings: dict[str, Any]) -> tuple[dic
     warmup_s, _ = timer.time(steps(1))
     with FlopCounterMode(display=False) as counter:
         steps(1)()
-    step_s = timer.blocks(steps)
+    blocks, flops = {"steps": timer.block_of(steps)}, counter.get_total_flops()
+    peak = memory.peak()
+    blocks["hvp"] = timer.block_of(_products(entrant, start[0], seed))
+    if flops:
+        blocks["product"] = timer.block_of(_multiplications(entrant))
+    seconds = timer.in_turn(blocks)
     status = "ok" if bool(torch.isfinite(last[0].theta).all()) else "diverged"
     last[0].close()
-    row = {"status": status, "warmup_s": warmup_s, **_rates("steps", 1 / step_s)}
-    peak = memory.peak()
+    row = {"status": status, "warmup_s": warmup_s, **_rates("steps", 1 / seconds["steps"])}
     n_examples = entrant.batches[0] or entrant.problem.population
-    row |= _rates("samples", n_examples / step_s) if n_examples else {}
-    row |= _rates("hvp", 1 / timer.blocks(_products(entrant, start[0], seed)))
-    if flops := counter.get_total_flops():
-        row |= _flops(flops / step_s, timer, entrant)
+    row |= _rates("samples", n_examples / seconds["steps"]) if n_examples else {}
+    row |= _rates("hvp", 1 / seconds["hvp"])
+    if flops:
+        row |= _flops(flops / seconds["steps"], 2 * PRODUCT_SIZE[entrant.device.type] ** 3 / seconds["product"])
     row["peak_memory_bytes"] = peak
-    return row | others.seen(), step_s
+    return row | others.seen(), seconds["steps"]
 
 
 def _steps(trajectories: Trajectories, drawn: list[Any]) -> int:
@@ -126,7 +140,7 @@ def _steps(trajectories: Trajectories, drawn: list[Any]) -> int:
     return len(drawn)
 
 
-def _products(entrant: Entrant, theta: Tensor, seed: int) -> Callable[[int], Work]:
+def _products(entrant: Entrant, theta: Tensor, seed: int) -> Prepare:
     """Hessian-vector products on the optimizer's own kind of batch, all from one linearisation."""
     (batches,), _ = Draws(entrant, (seed,)).next()
     linear = Oracle(entrant.problem, batches, eager=True).curvature(theta)
@@ -140,11 +154,8 @@ def _products(entrant: Entrant, theta: Tensor, seed: int) -> Callable[[int], Wor
     return lambda n: partial(products, n)
 
 
-def _flops(reached: np.ndarray, timer: Timer, entrant: Entrant) -> dict[str, Any]:
-    """FLOP/s of a step's matrix products, and their share of what one large product reaches in the same dtype.
-
-    Of matrix products alone: what is done element by element, or by LAPACK, counts as nothing.
-    """
+def _multiplications(entrant: Entrant) -> Prepare:
+    """Products of two large matrices."""
     n = PRODUCT_SIZE[entrant.device.type]
     A = torch.ones(n, n, dtype=entrant.dtype, device=entrant.device)
 
@@ -153,7 +164,15 @@ def _flops(reached: np.ndarray, timer: Timer, entrant: Entrant) -> dict[str, Any
             torch.mm(A, A)
         return times
 
-    most = 2 * n**3 / float(np.median(timer.blocks(lambda n: partial(multiply, n))))
+    return lambda times: partial(multiply, times)
+
+
+def _flops(reached: np.ndarray, possible: np.ndarray) -> dict[str, Any]:
+    """FLOP/s of a step's matrix products, and their share of what one large product reaches in the same dtype.
+
+    Of matrix products alone: what is done element by element, or by LAPACK, counts as nothing.
+    """
+    most = float(np.median(possible))
     return {**_rates("flops", reached), "matmul_flops_per_s": most, "flops_share": float(np.median(reached)) / most}
 
 

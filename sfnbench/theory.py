@@ -52,9 +52,21 @@ class Landscape(ABC):
     def centre(self, energy: ArrayLike) -> Floats:
         """The centre of the spectrum of a typical critical point of that energy; the shape of `energy`."""
 
-    def centre_spread(self, n: int) -> float:
-        """The standard deviation of that centre at one energy in n dimensions: no search can bring points nearer to it."""
+    @property
+    def wandering(self) -> float:
+        """n times the variance, in n dimensions and before any weighing, of the centre at one energy."""
         return 0.0
+
+    def centre_spread(self, n: int) -> float:
+        """The standard deviation of a spectrum's mean at one energy in n dimensions: no search can bring points nearer.
+
+        sqrt(w / (1 - n w / 2s)), w = wandering / n + 2s / n^2: the centre's variance and that of a GOE matrix's own trace,
+        s = radius^2 / 4. The denominator is what |det H| adds inside the radius, to leading order in n; beyond it the
+        spread is smaller.
+        """
+        s = self.radius**2 / 4
+        w = self.wandering / n + 2 * s / n**2
+        return math.sqrt(w / (1 - n * w / (2 * s)))
 
     def alpha(self, energy: ArrayLike) -> Floats:
         """The fraction of negative eigenvalues at a typical critical point of that energy; the shape of `energy`."""
@@ -107,13 +119,10 @@ class GaussianField(Landscape):
         beyond = (1 - k) * np.abs(bare) - k * np.sqrt(np.clip(bare**2 - (1 - 2 * k) * R**2, 0, None))
         return np.where(np.abs(bare) < (1 - k) * R, bare / (1 - k), np.sign(bare) * beyond / (1 - 2 * k))
 
-    def centre_spread(self, n: int) -> float:
-        """sqrt(w / (1 - n w / 2f'')), w = (f'' - f'^2 / f) / n + 2f'' / n^2: c's variance and that of the GOE's own trace.
-
-        The denominator is what |det H| adds inside the radius, to leading order in n; beyond it the spread is smaller.
-        """
-        w = (self.curvature - self.slope**2 / self.f) / n + 2 * self.curvature / n**2
-        return math.sqrt(w / (1 - n * w / (2 * self.curvature)))
+    @property
+    def wandering(self) -> float:
+        """f'' - f'^2 / f."""
+        return self.curvature - self.slope**2 / self.f
 
     @property
     def complexity(self) -> float:

@@ -13,10 +13,11 @@ help: ## these lines
 run: $(VENV)/run ## install sfnbench and run the main job: three optimizers on real handwritten digits
 	$(BIN)/sfnbench run digits
 
-report: $(VENV)/test ## a sample report and the figures of the README, anew, from the suites toy and digits
+report: $(VENV)/test ## a sample report and the figures of the README, anew, from the suites toy, digits and spin_glass
 	$(BIN)/sfnbench run toy
 	$(BIN)/sfnbench run digits
-	$(BIN)/sfnbench report runs/toy runs/digits -o docs/report.html --figures docs
+	$(BIN)/sfnbench run spin_glass --profile quick
+	$(BIN)/sfnbench report runs/toy runs/digits runs/spin_glass -o docs/report.html --figures docs
 	rm -f docs/*_*.png docs/*.pdf
 	! command -v chromium > /dev/null || chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=20000 \
 		--window-size=1200,1500 --screenshot=docs/report.png file://$(CURDIR)/docs/report.html

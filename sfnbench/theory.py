@@ -54,7 +54,7 @@ class Landscape(ABC):
 
     @property
     def wandering(self) -> float:
-        """n times the variance, in n dimensions and before any weighing, of the centre at one energy."""
+        """The variance of the centre at one energy, times n in n dimensions, before |det H| weighs it."""
         return 0.0
 
     def centre_spread(self, n: int) -> float:
@@ -121,7 +121,7 @@ class GaussianField(Landscape):
 
     @property
     def wandering(self) -> float:
-        """f'' - f'^2 / f."""
+        """Of c: f'' - f'^2 / f."""
         return self.curvature - self.slope**2 / self.f
 
     @property

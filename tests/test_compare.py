@@ -198,24 +198,16 @@ def test_a_commit_finds_what_it_left_in_any_folder(tmp_path, monkeypatch):
         load(tmp_path)
 
 
-def test_the_command_exits_with_3_on_a_regression(tmp_path, monkeypatch, capsys):
-    from sfnbench import cli
-
+def test_the_command_exits_with_3_on_a_regression(tmp_path, sfnbench):
     for name, final in (("a", 0.1), ("b", 0.9)):
         with Store(tmp_path / name, create=True) as store:
             store.put(result(rows(final_loss=final)))
 
-    def call(*words):
-        monkeypatch.setattr("sys.argv", ["sfnbench", "compare", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    code, out, err = call(tmp_path / "a", tmp_path / "b")
+    code, out, err = sfnbench("compare", tmp_path / "a", tmp_path / "b")
     assert code == 3
     assert "worse" in out
     assert "final_loss" in out
     assert "1 worse" in err
-    assert call(tmp_path / "b", tmp_path / "a")[0] == 0
-    assert call(tmp_path / "a", tmp_path / "a")[0] == 0
-    assert call(tmp_path / "a", "nowhere")[0] == 2
+    assert sfnbench("compare", tmp_path / "b", tmp_path / "a")[0] == 0
+    assert sfnbench("compare", tmp_path / "a", tmp_path / "a")[0] == 0
+    assert sfnbench("compare", tmp_path / "a", "nowhere")[0] == 2

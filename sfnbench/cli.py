@@ -74,6 +74,7 @@ def run(
     """
     from .engines.server import start_server
     from .report.progress import Terminal
+    from .report.tables import counted
     from .session import preview, run_suite
     from .store import FAILED, Store
     from .suite.schema import load_suite
@@ -87,7 +88,7 @@ def run(
         typer.echo(rendered(table, style))
         n_tuned = sum(row["run"] == "tuning" for row in table)
         if n_tuned and loaded.tune:
-            say(f"{n_tuned * loaded.tune.trials} tuning runs, then {len(table) - n_tuned} runs")
+            say(f"{counted(n_tuned * loaded.tune.trials, 'tuning run')}, then {counted(len(table) - n_tuned, 'run')}")
         return
     folder = run_suite(
         loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,
@@ -133,6 +134,7 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     Every mistake is said at once, each with its line and column.
     """
     from .planning import plan
+    from .report.tables import counted
     from .session import tuning_runs
     from .suite.schema import load_suite
 
@@ -140,8 +142,10 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     loaded = load_suite(suite)
     runs = plan(loaded)
     n_trials = len(tuning_runs(loaded, runs))
-    first = f", after {n_trials} tuning runs of {loaded.tune.seeds} seeds" if loaded.tune else ""
-    typer.echo(f"{loaded.path}: all well, {len(runs)} runs of {len(loaded.seeds)} seeds{first}")
+    first = ""
+    if loaded.tune:
+        first = f", after {counted(n_trials, 'tuning run')} of {counted(loaded.tune.seeds, 'seed')}"
+    typer.echo(f"{loaded.path}: all well, {counted(len(runs), 'run')} of {counted(len(loaded.seeds), 'seed')}{first}")
 
 
 @app.command()

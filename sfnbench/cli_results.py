@@ -94,10 +94,11 @@ def export(
 ) -> None:
     """Write results to a file, a row per run and seed."""
     from .export import export as write
+    from .report.tables import counted
     from .store import Store
 
     with Store(folder) as store:
-        typer.echo(f"{file}: {write(store, file)} rows")
+        typer.echo(f"{file}: {counted(write(store, file), 'row')}")
 
 
 @reading.command()
@@ -176,6 +177,7 @@ def report(
 
 def _compare_bits(before: Path, after: Path) -> None:
     from .repeatability import differences
+    from .report.tables import counted
     from .store import Store
 
     with Store(before) as a, Store(after) as b:
@@ -184,7 +186,7 @@ def _compare_bits(before: Path, after: Path) -> None:
         raise SfnbenchError(f"{before} and {after} have no run in common: run one suite twice, with the same settings")
     for line in lines:
         typer.echo(line)
-    say(f"{shared} runs in both: {shared - len(lines)} the same to the bit, {len(lines)} not")
+    say(f"{counted(shared, 'run')} in both: {shared - len(lines)} the same to the bit, {len(lines)} not")
     if lines:
         raise typer.Exit(3)
 

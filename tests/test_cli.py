@@ -54,7 +54,7 @@ def test_a_second_run_executes_only_what_is_missing(run, here):
 
 
 def test_selection_profile_and_seeds_change_what_runs(run, sfnbench):
-    assert "1 runs to do" in run("-o", "sfn", "-p", "monkey_saddle", "--seeds", "2", "--profile", "quick")[2]
+    assert "1 run to do" in run("-o", "sfn", "-p", "monkey_saddle", "--seeds", "2", "--profile", "quick")[2]
     row = table(sfnbench)["monkey_saddle", "sfn"]
     assert row["seeds"] == "2 ok"
 
@@ -76,8 +76,12 @@ def test_a_new_optimizer_passes_its_check_and_stands_in_the_table(run, sfnbench,
     assert sfnbench("check", "my_method") == (0, "optimizer my_method: ok\n", "")
     code, out, _ = run("-o", "my_method")
     assert code == 0
-    assert "my_method" in out
-    assert "sfn" in out
+    rows = [line.split()[:2] for line in out.splitlines()[2:8]]
+    assert rows == [
+        [problem, optimizer]
+        for problem in ("quadratic_saddle", "monkey_saddle")
+        for optimizer in ("sfn", "gradient_descent", "my_method")
+    ]
     assert sfnbench("new", "optimizer", "my_method")[0] == 2  # never over a file that is there
 
 

@@ -29,7 +29,9 @@ FAILED = ("error", "timeout", "oom")  # the run broke, rather than its numbers: 
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"
 _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (suite, experiment, problem, optimizer) DO UPDATE SET id = excluded.id"""
-_SHOWN = "SELECT places.* FROM places JOIN runs USING (id) ORDER BY places.rowid"
+# What joined later stands with its problem, not at the end.
+_SHOWN = """SELECT places.* FROM places JOIN runs USING (id)
+    ORDER BY min(places.rowid) OVER (PARTITION BY places.suite, places.experiment, places.problem), places.rowid"""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from sfnbench.errors import SfnbenchError
 from sfnbench.planning import Chosen, Run
 from sfnbench.report.summary import chosen, mark_best, summary
-from sfnbench.report.tables import FORMATS, grouped, ordered, render
+from sfnbench.report.tables import FORMATS, SEPARATORS, grouped, ordered, render
 from sfnbench.statistics import Escapes, median
 from sfnbench.store import Result
 
@@ -85,7 +85,7 @@ def test_a_loss_without_floor_is_not_shown():
     assert summary([result("a", [row(3, -100.0)], facts)])[0]["final loss"] == ""
 
 
-@pytest.mark.parametrize("style", [*FORMATS, "csv", "json"])
+@pytest.mark.parametrize("style", [*FORMATS, *SEPARATORS, "json"])
 def test_every_format_has_every_row_and_drops_empty_columns(style):
     table = summary([result(name, [row(None, 1.0)] * 4) for name in ("a_first", "b_second")])
     text = render([{**r, "empty": ""} for r in table], style)
@@ -96,12 +96,17 @@ def test_every_format_has_every_row_and_drops_empty_columns(style):
         assert [r["optimizer"] for r in json.loads(text)] == ["a_first", "b_second"]
 
 
+def test_cells_between_tabs_are_as_they_are():
+    text = render([{"problem": "p", "loss": "1 [0, 2]"}, {"problem": "longer", "loss": ""}], "tsv")
+    assert text == "problem\tloss\np\t1 [0, 2]\nlonger\t"
+
+
 def test_a_table_without_rows_is_no_error():
-    for style in (*FORMATS, "csv", "json"):
+    for style in (*FORMATS, *SEPARATORS, "json"):
         render([], style)
 
 
-@pytest.mark.parametrize("style", [*sorted(FORMATS), "csv", "json"])
+@pytest.mark.parametrize("style", [*sorted(FORMATS), *SEPARATORS, "json"])
 def test_rows_of_problems_with_different_measures_share_a_table(style):
     text = render([{"problem": "a", "first error": "0.25"}, {"problem": "b", "second error": "0.75"}], style)
     assert "0.25" in text

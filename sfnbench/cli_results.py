@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .cli_printing import AsFormat, Format, rendered, say
-from .errors import SfnbenchError
+from .errors import COPY_AGAIN, DamagedError, SfnbenchError, listed
 
 Axis = Literal["steps", "cost", "seconds"]
 
@@ -69,12 +69,14 @@ def show(
     axis, budget = _budget(at) if at else ("", 0.0)
     priced = price_list(prices or ())
     spread: Spread = "interval" if interval else "range"
+    damaged: list[DamagedError] = []
     with Store(folder or latest()) as store:
         read = store.results if at or prices else store.summaries
-        found = read(damaged=lambda error: say(f"missing: {error}"))
+        found = read(damaged=damaged.append)
         picked = chosen(found, problems or (), optimizers or (), statuses or ())
         results = (repriced(result, priced) for result in picked)
         table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
+    _say_damaged(damaged)
     if style == "plain":
         table = mark_best(table, "loss" if at else "final loss")
     if sort:
@@ -97,8 +99,10 @@ def export(
     from .report.tables import counted
     from .store import Store
 
+    damaged: list[DamagedError] = []
     with Store(folder) as store:
-        typer.echo(f"{file}: {counted(write(store, file), 'row')}")
+        typer.echo(f"{file}: {counted(write(store, file, damaged=damaged.append), 'row')}")
+    _say_damaged(damaged)
 
 
 @reading.command()
@@ -173,6 +177,15 @@ def report(
 
 
 # -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _say_damaged(errors: Iterable[DamagedError]) -> None:
+    """What cannot be read, each reason once."""
+    names: dict[tuple[Path, str], list[str]] = {}
+    for error in errors:
+        names.setdefault((error.file, error.why), []).append(error.name)
+    for (file, why), of in names.items():
+        say(f"missing: {file}: damaged ({why}): {listed(of)}; {COPY_AGAIN}")
 
 
 def _compare_bits(before: Path, after: Path) -> None:

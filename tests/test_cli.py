@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from sfnbench import Store
+
 
 def test_a_run_that_is_refused_leaves_the_table_as_it_was(run, sfnbench):
     run()
@@ -139,9 +141,31 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     assert "0 runs to do" in run("-o", "sfn", "-o", "crashes")[2]
     assert "2 runs to do" in run("-o", "sfn", "-o", "crashes", "--only", "failed")[2]
     path.write_text(source)
-    code, _, err = sfnbench("run", "tiny", "-o", "sfn", "-o", "crashes")  # in new processes, which import it anew
+    chosen = ("-o", "sfn", "-o", "crashes")
+    code, _, err = sfnbench("run", "tiny", *chosen, "--only", "failed")  # in new processes, which import it anew
     assert code == 0
+    assert "2 runs to do" in err
     assert "source changed" in err
+    assert "0 runs to do, 4 already there" in run(*chosen)[2]
+
+
+def test_where_nothing_ran_nothing_failed(run, sfnbench, here):
+    run()
+    code, _, err = run("--out", "runs/new", "--only", "failed")
+    assert (code, err) == (2, "no results in runs/new; `sfnbench run SUITE` makes them\n")
+    assert not (here / "runs" / "new").exists()
+    Store(here / "runs" / "begun", create=True).close()  # as a run leaves it that is stopped at once
+    assert sfnbench("show")[1] == sfnbench("show", "runs/tiny")[1]
+
+
+def test_what_is_stale_but_did_not_break_stays_in_the_table(run, sfnbench, here):
+    run()
+    before = table(sfnbench)
+    suite = here / "suites" / "tiny.yaml"
+    suite.write_text(suite.read_text().replace("lr: 0.05", "lr: 0.04"))
+    code, _, err = run("--only", "failed")
+    assert (code, "0 runs to do" in err, "again:" in err) == (0, True, False)
+    assert table(sfnbench) == before
 
 
 @pytest.mark.parametrize(

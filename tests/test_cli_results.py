@@ -2,6 +2,8 @@
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -99,3 +101,32 @@ def test_a_corrupt_store_is_one_line_and_is_not_overwritten(run, sfnbench, here)
         assert len(err.strip().splitlines()) == 1
         assert str(file.relative_to(here)) in err
     assert file.read_bytes().startswith(b"not a database")
+
+
+def test_one_damaged_result_is_named_and_the_rest_is_there(run, sfnbench, here):
+    run()
+    with closing(sqlite3.connect("runs/tiny/results.sqlite")) as db, db:
+        db.execute("UPDATE runs SET rows = '[' WHERE label = 'sfn'")
+    why = "Expecting value: line 1 column 2 (char 1)"
+    told = f"damaged ({why}): sfn on quadratic_saddle, sfn on monkey_saddle; if it is a copy"
+    code, out, err = sfnbench("show", "runs/tiny", "--format", "csv")
+    assert (code, {row["optimizer"] for row in csv.DictReader(out.splitlines())}) == (0, {"gradient_descent"})
+    assert err.startswith(f"missing: runs/tiny/results.sqlite: {told}, copy it again")
+    assert err.count("\n") == 1
+    code, out, err = sfnbench("export", "runs/tiny", "rows.csv")
+    assert (code, out) == (0, "rows.csv: 6 rows\n")
+    assert told in err
+    assert len((here / "rows.csv").read_text().splitlines()) == 1 + 6
+    code, out, err = sfnbench("compare", "runs/tiny", "runs/tiny")
+    assert (code, err.count("\n"), "sfn on quadratic_saddle" in err) == (2, 1, True)
+
+
+def test_half_a_copy_says_what_to_do(run, sfnbench, here):
+    run()
+    whole = (here / "runs" / "tiny" / "results.sqlite").read_bytes()
+    (here / "half").mkdir()
+    (here / "half" / "results.sqlite").write_bytes(whole[: len(whole) // 2])
+    for words in (["show", "half"], ["export", "half", "x.csv"], ["run", "tiny", "--out", "half"]):
+        code, _, err = sfnbench(*words)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "if it is a copy, copy it again" in err

@@ -123,15 +123,24 @@ def test_objects_are_refused_not_pickled(tmp_path: Path) -> None:
 
 def test_pending_is_what_has_no_result_and_the_broken_ones_when_asked(tmp_path: Path) -> None:
     statuses = ("ok", "stuck", "diverged", "skipped", "error", "timeout", "oom")
-    runs = [make_run(lr=i) for i in range(len(statuses) + 1)]
+    runs = [make_run(f"sfn {i}", lr=i) for i in range(len(statuses) + 1)]
     with Store(tmp_path, create=True) as store:
         assert store.pending(runs) == tuple(runs)
         for run, status in zip(runs, statuses, strict=False):
             store.put(make_result(run, status))
             assert store.finished(run.id)
         assert store.pending(runs) == (runs[-1],)
-        assert store.pending(runs, failed=True) == (*runs[4:7], runs[-1])
+        assert store.broken(runs) == tuple(runs[4:7])
         assert store.pending([runs[-1], runs[-1]]) == (runs[-1],)
+
+
+def test_what_was_mended_after_it_broke_is_broken_until_it_has_a_result(tmp_path: Path) -> None:
+    before, mended, other = make_run(source="a"), make_run(source="b"), make_run("other", lr=3)
+    with Store(tmp_path, create=True) as store:
+        store.put(make_result(before, "error"))
+        assert store.broken([mended, mended, other]) == (mended,)
+        store.put(make_result(mended))
+        assert store.broken([mended, other]) == ()
 
 
 def test_a_second_result_of_a_run_replaces_the_first(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, NoReturn, get_args
 import typer
 
 from . import __version__
-from .cli_printing import AsFormat, print_summary, rendered, say
+from .cli_printing import AsFormat, print_table, rendered, say, say_broken, say_damaged
 from .cli_results import reading
-from .errors import DataError, SfnbenchError
+from .errors import DamagedError, DataError, SfnbenchError
 
 app = typer.Typer(
     name="sfnbench",
@@ -74,6 +74,7 @@ def run(
     """
     from .engines.server import start_server
     from .report.progress import Terminal
+    from .report.summary import summary
     from .report.tables import counted
     from .session import preview, run_suite
     from .store import FAILED, Store
@@ -94,16 +95,17 @@ def run(
         loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,
         out=out, fresh=fresh, only_failed=only == "failed", watcher=Terminal(_console(stderr=True)),
     )  # fmt: skip
+    damaged: list[DamagedError] = []
     with Store(folder) as store:
-        results = list(store.summaries())
-        print_summary(results, style)
+        results = list(store.summaries(damaged=damaged.append))
+    print_table(summary(results), style)
+    say_damaged(damaged)
     say(
         f"\nResults in {folder}: `sfnbench show {folder}` prints this table again,"
         f" `sfnbench export {folder} FILE.csv` writes a row per run and seed."
     )
-    n_broken = sum(result.status in FAILED for result in results)
-    if n_broken:
-        say(f"{n_broken} of {len(results)} runs broke; `sfnbench run` with --only failed executes them again.")
+    say_broken(results, folder)
+    if any(result.status in FAILED for result in results):
         raise typer.Exit(1)
 
 

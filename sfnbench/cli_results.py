@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .cli_printing import AsFormat, Format, rendered, say
-from .errors import COPY_AGAIN, DamagedError, SfnbenchError, listed
+from .cli_printing import AsFormat, Format, print_table, rendered, say, say_broken, say_damaged
+from .errors import DamagedError, SfnbenchError
+
+if TYPE_CHECKING:
+    from .store import Result
 
 Axis = Literal["steps", "cost", "seconds"]
 
@@ -59,8 +63,8 @@ def show(
     """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
     from .cost import price_list
     from .report.equal import at_budget, repriced
-    from .report.summary import Spread, chosen, mark_best, summary
-    from .report.tables import grouped, ordered
+    from .report.summary import Spread, chosen, stopped_at_escape, summary
+    from .report.tables import ordered
     from .session import latest
     from .store import Store
 
@@ -70,23 +74,16 @@ def show(
     priced = price_list(prices or ())
     spread: Spread = "interval" if interval else "range"
     damaged: list[DamagedError] = []
-    with Store(folder or latest()) as store:
+    bare: list[Result] = []  # without series, of which thousands would fill the memory
+    folder = folder or latest()
+    with Store(folder) as store:
         read = store.results if at or prices else store.summaries
-        found = read(damaged=damaged.append)
-        picked = chosen(found, problems or (), optimizers or (), statuses or ())
-        results = (repriced(result, priced) for result in picked)
+        picked = chosen(read(damaged=damaged.append), problems or (), optimizers or (), statuses or ())
+        results = (repriced(result, priced) for result in _kept(picked, bare))
         table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
-    _say_damaged(damaged)
-    if style == "plain":
-        table = mark_best(table, "loss" if at else "final loss")
-    if sort:
-        table = ordered(table, sort)
-    if by is None:
-        typer.echo(rendered(table, style))
-        return
-    for i, (name, part) in enumerate(grouped(table, by).items()):
-        say(f"{chr(10) if i else ''}{name}")
-        typer.echo(rendered(part, style))
+    print_table(ordered(table, sort) if sort else table, style, by, spread, stopped_at_escape(bare))
+    say_damaged(damaged)
+    say_broken(bare, folder)
 
 
 @reading.command()
@@ -102,7 +99,7 @@ def export(
     damaged: list[DamagedError] = []
     with Store(folder) as store:
         typer.echo(f"{file}: {counted(write(store, file, damaged=damaged.append), 'row')}")
-    _say_damaged(damaged)
+    say_damaged(damaged)
 
 
 @reading.command()
@@ -179,13 +176,11 @@ def report(
 # -- inside -----------------------------------------------------------------------------------------------------------
 
 
-def _say_damaged(errors: Iterable[DamagedError]) -> None:
-    """What cannot be read, each reason once."""
-    names: dict[tuple[Path, str], list[str]] = {}
-    for error in errors:
-        names.setdefault((error.file, error.why), []).append(error.name)
-    for (file, why), of in names.items():
-        say(f"missing: {file}: damaged ({why}): {listed(of)}; {COPY_AGAIN}")
+def _kept(results: Iterable[Result], bare: list[Result]) -> Iterator[Result]:
+    """The same results; they are left in `bare` without their series."""
+    for result in results:
+        bare.append(replace(result, series={}))
+        yield result
 
 
 def _compare_bits(before: Path, after: Path) -> None:

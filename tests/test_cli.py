@@ -134,7 +134,9 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     path.write_text(source.replace("return theta -", "raise RuntimeError('out of order')\n        return theta -"))
     code, _, err = run("-o", "sfn", "-o", "crashes")
     assert code == 1
-    assert "out of order" in err
+    told = "error: RuntimeError: out of order (crashes on quadratic_saddle, crashes on monkey_saddle)\n2 of 4 runs broke; "
+    assert f"{told}`sfnbench run tiny --only failed` executes them again" in err
+    assert told in sfnbench("show")[2]
     rows = table(sfnbench)
     assert rows["quadratic_saddle", "crashes"]["seeds"] == "3 error"
     assert rows["quadratic_saddle", "sfn"]["seeds"] == "3 ok"

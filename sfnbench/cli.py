@@ -135,7 +135,7 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
 
     Every mistake is said at once, each with its line and column.
     """
-    from .planning import plan
+    from .planning import lacking, plan
     from .report.tables import counted
     from .session import tuning_runs
     from .suite.schema import load_suite
@@ -148,6 +148,8 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     if loaded.tune:
         first = f", after {counted(n_trials, 'tuning run')} of {counted(loaded.tune.seeds, 'seed')}"
     typer.echo(f"{loaded.path}: all well, {counted(len(runs), 'run')} of {counted(len(loaded.seeds), 'seed')}{first}")
+    for line in lacking(runs):
+        say(line)
 
 
 @app.command()

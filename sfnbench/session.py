@@ -11,9 +11,9 @@ from typing import Any
 
 from . import environment, registry
 from .engines import execute_all
-from .errors import DeviceError, NoResultsError, SuiteError
-from .planning import Run, plan
-from .store import FILE, Result, Store
+from .errors import DataError, DeviceError, NoResultsError, SuiteError
+from .planning import Run, lacking, plan
+from .store import FAILED, FILE, Result, Store
 from .suite.schema import Suite, load_suite
 from .tuning import Tuned, trials, winners, write_report
 
@@ -100,6 +100,7 @@ def run_suite(
     tuning_runs(suite, runs)  # raises where that cannot be
     folder = Path(out) if out is not None else results_folder(suite)
     watcher = watcher or Watcher()
+    _check_data(runs, {} if fresh else _stored(folder))
     if only_failed:
         Store(folder).close()  # where there are no results nothing broke, and a folder without any is not to be left behind
     if suite.experiment == "throughput" and jobs not in (None, 1):
@@ -130,6 +131,7 @@ def preview(
     tuning_runs(suite, runs)
     folder = Path(out) if out is not None else results_folder(suite)
     tried, there = _stored(folder / TUNING), _stored(folder)
+    _check_data(runs, there)
     tuning, running = [], []
     for run in runs:
         names = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
@@ -179,6 +181,13 @@ def device_kind(device: str) -> str:
 
 
 # -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _check_data(runs: Iterable[Run], stored: Mapping[str, Result]) -> None:
+    """DataError where what has no sound result yet needs data that are not there."""
+    sound = {run_id for run_id, result in stored.items() if result.status not in FAILED}
+    if wrong := lacking(run for run in runs if run.id not in sound):
+        raise DataError("\n".join(wrong))
 
 
 def _execute(store: Store, agenda: _Agenda, how: _Manner) -> frozenset[str]:

@@ -236,14 +236,22 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, here):
     assert "file/results" in err
 
 
-def test_a_suite_that_needs_data_that_is_not_there_fails_in_one_line(sfnbench, here, monkeypatch):
-    monkeypatch.setenv("SFNBENCH_DATA", str(here / "empty"))
-    suite = "problems: [{use: mlp, dataset: mnist, size: 10, n_examples: 10}]\noptimizers: [sfn]\nbudget: {steps: 1}\n"
-    (here / "suites" / "needs.yaml").write_text(suite)
-    code, out, err = sfnbench("run", "needs", "--engine", "inline")
-    assert code == 1
-    assert "SFNBENCH_DATA" in err
-    assert "error" in out
+def test_data_that_are_not_there_are_said_before_anything_runs(sfnbench, here, monkeypatch):
+    monkeypatch.setenv("SFNBENCH_DATA", str(here / "data"))
+    suite = "problems: [{use: mlp, dataset: mnist, size: 10, n_examples: 10}, monkey_saddle]\noptimizers: [sfn]\n"
+    (here / "suites" / "needs.yaml").write_text(f"{suite}budget: {{steps: 1}}\nseeds: 1\n")
+    for words in (["run"], ["run", "--dry-run"], ["run", "--fresh"]):
+        code, out, err = sfnbench(words[0], "needs", "--engine", "inline", *words[1:])
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(
+            f"mlp lacks its data: SFNBENCH_DATA={here}/data has no mnist/train-images-idx3-ubyte.gz: download"
+        )
+    assert not (here / "runs").exists()
+    code, out, err = sfnbench("validate", "needs")
+    assert (code, "all well" in out, "mlp lacks its data" in err) == (0, True, True)
+    assert sfnbench("run", "needs", "-p", "monkey_saddle", "--engine", "inline")[0] == 0
+    monkeypatch.delenv("SFNBENCH_DATA")  # what may be downloaded is not lacking
+    assert sfnbench("run", "needs", "--dry-run")[0] == 0
 
 
 def test_list_env_and_help(sfnbench):

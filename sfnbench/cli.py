@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, get_args
@@ -91,10 +92,16 @@ def run(
         if n_tuned and loaded.tune:
             say(f"{counted(n_tuned * loaded.tune.trials, 'tuning run')}, then {counted(len(table) - n_tuned, 'run')}")
         return
-    folder = run_suite(
-        loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,
-        out=out, fresh=fresh, only_failed=only == "failed", watcher=Terminal(_console(stderr=True)),
-    )  # fmt: skip
+    watcher = Terminal(_console(stderr=True))
+    try:
+        folder = run_suite(
+            loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,
+            out=out, fresh=fresh, only_failed=only == "failed", watcher=watcher,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        then = "begins anew" if fresh else "goes on from there"
+        say(f"\nstopped: {watcher.done} done and kept; `{shlex.join(['sfnbench', *sys.argv[1:]])}` {then}")
+        raise typer.Exit(130) from None
     damaged: list[DamagedError] = []
     with Store(folder) as store:
         results = list(store.summaries(damaged=damaged.append))
@@ -261,9 +268,6 @@ def main() -> NoReturn:
     except SfnbenchError as error:
         typer.secho(str(error), err=True, fg="red")
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.secho("\nstopped; what is done is kept, and the same command goes on from there", err=True)
-        sys.exit(130)
     except BrokenPipeError:  # `sfnbench list | head`
         sys.stderr.close()
         sys.exit(0)

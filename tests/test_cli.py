@@ -276,6 +276,22 @@ def test_python_dash_m_is_the_same_command():
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.startswith("sfnbench ")
 
 
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(here):
+    suite = here / "suites" / "long.yaml"
+    suite.write_text((here / "suites" / "tiny.yaml").read_text().replace("steps: 20", "steps: 100000"))
+    words = [sys.executable, "-m", "sfnbench", "run", "long", "--jobs", "1"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("[1/4]"):
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "stopped: 1 of 4 runs done and kept; `sfnbench run long --jobs 1` goes on from there"
+    kept = subprocess.run([*words, "--dry-run"], capture_output=True, text=True, check=True).stdout
+    assert (kept.count("there"), kept.count("to do")) == (1, 3)
+
+
 def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(here):
     """Real processes, real SIGKILLs at different moments; what was said to be done is never done again."""
     suite = (here / "suites" / "tiny.yaml").read_text().replace("steps: 20", "steps: 1500").replace("seeds: 3", "seeds: 10")

@@ -25,6 +25,7 @@ class Terminal(Watcher):
         self._fractions: dict[str, float] = {}
         self._bar: Progress | None = None
         self._stage, self._doing = "", "running"
+        self._n_todo = 0
 
     def stage(self, name: str) -> None:
         """Begin to count anew."""
@@ -47,6 +48,11 @@ class Terminal(Watcher):
             self._bar.start()
             self._all = self._bar.add_task(self._doing, total=len(todo))
         self._n_todo = len(todo)
+
+    @property
+    def done(self) -> str:
+        """How many of the runs to do are done."""
+        return f"{sum(fraction >= 1 for fraction in self._fractions.values())} of {counted(self._n_todo, 'run')}"
 
     def progress(self, run: Run, fraction: float) -> None:
         """Move the bar by fractions of runs."""

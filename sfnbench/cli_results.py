@@ -126,8 +126,13 @@ def compare(
     if not first.keys() & second.keys():
         raise SfnbenchError(f"{before} and {after} have nothing in common: no run of the same suite, problem and optimizer")
     changes = comparing.compare(first, second)
+    lines: list[str] = []
     shown = [change for change in changes if everything or change.verdict != "same"]
+    if style == "plain":
+        shown, lines = comparing.told_once(shown)
     typer.echo(rendered([change.row() for change in shown], style))
+    for line in lines:
+        typer.echo(line)
     counts = Counter(change.verdict for change in changes)
     say(f"{len(changes)} compared: {', '.join(f'{n} {verdict}' for verdict, n in counts.most_common())}")
     if comparing.is_regression(changes):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sfnbench.compare import TOLERANCE, compare, is_regression, load
+from sfnbench.compare import TOLERANCE, compare, is_regression, load, told_once
 from sfnbench.errors import NoResultsError, StoreError
 from sfnbench.experiments import execute
 from sfnbench.planning import Chosen, Run
@@ -130,6 +130,27 @@ def test_what_decides_what_numbers_mean_has_to_be_equal(change, said):
 def test_times_need_the_same_machine_and_losses_do_not():
     other = result(rows(final_loss=0.9, seconds=9.0), environment={"cpu": "b"})
     assert verdicts([result(rows())], [other]) == {"final_loss": "worse", "seconds": "not comparable"}
+
+
+def test_a_reason_that_several_share_is_told_once_with_their_names():
+    other = {"cpu": "b"}
+    names = [f"o{i}" for i in range(6)]
+    sides = [{}, {}]
+    for name in names:
+        for side, made in zip(
+            sides, (result(rows(), name), result(rows(final_loss=0.9, n_hvp=1), name, environment=other, lr=2)), strict=True
+        ):
+            side[made.run.suite, *made.run.slot] = made
+    changes = [change for change in compare(*sides) if change.verdict != "same"]
+    kept, lines = told_once(changes)
+    who = "(6 runs: o0 on saddle, o1 on saddle, o2 on saddle, o3 on saddle and 2 more)"
+    assert lines == [f"not comparable: seconds: cpu was a, is b {who}", f"lr was not set, is 2 {who}"]
+    assert [(change.place[3], change.what) for change in kept] == [
+        (name, what) for name in names for what in ("n_hvp", "final_loss")
+    ]
+    assert {change.why for change in kept} == {""}
+    alone = [change for change in changes if change.place[3] == "o3" and change.what in ("seconds", "n_hvp")]
+    assert told_once(alone) == (alone, [])
 
 
 def test_runs_of_one_side_alone_are_not_compared():

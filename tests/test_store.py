@@ -192,6 +192,11 @@ def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(tmp_path: Path)
         (make_run(steps=20), make_run(steps=50), "sfn on saddle: budget.steps was 20, is 50"),
         (make_run(lr=0.1), make_run(lr=0.1, damping=2), "sfn on saddle: damping was not set, is 2"),
         (make_run(lr=0.1, damping=2), make_run(lr=0.1), "sfn on saddle: damping was 2, is not set"),
+        (
+            replace(make_run(), optimizer=Chosen("sfn", "sfn", {}, "a")),
+            make_run(lr=0.1),
+            "sfn on saddle: lr was not set, is 0.1",
+        ),
         (make_run(lr=1), make_run(lr=1.0), "sfn on saddle: lr was 1, is 1.0"),
         (make_run(lr=1), replace(make_run(lr=2), dtype="float32"), "lr was 1, is 2; dtype was float64, is float32"),
         (make_run(), replace(make_run(), seeds=tuple(range(10))), "sfn on saddle: seeds was [0, 1], is 0 to 9"),

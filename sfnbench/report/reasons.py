@@ -39,4 +39,4 @@ def _reasons_of(result: Result) -> Iterator[str]:
     if result.status in FAILED:
         yield f"{result.status}: {last_line(result.log)}"
     for what in dict.fromkeys(row["not_finite"] for row in result.rows if row.get("not_finite")):
-        yield f"diverged: {what} not finite"
+        yield f"diverged: {what} was not finite"

@@ -126,6 +126,8 @@ def test_each_reason_is_told_once_with_those_it_befell():
     broke = [replace(result(name, [], {}, "error"), log="Traceback\nE: no\n") for name in "abcde"]
     late = replace(result("f", [], {}, "timeout"), log="stopped after 3 s\n")
     results = [*broke, result("fine", [row(3, 1.0)] * 4), late]
+    nan = result("nan", [{**row(3, 1.0, "diverged"), "not_finite": "the Hessian"}, row(3, 1.0)], status="diverged")
+    assert reasons([nan, results[5]]) == ["diverged: the Hessian was not finite (nan on problem)"]
     everybody = ", ".join(f"{name} on problem" for name in "abcd")
     assert reasons(results) == [f"error: E: no ({everybody} and 1 more)", "timeout: stopped after 3 s (f on problem)"]
     assert way_back(results, Path("runs/s")).startswith(

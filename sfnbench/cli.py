@@ -86,7 +86,10 @@ def run(
     _add(plugins)
     loaded = load_suite(suite, profile)
     if dry_run:
-        table = preview(loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, out=out)
+        table = preview(
+            loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device,
+            out=out, fresh=fresh, only_failed=only == "failed",
+        )  # fmt: skip
         typer.echo(rendered(table, style))
         n_tuned = sum(row["run"] == "tuning" for row in table)
         if n_tuned and loaded.tune:

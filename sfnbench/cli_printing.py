@@ -48,13 +48,15 @@ def print_table(
         typer.echo(signs)
 
 
-def say_damaged(errors: Iterable[DamagedError]) -> None:
-    """What cannot be read, each reason once."""
+def say_damaged(errors: Iterable[DamagedError], is_all: bool = False) -> None:
+    """What cannot be read, each reason once; where that is all there is, the command ends as on any file it cannot read."""
     names: dict[tuple[Path, str], list[str]] = {}
     for error in errors:
         names.setdefault((error.file, error.why), []).append(error.name)
     for (file, why), of in names.items():
         say(f"missing: {file}: damaged ({why}): {listed(of)}; {COPY_AGAIN}")
+    if names and is_all:
+        raise typer.Exit(2)
 
 
 def say_broken(results: list[Result], folder: Path) -> None:

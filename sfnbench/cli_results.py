@@ -81,8 +81,8 @@ def show(
         picked = chosen(read(damaged=damaged.append), problems or (), optimizers or (), statuses or ())
         results = (repriced(result, priced) for result in _kept(picked, bare))
         table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
+    say_damaged(damaged, is_all=not bare)
     print_table(ordered(table, sort) if sort else table, style, by, spread, stopped_at_escape(bare))
-    say_damaged(damaged)
     say_broken(bare, folder)
 
 
@@ -98,8 +98,9 @@ def export(
 
     damaged: list[DamagedError] = []
     with Store(folder) as store:
-        typer.echo(f"{file}: {counted(write(store, file, damaged=damaged.append), 'row')}")
-    say_damaged(damaged)
+        n_rows = write(store, file, damaged=damaged.append)
+    typer.echo(f"{file}: {counted(n_rows, 'row')}")
+    say_damaged(damaged, is_all=not n_rows)
 
 
 @reading.command()

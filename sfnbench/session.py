@@ -125,13 +125,20 @@ def preview(
     seeds: int | Sequence[int] | None = None,
     device: str = "auto",
     out: str | Path | None = None,
+    fresh: bool = False,
+    only_failed: bool = False,
 ) -> list[dict[str, Any]]:
     """What `run_suite` would do, as a table: a row for the tuning of each open run, then a row for each run."""
     runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device_kind(device))
     tuning_runs(suite, runs)
     folder = Path(out) if out is not None else results_folder(suite)
     tried, there = _stored(folder / TUNING), _stored(folder)
-    _check_data(runs, there)
+    _check_data(runs, {} if fresh else there)
+    again: frozenset[str] = frozenset(there) if fresh else frozenset()
+    if only_failed and not fresh:
+        with Store(folder) as store:
+            again = frozenset(run.id for run in store.broken(runs))
+    without = "left out" if only_failed and not fresh else "to do"
     tuning, running = [], []
     for run in runs:
         names = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
@@ -142,7 +149,8 @@ def preview(
             missing = [trial for trial in trials(run, suite.tune) if trial.id not in tried]
             state = f"{len(missing)} of {suite.tune.trials} trials to do" if missing else "there"
             tuning.append({"run": "tuning", **names, "seeds": suite.tune.seeds, "state": state})
-        state = "there" if known and known.id in there else "to do"
+        state = "there" if known and known.id in there else without
+        state = "to do" if known and known.id in again else state
         running.append({"run": known.id if known else "after tuning", **names, "seeds": len(run.seeds), "state": state})
     return tuning + running
 

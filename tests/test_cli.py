@@ -68,6 +68,10 @@ def test_dry_run_executes_nothing(run, here):
     assert not (here / "runs").exists()
     run("-o", "sfn")
     assert run("--dry-run")[1].count("there") == 2
+    assert run("--dry-run", "--fresh")[1].count("to do") == 4
+    states = [line.split()[-2:] for line in run("--dry-run", "--only", "failed")[1].splitlines()[2:]]
+    assert [state[-1] for state in states] == ["there", "out", "there", "out"]
+    assert run("--dry-run", "--only", "failed", "--out", "runs/new")[0] == 2
 
 
 def test_a_new_optimizer_passes_its_check_and_stands_in_the_table(run, sfnbench, here):
@@ -141,6 +145,7 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     assert rows["quadratic_saddle", "crashes"]["seeds"] == "3 error"
     assert rows["quadratic_saddle", "sfn"]["seeds"] == "3 ok"
     assert "0 runs to do" in run("-o", "sfn", "-o", "crashes")[2]
+    assert run("-o", "sfn", "-o", "crashes", "--only", "failed", "--dry-run")[1].count("to do") == 2
     assert "2 runs to do" in run("-o", "sfn", "-o", "crashes", "--only", "failed")[2]
     path.write_text(source)
     chosen = ("-o", "sfn", "-o", "crashes")

@@ -117,6 +117,11 @@ def test_one_damaged_result_is_named_and_the_rest_is_there(run, sfnbench, here):
     assert (code, out) == (0, "rows.csv: 6 rows\n")
     assert told in err
     assert len((here / "rows.csv").read_text().splitlines()) == 1 + 6
+    with closing(sqlite3.connect("runs/tiny/results.sqlite")) as db, db:
+        db.execute("UPDATE runs SET rows = '['")
+    code, out, err = sfnbench("show", "runs/tiny")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert sfnbench("export", "runs/tiny", "none.csv")[0] == 2
     code, out, err = sfnbench("compare", "runs/tiny", "runs/tiny")
     assert (code, err.count("\n"), "sfn on quadratic_saddle" in err) == (2, 1, True)
 

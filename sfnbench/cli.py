@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, get_args
@@ -11,9 +12,9 @@ from typing import Annotated, Any, Literal, NoReturn, get_args
 import typer
 
 from . import __version__
-from .cli_printing import AsFormat, print_summary, rendered, say
+from .cli_printing import AsFormat, print_table, rendered, say, say_broken, say_damaged
 from .cli_results import reading
-from .errors import DataError, SfnbenchError
+from .errors import DamagedError, DataError, SfnbenchError
 
 app = typer.Typer(
     name="sfnbench",
@@ -74,6 +75,8 @@ def run(
     """
     from .engines.server import start_server
     from .report.progress import Terminal
+    from .report.summary import summary
+    from .report.tables import counted
     from .session import preview, run_suite
     from .store import FAILED, Store
     from .suite.schema import load_suite
@@ -83,26 +86,36 @@ def run(
     _add(plugins)
     loaded = load_suite(suite, profile)
     if dry_run:
-        table = preview(loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, out=out)
+        table = preview(
+            loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device,
+            out=out, fresh=fresh, only_failed=only == "failed",
+        )  # fmt: skip
         typer.echo(rendered(table, style))
         n_tuned = sum(row["run"] == "tuning" for row in table)
         if n_tuned and loaded.tune:
-            say(f"{n_tuned * loaded.tune.trials} tuning runs, then {len(table) - n_tuned} runs")
+            say(f"{counted(n_tuned * loaded.tune.trials, 'tuning run')}, then {counted(len(table) - n_tuned, 'run')}")
         return
-    folder = run_suite(
-        loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,
-        out=out, fresh=fresh, only_failed=only == "failed", watcher=Terminal(_console(stderr=True)),
-    )  # fmt: skip
+    watcher = Terminal(_console(stderr=True))
+    try:
+        folder = run_suite(
+            loaded, optimizers=optimizer, problems=problem, seeds=seeds, device=device, engine=engine, jobs=jobs,
+            out=out, fresh=fresh, only_failed=only == "failed", watcher=watcher,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        then = "begins anew" if fresh else "goes on from there"
+        say(f"\nstopped: {watcher.done} done and kept; `{shlex.join(['sfnbench', *sys.argv[1:]])}` {then}")
+        raise typer.Exit(130) from None
+    damaged: list[DamagedError] = []
     with Store(folder) as store:
-        results = list(store.summaries())
-        print_summary(results, style)
+        results = list(store.summaries(damaged=damaged.append))
+    print_table(summary(results), style)
+    say_damaged(damaged)
     say(
         f"\nResults in {folder}: `sfnbench show {folder}` prints this table again,"
         f" `sfnbench export {folder} FILE.csv` writes a row per run and seed."
     )
-    n_broken = sum(result.status in FAILED for result in results)
-    if n_broken:
-        say(f"{n_broken} of {len(results)} runs broke; `sfnbench run` with --only failed executes them again.")
+    say_broken(results, folder)
+    if any(result.status in FAILED for result in results):
         raise typer.Exit(1)
 
 
@@ -132,7 +145,8 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
 
     Every mistake is said at once, each with its line and column.
     """
-    from .planning import plan
+    from .planning import lacking, plan
+    from .report.tables import counted
     from .session import tuning_runs
     from .suite.schema import load_suite
 
@@ -140,8 +154,12 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     loaded = load_suite(suite)
     runs = plan(loaded)
     n_trials = len(tuning_runs(loaded, runs))
-    first = f", after {n_trials} tuning runs of {loaded.tune.seeds} seeds" if loaded.tune else ""
-    typer.echo(f"{loaded.path}: all well, {len(runs)} runs of {len(loaded.seeds)} seeds{first}")
+    first = ""
+    if loaded.tune:
+        first = f", after {counted(n_trials, 'tuning run')} of {counted(loaded.tune.seeds, 'seed')}"
+    typer.echo(f"{loaded.path}: all well, {counted(len(runs), 'run')} of {counted(len(loaded.seeds), 'seed')}{first}")
+    for line in lacking(runs):
+        say(line)
 
 
 @app.command()
@@ -253,9 +271,6 @@ def main() -> NoReturn:
     except SfnbenchError as error:
         typer.secho(str(error), err=True, fg="red")
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.secho("\nstopped; what is done is kept, and the same command goes on from there", err=True)
-        sys.exit(130)
     except BrokenPipeError:  # `sfnbench list | head`
         sys.stderr.close()
         sys.exit(0)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Container, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from .errors import COPY_AGAIN, DamagedError, listed
+
+if TYPE_CHECKING:
+    from .report.summary import Spread
+    from .report.tables import Table
+    from .store import Result
 
 Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
 AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
@@ -15,16 +24,44 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def rendered(table: list[dict[str, Any]], style: Format) -> str:
+def rendered(table: Table, style: Format) -> str:
     """The table as text."""
     from .report.tables import render
 
     return render(table, style)
 
 
-def print_summary(results: list[Any], style: Format) -> None:
-    """The table of results; the best of each problem marked where a person reads it."""
-    from .report.summary import mark_best, summary
+def print_table(
+    table: Table, style: Format, by: str | None = None, spread: Spread = "range", stopped: Container[str] = ()
+) -> None:
+    """A table of results, or one for each problem or optimizer; for a person the best is marked and signs explained."""
+    from .report.summary import legend, mark_best
+    from .report.tables import grouped
 
-    table = summary(results)
-    typer.echo(rendered(mark_best(table) if style == "plain" else table, style))
+    if style == "plain":
+        table = mark_best(table, stopped)
+    for i, (name, part) in enumerate((grouped(table, by) if by else {"": table}).items()):
+        if by:
+            say(f"{chr(10) if i else ''}{name}")
+        typer.echo(rendered(part, style))
+    if style == "plain" and (signs := legend(table, spread)):
+        typer.echo(signs)
+
+
+def say_damaged(errors: Iterable[DamagedError], is_all: bool = False) -> None:
+    """What cannot be read, each reason once; where that is all there is, the command ends as on any file it cannot read."""
+    names: dict[tuple[Path, str], list[str]] = {}
+    for error in errors:
+        names.setdefault((error.file, error.why), []).append(error.name)
+    for (file, why), of in names.items():
+        say(f"missing: {file}: damaged ({why}): {listed(of)}; {COPY_AGAIN}")
+    if names and is_all:
+        raise typer.Exit(2)
+
+
+def say_broken(results: list[Result], folder: Path) -> None:
+    """Why runs broke and seeds diverged, and the way back."""
+    from .report.reasons import reasons, way_back
+
+    for line in filter(None, [*reasons(results), way_back(results, folder)]):
+        say(line)

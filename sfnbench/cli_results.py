@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .cli_printing import AsFormat, Format, rendered, say
-from .errors import SfnbenchError
+from .cli_printing import AsFormat, Format, print_table, rendered, say, say_broken, say_damaged
+from .errors import DamagedError, SfnbenchError
+
+if TYPE_CHECKING:
+    from .store import Result
 
 Axis = Literal["steps", "cost", "seconds"]
 
@@ -59,8 +63,8 @@ def show(
     """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
     from .cost import price_list
     from .report.equal import at_budget, repriced
-    from .report.summary import Spread, chosen, mark_best, summary
-    from .report.tables import grouped, ordered
+    from .report.summary import Spread, chosen, stopped_at_escape, summary
+    from .report.tables import ordered
     from .session import latest
     from .store import Store
 
@@ -69,22 +73,17 @@ def show(
     axis, budget = _budget(at) if at else ("", 0.0)
     priced = price_list(prices or ())
     spread: Spread = "interval" if interval else "range"
-    with Store(folder or latest()) as store:
+    damaged: list[DamagedError] = []
+    bare: list[Result] = []  # without series, of which thousands would fill the memory
+    folder = folder or latest()
+    with Store(folder) as store:
         read = store.results if at or prices else store.summaries
-        found = read(damaged=lambda error: say(f"missing: {error}"))
-        picked = chosen(found, problems or (), optimizers or (), statuses or ())
-        results = (repriced(result, priced) for result in picked)
+        picked = chosen(read(damaged=damaged.append), problems or (), optimizers or (), statuses or ())
+        results = (repriced(result, priced) for result in _kept(picked, bare))
         table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
-    if style == "plain":
-        table = mark_best(table, "loss" if at else "final loss")
-    if sort:
-        table = ordered(table, sort)
-    if by is None:
-        typer.echo(rendered(table, style))
-        return
-    for i, (name, part) in enumerate(grouped(table, by).items()):
-        say(f"{chr(10) if i else ''}{name}")
-        typer.echo(rendered(part, style))
+    say_damaged(damaged, is_all=not bare)
+    print_table(ordered(table, sort) if sort else table, style, by, spread, stopped_at_escape(bare))
+    say_broken(bare, folder)
 
 
 @reading.command()
@@ -94,10 +93,14 @@ def export(
 ) -> None:
     """Write results to a file, a row per run and seed."""
     from .export import export as write
+    from .report.tables import counted
     from .store import Store
 
+    damaged: list[DamagedError] = []
     with Store(folder) as store:
-        typer.echo(f"{file}: {write(store, file)} rows")
+        n_rows = write(store, file, damaged=damaged.append)
+    typer.echo(f"{file}: {counted(n_rows, 'row')}")
+    say_damaged(damaged, is_all=not n_rows)
 
 
 @reading.command()
@@ -124,8 +127,13 @@ def compare(
     if not first.keys() & second.keys():
         raise SfnbenchError(f"{before} and {after} have nothing in common: no run of the same suite, problem and optimizer")
     changes = comparing.compare(first, second)
+    lines: list[str] = []
     shown = [change for change in changes if everything or change.verdict != "same"]
+    if style == "plain":
+        shown, lines = comparing.told_once(shown)
     typer.echo(rendered([change.row() for change in shown], style))
+    for line in lines:
+        typer.echo(line)
     counts = Counter(change.verdict for change in changes)
     say(f"{len(changes)} compared: {', '.join(f'{n} {verdict}' for verdict, n in counts.most_common())}")
     if comparing.is_regression(changes):
@@ -174,8 +182,16 @@ def report(
 # -- inside -----------------------------------------------------------------------------------------------------------
 
 
+def _kept(results: Iterable[Result], bare: list[Result]) -> Iterator[Result]:
+    """The same results; they are left in `bare` without their series."""
+    for result in results:
+        bare.append(replace(result, series={}))
+        yield result
+
+
 def _compare_bits(before: Path, after: Path) -> None:
     from .repeatability import differences
+    from .report.tables import counted
     from .store import Store
 
     with Store(before) as a, Store(after) as b:
@@ -184,7 +200,7 @@ def _compare_bits(before: Path, after: Path) -> None:
         raise SfnbenchError(f"{before} and {after} have no run in common: run one suite twice, with the same settings")
     for line in lines:
         typer.echo(line)
-    say(f"{shared} runs in both: {shared - len(lines)} the same to the bit, {len(lines)} not")
+    say(f"{counted(shared, 'run')} in both: {shared - len(lines)} the same to the bit, {len(lines)} not")
     if lines:
         raise typer.Exit(3)
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from . import environment
 from .cost import KINDS
-from .errors import NoResultsError
+from .errors import NoResultsError, listed
 from .statistics import BROKEN, LEVEL, MIN_RUNS, holm, paired_differences
 from .store import FAILED, FILE, Result, Store
 from .store.staleness import differences
@@ -107,7 +107,31 @@ def is_regression(changes: Iterable[Change]) -> bool:
     return any(change.verdict == "worse" for change in changes)
 
 
+def told_once(changes: Iterable[Change]) -> tuple[list[Change], list[str]]:
+    """The changes without the reasons that several share, and a line for each of these: whom it holds for.
+
+    What is not comparable for such a reason has nothing else to say, and is left to the line.
+    """
+    of: dict[str, list[Change]] = {}
+    for change in changes:
+        of.setdefault(f"not comparable: {change.what}: {change.why}" if _is_void(change) else change.why, []).append(change)
+    kept, lines = [], []
+    for reason, sharing in of.items():
+        if not reason or len(sharing) == 1:
+            kept += sharing
+            continue
+        kept += [replace(change, why="") for change in sharing if not _is_void(change)]
+        runs = list(dict.fromkeys(f"{o} on {p}" if o else p for _, _, p, o in (change.place for change in sharing)))
+        lines.append(f"{reason} ({len(runs)} runs: {listed(runs)})" if len(runs) > 1 else f"{reason} ({runs[0]})")
+    order = {(change.place, change.what): i for i, change in enumerate(changes)}
+    return sorted(kept, key=lambda change: order[change.place, change.what]), lines
+
+
 # -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _is_void(change: Change) -> bool:
+    return change.verdict == "not comparable"
 
 
 def _place(result: Result) -> Place:

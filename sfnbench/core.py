@@ -118,6 +118,11 @@ class Problem(ABC):
         """How many examples minibatches are drawn from; None where there are no minibatches."""
         return None
 
+    @property
+    def lacks(self) -> str:
+        """Which of its data are not there and cannot be fetched, and the way out; empty where all is well. Reads nothing."""
+        return ""
+
     def draw(self, rng: torch.Generator, size: int) -> Any:
         """A minibatch of `size` examples, as indices into shared tensors; asked of problems with a `population`."""
         raise NotImplementedError(f"{type(self).__name__} has no minibatches")

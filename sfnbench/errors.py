@@ -5,13 +5,17 @@ SfnbenchError
 ├── PluginError    a member that is unknown, clashes with another or cannot be imported
 ├── DataError      a dataset that is missing, damaged or not to be had
 ├── StoreError     a results folder that cannot be read or written
-│   └── NoResultsError    one that holds no result, or none yet
+│   ├── NoResultsError    one that holds no result, or none yet
+│   └── DamagedError      a stored result that cannot be read, where others can
 ├── DeviceError    a device that was asked for and is absent
 └── CheckError     a member that breaks the public contract
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+COPY_AGAIN = "if it is a copy, copy it again, else run it again with --fresh"
 
 
 class SfnbenchError(Exception):
@@ -38,6 +42,14 @@ class NoResultsError(StoreError):
     """A folder that holds no result, or none yet."""
 
 
+class DamagedError(StoreError):
+    """A stored result that cannot be read; the others may be whole."""
+
+    def __init__(self, file: Path, name: str, why: str) -> None:
+        super().__init__(f"{file}: the result of {name} is damaged ({why}); {COPY_AGAIN}")
+        self.file, self.name, self.why = file, name, why
+
+
 class DeviceError(SfnbenchError):
     """A device that was asked for and is absent."""
 
@@ -53,6 +65,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near:
         return f" (did you mean '{near[0]}'?)"
     return f" (known: {', '.join(names)})" if 0 < len(names) <= 24 else ""
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """The first few names, and how many more there are.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 # How a want of memory reads where it is but a RuntimeError: from torch's allocator on the CPU, from CUDA's libraries.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import StoreError, did_you_mean
+from .errors import DamagedError, StoreError, did_you_mean
 from .store import Result, Store
 from .store.encoding import to_json
 
@@ -39,18 +39,22 @@ COLUMNS = (
 )
 
 
-def rows(store: Store, current: bool = True) -> list[Row]:
+Damaged = Callable[[DamagedError], None]
+
+
+def rows(store: Store, current: bool = True, damaged: Damaged | None = None) -> list[Row]:
     """One flat row per run and seed (or point, or timing): `COLUMNS`, then whatever else the rows hold; None is empty.
 
-    A run that broke as a whole still has a row per seed, with its status and no numbers.
+    A run that broke as a whole still has a row per seed, with its status and no numbers. A result that cannot be read ends
+    it with its DamagedError, unless `damaged` takes that and the rest follows.
     """
-    flat = [row for result in store.summaries(current) for row in _rows_of(result)]
+    flat = [row for result in store.summaries(current, damaged) for row in _rows_of(result)]
     blank = dict.fromkeys([*COLUMNS, *(name for row in flat for name in row)])
     return [{**blank, **row} for row in flat]
 
 
-def export(store: Store, path: Path | str, current: bool = True) -> int:
-    """Write the rows to a .csv, .jsonl or .parquet file, whole or not at all; says how many.
+def export(store: Store, path: Path | str, current: bool = True, damaged: Damaged | None = None) -> int:
+    """Write the `rows` to a .csv, .jsonl or .parquet file, whole or not at all; says how many.
 
     csv: an empty cell is None; nan and inf are text. jsonl: NaN and Infinity as Python, pandas and DuckDB read them.
     """
@@ -58,7 +62,7 @@ def export(store: Store, path: Path | str, current: bool = True) -> int:
     write = WRITERS.get(path.suffix.lower())
     if write is None:
         raise StoreError(f"{path}: no format is called {path.suffix!r}{did_you_mean(path.suffix, WRITERS)}")
-    table = rows(store, current)
+    table = rows(store, current, damaged)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(table, partial)

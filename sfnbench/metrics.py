@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -113,6 +113,17 @@ def certify_all(problem: Problem, points: Tensor) -> list[Certificate]:
         _judge(problem, norm, *next(bottom)) if known else Certificate(norm, None, None, None, "diverged")
         for norm, known in zip(norms.tolist(), told.tolist(), strict=True)
     ]
+
+
+def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
+    """The first of loss, gradient, and of the second derivatives that were asked for, that is not finite at theta (d,)."""
+    loss, grad = _ask(problem).loss_and_grad(theta)
+    answers = {"the loss": loss, "the gradient": grad}
+    if "hvp" in asked:
+        answers["the Hessian-vector product"] = _ask(problem).curvature(theta).hvp(torch.ones_like(theta))
+    if "hessian" in asked:
+        answers["the Hessian"] = _ask(problem).hessian(theta)
+    return next((name for name, answer in answers.items() if not answer.isfinite().all()), "")
 
 
 def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:

@@ -90,6 +90,13 @@ def plan(
     return tuple(_run(suite, problem, optimizer, picked_seeds, device) for problem, optimizer in pairs)
 
 
+def lacking(runs: Iterable[Run]) -> list[str]:
+    """A line for each problem whose data are not there, and what to do; nothing is read or downloaded."""
+    problems = {run.problem.label: run.problem for run in runs}
+    why = {label: registry.build("problem", chosen.use, chosen.params).lacks for label, chosen in problems.items()}
+    return [f"{label} lacks its data: {told}" for label, told in why.items() if told]
+
+
 def _run(suite: Suite, problem: Chosen, optimizer: Chosen, seeds: tuple[int, ...], device: str) -> Run:
     return Run(
         suite=suite.name,

@@ -32,7 +32,7 @@ def differences(a: Store, b: Store) -> list[str]:
 def deviations(a: Result, b: Result) -> list[str]:
     """What of two results differs in any bit, timings aside: statuses, columns of their rows, series and since when."""
     if len(a.rows) != len(b.rows) or a.status != b.status:
-        return [f"{a.status} with {len(a.rows)} rows against {b.status} with {len(b.rows)}"]
+        return [f"{a.status} against {b.status}, and of rows {len(a.rows)} against {len(b.rows)}"]
     columns: dict[str, None] = {name: None for row in (*a.rows, *b.rows) for name in row if name not in TIMED}
     pairs = list(zip(a.rows, b.rows, strict=True))
     apart = [name for name in columns if any(not _same(x.get(name), y.get(name)) for x, y in pairs)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Any
 
 from . import environment, registry
 from .engines import execute_all
-from .errors import DeviceError, NoResultsError, SuiteError
-from .planning import Run, plan
-from .store import FILE, Result, Store
+from .errors import DataError, DeviceError, NoResultsError, SuiteError
+from .planning import Run, lacking, plan
+from .store import FAILED, FILE, Result, Store
 from .suite.schema import Suite, load_suite
 from .tuning import Tuned, trials, winners, write_report
 
@@ -67,7 +67,8 @@ class _Agenda:
         if how.fresh:
             return tuple({run.id: run for run in self.runs}.values())
         if how.only_failed:
-            return (*broken(store, self.runs), *store.pending(run for run in self.runs if run.id in self.renewed))
+            renewed = store.pending(run for run in self.runs if run.id in self.renewed)
+            return tuple({run.id: run for run in (*store.broken(self.runs), *renewed)}.values())
         return store.pending(self.runs)
 
 
@@ -99,6 +100,9 @@ def run_suite(
     tuning_runs(suite, runs)  # raises where that cannot be
     folder = Path(out) if out is not None else results_folder(suite)
     watcher = watcher or Watcher()
+    _check_data(runs, {} if fresh else _stored(folder))
+    if only_failed:
+        Store(folder).close()  # where there are no results nothing broke, and a folder without any is not to be left behind
     if suite.experiment == "throughput" and jobs not in (None, 1):
         raise SuiteError(f"{suite.name} measures throughput: its runs are executed one at a time, not {jobs}")
     if suite.experiment == "throughput" or (jobs is None and any(run.device == "cuda" for run in runs)):
@@ -121,12 +125,20 @@ def preview(
     seeds: int | Sequence[int] | None = None,
     device: str = "auto",
     out: str | Path | None = None,
+    fresh: bool = False,
+    only_failed: bool = False,
 ) -> list[dict[str, Any]]:
     """What `run_suite` would do, as a table: a row for the tuning of each open run, then a row for each run."""
     runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device_kind(device))
     tuning_runs(suite, runs)
     folder = Path(out) if out is not None else results_folder(suite)
     tried, there = _stored(folder / TUNING), _stored(folder)
+    _check_data(runs, {} if fresh else there)
+    again: frozenset[str] = frozenset(there) if fresh else frozenset()
+    if only_failed and not fresh:
+        with Store(folder) as store:
+            again = frozenset(run.id for run in store.broken(runs))
+    without = "left out" if only_failed and not fresh else "to do"
     tuning, running = [], []
     for run in runs:
         names = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
@@ -137,7 +149,8 @@ def preview(
             missing = [trial for trial in trials(run, suite.tune) if trial.id not in tried]
             state = f"{len(missing)} of {suite.tune.trials} trials to do" if missing else "there"
             tuning.append({"run": "tuning", **names, "seeds": suite.tune.seeds, "state": state})
-        state = "there" if known and known.id in there else "to do"
+        state = "there" if known and known.id in there else without
+        state = "to do" if known and known.id in again else state
         running.append({"run": known.id if known else "after tuning", **names, "seeds": len(run.seeds), "state": state})
     return tuning + running
 
@@ -147,24 +160,17 @@ def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
     return tuple(trial for run in runs if run.is_open and suite.tune for trial in trials(run, suite.tune))
 
 
-def broken(store: Store, runs: Iterable[Run]) -> tuple[Run, ...]:
-    """The runs that have a result, but one that broke."""
-    runs = tuple(runs)
-    missing = {run.id for run in store.pending(runs)}
-    return tuple(run for run in store.pending(runs, failed=True) if run.id not in missing)
-
-
 def results_folder(suite: Suite) -> Path:
     """Where a suite's results go unless told otherwise."""
     return RUNS / suite.name
 
 
 def latest() -> Path:
-    """The folder in ``runs`` that was written to last; StoreError where there is none."""
-    files = sorted(RUNS.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime)
-    if not files:
-        raise NoResultsError(f"no results in {RUNS}; `sfnbench run SUITE` makes them")
-    return files[-1].parent
+    """The folder in ``runs`` with results that was written to last; StoreError where there is none."""
+    for file in sorted(RUNS.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime, reverse=True):
+        with suppress(NoResultsError), Store(file.parent):  # a run that was stopped early leaves a file without results
+            return file.parent
+    raise NoResultsError(f"no results in {RUNS}; `sfnbench run SUITE` makes them")
 
 
 def device_kind(device: str) -> str:
@@ -185,13 +191,22 @@ def device_kind(device: str) -> str:
 # -- inside -----------------------------------------------------------------------------------------------------------
 
 
+def _check_data(runs: Iterable[Run], stored: Mapping[str, Result]) -> None:
+    """DataError where what has no sound result yet needs data that are not there."""
+    sound = {run_id for run_id, result in stored.items() if result.status not in FAILED}
+    if wrong := lacking(run for run in runs if run.id not in sound):
+        raise DataError("\n".join(wrong))
+
+
 def _execute(store: Store, agenda: _Agenda, how: _Manner) -> frozenset[str]:
     """Execute what the store lacks, and keep it; the ids of what was done."""
     todo = agenda.todo(store, how)
     given = [agenda.hopeless[run.id] for run in todo if run.id in agenda.hopeless]
     results = how.execute([run for run in todo if run.id not in agenda.hopeless])
-    stale = store.adopt(agenda.runs)  # not before: what the engine refuses to execute changes nothing
-    how.watcher.begin(todo, len({run.id for run in agenda.runs}) - len(todo), stale)
+    ids = {run.id for run in todo} | store.ids()
+    shown = [run for run in agenda.runs if run.id in ids]  # with --only failed what is stale stays shown
+    stale = store.adopt(shown)  # not before: what the engine refuses to execute changes nothing
+    how.watcher.begin(todo, len({run.id for run in shown}) - len(todo), stale)
     try:
         with closing(results):  # a result that cannot be kept ends the workers too
             for result in chain(given, results):

@@ -1,4 +1,4 @@
-"""What tests share: a run in a line, and members of their own."""
+"""What tests share: a run in a line, members of their own, and the command line in a folder of their own."""
 
 import importlib
 import sys
@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from sfnbench import registry
+from sfnbench import cli, registry
 from sfnbench.planning import Chosen, Run
 
 settings.register_profile("sfnbench", deadline=None, derandomize=True)  # time limits would fail on a busy machine
@@ -39,10 +39,35 @@ def make_run():
     return make
 
 
+SUITE = """
+title: Tiny
+seeds: 3
+budget: {steps: 20}
+problems: [quadratic_saddle, monkey_saddle]
+optimizers: [sfn, {use: gradient_descent, lr: 0.05}]
+profiles:
+  quick: {budget: {steps: 2}}
+"""
+
+
 @pytest.fixture
-def plugin(tmp_path, monkeypatch):
-    """Write a plugin file for this test alone: plugin("optimizers", "name", source)."""
+def own_members(tmp_path):
+    """Members that a test brings in a folder of its own are forgotten after it."""
     added, path = list(registry._added), list(registry._package.__path__)
+    yield
+    registry._added[:] = added
+    for key, cls in list(registry._registered.items()):
+        module = sys.modules.get(cls.__module__)
+        if module is None or (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del registry._registered[key]
+            sys.modules.pop(cls.__module__, None)
+    registry._package.__path__[:] = path
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def plugin(tmp_path, own_members):
+    """Write a plugin file for this test alone: plugin("optimizers", "name", source)."""
     root = tmp_path / "my_plugins"
 
     def write(folder, name, source):
@@ -52,12 +77,34 @@ def plugin(tmp_path, monkeypatch):
         registry.add_plugins(root)
         return file
 
-    yield write
-    registry._added[:] = added
-    for key, cls in list(registry._registered.items()):
-        module = sys.modules.get(cls.__module__)
-        if module is None or (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
-            del registry._registered[key]
-            sys.modules.pop(cls.__module__, None)
-    registry._package.__path__[:] = path
-    importlib.invalidate_caches()
+    return write
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, own_members):
+    """A folder to work in, with one suite."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "tiny.yaml").write_text(SUITE)
+    return tmp_path
+
+
+@pytest.fixture
+def sfnbench(here, monkeypatch, capsys):
+    """Call the command line in this process: (exit code, stdout, stderr)."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["sfnbench", *map(str, words)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return exit_.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def run(sfnbench):
+    """Run that suite in this process."""
+    return lambda *words: sfnbench("run", "tiny", "--engine", "inline", *words)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sfnbench.compare import TOLERANCE, compare, is_regression, load
+from sfnbench.compare import TOLERANCE, compare, is_regression, load, told_once
 from sfnbench.errors import NoResultsError, StoreError
 from sfnbench.experiments import execute
 from sfnbench.planning import Chosen, Run
@@ -132,6 +132,27 @@ def test_times_need_the_same_machine_and_losses_do_not():
     assert verdicts([result(rows())], [other]) == {"final_loss": "worse", "seconds": "not comparable"}
 
 
+def test_a_reason_that_several_share_is_told_once_with_their_names():
+    other = {"cpu": "b"}
+    names = [f"o{i}" for i in range(6)]
+    sides = [{}, {}]
+    for name in names:
+        for side, made in zip(
+            sides, (result(rows(), name), result(rows(final_loss=0.9, n_hvp=1), name, environment=other, lr=2)), strict=True
+        ):
+            side[made.run.suite, *made.run.slot] = made
+    changes = [change for change in compare(*sides) if change.verdict != "same"]
+    kept, lines = told_once(changes)
+    who = "(6 runs: o0 on saddle, o1 on saddle, o2 on saddle, o3 on saddle and 2 more)"
+    assert lines == [f"not comparable: seconds: cpu was a, is b {who}", f"lr was not set, is 2 {who}"]
+    assert [(change.place[3], change.what) for change in kept] == [
+        (name, what) for name in names for what in ("n_hvp", "final_loss")
+    ]
+    assert {change.why for change in kept} == {""}
+    alone = [change for change in changes if change.place[3] == "o3" and change.what in ("seconds", "n_hvp")]
+    assert told_once(alone) == (alone, [])
+
+
 def test_runs_of_one_side_alone_are_not_compared():
     assert verdicts([result(rows())], []) == {"results": "not comparable"}
     assert not is_regression(compare({("toy", "race", "saddle", "sfn"): result(rows())}, {}))
@@ -198,24 +219,16 @@ def test_a_commit_finds_what_it_left_in_any_folder(tmp_path, monkeypatch):
         load(tmp_path)
 
 
-def test_the_command_exits_with_3_on_a_regression(tmp_path, monkeypatch, capsys):
-    from sfnbench import cli
-
+def test_the_command_exits_with_3_on_a_regression(tmp_path, sfnbench):
     for name, final in (("a", 0.1), ("b", 0.9)):
         with Store(tmp_path / name, create=True) as store:
             store.put(result(rows(final_loss=final)))
 
-    def call(*words):
-        monkeypatch.setattr("sys.argv", ["sfnbench", "compare", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    code, out, err = call(tmp_path / "a", tmp_path / "b")
+    code, out, err = sfnbench("compare", tmp_path / "a", tmp_path / "b")
     assert code == 3
     assert "worse" in out
     assert "final_loss" in out
     assert "1 worse" in err
-    assert call(tmp_path / "b", tmp_path / "a")[0] == 0
-    assert call(tmp_path / "a", tmp_path / "a")[0] == 0
-    assert call(tmp_path / "a", "nowhere")[0] == 2
+    assert sfnbench("compare", tmp_path / "b", tmp_path / "a")[0] == 0
+    assert sfnbench("compare", tmp_path / "a", tmp_path / "a")[0] == 0
+    assert sfnbench("compare", tmp_path / "a", "nowhere")[0] == 2

@@ -10,6 +10,7 @@ import pooch
 import pytest
 from mirror import serving
 
+from sfnbench import datasets
 from sfnbench.datasets import DataError, File, _files, locate, place, state
 from sfnbench.datasets._files import Recipe
 
@@ -271,3 +272,19 @@ def test_one_that_was_made_may_be_put_into_a_data_folder(mirror, tmp_path, monke
         locate(file)
     shutil.copy(f"{made}.sha256", tmp_path / "folder/set")
     assert locate(file) == Path(tmp_path / "folder" / MADE)
+
+
+def test_what_a_split_lacks_is_found_by_name_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
+    mnist = datasets.known("mnist")
+    assert "has no mnist/train-images-idx3-ubyte.gz: download" in datasets.lacking(mnist)
+    for file in mnist.files:
+        if file.split == "train":
+            datasets.place(file).parent.mkdir(exist_ok=True)
+            datasets.place(file).touch()  # no sum is taken
+    assert datasets.lacking(mnist) == ""
+    assert "has no mnist/t10k-images-idx3-ubyte.gz" in datasets.lacking(mnist, "test")
+    assert "make it from" in datasets.lacking(datasets.known("cifar10"))
+    assert datasets.lacking(datasets.known("digits")) == ""
+    monkeypatch.delenv("SFNBENCH_DATA")
+    assert datasets.lacking(datasets.known("penn_treebank")) == ""  # it may be downloaded

@@ -51,7 +51,7 @@ def test_runs_that_only_one_folder_holds_are_passed_over(tmp_path):
         result = next(a.results())
         b.put(replace(result, status="error", rows=()))
         (line,) = differences(a, b)
-    assert line.endswith("ok with 2 rows against error with 0; in equal environments")
+    assert line.endswith("ok against error, and of rows 2 against 0; in equal environments")
 
 
 def test_nan_is_like_nan_and_a_length_is_told(tmp_path):

@@ -1,14 +1,9 @@
+"""The store: every result comes back exactly, and each slot shows the run that is current."""
+
 from __future__ import annotations
 
-import itertools
 import math
-import os
-import shutil
 import sqlite3
-import subprocess
-import sys
-import time
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,39 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from storing import make_result, make_run, same_result
 
 from sfnbench.errors import StoreError
-from sfnbench.planning import FORMAT, Chosen, Run
+from sfnbench.planning import Chosen, Run
 from sfnbench.store import Result, Store, merge
-
-
-def make_run(label: str = "sfn", *, suite: str = "toy", steps: int = 20, source: str = "a", **params: object) -> Run:
-    problem = Chosen("quadratic_saddle", "saddle", {"eigenvalues": [10, -2]}, "p")
-    optimizer = Chosen("sfn", label, params or {"lr": 0.1}, source)
-    return Run(suite, "race", problem, optimizer, (0, 1), {"budget": {"steps": steps, "seconds": None}})
-
-
-def make_result(run: Run, status: str = "ok", n: int = 5, seed: int = 0) -> Result:
-    series = {"loss": np.random.default_rng(seed).standard_normal((2, n))}
-    return Result(run, status, ({"seed": 0}, {"seed": 1}), series, {"commit": "abc"}, "a line\n", 1.5)
-
-
-def same(a: object, b: object) -> bool:
-    """Equality in which NaN equals NaN and 1 differs from 1.0, True and -0.0 from 0.0."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    return type(a) is type(b) and repr(a) == repr(b)
-
-
-def same_result(a: Result, b: Result) -> bool:
-    return a.run == b.run and all(
-        same(getattr(a, name), getattr(b, name)) for name in ("status", "rows", "series", "environment", "log", "seconds")
-    )
-
 
 # -- what goes in comes out -------------------------------------------------------------------------------------------
 
@@ -156,15 +123,24 @@ def test_objects_are_refused_not_pickled(tmp_path: Path) -> None:
 
 def test_pending_is_what_has_no_result_and_the_broken_ones_when_asked(tmp_path: Path) -> None:
     statuses = ("ok", "stuck", "diverged", "skipped", "error", "timeout", "oom")
-    runs = [make_run(lr=i) for i in range(len(statuses) + 1)]
+    runs = [make_run(f"sfn {i}", lr=i) for i in range(len(statuses) + 1)]
     with Store(tmp_path, create=True) as store:
         assert store.pending(runs) == tuple(runs)
         for run, status in zip(runs, statuses, strict=False):
             store.put(make_result(run, status))
             assert store.finished(run.id)
         assert store.pending(runs) == (runs[-1],)
-        assert store.pending(runs, failed=True) == (*runs[4:7], runs[-1])
+        assert store.broken(runs) == tuple(runs[4:7])
         assert store.pending([runs[-1], runs[-1]]) == (runs[-1],)
+
+
+def test_what_was_mended_after_it_broke_is_broken_until_it_has_a_result(tmp_path: Path) -> None:
+    before, mended, other = make_run(source="a"), make_run(source="b"), make_run("other", lr=3)
+    with Store(tmp_path, create=True) as store:
+        store.put(make_result(before, "error"))
+        assert store.broken([mended, mended, other]) == (mended,)
+        store.put(make_result(mended))
+        assert store.broken([mended, other]) == ()
 
 
 def test_a_second_result_of_a_run_replaces_the_first(tmp_path: Path) -> None:
@@ -216,6 +192,11 @@ def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(tmp_path: Path)
         (make_run(steps=20), make_run(steps=50), "sfn on saddle: budget.steps was 20, is 50"),
         (make_run(lr=0.1), make_run(lr=0.1, damping=2), "sfn on saddle: damping was not set, is 2"),
         (make_run(lr=0.1, damping=2), make_run(lr=0.1), "sfn on saddle: damping was 2, is not set"),
+        (
+            replace(make_run(), optimizer=Chosen("sfn", "sfn", {}, "a")),
+            make_run(lr=0.1),
+            "sfn on saddle: lr was not set, is 0.1",
+        ),
         (make_run(lr=1), make_run(lr=1.0), "sfn on saddle: lr was 1, is 1.0"),
         (make_run(lr=1), replace(make_run(lr=2), dtype="float32"), "lr was 1, is 2; dtype was float64, is float32"),
         (make_run(), replace(make_run(), seeds=tuple(range(10))), "sfn on saddle: seeds was [0, 1], is 0 to 9"),
@@ -277,250 +258,3 @@ def test_merge_copies_what_is_missing_and_keeps_what_is_there(tmp_path: Path) ->
         assert same_result(store.get(theirs.id), make_result(theirs, seed=2))
     with pytest.raises(StoreError, match="no results in"):
         merge([tmp_path / "absent"], tmp_path / "target")
-
-
-# -- one writer, many readers -----------------------------------------------------------------------------------------
-
-
-def test_a_second_writer_is_told_so_and_readers_are_not_kept_out(tmp_path: Path) -> None:
-    run = make_run()
-    with Store(tmp_path, create=True) as writer:
-        with pytest.raises(StoreError, match=r"another run is writing there") as raised:
-            Store(tmp_path, create=True)
-        assert str(tmp_path) in str(raised.value)
-        writer.put(make_result(run))
-        with Store(tmp_path) as reader:
-            assert reader.finished(run.id)
-            writer.put(make_result(make_run(lr=5)))
-            assert len(reader.ids()) == 2, "a reader sees what is written meanwhile"
-            with pytest.raises(StoreError, match="opened to be read"):
-                reader.put(make_result(run))
-    with Store(tmp_path, create=True):
-        pass
-
-
-WRITE_FOREVER = """
-import sys; sys.path.insert(0, sys.argv[2])
-from test_store import Store, make_run, make_result
-with Store(sys.argv[1], create=True) as store:
-    for i in range(10**6):
-        store.put(make_result(make_run(lr=i), n=2000))
-        print(i, flush=True)
-"""
-
-
-def test_a_kill_while_writing_loses_nothing_that_was_stored_and_frees_the_lock(tmp_path: Path) -> None:
-    for attempt in range(3):
-        command = [sys.executable, "-c", WRITE_FOREVER, str(tmp_path), str(Path(__file__).parent)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout is not None
-            done = [int(writer.stdout.readline()) for _ in range(40)]
-            time.sleep(0.003 * attempt)
-            writer.kill()
-            done += [int(line) for line in writer.stdout if line.endswith("\n")]
-        with Store(tmp_path, create=True) as store:
-            for i in done:
-                assert same_result(store.get(make_run(lr=i).id), make_result(make_run(lr=i), n=2000))
-            assert store._db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-
-
-@contextmanager
-def small_disk(folder: Path, size: str):
-    """A file system of its own on this folder."""
-    mount = shutil.which("mount")
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if mount is None or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("only root can mount a disk of the test's own")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.mark.parametrize("writer", ["at work", "done"])
-def test_a_disk_where_nothing_may_be_written_can_be_read(tmp_path: Path, writer: str) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    with small_disk(disk, "4m"):
-        with Store(tmp_path / "runs", create=True) as store:
-            store.put(make_result(make_run()))
-            if writer == "at work":
-                shutil.copytree(tmp_path / "runs", disk, dirs_exist_ok=True)
-        if writer == "done":
-            shutil.copytree(tmp_path / "runs", disk, dirs_exist_ok=True)
-        assert (disk / "results.sqlite-wal").exists() == (writer == "at work")
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        with Store(disk) as store:
-            assert same_result(store.get(make_run().id), make_result(make_run()))
-        with pytest.raises(StoreError, match="cannot be written to"):
-            Store(disk, create=True)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_to_write_can_be_read(tmp_path: Path) -> None:
-    with Store(tmp_path / "runs", create=True) as store:
-        store.put(make_result(make_run()))
-    (tmp_path / "runs").chmod(0o555)
-    try:
-        with Store(tmp_path / "runs") as store:
-            assert store.finished(make_run().id)
-    finally:
-        (tmp_path / "runs").chmod(0o755)
-
-
-# -- what can be wrong ------------------------------------------------------------------------------------------------
-
-
-def use(folder: Path, create: bool) -> None:
-    with Store(folder, create=create) as store:
-        list(store.results(current=False))
-        store.put(make_result(make_run()))
-
-
-def message(folder: Path, create: bool = False) -> str:
-    with pytest.raises(StoreError) as raised:
-        use(folder, create)
-    text = str(raised.value)
-    assert "\n" not in text
-    assert str(folder) in text
-    return text
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> Path:
-    with Store(tmp_path / "runs", create=True) as store:
-        for i in range(12):
-            store.put(make_result(make_run(lr=i), n=1000))
-    return tmp_path / "runs"
-
-
-def test_nothing_there(tmp_path: Path) -> None:
-    assert "sfnbench run" in message(tmp_path / "absent")
-    (tmp_path / "empty").mkdir()
-    assert message(tmp_path / "empty").startswith("no results in")
-    (tmp_path / "empty" / "results.sqlite").touch()
-    assert message(tmp_path / "empty").startswith("no results in")
-    with Store(tmp_path / "begun", create=True):
-        assert message(tmp_path / "begun").startswith("no results in")
-    assert {path.name for path in (tmp_path / "empty").iterdir()} == {"results.sqlite"}
-    assert not (tmp_path / "absent").exists()
-
-
-@pytest.mark.parametrize("create", [False, True])
-def test_not_a_database(tmp_path: Path, create: bool) -> None:
-    (tmp_path / "results.sqlite").write_text("loss,steps\n" * 1000)
-    assert "not a results file" in message(tmp_path, create)
-    assert (tmp_path / "results.sqlite").read_text().startswith("loss,steps")
-
-
-@pytest.mark.parametrize("create", [False, True])
-def test_somebody_elses_database(tmp_path: Path, create: bool) -> None:
-    with sqlite3.connect(tmp_path / "results.sqlite") as db:
-        db.execute("CREATE TABLE runs (id)")
-    db.close()
-    assert "not one of sfnbench's" in message(tmp_path, create)
-
-
-@pytest.mark.parametrize("create", [False, True])
-@pytest.mark.parametrize(("version", "advice"), [(FORMAT + 1, "update sfnbench"), (FORMAT - 1, "choose another --out")])
-def test_another_format(stored: Path, create: bool, version: int, advice: str) -> None:
-    with sqlite3.connect(stored / "results.sqlite") as db:
-        db.execute(f"PRAGMA user_version = {version}")
-    db.close()
-    text = message(stored, create)
-    assert f"has format {version}, this sfnbench reads and writes {FORMAT}" in text
-    assert advice in text
-
-
-def test_a_folder_that_cannot_be_made_or_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    assert "cannot be written to" in message(tmp_path / "file" / "folder", create=True)
-    assert "cannot be written to" in message(Path("/proc/sfnbench"), create=True)
-
-
-def test_an_unknown_run(stored: Path) -> None:
-    with Store(stored) as store, pytest.raises(StoreError, match="no result of run nonsense"):
-        store.get("nonsense")
-
-
-def read_all_that_is_whole(folder: Path) -> tuple[int, int]:
-    """How many of the stored results are read exactly and how many are refused; anything else fails the test."""
-    whole, refused = 0, 0
-    try:
-        store = Store(folder)
-    except StoreError:
-        return 0, 12
-    with store:
-        for i in range(12):
-            try:
-                result = store.get(make_run(lr=i).id)
-            except StoreError:
-                refused += 1
-            else:
-                assert same_result(result, make_result(make_run(lr=i), n=1000)), "damage passed unnoticed"
-                whole += 1
-    return whole, refused
-
-
-@pytest.mark.parametrize("damage", ["zeros", "ones", "cut"])
-def test_damage_anywhere_is_one_message_and_spares_the_other_results(stored: Path, tmp_path: Path, damage: str) -> None:
-    content = (stored / "results.sqlite").read_bytes()
-    page = 4096
-    outcomes = []
-    for start in range(0, len(content), page):
-        broken = tmp_path / "broken"
-        shutil.rmtree(broken, ignore_errors=True)
-        broken.mkdir()
-        filling = {"zeros": bytes(page), "ones": b"\xff" * page, "cut": b""}[damage]
-        rest = b"" if damage == "cut" else content[start + page :]
-        (broken / "results.sqlite").write_bytes(content[:start] + filling + rest)
-        outcomes.append(read_all_that_is_whole(broken))
-        with suppress(StoreError), Store(broken, create=True) as store:
-            store.put(make_result(make_run(lr=99)))
-    n_places = 2  # pages that only say what is current
-    assert sum(refused == 0 for _, refused in outcomes) <= n_places
-    if damage != "cut":
-        assert np.mean([whole for whole, _ in outcomes]) > 6, "most damage is local"
-
-
-# -- no space left ----------------------------------------------------------------------------------------------------
-
-
-def fill(store: Store) -> int:
-    """Put results until there is no space; how many went in."""
-    n = itertools.count()
-
-    def put() -> None:
-        while (i := next(n)) < 10_000:
-            store.put(make_result(make_run(lr=i), n=5000, seed=i))
-
-    with pytest.raises(StoreError, match="no space left"):
-        put()
-    return next(n) - 1  # the last one that was begun did not go in
-
-
-def check_kept(folder: Path, n: int) -> None:
-    with Store(folder) as store:
-        assert store.ids() == {make_run(lr=i).id for i in range(n)}
-        for i in range(n):
-            assert same_result(store.get(make_run(lr=i).id), make_result(make_run(lr=i), n=5000, seed=i))
-
-
-def test_a_full_database_keeps_what_it_has(tmp_path: Path) -> None:
-    with Store(tmp_path, create=True) as store:
-        store._db.execute("PRAGMA max_page_count = 200")
-        n = fill(store)
-        assert n > 2
-        store._db.execute("PRAGMA max_page_count = 100000")
-        store.put(make_result(make_run(lr=n), n=5000, seed=n))
-    check_kept(tmp_path, n + 1)
-
-
-def test_a_full_disk_keeps_what_it_has(tmp_path: Path) -> None:
-    with small_disk(tmp_path, "2m"):
-        with Store(tmp_path / "runs", create=True) as store:
-            n = fill(store)
-            assert n > 2
-            assert not store.finished(make_run(lr=n).id)
-        check_kept(tmp_path / "runs", n)
-        assert "no space left" in message(tmp_path / "more", create=True).lower()

@@ -50,9 +50,18 @@ def test_suites_are_right_and_have_the_seeds_that_a_test_needs(racing, name):
     assert {run.optimizer.label for run in runs} == set(tracked.params)
     assert len(runs) == len(tracked.params)
     assert min(len(run.seeds) for run in runs) >= 7
-    for method in (name for name in vars(tracked) if name.startswith("track_")):
-        assert getattr(tracked, method).unit
-        assert getattr(tracked, method).version == racing.version(name)
+
+
+def test_asv_finds_each_benchmark_once_with_its_unit_and_version(racing):
+    discovery = pytest.importorskip("asv_runner.discovery", reason="asv is not installed: pip install 'sfnbench[track]'")
+    found = {bench.name: bench for bench in discovery.disc_benchmarks(str(ROOT / "benchmarks" / "tracked"))}
+    own = {"escape.Escape": "track_escape_cost", "training.Training": "track_final_loss_gap"}
+    shared = ("track_failures", "track_seconds_a_step", "peakmem_race")
+    assert set(found) == {f"{place}.{name}" for place, one in own.items() for name in (one, *shared)}
+    for name, bench in found.items():
+        assert bench.version == racing.version(name.partition(".")[0])
+        assert bench.unit != "unit"
+    assert len({bench.setup_cache_key for bench in found.values()}) == 2
 
 
 @pytest.fixture

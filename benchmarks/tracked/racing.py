@@ -1,6 +1,7 @@
 """A small suite, executed a few times, as finite costs: one sample a seed, or one a repetition where seconds are meant."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import torch  # here, so that asv's fork server has it before it forks; no operation before that, which would hang
@@ -62,3 +63,27 @@ def raced(name, optimizer):
 
     for run in planned(name, optimizer):
         execute(run)
+
+
+class Race(ABC):
+    """What a suite is tracked for whatever it is about; asv takes no abstract class for a benchmark."""
+
+    suite: str
+    params: tuple[str, ...]  # the optimizers of the suite
+    param_names = ("optimizer",)
+
+    @abstractmethod
+    def setup_cache(self):
+        """`executed` of the suite. Each class writes its own: asv tells caches apart by the line they are made in."""
+
+    def track_failures(self, cache, optimizer):
+        return failures(cache[optimizer]["rows"])
+
+    def track_seconds_a_step(self, cache, optimizer):
+        return samples(cache[optimizer]["seconds"])
+
+    def peakmem_race(self, cache, optimizer):
+        raced(self.suite, optimizer)
+
+    track_failures.unit = "1 + % of seeds"
+    track_seconds_a_step.unit = "seconds"

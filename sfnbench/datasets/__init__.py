@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import DataError, did_you_mean
-from ._files import File, locate, place, state
+from ._files import File, absence, locate, place, state
 from ._images import ImageDataset, Images, Pixels, Split, area_average
 from ._texts import Text, TextDataset, TextSplit
 
@@ -27,6 +27,7 @@ __all__ = [
     "find",
     "find_text",
     "known",
+    "lacking",
     "load",
     "load_text",
     "locate",
@@ -68,6 +69,11 @@ def find_text(name: str) -> TextDataset:
     if not isinstance(dataset, TextDataset):
         raise DataError(f"{name} is images, not text; of text there are {', '.join(names('text'))}")
     return dataset
+
+
+def lacking(dataset: ImageDataset | TextDataset, split: str = "train") -> str:
+    """Which of a split's files is not there and may not be downloaded, and what to do; found by name, nothing is read."""
+    return next(filter(None, (absence(file) for file in dataset.files if file.split in (split, ""))), "")
 
 
 def load(name: str, split: Split = "train", *, size: int | None = None, n_examples: int | None = None) -> Images:

@@ -29,6 +29,7 @@ class File:
     mirrors: tuple[str, ...]  # tried in this order
     n_bytes: int = 0  # 0: not known
     recipe: "Recipe | None" = None  # how it is made from another file, where no mirror has it
+    split: str = ""  # which of the dataset's it holds; empty: all of them
 
     @property
     def name(self) -> str:
@@ -90,11 +91,20 @@ def locate(file: File, watch: Watch | None = None) -> Path:
             _download(file, path, watch)
         return path
     if found is None:
-        raise DataError(f"{FOLDER}={os.environ[FOLDER]} has no {file.path}: {_how(file, 'put it there')}")
+        raise DataError(_absent(file))
     raise DataError(
         f"{path} is not the file that was expected: its sha256 is {found}, expected {file.sha256}."
         f" It is damaged or something else: delete it; then {_how(file, 'put it in its place')}"
     )
+
+
+def absence(file: File) -> str:
+    """That the file is not there and may not be downloaded, and what to do; empty where all is well. No sum is taken."""
+    return _absent(file) if os.environ.get(FOLDER) and not place(file).exists() else ""
+
+
+def _absent(file: File) -> str:
+    return f"{FOLDER}={os.environ[FOLDER]} has no {file.path}: {_how(file, 'put it there')}"
 
 
 def _how(file: File, then: str) -> str:

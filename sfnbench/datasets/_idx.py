@@ -36,6 +36,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return values.reshape(shape)
 
 
+def split_of(name: str) -> str:
+    """The split that the file of this name belongs to."""
+    return next(split for split, names in NAMES.items() if name in names)
+
+
 def read_split(files: tuple[File, ...], split: Split) -> Pixels:
     """A split's images and labels, from those of the files that hold them."""
     by_name = {file.name: file for file in files}

@@ -7,7 +7,7 @@ benchmarking machine learning algorithms".
 import functools
 
 from ._files import File
-from ._idx import read_split
+from ._idx import read_split, split_of
 from ._images import ImageDataset
 
 MIRRORS = (
@@ -20,7 +20,9 @@ SUMS = {
     "t10k-images-idx3-ubyte.gz": ("346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", 4_422_102),
     "t10k-labels-idx1-ubyte.gz": ("67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", 5_148),
 }
-FILES = tuple(File(f"fashion_mnist/{name}", sha256, MIRRORS, n_bytes) for name, (sha256, n_bytes) in SUMS.items())
+FILES = tuple(
+    File(f"fashion_mnist/{name}", sha256, MIRRORS, n_bytes, split=split_of(name)) for name, (sha256, n_bytes) in SUMS.items()
+)
 DATASET = ImageDataset(
     n_train=60_000,
     n_test=10_000,

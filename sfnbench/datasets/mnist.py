@@ -6,7 +6,7 @@ LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to documen
 import functools
 
 from ._files import File
-from ._idx import read_split
+from ._idx import read_split, split_of
 from ._images import ImageDataset
 
 MIRRORS = (
@@ -19,7 +19,9 @@ SUMS = {
     "t10k-images-idx3-ubyte.gz": ("8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", 1_648_877),
     "t10k-labels-idx1-ubyte.gz": ("f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", 4_542),
 }
-FILES = tuple(File(f"mnist/{name}", sha256, MIRRORS, n_bytes) for name, (sha256, n_bytes) in SUMS.items())
+FILES = tuple(
+    File(f"mnist/{name}", sha256, MIRRORS, n_bytes, split=split_of(name)) for name, (sha256, n_bytes) in SUMS.items()
+)
 DATASET = ImageDataset(
     n_train=60_000,
     n_test=10_000,

@@ -18,10 +18,26 @@ MIRRORS = (
 )
 FILES: dict[TextSplit, File] = {
     "train": File(
-        "ptb/ptb.train.txt", "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf", MIRRORS, 5_101_618
+        "ptb/ptb.train.txt",
+        "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+        MIRRORS,
+        5_101_618,
+        split="train",
     ),
-    "valid": File("ptb/ptb.valid.txt", "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2", MIRRORS, 399_782),
-    "test": File("ptb/ptb.test.txt", "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0", MIRRORS, 449_945),
+    "valid": File(
+        "ptb/ptb.valid.txt",
+        "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+        MIRRORS,
+        399_782,
+        split="valid",
+    ),
+    "test": File(
+        "ptb/ptb.test.txt",
+        "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
+        MIRRORS,
+        449_945,
+        split="test",
+    ),
 }
 
 

@@ -39,6 +39,6 @@ def execute(run: Run, progress: Callable[[float], None] | None = None) -> Result
         rows=result.rows,
         series=result.series,
         environment={**environment.describe(run.device), **result.environment},
-        log=result.log + log,
+        log=log + result.log,  # the last line says what happened
         seconds=perf_counter() - began,
     )

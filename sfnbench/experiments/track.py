@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -182,6 +183,8 @@ class Track:
         for row, stays in zip(rows, unmoved, strict=True):
             if stays and row["status"] == "ok" and row["end_point"] == "not critical":
                 row["status"] = "stuck"  # no step is accepted any more, and not for lack of a gradient
+        for lane in np.flatnonzero(self.status == "diverged").tolist():
+            rows[lane]["not_finite"] = self._not_finite(lane, calls[self.end[lane], lane])
         return rows
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -200,6 +203,17 @@ class Track:
         stop = torch.where(ends < 0, n - 1, ends - first)
         previous = torch.where((stop > 0)[:, None], points[stop - 1, alive], self.last[alive])
         self.before_last[alive], self.last[alive] = previous, points[stop, alive]
+
+    def _not_finite(self, lane: int, calls: np.ndarray) -> str:
+        """What was not finite first where a lane broke: an answer that it asked for, or else its step.
+
+        By a look at its last finite point on all examples; a minibatch may break a lane where these do not.
+        """
+        at = self.last[lane] if self.last[lane].isfinite().all() else self.before_last[lane]
+        asked = [kind for kind, n in zip(KINDS, calls, strict=True) if n]
+        with contextlib.suppress(Exception):  # what it says of a broken lane must not cost the others
+            return metrics.not_finite(self.problem, at, asked) or "the step"
+        return "the step"
 
     def _best(self, final: np.ndarray) -> list[float | None]:
         """The lowest loss of each lane; None where none was finite."""

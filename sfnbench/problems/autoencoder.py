@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..core import Count, Network, NonNegative, constant
 from ..curvature import Kind, Linearised, with_decay
-from ..datasets import ImageDataset, find, load
+from ..datasets import ImageDataset, find, lacking, load
 from ..registry import register
 from ._layered_products import Criterion, linearised
 from ._sources import check_within, source_of
@@ -72,6 +72,11 @@ class Autoencoder(Network):
     def source(self) -> ImageDataset:
         """The dataset, before it is read."""
         return source_of(self.dataset, find)
+
+    @property
+    def lacks(self) -> str:
+        """Which file of the dataset is not there and cannot be fetched."""
+        return lacking(self.source)
 
     @property
     def population(self) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core import CoordinateSubspace, Count, CriticalPoint, Network, NonNegative, constant
-from ..datasets import ImageDataset, find, load
+from ..datasets import ImageDataset, find, lacking, load
 from ..registry import register
 from ._dead_units import ladder
 from ._layerwise import Layer, hessian_by_layers
@@ -74,6 +74,11 @@ class MultilayerPerceptron(Network):
     def source(self) -> ImageDataset:
         """The dataset, before it is read."""
         return source_of(self.dataset, find)
+
+    @property
+    def lacks(self) -> str:
+        """Which file of the dataset is not there and cannot be fetched."""
+        return lacking(self.source)
 
     @property
     def population(self) -> int:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ..core import Count, Network, NonNegative, constant
 from ..curvature import Kind, Linearised, with_decay
-from ..datasets import TextDataset, find_text, load_text
+from ..datasets import TextDataset, find_text, lacking, load_text
 from ..registry import register
 from ._recurrent_products import linearised
 from ._sources import check_within, source_of
@@ -95,6 +95,11 @@ class RecurrentNetwork(Network):
     def source(self) -> TextDataset:
         """The dataset, before it is read."""
         return source_of(self.dataset, find_text)
+
+    @property
+    def lacks(self) -> str:
+        """Which file of the dataset is not there and cannot be fetched."""
+        return lacking(self.source)
 
     @property
     def n_used(self) -> int:

@@ -11,6 +11,7 @@ from ..planning import Run
 from ..session import Watcher
 from ..store import FAILED, Result
 from ..tuning import Tuned
+from .tables import counted
 
 MAX_REASONS = 10  # for running again that are told; of a tuning that changed there is one a trial
 
@@ -24,6 +25,7 @@ class Terminal(Watcher):
         self._fractions: dict[str, float] = {}
         self._bar: Progress | None = None
         self._stage, self._doing = "", "running"
+        self._n_todo = 0
 
     def stage(self, name: str) -> None:
         """Begin to count anew."""
@@ -37,7 +39,7 @@ class Terminal(Watcher):
         if len(stale) > MAX_REASONS:
             self._say(f"again: {len(stale) - MAX_REASONS} more")
         have = f", {n_stored} already there" if n_stored else ""
-        self._say(f"{self._stage}{len(todo)} runs to do{have}")
+        self._say(f"{self._stage}{counted(len(todo), 'run')} to do{have}")
         if todo and self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"))
             self._bar = Progress(
@@ -46,6 +48,11 @@ class Terminal(Watcher):
             self._bar.start()
             self._all = self._bar.add_task(self._doing, total=len(todo))
         self._n_todo = len(todo)
+
+    @property
+    def done(self) -> str:
+        """How many of the runs to do are done."""
+        return f"{sum(fraction >= 1 for fraction in self._fractions.values())} of {counted(self._n_todo, 'run')}"
 
     def progress(self, run: Run, fraction: float) -> None:
         """Move the bar by fractions of runs."""
@@ -71,7 +78,7 @@ class Terminal(Watcher):
     def tuned(self, found: Tuned) -> None:
         """The winner of a tuning in a line."""
         values = ", ".join(f"{key}={value}" for key, value in (found.best or {}).items())
-        told = found.broken or f"{values}, the best of {len(found.trials)} trials"
+        told = found.broken or f"{values}, the best of {counted(len(found.trials), 'trial')}"
         self._say(f"tuned {name(found.run)}: {'; '.join([told, *found.remarks])}")
 
     def _say(self, line: str) -> None:

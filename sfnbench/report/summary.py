@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,16 @@ from .throughput import throughput_rows
 
 Spread = Literal["range", "interval", "none"]  # what brackets hold: lowest and highest, or the 95 % interval of the median
 SADDLE = ("escaped", "escape step", "captured", "steps near saddle")  # columns of problems that have one
+SPENT = ("cost in gradients", "seconds a seed")
+LOWER = ("escape step", "final loss", "loss", *SPENT)  # columns in which low is good
+HIGHER = ("steps/s", "samples/s", "HVP/s")  # ... and high
+SOUND = {"ok", "stuck", "skipped"}
+STAR = " *"
+NUMBER = r"[-+]?(?:inf|[0-9.]+(?:e[-+]?[0-9]+)?)"
+NAMES = ("problem", "optimizer", "finder")  # columns whose brackets are anybody's
+INTERVAL = "the 95 % interval of the median"
+OVER_SEEDS = {"range": "the lowest and highest over seeds", "interval": INTERVAL, "none": ""}  # what brackets hold ...
+BRACKETS = {"escape step": INTERVAL, "Spearman": "its 95 % interval", **dict.fromkeys(HIGHER, "the quartiles over blocks")}
 
 
 def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
@@ -60,23 +71,74 @@ def chosen(
     return results
 
 
-def mark_best(table: Table, column: str = "final loss") -> Table:
-    """The same table with a star at each problem's lowest median loss, where it has rivals."""
-    losses: dict[str, list[float]] = {}
-    if any(column not in row for row in table):
-        return table
+def mark_best(table: Table, stopped: Container[str] = ()) -> Table:
+    """The same table with a star at each problem's best in every column that has one, where rivals differ.
+
+    No rival is a row of which a seed broke or diverged or, under ``--at``, fell short of the budget, nor one that others
+    disturbed; nor in what was spent one that has not escaped: who never left has not saved anything. `stopped` are problems
+    whose races stop at the escape, and with them the loss.
+    """
+    rivals: dict[tuple[str, ...], list[float]] = {}
     for row in table:
-        losses.setdefault(row["problem"], []).append(_median(row[column]))
+        for column in (*LOWER, *HIGHER):
+            if (value := _rival(row, column, stopped)) is not None:
+                rivals.setdefault((row["problem"], row.get("dtype", ""), column), []).append(value)
     marked = []
     for row in table:
-        rivals = [loss for loss in losses[row["problem"]] if loss < np.inf]
-        best = len(rivals) > 1 and _median(row[column]) == min(rivals)
-        marked.append({**row, column: f"{row[column]} *" if best else row[column]})
+        stars = {}
+        for column in (*LOWER, *HIGHER):
+            values = rivals.get((row["problem"], row.get("dtype", ""), column), ())
+            if len(set(values)) > 1 and _rival(row, column, stopped) == min(values):
+                stars[column] = f"{row[column]}{STAR}"
+        marked.append({**row, **stars})
     return marked
 
 
-def _median(text: str) -> float:
-    return float(text.partition(" ")[0] or "inf")
+def stopped_at_escape(results: Iterable[Result]) -> set[str]:
+    """The problems among these whose loss has no floor, so that it says when a race was stopped, not how well it went."""
+    return {r.run.problem.label for r in results if r.environment.get("problem", {}).get("bounded_below") is False}
+
+
+def _rival(row: dict[str, Any], column: str, stopped: Container[str]) -> float | None:
+    """What the row is held against others by in this column, low is good; None where it is no rival."""
+    number = re.match(NUMBER, str(row.get(column, "")))
+    there, _, all_ = str(row.get("reached", "")).partition("/")
+    is_whole = there == all_ and set(str(row.get("seeds", "")).split()[1::2]) <= SOUND and not row.get("note")
+    has_left = not str(row.get("escape step", "")).startswith(">")
+    if not number or not is_whole or (column in SPENT and not has_left) or (column == "loss" and row["problem"] in stopped):
+        return None
+    value = float(number[0])
+    return None if value == np.inf else -value if column in HIGHER else value
+
+
+def legend(table: Table, spread: Spread = "range") -> str:
+    """What the signs mean that occur in the table, in one line; empty where there are none."""
+    cells = {
+        name: [str(row.get(name, "")) for row in table] for name in dict.fromkeys(name for row in table for name in row)
+    }
+    parts = []
+    if any(cell.endswith(STAR) for column in cells.values() for cell in column):
+        parts.append(f"* best of its problem, {_rivalry(cells)}")
+    if any(cell.partition("> ")[2] for cell in cells.get("escape step", ())):
+        parts.append("> N: later than the N steps made")
+    held: dict[str, list[str]] = {}
+    for name, column in cells.items():
+        if any("[" in cell for cell in column) and name not in NAMES:
+            held.setdefault(BRACKETS.get(name, OVER_SEEDS[spread]), []).append(name)
+    if held:
+        main, *others = sorted(held, key=lambda meaning: -len(held[meaning]))
+        parts.append("".join([f"[a, b]: {main}", *(f", of {' and '.join(held[meaning])} {meaning}" for meaning in others)]))
+    return "; ".join(parts)
+
+
+def _rivalry(columns: Container[str]) -> str:
+    """Among whom the best was looked for."""
+    if "reached" in columns:
+        return "among those all of whose seeds reached the budget"
+    if "dtype" in columns:
+        return "at its dtype, among those undisturbed"
+    left = ", in cost and seconds among those that escaped" if "escape step" in columns else ""
+    return f"among those of which no seed broke or diverged{left}"
 
 
 def _row(result: Result, spread: Spread) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from tabulate import tabulate
 
 from ..errors import SfnbenchError, did_you_mean
 
-FORMATS = {"plain": "simple", "github": "github", "latex": "latex", "html": "html", "tsv": "tsv"}
+FORMATS = {"plain": "simple", "github": "github", "latex": "latex", "html": "html"}
+SEPARATORS = {"csv": ",", "tsv": "\t"}
 Table = list[dict[str, Any]]
 
 
@@ -26,9 +27,9 @@ def render(table: Table, style: str) -> str:
     rows = [{name: row.get(name, "") for name in shown} for row in table]
     if style == "json":
         return json.dumps(rows, indent=2)
-    if style == "csv":
+    if style in SEPARATORS:
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, shown, lineterminator="\n")
+        writer = csv.DictWriter(text, shown, lineterminator="\n", delimiter=SEPARATORS[style])
         writer.writeheader()
         writer.writerows(rows)
         return text.getvalue().rstrip("\n")
@@ -56,6 +57,15 @@ def grouped(table: Table, column: str) -> dict[str, Table]:
     for row in table:
         parts.setdefault(row.get(column, ""), []).append({name: value for name, value in row.items() if name != column})
     return parts
+
+
+def counted(n: int, what: str) -> str:
+    """So many of something, whose plural is regular.
+
+    >>> counted(1, "run"), counted(2, "tuning run")
+    ('1 run', '2 tuning runs')
+    """
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _rank(cell: Any) -> tuple[int, float, str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import StoreError
+from ..errors import DamagedError, StoreError
 from ..planning import Run
 from .encoding import UNREADABLE, pack, to_json, to_run, unpack
 from .file import FILE as FILE
@@ -29,7 +29,9 @@ FAILED = ("error", "timeout", "oom")  # the run broke, rather than its numbers: 
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"
 _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (suite, experiment, problem, optimizer) DO UPDATE SET id = excluded.id"""
-_SHOWN = "SELECT places.* FROM places JOIN runs USING (id) ORDER BY places.rowid"
+# What joined later stands with its problem, not at the end.
+_SHOWN = """SELECT places.* FROM places JOIN runs USING (id)
+    ORDER BY min(places.rowid) OVER (PARTITION BY places.suite, places.experiment, places.problem), places.rowid"""
 
 
 @dataclass(frozen=True)
@@ -120,39 +122,42 @@ class Store(AbstractContextManager["Store"]):
         """Whether there is a result; one that diverged or failed is a result too."""
         return bool(self._select("SELECT 1 FROM runs WHERE id = ?", run_id))
 
-    def pending(self, runs: Iterable[Run], *, failed: bool = False) -> tuple[Run, ...]:
-        """Those to execute, each id once: without a result, or with `failed` also those whose run broke."""
-        stored = self._select("SELECT id, status FROM runs")
-        done = {run_id for run_id, status in stored if not (failed and status in FAILED)}
-        wanted: dict[str, Run] = {}
-        for run in runs:
-            wanted.setdefault(run.id, run)
-        return tuple(run for run_id, run in wanted.items() if run_id not in done)
+    def pending(self, runs: Iterable[Run]) -> tuple[Run, ...]:
+        """Those to execute, each id once: without a result."""
+        done = self.ids()
+        return tuple(run for run_id, run in _by_id(runs).items() if run_id not in done)
+
+    def broken(self, runs: Iterable[Run]) -> tuple[Run, ...]:
+        """Those to execute again, each id once: they broke, or, mended since, have no result where the last one broke."""
+        status = dict(self._select("SELECT id, status FROM runs"))
+        shown = {tuple(place): status[run_id] for *place, run_id in self._select(_SHOWN)}
+        return tuple(run for run in _by_id(runs).values() if status.get(run.id, shown.get(_place(run))) in FAILED)
 
     def get(self, run_id: str) -> Result:
         """One result by its run's id."""
         return self._load(run_id, series=True)
 
-    def results(self, current: bool = True, damaged: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
+    def results(self, current: bool = True, damaged: Callable[[DamagedError], None] | None = None) -> Iterator[Result]:
         """Every result, one at a time; with `current` those that the slots show, under the slots' present labels.
 
-        One that cannot be read ends it with its StoreError, unless `damaged` takes that and the rest follows.
+        One that cannot be read ends it with its DamagedError, unless `damaged` takes that and the rest follows.
         """
         return self._each(current, True, damaged)
 
-    def summaries(self, current: bool = True, damaged: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
+    def summaries(self, current: bool = True, damaged: Callable[[DamagedError], None] | None = None) -> Iterator[Result]:
         """As `results`, without the series, and several times faster."""
         return self._each(current, False, damaged)
 
-    def _each(self, current: bool, series: bool, damaged: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
-        order = _SHOWN if current else "SELECT id FROM runs ORDER BY created, rowid"
+    def _each(self, current: bool, series: bool, damaged: Callable[[DamagedError], None] | None) -> Iterator[Result]:
+        order = _SHOWN if current else "SELECT suite, experiment, problem_label, label, id FROM runs ORDER BY created, rowid"
         for *place, run_id in self._select(order):
             try:
                 result = self._load(run_id, series)
             except StoreError as error:
+                told = DamagedError(self.file, _name(*place[2:]), str(error.__cause__ or error))
                 if damaged is None:
-                    raise
-                damaged(error)
+                    raise told from error
+                damaged(told)
                 continue
             if current:
                 suite, _, problem, optimizer = place
@@ -160,10 +165,11 @@ class Store(AbstractContextManager["Store"]):
             yield result
 
     def _load(self, run_id: str, series: bool) -> Result:
-        found = self._select("SELECT run, status, rows, environment, log, seconds FROM runs WHERE id = ?", run_id)
+        columns = "problem_label, label, run, status, rows, environment, log, seconds"
+        found = self._select(f"SELECT {columns} FROM runs WHERE id = ?", run_id)
         if not found:
             raise StoreError(f"{self.folder}: no result of run {run_id}")
-        run, status, rows, environment, log, seconds = found[0]
+        problem, optimizer, run, status, rows, environment, log, seconds = found[0]
         try:
             packed = self._select("SELECT npz FROM series WHERE id = ?", run_id) if series else []
             if series and not packed:
@@ -171,7 +177,7 @@ class Store(AbstractContextManager["Store"]):
             arrays = unpack(packed[0][0]) if series else {}
             run, rows, environment = to_run(json.loads(run)), tuple(json.loads(rows)), json.loads(environment)
         except UNREADABLE as error:
-            raise StoreError(f"{self.file}: the result of run {run_id} is damaged ({error})") from error
+            raise DamagedError(self.file, _name(problem, optimizer), str(error)) from error
         return Result(run, status, rows, arrays, environment, log, seconds)
 
     # -- the file -----------------------------------------------------------------------------------------------------
@@ -242,8 +248,19 @@ def _row(result: Result) -> tuple[Any, ...]:
     )
 
 
+def _by_id(runs: Iterable[Run]) -> dict[str, Run]:
+    wanted: dict[str, Run] = {}
+    for run in runs:
+        wanted.setdefault(run.id, run)
+    return wanted
+
+
 def _place(run: Run) -> tuple[str, str, str, str]:
     return run.suite, *run.slot
+
+
+def _name(problem: str, optimizer: str | None) -> str:
+    return f"{optimizer} on {problem}" if optimizer else problem
 
 
 def _relabelled(run: Run, suite: str, problem: str, optimizer: str) -> Run:

@@ -33,8 +33,8 @@ TABLES = (
 
 _MEANINGS = {
     "SQLITE_FULL": "no space left on the disk; what was stored before is kept",
-    "SQLITE_NOTADB": "damaged, or not a results file; move it away and run again",
-    "SQLITE_CORRUPT": "damaged; move it away and run again",
+    "SQLITE_NOTADB": "damaged, or not a results file; if it is a copy, copy it again, else move it away and run again",
+    "SQLITE_CORRUPT": "damaged, or copied in part; if it is a copy, copy it again, else move it away and run again",
     "SQLITE_READONLY": "cannot be written to",
     "SQLITE_CANTOPEN": "cannot be opened",
     "SQLITE_PERM": "cannot be opened",

@@ -32,6 +32,8 @@ def differences(before: Run, now: Run) -> dict[Path, str]:
     old, new = dict(_leaves(before.decisive)), dict(_leaves(now.decisive))
     found = {}
     for path in dict.fromkeys([*old, *new]):
+        if any(path == other[: len(path)] and len(other) > len(path) for other in (*old, *new)):
+            continue  # an empty mapping on one side: what the other has in it is said
         was, is_ = old.get(path, _ABSENT), new.get(path, _ABSENT)
         if was is _ABSENT or is_ is _ABSENT or json.dumps(was) != json.dumps(is_):
             found[path] = _sentence(path, was, is_)

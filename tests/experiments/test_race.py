@@ -25,6 +25,7 @@ class Cliff(Problem):
 '''
 
 MOODY = '''
+import warnings
 from dataclasses import dataclass
 from sfnbench import Optimizer, register
 
@@ -35,6 +36,7 @@ class Moody(Optimizer):
     vmappable = False
     def step(self, oracle, theta, state):
         loss, grad = oracle.loss_and_grad(theta)
+        warnings.warn("beware", stacklevel=1)
         if theta[0] > 0:
             raise ValueError("not with me")
         return theta - 0.01 * grad, state
@@ -70,6 +72,8 @@ def test_a_seed_that_raises_is_an_error_of_its_own(make_run, plugin):
     raises = [float(MonkeySaddle().start(rng)[0]) > 0 for rng in starts]
     assert [row["status"] == "error" for row in result.rows] == raises
     assert 0 < sum(raises) < 6
+    assert "beware" in result.log
+    assert result.log.splitlines()[-1] == "ValueError: not with me"  # where a reader looks for what happened
     assert result.status == "error"
     assert "ValueError: not with me" in result.log
 

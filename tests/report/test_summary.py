@@ -1,13 +1,16 @@
 """The table of results: medians that censoring and divergence do not flatter."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from sfnbench.errors import SfnbenchError
 from sfnbench.planning import Chosen, Run
-from sfnbench.report.summary import chosen, mark_best, summary
-from sfnbench.report.tables import FORMATS, grouped, ordered, render
+from sfnbench.report.reasons import reasons, way_back
+from sfnbench.report.summary import HIGHER, chosen, legend, mark_best, summary
+from sfnbench.report.tables import FORMATS, SEPARATORS, grouped, ordered, render
 from sfnbench.statistics import Escapes, median
 from sfnbench.store import Result
 
@@ -67,11 +70,71 @@ def test_what_is_not_a_number_counts_as_infinite_and_wins_no_star():
         [
             result("broken", [row(None, nan, "diverged") for _ in range(4)]),
             result("good", [row(None, 1.0) for _ in range(4)]),
+            result("worse", [row(None, 2.0) for _ in range(4)]),
             result("better", [row(None, 0.5), row(None, 0.5), row(None, nan, "diverged"), row(None, 0.4)]),
         ]
     )
     marked = {r["optimizer"]: r["final loss"] for r in mark_best(table)}
-    assert marked == {"broken": "inf", "good": "1", "better": "0.5 [0.4, inf] *"}
+    assert marked == {"broken": "inf", "good": "1 *", "worse": "2", "better": "0.5 [0.4, inf]"}
+
+
+def test_every_column_with_a_better_direction_has_its_best_among_its_rivals():
+    quick, slow = {**row(3, 2.0), "cost": 60.0, "seconds": 3.0}, {**row(9, 1.0), "cost": 30.0, "seconds": 2.0}
+    never = {**row(None, 3.0), "cost": 1.0, "seconds": 0.1}  # cheap, for it has done nothing
+    table = mark_best(summary([result(name, [r] * 4) for name, r in (("quick", quick), ("slow", slow), ("never", never))]))
+    starred = {r["optimizer"]: [name for name, cell in r.items() if cell.endswith(" *")] for r in table}
+    of_slow = ["final loss", "cost in gradients", "seconds a seed"]
+    assert starred == {"quick": ["escape step"], "slow": of_slow, "never": []}
+    alone = summary([result("quick", [quick] * 4), result("never", [never] * 4)])
+    assert not any("*" in r["cost in gradients"] for r in mark_best(alone))  # no rival, no best
+    twins = summary([result("a", [slow] * 4), result("b", [slow] * 4)])
+    assert mark_best(twins) == twins
+
+
+def test_the_fastest_is_marked_among_those_undisturbed():
+    table = [
+        {"problem": "p", "optimizer": name, "dtype": dtype, "note": note, **dict.fromkeys(HIGHER, f"{rate:.3g} [1, 2]")}
+        for name, dtype, note, rate in (
+            *(("a", "float64", "", 900), ("b", "float64", "", 1.2e3), ("c", "float64", "disturbed", 5e3)),
+            *(("a", "float32", "", 2e3), ("b", "float32", "", 1e3)),
+        )
+    ]
+    marked = mark_best(table)
+    for column in HIGHER:
+        assert [r[column].endswith("*") for r in marked] == [False, True, False, True, False]
+
+
+def test_at_a_budget_the_best_is_among_those_that_reached_it():
+    rows = [("a", "4/4", "2"), ("b", "4/4", "3"), ("c", "3/4", "1")]
+    table = [{"problem": "p", "optimizer": name, "reached": reached, "loss": loss} for name, reached, loss in rows]
+    assert [r["loss"] for r in mark_best(table)] == ["2 *", "3", "1"]
+    assert mark_best(table, {"p"}) == table  # its loss says when the race was stopped
+
+
+def test_the_legend_explains_the_signs_that_occur_and_no_others():
+    plain = summary([result("a", [row(3, 1.0)] * 4), result("b", [row(3, 1.0)] * 4)])
+    assert legend(mark_best(plain)) == ""
+    table = mark_best(summary([result("a", [row(3, 1.0)] * 4), result("b [x]", [row(None, 2.0)] * 4)]))
+    assert [part[:2] for part in legend(table).split("; ")] == ["* ", "> "]
+    spread = summary([result("a", [row(step, loss) for step, loss in ((3, 1.0), (4, 2.0), (5, 3.0), (9, 4.0), (9, 5.0))])])
+    told = "[a, b]: the 95 % interval of the median"
+    assert legend(spread) == f"> N: later than the N steps made; {told}, of final loss the lowest and highest over seeds"
+    assert legend(spread, "interval") == f"> N: later than the N steps made; {told}"
+
+
+def test_each_reason_is_told_once_with_those_it_befell():
+    broke = [replace(result(name, [], {}, "error"), log="Traceback\nE: no\n") for name in "abcde"]
+    late = replace(result("f", [], {}, "timeout"), log="stopped after 3 s\n")
+    results = [*broke, result("fine", [row(3, 1.0)] * 4), late]
+    nan = result("nan", [{**row(3, 1.0, "diverged"), "not_finite": "the Hessian"}, row(3, 1.0)], status="diverged")
+    assert reasons([nan, results[5]]) == ["diverged: the Hessian was not finite (nan on problem)"]
+    everybody = ", ".join(f"{name} on problem" for name in "abcd")
+    assert reasons(results) == [f"error: E: no ({everybody} and 1 more)", "timeout: stopped after 3 s (f on problem)"]
+    assert way_back(results, Path("runs/s")).startswith(
+        "6 of 7 runs broke; `sfnbench run s --only failed` executes them again"
+    )
+    assert "`sfnbench run s --out other --only failed`" in way_back(broke, Path("other"))
+    assert way_back([results[-2]], Path("runs/s")) == ""
 
 
 def test_a_run_that_broke_as_a_whole_has_its_row():
@@ -85,7 +148,7 @@ def test_a_loss_without_floor_is_not_shown():
     assert summary([result("a", [row(3, -100.0)], facts)])[0]["final loss"] == ""
 
 
-@pytest.mark.parametrize("style", [*FORMATS, "csv", "json"])
+@pytest.mark.parametrize("style", [*FORMATS, *SEPARATORS, "json"])
 def test_every_format_has_every_row_and_drops_empty_columns(style):
     table = summary([result(name, [row(None, 1.0)] * 4) for name in ("a_first", "b_second")])
     text = render([{**r, "empty": ""} for r in table], style)
@@ -96,12 +159,17 @@ def test_every_format_has_every_row_and_drops_empty_columns(style):
         assert [r["optimizer"] for r in json.loads(text)] == ["a_first", "b_second"]
 
 
+def test_cells_between_tabs_are_as_they_are():
+    text = render([{"problem": "p", "loss": "1 [0, 2]"}, {"problem": "longer", "loss": ""}], "tsv")
+    assert text == "problem\tloss\np\t1 [0, 2]\nlonger\t"
+
+
 def test_a_table_without_rows_is_no_error():
-    for style in (*FORMATS, "csv", "json"):
+    for style in (*FORMATS, *SEPARATORS, "json"):
         render([], style)
 
 
-@pytest.mark.parametrize("style", [*sorted(FORMATS), "csv", "json"])
+@pytest.mark.parametrize("style", [*sorted(FORMATS), *SEPARATORS, "json"])
 def test_rows_of_problems_with_different_measures_share_a_table(style):
     text = render([{"problem": "a", "first error": "0.25"}, {"problem": "b", "second error": "0.75"}], style)
     assert "0.25" in text

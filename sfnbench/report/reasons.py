@@ -1,0 +1,42 @@
+"""Why runs broke and seeds diverged, each reason once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..errors import listed
+from ..session import RUNS
+from ..store import FAILED, Result
+from .progress import last_line, name
+from .tables import counted
+
+
+def reasons(results: Iterable[Result]) -> list[str]:
+    """A line for each reason, with those it befell."""
+    befell: dict[str, dict[str, None]] = {}
+    for result in results:
+        for reason in _reasons_of(result):
+            befell.setdefault(reason, {})[name(result.run)] = None
+    return [f"{reason} ({listed(list(names))})" for reason, names in befell.items()]
+
+
+def way_back(results: Iterable[Result], folder: Path) -> str:
+    """How many runs broke, and how they are executed again; empty where none did."""
+    results = list(results)
+    suites = {result.run.suite: None for result in results if result.status in FAILED}
+    if not suites:
+        return ""
+    n = sum(result.status in FAILED for result in results)
+    commands = (
+        f"`sfnbench run {suite}{'' if folder == RUNS / suite else f' --out {folder}'} --only failed`" for suite in suites
+    )
+    again = f"{'it' if n == 1 else 'them'} again (with the -o, --profile and --seeds that it was run with)"
+    return f"{n} of {counted(len(results), 'run')} broke; {', '.join(commands)} executes {again}"
+
+
+def _reasons_of(result: Result) -> Iterator[str]:
+    if result.status in FAILED:
+        yield f"{result.status}: {last_line(result.log)}"
+    for what in dict.fromkeys(row["not_finite"] for row in result.rows if row.get("not_finite")):
+        yield f"diverged: {what} was not finite"

@@ -20,6 +20,7 @@ from ..theory import Landscape, semicircle_below_zero, theory_of
 from .tables import Table
 
 CUT_OFFS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-14, 1e-20)  # of the squared gradient norm
+FINDERS = "Finders"  # the title of the table of all runs
 RESAMPLINGS = 2000
 FEWEST = 4  # points that a correlation needs
 
@@ -248,7 +249,7 @@ def _range(rows: Rows, name: str) -> str:
 def tables(results: Iterable[Result]) -> dict[str, Table]:
     """Every table of the report by its title."""
     results = list(results)
-    titled = {"Finders": [summary_row(result) for result in results]}
+    titled = {FINDERS: [summary_row(result) for result in results]}
     for result in results:
         if result.rows:
             name = title(result)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..statistics import BROKEN, MIN_RUNS, Axis, Escapes, Floats, ecdf
 from ..store import Result
-from ..theory import theory_of
+from ..theory import semicircle_density, theory_of
 from .critical_points import column, distinct, ordinate_of
 from .equal import AXES, axis_of
 from .figures import LEVELS
@@ -63,7 +63,7 @@ def index_curve(result: Result) -> dict[str, Curve]:
     """Energy against alpha of the distinct critical points of one run, with theory's curve where there is one.
 
     ``points`` and ``theory``: x is alpha, the share of negative eigenvalues, y the energy. ``spectra``: the density of
-    eigenvalues, a histogram each, of the points that are lowest, in the middle and highest.
+    eigenvalues, a histogram each, of the points that are lowest, in the middle and highest, and theory's semicircles.
     """
     found, energy = distinct(result.rows), ordinate_of(result)
     if not found:
@@ -78,7 +78,11 @@ def index_curve(result: Result) -> dict[str, Curve]:
         order = [i for i, row in enumerate(result.rows) if row["distinct"]]
         order.sort(key=lambda i: result.rows[i][energy])
         places = dict.fromkeys(round(quantile * (len(order) - 1)) for _, quantile in LEVELS)
-        drawn["spectra"] = {"levels": [_density(result.series["eigenvalues"][order[place]]) for place in places]}
+        picked = [order[place] for place in places]
+        drawn["spectra"] = {"levels": [_density(result.series["eigenvalues"][i]) for i in picked]}
+        if theory is not None:
+            centres = [float(theory.centre(result.rows[i][energy])) for i in picked]
+            drawn["spectra"]["theory"] = [_semicircle(centre, theory.radius) for centre in centres]
     return drawn
 
 
@@ -153,3 +157,8 @@ def _density(eigenvalues: Floats) -> Curve:
     bins = int(np.clip(1.5 * len(known) ** 0.5, 8, 60))
     density, edges = np.histogram(known, bins, density=True) if len(known) else (np.array([]), np.array([0.0]))
     return {"x": _numbers((edges[1:] + edges[:-1]) / 2), "y": _numbers(np.where(density > 0, density, np.nan))}
+
+
+def _semicircle(centre: float, radius: float) -> Curve:
+    x = centre + radius * np.cos(np.linspace(np.pi, 0, N_POINTS))[1:-1]  # denser where it falls
+    return {"x": _numbers(x), "y": _numbers(semicircle_density(x, centre, radius))}

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .. import registry
 from ..cost import PRICES
 from ..errors import NoResultsError, StoreError
 from ..store import FAILED, Result, Store
+from . import critical_points as cp
 from .curves import curves, escaped_within, index_curve, rates, spread
 from .equal import repriced
 from .profiles import Solving, profiles, solving
 from .progress import last_line, name
 from .scaling import drawn as scaling_drawn
 from .scaling import table as scaling_table
-from .summary import mark_best, summary
+from .summary import legend, mark_best, summary
 from .tables import Table
 from .trajectories import Landscape, landscape, path
 
@@ -82,6 +84,15 @@ class Section:
         """Runs that broke as a whole, rather than their numbers."""
         return sum(result.status in FAILED for result in self._bare)
 
+    def gone(self, known: Mapping[registry.Kind, Container[str]]) -> Iterator[str]:
+        """The members that are not among those known: of plugins that are not here, or not any more."""
+        kind: registry.Kind = "finder" if self.experiment == "critical_points" else "optimizer"
+        for run in (result.run for result in self._bare):
+            if run.problem.use not in known["problem"]:
+                yield f"the problem {run.problem.use}"
+            if run.optimizer and not registry.is_stock(run.optimizer.use) and run.optimizer.use not in known[kind]:
+                yield f"the {kind} {run.optimizer.use}"
+
     @property
     def n_runs(self) -> int:
         """Runs that have a result."""
@@ -118,6 +129,15 @@ class Section:
         whole = [[cell for cell in row if cell is not None] for row in cells if None not in row]
         return [{"o": o, **curve} for o, curve in enumerate(profiles(whole))]
 
+    def tables(self) -> dict[str, Table]:
+        """What stands below the figures, by title: laws of the escape, and the controls of critical points."""
+        found = {"Escape against one factor": scaling_table(self.scaling), **cp.tables(self._searches())}
+        found.pop(cp.FINDERS, None)  # stands above
+        return {title: table for title, table in found.items() if table}
+
+    def _searches(self) -> list[Result]:
+        return [result for result in self._bare if self.experiment == "critical_points" and result.rows]
+
     def data(self) -> dict[str, Any]:
         """Everything that the page's script draws, as plain JSON values without infinity."""
         table = self.table()
@@ -134,7 +154,9 @@ class Section:
             "escaped": [{"o": o, **escaped_within(costs)} for o, costs in self._escapes.items()],
             "families": self.families(),
             "scaling": self.scaling,
-            "fits": scaling_table(self.scaling),
+            "legend": legend(table),
+            "said": [f"{cp.title(result)}: {cp.findings(result)}" for result in self._searches()],
+            "tables": self.tables(),
             "profiles": self.profiles(),
             "landscapes": [{"p": p, **over} for p, over in self.landscapes.items()],
             "facts": [[name, ", ".join(values)] for name, values in self.facts.items() if any(values)],
@@ -157,6 +179,9 @@ def gather(folders: Sequence[Path], prices: Mapping[str, float] = PRICES) -> tup
             notes.append(str(error))
     if not sections:
         raise NoResultsError("\n".join(notes) or "no folder of results was given")
+    known = {kind: registry.members(kind) for kind in registry.KINDS}
+    if gone := dict.fromkeys(member for section in sections.values() for member in section.gone(known)):
+        notes.append(f"no longer installed: {', '.join(gone)}; what they did is shown, but cannot be run again")
     return list(sections.values()), notes
 
 

@@ -16,6 +16,7 @@ from string import Template
 
 from ..errors import StoreError
 from .gathered import Section
+from .tables import counted
 
 MAX_NOTES = 50
 
@@ -23,8 +24,10 @@ MAX_NOTES = 50
 def write(sections: Sequence[Section], notes: Sequence[str], file: Path) -> Path:
     """Write the report of what was gathered, whole or not at all; the file.
 
-    StoreError where plotly is not installed, or the file cannot be written.
+    StoreError where plotly is not installed, or the file cannot be written or is not called .html.
     """
+    if file.suffix not in (".html", ".htm"):
+        raise StoreError(f"{file}: the report is an HTML file, to be called .html; --figures DIR draws SVG, PDF and PNG")
     page = _page(sections, notes)
     partial = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
@@ -51,11 +54,12 @@ def _page(sections: Sequence[Section], notes: Sequence[str]) -> str:
     template, style, script = (parts.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
     suites = list(dict.fromkeys(section.suite for section in sections))
     n_runs, n_seeds = sum(s.n_runs for s in sections), sum(sum(s.n_seeds.values()) for s in sections)
+    n_folders = len({section.folder for section in sections})
     labels = list(dict.fromkeys(label for section in sections for label in section.optimizers if label))
     shown = "\n".join(_section(i, section) for i, section in enumerate(sections))
     return Template(template).substitute(
         title=escape(f"sfnbench: {', '.join(suites[:3])}{' and more' if len(suites) > 3 else ''}"),
-        lead=f"{n_runs:,} runs with {n_seeds:,} rows, from {len({s.folder for s in sections})} folders of results.",
+        lead=f"{counted(n_runs, 'run')} with {counted(n_seeds, 'row')}, from {counted(n_folders, 'folder')} of results.",
         style=style,
         summary=_summary(sections),
         notes=_notes(notes),

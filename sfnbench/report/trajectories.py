@@ -48,18 +48,20 @@ def landscape(result: Result) -> Landscape | None:
 
 
 def path(result: Result, over: Landscape) -> dict[str, list[float]] | None:
-    """The first seed's way over a landscape, in its coordinates t; None where the run kept no points.
+    """One seed's way over a landscape, in its coordinates t; None where the run kept no points.
 
+    The seed is the one that starts furthest from both axes: from near an axis all go along it, and cover each other.
     Points that an eye could not tell apart are left out, and what comes after a number that broke.
     """
     if "theta.0" not in result.series or not len(result.series["theta.0"]):
         return None
-    points = np.stack([result.series["theta.0"][0], result.series["theta.1"][0]])  # (2, n)
+    both, (x, y, unit, reach) = np.stack([result.series["theta.0"], result.series["theta.1"]]), over["frame"]  # (2, S, n)
+    starts = np.abs(both[:, :, 0] - [[x], [y]]).min(0)
+    points = both[:, int(np.argmax(np.nan_to_num(starts)))]  # (2, n)
     broken = np.flatnonzero(~np.isfinite(points).all(0))
     points = points[:, : broken[0] if len(broken) else None]
     if not points.size:
         return None
-    x, y, unit, reach = over["frame"]
     t = np.arcsinh((points - [[x], [y]]) / unit)
     gone = np.concatenate([[0.0], np.hypot(*np.diff(t)).cumsum()])  # the length of the way so far
     kept = np.unique((gone / (reach / N_LENGTHS)).astype(int), return_index=True)[1]

@@ -114,6 +114,28 @@ def test_every_figure_that_the_results_have_is_drawn(visit, report):
     assert "Training error against hidden units" in page.locator("#suite-0 .faint").last.inner_text()
 
 
+def test_what_diverges_does_not_flatten_the_others(visit, make_run, tmp_path):
+    with Store(tmp_path / "a", create=True) as store:
+        for lr in (0.01, 0.02, 5.0):
+            run = make_run("linear_autoencoder", {"n_inputs": 3, "n_hidden": 1}, "gradient_descent", {"lr": lr}, steps=8)
+            run = replace(run, optimizer=replace(run.optimizer, label=f"lr={lr:g}"))
+            store.put(execute(run))
+    page = visit(write(*gather([tmp_path / "a"]), tmp_path / "report.html"))
+    figure, plot = "figure[data-figure=loss]", "document.querySelector('figure[data-figure=loss] .plot')"
+    assert page.locator(f"{figure} figcaption").inner_text().endswith("Out of the picture: lr=5.")
+    low, high = page.evaluate(f"{plot}.layout.yaxis.range")
+    assert -3 < low < high < 3
+    assert page.evaluate(f"{plot}.data.length") == 6  # all there
+
+
+def test_every_figure_says_what_its_axes_are(visit, report):
+    page = visit(report)
+    said = "[p.layout.xaxis.title.text, p.layout.yaxis.title.text]"
+    titles = page.evaluate(f"[...document.querySelectorAll('.js-plotly-plot')].map((p) => {said})")
+    assert titles
+    assert all(x and y for x, y in titles)
+
+
 def test_escape_against_one_factor_is_drawn_and_told(visit, make_run, tmp_path):
     """Of problems in one figure for all; of a setting, for the problem that is chosen."""
     whole = {"eigenvalues": [10.0, -2.0], "escape_drop": 1.0}

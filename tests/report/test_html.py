@@ -13,6 +13,7 @@ import pytest
 from sfnbench import load_suite, plan
 from sfnbench.errors import NoResultsError, StoreError
 from sfnbench.experiments import execute
+from sfnbench.report import critical_points as cp
 from sfnbench.report.gathered import gather
 from sfnbench.report.html import write
 from sfnbench.store import FILE, Store
@@ -113,9 +114,15 @@ def test_what_is_missing_is_said_and_the_rest_shown(tmp_path, folder, race):
 def test_members_that_are_no_longer_installed_are_shown_all_the_same(tmp_path, folder, race):
     gone = labelled(race, "gone")
     gone = replace(gone, run=replace(gone.run, optimizer=replace(gone.run.optimizer, use="was_a_plugin")))
-    text, notes = page(tmp_path, folder("a", gone))
-    assert notes == []
+    text, notes = page(tmp_path, folder("a", gone), folder("b", gone))
+    assert notes == ["no longer installed: the optimizer was_a_plugin; what they did is shown, but cannot be run again"]
     assert sections(text)[0]["optimizers"] == ["gone"]
+
+
+def test_a_report_is_called_html(tmp_path, folder, race):
+    with pytest.raises(StoreError, match=r"r\.pdf: the report is an HTML file"):
+        write(*gather([folder("a", labelled(race, "sfn"))]), tmp_path / "r.pdf")
+    assert not (tmp_path / "r.pdf").exists()
 
 
 def test_nothing_at_all_is_an_error(tmp_path):
@@ -157,7 +164,7 @@ def test_escape_against_one_factor_has_its_figure_and_its_table(tmp_path, folder
     assert (series["name"], series["o"], series["p"], series["x"]) == (label, 0, None, [1e-3, 1e-1])
     medians = [np.median([row["escape_step"] for row in result.rows]) for result in made]
     assert series["y"] == medians[::-1]
-    (row,) = data["fits"]
+    (row,) = data["tables"]["Escape against one factor"]
     assert (row["of"], row["medians"], row["slope"]) == (label, "2 of 2", series["said"])
 
 
@@ -173,6 +180,11 @@ def test_critical_points_have_their_curve_and_theory(tmp_path, folder):
     assert drawn["points"]["y"] == pytest.approx([row["energy"] for row in distinct], rel=1e-3)
     assert len(drawn["spectra"]["levels"]) == 3
     assert "theory" in drawn
+    lowest = drawn["spectra"]["theory"][0]
+    assert max(lowest["y"]) == pytest.approx(2 / (math.pi * 2 * 6**0.5), rel=1e-2)  # of radius 2 sqrt(p (p - 1))
+    assert np.mean(lowest["x"]) == pytest.approx(-3 * min(row["energy"] for row in distinct), rel=1e-3)
+    assert list(data["tables"]) == [f"{cp.title(result)}: {what}" for what in ("by cut-off", "controls", "by start")]
+    assert data["said"] == [f"{cp.title(result)}: {cp.findings(result)}"]
 
 
 def test_throughput_is_a_bar_a_dtype(tmp_path, folder, race):

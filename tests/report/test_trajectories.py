@@ -121,3 +121,12 @@ def test_results_from_before_points_were_kept_lack_the_figure_alone(sections):
     old = sections[0].drawn[0]
     assert "path" not in old
     assert {"loss", "escape"} <= old.keys()
+
+
+def test_the_seed_that_starts_furthest_from_both_axes_is_drawn():
+    over = landscape(result(saddle()))
+    x, y, unit, _ = over["frame"]
+    starts = np.array([[1e-6, 0.3], [0.2, 0.1], [0.4, 1e-3]])
+    series = {"theta.0": x + starts[:, :1] * [1, 2], "theta.1": y + starts[:, 1:] * [1, 2]}
+    drawn = path(result(series), over)
+    assert [drawn["x"][0], drawn["y"][0]] == pytest.approx(np.arcsinh(starts[1] / unit).tolist(), abs=1e-3)

@@ -84,8 +84,11 @@ function theory({ x, y }, width = 2) {
 }
 
 function spectra(data, shown) {
-  return shown.filter((run) => run.spectra).flatMap((run) => run.spectra.levels.map((level, i) =>
-    line(data.optimizers[run.o], level.x, level.y, { line: { dash: DASHES[i], shape: "hvh" }, connectgaps: false })));
+  const found = shown.filter((run) => run.spectra);
+  const laws = (found.find((run) => run.spectra.theory) || { spectra: { theory: [] } }).spectra.theory;
+  return [...found.flatMap((run) => run.spectra.levels.map((level, i) =>
+    line(data.optimizers[run.o], level.x, level.y, { line: { dash: DASHES[i], shape: "hvh" }, connectgaps: false }))),
+  ...laws.map((law) => theory(law, 1))];
 }
 
 // Each optimizer's way over contours of the loss, a larger dot at its end.
@@ -133,7 +136,7 @@ function rates(data, shown) {
 // Bars that begin well below the lowest, and room for words above the highest.
 function roomy(traces) {
   const all = traces.flatMap(({ y }) => y.filter((each) => each !== null));
-  return { scattermode: "group", yaxis: { range: [Math.log10(Math.min(...all)) - 0.7, Math.log10(Math.max(...all)) + 0.5] } };
+  return { scattermode: "group", yaxis: { range: [Math.log10(Math.min(...all)) - 0.7, Math.log10(Math.max(...all)) + 0.8], dtick: 1 } };
 }
 
 // From a little below 1, so that who is best there is seen.
@@ -144,34 +147,34 @@ function fromOne(traces) {
 
 // What a suite shows of one problem, by axis: title, what it says, traces, and the y axis.
 const FIGURES = [
-  { name: "loss", title: "Loss", says: "Median over seeds, the middle half shaded (the range of fewer than 5).",
+  { name: "loss", title: "Loss", y: "loss", says: "Median over seeds, the middle half shaded (the range of fewer than 5).",
     traces: (data, shown, axis) => banded(data, shown, axis, "loss"), log: true },
-  { name: "escape", title: "Still at the saddle", says: "Kaplan-Meier: the share of seeds that has not escaped.",
+  { name: "escape", title: "Still at the saddle", y: "share of seeds", says: "Kaplan-Meier: the share of seeds that has not escaped.",
     traces: (data, shown, axis) => shown.filter((run) => run.escape).map((run) =>
       line(data.optimizers[run.o], run.escape[axis].x, run.escape[axis].y, { line: { shape: "hv" } })), range: [-0.03, 1.03] },
   { name: "trajectories", title: "Trajectories", x: "first parameter", y: "second parameter", traces: trajectories, layout: square,
-    says: "One seed over contours of the loss, the greyer the lower: o its start, x the saddle, a dot the end. Axes "
+    says: "The seed that starts furthest from both axes, over contours of the loss, the greyer the lower: o its start, x the saddle, a dot the end. Axes "
       + "measure from the saddle, even within the start's distance and logarithmic beyond." },
-  { name: "gradient_norm", title: "Gradient norm", says: "A diamond marks where half of the seeds had switched optimizer.",
+  { name: "gradient_norm", title: "Gradient norm", y: "|gradient|", says: "A diamond marks where half of the seeds had switched optimizer.",
     traces: (data, shown, axis) => banded(data, shown, axis, "gradient_norm"), log: true },
-  { name: "min_eigenvalue", title: "Lowest eigenvalue of the Hessian", says: "Negative at a saddle.",
+  { name: "min_eigenvalue", title: "Lowest eigenvalue of the Hessian", y: "eigenvalue", says: "Negative at a saddle.",
     traces: (data, shown, axis) => banded(data, shown, axis, "min_eigenvalue") },
-  { name: "points", of: "critical_points", title: "Energy against the index", x: "alpha, the share of negative eigenvalues",
+  { name: "points", of: "critical_points", title: "Energy against the index", x: "alpha, the share of negative eigenvalues", y: "energy or loss",
     says: "Distinct critical points; grey: theory.", traces: points },
   { name: "spectra", of: "critical_points", title: "Eigenvalues of the Hessian", x: "eigenvalue", log: true, traces: spectra,
-    says: "Their density at the lowest (solid), the middle (dashed) and the highest (dotted) critical point." },
-  { name: "rates", of: "throughput", title: "Steps a second", x: "dtype", log: true, traces: rates, layout: roomy,
+    y: "density", says: "At the lowest (solid), the middle (dashed) and the highest (dotted) critical point; grey: theory's semicircles." },
+  { name: "rates", of: "throughput", title: "Steps a second", x: "dtype", y: "steps a second", log: true, traces: rates, layout: roomy,
     says: "Median over blocks, bars to the quartiles. Lines: what the FLOPs counted in a step would allow at the FLOP/s of one large "
       + "matrix product, and the share of it that is reached. Where no FLOPs are counted, there is no line." },
   { name: "escaped", title: "Escaped, over all problems", says: "The share of problems and seeds left within a cost.",
-    whole: true, x: AXES.cost, range: [-0.03, 1.03], logx: true,
+    whole: true, y: "share of problems and seeds", x: AXES.cost, range: [-0.03, 1.03], logx: true,
     traces: (data) => data.escaped.map((each) => line(data.optimizers[each.o], each.x, each.y, { line: { shape: "hv" } })) },
-  { name: "profiles", title: "Performance profiles", x: "tau, times the least cost of all", whole: true, range: [-0.03, 1.03], logx: true, layout: fromOne,
+  { name: "profiles", title: "Performance profiles", x: "tau, times the least cost of all", y: "share of problems", whole: true, range: [-0.03, 1.03], logx: true, layout: fromOne,
     says: "The share of problems solved at up to tau times the least cost of all. Solved: half of the seeds have left the saddle; "
       + "without one, have come down all but 1 % of the way from the start to the lowest median of all.",
     traces: (data) => data.profiles.map((each) => line(data.optimizers[each.o], each.x, each.y, { line: { shape: "hv" } })) },
   { name: "families", title: "Training error against hidden units", says: "At the end of the budget; bars as the bands.",
-    whole: true, x: "hidden units",
+    whole: true, x: "hidden units", y: "training error",
     traces: (data) => data.families.map((each) => line(data.optimizers[each.o], each.x, each.mid, { mode: "lines+markers",
       error_y: { type: "data", symmetric: false, array: each.high.map((high, i) => high - each.mid[i]),
         arrayminus: each.low.map((low, i) => each.mid[i] - low) } })) },
@@ -180,7 +183,7 @@ const FIGURES = [
 // How the time to escape grows: a figure a family, of which a setting's belongs to the problem that is chosen.
 function scaling({ title, kind, x, power, slope, series, top }) {
   const ticks = [...new Set(series.flatMap((each) => each.x))];
-  return { name: "scaling", title, x, ticks, logx: true, log: power, legend: true, whole: kind === "problem",
+  return { name: "scaling", title, x, y: "escape step, median", ticks, logx: true, log: power, legend: true, whole: kind === "problem",
     says: `Kaplan-Meier medians with 95 % intervals; hollow: beyond the budget. ${slope[0].toUpperCase()}${slope.slice(1)} of the line: see the legend.`
       + (series.some((each) => each.law) ? " Thin: the exact law." : ""),
     traces: (data, shown) => series.filter((each) => each.p === null || shown.some((run) => run.p === each.p))
@@ -209,8 +212,24 @@ function isWide(figure, traces) {
 
 // A logarithm has no zero: what begins there begins at the left edge.
 function fromEdge(traces) {
-  const edge = Math.min(...traces.flatMap((trace) => trace.x.filter((x) => x > 0))) / 2;
+  const edge = Math.min(...traces.flatMap((trace) => trace.x.filter((x) => x > 0))) / 1.25;
   return traces.map((trace) => ({ ...trace, x: trace.x.map((x) => (x === 0 ? edge : x)) }));
+}
+
+// Curves that run away, as those of a run that diverges, by label: they leave a picture that shows the others.
+function runaways(traces, log) {
+  const tops = traces.filter((trace) => trace.mode === "lines" && trace.meta && !trace.fill)
+    .map(({ meta, y }) => [meta, Math.max(...y.filter((each) => each !== null).map((each) => (log ? Math.log10(each) : Math.abs(each))))]);
+  const typical = tops.map(([, top]) => top).sort((a, b) => a - b)[Math.floor((tops.length - 1) / 2)];
+  const most = log ? typical + 3 : 100 * typical;
+  return typical === undefined || (!log && typical === 0) ? [] : tops.filter(([, top]) => top > most).map(([meta]) => meta);
+}
+
+function without(traces, away, log) {
+  const kept = traces.filter(({ meta }) => !away.includes(meta)).flatMap(({ y }) => y.filter((each) => each !== null));
+  const [low, high] = [Math.min(...kept), Math.max(...kept)].map((each) => (log ? Math.log10(each) : each));
+  const room = 0.05 * (high - low || 1);
+  return [low - room, high + room];
 }
 
 function layout(figure, traces, axis, wide) {
@@ -218,17 +237,19 @@ function layout(figure, traces, axis, wide) {
   const [ink, grid] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
   const axes = { gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true };
   const log = figure.log && positive(traces);
+  const away = figure.x || figure.range ? [] : runaways(traces, log);
   const below = figure.legend ? 20 * traces.filter((trace) => trace.showlegend).length + 12 : 0; // a row an entry
   const own = figure.layout ? figure.layout(traces) : {};
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif", size: 13 },
-    margin: { t: 8, r: 12, b: 44 + below, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: grid }, showlegend: Boolean(figure.legend), dragmode: false,
+    margin: { t: 8, r: 12, b: 44 + below, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: GREY }, showlegend: Boolean(figure.legend), dragmode: false,
     legend: { y: 0, yref: "container", yanchor: "bottom", x: 0, font: { size: 11 } }, height: below ? 320 + below : undefined,
     ...(own.scattermode && { scattermode: own.scattermode }),
     xaxis: { ...axes, title: { text: figure.x || AXES[axis] }, type: wide ? "log" : "-",
       ...(figure.ticks && { tickvals: figure.ticks, ticktext: figure.ticks.map(String) }), ...own.xaxis },
     yaxis: { ...axes, type: log ? "log" : "linear", exponentformat: "power", ...(figure.y && { title: { text: figure.y } }),
-      ...(figure.range && { range: figure.range }), ...own.yaxis },
+      ...(figure.range && { range: figure.range }), ...(away.length && { range: without(traces, away, log) }), ...own.yaxis },
+    meta: away,
   };
 }
 
@@ -243,6 +264,7 @@ function draw(holder, figure, data, problem, axis) {
   const where = figure.whole ? "" : ` on ${data.problems[problem]}`;
   plot.setAttribute("aria-label", `${figure.title}${where}, by ${figure.x || AXES[axis]}: ${figure.says}`);
   const looks = layout(figure, traces, axis, wide);
+  holder.querySelector("figcaption").textContent = looks.meta.length ? `${figure.says} Out of the picture: ${looks.meta.join(", ")}.` : figure.says;
   plot.style.height = looks.height ? `${looks.height}px` : "";
   Plotly.react(plot, traces, looks, { responsive: true, displaylogo: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } });
@@ -255,8 +277,8 @@ function figures(data) {
   data.problems.forEach((label, i) => problem.append(element("option", { value: i }, label)));
   const axis = element("select");
   for (const [name, said] of Object.entries(AXES)) axis.append(element("option", { value: name }, said));
-  const controls = element("div", { class: "controls" },
-    element("label", {}, "Problem ", problem), element("label", {}, "Against ", axis));
+  const controls = element("div", { class: "controls" }, ...(data.problems.length > 1 ? [element("label", {}, "Problem ", problem)] : []),
+    ...(data.experiment === "race" ? [element("label", {}, "Against ", axis)] : []));
   const missing = element("p", { class: "faint" });
   const grid = element("div", { class: "figures" });
   const all = [...FIGURES, ...data.scaling.map(scaling)];
@@ -299,6 +321,12 @@ function sort(table, column, header) {
   table.tBodies[0].append(...rows.map(([, row]) => row));
 }
 
+// The interval of a number in small print.
+function quieter(text) {
+  const [, value, interval, star] = /^(.*?)( \[.*\])?( \*)?$/s.exec(text);
+  return [value, ...(interval ? [element("small", {}, interval)] : []), star || ""];
+}
+
 function sortable(columns, rows) {
   const head = element("tr"), body = element("tbody");
   const table = element("table", { class: "sortable" }, element("thead", {}, head), body);
@@ -308,7 +336,7 @@ function sortable(columns, rows) {
     button.addEventListener("click", () => sort(table, i, header));
     head.append(header);
   });
-  for (const row of rows) body.append(element("tr", {}, ...row.map((text) => element("td", {}, text))));
+  for (const row of rows) body.append(element("tr", {}, ...row.map((text) => element("td", {}, ...quieter(String(text))))));
   return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of results" }, table);
 }
 
@@ -344,8 +372,9 @@ function fill(section) {
   const data = JSON.parse(section.querySelector("script").textContent);
   const body = section.querySelector(".body");
   const drawing = data.drawn.length ? figures(data) : { parts: [], show: () => {} };
-  body.replaceChildren(details("Table", () => sortable(data.columns, data.rows), true), ...drawing.parts,
-    ...(data.fits.length ? [details("Escape against one factor", () => sortable(Object.keys(data.fits[0]), data.fits.map(Object.values)))] : []),
+  body.replaceChildren(details("Table", () => sortable(data.columns, data.rows), true), element("p", { class: "faint" }, data.legend),
+    ...data.said.map((said) => element("p", {}, said)), ...drawing.parts,
+    ...Object.entries(data.tables).map(([title, table]) => details(title, () => sortable(Object.keys(table[0]), table.map(Object.values)))),
     details("Statuses", () => statuses(data)), details("Environment", () => facts(data)));
   drawing.show();
   section.dataset.drawn = "yes";

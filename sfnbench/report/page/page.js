@@ -242,7 +242,7 @@ function layout(figure, traces, axis, wide) {
   const own = figure.layout ? figure.layout(traces) : {};
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif", size: 13 },
-    margin: { t: 8, r: 12, b: 44 + below, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: GREY }, showlegend: Boolean(figure.legend), dragmode: false,
+    margin: { t: 8, r: 12, b: 44 + below, l: 54 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: grid }, showlegend: Boolean(figure.legend), dragmode: false,
     legend: { y: 0, yref: "container", yanchor: "bottom", x: 0, font: { size: 11 } }, height: below ? 320 + below : undefined,
     ...(own.scattermode && { scattermode: own.scattermode }),
     xaxis: { ...axes, title: { text: figure.x || AXES[axis] }, type: wide ? "log" : "-",

@@ -1,5 +1,6 @@
 """The command line as a person meets it: what it prints, what it leaves behind, and how it ends."""
 
+import functools
 import json
 import os
 import signal
@@ -286,7 +287,8 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(here):
     tiny = (here / "suites" / "tiny.yaml").read_text().replace("steps: 20", "steps: 100000")
     suite.write_text(tiny.replace("lr: 0.05", "lr: 1e-9"))  # the second run takes long enough to be interrupted
     words = [sys.executable, "-m", "sfnbench", "run", "long", "--jobs", "1"]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs do not
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heeds) as process:
         for line in process.stderr:
             if line.startswith("[1/4]"):
                 process.send_signal(signal.SIGINT)

@@ -47,6 +47,18 @@ def test_the_same_results_make_the_same_file(sections, tmp_path, suffix):
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
+def test_what_diverges_does_not_flatten_the_others(make_run, tmp_path):
+    with Store(tmp_path / "results", create=True) as store:
+        for lr in (0.01, 0.02, 5.0):
+            run = make_run("linear_autoencoder", {"n_inputs": 3, "n_hidden": 1}, "gradient_descent", {"lr": lr}, steps=8)
+            store.put(execute(replace(run, optimizer=replace(run.optimizer, label=f"lr={lr:g}"))))
+    ((section,), _), looks = gather([tmp_path / "results"]), dict.fromkeys(range(3), ("-", "C0"))
+    ((_, figure), *_) = race_figures._figures(section, looks, "steps")
+    axes = figure.axes[0]  # of the loss
+    assert axes.get_title() == "out of the picture: lr=5"
+    assert axes.get_ylim()[1] < 1000 < max(axes.get_lines()[2].get_ydata())
+
+
 def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_run, tmp_path):
     with Store(tmp_path / "results", create=True) as store:
         for radius in (1e-1, 1e-3):

@@ -107,7 +107,7 @@ def is_regression(changes: Iterable[Change]) -> bool:
     return any(change.verdict == "worse" for change in changes)
 
 
-def told_once(changes: Iterable[Change]) -> tuple[list[Change], list[str]]:
+def told_once(changes: Sequence[Change]) -> tuple[list[Change], list[str]]:
     """The changes without the reasons that several share, and a line for each of these: whom it holds for.
 
     What is not comparable for such a reason has nothing else to say, and is left to the line.

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import DamagedError, StoreError, did_you_mean
-from .store import Result, Store
+from .errors import StoreError, did_you_mean
+from .store import Damaged, Result, Store
 from .store.encoding import to_json
 
 Row = dict[str, Any]
@@ -37,9 +37,6 @@ COLUMNS = (
         "run_id",
     ),
 )
-
-
-Damaged = Callable[[DamagedError], None]
 
 
 def rows(store: Store, current: bool = True, damaged: Damaged | None = None) -> list[Row]:

@@ -20,7 +20,6 @@ from ..theory import Landscape, semicircle_below_zero, theory_of
 from .tables import Table
 
 CUT_OFFS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-14, 1e-20)  # of the squared gradient norm
-FINDERS = "Finders"  # the title of the table of all runs
 RESAMPLINGS = 2000
 FEWEST = 4  # points that a correlation needs
 
@@ -249,14 +248,16 @@ def _range(rows: Rows, name: str) -> str:
 def tables(results: Iterable[Result]) -> dict[str, Table]:
     """Every table of the report by its title."""
     results = list(results)
-    titled = {FINDERS: [summary_row(result) for result in results]}
+    titled = {"Finders": [summary_row(result) for result in results]}
     for result in results:
-        if result.rows:
-            name = title(result)
-            titled[f"{name}: by cut-off"] = cut_offs(result)
-            titled[f"{name}: controls"] = controls(result)
-            titled[f"{name}: by start"] = by_start(result)
-    return {heading: table for heading, table in titled.items() if table}
+        titled |= controlled(result) if result.rows else {}
+    return titled
+
+
+def controlled(result: Result) -> dict[str, Table]:
+    """The tables of one run by their titles, as far as there is something in them."""
+    parts = {"by cut-off": cut_offs(result), "controls": controls(result), "by start": by_start(result)}
+    return {f"{title(result)}: {what}": table for what, table in parts.items() if table}
 
 
 def title(result: Result) -> str:

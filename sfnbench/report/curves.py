@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +17,8 @@ from .figures import LEVELS
 N_POINTS = 50  # of a curve: about as many as a phone can show
 DIGITS = 4
 DRAWN = ("loss", "gradient_norm", "min_eigenvalue")  # series that have a figure
+LOGARITHMIC = ("loss", "gradient_norm")  # where all of their numbers are positive
+DECADES, TIMES = 3, 100  # beyond the typical curve, on a logarithmic and on a linear axis: out of the picture
 BANDS = (0.25, 0.5, 0.75)  # quantiles over seeds; fewer than MIN_RUNS seeds show their range instead
 
 Curve = dict[str, Any]
@@ -43,6 +45,28 @@ def curves(result: Result) -> dict[str, Curve]:
     if known and 2 * len(known) >= len(result.rows):
         found["switch"] = {axis: _numbers(_at(used[axis], np.array([np.median(known)])))[0] for axis in AXES}
     return found
+
+
+def window(bands: Mapping[int, Curve], name: str) -> dict[str, Any]:
+    """The upright axis of a figure of several bands of `DRAWN`, for one of them may rise to 1e107 where its run diverges.
+
+    ``log``: whether it is logarithmic; ``away``: whose curve or band runs away from the typical one; ``range``: of what is
+    left, None where nobody does.
+    """
+    heights = {o: [_finite(band["mid"]), _finite([*band["low"], *band["mid"], *band["high"]])] for o, band in bands.items()}
+    log = name in LOGARITHMIC and all((every > 0).all() for _, every in heights.values())
+    sizes = {o: [np.log10(y) if log else np.abs(y) for y in both] for o, both in heights.items()}
+    tops = sorted(mid.max() for mid, _ in sizes.values() if len(mid))
+    typical = tops[(len(tops) - 1) // 2] if tops else 0.0
+    most = typical + DECADES if log else TIMES * typical or np.inf
+    away = [o for o, (_, every) in sizes.items() if (every > most).any()]
+    limits = None
+    if away:
+        shown = np.concatenate([(np.log10(y) if log else y)[sizes[o][1] <= most] for o, (_, y) in heights.items()])
+        room = 0.05 * float(np.ptp(shown) or 1.0)
+        low, high = shown.min() - room, shown.max() + room
+        limits = [10**low, 10**high] if log else [low, high]
+    return {"log": log, "away": away, "range": limits and _numbers(np.array(limits))}
 
 
 def escaped_within(costs: Iterable[float]) -> Curve:
@@ -145,6 +169,10 @@ def _quantiles(values: Floats) -> Floats:
     with np.errstate(invalid="ignore"):  # between two infinite ones
         found = np.quantile(known, levels, axis=0, method="averaged_inverted_cdf")  # medians as in tables
     return cast(Floats, np.where(np.isnan(found), np.inf, found))
+
+
+def _finite(values: Iterable[float | None]) -> Floats:
+    return np.array([value for value in values if value is not None], float)
 
 
 def _numbers(values: Floats) -> list[float | None]:

@@ -14,7 +14,7 @@ from ..cost import PRICES
 from ..errors import NoResultsError, StoreError
 from ..store import FAILED, Result, Store
 from . import critical_points as cp
-from .curves import curves, escaped_within, index_curve, rates, spread
+from .curves import DRAWN, curves, escaped_within, index_curve, rates, spread, window
 from .equal import repriced
 from .profiles import Solving, profiles, solving
 from .progress import last_line, name
@@ -118,6 +118,16 @@ class Section:
         return found
 
     @cached_property
+    def windows(self) -> dict[str, dict[str, Any]]:
+        """The upright axes of figures of bands, by the problem's place and series ("0 loss"); to be asked once all is in."""
+        shown: dict[tuple[int, str], dict[int, Any]] = {}
+        for run in self.drawn:
+            for each in DRAWN:
+                if each in run:
+                    shown.setdefault((run["p"], each), {})[run["o"]] = run[each]
+        return {f"{p} {each}": window(bands, each) for (p, each), bands in shown.items()}
+
+    @cached_property
     def scaling(self) -> list[dict[str, Any]]:
         """How the time to escape grows in families of runs, as `scaling.drawn` has it; to be asked once all is taken in."""
         places = {"problem": self.problems, "optimizer": self.optimizers}
@@ -131,8 +141,9 @@ class Section:
 
     def tables(self) -> dict[str, Table]:
         """What stands below the figures, by title: laws of the escape, and the controls of critical points."""
-        found = {"Escape against one factor": scaling_table(self.scaling), **cp.tables(self._searches())}
-        found.pop(cp.FINDERS, None)  # stands above
+        found = {"Escape against one factor": scaling_table(self.scaling)}
+        for result in self._searches():
+            found |= cp.controlled(result)
         return {title: table for title, table in found.items() if table}
 
     def _searches(self) -> list[Result]:
@@ -151,6 +162,7 @@ class Section:
             "rows": [[str(row.get(name, "")) for name in columns] for row in table],
             "statuses": [[p, o, dict(found)] for (p, o), found in self.statuses.items()],
             "drawn": self.drawn,
+            "windows": self.windows,
             "escaped": [{"o": o, **escaped_within(costs)} for o, costs in self._escapes.items()],
             "families": self.families(),
             "scaling": self.scaling,

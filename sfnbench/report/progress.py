@@ -52,7 +52,11 @@ class Terminal(Watcher):
     @property
     def done(self) -> str:
         """How many of the runs to do are done."""
-        return f"{sum(fraction >= 1 for fraction in self._fractions.values())} of {counted(self._n_todo, 'run')}"
+        return f"{self._n_done} of {counted(self._n_todo, 'run')}"
+
+    @property
+    def _n_done(self) -> int:
+        return sum(fraction >= 1 for fraction in self._fractions.values())
 
     def progress(self, run: Run, fraction: float) -> None:
         """Move the bar by fractions of runs."""
@@ -63,8 +67,7 @@ class Terminal(Watcher):
         """A line for each run that is done."""
         self._fractions[result.run.id] = 1.0
         self.n_failed += result.status in FAILED
-        n_done = sum(fraction >= 1 for fraction in self._fractions.values())
-        line = f"[{n_done}/{self._n_todo}] {name(result.run)}: {result.status}, {result.seconds:.1f} s"
+        line = f"[{self._n_done}/{self._n_todo}] {name(result.run)}: {result.status}, {result.seconds:.1f} s"
         if result.status in FAILED:
             line += f"\n    {last_line(result.log)}"
         self._say(line)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SfnbenchError
-from ..statistics import Floats
 from .curves import Curve
 from .figures import FORMATS, UNDATED
 from .gathered import Section
@@ -93,29 +92,19 @@ def _of_problem(
         axes.set_xlabel(AXES[axis])
         axes.set_ylabel(PANELS[panel])
         _widen(axes)
-        lines = [line for line in axes.get_lines() if len(np.ravel(line.get_ydata()))]
-        if panel in ("loss", "gradient_norm") and all(np.nanmin(line.get_ydata()) > 0 for line in lines):
-            axes.set_yscale("log")
         if panel != "escape":
-            _keep_in(axes, {labels[run["o"]]: np.array(run[panel]["mid"], float) for run in runs if panel in run})
+            _keep_in(axes, section.windows[f"{section.problems[problem]} {panel}"], labels)
     panels[0].legend(fontsize=7, handlelength=2.6)
     return figure
 
 
-def _keep_in(axes: Axes, curves: dict[str, Floats]) -> None:
-    """Limits that show the others where curves run away, as those of a run that diverges; their names above."""
-    log = axes.get_yscale() == "log"
-    heights = {name: (np.log10(y) if log else y)[np.isfinite(y)] for name, y in curves.items()}
-    tops = {name: float(y.max() if log else np.abs(y).max()) for name, y in heights.items() if len(y)}
-    typical = sorted(tops.values())[(len(tops) - 1) // 2] if tops else 0.0
-    most = typical + 3 if log else 100 * typical
-    away = [name for name, top in tops.items() if top > most]
-    if away and (log or typical > 0):
-        kept = np.concatenate([heights[name] for name in tops if name not in away])
-        room = 0.05 * float(np.ptp(kept) or 1.0)
-        limits = np.array([kept.min() - room, kept.max() + room])
-        axes.set_ylim(*(10**limits if log else limits))
-        axes.set_title(f"out of the picture: {_plain(', '.join(away))}", fontsize=7)
+def _keep_in(axes: Axes, window: dict[str, Any], labels: Sequence[str]) -> None:
+    """The upright axis of a panel of bands, and above it whose curves leave the picture."""
+    if window["log"]:
+        axes.set_yscale("log")
+    if window["range"]:
+        axes.set_ylim(*window["range"])
+        axes.set_title(f"out of the picture: {_plain(', '.join(labels[o] for o in window['away']))}", fontsize=7)
 
 
 def _widen(axes: Axes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..errors import SfnbenchError, did_you_mean
 from ..statistics import MIN_RUNS, Escapes, Estimate
 from ..store import Result
 from .critical_points import summary_row
-from .tables import Table
+from .tables import NUMBER, Table
 from .throughput import throughput_rows
 
 Spread = Literal["range", "interval", "none"]  # what brackets hold: lowest and highest, or the 95 % interval of the median
@@ -25,7 +25,6 @@ LOWER = ("escape step", "final loss", "loss", *SPENT)  # columns in which low is
 HIGHER = ("steps/s", "samples/s", "HVP/s")  # ... and high
 SOUND = {"ok", "stuck", "skipped"}
 STAR = " *"
-NUMBER = r"[-+]?(?:inf|[0-9.]+(?:e[-+]?[0-9]+)?)"
 NAMES = ("problem", "optimizer", "finder")  # columns whose brackets are anybody's
 INTERVAL = "the 95 % interval of the median"
 OVER_SEEDS = {"range": "the lowest and highest over seeds", "interval": INTERVAL, "none": ""}  # what brackets hold ...
@@ -131,13 +130,13 @@ def legend(table: Table, spread: Spread = "range") -> str:
     return "; ".join(parts)
 
 
-def _rivalry(columns: Container[str]) -> str:
+def _rivalry(columns: Mapping[str, Sequence[str]]) -> str:
     """Among whom the best was looked for."""
     if "reached" in columns:
         return "among those all of whose seeds reached the budget"
     if "dtype" in columns:
         return "at its dtype, among those undisturbed"
-    left = ", in cost and seconds among those that escaped" if "escape step" in columns else ""
+    left = ", in cost and seconds among those that escaped" if any(columns.get("escape step", ())) else ""
     return f"among those of which no seed broke or diverged{left}"
 
 

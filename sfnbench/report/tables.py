@@ -14,6 +14,7 @@ from ..errors import SfnbenchError, did_you_mean
 
 FORMATS = {"plain": "simple", "github": "github", "latex": "latex", "html": "html"}
 SEPARATORS = {"csv": ",", "tsv": "\t"}
+NUMBER = r"[-+]?(?:inf|[0-9.]+(?:e[-+]?[0-9]+)?)"  # that a cell begins with
 Table = list[dict[str, Any]]
 
 
@@ -65,11 +66,11 @@ def counted(n: int, what: str) -> str:
     >>> counted(1, "run"), counted(2, "tuning run")
     ('1 run', '2 tuning runs')
     """
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _rank(cell: Any) -> tuple[int, float, str]:
     """Numbers first, what exceeds the budget next, words last."""
     text = str(cell)
-    found = re.match(r"(> )?([-+]?(?:inf|[0-9.]+(?:e[-+]?[0-9]+)?))", text)
+    found = re.match(rf"(> )?({NUMBER})", text)
     return (1 if found[1] else 0, float(found[2]), text) if found else (2, 0.0, text)

@@ -26,6 +26,7 @@ from .staleness import why_stale
 
 FAILED = ("error", "timeout", "oom")  # the run broke, rather than its numbers: worth another go
 
+Damaged = Callable[[DamagedError], None]  # takes what cannot be read, so that the rest is
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"
 _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (suite, experiment, problem, optimizer) DO UPDATE SET id = excluded.id"""
@@ -137,18 +138,18 @@ class Store(AbstractContextManager["Store"]):
         """One result by its run's id."""
         return self._load(run_id, series=True)
 
-    def results(self, current: bool = True, damaged: Callable[[DamagedError], None] | None = None) -> Iterator[Result]:
+    def results(self, current: bool = True, damaged: Damaged | None = None) -> Iterator[Result]:
         """Every result, one at a time; with `current` those that the slots show, under the slots' present labels.
 
         One that cannot be read ends it with its DamagedError, unless `damaged` takes that and the rest follows.
         """
         return self._each(current, True, damaged)
 
-    def summaries(self, current: bool = True, damaged: Callable[[DamagedError], None] | None = None) -> Iterator[Result]:
+    def summaries(self, current: bool = True, damaged: Damaged | None = None) -> Iterator[Result]:
         """As `results`, without the series, and several times faster."""
         return self._each(current, False, damaged)
 
-    def _each(self, current: bool, series: bool, damaged: Callable[[DamagedError], None] | None) -> Iterator[Result]:
+    def _each(self, current: bool, series: bool, damaged: Damaged | None) -> Iterator[Result]:
         order = _SHOWN if current else "SELECT suite, experiment, problem_label, label, id FROM runs ORDER BY created, rowid"
         for *place, run_id in self._select(order):
             try:

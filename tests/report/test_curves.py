@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfnbench.planning import Chosen, Run
-from sfnbench.report.curves import N_POINTS, curves, escaped_within, rates, spread
+from sfnbench.report.curves import N_POINTS, curves, escaped_within, rates, spread, window
 from sfnbench.statistics import Escapes
 from sfnbench.store import Result
 
@@ -82,3 +82,27 @@ def test_the_roof_is_what_the_counted_flops_would_allow_at_those_of_a_matrix_pro
     drawn = rates(result([[1]] * 2, [[0]] * 2, [[0]] * 2, [told, row]))["rates"]
     assert drawn["share"] == [0.2, None]
     assert drawn["roof"] == [1e11 / 1e9, None]
+
+
+def band(mid, high=None):
+    return {"low": mid, "mid": mid, "high": high or mid}
+
+
+def test_who_runs_away_from_the_typical_curve_leaves_the_picture():
+    calm, wild, half = band([2.0, 1.0, 0.1]), band([2.0, 1e9, None]), band([2.0, 1.0, 0.5], [2.0, 1e9, None])
+    found = window({0: calm, 1: wild, 2: half}, "loss")
+    assert (found["log"], found["away"]) == (True, [1, 2])
+    assert found["range"][0] < 0.1 < 2.0 < found["range"][1] < 10
+    assert window({0: calm, 1: calm}, "loss") == {"log": True, "away": [], "range": None}
+
+
+def test_what_goes_below_zero_has_no_logarithm():
+    found = window({0: band([-1.0, -0.5]), 1: band([-1.0, 1e6]), 2: band([-2.0, 0.5])}, "min_eigenvalue")
+    assert (found["log"], found["away"]) == (False, [1])
+    assert -3 < found["range"][0] < -2 < 0.5 < found["range"][1] < 1
+    assert not window({0: band([0.0, 1.0])}, "loss")["log"]
+
+
+def test_where_all_are_zero_or_nothing_nobody_runs_away():
+    for mid in ([0.0, 0.0], [None, None]):
+        assert window({0: band(mid), 1: band(mid)}, "gradient_norm")["away"] == []

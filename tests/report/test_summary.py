@@ -120,6 +120,10 @@ def test_the_legend_explains_the_signs_that_occur_and_no_others():
     told = "[a, b]: the 95 % interval of the median"
     assert legend(spread) == f"> N: later than the N steps made; {told}, of final loss the lowest and highest over seeds"
     assert legend(spread, "interval") == f"> N: later than the N steps made; {told}"
+    assert "escaped" in legend(table)
+    smooth = {"problem": {**FACTS["problem"], "has_saddle": False}}
+    flat = mark_best(summary([result(name, [row(None, loss)] * 4, smooth) for name, loss in (("a", 1.0), ("b", 2.0))]))
+    assert legend(flat) == "* best of its problem, among those of which no seed broke or diverged"
 
 
 def test_each_reason_is_told_once_with_those_it_befell():

@@ -148,7 +148,7 @@ function fromOne(traces) {
 // What a suite shows of one problem, by axis: title, what it says, traces, and the y axis.
 const FIGURES = [
   { name: "loss", title: "Loss", y: "loss", says: "Median over seeds, the middle half shaded (the range of fewer than 5).",
-    traces: (data, shown, axis) => banded(data, shown, axis, "loss"), log: true },
+    traces: (data, shown, axis) => banded(data, shown, axis, "loss") },
   { name: "escape", title: "Still at the saddle", y: "share of seeds", says: "Kaplan-Meier: the share of seeds that has not escaped.",
     traces: (data, shown, axis) => shown.filter((run) => run.escape).map((run) =>
       line(data.optimizers[run.o], run.escape[axis].x, run.escape[axis].y, { line: { shape: "hv" } })), range: [-0.03, 1.03] },
@@ -156,7 +156,7 @@ const FIGURES = [
     says: "The seed that starts furthest from both axes, over contours of the loss, the greyer the lower: o its start, x the saddle, a dot the end. Axes "
       + "measure from the saddle, even within the start's distance and logarithmic beyond." },
   { name: "gradient_norm", title: "Gradient norm", y: "|gradient|", says: "A diamond marks where half of the seeds had switched optimizer.",
-    traces: (data, shown, axis) => banded(data, shown, axis, "gradient_norm"), log: true },
+    traces: (data, shown, axis) => banded(data, shown, axis, "gradient_norm") },
   { name: "min_eigenvalue", title: "Lowest eigenvalue of the Hessian", y: "eigenvalue", says: "Negative at a saddle.",
     traces: (data, shown, axis) => banded(data, shown, axis, "min_eigenvalue") },
   { name: "points", of: "critical_points", title: "Energy against the index", x: "alpha, the share of negative eigenvalues", y: "energy or loss",
@@ -216,28 +216,12 @@ function fromEdge(traces) {
   return traces.map((trace) => ({ ...trace, x: trace.x.map((x) => (x === 0 ? edge : x)) }));
 }
 
-// Curves that run away, as those of a run that diverges, by label: they leave a picture that shows the others.
-function runaways(traces, log) {
-  const tops = traces.filter((trace) => trace.mode === "lines" && trace.meta && !trace.fill)
-    .map(({ meta, y }) => [meta, Math.max(...y.filter((each) => each !== null).map((each) => (log ? Math.log10(each) : Math.abs(each))))]);
-  const typical = tops.map(([, top]) => top).sort((a, b) => a - b)[Math.floor((tops.length - 1) / 2)];
-  const most = log ? typical + 3 : 100 * typical;
-  return typical === undefined || (!log && typical === 0) ? [] : tops.filter(([, top]) => top > most).map(([meta]) => meta);
-}
-
-function without(traces, away, log) {
-  const kept = traces.filter(({ meta }) => !away.includes(meta)).flatMap(({ y }) => y.filter((each) => each !== null));
-  const [low, high] = [Math.min(...kept), Math.max(...kept)].map((each) => (log ? Math.log10(each) : each));
-  const room = 0.05 * (high - low || 1);
-  return [low - room, high + room];
-}
-
-function layout(figure, traces, axis, wide) {
+function layout(figure, traces, axis, wide, upright) {
   const style = getComputedStyle(document.documentElement);
   const [ink, grid] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
   const axes = { gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true };
-  const log = figure.log && positive(traces);
-  const away = figure.x || figure.range ? [] : runaways(traces, log);
+  const log = upright ? upright.log : figure.log && positive(traces);
+  const range = upright && upright.range ? upright.range.map((each) => (log ? Math.log10(each) : each)) : figure.range;
   const below = figure.legend ? 20 * traces.filter((trace) => trace.showlegend).length + 12 : 0; // a row an entry
   const own = figure.layout ? figure.layout(traces) : {};
   return {
@@ -248,8 +232,7 @@ function layout(figure, traces, axis, wide) {
     xaxis: { ...axes, title: { text: figure.x || AXES[axis] }, type: wide ? "log" : "-",
       ...(figure.ticks && { tickvals: figure.ticks, ticktext: figure.ticks.map(String) }), ...own.xaxis },
     yaxis: { ...axes, type: log ? "log" : "linear", exponentformat: "power", ...(figure.y && { title: { text: figure.y } }),
-      ...(figure.range && { range: figure.range }), ...(away.length && { range: without(traces, away, log) }), ...own.yaxis },
-    meta: away,
+      ...(range && { range }), ...own.yaxis },
   };
 }
 
@@ -263,8 +246,10 @@ function draw(holder, figure, data, problem, axis) {
   const plot = holder.querySelector(".plot");
   const where = figure.whole ? "" : ` on ${data.problems[problem]}`;
   plot.setAttribute("aria-label", `${figure.title}${where}, by ${figure.x || AXES[axis]}: ${figure.says}`);
-  const looks = layout(figure, traces, axis, wide);
-  holder.querySelector("figcaption").textContent = looks.meta.length ? `${figure.says} Out of the picture: ${looks.meta.join(", ")}.` : figure.says;
+  const upright = data.windows[`${problem} ${figure.name}`];
+  const away = upright ? upright.away.map((o) => data.optimizers[o]) : [];
+  holder.querySelector("figcaption").textContent = figure.says + (away.length ? ` Out of the picture: ${away.join(", ")}.` : "");
+  const looks = layout(figure, traces, axis, wide, upright);
   plot.style.height = looks.height ? `${looks.height}px` : "";
   Plotly.react(plot, traces, looks, { responsive: true, displaylogo: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } });

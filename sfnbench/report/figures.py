@@ -74,7 +74,8 @@ def index_against_energy(result: Result) -> Figure:
     left.set_ylim(low, high)
     for axes in (left, right):
         axes.set_xlabel("alpha, the fraction of negative eigenvalues")
-        axes.legend(fontsize=8)
+        if axes.get_legend_handles_labels()[0]:  # nothing may have converged, or everything
+            axes.legend(fontsize=8)
     return _titled(figure, result, f"|grad|^2 < {result.run.settings['cut_off']:g}")
 
 

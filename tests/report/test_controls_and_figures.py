@@ -126,6 +126,12 @@ def test_a_run_that_broke_has_its_row():
     assert line["starts"] == "timeout"
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_search_that_found_nothing_has_its_figures(tmp_path):
+    pytest.importorskip("matplotlib")
+    assert draw([result([row(e, -e, 1.0) for e in ENERGIES], "mlp", {}, {"weight_decay": None})], tmp_path)
+
+
 def test_figures_are_files_of_every_format(tmp_path):
     pytest.importorskip("matplotlib")
     unconverged = row(0.2, 0.0, 1.0)

@@ -35,11 +35,11 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Open a file, all suites drawn; whatever the page complains of or asks the network for fails the test."""
+    """Open a file, all suites and figures drawn; whatever the page complains of or asks the network for fails the test."""
     complaints = []
     contexts = []
 
-    def open_(file, n_suites=None, **how):
+    def open_(file, **how):
         context = browser.new_context(offline=True, **how)
         contexts.append(context)
         page = context.new_page()
@@ -48,9 +48,12 @@ def visit(browser):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: complaints.append(request.url) if outside(request.url) else None)
         page.goto(file.as_uri())
-        for i in range(page.locator(".suite").count() if n_suites is None else n_suites):
+        for i in range(page.locator(".suite").count()):
             page.locator(f"#suite-{i}").scroll_into_view_if_needed()
             page.wait_for_selector(f"#suite-{i}[data-drawn]")
+            for figure in page.locator(f"#suite-{i} figure:not([hidden])").all():
+                figure.scroll_into_view_if_needed()
+                figure.locator(".js-plotly-plot .main-svg").first.wait_for()
         return page
 
     yield open_
@@ -112,6 +115,17 @@ def test_every_figure_that_the_results_have_is_drawn(visit, report):
     assert drawn == ["loss", "escape", "trajectories", "gradient_norm", "min_eigenvalue", "escaped", "profiles"]
     assert page.locator("#suite-0 figure:not([hidden]) .main-svg .trace").count() > 0
     assert "Training error against hidden units" in page.locator("#suite-0 .faint").last.inner_text()
+
+
+def test_figures_wait_for_the_window_and_a_printer_gets_them_all(browser, report):
+    page = browser.new_page(viewport={"width": 800, "height": 300})
+    page.goto(report.as_uri())
+    page.wait_for_selector("#summary")
+    count = "document.querySelectorAll('.js-plotly-plot').length"
+    assert page.evaluate(count) < 14
+    page.pdf()
+    assert page.evaluate(count) == 2 * 7  # as above, of two suites
+    page.close()
 
 
 def test_what_diverges_does_not_flatten_the_others(visit, make_run, tmp_path):
@@ -349,6 +363,7 @@ def test_ten_suites_of_ten_thousand_runs_open_in_three_seconds(visit, browser, t
     client.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto((tmp_path / "report.html").as_uri())
     page.wait_for_selector("#suite-0[data-drawn]")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")  # and what is near is drawn
     spent = {each["name"]: each["value"] for each in client.send("Performance.getMetrics")["metrics"]}
     page.close()
     size = (tmp_path / "report.html").stat().st_size

@@ -1,5 +1,5 @@
 "use strict";
-// Draws each suite when it comes near the window, from the JSON beside it. Labels are text: they are set as textContent,
+// Fills each suite and draws each figure when it comes near the window, from the JSON beside it. Labels are text: they are set as textContent,
 // and escaped for Plotly, which reads a little HTML.
 
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]; // Okabe, Ito 2008; the yellow is too pale
@@ -10,7 +10,23 @@ const AXES = { steps: "steps", cost: "cost in gradients", seconds: "seconds" };
 const labels = []; // of optimizers, over all suites
 const hidden = new Set(); // labels
 const plots = new Set(); // elements that are drawn
+const waiting = new Map(); // elements, and what is to be done once they come near the window
 const media = matchMedia("(prefers-color-scheme: dark)");
+const near = new IntersectionObserver((entries) => {
+  for (const { target } of entries.filter((entry) => entry.isIntersecting)) arrive(target);
+}, { rootMargin: "300px" });
+
+function whenNear(target, act) {
+  waiting.set(target, act);
+  near.observe(target);
+}
+
+function arrive(target) {
+  const act = waiting.get(target);
+  near.unobserve(target);
+  waiting.delete(target);
+  if (!target.hidden) act();
+}
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -33,7 +49,7 @@ function look(label) {
 function line(label, x, y, more = {}) {
   const { colour, dash } = look(label);
   return {
-    x, y, type: "scatter", mode: "lines", name: escaped(label), meta: label, visible: !hidden.has(label), showlegend: false,
+    x, y, type: "scatter", mode: "lines", name: escaped(label), meta: label, showlegend: false,
     line: { color: colour, dash, width: 2, ...more.line }, hovertemplate: "%{fullData.name}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
     ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "line")),
   };
@@ -79,7 +95,7 @@ function ink() {
 }
 
 function theory({ x, y }, width = 2) {
-  return { x, y, type: "scatter", mode: "lines", name: "theory", visible: true, showlegend: false, line: { color: ink(), width },
+  return { x, y, type: "scatter", mode: "lines", name: "theory", showlegend: false, line: { color: ink(), width },
     hovertemplate: "theory<br>%{x:.4g}, %{y:.4g}<extra></extra>" };
 }
 
@@ -96,14 +112,14 @@ function trajectories(data, shown) {
   const ways = shown.filter((run) => run.path);
   if (!ways.length) return [];
   const over = data.landscapes.find(({ p }) => p === ways[0].p);
-  const mark = (name, x, y, symbol) => ({ x: [x], y: [y], type: "scatter", mode: "markers", name, visible: true, hovertemplate: `${name}<extra></extra>`,
+  const mark = (name, x, y, symbol) => ({ x: [x], y: [y], type: "scatter", mode: "markers", name, hovertemplate: `${name}<extra></extra>`,
     marker: { symbol, size: 12, color: ink(), line: { width: 2, color: ink() } } });
   const lines = ways.map((run) => line(data.optimizers[run.o], run.path.x, run.path.y, { mode: "lines+markers",
     marker: { color: look(data.optimizers[run.o]).colour, line: { width: 0 },
       size: run.path.x.map((_, i) => (i === run.path.x.length - 1 ? 10 : 4)) },
     hovertemplate: "%{fullData.name}<extra></extra>" }));
   return [
-    { x: over.t, y: over.t, z: over.z, type: "contour", name: "loss", visible: true, showscale: false, hoverinfo: "skip", ticks: over.ticks,
+    { x: over.t, y: over.t, z: over.z, type: "contour", name: "loss", showscale: false, hoverinfo: "skip", ticks: over.ticks,
       contours: { start: -1, end: 1, size: 1 / 8, coloring: "heatmap" }, line: { color: GREY, width: 0.7, smoothing: 1 },
       colorscale: [[0, "rgba(128, 128, 128, 0.55)"], [1, "rgba(128, 128, 128, 0)"]] },
     ...lines, mark("start", ways[0].path.x[0], ways[0].path.y[0], "circle-open"), ...(over.has_saddle ? [mark("saddle", 0, 0, "x-thin-open")] : []),
@@ -249,11 +265,15 @@ function draw(holder, figure, data, problem, axis) {
   const upright = data.windows[`${problem} ${figure.name}`];
   const away = upright ? upright.away.map((o) => data.optimizers[o]) : [];
   holder.querySelector("figcaption").textContent = figure.says + (away.length ? ` Out of the picture: ${away.join(", ")}.` : "");
-  const looks = layout(figure, traces, axis, wide, upright);
-  plot.style.height = looks.height ? `${looks.height}px` : "";
-  Plotly.react(plot, traces, looks, { responsive: true, displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } });
-  plots.add(plot);
+  const paint = () => {
+    const looks = layout(figure, traces, axis, wide, upright);
+    plot.style.height = looks.height ? `${looks.height}px` : "";
+    Plotly.react(plot, traces.map((trace) => ({ ...trace, visible: !hidden.has(trace.meta) })), looks,
+      { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } });
+    plots.add(plot);
+  };
+  if (plots.has(plot)) paint();
+  else whenNear(holder, paint);
   return true;
 }
 
@@ -396,13 +416,10 @@ function legend() {
 }
 
 legend();
-const near = new IntersectionObserver((entries) => {
-  for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
-    near.unobserve(target);
-    fill(target);
-  }
-}, { rootMargin: "300px" });
-document.querySelectorAll(".suite").forEach((section) => near.observe(section));
+document.querySelectorAll(".suite").forEach((section) => whenNear(section, () => fill(section)));
+addEventListener("beforeprint", () => {
+  for (const target of waiting.keys()) arrive(target); // suites, and the figures that these add
+});
 media.addEventListener("change", () => {
   const style = getComputedStyle(document.documentElement);
   const [ink, grid] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());

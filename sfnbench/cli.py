@@ -108,7 +108,7 @@ def run(
     damaged: list[DamagedError] = []
     with Store(folder) as store:
         results = list(store.summaries(damaged=damaged.append))
-    print_table(summary(results), style)
+    print_table(summary(results), results, style)
     say_damaged(damaged)
     say(
         f"\nResults in {folder}: `sfnbench show {folder}` prints this table again,"

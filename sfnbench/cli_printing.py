@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from .errors import COPY_AGAIN, DamagedError, listed
-
 if TYPE_CHECKING:
+    from .errors import DamagedError
     from .report.summary import Spread
     from .report.tables import Table
     from .store import Result
@@ -32,14 +31,14 @@ def rendered(table: Table, style: Format) -> str:
 
 
 def print_table(
-    table: Table, style: Format, by: str | None = None, spread: Spread = "range", stopped: Container[str] = ()
+    table: Table, results: Iterable[Result], style: Format, by: str | None = None, spread: Spread = "range"
 ) -> None:
-    """A table of results, or one for each problem or optimizer; for a person the best is marked and signs explained."""
+    """The table of these results, or one for each problem or optimizer; to a person the best is marked, signs explained."""
     from .report.summary import legend, mark_best
     from .report.tables import grouped
 
     if style == "plain":
-        table = mark_best(table, stopped)
+        table = mark_best(table, results)
     for i, (name, part) in enumerate((grouped(table, by) if by else {"": table}).items()):
         if by:
             say(f"{chr(10) if i else ''}{name}")
@@ -50,12 +49,12 @@ def print_table(
 
 def say_damaged(errors: Iterable[DamagedError], is_all: bool = False) -> None:
     """What cannot be read, each reason once; where that is all there is, the command ends as on any file it cannot read."""
-    names: dict[tuple[Path, str], list[str]] = {}
-    for error in errors:
-        names.setdefault((error.file, error.why), []).append(error.name)
-    for (file, why), of in names.items():
-        say(f"missing: {file}: damaged ({why}): {listed(of)}; {COPY_AGAIN}")
-    if names and is_all:
+    from .report.reasons import damage
+
+    lines = damage(errors)
+    for line in lines:
+        say(line)
+    if lines and is_all:
         raise typer.Exit(2)
 
 

@@ -63,7 +63,7 @@ def show(
     """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
     from .cost import price_list
     from .report.equal import at_budget, repriced
-    from .report.summary import Spread, chosen, stopped_at_escape, summary
+    from .report.summary import Spread, chosen, summary
     from .report.tables import ordered
     from .session import latest
     from .store import Store
@@ -82,7 +82,7 @@ def show(
         results = (repriced(result, priced) for result in _kept(picked, bare))
         table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
     say_damaged(damaged, is_all=not bare)
-    print_table(ordered(table, sort) if sort else table, style, by, spread, stopped_at_escape(bare))
+    print_table(ordered(table, sort) if sort else table, bare, style, by, spread)
     say_broken(bare, folder)
 
 
@@ -165,7 +165,7 @@ def report(
 
     sections, notes = gather(folders or [latest()], price_list(prices or ()))
     for note in notes:
-        say(f"missing: {note}")
+        say(note)
     points = _critical_points({section.folder for section in sections if section.experiment == "critical_points"})
     _print_critical_points(points, style)
     _print_scaling([row for section in sections for row in table(section.scaling)], style)

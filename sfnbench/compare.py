@@ -27,7 +27,9 @@ Place = tuple[str, str, str, str]  # suite, experiment, problem, optimizer
 
 TOLERANCE = 0.01  # of a loss or an escape: a smaller relative difference is as good as none
 TOLERANCE_S = 0.25  # of a time: a machine that does other things, too, makes as much
+TOLERANCE_STEP = 0.1  # of a step's time in gradients, in which the machine cancels
 RATES = ("steps_per_s", "samples_per_s", "hvp_per_s")
+STEP = "step_in_grads"
 ROUNDING = 1e-12  # of the loss at the start: losses below that have all arrived
 
 # What has to be equal for any number to mean the same; anything else that differs is said beside the verdict.
@@ -259,19 +261,34 @@ def _or_never(name: str) -> Callable[[Row], float]:
 
 
 def _rates(place: Place, seeds: Sequence[Seed], pairs: Sequence[tuple[Row, Row]]) -> Iterator[Change]:
-    """Throughputs, of which up is good: they differ where the medians do and the quartiles over blocks lie apart."""
+    """Throughputs, of which up is good, and what a step takes in gradients, of which down is.
+
+    They differ where the medians do and the quartiles over blocks lie apart.
+    """
     for (_, dtype), (one, other) in zip(seeds, pairs, strict=True):
-        for name in RATES:
+        for name in (*RATES, STEP):
             if one.get(name) is None or other.get(name) is None:
                 continue
-            change = Change(place, f"{name} {dtype}", one[name], other[name], "same")
-            slower = other[f"{name}_q3"] < one[f"{name}_q1"] and other[name] < one[name] * (1 - TOLERANCE_S)
-            faster = other[f"{name}_q1"] > one[f"{name}_q3"] and other[name] * (1 - TOLERANCE_S) > one[name]
-            disturbed = bool(one.get("disturbed") or other.get("disturbed"))
-            verdict: Verdict = (
-                "same" if not (slower or faster) else "undecided" if disturbed else "worse" if slower else "better"
-            )
-            yield replace(change, verdict=verdict, why="others kept the machine busy" if verdict == "undecided" else "")
+            tolerance, up_is_good = (TOLERANCE_STEP, False) if name == STEP else (TOLERANCE_S, True)
+            rises = other[f"{name}_q1"] > one[f"{name}_q3"] and other[name] > one[name] * (1 + tolerance)
+            falls = other[f"{name}_q3"] < one[f"{name}_q1"] and other[name] * (1 + tolerance) < one[name]
+            why = _unsure(one, other, name) if rises or falls else ""
+            verdict: Verdict = "same" if not (rises or falls) else "better" if rises == up_is_good else "worse"
+            yield Change(place, f"{name} {dtype}", one[name], other[name], "undecided" if why else verdict, why)
+
+
+def _unsure(one: Row, other: Row, name: str) -> str:
+    """Why a difference between two timings may be the machine's; empty where nothing speaks for that."""
+    if one.get("disturbed") or other.get("disturbed"):
+        return "others kept the machine busy"
+    if name == STEP:
+        return ""
+    if one.get("drifting") or other.get("drifting"):
+        return "the machine drifted meanwhile"
+    paces = [row["matmul_flops_per_s"] for row in (one, other) if row.get("matmul_flops_per_s")]
+    if len(paces) == 2 and max(paces) > (1 + TOLERANCE_STEP) * min(paces):
+        return f"a matrix product was {'slower' if paces[1] < paces[0] else 'faster'}, too"
+    return ""
 
 
 def _seconds_a_step(row: Row) -> float | None:

@@ -87,7 +87,7 @@ class Problem(ABC):
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     bounded_below: ClassVar[bool] = True  # False: a race stops a trajectory at its escape, for the loss has no floor
-    measures: ClassVar[tuple[str, ...]] = ()  # methods theta (d,) -> scalar that suites may name among their metrics
+    measures: ClassVar[tuple[str, ...]] = ()  # methods theta (d,) -> scalar, low is good, that suites may name as metrics
     escape_drop: float = 0.0  # a trajectory has escaped once its loss is below the saddle's by more than this
 
     @property

@@ -100,7 +100,7 @@ def run_suite(
     tuning_runs(suite, runs)  # raises where that cannot be
     folder = Path(out) if out is not None else results_folder(suite)
     watcher = watcher or Watcher()
-    _check_data(runs, {} if fresh else _stored(folder))
+    _check_data(runs if fresh else _settled(suite, runs, folder), {} if fresh else _stored(folder))
     if only_failed:
         Store(folder).close()  # where there are no results nothing broke, and a folder without any is not to be left behind
     if suite.experiment == "throughput" and jobs not in (None, 1):
@@ -133,25 +133,23 @@ def preview(
     tuning_runs(suite, runs)
     folder = Path(out) if out is not None else results_folder(suite)
     tried, there = _stored(folder / TUNING), _stored(folder)
-    _check_data(runs, {} if fresh else there)
+    settled = _settled(suite, runs, folder)
+    _check_data(runs if fresh else settled, {} if fresh else there)
     again: frozenset[str] = frozenset(there) if fresh else frozenset()
     if only_failed and not fresh:
         with Store(folder) as store:
             again = frozenset(run.id for run in store.broken(runs))
     without = "left out" if only_failed and not fresh else "to do"
     tuning, running = [], []
-    for run in runs:
+    for run, known in zip(runs, settled, strict=True):
         names = {"problem": run.problem.label, "optimizer": run.optimizer.label if run.optimizer else ""}
-        known: Run | None = run
         if run.is_open and suite.tune:
-            found = winners([run], suite.tune, tried)
-            known = found[0].settled if found else None
             missing = [trial for trial in trials(run, suite.tune) if trial.id not in tried]
             state = f"{len(missing)} of {suite.tune.trials} trials to do" if missing else "there"
             tuning.append({"run": "tuning", **names, "seeds": suite.tune.seeds, "state": state})
-        state = "there" if known and known.id in there else without
-        state = "to do" if known and known.id in again else state
-        running.append({"run": known.id if known else "after tuning", **names, "seeds": len(run.seeds), "state": state})
+        state = "to do" if known.id in again else "there" if known.id in there else without
+        of = "after tuning" if known.is_open else known.id
+        running.append({"run": of, **names, "seeds": len(run.seeds), "state": state})
     return tuning + running
 
 
@@ -189,6 +187,15 @@ def device_kind(device: str) -> str:
 
 
 # -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _settled(suite: Suite, runs: Sequence[Run], folder: Path) -> list[Run]:
+    """Each run with the best values for its ranges, where it is tuned in full already."""
+    if suite.tune is None or not any(run.is_open for run in runs):
+        return list(runs)
+    tried = _stored(folder / TUNING)
+    found = {each.run.slot: each.settled for each in winners([run for run in runs if run.is_open], suite.tune, tried)}
+    return [found.get(run.slot, run) if run.is_open else run for run in runs]
 
 
 def _check_data(runs: Iterable[Run], stored: Mapping[str, Result]) -> None:

@@ -74,7 +74,25 @@ def test_throughput_is_better_the_higher():
     assert verdicts([fast], [slow]) == {"steps_per_s float32": "worse"}
     assert verdicts([fast], [fast]) == {}
     assert verdicts([fast], [throughput(100.0, spread=0.99)]) == {}  # quartiles that overlap tell nothing
-    assert verdicts([fast], [throughput(100.0, disturbed=True)]) == {"steps_per_s float32": "undecided"}
+    for unsure in ({"disturbed": True}, {"drifting": True}, {"matmul_flops_per_s": 0.8}):
+        before = throughput(200.0, matmul_flops_per_s=1.0)
+        assert verdicts([before], [throughput(100.0, **{"matmul_flops_per_s": 0.95, **unsure})]) == {
+            "steps_per_s float32": "undecided"
+        }
+    assert verdicts([before], [throughput(100.0, matmul_flops_per_s=0.95)]) == {"steps_per_s float32": "worse"}
+    assert verdicts([throughput(130.0)], [throughput(100.0)]) == {"steps_per_s float32": "worse"}
+
+
+def test_a_step_in_gradients_is_better_the_lower_whatever_the_machine_does():
+    def step(n):
+        return {f"step_in_grads{end}": n * by for end, by in (("_q1", 0.98), ("", 1.0), ("_q3", 1.02))}
+
+    few, many, slow = throughput(9.0, **step(10)), throughput(9.0, **step(13)), throughput(4.0, **step(13), drifting=True)
+    worse = dict.fromkeys(("step_in_grads float32", "step_in_grads float64"), "worse")
+    assert verdicts([few], [many]) == worse
+    assert verdicts([many], [few]) == dict.fromkeys(worse, "better")
+    assert verdicts([few], [slow]) == {**worse, "steps_per_s float32": "undecided"}
+    assert verdicts([few], [throughput(9.0, **step(10.5))]) == {}
 
 
 def test_searches_that_converge_no_more_are_counted_start_by_start():

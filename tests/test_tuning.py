@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfnbench import Result, Store, SuiteError, execute, load_suite, plan, run_suite
+from sfnbench import DataError, Result, Store, SuiteError, execute, load_suite, plan, run_suite
 from sfnbench.session import Watcher, preview, tuning_runs
 from sfnbench.suite.keys import Tune
 from sfnbench.suite.ranges import MAX_RANGES
@@ -358,6 +358,23 @@ def test_a_range_that_reaches_beyond_the_data_is_found_before_anything_runs(writ
         run(path)
     assert len(str(caught.value).splitlines()) == 1
     assert not Path("runs").exists()
+
+
+def test_data_are_needed_until_all_is_there(write, monkeypatch):
+    def lacking(runs):
+        return [f"{run.optimizer.label} lacks its data" for run in runs]
+
+    path = write()
+    with monkeypatch.context() as gone:
+        gone.setattr("sfnbench.session.lacking", lacking)
+        with pytest.raises(DataError, match=r"gradient_descent lacks .*\nmsgd lacks .*\nsfn lacks"):
+            run(path)
+    run(path)
+    monkeypatch.setattr("sfnbench.session.lacking", lacking)
+    assert run(path)[1].begun == [(0, 10), (0, 3)]
+    assert {row["state"] for row in preview(load_suite(path))} == {"there"}
+    with pytest.raises(DataError, match="msgd lacks"):
+        run(path, fresh=True)
 
 
 def test_an_open_run_is_not_executed(write):

@@ -1,9 +1,12 @@
 """Throughput: how fast the steps of one optimizer on one problem are on one device, with nothing else running.
 
 One seed, unbatched. Every figure is a median over blocks of some tenths of a second, with its quartiles; each block starts
-afresh from the same point, so that all time the same steps. Blocks of steps, of products and of the matrix product that
-they are held against take turns: a machine that drifts for seconds drifts within the quartiles, and under all alike. Draws
-of minibatches and noise are made before the clock starts; the warm-up, first calls of kernels, is told apart.
+afresh from the same point, so that all time the same steps. Draws of minibatches and noise are made before the clock
+starts; the warm-up, first calls of kernels, is told apart.
+
+Blocks of steps, of gradients, of Hessian-vector products and of the matrix product that they are held against take turns. A
+machine shared with others drifts by a third within seconds, and rates with it. What a step takes in gradients does not:
+that is the quotient of two blocks side by side, whose median two runs agree in where their rates do not.
 """
 
 from __future__ import annotations
@@ -36,10 +39,11 @@ Prepare = Callable[[int], Work]  # gets so many units of work ready
 PRODUCT_SIZE = {"cpu": 1024, "cuda": 4096}  # of the square matrices whose product says what the device can do
 MOST_UNITS = 10_000  # of a block, whose draws are made beforehand
 QUIET = 0.25  # cores that others may keep busy before figures are marked as disturbed
+STEADY = 0.1  # of its median, between the quartiles of the rate of gradients, before rates are marked as drifting
 
 
 def throughput(run: Run, progress: Progress) -> Result:
-    """A row for each dtype: steps, examples and Hessian-vector products a second, FLOP/s reached, peak memory."""
+    """A row for each dtype, as `_measure` has it."""
     rows: list[dict[str, Any]] = []
     series: list[np.ndarray] = []
     dtypes = run.settings["dtypes"]
@@ -97,7 +101,11 @@ class Timer:
 
 
 def _measure(entrant: Entrant, seed: int, settings: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
-    """The row of one dtype, and the seconds of a step in each block."""
+    """The row of one dtype, and the seconds of a step in each block.
+
+    Steps, examples, gradients and Hessian-vector products a second; what a step and a product take in gradients, all three
+    on the optimizer's own kind of batch; FLOP/s reached; peak memory; what else the machine did.
+    """
     timer = Timer(entrant.device, settings["blocks"], settings["block_seconds"])
     memory, others = _Memory(entrant.device), _Others()
     start = entrant.starts((seed,))
@@ -116,19 +124,24 @@ def _measure(entrant: Entrant, seed: int, settings: dict[str, Any]) -> tuple[dic
         steps(1)()
     blocks, flops = {"steps": timer.block_of(steps)}, counter.get_total_flops()
     peak = memory.peak()
+    blocks["grad"] = timer.block_of(_gradients(entrant, start[0], seed))
     blocks["hvp"] = timer.block_of(_products(entrant, start[0], seed))
     if flops:
         blocks["product"] = timer.block_of(_multiplications(entrant))
     seconds = timer.in_turn(blocks)
     status = "ok" if bool(torch.isfinite(last[0].theta).all()) else "diverged"
     last[0].close()
-    row = {"status": status, "warmup_s": warmup_s, **_rates("steps", 1 / seconds["steps"])}
+    row: dict[str, Any] = {"status": status, "warmup_s": warmup_s, **_spread("steps_per_s", 1 / seconds["steps"])}
     n_examples = entrant.batches[0] or entrant.problem.population
-    row |= _rates("samples", n_examples / seconds["steps"]) if n_examples else {}
-    row |= _rates("hvp", 1 / seconds["hvp"])
+    row |= _spread("samples_per_s", n_examples / seconds["steps"]) if n_examples else {}
+    row |= _spread("grads_per_s", 1 / seconds["grad"]) | _spread("hvp_per_s", 1 / seconds["hvp"])
+    row |= _spread("step_in_grads", seconds["steps"] / seconds["grad"])
+    if len(set(entrant.batches)) == 1:  # else of another number of examples
+        row |= _spread("hvp_in_grads", seconds["hvp"] / seconds["grad"])
     if flops:
         row |= _flops(flops / seconds["steps"], 2 * PRODUCT_SIZE[entrant.device.type] ** 3 / seconds["product"])
-    row["peak_memory_bytes"] = peak
+    row["drift"] = (row["grads_per_s_q3"] - row["grads_per_s_q1"]) / row["grads_per_s"]
+    row |= {"drifting": row["drift"] > STEADY, "peak_memory_bytes": peak}
     return row | others.seen(), seconds["steps"]
 
 
@@ -140,8 +153,21 @@ def _steps(trajectories: Trajectories, drawn: list[Any]) -> int:
     return len(drawn)
 
 
+def _gradients(entrant: Entrant, theta: Tensor, seed: int) -> Prepare:
+    """Gradients on the optimizer's own kind of batch."""
+    (batches,), _ = Draws(entrant, (seed,)).next()
+    oracle = Oracle(entrant.problem, batches, eager=True)
+
+    def gradients(n: int) -> int:
+        for _ in range(n):
+            oracle.grad(theta)
+        return n
+
+    return lambda n: partial(gradients, n)
+
+
 def _products(entrant: Entrant, theta: Tensor, seed: int) -> Prepare:
-    """Hessian-vector products on the optimizer's own kind of batch, all from one linearisation."""
+    """Hessian-vector products, likewise, all from one linearisation."""
     (batches,), _ = Draws(entrant, (seed,)).next()
     linear = Oracle(entrant.problem, batches, eager=True).curvature(theta)
     v = torch.ones_like(theta)
@@ -173,13 +199,13 @@ def _flops(reached: np.ndarray, possible: np.ndarray) -> dict[str, Any]:
     Of matrix products alone: what is done element by element, or by LAPACK, counts as nothing.
     """
     most = float(np.median(possible))
-    return {**_rates("flops", reached), "matmul_flops_per_s": most, "flops_share": float(np.median(reached)) / most}
+    return {**_spread("flops_per_s", reached), "matmul_flops_per_s": most, "flops_share": float(np.median(reached)) / most}
 
 
-def _rates(name: str, rates: np.ndarray) -> dict[str, float]:
+def _spread(name: str, values: np.ndarray) -> dict[str, float]:
     """Median and quartiles over blocks."""
-    low, middle, high = np.percentile(rates, (25, 50, 75))
-    return {f"{name}_per_s": float(middle), f"{name}_per_s_q1": float(low), f"{name}_per_s_q3": float(high)}
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return {name: float(middle), f"{name}_q1": float(low), f"{name}_q3": float(high)}
 
 
 class _Memory:

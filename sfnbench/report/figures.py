@@ -43,7 +43,7 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for result in results:
-        name = re.sub(r"[^a-z0-9]+", "_", cp.title(result).lower()).strip("_")
+        name = f"{slug(result.run.suite)}_{slug(cp.title(result))}"
         figures = {"index": index_against_energy(result), "spectra": spectra(result), "cut_offs": by_cut_off(result)}
         for kind, figure in figures.items():
             for suffix in FORMATS:
@@ -51,6 +51,11 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
                 figure.savefig(path, dpi=150, metadata=UNDATED.get(suffix))
                 written.append(path)
     return written
+
+
+def slug(text: str) -> str:
+    """As it can stand in a file's name."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "figure"
 
 
 def index_against_energy(result: Result) -> Figure:

@@ -11,13 +11,13 @@ from typing import Any
 
 from .. import registry
 from ..cost import PRICES
-from ..errors import NoResultsError, StoreError
+from ..errors import DamagedError, NoResultsError, StoreError
 from ..store import FAILED, Result, Store
 from . import critical_points as cp
 from .curves import DRAWN, curves, escaped_within, index_curve, rates, spread, window
 from .equal import repriced
 from .profiles import Solving, profiles, solving
-from .progress import last_line, name
+from .reasons import damage, reasons
 from .scaling import drawn as scaling_drawn
 from .scaling import table as scaling_table
 from .summary import legend, mark_best, summary
@@ -105,7 +105,7 @@ class Section:
 
     def table(self) -> Table:
         """As `sfnbench show` prints it."""
-        return mark_best(summary(self._bare))
+        return mark_best(summary(self._bare), self._bare)
 
     def families(self) -> list[dict[str, Any]]:
         """The error of networks that differ in width, where a suite has several, by optimizer."""
@@ -200,9 +200,11 @@ def gather(folders: Sequence[Path], prices: Mapping[str, float] = PRICES) -> tup
 def _fill(
     sections: dict[tuple[Path, str, str], Section], folder: Path, notes: list[str], prices: Mapping[str, float]
 ) -> None:
+    damaged: list[DamagedError] = []
+    told: list[Result] = []
     with Store(folder) as store:
-        for result in store.results(damaged=lambda error: notes.append(str(error))):
+        for result in store.results(damaged=damaged.append):
             key = folder, result.run.suite, result.run.experiment
             sections.setdefault(key, Section(*key)).add(repriced(result, prices))
-            if result.status in FAILED:
-                notes.append(f"{folder}: {name(result.run)} broke ({result.status}): {last_line(result.log)}")
+            told.append(replace(result, series={}))
+    notes += [*damage(damaged), *(f"{folder}: {line}" for line in reasons(told))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import cycle, product
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from ..errors import SfnbenchError
 from .curves import Curve
-from .figures import FORMATS, UNDATED
+from .figures import FORMATS, UNDATED, slug
 from .gathered import Section
 from .trajectories import draw
 
@@ -47,7 +46,7 @@ def draw_races(sections: Sequence[Section], folder: Path, axis: str = "cost") ->
         looks = dict(zip(section.optimizers.values(), cycle(product(("-", "--", ":", "-."), COLOURS)), strict=False))
         for name, figure in _figures(section, looks, axis):
             for suffix in FORMATS:
-                path = folder / f"{_slug(section.suite)}_{_slug(name)}.{suffix}"
+                path = folder / f"{slug(section.suite)}_{slug(name)}.{suffix}"
                 with matplotlib.rc_context({"svg.hashsalt": "sfnbench"}):  # the same results make the same file
                     figure.savefig(path, dpi=150, metadata=UNDATED.get(suffix))
                 written.append(path)
@@ -223,7 +222,3 @@ def _plain(text: str) -> str:
     """As matplotlib takes text that is no mathematics, and a label that begins with an underscore for none."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "figure"

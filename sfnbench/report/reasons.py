@@ -1,11 +1,11 @@
-"""Why runs broke and seeds diverged, each reason once."""
+"""Why runs broke, seeds diverged and results cannot be read, each reason once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..errors import listed
+from ..errors import COPY_AGAIN, DamagedError, listed
 from ..session import RUNS
 from ..store import FAILED, Result
 from .progress import last_line, name
@@ -19,6 +19,14 @@ def reasons(results: Iterable[Result]) -> list[str]:
         for reason in _reasons_of(result):
             befell.setdefault(reason, {})[name(result.run)] = None
     return [f"{reason} ({listed(list(names))})" for reason, names in befell.items()]
+
+
+def damage(errors: Iterable[DamagedError]) -> list[str]:
+    """A line for each way in which a file's results cannot be read, with whose they are."""
+    names: dict[tuple[Path, str], list[str]] = {}
+    for error in errors:
+        names.setdefault((error.file, error.why), []).append(error.name)
+    return [f"{file}: damaged ({why}): {listed(of)}; {COPY_AGAIN}" for (file, why), of in names.items()]
 
 
 def way_back(results: Iterable[Result], folder: Path) -> str:

@@ -23,12 +23,14 @@ SADDLE = ("escaped", "escape step", "captured", "steps near saddle")  # columns 
 SPENT = ("cost in gradients", "seconds a seed")
 LOWER = ("escape step", "final loss", "loss", *SPENT)  # columns in which low is good
 HIGHER = ("steps/s", "samples/s", "HVP/s")  # ... and high
+IN_GRADIENTS = ("gradients a step", "gradients an HVP")
 SOUND = {"ok", "stuck", "skipped"}
 STAR = " *"
 NAMES = ("problem", "optimizer", "finder")  # columns whose brackets are anybody's
+BLOCKS = "the quartiles over blocks"
 INTERVAL = "the 95 % interval of the median"
 OVER_SEEDS = {"range": "the lowest and highest over seeds", "interval": INTERVAL, "none": ""}  # what brackets hold ...
-BRACKETS = {"escape step": INTERVAL, "Spearman": "its 95 % interval", **dict.fromkeys(HIGHER, "the quartiles over blocks")}
+BRACKETS = {"escape step": INTERVAL, "Spearman": "its 95 % interval", **dict.fromkeys((*HIGHER, *IN_GRADIENTS), BLOCKS)}
 
 
 def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
@@ -70,32 +72,31 @@ def chosen(
     return results
 
 
-def mark_best(table: Table, stopped: Container[str] = ()) -> Table:
-    """The same table with a star at each problem's best in every column that has one, where rivals differ.
+def mark_best(table: Table, results: Iterable[Result] = ()) -> Table:
+    """The same table of these results with a star at each problem's best in each column that has one, where rivals differ.
 
-    No rival is a row of which a seed broke or diverged or, under ``--at``, fell short of the budget, nor one that others
-    disturbed; nor in what was spent one that has not escaped: who never left has not saved anything. `stopped` are problems
-    whose races stop at the escape, and with them the loss.
+    No rival is a row of which a seed broke or diverged or, under ``--at``, fell short of the budget, nor a timing with
+    a note; nor in what was spent one that has not escaped: who never left has not saved anything. A loss without a floor
+    has no best: it says when a race was stopped, not how well it went.
     """
+    facts = {result.run.problem.label: result.environment.get("problem", {}) for result in results}
+    stopped = {label for label, of in facts.items() if of.get("bounded_below") is False}
+    measures = dict.fromkeys(name.replace("_", " ") for of in facts.values() for name in of.get("measures", ()))
+    columns = (*LOWER, *measures, *HIGHER)
     rivals: dict[tuple[str, ...], list[float]] = {}
     for row in table:
-        for column in (*LOWER, *HIGHER):
+        for column in columns:
             if (value := _rival(row, column, stopped)) is not None:
                 rivals.setdefault((row["problem"], row.get("dtype", ""), column), []).append(value)
     marked = []
     for row in table:
         stars = {}
-        for column in (*LOWER, *HIGHER):
+        for column in columns:
             values = rivals.get((row["problem"], row.get("dtype", ""), column), ())
             if len(set(values)) > 1 and _rival(row, column, stopped) == min(values):
                 stars[column] = f"{row[column]}{STAR}"
         marked.append({**row, **stars})
     return marked
-
-
-def stopped_at_escape(results: Iterable[Result]) -> set[str]:
-    """The problems among these whose loss has no floor, so that it says when a race was stopped, not how well it went."""
-    return {r.run.problem.label for r in results if r.environment.get("problem", {}).get("bounded_below") is False}
 
 
 def _rival(row: dict[str, Any], column: str, stopped: Container[str]) -> float | None:
@@ -135,7 +136,7 @@ def _rivalry(columns: Mapping[str, Sequence[str]]) -> str:
     if "reached" in columns:
         return "among those all of whose seeds reached the budget"
     if "dtype" in columns:
-        return "at its dtype, among those undisturbed"
+        return "at its dtype, among those without a note"
     left = ", in cost and seconds among those that escaped" if any(columns.get("escape step", ())) else ""
     return f"among those of which no seed broke or diverged{left}"
 

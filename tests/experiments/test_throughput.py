@@ -1,5 +1,8 @@
 """Throughput: what is counted is known, what is timed keeps its order, and nobody shares the machine unseen."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from sfnbench import Store, Suite, SuiteError, load_suite, plan, run_suite
@@ -42,8 +45,26 @@ def test_rates_have_their_quartiles_and_samples_are_a_steps_examples():
         assert row["status"] == "ok"
         assert row["warmup_s"] > 0
         assert row["samples_per_s"] == pytest.approx(16 * row["steps_per_s"])
-        for name in ("steps", "samples", "hvp", "flops"):
-            assert 0 < row[f"{name}_per_s_q1"] <= row[f"{name}_per_s"] <= row[f"{name}_per_s_q3"]
+        rates = [f"{name}_per_s" for name in ("steps", "samples", "grads", "hvp", "flops")]
+        for name in (*rates, "step_in_grads", "hvp_in_grads"):
+            assert 0 < row[f"{name}_q1"] <= row[name] <= row[f"{name}_q3"]
+
+
+def test_a_machine_whose_pace_drifts_is_told_and_a_step_in_gradients_does_not_care(monkeypatch):
+    def in_turn(self, blocks):
+        pace = [1.0, 1.0, 1.3, 1.3]  # slower from the third turn on
+        of = {"steps": 3e-3, "grad": 1e-3, "hvp": 2e-3, "product": 1e-2}
+        return {name: of[name] * np.array(pace) for name in blocks}
+
+    monkeypatch.setattr(throughput.Timer, "in_turn", in_turn)
+    (row,) = measured().rows
+    assert row["drift"] == pytest.approx((1 / 1.0 - 1 / 1.3) / ((1 / 1.0 + 1 / 1.3) / 2))
+    assert row["drifting"] is True
+    assert [row[f"step_in_grads{end}"] for end in ("_q1", "", "_q3")] == pytest.approx([3, 3, 3])
+    assert row["hvp_in_grads"] == pytest.approx(2)
+    (shown,) = summary([replace(measured(), rows=(row,))])
+    assert shown["note"].endswith("drifting: rates varied by 26% between blocks")
+    assert shown["gradients a step"] == "3 [3, 3]"
 
 
 @pytest.mark.parametrize("optimizer", ["sfn", "noisy_gradient_descent", "torch.optim.Adam", "scipy.optimize.trust-krylov"])

@@ -140,11 +140,11 @@ def test_figures_are_files_of_every_format(tmp_path):
     written = draw([some, ON_THEORY], tmp_path / "figures")
     assert {path.suffix for path in written} == {".svg", ".pdf", ".png"}
     names = {path.name for path in written}
-    assert "a_b_c_lm_index.svg" in names
+    assert "s_a_b_c_lm_index.svg" in names
     for path in written:
         head = path.read_bytes()[:200]
         assert head.startswith((b"\x89PNG", b"%PDF")) or b"<?xml" in head
-    text = (tmp_path / "figures" / "a_b_c_lm_spectra.svg").read_text()
+    text = (tmp_path / "figures" / "s_a_b_c_lm_spectra.svg").read_text()
     assert text.count("<svg") == 1
 
 

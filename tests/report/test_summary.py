@@ -108,7 +108,15 @@ def test_at_a_budget_the_best_is_among_those_that_reached_it():
     rows = [("a", "4/4", "2"), ("b", "4/4", "3"), ("c", "3/4", "1")]
     table = [{"problem": "p", "optimizer": name, "reached": reached, "loss": loss} for name, reached, loss in rows]
     assert [r["loss"] for r in mark_best(table)] == ["2 *", "3", "1"]
-    assert mark_best(table, {"p"}) == table  # its loss says when the race was stopped
+    floorless = replace(result("a", []), environment={"problem": {"bounded_below": False}})
+    floorless = replace(floorless, run=replace(floorless.run, problem=replace(floorless.run.problem, label="p")))
+    assert mark_best(table, [floorless]) == table  # its loss says when the race was stopped
+
+
+def test_what_a_problem_measures_itself_has_its_best_too():
+    facts = {"problem": {**FACTS["problem"], "measures": ["training_error"]}}
+    results = [result(name, [{**row(3, 1.0), "training_error": e}] * 4, facts) for name, e in (("a", 0.2), ("b", 0.1))]
+    assert [r["training error"] for r in mark_best(summary(results), results)] == ["0.2", "0.1 *"]
 
 
 def test_the_legend_explains_the_signs_that_occur_and_no_others():

@@ -240,7 +240,7 @@ def test_damaged_mnist_is_refused(tmp_path, monkeypatch, damage):
                 content[1000] ^= 1
             (tmp_path / "mnist" / name).write_bytes(content)
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=rf"t10k-labels-idx1-ubyte.gz is not .*expected {mnist.FILES[3].sha256}"):
+    with pytest.raises(DataError, match=rf"t10k-labels-idx1-ubyte.gz is not .*expected {mnist.DATASET.files[3].sha256}"):
         load("mnist", "test")
 
 

@@ -1,7 +1,9 @@
 """Image sets in the idx format of MNIST: two gzipped files a split."""
 
+import functools
 import gzip
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,22 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ._files import File, locate
-from ._images import Pixels, Split
+from ._images import ImageDataset, Pixels, Split
 
 NAMES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
 UNSIGNED_BYTE = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
+
+
+def like_mnist(folder: str, sums: Mapping[str, tuple[str, int]], mirrors: tuple[str, ...], terms: str) -> ImageDataset:
+    """A dataset of MNIST's form and size from the sha256 and the bytes of each of its files."""
+    files = tuple(
+        File(f"{folder}/{name}", sha256, mirrors, n_bytes, split=split_of(name)) for name, (sha256, n_bytes) in sums.items()
+    )
+    read = functools.partial(read_split, files)
+    return ImageDataset(n_train=60_000, n_test=10_000, side=28, n_classes=10, read=read, terms=terms, files=files)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:

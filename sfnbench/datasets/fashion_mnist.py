@@ -4,11 +4,7 @@ In the form and the size of MNIST, and harder. Xiao, Rasul, Vollgraf 2017, "Fash
 benchmarking machine learning algorithms".
 """
 
-import functools
-
-from ._files import File
-from ._idx import read_split, split_of
-from ._images import ImageDataset
+from ._idx import like_mnist
 
 MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
@@ -20,15 +16,4 @@ SUMS = {
     "t10k-images-idx3-ubyte.gz": ("346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", 4_422_102),
     "t10k-labels-idx1-ubyte.gz": ("67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", 5_148),
 }
-FILES = tuple(
-    File(f"fashion_mnist/{name}", sha256, MIRRORS, n_bytes, split=split_of(name)) for name, (sha256, n_bytes) in SUMS.items()
-)
-DATASET = ImageDataset(
-    n_train=60_000,
-    n_test=10_000,
-    side=28,
-    n_classes=10,
-    read=functools.partial(read_split, FILES),
-    terms="MIT",
-    files=FILES,
-)
+DATASET = like_mnist("fashion_mnist", SUMS, MIRRORS, terms="MIT")

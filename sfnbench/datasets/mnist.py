@@ -3,11 +3,7 @@
 LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition".
 """
 
-import functools
-
-from ._files import File
-from ._idx import read_split, split_of
-from ._images import ImageDataset
+from ._idx import like_mnist
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist",
@@ -19,15 +15,4 @@ SUMS = {
     "t10k-images-idx3-ubyte.gz": ("8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", 1_648_877),
     "t10k-labels-idx1-ubyte.gz": ("f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", 4_542),
 }
-FILES = tuple(
-    File(f"mnist/{name}", sha256, MIRRORS, n_bytes, split=split_of(name)) for name, (sha256, n_bytes) in SUMS.items()
-)
-DATASET = ImageDataset(
-    n_train=60_000,
-    n_test=10_000,
-    side=28,
-    n_classes=10,
-    read=functools.partial(read_split, FILES),
-    terms="commonly stated as CC BY-SA 3.0",
-    files=FILES,
-)
+DATASET = like_mnist("mnist", SUMS, MIRRORS, terms="commonly stated as CC BY-SA 3.0")

@@ -1,11 +1,35 @@
 """The data of a problem: found by name and held against what was asked of them, before anything is read."""
 
+import functools
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..datasets import ImageDataset, find, lacking
 from ..errors import DataError
 
 Source = TypeVar("Source")
+
+
+class FromImages:
+    """What problems on images share: the set, of which the first `n_examples` are taken, None for all."""
+
+    dataset: str
+    n_examples: int | None
+
+    @functools.cached_property
+    def source(self) -> ImageDataset:
+        """The dataset, before it is read."""
+        return source_of(self.dataset, find)
+
+    @property
+    def lacks(self) -> str:
+        """Which file of the dataset is not there and cannot be fetched."""
+        return lacking(self.source)
+
+    @property
+    def population(self) -> int:
+        """Number of training examples."""
+        return self.n_examples or self.source.n_train
 
 
 def source_of(name: str, find: Callable[[str], Source]) -> Source:

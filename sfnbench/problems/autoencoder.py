@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from ..core import Count, Network, NonNegative, constant
 from ..curvature import Kind, Linearised, with_decay
-from ..datasets import ImageDataset, find, lacking, load
+from ..datasets import load
 from ..registry import register
 from ._layered_products import Criterion, linearised
-from ._sources import check_within, source_of
+from ._sources import FromImages, check_within
 
 N_INCOMING = 15  # of the sparse start: connections that a unit has, where it has as many inputs
 BLOCK = 4096  # images reconstructed at once when the error is measured: 60,000 would be 240 MB a layer in float32
@@ -23,7 +23,7 @@ BLOCK = 4096  # images reconstructed at once when the error is measured: 60,000 
 
 @register("autoencoder")
 @dataclass(frozen=True, kw_only=True)
-class Autoencoder(Network):
+class Autoencoder(FromImages, Network):
     """A deep autoencoder of images: widths down to a code and, mirrored, up again.
 
         L(theta) = mean_b sum_i [log(1 + exp z_ib) - x_ib z_ib] + 1/2 weight_decay |theta|^2
@@ -67,21 +67,6 @@ class Autoencoder(Network):
         check_within(size=(self.size, self.source.side), n_examples=(self.n_examples, self.source.n_train))
         if not self.hidden or any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must be one or more positive widths, the code's last, got {list(self.hidden)}")
-
-    @functools.cached_property
-    def source(self) -> ImageDataset:
-        """The dataset, before it is read."""
-        return source_of(self.dataset, find)
-
-    @property
-    def lacks(self) -> str:
-        """Which file of the dataset is not there and cannot be fetched."""
-        return lacking(self.source)
-
-    @property
-    def population(self) -> int:
-        """Number of training examples."""
-        return self.n_examples or self.source.n_train
 
     @functools.cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:

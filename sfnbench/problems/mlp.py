@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core import CoordinateSubspace, Count, CriticalPoint, Network, NonNegative, constant
-from ..datasets import ImageDataset, find, lacking, load
+from ..datasets import load
 from ..registry import register
 from ._dead_units import ladder
 from ._layerwise import Layer, hessian_by_layers
-from ._sources import check_within, source_of
+from ._sources import FromImages, check_within
 
 ACTIVATIONS = {
     "tanh": torch.tanh,
@@ -31,7 +31,7 @@ ACTIVATIONS = {
 
 @register("mlp")
 @dataclass(frozen=True, kw_only=True)
-class MultilayerPerceptron(Network):
+class MultilayerPerceptron(FromImages, Network):
     """A fully connected classifier of images with any hidden layers.
 
         L(theta) = mean_b criterion(W_l a(... a(W_1 x_b + b_1) ...) + b_l, y_b) + 1/2 weight_decay |theta|^2
@@ -69,21 +69,6 @@ class MultilayerPerceptron(Network):
         check_within(size=(self.size, self.source.side), n_examples=(self.n_examples, self.source.n_train))
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden widths must be positive, got {list(self.hidden)}")
-
-    @functools.cached_property
-    def source(self) -> ImageDataset:
-        """The dataset, before it is read."""
-        return source_of(self.dataset, find)
-
-    @property
-    def lacks(self) -> str:
-        """Which file of the dataset is not there and cannot be fetched."""
-        return lacking(self.source)
-
-    @property
-    def population(self) -> int:
-        """Number of training examples."""
-        return self.n_examples or self.source.n_train
 
     @functools.cached_property
     def widths(self) -> tuple[int, ...]:

@@ -297,7 +297,7 @@ def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
 
 
 def critical_points_are_known(problem: Problem) -> None:
-    """At every stated critical point the gradient is zero, and loss and index are what is stated."""
+    """At every stated critical point the gradient is zero, loss and index are as stated, and not below `lowest`."""
     for point, stated_loss, index in map(_parts, problem.critical_points[:N_POINTS]):
         loss = float(problem.loss(point, None))
         H = problem.hessian(point, None)
@@ -307,6 +307,8 @@ def critical_points_are_known(problem: Problem) -> None:
         negative = int((eigenvalues < -1e-8 * scale).sum())
         require(slope < 1e-9 * scale, f"the gradient has length {slope:g} at {point.tolist()}")
         require(abs(loss - stated_loss) < 1e-9 * (1 + abs(stated_loss)), f"the loss is {loss:g}, stated {stated_loss:g}")
+        bound = problem.lowest
+        require(bound is None or loss >= bound - 1e-9 * (1 + abs(bound)), f"the loss {loss:g} is below lowest, {bound}")
         require(negative == index, f"{negative} eigenvalues are negative, stated index {index}")
 
 

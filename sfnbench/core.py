@@ -105,6 +105,11 @@ class Problem(ABC):
         """The saddle that a race starts at; None where there is none to escape from."""
         return None
 
+    @property
+    def lowest(self) -> float | None:
+        """What the loss is never below, where that is known: an escape must not be asked to fall deeper."""
+        return None
+
     @abstractmethod
     def start(self, rng: torch.Generator) -> Tensor:
         """A starting point (d,), float64 on the CPU; all randomness from `rng`."""

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 HERE = Path(__file__).parent
+KERNELS = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "CUBLAS_WORKSPACE_CONFIG")  # choose other ones
 PACKAGES = ("sfnbench", "torch", "numpy", "scipy")
 
 _machine: dict[str, Any] = {}
@@ -52,6 +53,8 @@ def process(device: str = "cpu") -> dict[str, Any]:
         import torch
 
         facts["threads"] = torch.get_num_threads()
+        facts["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+        facts |= {name: os.environ[name] for name in KERNELS if name in os.environ}
         facts["tf32_matmul"] = torch.backends.cuda.matmul.allow_tf32
         facts["tf32_cudnn"] = torch.backends.cudnn.allow_tf32
         if on_gpu and torch.cuda.is_available():

@@ -84,6 +84,12 @@ def plan(
         issues.append(f"{suite.name} measures throughput, which is of one seed, not of {len(picked_seeds)}")
     on_paths = [Chosen(**path["optimizer"]) for path in suite.settings.get("paths", ())]
     issues += _misfits(picked_problems, picked_optimizers if suite.method == "optimizer" else on_paths)
+    if suite.tune and suite.tune.metric.startswith("escape"):
+        issues += [
+            f"{chosen.label} cannot be tuned by {suite.tune.metric}: it has no saddle to escape from"
+            for chosen in picked_problems
+            if registry.build("problem", chosen.use, chosen.params).saddle is None
+        ]
     if issues:
         raise SuiteError("\n".join(issues))
     pairs = itertools.product(picked_problems, picked_optimizers)
@@ -139,8 +145,13 @@ def _misfits(problems: Iterable[Chosen], optimizers: Iterable[Chosen]) -> list[s
     from . import stock  # imports torch
     from .core import batch_misfit
 
-    found = []
+    found: list[str] = []
     built = [(chosen, registry.build("problem", chosen.use, chosen.params)) for chosen in problems]
+    for on, problem in built:
+        saddle, lowest = problem.saddle if problem.lowest is not None else None, problem.lowest
+        if saddle is not None and saddle.loss - problem.escape_drop <= lowest:
+            fall = f"the saddle's loss is {saddle.loss:.4g} and nothing is below {lowest:.4g}"
+            found.append(f"{on.label}: nobody can fall by escape_drop {problem.escape_drop:g}: {fall}")
     extremes = (each.extremes if isinstance(each, Tunable) else (each,) for each in optimizers)
     for chosen in chain.from_iterable(extremes):
         optimizer = None if registry.is_stock(chosen.use) else registry.build("optimizer", chosen.use, chosen.params)

@@ -78,7 +78,9 @@ class Escapes:
         """
         from scipy import stats  # slow to import
 
-        curve = stats.ecdf(self._sample()).sf
+        if not len(self.times):
+            return Survival(*(np.array([]) for _ in Survival._fields))
+        curve = stats.ecdf(self._sample(self._last)).sf
         around: Any = None
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # of what is filled in below
@@ -96,8 +98,6 @@ class Escapes:
         curve's own contains one half (Brookmeyer, Crowley 1982); at log-log intervals it covered 93 to 98 % for 5 to 64
         runs, where linear ones covered 87 to 98 % and the bootstrap 90 to 96 %.
         """
-        if not len(self.times):
-            return Estimate(math.inf, math.nan, math.nan)
         curve = self.survival()
         middle = _crossing(curve.times, curve.share)
         if len(self.times) < MIN_RUNS:
@@ -137,11 +137,15 @@ class Escapes:
             return Estimate(math.inf, math.nan, math.nan)
         return _bootstrap(ratio, self.spent, self.escaped.astype(float), paired=True)
 
-    def _sample(self) -> Any:
-        """As scipy takes it. When the broken are said to be last seen does not matter, as long as all escapes are before."""
+    @property
+    def _last(self) -> float:
+        """The last time that anything is known of."""
+        return float(self.times[np.isfinite(self.times)].max(initial=0.0))
+
+    def _sample(self, last: float) -> Any:
+        """As scipy takes it, the broken watched until `last`: with every escape before that, they are later than all."""
         from scipy import stats
 
-        last = self.times[np.isfinite(self.times)].max(initial=0.0)
         times = np.minimum(self.times, last)
         return stats.CensoredData(uncensored=times[self.escaped], right=times[~self.escaped])
 
@@ -163,7 +167,8 @@ def logrank(a: Escapes, b: Escapes) -> Verdict:
     if not (a.escaped.any() or b.escaped.any()):
         return Verdict(0.0, 1.0)
     with np.errstate(invalid="ignore"):
-        found = stats.logrank(a._sample(), b._sample())
+        last = max(a._last, b._last)
+        found = stats.logrank(a._sample(last), b._sample(last))
     return Verdict(0.0, 1.0) if math.isnan(found.statistic) else Verdict(float(found.statistic), float(found.pvalue))
 
 
@@ -221,6 +226,8 @@ def censored_lines(x: ArrayLike, y: ArrayLike, bounds: ArrayLike) -> Lines:
 def resampled_interval(value: float, resampled: ArrayLike) -> Estimate:
     """A value with the interval of what it was in resamples (R,), by percentiles; nan there is infinite on both sides."""
     known = np.asarray(resampled, float)
+    if not len(known):
+        return Estimate(value, math.nan, math.nan)
     tail = (1 - LEVEL) / 2
     low, high = (
         float(np.quantile(np.where(np.isnan(known), worst, known), level, method="inverted_cdf"))
@@ -239,6 +246,8 @@ def hitting_times(losses: ArrayLike, times: ArrayLike, targets: ArrayLike) -> Fl
     """
     losses = np.asarray(losses, float)[:, None, :]  # (S, 1, n)
     hit = losses <= np.asarray(targets, float)[:, None]  # (S, T, n)
+    if not hit.size:  # argmax has no answer to nothing
+        return np.full(hit.shape[:2], np.inf)
     at = np.broadcast_to(np.asarray(times, float), losses[:, 0].shape)
     first = np.take_along_axis(at, hit.argmax(2), axis=1)
     return np.where(hit.any(2), first, np.inf)
@@ -256,17 +265,17 @@ def ecdf(times: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def performance_ratios(times: ArrayLike) -> Floats:
-    """Times of P problems by S methods (P, S) over the best on each problem; inf where never, which nobody's best is.
+    """Times of P problems by S methods (P, S) over the best on each problem; inf (or nan) where never, nobody's best.
 
     The ECDF of a column is that method's performance profile. Dolan, Moré 2002, equation 2.1; unlike the ECDF of hitting
     times it depends on who takes part.
     """
-    times = np.asarray(times, float)
-    best = times.min(1, keepdims=True)
+    known: Floats = np.nan_to_num(np.asarray(times, float), nan=np.inf, posinf=np.inf)
+    best = known.min(1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = times / best
-    ratios[times == best] = 1.0  # two that took no time at all are alike
-    return np.where(np.isfinite(times), ratios, np.inf)
+        ratios = known / best
+    ratios[known == best] = 1.0  # two that took no time at all are alike
+    return np.where(np.isfinite(known), ratios, np.inf)
 
 
 # -- comparisons ------------------------------------------------------------------------------------------------------
@@ -365,9 +374,10 @@ def _bootstrap(statistic: Callable[..., Any], *samples: Floats, paired: bool = F
     """
     from scipy import stats
 
+    n = min(map(len, samples))
     with np.errstate(invalid="ignore"):
-        value = float(statistic(*samples, axis=-1))
-        if min(map(len, samples)) < 2:
+        value = float(statistic(*samples, axis=-1)) if n else math.nan
+        if n < MIN_RUNS:
             return Estimate(value, math.nan, math.nan)
         if all((sample == sample[0]).all() for sample in samples):
             return Estimate(value, value, value)

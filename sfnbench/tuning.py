@@ -2,7 +2,8 @@
 
 An *open* run is one whose optimizer still has ranges. Its trials are runs like any other, at points of the unit cube
 that are the same for every optimizer and problem; the trial with the lowest median of the metric gives the ranges their
-values. Budgets are equal: as many trials for each, each trial with the same steps, cost and seeds.
+values. Budgets are equal: as many trials for each, each trial with the same seeds and the same budget, in steps as the
+suite's or, with ``tune: {budget: {cost: N}}``, in cost.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Tuned:
     tune: Tune
     trials: tuple[dict[str, Any], ...]  # the values tried, a name of each range -> value
     losses: tuple[float, ...]  # of each trial, the median of the metric over tuning seeds, infinite where it broke
+    cost: float = 0.0  # what all trials spent, in gradients
     is_bottomless: bool = False  # the problem's loss has no floor: it says when a race was stopped, not how it went
 
     @property
@@ -114,7 +116,9 @@ def trials(run: Run, tune: Tune) -> tuple[Run, ...]:
     if max(run.seeds) >= TUNING_SEEDS:
         raise SuiteError(f"seeds from {TUNING_SEEDS} on are for tuning alone, not {max(run.seeds)}")
     metrics = [metric for metric in run.settings["metrics"] if metric[0] == "loss"] or [["loss", 1]]
-    frame = replace(run, seeds=tuple(seeds), settings={"budget": tune.budget.model_dump(), "metrics": metrics})
+    frame = replace(
+        run, seeds=tuple(seeds), settings={**run.settings, "budget": tune.budget.model_dump(), "metrics": metrics}
+    )
     made = []
     for values in settings(run, tune):
         label = optimizer.label + "".join(f" {name}={value}" for name, value in values.items())
@@ -131,7 +135,8 @@ def winners(runs: Iterable[Run], tune: Tune, results: Mapping[str, Result]) -> t
         if len(losses) == len(done):
             facts = [result.environment.get("problem", {}) for result in done if result is not None]
             is_bottomless = any(fact.get("bounded_below") is False for fact in facts)
-            found.append(Tuned(run, tune, settings(run, tune), losses, is_bottomless))
+            cost = math.fsum(row.get("cost") or 0.0 for result in done if result is not None for row in result.rows)
+            found.append(Tuned(run, tune, settings(run, tune), losses, cost, is_bottomless))
     return tuple(found)
 
 
@@ -165,6 +170,7 @@ def write_report(suite: Suite, tuned: Iterable[Tuned], folder: Path) -> Path:
     assert suite.tune is not None
     head = (
         f"# Written by `sfnbench run {suite.name}`, and never read back. Numbers are medians over tuning seeds.\n"
+        "# cost: what all trials spent, in gradients; equal for all where `tune` has a budget of cost.\n"
         "# expected_best: the lowest median to expect of so many trials, drawn from these without replacement.\n"
     )
     report = {"tune": _plain(suite.tune), "tuned": [_entry(each) for each in tuned]}
@@ -197,7 +203,7 @@ def _entry(tuned: Tuned) -> dict[str, Any]:
     if tuned.broken:
         entry["broken"] = tuned.broken
     entry |= {"params": tuned.best, tuned.tune.metric: _short(min(losses))}
-    entry |= {"trials": n, "failed": sum(math.isinf(loss) for loss in losses)}
+    entry |= {"trials": n, "failed": sum(math.isinf(loss) for loss in losses), "cost": _short(tuned.cost)}
     if tuned.remarks:
         entry["remarks"] = tuned.remarks
     draws = [*takewhile(lambda k: k < n, _N_DRAWS), n]

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sfnbench import registry
 from sfnbench.errors import SuiteError
@@ -223,3 +225,56 @@ def test_a_run_survives_json(suite: Suite) -> None:
     for run in plan(suite):
         assert json.loads(json.dumps(run.settings)) == run.settings
         assert json.loads(json.dumps(run.problem.params)) == run.problem.params
+
+
+@pytest.mark.parametrize(
+    ("problem", "fall"),
+    [
+        ("use: lee, escape_drop: 0.25", "escape_drop 0.25: the saddle's loss is 0 and nothing is below -0.25"),
+        (
+            "use: strict_saddle_quartic, n: 4, escape_drop: 1",
+            "escape_drop 1: the saddle's loss is 0 and nothing is below -1",
+        ),
+        ("use: matrix_factorization, escape_drop: 100", "the saddle's loss is 15 and nothing is below 2.5"),
+        ("use: tensor_decomposition, escape_drop: 50", "the saddle's loss is 3 and nothing is below 0"),
+        (
+            "use: linear_autoencoder, n_inputs: 2, n_hidden: 1, variances: [2, 1], escape_drop: 1",
+            "1.5 and nothing is below 0.5",
+        ),
+    ],
+)
+def test_an_escape_that_nobody_can_reach_is_refused(tmp_path: Path, problem: str, fall: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"problems: [{{{problem}, label: deep}}]\noptimizers: [sfn]\n")
+    with pytest.raises(SuiteError, match=re.escape(fall)):
+        plan(load_suite(path))
+
+
+@pytest.mark.parametrize(("n", "coupling"), [(2, 0.3), (3, 0.3), (5, -0.2), (4, -0.5), (3, 1.5)])
+def test_the_quartic_is_never_below_its_bound(n: int, coupling: float) -> None:
+    problem = registry.build("problem", "strict_saddle_quartic", {"n": n, "coupling": coupling})
+    x = torch.randn(1000, n, generator=torch.Generator().manual_seed(n), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([x], max_iter=300)
+
+    def total() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = torch.func.vmap(lambda t: problem.loss(t, None))(x).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(total)
+    found = min(float(problem.loss(t, None)) for t in x.detach())
+    assert problem.lowest <= found + 1e-9
+    if n % 2 == 0 or coupling < 0:
+        assert found == pytest.approx(problem.lowest)
+
+
+def test_tuning_by_the_escape_needs_a_saddle(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "problems: [{use: mlp, hidden: [3]}, lee]\noptimizers: [{use: msgd, lr: {uniform: [0.1, 1]}}]\n"
+        "tune: {metric: escape_cost}\n"
+    )
+    with pytest.raises(SuiteError, match="mlp cannot be tuned by escape_cost: it has no saddle to escape from"):
+        plan(load_suite(path))
+    assert plan(load_suite(path), problems=["lee"])

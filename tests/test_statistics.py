@@ -176,8 +176,9 @@ def test_wilson():
 
 def test_expected_running_time_charges_what_was_spent_in_vain():
     rows = [{"cost": 50.0, "escape_cost": 10.0}, {"cost": 50.0, "escape_cost": None}, {"cost": 50.0, "escape_cost": 30.0}]
-    found = Escapes.of(rows, "cost").expected_running_time()
-    assert found.value == (10 + 50 + 30) / 2
+    assert Escapes.of(rows, "cost").expected_running_time().value == (10 + 50 + 30) / 2
+    found = Escapes.of(2 * rows, "cost").expected_running_time()
+    assert found.value == 2 * (10 + 50 + 30) / 4
     assert found.low <= found.value <= found.high
     broke = {"cost": 4.0, "escape_cost": None, "status": "diverged"}
     assert Escapes.of([*rows, broke], "cost").expected_running_time().value == (10 + 50 + 30 + 4) / 2
@@ -255,7 +256,7 @@ def test_what_is_not_a_number_is_infinitely_worse_and_both_are_equal():
         statistics.paired_differences({0: 1.0}, {"b": {1: 1.0}})
 
 
-@given(st.lists(st.integers(0, 5), min_size=2, max_size=8), st.lists(st.integers(0, 5), min_size=2, max_size=8))
+@given(st.lists(st.integers(0, 5), min_size=5, max_size=8), st.lists(st.integers(0, 5), min_size=5, max_size=8))
 def test_probability_of_improvement_is_mann_whitneys_u(a, b):
     found = statistics.probability_of_improvement(a, b)
     u = stats.mannwhitneyu(b, a).statistic if len({*a, *b}) > 1 else len(a) * len(b) / 2
@@ -264,11 +265,49 @@ def test_probability_of_improvement_is_mann_whitneys_u(a, b):
 
 
 def test_bootstrap_intervals_where_their_correction_is_undefined():
-    assert statistics.median([2.0, 2.0, 2.0]) == (2, 2, 2)
-    assert statistics.median([math.nan, math.inf]) == (math.inf, math.inf, math.inf)
+    assert statistics.median([2.0] * 5) == (2, 2, 2)
+    assert statistics.median([math.nan, *[math.inf] * 4]) == (math.inf, math.inf, math.inf)
     one = statistics.median([2.0])
     assert one.value == 2
     assert math.isnan(one.low)
-    for values in ([1.0, 1.0, 1.0, 2.0], [1.0, 2.0, math.inf, math.inf, 3.0]):
+    for values in ([1.0, 1.0, 1.0, 1.0, 2.0], [1.0, 2.0, math.inf, math.inf, 3.0]):
         found = statistics.median(values)
         assert min(values) <= found.low <= found.value <= found.high <= max(values)
+
+
+def test_logrank_counts_the_broken_as_later_than_every_escape():
+    """As if they had been watched to the end of the other group; not taken out before its escapes."""
+    early, late = escapes([1.0, 2.0], []), escapes(np.arange(10.0, 20.0), [])
+    rows = [{"steps": 3, "escape_step": None, "status": "diverged"}] * 8
+    never = Escapes.of(rows)
+    stays = Escapes.of([{**row, "steps": 1000, "status": "ok"} for row in rows])
+    for rival in (late, early):
+        assert statistics.logrank(never, rival) == statistics.logrank(stays, rival)
+        assert statistics.logrank(rival, never) == statistics.logrank(rival, stays)
+    assert statistics.logrank(never, late).p < 0.001
+
+
+def test_of_nothing_nothing_is_said():
+    none = Escapes.of([])
+    assert none.survival().times.shape == (0,)
+    assert statistics.hitting_times(np.zeros((2, 0)), np.zeros(0), [1.0]).tolist() == [[math.inf], [math.inf]]
+    assert all(math.isnan(each) for each in statistics.median([]))
+    assert all(math.isnan(each) for each in statistics.probability_of_improvement([], [1.0]))
+    value, *interval = statistics.resampled_interval(1.0, [])
+    assert (value, np.isnan(interval).all()) == (1.0, True)
+    assert statistics.performance_ratios([[1.0, math.nan]]).tolist() == [[1.0, math.inf]]
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_fewer_than_five_have_no_interval(n):
+    """Of two, a bootstrap's would cover the true median every other time."""
+    values = np.arange(float(n))
+    for found in (
+        statistics.median(values),
+        statistics.probability_of_improvement(values, values + 1),
+        statistics.paired_differences(dict(enumerate(values)), {"b": dict(enumerate(2 * values))})["b"].difference,
+        escapes(values + 1, []).expected_running_time(),
+    ):
+        assert math.isfinite(found.value)
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)

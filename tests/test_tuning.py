@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sfnbench import DataError, Result, Store, SuiteError, execute, load_suite, plan, run_suite
 from sfnbench.session import Watcher, preview, tuning_runs
-from sfnbench.suite.keys import Tune
+from sfnbench.suite.keys import MOST_STEPS, Tune
 from sfnbench.suite.ranges import MAX_RANGES
 from sfnbench.suite.schema import TUNING_SEEDS
 from sfnbench.tuning import FILE, expected_best, middle, sample, trials, winners
@@ -131,7 +131,7 @@ def test_trials_measure_the_loss_alone_within_their_own_budget(write):
     text = SUITE.replace("tune: {", "metrics: [gradient_norm, {use: loss, every: 3}]\ntune: {budget: {cost: 7}, ")
     suite, open_run = of(write(text), "msgd")
     first = trials(open_run, suite.tune)[0]
-    assert first.settings == {"budget": {"steps": 30, "seconds": None, "cost": 7.0}, "metrics": [["loss", 3]]}
+    assert first.settings == {"budget": {"steps": MOST_STEPS, "seconds": None, "cost": 7.0}, "metrics": [["loss", 3]]}
     assert (first.problem, first.optimizer.use, first.experiment) == (open_run.problem, "msgd", "race")
 
 

@@ -47,6 +47,11 @@ class Lee(Problem):
         """The origin."""
         return self.critical_points[0]
 
+    @property
+    def lowest(self) -> float:
+        """The loss at either minimum."""
+        return -0.25
+
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the origin, or the stated one."""
         if self.start_at is not None:

@@ -74,6 +74,11 @@ class MatrixFactorization(Problem):
         point = self.critical_point(self.saddle_at)
         return point if point.index else None
 
+    @property
+    def lowest(self) -> float:
+        """The loss of the best approximation of that rank."""
+        return sum(value**2 for value in sorted(self.singular_values, reverse=True)[self.rank :]) / 2
+
     def critical_point(self, subset: tuple[int, ...]) -> CriticalPoint:
         """The best approximation on these singular triples."""
         s, r, m = self.singular_values, self.rank, len(subset)

@@ -69,6 +69,12 @@ class StrictSaddleQuartic(Problem):
             return next(self._coupled())
         return self._with_zeros(self.n if self.index is None else self.index)
 
+    @property
+    def lowest(self) -> float:
+        """-n (2 - a)^2 / 16, where coupling adds at least a t^2 / 2 a coordinate: a = c (n - 1) below 0, else -c."""
+        c = self.coupling
+        return -self.n * (2 - (c * (self.n - 1) if c < 0 else -c)) ** 2 / 16
+
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the saddle, in a uniform direction."""
         direction = torch.randn(self.n, generator=rng, dtype=torch.float64)

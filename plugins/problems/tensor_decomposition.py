@@ -68,6 +68,11 @@ class TensorDecomposition(Problem):
         """The point of that support; for all components, the one that favours none."""
         return self.critical_points[-1 if self.support is None else self.support - 1]
 
+    @property
+    def lowest(self) -> float:
+        """The loss at the components."""
+        return -1.0 if self.objective == "one" else 0.0
+
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the saddle, in a uniform direction."""
         direction = torch.randn(self.dim, generator=rng, dtype=torch.float64)

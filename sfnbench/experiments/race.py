@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_map
 
 from .. import metrics, registry, stock
 from ..core import Optimizer, Problem
+from ..cost import PRICES
 from ..errors import DeviceError
 from ..lift import Batches, Trajectories, lift
 from ..planning import Run
@@ -174,6 +175,7 @@ def race(run: Run, progress: Progress) -> Result:
     if entrant.is_plane:
         series = _drawable(entrant, run.seeds[:N_PATHS], series)
     environment = {"warmup_s": warmup_s, "problem": entrant.facts}
+    environment |= {"prices": _prices(run.settings)} if "prices" in run.settings else {}
     return Result(run, status, tuple(rows), series, environment, "\n".join(log))
 
 
@@ -198,7 +200,8 @@ def _advance(entrant: Entrant, seeds: tuple[int, ...], settings: dict[str, Any],
     starts = entrant.starts(seeds)
     trajectories, draws = entrant.lift(starts), Draws(entrant, seeds)
     every = {"loss": 1, **{name: entrant.spacing(every) for name, every in settings["metrics"]}}
-    track = Track(entrant.problem, every, starts, budget.get("cost"), draws.deterministic, N_PATHS * entrant.is_plane)
+    n_paths = N_PATHS * entrant.is_plane
+    track = Track(entrant.problem, every, starts, budget.get("cost"), draws.deterministic, _prices(settings), n_paths)
     spent = np.zeros(len(seeds))  # seconds each lane has had
     n = 1
     try:
@@ -215,6 +218,10 @@ def _advance(entrant: Entrant, seeds: tuple[int, ...], settings: dict[str, Any],
         trajectories.close()
     track.finish()
     return track
+
+
+def _prices(settings: Mapping[str, Any]) -> dict[str, float]:
+    return {**PRICES, **settings.get("prices", {})}
 
 
 def _block(

@@ -39,7 +39,7 @@ Prepare = Callable[[int], Work]  # gets so many units of work ready
 PRODUCT_SIZE = {"cpu": 1024, "cuda": 4096}  # of the square matrices whose product says what the device can do
 MOST_UNITS = 10_000  # of a block, whose draws are made beforehand
 QUIET = 0.25  # cores that others may keep busy before figures are marked as disturbed
-STEADY = 0.1  # of its median, between the quartiles of the rate of gradients, before rates are marked as drifting
+STEADY = 0.1  # of its median, between the quartiles of any rate, before rates are marked as drifting
 
 
 def throughput(run: Run, progress: Progress) -> Result:
@@ -140,7 +140,8 @@ def _measure(entrant: Entrant, seed: int, settings: dict[str, Any]) -> tuple[dic
         row |= _spread("hvp_in_grads", seconds["hvp"] / seconds["grad"])
     if flops:
         row |= _flops(flops / seconds["steps"], 2 * PRODUCT_SIZE[entrant.device.type] ** 3 / seconds["product"])
-    row["drift"] = (row["grads_per_s_q3"] - row["grads_per_s_q1"]) / row["grads_per_s"]
+    rates = ("steps_per_s", "grads_per_s", "hvp_per_s")
+    row["drift"] = max((row[f"{rate}_q3"] - row[f"{rate}_q1"]) / row[rate] for rate in rates)
     row |= {"drifting": row["drift"] > STEADY, "peak_memory_bytes": peak}
     return row | others.seen(), seconds["steps"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import metrics
 from ..core import Problem
-from ..cost import KINDS, price
+from ..cost import KINDS, PRICES, price
 
 ROUNDING = 1e-9  # shares of minibatches do not sum to whole numbers exactly
 NEAR = 2.0  # near the saddle is within so many times the distance that the lane started at: no problem needs a length
@@ -53,6 +53,7 @@ class Track:
     starts: Tensor  # (S, d)
     cost: float | None = None  # budget a lane, in gradients
     deterministic: bool = True  # whether a point that stays has to stay for good
+    prices: Mapping[str, float] = field(default_factory=lambda: PRICES)
     n_paths: int = 0  # lanes, the first ones, of which every point is kept
     n_steps: int = 0
     spent: float = 0.0  # the most that a lane has cost so far
@@ -71,7 +72,7 @@ class Track:
         self.escape = np.full(n_lanes, -1)
         self.last = self.starts.clone()  # (S, d) where each lane ended, or is now
         self.before_last = torch.full_like(self.starts, torch.nan)
-        self.dwell = np.zeros(n_lanes, dtype=np.int64)  # steps that ended near the saddle
+        self.dwell = np.zeros(n_lanes, dtype=np.int64)  # steps before the escape that ended near the saddle
         self._near = NEAR * self._from_saddle(self.starts)  # (S,)
         self._record(0, self.starts[None], None, np.zeros(1))
         self.calls.append(np.zeros((1, n_lanes, len(KINDS)), dtype=np.int64))
@@ -88,7 +89,10 @@ class Track:
 
     def is_used_up(self, passes: np.ndarray) -> bool:
         """Whether passes (S, 4) have brought every lane that goes on to its budget of cost."""
-        return self.cost is not None and bool((self._spent(price(passes, self.problem.dim)) | ~self.going).all())
+        return self.cost is not None and bool((self._spent(self._price(passes)) | ~self.going).all())
+
+    def _price(self, passes: np.ndarray) -> np.ndarray:
+        return price(passes, self.problem.dim, self.prices)
 
     def _spent(self, costs: np.ndarray) -> np.ndarray:
         return costs >= (np.inf if self.cost is None else self.cost) * (1 - ROUNDING)
@@ -97,7 +101,7 @@ class Track:
         """Take in a block of steps: measure what is due, and end the lanes that have reached an end."""
         first = self.n_steps + 1
         n = block.points.shape[0]
-        costs = price(block.passes, self.problem.dim)  # (n, S)
+        costs = self._price(block.passes)  # (n, S)
         losses, due = self._record(first, block.points, block.losses, costs.max(1))  # (n, S), (n,)
         finite = torch.isfinite(block.points).all(2).cpu().numpy()
         measured = due[:, None] & np.isfinite(losses)
@@ -111,8 +115,10 @@ class Track:
         self.escape[newly] = first + left[newly]
         if not self.problem.bounded_below:
             stop = np.where(newly, left, stop)
-        near = (self._from_saddle(block.points) <= self._near).cpu().numpy()  # (n, S)
-        self.dwell += (near & going & (np.arange(n)[:, None] <= stop)).sum(0)
+        near = (self._from_saddle(block.points) <= self._near) | (self._near == 0)  # (n, S); at the saddle: any distance
+        step = first + np.arange(n)[:, None]
+        inside = going & (step <= first + stop) & ((self.escape < 0) | (step < self.escape))
+        self.dwell += (near.cpu().numpy() & inside).sum(0)
         ends = going & (stop < n)
         self.end[ends] = first + stop[ends]
         self.status[ends & (broken == stop)] = "diverged"
@@ -161,7 +167,7 @@ class Track:
         left, lanes = self.escape >= 0, np.arange(len(seeds))
 
         def cost(step: np.ndarray) -> np.ndarray:
-            return price(passes[step, lanes], self.problem.dim)
+            return self._price(passes[step, lanes])
 
         final = self._at_end("loss")
         columns: dict[str, Any] = {"seed": seeds, "status": self.status, "steps": self.end}
@@ -230,7 +236,7 @@ class Track:
         return torch.linalg.vector_norm(points - saddle.point.to(points), dim=-1)
 
     def _at_saddle(self, certificates: Sequence[metrics.Certificate]) -> dict[str, Any]:
-        """For how many steps each lane was near the saddle, and whether it was captured by this one or another.
+        """How many steps each lane was near the saddle before it escaped, and whether this one or another captured it.
 
         Captured is an end point that is certified as a strict saddle, or that is critical, no minimum and near the
         saddle: of degenerate ones the Hessian does not tell.

@@ -85,6 +85,12 @@ class LinearAutoencoder(Problem):
         point = self.critical_point(self.saddle_at)
         return point if point.index else None
 
+    @property
+    def lowest(self) -> float:
+        """The loss of the projection onto the largest components."""
+        order = sorted(range(self.n_inputs), key=lambda i: -self.spectrum[i])
+        return self.critical_point(order[: self.n_hidden]).loss
+
     def critical_point(self, subset: Iterable[int]) -> CriticalPoint:
         """The projection onto these components, given as places in `variances`."""
         inside = tuple(subset)

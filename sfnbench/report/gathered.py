@@ -26,7 +26,7 @@ from .trajectories import Landscape, landscape, path
 
 FACTS = (
     *("commit", "dirty", "sfnbench", "torch", "numpy", "scipy", "python", "platform", "cpu", "n_cores", "threads"),
-    *("device", "device_name", "cuda", "tf32_matmul"),
+    *("cpu_capability", "prices", "device", "device_name", "cuda", "tf32_matmul"),
 )
 CURVES = {"race": curves, "critical_points": index_curve, "throughput": rates}
 Cell = tuple[int, int]  # problem, optimizer: places in the section's lists

@@ -144,6 +144,8 @@ def _of_scaling(section: Section, family: dict[str, Any], looks: Looks) -> Figur
         if series["law"]:
             said = f"its exact law: {series['law_said']}"
             axes.plot(series["law"]["x"], series["law"]["y"], color="k", linewidth=0.6, label=said)
+    if any(any(series["beyond"]) for series in family["series"]):
+        axes.plot([], [], "k^", markerfacecolor="none", markersize=5, label="beyond the budget")
     axes.set_xscale("log")
     axes.set_yscale("log" if family["power"] else "linear")
     ticks = sorted({x for series in family["series"] for x in series["x"]})

@@ -21,6 +21,7 @@ from ..store import Result
 from .tables import Table
 
 SPECTRUM = "eigenvalues"  # a parameter of that name is a list of eigenvalues
+FAR = 3  # times as long as anything known: a budget that would squeeze an axis
 NAMES_OF_DRAWS = ("rotation", "realization")  # numbers that say which draw it is, not how much of anything
 SAID = {  # of factors whose name does not say it
     ("problem", "radius"): "distance from the saddle",
@@ -284,10 +285,11 @@ def _series(family: Family, label: str, places: Mapping[str, Mapping[str, int]])
 
 
 def _top(family: Family, series: Sequence[Mapping[str, Any]]) -> float:
-    """A little above everything known on an axis that is not logarithmic; elsewhere, or where nothing is, above all."""
+    """Above all budgets; on an axis that is not logarithmic, of those far beyond everything known, a little above that."""
     known = [high for each in series for high, beyond in zip(each["high"], each["beyond"], strict=True) if not beyond]
     budgets = [y for each in series for y in each["y"]]
-    return max(budgets) if family.form.is_power or not known else 1.1 * max(known)
+    far = known and max(budgets) > FAR * max(known)
+    return 1.1 * max(known) if far and not family.form.is_power else max(budgets)
 
 
 def _law_said(family: Family, runs: Sequence[tuple[float, Result]], x: Floats, exact: Floats) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import statistics
 from ..errors import SfnbenchError, did_you_mean
-from ..statistics import MIN_RUNS, Escapes, Estimate
+from ..statistics import BROKEN, Escapes
 from ..store import Result
 from .critical_points import summary_row
 from .tables import NUMBER, Table
@@ -26,6 +26,7 @@ HIGHER = ("steps/s", "samples/s", "HVP/s")  # ... and high
 IN_GRADIENTS = ("gradients a step", "gradients an HVP")
 SOUND = {"ok", "stuck", "skipped"}
 STAR = " *"
+NEVER = "never"  # escapes one that has broken
 NAMES = ("problem", "optimizer", "finder")  # columns whose brackets are anybody's
 BLOCKS = "the quartiles over blocks"
 INTERVAL = "the 95 % interval of the median"
@@ -93,22 +94,23 @@ def mark_best(table: Table, results: Iterable[Result] = ()) -> Table:
         stars = {}
         for column in columns:
             values = rivals.get((row["problem"], row.get("dtype", ""), column), ())
-            if len(set(values)) > 1 and _rival(row, column, stopped) == min(values):
+            if len(set(values)) > 1 and _rival(row, column, stopped) == min(values) < np.inf:
                 stars[column] = f"{row[column]}{STAR}"
         marked.append({**row, **stars})
     return marked
 
 
 def _rival(row: dict[str, Any], column: str, stopped: Container[str]) -> float | None:
-    """What the row is held against others by in this column, low is good; None where it is no rival."""
-    number = re.match(NUMBER, str(row.get(column, "")))
+    """What the row is held against others by in this column, low is good, inf the worst; None where it is no rival."""
+    cell = str(row.get(column, ""))
+    number = re.match(NUMBER, "inf" if cell.startswith(">") else cell)
     there, _, all_ = str(row.get("reached", "")).partition("/")
     is_whole = there == all_ and set(str(row.get("seeds", "")).split()[1::2]) <= SOUND and not row.get("note")
     has_left = not str(row.get("escape step", "")).startswith(">")
     if not number or not is_whole or (column in SPENT and not has_left) or (column == "loss" and row["problem"] in stopped):
         return None
     value = float(number[0])
-    return None if value == np.inf else -value if column in HIGHER else value
+    return -value if column in HIGHER else value
 
 
 def legend(table: Table, spread: Spread = "range") -> str:
@@ -165,16 +167,23 @@ def _escape(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     captured = [r["captured"] for r in rows if r.get("captured") is not None]
     values = (
         f"{escapes.escaped.sum()}/{len(rows)}",
-        _estimate(escapes.median(), max((r.get("steps") or 0 for r in rows), default=0)),
+        _estimate(escapes, rows),
         f"{sum(captured)}/{len(rows)}" if captured else "",
         middle([r.get("dwell_steps") for r in rows], spread="none"),
     )
     return dict(zip(SADDLE, values, strict=True))
 
 
-def _estimate(estimate: Estimate, budget: int) -> str:
-    """``value [low, high]``, without the interval where there is none; what is infinite is later than the budget."""
-    value, *interval = (f"{number:g}" if number < np.inf else f"> {budget}" for number in estimate)
+def _estimate(escapes: Escapes, rows: Sequence[dict[str, Any]]) -> str:
+    """``value [low, high]`` of the median escape step, without the interval where there is none.
+
+    What is infinite is later than the steps that the censored made; where those are too few for that, for the others broke,
+    it is never.
+    """
+    budgets = [row.get("steps") or 0 for row in rows if row.get("status") not in BROKEN]
+    late = f"> {max(budgets)}" if 2 * len(budgets) > len(rows) else NEVER
+    estimate = escapes.median()
+    value, *interval = (f"{number:g}" if number < np.inf else late for number in estimate)
     return value if np.isnan(estimate.low) or len({value, *interval}) == 1 else f"{value} [{', '.join(interval)}]"
 
 
@@ -186,9 +195,9 @@ def middle(values: Sequence[float | None], digits: int = 4, spread: Spread = "ra
     known[np.isnan(known)] = np.inf
     low, high = np.min(known), np.max(known)
     if spread == "interval":
-        _, low, high = statistics.median(known) if len(known) >= MIN_RUNS else (0.0, 0.0, 0.0)
+        _, low, high = statistics.median(known)
     text = f"{np.median(known):.{digits}g}"
-    return text if low == high or spread == "none" else f"{text} [{low:.{digits}g}, {high:.{digits}g}]"
+    return text if low == high or np.isnan(low) or spread == "none" else f"{text} [{low:.{digits}g}, {high:.{digits}g}]"
 
 
 ROWS: dict[str, Callable[[Result, Spread], Table]] = {

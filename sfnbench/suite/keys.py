@@ -62,6 +62,15 @@ class Metric(_Strict):
     every: Annotated[int, Ge(1)] | Spacing = 1
 
 
+class Prices(_Strict):
+    """What questions cost in gradients, where not as `sfnbench.cost.PRICES` has it; a Hessian's is for each parameter."""
+
+    loss: NotBelow0 | None = None
+    grad: NotBelow0 | None = None
+    hvp: NotBelow0 | None = None
+    hessian: NotBelow0 | None = None
+
+
 class Tune(_Strict):
     """How the parameters that are given as ranges are tuned, alike for every optimizer."""
 
@@ -71,7 +80,7 @@ class Tune(_Strict):
     seed: Seed = 0  # of the sampler
     # Whose median over seeds decides; a seed that has not escaped counts as later than all that have
     metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = "final_loss"
-    budget: Budget | None = None  # of a trial; what it does not say is as in the suite
+    budget: Budget | None = None  # of a trial; what it does not say is as in the suite, but no steps beside a cost
 
 
 class _Experiment(_Strict):
@@ -101,13 +110,16 @@ class Race(_Seeded):
 
     budget: Budget = Budget()
     metrics: Annotated[tuple[str | Metric, ...], MinLen(1)] = ("loss",)
+    prices: Prices = Prices()
     optimizers: Annotated[tuple[Any, ...], MinLen(1)]
     tune: Tune | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Budget and metrics."""
+        """Budget and metrics, and prices where there are other ones."""
         named = [Metric(use=metric) if isinstance(metric, str) else metric for metric in self.metrics]
-        return {"budget": self.budget.model_dump(), "metrics": [list(metric.model_dump().values()) for metric in named]}
+        prices = self.prices.model_dump(exclude_none=True)
+        metrics = [list(metric.model_dump().values()) for metric in named]
+        return {"budget": self.budget.model_dump(), "metrics": metrics, **({"prices": prices} if prices else {})}
 
 
 class OnPath(_Strict):

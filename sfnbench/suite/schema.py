@@ -19,7 +19,20 @@ from ..errors import PluginError, SuiteError, did_you_mean
 from ..registry import Kind, Member
 from .choice import Chooser, Chosen
 from .file import available, locate, located, read, title
-from .keys import EXPERIMENTS, Budget, CriticalPoints, Cube, Metric, OnPath, Race, Spacing, Throughput, Tune
+from .keys import (
+    EXPERIMENTS,
+    MOST_STEPS,
+    Budget,
+    CriticalPoints,
+    Cube,
+    Metric,
+    OnPath,
+    Prices,
+    Race,
+    Spacing,
+    Throughput,
+    Tune,
+)
 from .marked import Issue, Mark, Node, parse
 from .ranges import SCALES, ranges_of
 from .wording import Path as Keys
@@ -250,6 +263,8 @@ class _Reading:
 def _with_budget(tune: Tune, budget: Budget) -> Tune:
     """The same with the budget of a trial complete."""
     given = {name: getattr(tune.budget, name) for name in tune.budget.model_fields_set} if tune.budget else {}
+    if given.get("cost") and not given.keys() & {"steps", "epochs"}:
+        given |= {"steps": MOST_STEPS, "epochs": None}  # equal in cost, and not cut short by steps
     return tune.model_copy(update={"budget": budget.model_copy(update=given)})
 
 
@@ -260,6 +275,7 @@ def _known_keys(schema: type[BaseModel], path: Keys) -> list[str]:
     schemas: dict[Keys, type[BaseModel]] = {
         ("budget",): Budget,
         ("tune",): Tune,
+        ("prices",): Prices,
         ("tune", "budget"): Budget,
         ("cube",): Cube,
     }

@@ -58,3 +58,19 @@ def test_without_a_saddle_there_is_nothing_to_say(make_run):
     bowl = {"eigenvalues": [1.0, 2.0]}
     (row,) = execute(make_run("quadratic_saddle", bowl, "gradient_descent", {}, seeds=1, steps=5)).rows
     assert (row["captured"], row["dwell_steps"]) == (None, None)
+
+
+def test_who_has_escaped_is_near_no_more_however_near_its_minimum_lies(make_run):
+    """Lee's minima lie at 1 from the saddle, which is within twice a start's distance of 0.5."""
+    (row,) = execute(make_run("lee", {"radius": 0.5}, "gradient_descent", {"lr": 0.1}, seeds=1, steps=200)).rows
+    assert row["dwell_steps"] == row["escape_step"] - 1
+    (below,) = execute(make_run("lee", {"start_at": [0.0, 1.0]}, "gradient_descent", {"lr": 0.1}, seeds=1, steps=9)).rows
+    assert (below["escape_step"], below["dwell_steps"]) == (1, 0)
+
+
+def test_from_the_saddle_itself_one_dwells_until_the_escape(make_run):
+    asked = {"start_at": [0.0, 0.0]}
+    (stays,) = execute(make_run("lee", asked, "gradient_descent", {"lr": 0.1}, seeds=1, steps=30)).rows
+    assert (stays["dwell_steps"], stays["captured"]) == (30, True)
+    (leaves,) = execute(make_run("lee", asked, "noisy_gradient_descent", {"lr": 0.1}, seeds=1, steps=300)).rows
+    assert leaves["dwell_steps"] == leaves["escape_step"] - 1 > 1

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from sfnbench import load_suite, plan
 from sfnbench.experiments import execute, race
+from sfnbench.report.equal import axis_of
 
 CLIFF = '''
 from dataclasses import dataclass
@@ -277,3 +279,15 @@ def test_the_larger_of_two_batches_makes_the_epoch(make_run):
 def test_an_epoch_of_a_problem_without_examples_is_a_step(make_run):
     run = make_run("quadratic_saddle", {}, "gradient_descent", {}, seeds=1, steps=1000, epochs=4)
     assert execute(run).rows[0]["steps"] == 4
+
+
+def test_a_suite_may_price_otherwise_and_its_budget_with_it(tmp_path):
+    text = "problems: [quadratic_saddle]\noptimizers: [sfn]\nseeds: 2\nbudget: {steps: 9, cost: 36}\n"
+    (tmp_path / "usual.yaml").write_text(text)
+    (tmp_path / "dear.yaml").write_text(text + "prices: {hessian: 8, loss: 0}\n")
+    usual, dear = (execute(plan(load_suite(tmp_path / f"{name}.yaml"))[0]) for name in ("usual", "dear"))
+    assert usual.run.id != dear.run.id
+    assert "prices" not in usual.environment
+    assert [row["steps"] for row in (*usual.rows, *dear.rows)] == [8, 8, 3, 3]  # of 5 gradients; of 17
+    for row, spent in zip(dear.rows, axis_of(dear, "cost"), strict=True):
+        assert row["cost"] == row["n_grad"] + 2 * 8 * row["n_hessian"] == np.nanmax(spent)

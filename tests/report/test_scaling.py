@@ -214,12 +214,19 @@ def test_its_law_stands_beside_it(figure):
     assert (newton["law"], newton["law_said"]) == (None, "")
 
 
-def test_what_never_escapes_is_beyond_and_does_not_squeeze_the_rest(figure):
-    descent, newton = figure["series"]
+def test_a_budget_far_beyond_everything_known_does_not_squeeze_the_rest(measured, figure, monkeypatch):
+    monkeypatch.setattr(scaling, "FAR", 1.0)
+    places = {"problem": dict.fromkeys((f"radius={r:g}" for r in (1e-1, 1e-2, 1e-4, 1e-8)), 0)}
+    (drawn,) = scaling.drawn(measured, {**places, "optimizer": {"gradient_descent": 0, "damped_newton": 1}})
+    assert drawn["top"] == pytest.approx(1.1 * max(figure["series"][0]["high"]))
+
+
+def test_what_never_escapes_is_beyond(figure):
+    _, newton = figure["series"]
     assert newton["beyond"] == [True] * 4
     assert newton["y"] == [1500] * 4
     assert newton["fit"] is None
-    assert figure["top"] == pytest.approx(1.1 * max(descent["high"]))
+    assert figure["top"] == 1500
     rows = scaling.table([figure])
     assert [row["medians"] for row in rows] == ["4 of 4", "0 of 4"]
     assert rows[1]["slope"] == "no fit: beyond the budget everywhere"

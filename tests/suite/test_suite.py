@@ -173,7 +173,7 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
     ],
 )
 def test_keys_of_a_suite(key: str, message: str | None) -> None:
-    known = "budget, dtype, experiment, metrics, optimizers, problems, profiles, seeds, timeout, title, tune"
+    known = "budget, dtype, experiment, metrics, optimizers, prices, problems, profiles, seeds, timeout, title, tune"
     name = key.strip("§").partition(":")[0]
     expect(race(more=key), message or f"unknown key '{name}' (known: {known})")
 

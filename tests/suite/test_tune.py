@@ -9,6 +9,7 @@ from suite_writing import enter, expect, load, race
 
 from sfnbench.errors import SuiteError
 from sfnbench.suite.choice import Tunable
+from sfnbench.suite.keys import MOST_STEPS
 from sfnbench.suite.ranges import EDGE, MAX_RANGES, Range, Scale
 
 TUNE = "tune: {trials: 4}"
@@ -73,18 +74,20 @@ def test_a_trial_has_the_suites_budget_but_for_what_tune_says() -> None:
         "[{use: suite_probe, lr: {uniform: [1, 2]}}]",
         more="""
 budget: {steps: 9, cost: 30}
-tune: {budget: {cost: 3}, sampler: sobol, metric: best_loss}
+tune: {budget: {cost: 3, steps: 7}, sampler: sobol, metric: best_loss}
 profiles:
   quick: {tune: {trials: 2}, budget: {steps: 1}}
   fixed: {tune: null, optimizers: [suite_probe]}
 """,
     )
     tune, quick = load(text).tune, load(text, "quick").tune
-    assert tune.budget.model_dump() == {"steps": 9, "seconds": None, "cost": 3}
+    assert tune.budget.model_dump() == {"steps": 7, "seconds": None, "cost": 3}
     assert (tune.sampler, tune.metric, tune.seed) == ("sobol", "best_loss", 0)
-    assert quick.budget.model_dump() == {"steps": 1, "seconds": None, "cost": 3}
+    assert quick.budget.model_dump() == {"steps": 7, "seconds": None, "cost": 3}
     assert (quick.trials, quick.sampler) == (2, "sobol")
     assert load(text, "fixed").tune is None
+    by_cost = load(text.replace("{cost: 3, steps: 7}", "{cost: 3}")).tune
+    assert by_cost.budget.model_dump() == {"steps": MOST_STEPS, "seconds": None, "cost": 3}  # not cut short by steps
     assert load(race()).tune is None
 
 

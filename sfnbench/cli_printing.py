@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
     from .store import Result
 
 Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
+WORDS = {"plain": "{}", "github": "{}", "latex": "% {}", "html": "<p>{}</p>", "tsv": "# {}"}  # beside a table
 AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 
 
 def say(text: str) -> None:
     """To the person, not to the pipe: on stderr."""
     typer.echo(text, err=True)
+
+
+def in_words(text: str, style: Format) -> str:
+    """A heading or a remark beside tables of that format."""
+    return WORDS.get(style, "{}").format(html.escape(text) if style == "html" else text)
 
 
 def rendered(table: Table, style: Format) -> str:
@@ -33,18 +40,19 @@ def rendered(table: Table, style: Format) -> str:
 def print_table(
     table: Table, results: Iterable[Result], style: Format, by: str | None = None, spread: Spread = "range"
 ) -> None:
-    """The table of these results, or one for each problem or optimizer; to a person the best is marked, signs explained."""
+    """The table of these results, or one for each problem or optimizer; to people the best is marked, signs explained."""
     from .report.summary import legend, mark_best
     from .report.tables import grouped
 
-    if style == "plain":
+    for_people = style in WORDS and style != "tsv"
+    if for_people:
         table = mark_best(table, results)
     for i, (name, part) in enumerate((grouped(table, by) if by else {"": table}).items()):
         if by:
-            say(f"{chr(10) if i else ''}{name}")
+            typer.echo(f"{chr(10) if i else ''}{in_words(name, style)}")
         typer.echo(rendered(part, style))
-    if style == "plain" and (signs := legend(table, spread)):
-        typer.echo(signs)
+    if for_people and (signs := legend(table, spread)):
+        typer.echo(f"{chr(10) if style == 'github' else ''}{in_words(signs, style)}")
 
 
 def say_damaged(errors: Iterable[DamagedError], is_all: bool = False) -> None:

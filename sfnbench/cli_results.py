@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .cli_printing import AsFormat, Format, print_table, rendered, say, say_broken, say_damaged
+from .cli_printing import AsFormat, Format, in_words, print_table, rendered, say, say_broken, say_damaged
 from .errors import DamagedError, SfnbenchError
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def show(
     ] = None,
     statuses: Annotated[list[str] | None, typer.Option("--status", help="Only what has a seed of this status.")] = None,
     sort: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="By this column; -COLUMN downwards, as in --sort=-seconds.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="By this column or its first words; -COLUMN downwards, as in --sort=-seconds."),
     ] = None,
     by: Annotated[Literal["problem", "optimizer"] | None, typer.Option(help="A table for each.")] = None,
     interval: Annotated[
@@ -123,7 +125,9 @@ def compare(
     if bits:
         _compare_bits(Path(before), Path(after))
         return
-    first, second = comparing.load(before), comparing.load(after)
+    damaged: list[DamagedError] = []
+    first, second = (comparing.load(side, damaged=damaged.append) for side in (before, after))
+    say_damaged(damaged)
     if not first.keys() & second.keys():
         raise SfnbenchError(f"{before} and {after} have nothing in common: no run of the same suite, problem and optimizer")
     changes = comparing.compare(first, second)
@@ -131,11 +135,14 @@ def compare(
     shown = [change for change in changes if everything or change.verdict != "same"]
     if style == "plain":
         shown, lines = comparing.told_once(shown)
-    typer.echo(rendered([change.row() for change in shown], style))
+    if shown or style != "plain":
+        typer.echo(rendered([change.row() for change in shown], style))
     for line in lines:
         typer.echo(line)
     counts = Counter(change.verdict for change in changes)
-    say(f"{len(changes)} compared: {', '.join(f'{n} {verdict}' for verdict, n in counts.most_common())}")
+    say(", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+    if counts.keys() == {"not comparable"}:
+        raise SfnbenchError(f"nothing of {before} and {after} can be compared")
     if comparing.is_regression(changes):
         raise typer.Exit(3)
 
@@ -220,9 +227,11 @@ def _budget(at: str) -> tuple[str, float]:
 
 
 def _print_scaling(table: list[dict[str, Any]], style: Format) -> None:
-    if table:
-        typer.secho("How the time to escape grows, one factor at a time", bold=True)
-        typer.echo(rendered(table, style) + "\n")
+    heading = "How the time to escape grows, one factor at a time"
+    if table and style == "json":
+        typer.echo(json.dumps({heading: table}, indent=2))
+    elif table:
+        typer.echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
 
 
 def _critical_points(folders: Iterable[Path]) -> list[Any]:
@@ -239,9 +248,12 @@ def _critical_points(folders: Iterable[Path]) -> list[Any]:
 def _print_critical_points(results: list[Any], style: Format) -> None:
     from .report.critical_points import findings, tables, title
 
-    for heading, table in (tables(results) if results else {}).items():
-        typer.secho(heading, bold=True)
-        typer.echo(rendered(table, style) + "\n")
-    for result in results:
-        if result.rows:
-            typer.echo(f"{title(result)}: {findings(result)}")
+    found = tables(results) if results else {}
+    said = [f"{title(result)}: {findings(result)}" for result in results if result.rows]
+    if found and style == "json":
+        typer.echo(json.dumps({**found, "findings": said}, indent=2))
+        return
+    for heading, table in found.items():
+        typer.echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
+    for line in said:
+        typer.echo(in_words(line, style))

@@ -17,7 +17,7 @@ from . import environment
 from .cost import KINDS
 from .errors import NoResultsError, listed
 from .statistics import BROKEN, LEVEL, MIN_RUNS, holm, paired_differences
-from .store import FAILED, FILE, Result, Store
+from .store import FAILED, FILE, Damaged, Result, Store
 from .store.staleness import differences
 
 Verdict = Literal["worse", "better", "changed", "undecided", "same", "not comparable"]
@@ -71,15 +71,15 @@ class Paired(NamedTuple):
     is_time: bool = False
 
 
-def load(side: str | Path, runs: Path = Path("runs")) -> dict[Place, Result]:
+def load(side: str | Path, runs: Path = Path("runs"), damaged: Damaged | None = None) -> dict[Place, Result]:
     """The results of a folder, or, where `side` is no folder, those that this commit left anywhere below `runs`.
 
     A commit is given as git takes it: a hash, a branch, HEAD~1. Of several results in one place the last counts.
-    StoreError where there are none.
+    StoreError where there are none, or where one is damaged that `damaged` does not take.
     """
     if Path(side).is_dir():
         with Store(side) as store:
-            return {_place(result): result for result in store.summaries()}
+            return {_place(result): result for result in store.summaries(damaged=damaged)}
     commit = environment.revision(Path.cwd(), str(side))
     if commit is None:
         raise NoResultsError(f"{side}: neither a folder of results nor a commit of the clone here")
@@ -88,7 +88,8 @@ def load(side: str | Path, runs: Path = Path("runs")) -> dict[Place, Result]:
         with Store(file.parent) as store:
             found |= {_place(r): r for r in store.summaries(current=False) if r.environment.get("commit") == commit}
     if not found:
-        raise NoResultsError(f"{side}: commit {commit[:12]} has left no results in {runs}; check it out and run a suite")
+        again = "check it out and run a suite with `--out` a folder of its own below, for what has a result is not run again"
+        raise NoResultsError(f"{side}: commit {commit[:12]} has left no results in {runs}; {again}")
     return found
 
 
@@ -315,6 +316,8 @@ def _paired(place: Place, measure: Paired, of: Mapping[Seed, tuple[float, float]
     up, down = low > slack, high < -slack
     if not up and not down:
         return change
+    if measure.is_time and found.n < MIN_RUNS and max(low, -high) < scale:  # one after another, in one weather
+        return replace(change, verdict="undecided", why=f"under a factor of 2, of fewer than {MIN_RUNS} timings", p=math.nan)
     return replace(change, verdict="worse" if up else "better")
 
 
@@ -326,12 +329,12 @@ def _median(values: Iterable[float]) -> float:
 
 
 def _corrected(changes: Sequence[Change]) -> list[Change]:
-    """P-values corrected for their number; where the seeds suffice for a small one, it has to be small, too."""
+    """P-values corrected for their number, where the seeds suffice for a small one: there it has to be small, too."""
     tested = [i for i, change in enumerate(changes) if not math.isnan(change.p)]
     changes = list(changes)
     for i, p in zip(tested, holm([changes[i].p for i in tested]), strict=True):
         change = changes[i]
         attainable = 2.0 ** (1 - change.n) * len(tested) <= 1 - LEVEL
         lucky = attainable and p > 1 - LEVEL and change.verdict in ("worse", "better")
-        changes[i] = replace(change, p=p, verdict="undecided" if lucky else change.verdict)
+        changes[i] = replace(change, p=p if attainable else math.nan, verdict="undecided" if lucky else change.verdict)
     return changes

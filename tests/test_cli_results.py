@@ -43,7 +43,8 @@ def test_the_table_is_filtered_sorted_and_grouped(run, sfnbench):
     assert len(set(costs)) > 1
     code, out, err = sfnbench("show", "--by", "problem")
     assert code == 0
-    assert err.split() == ["quadratic_saddle", "monkey_saddle"]
+    assert [line for line in out.splitlines() if line.endswith("_saddle")] == ["quadratic_saddle", "monkey_saddle"]
+    assert "<p>monkey_saddle</p>" in sfnbench("show", "--by", "problem", "--format", "html")[1]
     assert out.count("gradient_descent") == 2
     for words in (["-o", "sfm"], ["--sort", "loss"], ["--by", "problem", "--format", "json"]):
         code, out, err = sfnbench("show", *words)
@@ -76,6 +77,23 @@ def test_tables_come_in_every_format(run, sfnbench, style):
     assert code == 0
     assert "quadratic" in out
     assert "sfn" in out
+
+
+@pytest.mark.parametrize(("style", "legend"), [("github", "\n* best"), ("latex", "% * best"), ("html", "<p>* best")])
+def test_what_people_read_has_its_best_marked_and_its_signs_explained(run, sfnbench, style, legend):
+    run()
+    out = sfnbench("show", "--format", style)[1]
+    assert " *" in out
+    assert legend in out
+    assert "best" not in sfnbench("show", "--format", "tsv")[1]
+
+
+def test_figures_cannot_go_where_a_file_is(run, sfnbench, here):
+    pytest.importorskip("matplotlib")
+    run("-o", "sfn")
+    (here / "taken").write_text("")
+    code, _, err = sfnbench("report", "runs/tiny", "--figures", "taken")
+    assert (code, err.splitlines()[-1].startswith("taken: figures cannot be written there")) == (2, True)
 
 
 def test_report_writes_one_file_and_says_what_is_missing(run, sfnbench, here):
@@ -123,7 +141,7 @@ def test_one_damaged_result_is_named_and_the_rest_is_there(run, sfnbench, here):
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert sfnbench("export", "runs/tiny", "none.csv")[0] == 2
     code, out, err = sfnbench("compare", "runs/tiny", "runs/tiny")
-    assert (code, err.count("\n"), "sfn on quadratic_saddle" in err) == (2, 1, True)
+    assert (code, err.count("\n"), "sfn on quadratic_saddle" in err) == (2, 2, True)
 
 
 def test_half_a_copy_says_what_to_do(run, sfnbench, here):

@@ -30,9 +30,13 @@ def rows(n=8, **columns):
     return [{"seed": s} | {name: value(s) if callable(value) else value for name, value in base.items()} for s in range(n)]
 
 
-def verdicts(before, after):
+def changed(before, after):
     sides = [{(r.run.suite, *r.run.slot): r for r in side} for side in (before, after)]
-    return {change.what: change.verdict for change in compare(*sides) if change.verdict != "same"}
+    return [change for change in compare(*sides) if change.verdict != "same"]
+
+
+def verdicts(before, after):
+    return {change.what: change.verdict for change in changed(before, after)}
 
 
 def test_what_is_alike_is_the_same():
@@ -47,7 +51,7 @@ def test_what_is_alike_is_the_same():
         ({"final_loss": lambda s: 0.2 + 0.01 * s}, {"final_loss"}),
         ({"escape_step": None, "escape_cost": None}, {"escape_step", "escape_cost"}),  # nobody leaves any more
         ({"escape_step": lambda s: 20 + 2 * s}, {"escape_step"}),
-        ({"seconds": lambda s: 2.0 + 0.02 * s}, {"seconds a step"}),
+        ({"seconds": lambda s: 3.0 + 0.02 * s}, {"seconds a step"}),
         ({"training_error": 0.6}, {"training_error"}),
         ({"n_hvp": 1}, {"n_hvp"}),
     ],
@@ -250,3 +254,18 @@ def test_the_command_exits_with_3_on_a_regression(tmp_path, sfnbench):
     assert sfnbench("compare", tmp_path / "b", tmp_path / "a")[0] == 0
     assert sfnbench("compare", tmp_path / "a", tmp_path / "a")[0] == 0
     assert sfnbench("compare", tmp_path / "a", "nowhere")[0] == 2
+
+
+def test_few_timings_that_are_not_twice_as_long_are_one_weather():
+    """Three in a row share whatever the machine does just then: 1.4 times as long says nothing yet."""
+    fast, slow = [result(rows(3))], [result(rows(3, seconds=lambda s: 1.4 + 0.02 * s))]
+    assert verdicts(fast, slow) == {"seconds a step": "undecided"}
+    many, slower = [result(rows(8))], [result(rows(8, seconds=lambda s: 1.4 + 0.02 * s))]
+    assert verdicts(many, slower) == {"seconds a step": "worse"}
+
+
+def test_a_p_that_could_not_have_been_small_is_not_told():
+    (few,) = changed([result(rows(3))], [result(rows(3, training_error=0.6))])
+    assert (few.verdict, math.isnan(few.p)) == ("worse", True)
+    (many,) = changed([result(rows(12))], [result(rows(12, training_error=0.6))])
+    assert (many.verdict, many.p < 0.05) == ("worse", True)

@@ -51,7 +51,7 @@ def window(bands: Mapping[int, Curve], name: str) -> dict[str, Any]:
     """The upright axis of a figure of several bands of `DRAWN`, for one of them may rise to 1e107 where its run diverges.
 
     ``log``: whether it is logarithmic; ``away``: whose curve or band runs away from the typical one; ``range``: of what is
-    left, None where nobody does.
+    left, and ``ends``, far outside of that, where curves that leave the picture are cut; None where nobody does.
     """
     heights = {o: [_finite(band["mid"]), _finite([*band["low"], *band["mid"], *band["high"]])] for o, band in bands.items()}
     log = name in LOGARITHMIC and all((every > 0).all() for _, every in heights.values())
@@ -60,13 +60,23 @@ def window(bands: Mapping[int, Curve], name: str) -> dict[str, Any]:
     typical = tops[(len(tops) - 1) // 2] if tops else 0.0
     most = typical + DECADES if log else TIMES * typical or np.inf
     away = [o for o, (_, every) in sizes.items() if (every > most).any()]
-    limits = None
+    limits = ends = None
     if away:
         shown = np.concatenate([(np.log10(y) if log else y)[sizes[o][1] <= most] for o, (_, y) in heights.items()])
         room = 0.05 * float(np.ptp(shown) or 1.0)
         low, high = shown.min() - room, shown.max() + room
-        limits = [10**low, 10**high] if log else [low, high]
-    return {"log": log, "away": away, "range": limits and _numbers(np.array(limits))}
+        limits, far = [low, high], [low - 20 * room, high + 20 * room]
+        limits, ends = ([10**each for each in both] if log else both for both in (limits, far))
+    return {"log": log, "away": away, "range": limits and _numbers(np.array(limits)), "ends": ends}
+
+
+def within(band: Curve, window: Mapping[str, Any]) -> Curve:
+    """The heights of a band, cut at the window's ends: what draws a line to 1e107 has no numbers for the way there."""
+    if not window["ends"]:
+        return {}
+    low, high = window["ends"]
+    heights = {name: band[name] for name in ("low", "mid", "high", "y") if name in band}
+    return {name: [y if y is None else min(max(y, low), high) for y in ys] for name, ys in heights.items()}
 
 
 def escaped_within(costs: Iterable[float]) -> Curve:

@@ -6,6 +6,7 @@ matplotlib's own objects, without pyplot: no state, no window, any thread.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,17 +41,34 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
     results = [result for result in results if result.run.experiment == "critical_points" and result.rows]
     if not results:
         raise SfnbenchError("there are no critical points here to draw: run a suite of the experiment critical_points")
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     written = []
     for result in results:
         name = f"{slug(result.run.suite)}_{slug(cp.title(result))}"
         figures = {"index": index_against_energy(result), "spectra": spectra(result), "cut_offs": by_cut_off(result)}
         for kind, figure in figures.items():
             for suffix in FORMATS:
-                path = folder / f"{name}_{kind}.{suffix}"
-                figure.savefig(path, dpi=150, metadata=UNDATED.get(suffix))
-                written.append(path)
+                written.append(save(figure, folder / f"{name}_{kind}.{suffix}"))
     return written
+
+
+def made(folder: Path) -> Path:
+    """The folder, which is made where it is not there; SfnbenchError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SfnbenchError(f"{folder}: figures cannot be written there ({error.strerror or error})") from error
+    return folder
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure in the format of the file's name; the same results make the same file."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "sfnbench"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # of labels in scripts that the font has not
+        figure.savefig(path, dpi=150, metadata=UNDATED.get(path.suffix[1:]))
+    return path
 
 
 def slug(text: str) -> str:

@@ -203,7 +203,7 @@ def _fill(
     damaged: list[DamagedError] = []
     told: list[Result] = []
     with Store(folder) as store:
-        for result in store.results(damaged=damaged.append):
+        for result in store.results(damaged=damaged.append, is_partial=True):
             key = folder, result.run.suite, result.run.experiment
             sections.setdefault(key, Section(*key)).add(repriced(result, prices))
             told.append(replace(result, series={}))

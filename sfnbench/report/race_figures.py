@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SfnbenchError
-from .curves import Curve
-from .figures import FORMATS, UNDATED, slug
+from .curves import Curve, within
+from .figures import FORMATS, made, save, slug
 from .gathered import Section
 from .trajectories import draw
 
@@ -37,19 +37,16 @@ def draw_races(sections: Sequence[Section], folder: Path, axis: str = "cost") ->
     Curves against ``steps``, ``cost`` or ``seconds``. SfnbenchError where matplotlib is not installed.
     """
     try:
-        import matplotlib
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise SfnbenchError("figures need the package matplotlib: pip install 'sfnbench[report]'") from None
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     written = []
     for section in sections:
         looks = dict(zip(section.optimizers.values(), cycle(product(("-", "--", ":", "-."), COLOURS)), strict=False))
         for name, figure in _figures(section, looks, axis):
             for suffix in FORMATS:
-                path = folder / f"{slug(section.suite)}_{slug(name)}.{suffix}"
-                with matplotlib.rc_context({"svg.hashsalt": "sfnbench"}):  # the same results make the same file
-                    figure.savefig(path, dpi=150, metadata=UNDATED.get(suffix))
-                written.append(path)
+                written.append(save(figure, folder / f"{slug(section.suite)}_{slug(name)}.{suffix}"))
     return written
 
 
@@ -85,6 +82,8 @@ def _of_problem(
     for axes, panel in zip(panels, shown, strict=True):
         for run in (run for run in runs if panel in run):
             curve = run[panel][axis] if panel == "escape" else {**run[panel], "x": run[panel][axis], "y": run[panel]["mid"]}
+            if panel != "escape":
+                curve |= within(curve, section.windows[f"{section.problems[problem]} {panel}"])
             _curve(axes, curve, labels[run["o"]], looks[run["o"]], "steps-post" if panel == "escape" else "default")
             if "switch" in run and panel != "escape":
                 axes.axvline(run["switch"][axis], color=looks[run["o"]][1], linewidth=0.8, linestyle=":")
@@ -93,7 +92,10 @@ def _of_problem(
         _widen(axes)
         if panel != "escape":
             _keep_in(axes, section.windows[f"{section.problems[problem]} {panel}"], labels)
-    panels[0].legend(fontsize=7, handlelength=2.6)
+    handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        handles.values(), handles.keys(), fontsize=7, handlelength=2.6, loc="outside lower center", ncols=len(shown)
+    )
     return figure
 
 

@@ -39,7 +39,7 @@ def way_back(results: Iterable[Result], folder: Path) -> str:
     commands = (
         f"`sfnbench run {suite}{'' if folder == RUNS / suite else f' --out {folder}'} --only failed`" for suite in suites
     )
-    again = f"{'it' if n == 1 else 'them'} again (with the -o, --profile and --seeds that it was run with)"
+    again = f"{'it' if n == 1 else 'them'} again (with the file, --plugins, -o, --profile and --seeds that it was run with)"
     return f"{n} of {counted(len(results), 'run')} broke; {', '.join(commands)} executes {again}"
 
 

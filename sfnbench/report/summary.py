@@ -77,8 +77,9 @@ def mark_best(table: Table, results: Iterable[Result] = ()) -> Table:
     """The same table of these results with a star at each problem's best in each column that has one, where rivals differ.
 
     No rival is a row of which a seed broke or diverged or, under ``--at``, fell short of the budget, nor a timing with
-    a note; nor in what was spent one that has not escaped: who never left has not saved anything. A loss without a floor
-    has no best: it says when a race was stopped, not how well it went.
+    a note; nor in what was spent one that has not escaped: who never left has not saved anything, and where there is no
+    saddle all spend what they are given. A loss without a floor has no best: it says when a race was stopped, not how
+    well it went.
     """
     facts = {result.run.problem.label: result.environment.get("problem", {}) for result in results}
     stopped = {label for label, of in facts.items() if of.get("bounded_below") is False}
@@ -105,8 +106,9 @@ def _rival(row: dict[str, Any], column: str, stopped: Container[str]) -> float |
     cell = str(row.get(column, ""))
     number = re.match(NUMBER, "inf" if cell.startswith(">") else cell)
     there, _, all_ = str(row.get("reached", "")).partition("/")
-    is_whole = there == all_ and set(str(row.get("seeds", "")).split()[1::2]) <= SOUND and not row.get("note")
-    has_left = not str(row.get("escape step", "")).startswith(">")
+    statuses = set(str(row.get("seeds", "")).split()[1::2])
+    is_whole = there == all_ and statuses <= SOUND and not row.get("note") and "diverged" not in str(row.get("end points"))
+    has_left = re.match(NUMBER, str(row.get("escape step", "")))
     if not number or not is_whole or (column in SPENT and not has_left) or (column == "loss" and row["problem"] in stopped):
         return None
     value = float(number[0])
@@ -178,10 +180,11 @@ def _estimate(escapes: Escapes, rows: Sequence[dict[str, Any]]) -> str:
     """``value [low, high]`` of the median escape step, without the interval where there is none.
 
     What is infinite is later than the steps that the censored made; where those are too few for that, for the others broke,
-    it is never.
+    it is never. An interval without an end, for all have escaped, ends with inf.
     """
-    budgets = [row.get("steps") or 0 for row in rows if row.get("status") not in BROKEN]
-    late = f"> {max(budgets)}" if 2 * len(budgets) > len(rows) else NEVER
+    sound = [row for row in rows if row.get("status") not in BROKEN]
+    budgets = [row.get("steps") or 0 for row in sound if row.get("escape_step") is None]
+    late = NEVER if 2 * len(sound) <= len(rows) else f"> {max(budgets)}" if budgets else "inf"
     estimate = escapes.median()
     value, *interval = (f"{number:g}" if number < np.inf else late for number in estimate)
     return value if np.isnan(estimate.low) or len({value, *interval}) == 1 else f"{value} [{', '.join(interval)}]"

@@ -40,10 +40,14 @@ def render(table: Table, style: str) -> str:
 def ordered(table: Table, column: str) -> Table:
     """The rows by a column, ``-column`` downwards: by the number that a cell begins with, else by its words.
 
+    A column may be named by the first words of its name, where no other begins so.
+
     ``> 500`` comes after every number; rows without the column come last. SfnbenchError where no row has it.
     """
     down, name = column.startswith("-"), column.removeprefix("-").replace("_", " ").strip()
     known = dict.fromkeys(each for row in table for each in row)
+    alike = [each for each in known if each.startswith(f"{name} ")]
+    name = alike[0] if name not in known and len(alike) == 1 else name
     if name not in known:
         raise SfnbenchError(f"there is no column {name!r} to sort by{did_you_mean(name, known)}")
     filled = sorted(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,18 +138,19 @@ class Store(AbstractContextManager["Store"]):
         """One result by its run's id."""
         return self._load(run_id, series=True)
 
-    def results(self, current: bool = True, damaged: Damaged | None = None) -> Iterator[Result]:
+    def results(self, current: bool = True, damaged: Damaged | None = None, is_partial: bool = False) -> Iterator[Result]:
         """Every result, one at a time; with `current` those that the slots show, under the slots' present labels.
 
-        One that cannot be read ends it with its DamagedError, unless `damaged` takes that and the rest follows.
+        One that cannot be read ends it with its DamagedError, unless `damaged` takes that and the rest follows; with
+        `is_partial` its rows, too, where its series alone are damaged.
         """
-        return self._each(current, True, damaged)
+        return self._each(current, True, damaged, is_partial)
 
     def summaries(self, current: bool = True, damaged: Damaged | None = None) -> Iterator[Result]:
         """As `results`, without the series, and several times faster."""
         return self._each(current, False, damaged)
 
-    def _each(self, current: bool, series: bool, damaged: Damaged | None) -> Iterator[Result]:
+    def _each(self, current: bool, series: bool, damaged: Damaged | None, is_partial: bool = False) -> Iterator[Result]:
         order = _SHOWN if current else "SELECT suite, experiment, problem_label, label, id FROM runs ORDER BY created, rowid"
         for *place, run_id in self._select(order):
             try:
@@ -159,11 +160,19 @@ class Store(AbstractContextManager["Store"]):
                 if damaged is None:
                     raise told from error
                 damaged(told)
-                continue
+                rows = self._without_series(run_id) if is_partial else None
+                if rows is None:
+                    continue
+                result = rows
             if current:
                 suite, _, problem, optimizer = place
                 result = replace(result, run=_relabelled(result.run, suite, problem, optimizer))
             yield result
+
+    def _without_series(self, run_id: str) -> Result | None:
+        with suppress(StoreError):
+            return self._load(run_id, False)
+        return None
 
     def _load(self, run_id: str, series: bool) -> Result:
         columns = "problem_label, label, run, status, rows, environment, log, seconds"

@@ -128,6 +128,18 @@ def test_figures_wait_for_the_window_and_a_printer_gets_them_all(browser, report
     page.close()
 
 
+def test_what_overflows_draws_without_a_complaint(visit, make_run, tmp_path):
+    """To 1e300 and beyond: Plotly has no numbers for the way there."""
+    with Store(tmp_path / "a", create=True) as store:
+        for lr in (0.01, 1e6):
+            store.put(execute(make_run("linear_autoencoder", {}, "gradient_descent", {"lr": lr}, seeds=5, steps=60)))
+            store.put(execute(make_run("quadratic_saddle", {}, "gradient_descent", {"lr": lr}, seeds=5, steps=60)))
+    page = visit(write(*gather([tmp_path / "a"]), tmp_path / "r.html"))
+    for axis in ("cost", "seconds"):
+        page.get_by_label("Against").first.select_option(axis)
+    assert page.locator("[data-title^='Share']").count() == 0  # nothing that asks a server for anything
+
+
 def test_what_diverges_does_not_flatten_the_others(visit, make_run, tmp_path):
     with Store(tmp_path / "a", create=True) as store:
         for lr in (0.01, 0.02, 5.0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfnbench.planning import Chosen, Run
-from sfnbench.report.curves import N_POINTS, curves, escaped_within, rates, spread, window
+from sfnbench.report.curves import N_POINTS, curves, escaped_within, rates, spread, window, within
 from sfnbench.statistics import Escapes
 from sfnbench.store import Result
 
@@ -93,7 +93,13 @@ def test_who_runs_away_from_the_typical_curve_leaves_the_picture():
     found = window({0: calm, 1: wild, 2: half}, "loss")
     assert (found["log"], found["away"]) == (True, [1, 2])
     assert found["range"][0] < 0.1 < 2.0 < found["range"][1] < 10
-    assert window({0: calm, 1: calm}, "loss") == {"log": True, "away": [], "range": None}
+    cut = within(wild, found)["mid"]
+    assert cut[0] == 2.0
+    assert found["range"][1] < 10 < cut[1] < 1e9
+    assert cut[2] is None
+    assert within(calm, found) == {name: calm[name] for name in ("low", "mid", "high")}
+    assert window({0: calm, 1: calm}, "loss") == {"log": True, "away": [], "range": None, "ends": None}
+    assert within(wild, window({0: calm, 1: calm}, "loss")) == {}
 
 
 def test_what_goes_below_zero_has_no_logarithm():

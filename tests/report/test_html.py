@@ -114,7 +114,8 @@ def test_what_is_missing_is_said_and_the_rest_shown(tmp_path, folder, race):
         assert said in text
     first, last = sections(text)
     assert first["optimizers"] == ["sfn", "slow"]
-    assert last["optimizers"] == ["other"]
+    assert last["optimizers"] == ["sfn", "other"]  # its rows are there
+    assert ["loss" in run for run in last["drawn"]] == [False, True]
 
 
 def test_members_that_are_no_longer_installed_are_shown_all_the_same(tmp_path, folder, race):

@@ -91,6 +91,22 @@ def test_every_column_with_a_better_direction_has_its_best_among_its_rivals():
     assert mark_best(twins) == twins
 
 
+def test_who_alone_escapes_is_best_and_who_has_a_seed_that_never_will_is_not():
+    broke = [row(None, 1.0, "diverged")] * 3
+    table = mark_best(
+        summary(
+            [result("one", [row(3, 1.0)] * 4), result("none", [row(None, 1.0)] * 4), result("broke", [row(2, 1.0), *broke])]
+        )
+    )
+    assert [r["escape step"] for r in table] == ["3 *", "> 10", "never"]
+
+
+def test_where_nobody_has_to_escape_what_is_spent_has_no_best():
+    facts = {"problem": {**FACTS["problem"], "has_saddle": False}}
+    table = summary([result(name, [{**row(None, 1.0), "cost": cost}] * 4, facts) for name, cost in (("a", 1.0), ("b", 2.0))])
+    assert mark_best(table) == table
+
+
 def test_the_fastest_is_marked_among_those_undisturbed():
     table = [
         {"problem": "p", "optimizer": name, "dtype": dtype, "note": note, **dict.fromkeys(HIGHER, f"{rate:.3g} [1, 2]")}
@@ -126,8 +142,8 @@ def test_the_legend_explains_the_signs_that_occur_and_no_others():
     assert [part[:2] for part in legend(table).split("; ")] == ["* ", "> "]
     spread = summary([result("a", [row(step, loss) for step, loss in ((3, 1.0), (4, 2.0), (5, 3.0), (9, 4.0), (9, 5.0))])])
     told = "[a, b]: the 95 % interval of the median"
-    assert legend(spread) == f"> N: later than the N steps made; {told}, of final loss the lowest and highest over seeds"
-    assert legend(spread, "interval") == f"> N: later than the N steps made; {told}"
+    assert legend(spread) == f"{told}, of final loss the lowest and highest over seeds"
+    assert legend(spread, "interval") == told
     assert "escaped" in legend(table)
     smooth = {"problem": {**FACTS["problem"], "has_saddle": False}}
     flat = mark_best(summary([result(name, [row(None, loss)] * 4, smooth) for name, loss in (("a", 1.0), ("b", 2.0))]))
@@ -207,8 +223,11 @@ def test_rows_are_ordered_by_what_their_cells_begin_with():
     down = [r["escape step"] for r in ordered(table, "-escape step")]
     assert down[0] == "words"
     assert down[-2:] == ["-2", ""]  # what is not there comes last both ways
-    with pytest.raises(SfnbenchError, match=r"no column 'escape' .* mean 'escape step'"):
-        ordered(table, "escape")
+    with pytest.raises(SfnbenchError, match=r"no column 'escapes' .* mean 'escape step'"):
+        ordered(table, "escapes")
+    assert ordered(table, "-escape") == ordered(table, "-escape step")  # the first words do, where no other begins so
+    with pytest.raises(SfnbenchError, match="no column 'escape'"):
+        ordered([{**row, "escape cost": ""} for row in table], "escape")
 
 
 def test_a_group_s_rows_stay_in_order():

@@ -6,6 +6,7 @@ const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 const HATCHES = { solid: "", dash: "/", dot: ".", dashdot: "x" }; // of bars, which have no dashes
 const GREY = "#808080"; // seen on white and on black
+const UNWANTED = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "sendChartToCloud"]; // buttons of Plotly's
 const AXES = { steps: "steps", cost: "cost in gradients", seconds: "seconds" };
 const labels = []; // of optimizers, over all suites
 const hidden = new Set(); // labels
@@ -70,10 +71,17 @@ function switches(label, curve, at) {
     line: { width: 3 } }, hovertemplate: "%{fullData.name} switches<br>%{x:.4g}<extra></extra>" });
 }
 
+// Cut far outside of the picture: on the way to 1e107 Plotly has no numbers left.
+function within(curve, { ends }) {
+  if (!ends) return curve;
+  const cut = (y) => (y === null ? null : Math.min(Math.max(y, ends[0]), ends[1]));
+  return { ...curve, ...Object.fromEntries(["low", "mid", "high"].map((name) => [name, curve[name].map(cut)])) };
+}
+
 function banded(data, shown, axis, name) {
   return shown.filter((run) => run[name]).flatMap((run) => {
     const label = data.optimizers[run.o];
-    const curve = { ...run[name], x: run[name][axis] };
+    const curve = within({ ...run[name], x: run[name][axis] }, data.windows[`${run.p} ${name}`]);
     const traces = [band(label, curve.x, curve.low, curve.high), line(label, curve.x, curve.mid)];
     return run.switch ? [...traces, switches(label, curve, run.switch[axis])] : traces;
   });
@@ -184,7 +192,7 @@ const FIGURES = [
       + "matrix product, and the share of it that is reached. Where no FLOPs are counted, there is no line." },
   { name: "escaped", title: "Escaped, over all problems", says: "The share of problems and seeds left within a cost.",
     whole: true, y: "share of problems and seeds", x: AXES.cost, range: [-0.03, 1.03], logx: true,
-    traces: (data) => data.escaped.map((each) => line(data.optimizers[each.o], each.x, each.y, { line: { shape: "hv" } })) },
+    traces: (data) => data.escaped.filter((each) => each.x.length > 1).map((each) => line(data.optimizers[each.o], each.x, each.y, { line: { shape: "hv" } })) },
   { name: "profiles", title: "Performance profiles", x: "tau, times the least cost of all", y: "share of problems", whole: true, range: [-0.03, 1.03], logx: true, layout: fromOne,
     says: "The share of problems solved at up to tau times the least cost of all. Solved: half of the seeds have left the saddle; "
       + "without one, have come down all but 1 % of the way from the start to the lowest median of all.",
@@ -269,7 +277,7 @@ function draw(holder, figure, data, problem, axis) {
     const looks = layout(figure, traces, axis, wide, upright);
     plot.style.height = looks.height ? `${looks.height}px` : "";
     Plotly.react(plot, traces.map((trace) => ({ ...trace, visible: !hidden.has(trace.meta) })), looks,
-      { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } });
+      { responsive: true, displaylogo: false, modeBarButtonsToRemove: UNWANTED, toImageButtonOptions: { format: "svg" } });
     plots.add(plot);
   };
   if (plots.has(plot)) paint();
@@ -367,8 +375,10 @@ function details(title, content, open) {
 }
 
 function facts(data) {
-  return element("table", {}, element("tbody", {}, ...data.facts.map(([name, value]) =>
-    element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)))));
+  const rows = data.facts.map(([name, value]) =>
+    element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)));
+  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Environment" },
+    element("table", {}, element("tbody", {}, ...rows)));
 }
 
 // -- page -------------------------------------------------------------------------------------------------------------
@@ -408,7 +418,7 @@ function legend() {
       stroke.setAttribute(name, value);
     sample.setAttribute("aria-hidden", "true");
     sample.append(stroke);
-    const button = element("button", { type: "button", "aria-pressed": "true" }, sample, label);
+    const button = element("button", { type: "button", "aria-pressed": "true", title: label }, sample, element("span", {}, label));
     button.addEventListener("click", () => toggle(label, button));
     nav.append(button);
   }

@@ -18,7 +18,7 @@ from .suite.schema import Suite
 
 __all__ = ["FORMAT", "Chosen", "Run", "plan"]
 
-FORMAT = 2  # of run ids and stored rows: raised when either changes its meaning
+FORMAT = 3  # of run ids and stored rows: raised when either changes its meaning
 
 
 @dataclass(frozen=True)

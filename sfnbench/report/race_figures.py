@@ -89,9 +89,9 @@ def _of_problem(
                 axes.axvline(run["switch"][axis], color=looks[run["o"]][1], linewidth=0.8, linestyle=":")
         axes.set_xlabel(AXES[axis])
         axes.set_ylabel(PANELS[panel])
-        _widen(axes)
         if panel != "escape":
             _keep_in(axes, section.windows[f"{section.problems[problem]} {panel}"], labels)
+    _widen(panels)
     handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(
         handles.values(), handles.keys(), fontsize=7, handlelength=2.6, loc="outside lower center", ncols=len(shown)
@@ -108,16 +108,18 @@ def _keep_in(axes: Axes, window: dict[str, Any], labels: Sequence[str]) -> None:
         axes.set_title(f"out of the picture: {_plain(', '.join(labels[o] for o in window['away']))}", fontsize=7)
 
 
-def _widen(axes: Axes) -> None:
-    """A logarithm where some curves end long before others; what begins at zero begins at its left edge."""
-    reach = [np.asarray(line.get_xdata(), float) for line in axes.get_lines()]
+def _widen(panels: Sequence[Axes]) -> None:
+    """A logarithm for all where some curves end long before others; what begins at zero begins at the left edge."""
+    lines = [line for axes in panels for line in axes.get_lines()]
+    reach = [np.asarray(line.get_xdata(), float) for line in lines]
     ends = [float(np.nanmax(x)) for x in reach if np.nanmax(x, initial=0) > 0]
     if ends and max(ends) > WIDE * min(ends):
         edge = min(float(x[x > 0].min()) for x in reach if (x > 0).any()) / 2
-        for line, x in zip(axes.get_lines(), reach, strict=True):
+        for line, x in zip(lines, reach, strict=True):
             line.set_xdata(np.where(x == 0, edge, x))
-        axes.set_xscale("log")
-        axes.set_xlim(left=edge)
+        for axes in panels:
+            axes.set_xscale("log")
+            axes.set_xlim(left=edge)
 
 
 def _of_widths(section: Section, families: Sequence[dict[str, Any]], looks: Looks) -> Figure:

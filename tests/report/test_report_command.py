@@ -1,5 +1,6 @@
 """`sfnbench report`: one page for everything; tables of critical points on paper, figures in a folder."""
 
+import json
 import math
 
 import pytest
@@ -24,6 +25,9 @@ def test_tables_then_figures(tmp_path, monkeypatch):
         assert heading in out.output
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 3
     assert len(list((tmp_path / "figures").glob("*.png"))) == 3
+    told = json.loads(CliRunner().invoke(app, ["report", str(folder), "--format", "json"]).stdout)
+    assert told.keys() >= {"Finders", "findings"}
+    assert "distinct critical points" in told["findings"][0]
     shown = CliRunner().invoke(app, ["show", str(folder), "--format", "csv"])
     assert shown.output.startswith("problem,finder,starts,converged")
 

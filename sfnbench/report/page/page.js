@@ -179,7 +179,7 @@ const FIGURES = [
   { name: "trajectories", title: "Trajectories", x: "first parameter", y: "second parameter", traces: trajectories, layout: square,
     says: "The seed that starts furthest from both axes, over contours of the loss, the greyer the lower: o its start, x the saddle, a dot the end. Axes "
       + "measure from the saddle, even within the start's distance and logarithmic beyond." },
-  { name: "gradient_norm", title: "Gradient norm", y: "|gradient|", says: "A diamond marks where half of the seeds had switched optimizer.",
+  { name: "gradient_norm", title: "Gradient norm", y: "|gradient|", says: "Median over seeds, shaded as the loss.",
     traces: (data, shown, axis) => banded(data, shown, axis, "gradient_norm") },
   { name: "min_eigenvalue", title: "Lowest eigenvalue of the Hessian", y: "eigenvalue", says: "Negative at a saddle.",
     traces: (data, shown, axis) => banded(data, shown, axis, "min_eigenvalue") },
@@ -272,7 +272,8 @@ function draw(holder, figure, data, problem, axis) {
   plot.setAttribute("aria-label", `${figure.title}${where}, by ${figure.x || AXES[axis]}: ${figure.says}`);
   const upright = data.windows[`${problem} ${figure.name}`];
   const away = upright ? upright.away.map((o) => data.optimizers[o]) : [];
-  holder.querySelector("figcaption").textContent = figure.says + (away.length ? ` Out of the picture: ${away.join(", ")}.` : "");
+  const switched = traces.some((trace) => trace.marker && trace.marker.symbol === "diamond-open");
+  holder.querySelector("figcaption").textContent = figure.says + (switched ? " Diamond: half of the seeds had switched optimizer." : "") + (away.length ? ` Out of the picture: ${away.join(", ")}.` : "");
   const paint = () => {
     const looks = layout(figure, traces, axis, wide, upright);
     plot.style.height = looks.height ? `${looks.height}px` : "";

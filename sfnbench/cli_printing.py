@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
 WORDS = {"plain": "{}", "github": "{}", "latex": "% {}", "html": "<p>{}</p>", "tsv": "# {}"}  # beside a table
+FOR_PEOPLE = ("plain", "github", "latex", "html")
 AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 
 
@@ -44,14 +45,13 @@ def print_table(
     from .report.summary import legend, mark_best
     from .report.tables import grouped
 
-    for_people = style in WORDS and style != "tsv"
-    if for_people:
+    if style in FOR_PEOPLE:
         table = mark_best(table, results)
     for i, (name, part) in enumerate((grouped(table, by) if by else {"": table}).items()):
         if by:
             typer.echo(f"{chr(10) if i else ''}{in_words(name, style)}")
         typer.echo(rendered(part, style))
-    if for_people and (signs := legend(table, spread)):
+    if style in FOR_PEOPLE and (signs := legend(table, spread)):
         typer.echo(f"{chr(10) if style == 'github' else ''}{in_words(signs, style)}")
 
 

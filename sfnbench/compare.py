@@ -86,7 +86,11 @@ def load(side: str | Path, runs: Path = Path("runs"), damaged: Damaged | None = 
     found: dict[Place, Result] = {}
     for file in sorted(runs.glob(f"**/{FILE}"), key=lambda file: file.stat().st_mtime):
         with Store(file.parent) as store:
-            found |= {_place(r): r for r in store.summaries(current=False) if r.environment.get("commit") == commit}
+            found |= {
+                _place(r): r
+                for r in store.summaries(current=False, damaged=damaged)
+                if r.environment.get("commit") == commit
+            }
     if not found:
         again = "check it out and run a suite with `--out` a folder of its own below, for what has a result is not run again"
         raise NoResultsError(f"{side}: commit {commit[:12]} has left no results in {runs}; {again}")

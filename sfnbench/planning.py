@@ -83,13 +83,10 @@ def plan(
     if suite.experiment == "throughput" and len(picked_seeds) != 1:
         issues.append(f"{suite.name} measures throughput, which is of one seed, not of {len(picked_seeds)}")
     on_paths = [Chosen(**path["optimizer"]) for path in suite.settings.get("paths", ())]
-    issues += _misfits(picked_problems, picked_optimizers if suite.method == "optimizer" else on_paths)
-    if suite.tune and suite.tune.metric.startswith("escape"):
-        issues += [
-            f"{chosen.label} cannot be tuned by {suite.tune.metric}: it has no saddle to escape from"
-            for chosen in picked_problems
-            if registry.build("problem", chosen.use, chosen.params).saddle is None
-        ]
+    built = [(chosen, registry.build("problem", chosen.use, chosen.params)) for chosen in picked_problems]
+    metric = suite.tune.metric if suite.tune and any(isinstance(each, Tunable) for each in picked_optimizers) else ""
+    issues += _inescapable(built, metric)
+    issues += _misfits(built, picked_optimizers if suite.method == "optimizer" else on_paths)
     if issues:
         raise SuiteError("\n".join(issues))
     pairs = itertools.product(picked_problems, picked_optimizers)
@@ -140,18 +137,26 @@ def _join(kind: Kind, name: str, offered: tuple[Chosen, ...], issues: list[str])
     return [chosen] if chosen else []
 
 
-def _misfits(problems: Iterable[Chosen], optimizers: Iterable[Chosen]) -> list[str]:
+def _inescapable(built: Iterable[tuple[Chosen, Any]], metric: str) -> list[str]:
+    """A line for each problem that nobody can escape from, and for each without a saddle if the escape is what is tuned."""
+    found = []
+    for chosen, problem in built:
+        if metric.startswith("escape") and problem.saddle is None:
+            found.append(f"{chosen.label} cannot be tuned by {metric}: it has no saddle to escape from")
+        if problem.lowest is None or problem.saddle is None:
+            continue
+        if problem.saddle.loss - problem.escape_drop <= problem.lowest:
+            fall = f"the saddle's loss is {problem.saddle.loss:.4g} and nothing is below {problem.lowest:.4g}"
+            found.append(f"{chosen.label}: nobody can fall by escape_drop {problem.escape_drop:g}: {fall}")
+    return found
+
+
+def _misfits(built: Sequence[tuple[Chosen, Any]], optimizers: Iterable[Chosen]) -> list[str]:
     """A line for each optimizer that cannot run on a problem, and why: a batch larger than the data, say."""
     from . import stock  # imports torch
     from .core import batch_misfit
 
-    found: list[str] = []
-    built = [(chosen, registry.build("problem", chosen.use, chosen.params)) for chosen in problems]
-    for on, problem in built:
-        saddle, lowest = problem.saddle if problem.lowest is not None else None, problem.lowest
-        if saddle is not None and saddle.loss - problem.escape_drop <= lowest:
-            fall = f"the saddle's loss is {saddle.loss:.4g} and nothing is below {lowest:.4g}"
-            found.append(f"{on.label}: nobody can fall by escape_drop {problem.escape_drop:g}: {fall}")
+    found = []
     extremes = (each.extremes if isinstance(each, Tunable) else (each,) for each in optimizers)
     for chosen in chain.from_iterable(extremes):
         optimizer = None if registry.is_stock(chosen.use) else registry.build("optimizer", chosen.use, chosen.params)

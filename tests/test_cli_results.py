@@ -88,6 +88,17 @@ def test_what_people_read_has_its_best_marked_and_its_signs_explained(run, sfnbe
     assert "best" not in sfnbench("show", "--format", "tsv")[1]
 
 
+def test_where_nothing_can_be_compared_that_is_an_error(sfnbench, here):
+    suite = (here / "suites" / "tiny.yaml").read_text()
+    sfnbench("run", "tiny", "--engine", "inline", "--out", "a")
+    (here / "suites" / "tiny.yaml").write_text(f"dtype: float32\n{suite}")
+    sfnbench("run", "tiny", "--engine", "inline", "--out", "b")
+    code, out, err = sfnbench("compare", "a", "b")
+    assert code == 2
+    assert "dtype" in out
+    assert err.splitlines()[-1] == "nothing of a and b can be compared"
+
+
 def test_figures_cannot_go_where_a_file_is(run, sfnbench, here):
     pytest.importorskip("matplotlib")
     run("-o", "sfn")

@@ -278,3 +278,4 @@ def test_tuning_by_the_escape_needs_a_saddle(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="mlp cannot be tuned by escape_cost: it has no saddle to escape from"):
         plan(load_suite(path))
     assert plan(load_suite(path), problems=["lee"])
+    assert plan(load_suite(path), optimizers=["sfn"])  # nothing of it is tuned

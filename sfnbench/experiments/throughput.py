@@ -124,10 +124,9 @@ def _measure(entrant: Entrant, seed: int, settings: dict[str, Any]) -> tuple[dic
         steps(1)()
     blocks, flops = {"steps": timer.block_of(steps)}, counter.get_total_flops()
     peak = memory.peak()
-    blocks["grad"] = timer.block_of(_gradients(entrant, start[0], seed))
-    blocks["hvp"] = timer.block_of(_products(entrant, start[0], seed))
+    blocks |= {name: timer.block_of(_repeated(ask)) for name, ask in _questions(entrant, start[0], seed).items()}
     if flops:
-        blocks["product"] = timer.block_of(_multiplications(entrant))
+        blocks["product"] = timer.block_of(_repeated(_product(entrant)))
     seconds = timer.in_turn(blocks)
     status = "ok" if bool(torch.isfinite(last[0].theta).all()) else "diverged"
     last[0].close()
@@ -154,44 +153,30 @@ def _steps(trajectories: Trajectories, drawn: list[Any]) -> int:
     return len(drawn)
 
 
-def _gradients(entrant: Entrant, theta: Tensor, seed: int) -> Prepare:
-    """Gradients on the optimizer's own kind of batch."""
+def _questions(entrant: Entrant, theta: Tensor, seed: int) -> dict[str, Callable[[], Tensor]]:
+    """Gradient and Hessian-vector product on the optimizer's own kind of batch, the latter from one linearisation."""
     (batches,), _ = Draws(entrant, (seed,)).next()
     oracle = Oracle(entrant.problem, batches, eager=True)
+    hvp = oracle.curvature(theta).hvp
+    return {"grad": partial(oracle.grad, theta), "hvp": partial(hvp, torch.ones_like(theta))}
 
-    def gradients(n: int) -> int:
+
+def _repeated(act: Callable[[], Any]) -> Prepare:
+    """The same act so many times."""
+
+    def work(n: int) -> int:
         for _ in range(n):
-            oracle.grad(theta)
+            act()
         return n
 
-    return lambda n: partial(gradients, n)
+    return lambda n: partial(work, n)
 
 
-def _products(entrant: Entrant, theta: Tensor, seed: int) -> Prepare:
-    """Hessian-vector products, likewise, all from one linearisation."""
-    (batches,), _ = Draws(entrant, (seed,)).next()
-    linear = Oracle(entrant.problem, batches, eager=True).curvature(theta)
-    v = torch.ones_like(theta)
-
-    def products(n: int) -> int:
-        for _ in range(n):
-            linear.hvp(v)
-        return n
-
-    return lambda n: partial(products, n)
-
-
-def _multiplications(entrant: Entrant) -> Prepare:
-    """Products of two large matrices."""
+def _product(entrant: Entrant) -> Callable[[], Tensor]:
+    """The product of two large matrices."""
     n = PRODUCT_SIZE[entrant.device.type]
     A = torch.ones(n, n, dtype=entrant.dtype, device=entrant.device)
-
-    def multiply(times: int) -> int:
-        for _ in range(times):
-            torch.mm(A, A)
-        return times
-
-    return lambda times: partial(multiply, times)
+    return partial(torch.mm, A, A)
 
 
 def _flops(reached: np.ndarray, possible: np.ndarray) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def within(band: Curve, window: Mapping[str, Any]) -> Curve:
     if not window["ends"]:
         return {}
     low, high = window["ends"]
-    heights = {name: band[name] for name in ("low", "mid", "high", "y") if name in band}
+    heights = {name: band[name] for name in ("low", "mid", "high")}
     return {name: [y if y is None else min(max(y, low), high) for y in ys] for name, ys in heights.items()}
 
 

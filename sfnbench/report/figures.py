@@ -34,14 +34,10 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
 
     SfnbenchError where matplotlib is not installed or nothing is to be drawn.
     """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise SfnbenchError("figures need the package matplotlib: pip install 'sfnbench[report]'") from None
     results = [result for result in results if result.run.experiment == "critical_points" and result.rows]
     if not results:
         raise SfnbenchError("there are no critical points here to draw: run a suite of the experiment critical_points")
-    made(folder)
+    prepare(folder)
     written = []
     for result in results:
         name = f"{slug(result.run.suite)}_{slug(cp.title(result))}"
@@ -52,13 +48,16 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
     return written
 
 
-def made(folder: Path) -> Path:
-    """The folder, which is made where it is not there; SfnbenchError where that cannot be."""
+def prepare(folder: Path) -> None:
+    """Make the folder where it is not there; SfnbenchError where that cannot be, or where matplotlib is not installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise SfnbenchError("figures need the package matplotlib: pip install 'sfnbench[report]'") from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SfnbenchError(f"{folder}: figures cannot be written there ({error.strerror or error})") from error
-    return folder
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -14,7 +14,7 @@ from ..cost import PRICES
 from ..errors import DamagedError, NoResultsError, StoreError
 from ..store import FAILED, Result, Store
 from . import critical_points as cp
-from .curves import DRAWN, curves, escaped_within, index_curve, rates, spread, window
+from .curves import DRAWN, curves, escaped_within, index_curve, rates, spread, window, within
 from .equal import repriced
 from .profiles import Solving, profiles, solving
 from .reasons import damage, reasons
@@ -127,6 +127,15 @@ class Section:
                     shown.setdefault((run["p"], each), {})[run["o"]] = run[each]
         return {f"{p} {each}": window(bands, each) for (p, each), bands in shown.items()}
 
+    @property
+    def cut(self) -> list[dict[str, Any]]:
+        """What is drawn, with the bands cut where they leave the picture."""
+        found = []
+        for run in self.drawn:
+            windows = {each: self.windows[f"{run['p']} {each}"] for each in DRAWN if each in run}
+            found.append(run | {each: run[each] | within(run[each], window) for each, window in windows.items()})
+        return found
+
     @cached_property
     def scaling(self) -> list[dict[str, Any]]:
         """How the time to escape grows in families of runs, as `scaling.drawn` has it; to be asked once all is taken in."""
@@ -161,7 +170,7 @@ class Section:
             "columns": columns,
             "rows": [[str(row.get(name, "")) for name in columns] for row in table],
             "statuses": [[p, o, dict(found)] for (p, o), found in self.statuses.items()],
-            "drawn": self.drawn,
+            "drawn": self.cut,
             "windows": self.windows,
             "escaped": [{"o": o, **escaped_within(costs)} for o, costs in self._escapes.items()],
             "families": self.families(),

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import SfnbenchError
-from .curves import Curve, within
-from .figures import FORMATS, made, save, slug
+from .curves import Curve
+from .figures import FORMATS, prepare, save, slug
 from .gathered import Section
 from .trajectories import draw
 
@@ -36,11 +35,7 @@ def draw_races(sections: Sequence[Section], folder: Path, axis: str = "cost") ->
 
     Curves against ``steps``, ``cost`` or ``seconds``. SfnbenchError where matplotlib is not installed.
     """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise SfnbenchError("figures need the package matplotlib: pip install 'sfnbench[report]'") from None
-    made(folder)
+    prepare(folder)
     written = []
     for section in sections:
         looks = dict(zip(section.optimizers.values(), cycle(product(("-", "--", ":", "-."), COLOURS)), strict=False))
@@ -57,7 +52,7 @@ Looks = dict[int, tuple[str, str]]  # optimizer -> dash, colour
 
 def _figures(section: Section, looks: Looks, axis: str) -> Iterator[tuple[str, Figure]]:
     for problem, place in section.problems.items():
-        runs = [run for run in section.drawn if run["p"] == place]
+        runs = [run for run in section.cut if run["p"] == place]
         shown = [panel for panel in PANELS if any(panel in run for run in runs)]
         if shown:
             yield problem, _of_problem(section, problem, runs, shown, looks, axis)
@@ -82,8 +77,6 @@ def _of_problem(
     for axes, panel in zip(panels, shown, strict=True):
         for run in (run for run in runs if panel in run):
             curve = run[panel][axis] if panel == "escape" else {**run[panel], "x": run[panel][axis], "y": run[panel]["mid"]}
-            if panel != "escape":
-                curve |= within(curve, section.windows[f"{section.problems[problem]} {panel}"])
             _curve(axes, curve, labels[run["o"]], looks[run["o"]], "steps-post" if panel == "escape" else "default")
             if "switch" in run and panel != "escape":
                 axes.axvline(run["switch"][axis], color=looks[run["o"]][1], linewidth=0.8, linestyle=":")

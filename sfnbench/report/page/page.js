@@ -71,17 +71,10 @@ function switches(label, curve, at) {
     line: { width: 3 } }, hovertemplate: "%{fullData.name} switches<br>%{x:.4g}<extra></extra>" });
 }
 
-// Cut far outside of the picture: on the way to 1e107 Plotly has no numbers left.
-function within(curve, { ends }) {
-  if (!ends) return curve;
-  const cut = (y) => (y === null ? null : Math.min(Math.max(y, ends[0]), ends[1]));
-  return { ...curve, ...Object.fromEntries(["low", "mid", "high"].map((name) => [name, curve[name].map(cut)])) };
-}
-
 function banded(data, shown, axis, name) {
   return shown.filter((run) => run[name]).flatMap((run) => {
     const label = data.optimizers[run.o];
-    const curve = within({ ...run[name], x: run[name][axis] }, data.windows[`${run.p} ${name}`]);
+    const curve = { ...run[name], x: run[name][axis] };
     const traces = [band(label, curve.x, curve.low, curve.high), line(label, curve.x, curve.mid)];
     return run.switch ? [...traces, switches(label, curve, run.switch[axis])] : traces;
   });

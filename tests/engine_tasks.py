@@ -20,7 +20,7 @@ from sfnbench.store import Result
 Progress = Callable[[float], None] | None
 
 
-def make_run(act: str, i: int = 0, *, timeout_s: float = 60.0, **settings: object) -> Run:
+def make_run(act: str, i: int = 0, *, timeout_s: float = 3600.0, **settings: object) -> Run:
     optimizer = Chosen("sfn", f"{act}{i}", {}, "")
     settings = {"act": act, "i": i, **settings}
     return Run("toy", "race", Chosen("saddle", "saddle", {}, ""), optimizer, (0,), settings, timeout_s=timeout_s)
@@ -45,7 +45,7 @@ def fine(run: Run, progress: Progress) -> Result:
 
 
 def sleep(run: Run, progress: Progress) -> Result:
-    time.sleep(run.settings["seconds"])
+    time.sleep(run.timeout_s)
     return result(run)
 
 
@@ -156,9 +156,10 @@ def stuck(run: Run, progress: Progress) -> Result:
 
 
 def marked(run: Run, progress: Progress) -> Result:
-    """Leaves a line for each execution."""
+    """Leaves a line for each execution, and is done when the gate is there that it is given."""
     mark(run)
-    time.sleep(run.settings["seconds"])
+    while run.settings["gate"] and not os.path.exists(run.settings["gate"]):
+        time.sleep(0.02)
     return result(run)
 
 

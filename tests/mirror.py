@@ -19,7 +19,7 @@ def serving(folder):
 
         def do_GET(self):
             if self.path.startswith("/hangs"):
-                done.wait(10)
+                done.wait(60)
             elif self.path.startswith("/breaks"):
                 self.send_response(200)
                 self.send_header("Content-Length", "1000000")

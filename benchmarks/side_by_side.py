@@ -1,4 +1,7 @@
-"""Two ways of doing the same, timed in turn in one process after a warm-up: what else the machine does meets both alike."""
+"""Two ways of doing the same, timed in turn in one process after a warm-up.
+
+What else the machine does meets both alike.
+"""
 
 from collections.abc import Callable
 from statistics import median

@@ -1,12 +1,13 @@
 """Curvature of the paper's autoencoder (2,837,314 parameters, 500 images, float32) against what one would use instead.
 
-Needs MNIST and the peers: `pip install -e '.[bench,peers]'`. Side by side in one process, after a warm-up, medians.
+Needs MNIST and the peers: `pip install -e '.[bench,peers]'`. Side by side in one process, after a
+warm-up, medians.
 
-Expected limit of a product: in a layer of n weights a gradient makes 6 n multiplications and additions an image, a product
-12 n; in the first layer, whose inputs are data, 4 n each. Here that is 5.4 and 9.8 a parameter and image: a product is 1.79
-gradients if both run at the same speed. The product by hand does less beside its matrix products than autograd does: 1.61
-to 1.70 gradients, at 88 to 93 % of the FLOP/s of a matrix product; through autograd it was 1.83, at 80 %.
-"""
+Expected limit of a product: in a layer of n weights a gradient makes 6 n multiplications and
+additions an image, a product 12 n; in the first layer, whose inputs are data, 4 n each. Here that
+is 5.4 and 9.8 a parameter and image: a product is 1.79 gradients if both run at the same speed. The
+product by hand does less beside its matrix products than autograd does: 1.61 to 1.70 gradients, at
+88 to 93 % of the FLOP/s of a matrix product; through autograd it was 1.83, at 80 %."""
 
 import os
 import subprocess
@@ -18,14 +19,24 @@ import pytest
 import torch
 from side_by_side import seconds
 
-from sfnbench.core import Oracle
+from sfnbench.core.oracle import Oracle
 from sfnbench.optimizers.krylov_sfn import KrylovSaddleFreeNewton
 from sfnbench.problems.autoencoder import Autoencoder
 
-curvlinops = pytest.importorskip("curvlinops", reason="the peers are not installed: pip install -e '.[peers]'")
-pyhessian_utils = pytest.importorskip("pyhessian.utils", reason="the peers are not installed: pip install -e '.[peers]'")
+curvlinops = pytest.importorskip(
+    "curvlinops", reason="the peers are not installed: pip install -e '.[peers]'"
+)
+pyhessian_utils = pytest.importorskip(
+    "pyhessian.utils", reason="the peers are not installed: pip install -e '.[peers]'"
+)
 
-PAPER = {"dataset": "mnist", "size": None, "n_examples": 500, "hidden": (1000, 500, 250, 30), "initialisation": "glorot"}
+PAPER = {
+    "dataset": "mnist",
+    "size": None,
+    "n_examples": 500,
+    "hidden": (1000, 500, 250, 30),
+    "initialisation": "glorot",
+}
 THREADS = 2
 K, M = 50, 5
 
@@ -47,7 +58,10 @@ def network():
     theta = problem.start(torch.Generator().manual_seed(0)).float()
     modules = []
     for place, (n_out, n_in) in enumerate(problem.shapes, start=1):
-        modules += [torch.nn.Linear(n_in, n_out), torch.nn.Sigmoid() if place not in (4, 8) else torch.nn.Identity()]
+        modules += [
+            torch.nn.Linear(n_in, n_out),
+            torch.nn.Sigmoid() if place not in (4, 8) else torch.nn.Identity(),
+        ]
     module = torch.nn.Sequential(*modules)
     torch.nn.utils.vector_to_parameters(theta.clone(), module.parameters())
     return problem, theta, module, problem.images(theta)
@@ -61,10 +75,18 @@ class SummedOverPixels(torch.nn.Module):
 
 
 def operator(module, x):
-    """curvlinops' Hessian of the same loss: of the mean over all pixels, scaled to the sum over them."""
+    """curvlinops' Hessian of the same loss.
+
+    Of the mean over all pixels, scaled to the sum over them.
+    """
     loss = torch.nn.BCEWithLogitsLoss(reduction="mean")
     parameters = list(module.parameters())
-    return curvlinops.HessianLinearOperator(module, loss, parameters, [(x, x)], check_deterministic=False) * x.shape[1]
+    return (
+        curvlinops.HessianLinearOperator(
+            module, loss, parameters, [(x, x)], check_deterministic=False
+        )
+        * x.shape[1]
+    )
 
 
 def test_a_product_costs_less_than_its_operations_say_and_than_the_peers(network):
@@ -74,8 +96,13 @@ def test_a_product_costs_less_than_its_operations_say_and_than_the_peers(network
     linear = Oracle(problem, eager=True).curvature(theta)
     theirs = operator(module, x)
     parameters = list(module.parameters())
-    gradients = torch.autograd.grad(SummedOverPixels()(module(x), x), parameters, create_graph=True)  # once, as PyHessian
-    shaped = [part.view_as(p) for part, p in zip(v.split([p.numel() for p in parameters]), parameters, strict=True)]
+    gradients = torch.autograd.grad(
+        SummedOverPixels()(module(x), x), parameters, create_graph=True
+    )  # once, as PyHessian
+    shaped = [
+        part.view_as(p)
+        for part, p in zip(v.split([p.numel() for p in parameters]), parameters, strict=True)
+    ]
 
     def pyhessian():
         return pyhessian_utils.hessian_vector_product(gradients, parameters, shaped)
@@ -83,24 +110,37 @@ def test_a_product_costs_less_than_its_operations_say_and_than_the_peers(network
     ours = linear.hvp(v)
     scale = float(ours.abs().max())
     torch.testing.assert_close(theirs @ v, ours, rtol=0, atol=1e-4 * scale)
-    torch.testing.assert_close(torch.cat([part.reshape(-1) for part in pyhessian()]), ours, rtol=0, atol=1e-4 * scale)
+    torch.testing.assert_close(
+        torch.cat([part.reshape(-1) for part in pyhessian()]), ours, rtol=0, atol=1e-4 * scale
+    )
     gradient_s, ours_s, curvlinops_s, pyhessian_s = seconds(
-        lambda: Oracle(problem, eager=True).grad(theta), lambda: linear.hvp(v), lambda: theirs @ v, pyhessian, rounds=15
+        lambda: Oracle(problem, eager=True).grad(theta),
+        lambda: linear.hvp(v),
+        lambda: theirs @ v,
+        pyhessian,
+        rounds=15,
     )
     a = torch.randn(1000, 1000)
     (product_s,) = seconds(lambda: a @ a, rounds=30)
     print(
         f"\n{THREADS} threads: gradient {gradient_s * 1e3:.0f} ms, product {ours_s * 1e3:.0f} ms, {ours_s / gradient_s:.2f}"
     )
-    print(f"gradients; curvlinops {curvlinops_s / ours_s:.2f} times that, PyHessian {pyhessian_s / ours_s:.2f} times that;")
-    print(f"{9.76 * problem.dim * 500 / ours_s / (2e9 / product_s):.2f} of the FLOP/s of a matrix product")
+    print(
+        f"gradients; curvlinops {curvlinops_s / ours_s:.2f} times that, PyHessian {pyhessian_s / ours_s:.2f} times that;"
+    )
+    print(
+        f"{9.76 * problem.dim * 500 / ours_s / (2e9 / product_s):.2f} of the FLOP/s of a matrix product"
+    )
     assert ours_s <= 1.75 * gradient_s
     assert curvlinops_s >= 1.3 * ours_s
     assert pyhessian_s >= ours_s
 
 
 def assembled_step(module, x, damping_grid):
-    """The same step from parts: curvlinops' products, SciPy's dense tools, the losses and gradients by torch."""
+    """The same step from parts.
+
+    Curvlinops' products, SciPy's dense tools, the losses and gradients by torch.
+    """
     import scipy.linalg
 
     H, parameters, criterion = operator(module, x), list(module.parameters()), SummedOverPixels()
@@ -113,7 +153,9 @@ def assembled_step(module, x, damping_grid):
             return float(criterion(module(x), x))
 
     def gradient():
-        return torch.cat([g.reshape(-1) for g in torch.autograd.grad(criterion(module(x), x), parameters)]).numpy()
+        return torch.cat(
+            [g.reshape(-1) for g in torch.autograd.grad(criterion(module(x), x), parameters)]
+        ).numpy()
 
     at = torch.nn.utils.parameters_to_vector(parameters).detach().numpy()
     g = gradient()
@@ -130,7 +172,9 @@ def assembled_step(module, x, damping_grid):
     for _ in range(M):
         lowest, best = loss(), at
         for damping in damping_grid:
-            point = at - V.T @ (Q @ (Q.T @ (V @ g) / (np.abs(eigenvalues) + damping))).astype(np.float32)
+            point = at - V.T @ (Q @ (Q.T @ (V @ g) / (np.abs(eigenvalues) + damping))).astype(
+                np.float32
+            )
             set_to(point)
             if (value := loss()) < lowest:
                 lowest, best = value, point
@@ -147,7 +191,9 @@ def test_a_step_takes_less_than_one_put_together_from_the_peers(network):
     state = optimizer.init(theta)
 
     def ours():
-        return float(problem.loss(optimizer.step(Oracle(problem, eager=True), theta, state)[0], None))
+        return float(
+            problem.loss(optimizer.step(Oracle(problem, eager=True), theta, state)[0], None)
+        )
 
     def theirs():
         torch.nn.utils.vector_to_parameters(theta.clone(), module.parameters())
@@ -192,12 +238,20 @@ MEMORY = """
 
 
 def test_a_step_needs_its_basis_and_a_few_gradients_worth_of_memory(network):
-    """The aim was three, and it is 3.4: what products reuse is 41 MiB, and beside it live the gradient and two vectors."""
+    """The aim was three, and it is 3.4.
+
+    What products reuse is 41 MiB, and beside it live the gradient and two vectors.
+    """
     code = textwrap.dedent(MEMORY).format(threads=THREADS, paper=PAPER, k=K, m=M)
-    # The C library gives back to the system what is freed, as it would not by itself: what is held is then what is used.
+    # The C library gives back to the system what is freed, as it would not by itself: what is held
+    # is then what is used.
     strict = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
-    out = subprocess.run([sys.executable, "-c", code], env=strict, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], env=strict, capture_output=True, text=True, check=True
+    ).stdout
     basis, gradient, step = map(int, out.split())
-    print(f"\nbasis {basis / 2**20:.0f} MiB, a gradient {gradient / 2**20:.0f} MiB, a step {step / 2**20:.0f} MiB,")
+    print(
+        f"\nbasis {basis / 2**20:.0f} MiB, a gradient {gradient / 2**20:.0f} MiB, a step {step / 2**20:.0f} MiB,"
+    )
     print(f"the basis and {(step - basis) / gradient:.1f} gradients")
     assert step <= basis + 4 * gradient

@@ -1,10 +1,12 @@
-"""Dense Hessians and |H|^-1 g at full size, against torch.func.hessian and LAPACK. Two threads, float64.
+"""Dense Hessians and |H|^-1 g at full size, against torch.func.hessian and LAPACK.
 
-What bounds the Hessian by layers is its matrix products: for layers of r units with k inputs, the bias included, n examples
-need n r (r + 1) / 2 k (k + 1) multiplications and additions for a layer with itself and 2 n r k r' k' for two layers, at the
-rate that a large square product reaches in the same process. What bounds |H|^-1 g is LAPACK's reduction to a tridiagonal
-matrix, half of whose 4/3 d^3 flop are matrix-vector products and so as fast as memory.
-"""
+Two threads, float64.
+
+What bounds the Hessian by layers is its matrix products: for layers of r units with k inputs, the
+bias included, n examples need n r (r + 1) / 2 k (k + 1) multiplications and additions for a layer
+with itself and 2 n r k r' k' for two layers, at the rate that a large square product reaches in the
+same process. What bounds |H|^-1 g is LAPACK's reduction to a tridiagonal matrix, half of whose 4/3
+d^3 flop are matrix-vector products and so as fast as memory."""
 
 import itertools
 
@@ -14,7 +16,7 @@ import torch
 from side_by_side import seconds
 from threadpoolctl import threadpool_limits
 
-from sfnbench.core import Problem
+from sfnbench.core.problem import Problem
 from sfnbench.linalg.absolute import directions
 from sfnbench.problems.mlp import MultilayerPerceptron
 
@@ -38,7 +40,10 @@ def network(*hidden):
 def flops(problem):
     """Those of the matrix products that the Hessian by layers cannot do without."""
     own = sum(N_EXAMPLES * r * (r + 1) // 2 * k * (k + 1) for r, k in problem.shapes)
-    return own + sum(2 * N_EXAMPLES * r * k * s * m for (r, k), (s, m) in itertools.combinations(problem.shapes, 2))
+    return own + sum(
+        2 * N_EXAMPLES * r * k * s * m
+        for (r, k), (s, m) in itertools.combinations(problem.shapes, 2)
+    )
 
 
 @pytest.mark.parametrize(("hidden", "limit"), [((25,), 20), ((20, 15, 10), 8)], ids=str)
@@ -59,13 +64,18 @@ def test_the_hessian_by_layers_against_torch_func_hessian(hidden, limit):
     print(
         f"\n{problem.dim} parameters, {N_EXAMPLES} examples: by layers {layers_s:.3f} s, torch.func.hessian {torch_s:.2f} s"
     )
-    print(f"{torch_s / beside_s:.1f} x; {flops(problem) / 1e9:.1f} GFLOP at {2 * 2048**3 / product_s / 1e9:.0f} GFLOP/s")
+    print(
+        f"{torch_s / beside_s:.1f} x; {flops(problem) / 1e9:.1f} GFLOP at {2 * 2048**3 / product_s / 1e9:.0f} GFLOP/s"
+    )
     print(f"would be {bound_s:.3f} s: {layers_s / bound_s:.2f} times the limit")
     assert torch_s >= limit * beside_s
 
 
 def test_hessian_vector_products_in_chunks_against_torch_func_hessian():
-    """What a problem gets whose author writes no Hessian. The aim was 3.5 times; 3.24 was measured: 2.16 s, 6.99 s."""
+    """What a problem gets whose author writes no Hessian.
+
+    The aim was 3.5 times; 3.24 was measured: 2.16 s, 6.99 s.
+    """
     problem, theta = network(25)
 
     def default():
@@ -75,7 +85,9 @@ def test_hessian_vector_products_in_chunks_against_torch_func_hessian():
         return torch.func.hessian(lambda t: problem.loss(t, None))(theta)
 
     default_s, torch_s = seconds(default, by_torch, rounds=3)
-    print(f"\n{problem.dim} parameters: default {default_s:.2f} s, torch.func.hessian {torch_s:.2f} s")
+    print(
+        f"\n{problem.dim} parameters: default {default_s:.2f} s, torch.func.hessian {torch_s:.2f} s"
+    )
     print(f"{torch_s / default_s:.2f} x")
     assert torch_s >= 3 * default_s
 
@@ -101,9 +113,13 @@ def test_absolute_inverse_costs_no_more_than_an_eigendecomposition(which):
         return torch.linalg.eigh(H)
 
     eigenvalues, Q = torch_eigh()
-    plain = torch.stack([-Q @ ((Q.mT @ g) / (eigenvalues.abs() + damping)) for damping in (1.0, 1e-1, 1e-2, 1e-3)])
+    plain = torch.stack(
+        [-Q @ ((Q.mT @ g) / (eigenvalues.abs() + damping)) for damping in (1.0, 1e-1, 1e-2, 1e-3)]
+    )
     assert ((own() - plain).norm(dim=1) <= 1e-10 * plain.norm(dim=1)).all()
     own_s, scipy_s, torch_s = seconds(own, scipy_evd, torch_eigh, rounds=3)
-    print(f"\n|H|^-1 g at n = {len(H)}, {which}, four dampings: {own_s:.2f} s, {own_s / scipy_s:.2f} of scipy's evd")
+    print(
+        f"\n|H|^-1 g at n = {len(H)}, {which}, four dampings: {own_s:.2f} s, {own_s / scipy_s:.2f} of scipy's evd"
+    )
     print(f"({scipy_s:.2f} s) and {own_s / torch_s:.2f} of torch.linalg.eigh ({torch_s:.2f} s)")
     assert own_s <= 1.15 * scipy_s

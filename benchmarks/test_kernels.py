@@ -1,16 +1,17 @@
-"""The kernels, each timed by pytest-benchmark: what a change must not make slower. One thread, float64 but for products.
+"""The kernels, each timed by pytest-benchmark: what a change must not make slower.
 
-`make bench-keep` before a change, `make bench-guard` after it, on the same quiet machine: the latter fails where the fastest
-round of any kernel takes a quarter longer than it did.
-"""
+One thread, float64 but for products.
+
+`make bench-keep` before a change, `make bench-guard` after it, on the same quiet machine: the
+latter fails where the fastest round of any kernel takes a quarter longer than it did."""
 
 import pytest
 import torch
 
-from sfnbench import registry
-from sfnbench.core import Oracle
+from sfnbench.core.oracle import Oracle
 from sfnbench.linalg.absolute import directions
 from sfnbench.linalg.lanczos import lanczos
+from sfnbench.members import registry
 from sfnbench.problems.autoencoder import Autoencoder
 from sfnbench.problems.mlp import MultilayerPerceptron
 from sfnbench.problems.rnn import RecurrentNetwork

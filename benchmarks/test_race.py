@@ -1,29 +1,40 @@
-"""What a batch of seeds gains over a loop, and what the race costs over a loop written by hand. One thread, float64."""
+"""What a batch of seeds gains over a loop, and what the race costs over a loop written by hand.
+
+One thread, float64.
+"""
 
 import pytest
 import torch
+from sfnbench.members.contract.checks import Waves
 from side_by_side import seconds
 
-from sfnbench.checks import Waves
-from sfnbench.core import Problem
-from sfnbench.experiments import race
-from sfnbench.lift import Looped, Vmapped
+from sfnbench.core.problem import Problem
+from sfnbench.experiments.race import execute as race
 from sfnbench.optimizers.sfn import SaddleFreeNewton
-from sfnbench.planning import Chosen, Run
+from sfnbench.records import Run, Spec
+from sfnbench.trajectories.vmapped import Looped, Vmapped
 
 N_SEEDS, DIM = 64, 10
 
 
 class Waves10(Waves):
-    """Ten parameters, Hessian by Hessian-vector products: what an author of a problem gets without writing one."""
+    """Ten parameters, Hessian by Hessian-vector products.
+
+    What an author of a problem gets without writing one.
+    """
 
     dim = DIM
 
 
 def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
-    """Against the loop that one writes with torch.func; what the package's own loop takes, its Hessian included, beside."""
+    """Against the loop that one writes with torch.func.
+
+    What the package's own loop takes, its Hessian included, beside.
+    """
     problem: Problem = Waves10()
-    starts = torch.stack([problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_SEEDS)])
+    starts = torch.stack(
+        [problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_SEEDS)]
+    )
     damping, n_steps = 0.1, 5
     optimizer = SaddleFreeNewton(damping=damping)
 
@@ -50,21 +61,29 @@ def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
         for theta in starts:
             for _ in range(n_steps):
                 eigenvalues, Q = torch.linalg.eigh(torch.func.hessian(f)(theta))
-                theta = theta - Q @ ((Q.mT @ torch.func.grad(f)(theta)) / (eigenvalues.abs() + damping))
+                theta = theta - Q @ (
+                    (Q.mT @ torch.func.grad(f)(theta)) / (eigenvalues.abs() + damping)
+                )
             ends.append(theta)
         return torch.stack(ends)
 
     torch.testing.assert_close(batch(), own_loop(), rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(batch(), by_hand(), rtol=1e-6, atol=1e-8)
     batch_s, own_s, hand_s = seconds(batch, own_loop, by_hand)
-    print(f"\n{N_SEEDS} seeds of dense SFN, d = {DIM}, {n_steps} steps: batch {batch_s * 1e3:.1f} ms")
-    print(f"loop by hand {hand_s:.3f} s, {hand_s / batch_s:.0f} x; own loop {own_s:.3f} s, {own_s / batch_s:.0f} x")
+    print(
+        f"\n{N_SEEDS} seeds of dense SFN, d = {DIM}, {n_steps} steps: batch {batch_s * 1e3:.1f} ms"
+    )
+    print(
+        f"loop by hand {hand_s:.3f} s, {hand_s / batch_s:.0f} x; own loop {own_s:.3f} s, {own_s / batch_s:.0f} x"
+    )
     assert hand_s >= 40 * batch_s
 
 
 @pytest.mark.parametrize(("hidden", "limit"), [(10, 1.15), (100, 1.05)])
 def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
-    """Momentum SGD on digits, full batch, its loss kept at every step: the cheapest steps an MLP has.
+    """Momentum SGD on digits, full batch, its loss kept at every step.
+
+    The cheapest steps an MLP has.
 
     The race adds about 0.1 ms of Python a step, whatever the step costs: 5 % of a gradient of 2 ms.
     """
@@ -73,8 +92,8 @@ def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
     run = Run(
         suite="benchmark",
         experiment="race",
-        problem=Chosen("mlp", "mlp", {"hidden": [hidden]}, ""),
-        optimizer=Chosen("msgd", "msgd", params, ""),
+        problem=Spec("mlp", "mlp", {"hidden": [hidden]}, ""),
+        method=Spec("msgd", "msgd", params, ""),
         seeds=(0,),
         settings={"budget": {"steps": n_steps}, "metrics": [["loss", 1]]},
     )
@@ -94,10 +113,16 @@ def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
         return losses
 
     def raced():
-        return race._advance(entrant, (0,), run.settings, lambda fraction: None).series()["loss"][0].tolist()
+        return (
+            race._advance(entrant, (0,), run.settings, lambda fraction: None)
+            .series()["loss"][0]
+            .tolist()
+        )
 
     torch.testing.assert_close(torch.tensor(raced()), torch.tensor(by_hand()), rtol=1e-9, atol=0)
     hand_s, race_s = seconds(by_hand, raced, rounds=15)
     step_s = hand_s / n_steps
-    print(f"\n{mlp.dim} parameters: a step by hand {step_s * 1e3:.2f} ms, in the race {race_s / hand_s:.3f} times that")
+    print(
+        f"\n{mlp.dim} parameters: a step by hand {step_s * 1e3:.2f} ms, in the race {race_s / hand_s:.3f} times that"
+    )
     assert race_s <= limit * hand_s

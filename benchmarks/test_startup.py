@@ -1,4 +1,7 @@
-"""The command line answers at once: the best of five calls, each a new process, interpreter included."""
+"""The command line answers at once.
+
+The best of five calls, each a new process, interpreter included.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,7 @@
-"""Whether a throughput figure means anything: the same twice agrees, and what is 1.3 times slower is seen to be."""
+"""Whether a throughput figure means anything.
+
+The same twice agrees, and what is 1.3 times slower is seen to be.
+"""
 
 import itertools
 from dataclasses import dataclass, replace
@@ -7,10 +10,11 @@ from statistics import median
 import pytest
 from torch import Tensor
 
-from sfnbench import Optimizer, registry
-from sfnbench.compare import STEP, compare
-from sfnbench.experiments import execute
-from sfnbench.planning import Chosen, Run
+from sfnbench import Optimizer
+from sfnbench.members import registry
+from sfnbench.records import Run, Spec
+from sfnbench.results.compare import STEP, compare
+from sfnbench.session.execute import execute
 
 N_RUNS = 5
 PLACE = ("benchmark", "throughput", "mlp", "repeated")
@@ -34,7 +38,9 @@ def build(monkeypatch):
     monkeypatch.setattr(
         registry,
         "build",
-        lambda kind, use, params: RepeatedGradient(**params) if use == "repeated" else own(kind, use, params),
+        lambda kind, use, params: (
+            RepeatedGradient(**params) if use == "repeated" else own(kind, use, params)
+        ),
     )
 
 
@@ -42,8 +48,8 @@ def timed(times):
     run = Run(
         suite="benchmark",
         experiment="throughput",
-        problem=Chosen("mlp", "mlp", {"hidden": [50]}, ""),
-        optimizer=Chosen("repeated", "repeated", {"times": times}, ""),
+        problem=Spec("mlp", "mlp", {"hidden": [50]}, ""),
+        method=Spec("repeated", "repeated", {"times": times}, ""),
         seeds=(0,),
         settings={"dtypes": ["float64"], "blocks": 20, "block_seconds": 0.15},
     )
@@ -54,8 +60,14 @@ def test_a_slowdown_of_1_3_is_seen_and_none_is_not(build):
     """By the quartiles over blocks, and by what `sfnbench compare` makes of two runs."""
     alike, slower = [timed(10) for _ in range(N_RUNS)], timed(13)
     for (row,) in (each.rows for each in (*alike, slower)):
-        told = (f"{row[n]:.4g} [{row[f'{n}_q1']:.4g}, {row[f'{n}_q3']:.4g}] {n}" for n in ("steps_per_s", STEP))
-        print(f"\n{', '.join(told)}, drift {row['drift']:.0%}, others {row['busy_cores_of_others']:.1f} cores", end="")
+        told = (
+            f"{row[n]:.4g} [{row[f'{n}_q1']:.4g}, {row[f'{n}_q3']:.4g}] {n}"
+            for n in ("steps_per_s", STEP)
+        )
+        print(
+            f"\n{', '.join(told)}, drift {row['drift']:.0%}, others {row['busy_cores_of_others']:.1f} cores",
+            end="",
+        )
     pairs = list(itertools.combinations(alike, 2))
     for name in ("steps_per_s", STEP):
         agreeing = sum(agree(*pair, name) for pair in pairs)
@@ -64,7 +76,9 @@ def test_a_slowdown_of_1_3_is_seen_and_none_is_not(build):
         pytest.skip("the machine is not quiet: the figures are marked, and say nothing")
     assert agreeing >= 0.9 * len(pairs)
     assert not any(agree(each, slower, STEP) for each in alike)
-    assert slower.rows[0][STEP] / median(each.rows[0][STEP] for each in alike) == pytest.approx(1.3, rel=0.05)
+    assert slower.rows[0][STEP] / median(each.rows[0][STEP] for each in alike) == pytest.approx(
+        1.3, rel=0.05
+    )
     assert not any(found(*pair) for pair in pairs)
     assert all(found(each, renamed(slower))[STEP] == "worse" for each in alike)
 
@@ -72,12 +86,18 @@ def test_a_slowdown_of_1_3_is_seen_and_none_is_not(build):
 def found(before, after):
     """What `compare` says of the figures of two runs, but for those that it leaves open."""
     changes = compare({PLACE: before}, {PLACE: after})
-    return {change.what.split()[0]: change.verdict for change in changes if change.verdict not in ("same", "undecided")}
+    return {
+        change.what.split()[0]: change.verdict
+        for change in changes
+        if change.verdict not in ("same", "undecided")
+    }
 
 
 def renamed(result):
     """As a run of the same optimizer, which has become slower."""
-    return replace(result, run=replace(result.run, optimizer=Chosen("repeated", "repeated", {"times": 10}, "")))
+    return replace(
+        result, run=replace(result.run, method=Spec("repeated", "repeated", {"times": 10}, ""))
+    )
 
 
 def agree(one, other, name):

@@ -1,4 +1,7 @@
-"""Where and with what a result came about: commit, versions, machine, threads. What cannot be told is None."""
+"""Where and with what a result came about: commit, versions, machine, threads.
+
+What cannot be told is None.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,22 @@ from typing import Any
 import psutil
 
 HERE = Path(__file__).parent
-KERNELS = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "CUBLAS_WORKSPACE_CONFIG")  # choose other ones
+KERNELS = (
+    "ATEN_CPU_CAPABILITY",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "CUBLAS_WORKSPACE_CONFIG",
+)  # choose other ones
 PACKAGES = ("sfnbench", "torch", "numpy", "scipy")
 
 _machine: dict[str, Any] = {}
 
 
 def describe(device: str = "cpu") -> dict[str, Any]:
-    """All circumstances of a run in this process on this device, as plain JSON values; imports torch for a GPU only."""
+    """All circumstances of a run in this process on this device, as plain JSON values.
+
+    Imports torch for a GPU only.
+    """
     return {**machine(), **process(device)}
 
 
@@ -41,12 +52,18 @@ def machine() -> dict[str, Any]:
 
 
 def assume(facts: dict[str, Any]) -> None:
-    """Take `machine` as known: a worker process is told what its parent found, and is spared asking git again."""
+    """Take `machine` as known.
+
+    A worker process is told what its parent found, and is spared asking git again.
+    """
     _machine.update(facts)
 
 
 def process(device: str = "cpu") -> dict[str, Any]:
-    """What this process adds: its threads, the device's name, and whether products may be rounded to TF32."""
+    """What this process adds.
+
+    Its threads, the device's name, and whether products may be rounded to TF32.
+    """
     facts: dict[str, Any] = {"device": device, "device_name": None, "threads": None}
     on_gpu = device.startswith("cuda")
     if on_gpu or "torch" in sys.modules:
@@ -59,7 +76,9 @@ def process(device: str = "cpu") -> dict[str, Any]:
         facts["tf32_cudnn"] = torch.backends.cudnn.allow_tf32
         if on_gpu and torch.cuda.is_available():
             facts["cuda"] = torch.version.cuda
-            with suppress(RuntimeError, AssertionError):  # no such device, or one that a failed run left unusable
+            with suppress(
+                RuntimeError, AssertionError
+            ):  # no such device, or one that a failed run left unusable
                 facts["device_name"] = torch.cuda.get_device_name(device)
     return facts
 
@@ -70,23 +89,39 @@ def usable_cores() -> int:
 
 
 def commit(root: Path) -> dict[str, Any]:
-    """The commit of the clone at `root` and whether its code differs; both None where `root` is no clone."""
+    """The commit of the clone at `root` and whether its code differs.
+
+    Both None where `root` is no clone.
+    """
     top = _git(root, "rev-parse", "--show-toplevel")
     # An installed package may lie inside somebody else's clone, whose commit says nothing about it.
     if top is None or Path(top).resolve() != root.resolve():
         return {"commit": None, "dirty": None}
     changes = _git(root, "status", "--porcelain", "--", "sfnbench", "plugins")
-    return {"commit": _git(root, "rev-parse", "--verify", "HEAD"), "dirty": None if changes is None else bool(changes)}
+    return {
+        "commit": _git(root, "rev-parse", "--verify", "HEAD"),
+        "dirty": None if changes is None else bool(changes),
+    }
 
 
 def revision(root: Path, name: str) -> str | None:
-    """The full hash of what git knows by that name in the clone at `root`: a hash, a branch, HEAD~1; None where nothing."""
+    """The full hash of what git knows by that name in the clone at `root`.
+
+    A hash, a branch, HEAD~1; None where nothing.
+    """
     return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    # A git hook's variables point at its own clone; taking no optional locks keeps out of the way of the user's git.
-    misleading = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"}
+    # A git hook's variables point at its own clone; taking no optional locks keeps out of the way
+    # of the user's git.
+    misleading = {
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_COMMON_DIR",
+        "GIT_OBJECT_DIRECTORY",
+    }
     environ = {key: value for key, value in os.environ.items() if key not in misleading}
     try:
         done = subprocess.run(

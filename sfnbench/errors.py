@@ -1,4 +1,6 @@
-"""Everything that sfnbench raises on misuse. Numbers that break are a status of a row, never an error.
+"""Everything that sfnbench raises on misuse.
+
+Numbers that break are a status of a row, never an error.
 
 SfnbenchError
 ├── SuiteError     a suite that cannot be read, or asks for what does not exist
@@ -11,8 +13,6 @@ SfnbenchError
 └── CheckError     a member that breaks the public contract
 """
 
-import difflib
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 COPY_AGAIN = "if it is a copy, copy it again, else run it again with --fresh"
@@ -55,35 +55,4 @@ class DeviceError(SfnbenchError):
 
 
 class CheckError(SfnbenchError):
-    """A member that breaks the public contract of `sfnbench.checks`."""
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The tail of an error message: the nearest known word, or a short list of them; empty where neither helps."""
-    names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    if near:
-        return f" (did you mean '{near[0]}'?)"
-    return f" (known: {', '.join(names)})" if 0 < len(names) <= 24 else ""
-
-
-def listed(names: Sequence[str], most: int = 4) -> str:
-    """The first few names, and how many more there are.
-
-    >>> listed(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-# How a want of memory reads where it is but a RuntimeError: from torch's allocator on the CPU, from CUDA's libraries.
-_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-
-
-def is_want_of_memory(error: BaseException) -> bool:
-    """Whether this is what Python, torch's allocators or CUDA's libraries raise where memory runs out."""
-    # torch.OutOfMemoryError by its name: it has lived in two modules, and torch may not be what raised.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+    """A member that breaks the public contract of `sfnbench.members.contract`."""

@@ -1,4 +1,7 @@
-"""What tests share: a run in a line, members of their own, and the command line in a folder of their own."""
+"""What tests share.
+
+A run in a line, members of their own, and the command line in a folder of their own.
+"""
 
 import importlib
 import sys
@@ -7,10 +10,13 @@ import pytest
 import torch
 from hypothesis import settings
 
-from sfnbench import cli, registry
-from sfnbench.planning import Chosen, Run
+from sfnbench.cli import main as cli
+from sfnbench.members import registry
+from sfnbench.records import Run, Spec
 
-settings.register_profile("sfnbench", deadline=None, derandomize=True)  # time limits would fail on a busy machine
+settings.register_profile(
+    "sfnbench", deadline=None, derandomize=True
+)  # time limits would fail on a busy machine
 settings.load_profile("sfnbench")
 
 
@@ -23,12 +29,22 @@ def _one_thread():
 def make_run():
     """A race in a line: make_run("quadratic_saddle", {...}, "sfn", {...}, seeds=4, steps=10)."""
 
-    def make(problem, problem_params, optimizer, optimizer_params, *, seeds=3, steps=20, metrics=("loss",), **budget):
+    def make(
+        problem,
+        problem_params,
+        optimizer,
+        optimizer_params,
+        *,
+        seeds=3,
+        steps=20,
+        metrics=("loss",),
+        **budget,
+    ):
         return Run(
             suite="test",
             experiment="race",
-            problem=Chosen(problem, problem, problem_params, ""),
-            optimizer=Chosen(optimizer, optimizer, optimizer_params, ""),
+            problem=Spec(problem, problem, problem_params, ""),
+            method=Spec(optimizer, optimizer, optimizer_params, ""),
             seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
             settings={
                 "budget": {"steps": steps, "seconds": None, "cost": None, **budget},

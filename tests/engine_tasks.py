@@ -1,4 +1,7 @@
-"""What worker processes are given to execute in test_engines.py: each task stands for one way in which a run can go."""
+"""What worker processes are given to execute in test_engines.py.
+
+Each task stands for one way in which a run can go.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,23 @@ from collections.abc import Callable
 import numpy as np
 
 from sfnbench.errors import PluginError
-from sfnbench.planning import Chosen, Run
-from sfnbench.store import Result
+from sfnbench.records import Result, Run, Spec
 
 Progress = Callable[[float], None] | None
 
 
 def make_run(act: str, i: int = 0, *, timeout_s: float = 3600.0, **settings: object) -> Run:
-    optimizer = Chosen("sfn", f"{act}{i}", {}, "")
+    optimizer = Spec("sfn", f"{act}{i}", {}, "")
     settings = {"act": act, "i": i, **settings}
-    return Run("toy", "race", Chosen("saddle", "saddle", {}, ""), optimizer, (0,), settings, timeout_s=timeout_s)
+    return Run(
+        "toy",
+        "race",
+        Spec("saddle", "saddle", {}, ""),
+        optimizer,
+        (0,),
+        settings,
+        timeout_s=timeout_s,
+    )
 
 
 def result(run: Run, **row: object) -> Result:
@@ -118,7 +128,7 @@ def threads(run: Run, progress: Progress) -> Result:
 
 
 def surroundings(run: Run, progress: Progress) -> Result:
-    from sfnbench.registry import plugin_paths
+    from sfnbench.members.registry import plugin_paths
 
     return result(
         run,
@@ -166,7 +176,19 @@ def marked(run: Run, progress: Progress) -> Result:
 ACTS = {
     act.__name__: act
     for act in (
-        *(fine, sleep, fail, leave, vanish, killed, segfault, numpy_memory, torch_memory, unsendable, nothing),
+        *(
+            fine,
+            sleep,
+            fail,
+            leave,
+            vanish,
+            killed,
+            segfault,
+            numpy_memory,
+            torch_memory,
+            unsendable,
+            nothing,
+        ),
         *(refuse, interrupt, noisy, warned, threads, surroundings, advance, chatter, stuck, marked),
     )
 }

@@ -9,8 +9,8 @@ import threading
 def serving(folder):
     """A server that gives out the folder: its address, and the list of paths that were asked for.
 
-    Below /breaks it says that 1,000,000 bytes come, sends a few and hangs up; below /hangs it never answers.
-    """
+    Below /breaks it says that 1,000,000 bytes come, sends a few and hangs up; below /hangs it never
+    answers."""
     asked, done = [], threading.Event()
 
     class Handler(http.server.SimpleHTTPRequestHandler):

@@ -13,85 +13,119 @@ import sfnbench
 PACKAGE = Path(sfnbench.__file__).parent
 ROOT = PACKAGE.parent
 
-# module or folder -> what it may import of sfnbench, at the top of a file or inside a function
-MAY_IMPORT = {
-    "errors": set(),
-    "cost": {"errors"},
-    "curvature": {"core", "errors"},  # core for its types alone
-    "core": {"cost", "curvature", "errors"},
-    "linalg": {"core", "errors"},
-    "datasets": {"errors"},
-    "theory": set(),
-    "problems": {"core", "curvature", "datasets", "errors", "linalg", "registry", "theory"},
-    "optimizers": {"core", "errors", "linalg", "registry"},
-    "finding": {"core", "cost"},
-    "finders": {"core", "finding", "registry"},
-    "registry": {"errors"},
-    "lift": {"core", "cost", "curvature"},
-    "stock": {"core", "curvature", "errors", "lift"},
-    "torch_optimizer": {"core", "cost", "curvature"},
-    "metrics": {"core", "lift", "linalg"},
-    "laws": set(),
-    "repeatability": {"store"},
-    "statistics": set(),
-    "checks": {"core", "curvature", "errors", "finder_checks", "finding", "lift"},
-    "finder_checks": {"checks", "core", "finding"},
-    "suite": {"errors", "metrics", "registry", "stock"},
-    "planning": {"core", "errors", "registry", "stock", "suite"},
-    "environment": set(),
-    "store": {"errors", "planning"},
-    "export": {"cost", "errors", "store"},
-    "compare": {"cost", "environment", "errors", "statistics", "store"},
-    "experiments": {
-        *(
-            "core",
-            "cost",
-            "environment",
-            "errors",
-            "finding",
-            "lift",
-            "linalg",
-            "metrics",
-            "planning",
-            "registry",
-            "stock",
-            "store",
-        ),
-    },
-    "engines": {"environment", "errors", "experiments", "planning", "registry", "store"},
-    "tuning": {"errors", "planning", "store", "suite"},
-    "session": {"engines", "environment", "errors", "planning", "registry", "store", "suite", "tuning"},
-    "report": {"cost", "errors", "laws", "planning", "registry", "session", "statistics", "store", "theory", "tuning"},
+# Floors from the ground up, each with its rooms: a room imports from floors below its own, no more.
+# A room is a module or a folder; a nested one (members.contract) is a room of its own.
+LAYERS = [
+    ["words"],
+    ["errors"],
+    ["environment"],
+    ["records"],
+    ["core", "theory", "survival"],
+    ["linalg", "datasets"],
+    ["members"],
+    ["problems", "optimizers", "finders"],
+    ["trajectories"],
+    ["metrics"],
+    ["members.contract", "results"],
+    ["experiments"],
+    ["suite"],
+    ["session"],
+    ["report"],
+    ["cli"],
+    ["__main__"],
+]
+ROOMS = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
+
+# An arrow that goes up needs a reason here; one that nothing uses any more fails the test below.
+UPWARD: dict[tuple[str, str], str] = {}
+
+# Rooms that may catch everything, and why.
+CATCH_ALL = {
+    "experiments": "one seed's failure is its own",
+    "session": "an engine turns whatever a run raises into its result",
+    "members": "a plugin's import may raise anything",
+    "members.contract": "a member under test may raise anything",
+    "trajectories": "scipy's thread hands on what it raised",
 }
-FREE = {"cli", "cli_printing", "cli_results", "__main__", "__init__", "catalogue", "scaffold"}  # they join everything
 
 
-def rooms():
+def room_of(module):
+    """The room of a dotted module within sfnbench."""
+    parts = module.split(".")
+    nested = ".".join(parts[:2])
+    return nested if nested in ROOMS else parts[0]
+
+
+def modules():
     for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        yield path, parts[0]
+        yield path, ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def imported(path):
-    """The rooms of sfnbench that a file imports."""
+def imports(path):
+    """Every module of sfnbench that a file imports, at its top or inside a function."""
     inside = path.relative_to(PACKAGE).parts
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            if node.level:
-                base = inside[: len(inside) - node.level]
-                full = (*base, *(node.module.split(".") if node.module else ()))
-                for target in [full] if full else [(alias.name,) for alias in node.names]:
-                    yield target[0]
-            elif (node.module or "").split(".")[0] == "sfnbench":
-                yield [*node.module.split("."), node.names[0].name][1]
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        if node.level:
+            base = inside[: len(inside) - node.level]
+        elif (node.module or "").split(".")[0] == "sfnbench":
+            base = ()
+        else:
+            continue
+        named = (node.module or "").removeprefix("sfnbench").strip(".")
+        target = [*base, *named.split(".")] if named else [*base]
+        for alias in node.names:
+            full = [*target, alias.name]
+            is_module = PACKAGE.joinpath(*full).with_suffix(".py").exists()
+            is_folder = PACKAGE.joinpath(*full).is_dir()
+            found = full if is_module or is_folder or not target else target
+            yield ".".join(found)
 
 
-@pytest.mark.parametrize(("path", "room"), list(rooms()), ids=lambda x: str(x).replace(str(PACKAGE), ""))
-def test_imports_go_one_way(path, room):
-    if room in FREE:
-        return
-    allowed = MAY_IMPORT[room] | {room}
-    assert set(imported(path)) <= allowed, f"{room} may import {sorted(allowed)}"
+def arrows():
+    """Every import from one room to another, as (from, to, file)."""
+    for path, module in modules():
+        if module == "__init__":
+            continue
+        for target in imports(path):
+            if target == "__version__":
+                continue
+            source, goal = room_of(module), room_of(target)
+            if source != goal:
+                yield source, goal, path
+
+
+def test_every_room_stands_on_a_floor():
+    assert {room_of(module) for _, module in modules()} - {"__init__"} == set(ROOMS)
+
+
+def test_arrows_go_down():
+    up = {(a, b): path for a, b, path in arrows() if ROOMS[a] <= ROOMS[b]}
+    assert {pair: str(path) for pair, path in up.items() if pair not in UPWARD} == {}
+    assert set(UPWARD) == set(up)  # a permission that nothing uses goes
+
+
+def test_no_two_modules_import_each_other():
+    graph = {}
+    for path, module in modules():
+        targets = {t.removesuffix(".__init__") for t in imports(path)}
+        graph[module.removesuffix(".__init__")] = targets
+    known = set(graph)
+    edges = {a: {b for b in targets if b in known and b != a} for a, targets in graph.items()}
+    done: set[str] = set()
+
+    def walk(module, trail):
+        assert module not in trail, " -> ".join([*trail, module])
+        if module in done:
+            return
+        for target in edges[module]:
+            walk(target, [*trail, module])
+        done.add(module)
+
+    for module in edges:
+        if module not in ("__init__",):
+            walk(module, [])
 
 
 def test_plugins_import_only_the_public_names():
@@ -105,39 +139,68 @@ def test_plugins_import_only_the_public_names():
 def test_files_and_functions_stay_short():
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:
         source = path.read_text()
-        assert source.count("\n") <= 400, path
+        assert source.count("\n") <= 500, path
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.FunctionDef) and not path.name.startswith("cli"):  # a command's options are many lines
-                assert node.end_lineno - node.lineno < 45, f"{path}: {node.name}"
+            # a command's options are many lines
+            if isinstance(node, ast.FunctionDef) and path.parent.name != "cli":
+                assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"
 
 
-def test_public_names_are_said_twice_alike():
+def test_public_names_are_listed_twice_alike():
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     typed = {
-        alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level for alias in node.names
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
     }
     assert typed == set(sfnbench._HOME)
+    assert set(dir(sfnbench)) == set(sfnbench.__all__)
     for name in sfnbench.__all__:
         assert getattr(sfnbench, name) is not None
 
 
-def test_the_version_is_said_once_more_in_pyproject():
-    assert re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.M).group(1) == sfnbench.__version__
+def test_pyproject_has_the_same_version():
+    text = (ROOT / "pyproject.toml").read_text()
+    assert re.search(r'^version = "(.*)"', text, re.M).group(1) == sfnbench.__version__
 
 
 @pytest.mark.parametrize(
-    "module", ["", ".cli", ".store", ".export", ".report.summary", ".report.figures", ".report.scaling", ".theory"]
+    "module",
+    [
+        "",
+        ".cli.main",
+        ".results.store",
+        ".results.export",
+        ".experiments.summary",
+        ".theory.landscapes",
+    ],
 )
-def test_what_only_reads_imports_no_torch(module):
+def test_modules_that_only_read_import_no_torch(module):
     code = f"import sys, sfnbench{module}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_only_loops_and_doors_catch_everything():
+def catches_everything(node):
+    """Whether a node catches Exception or more: `except Exception`, bare, or suppress(Exception)."""
+    wide = {"Exception", "BaseException"}
+    if isinstance(node, ast.ExceptHandler):
+        types = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        return any(t is None or (isinstance(t, ast.Name) and t.id in wide) for t in types)
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
+        return any(isinstance(arg, ast.Name) and arg.id in wide for arg in node.args)
+    return False
+
+
+def test_only_the_rooms_with_a_reason_catch_everything():
     catching = set()
-    for path, room in rooms():
+    for path, module in modules():
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Name) and node.type.id == "Exception":
-                catching.add(room)
-    # checks and registry meet a plugin's own code; stock hands on what scipy's thread raised
-    assert catching <= {"experiments", "engines", "registry", "checks", "stock"}
+            if not catches_everything(node):
+                continue
+            raises_again = isinstance(node, ast.ExceptHandler) and any(
+                isinstance(each, ast.Raise) for each in node.body
+            )
+            if not raises_again:
+                catching.add(room_of(module))
+    assert catching == set(CATCH_ALL)

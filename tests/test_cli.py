@@ -39,7 +39,9 @@ def test_run_prints_a_table_and_says_where_results_are(run, sfnbench, here):
     rows = table(sfnbench)
     assert rows["quadratic_saddle", "sfn"]["escaped"] == "3/3"
     assert rows["quadratic_saddle", "gradient_descent"]["escape step"] == "> 20"
-    assert "final loss" not in rows["quadratic_saddle", "sfn"]  # it has no floor: the loss says when the race stopped
+    assert (
+        "final loss" not in rows["quadratic_saddle", "sfn"]
+    )  # it has no floor: the loss says when the race stopped
 
 
 def test_a_second_run_executes_only_what_is_missing(run, here):
@@ -57,7 +59,10 @@ def test_a_second_run_executes_only_what_is_missing(run, here):
 
 
 def test_selection_profile_and_seeds_change_what_runs(run, sfnbench):
-    assert "1 run to do" in run("-o", "sfn", "-p", "monkey_saddle", "--seeds", "2", "--profile", "quick")[2]
+    assert (
+        "1 run to do"
+        in run("-o", "sfn", "-p", "monkey_saddle", "--seeds", "2", "--profile", "quick")[2]
+    )
     row = table(sfnbench)["monkey_saddle", "sfn"]
     assert row["seeds"] == "2 ok"
 
@@ -70,7 +75,9 @@ def test_dry_run_executes_nothing(run, here):
     run("-o", "sfn")
     assert run("--dry-run")[1].count("there") == 2
     assert run("--dry-run", "--fresh")[1].count("to do") == 4
-    states = [line.split()[-2:] for line in run("--dry-run", "--only", "failed")[1].splitlines()[2:]]
+    states = [
+        line.split()[-2:] for line in run("--dry-run", "--only", "failed")[1].splitlines()[2:]
+    ]
     assert [state[-1] for state in states] == ["there", "out", "there", "out"]
     assert run("--dry-run", "--only", "failed", "--out", "runs/new")[0] == 2
 
@@ -125,7 +132,9 @@ def test_a_broken_plugin_is_listed_and_checked_as_broken(sfnbench, here):
 def test_check_names_the_broken_clauses(sfnbench, here):
     sfnbench("new", "optimizer", "restless")
     path = here / "plugins" / "optimizers" / "restless.py"
-    path.write_text(path.read_text().replace("theta - self.lr * oracle.grad(theta)", "theta.add_(1)"))
+    path.write_text(
+        path.read_text().replace("theta - self.lr * oracle.grad(theta)", "theta.add_(1)")
+    )
     code, out, _ = sfnbench("check", "restless")
     assert code == 1
     for clause in ("step_is_pure", "step_asks_the_oracle", "stays_at_a_minimum"):
@@ -136,7 +145,11 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     sfnbench("new", "optimizer", "crashes")
     path = here / "plugins" / "optimizers" / "crashes.py"
     source = path.read_text()
-    path.write_text(source.replace("return theta -", "raise RuntimeError('out of order')\n        return theta -"))
+    path.write_text(
+        source.replace(
+            "return theta -", "raise RuntimeError('out of order')\n        return theta -"
+        )
+    )
     code, _, err = run("-o", "sfn", "-o", "crashes")
     assert code == 1
     told = "error: RuntimeError: out of order (crashes on quadratic_saddle, crashes on monkey_saddle)\n2 of 4 runs broke; "
@@ -150,7 +163,9 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     assert "2 runs to do" in run("-o", "sfn", "-o", "crashes", "--only", "failed")[2]
     path.write_text(source)
     chosen = ("-o", "sfn", "-o", "crashes")
-    code, _, err = sfnbench("run", "tiny", *chosen, "--only", "failed")  # in new processes, which import it anew
+    code, _, err = sfnbench(
+        "run", "tiny", *chosen, "--only", "failed"
+    )  # in new processes, which import it anew
     assert code == 0
     assert "2 runs to do" in err
     assert "source changed" in err
@@ -162,7 +177,9 @@ def test_where_nothing_ran_nothing_failed(run, sfnbench, here):
     code, _, err = run("--out", "runs/new", "--only", "failed")
     assert (code, err) == (2, "no results in runs/new; `sfnbench run SUITE` makes them\n")
     assert not (here / "runs" / "new").exists()
-    Store(here / "runs" / "begun", create=True).close()  # as a run leaves it that is stopped at once
+    Store(
+        here / "runs" / "begun", create=True
+    ).close()  # as a run leaves it that is stopped at once
     assert sfnbench("show")[1] == sfnbench("show", "runs/tiny")[1]
 
 
@@ -218,7 +235,9 @@ def test_every_mistake_of_a_suite_is_said_at_its_place(sfnbench, here):
     assert code == 2
     lines = err.strip().splitlines()
     assert [line.split(":")[1] for line in lines] == ["1", "2", "3", "5", "6", "7", "8"]
-    for line, word in zip(lines, ["seeds", "steps", "mnist", "'sfn'", "lr", "grid", "timeout"], strict=True):
+    for line, word in zip(
+        lines, ["seeds", "steps", "mnist", "'sfn'", "lr", "grid", "timeout"], strict=True
+    ):
         assert line.startswith("wrong.yaml:")
         assert word in line
 
@@ -279,37 +298,62 @@ def test_list_env_and_help(sfnbench):
 
 def test_python_dash_m_is_the_same_command():
     words = [sys.executable, "-m", "sfnbench", "--version"]
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.startswith("sfnbench ")
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.startswith(
+        "sfnbench "
+    )
 
 
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(here):
     suite = here / "suites" / "long.yaml"
     tiny = (here / "suites" / "tiny.yaml").read_text().replace("steps: 20", "steps: 100000")
-    suite.write_text(tiny.replace("lr: 0.05", "lr: 1e-9"))  # the second run takes long enough to be interrupted
+    suite.write_text(
+        tiny.replace("lr: 0.05", "lr: 1e-9")
+    )  # the second run takes long enough to be interrupted
     words = [sys.executable, "-m", "sfnbench", "run", "long", "--jobs", "1"]
-    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs do not
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heeds) as process:
+    heeds = functools.partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # which a shell's background jobs do not
+    with subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heeds
+    ) as process:
         for line in process.stderr:
             if line.startswith("[1/4]"):
                 process.send_signal(signal.SIGINT)
                 break
         said = process.stderr.read()
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "stopped: 1 of 4 runs done and kept; `sfnbench run long --jobs 1` goes on from there"
+    assert (
+        said.splitlines()[-1]
+        == "stopped: 1 of 4 runs done and kept; `sfnbench run long --jobs 1` goes on from there"
+    )
     kept = subprocess.run([*words, "--dry-run"], capture_output=True, text=True, check=True).stdout
     assert (kept.count("there"), kept.count("to do")) == (1, 3)
 
 
 def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(here):
-    """Real processes, real SIGKILLs at different moments; what was said to be done is never done again."""
-    suite = (here / "suites" / "tiny.yaml").read_text().replace("steps: 20", "steps: 1500").replace("seeds: 3", "seeds: 10")
-    suite = suite.replace("sfn,", "newton_like,").replace("newton_like", "{use: sfn, lr: {grid: [1.0e-3, 2.0e-3, 3.0e-3]}}")
+    """Real processes, real SIGKILLs at different moments.
+
+    What was said to be done is never done again.
+    """
+    suite = (
+        (here / "suites" / "tiny.yaml")
+        .read_text()
+        .replace("steps: 20", "steps: 1500")
+        .replace("seeds: 3", "seeds: 10")
+    )
+    suite = suite.replace("sfn,", "newton_like,").replace(
+        "newton_like", "{use: sfn, lr: {grid: [1.0e-3, 2.0e-3, 3.0e-3]}}"
+    )
     (here / "suites" / "long.yaml").write_text(suite)
     words = [sys.executable, "-m", "sfnbench", "run", "long", "--jobs", "2"]
     said: list[str] = []
     for n_lines in (1, 2, 1):
         process = subprocess.Popen(
-            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+            words,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         seen = []
         for line in process.stderr:
@@ -319,16 +363,26 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(here):
                 time.sleep(0.05 * n_lines)
                 os.kill(process.pid, signal.SIGKILL)
                 break
-        seen += [line.partition(" ")[2].partition(":")[0] for line in process.stderr if line.startswith("[")]
+        seen += [
+            line.partition(" ")[2].partition(":")[0]
+            for line in process.stderr
+            if line.startswith("[")
+        ]
         process.wait()
         process.stderr.close()
         said += seen
     last = subprocess.run(words, capture_output=True, text=True)
     assert last.returncode == 0
-    said += [line.partition(" ")[2].partition(":")[0] for line in last.stderr.splitlines() if line.startswith("[")]
+    said += [
+        line.partition(" ")[2].partition(":")[0]
+        for line in last.stderr.splitlines()
+        if line.startswith("[")
+    ]
     assert len(said) == len(set(said))
     shown = json.loads(
-        subprocess.run([*words[:3], "show", "runs/long", "--format", "json"], capture_output=True, text=True).stdout
+        subprocess.run(
+            [*words[:3], "show", "runs/long", "--format", "json"], capture_output=True, text=True
+        ).stdout
     )
     assert len(shown) == 2 * 4
     assert {row["seeds"] for row in shown} == {"10 ok"}

@@ -18,7 +18,7 @@ def test_whether_two_folders_are_the_same_to_the_bit(run, sfnbench):
     assert (code, out) == (0, "")
     assert "4 runs in both: 4 the same to the bit, 0 not" in err
     with Store("b", create=True) as store:
-        result = next(r for r in store.results() if r.run.optimizer.label == "sfn")
+        result = next(r for r in store.results() if r.run.method.label == "sfn")
         loss = result.series["loss"].copy()
         loss[0, 2] *= 1 + 1e-15
         store.put(replace(result, series={**result.series, "loss": loss}))
@@ -43,7 +43,10 @@ def test_the_table_is_filtered_sorted_and_grouped(run, sfnbench):
     assert len(set(costs)) > 1
     code, out, err = sfnbench("show", "--by", "problem")
     assert code == 0
-    assert [line for line in out.splitlines() if line.endswith("_saddle")] == ["quadratic_saddle", "monkey_saddle"]
+    assert [line for line in out.splitlines() if line.endswith("_saddle")] == [
+        "quadratic_saddle",
+        "monkey_saddle",
+    ]
     assert "<p>monkey_saddle</p>" in sfnbench("show", "--by", "problem", "--format", "html")[1]
     assert out.count("gradient_descent") == 2
     for words in (["-o", "sfm"], ["--sort", "loss"], ["--by", "problem", "--format", "json"]):
@@ -63,11 +66,16 @@ def test_export_gives_a_row_per_run_and_seed(run, sfnbench, here, suffix):
     else:
         rows = pytest.importorskip("pyarrow.parquet").read_table(file).to_pylist()
     assert len(rows) == 2 * 2 * 3
-    sfn = [row for row in rows if row["optimizer"] == "sfn" and row["problem"] == "quadratic_saddle"]
+    sfn = [
+        row for row in rows if row["optimizer"] == "sfn" and row["problem"] == "quadratic_saddle"
+    ]
     assert [int(row["seed"]) for row in sfn] == [0, 1, 2]
     assert all(int(row["n_hessian"]) == int(row["escape_step"]) == int(row["steps"]) for row in sfn)
     assert json.loads(sfn[0]["optimizer_params"])["damping"] == 0
-    assert {row["escape_step"] for row in rows if row["optimizer"] == "gradient_descent"} <= {"", None}
+    assert {row["escape_step"] for row in rows if row["optimizer"] == "gradient_descent"} <= {
+        "",
+        None,
+    }
 
 
 @pytest.mark.parametrize("style", ["plain", "github", "latex", "html", "tsv", "csv", "json"])
@@ -79,7 +87,9 @@ def test_tables_come_in_every_format(run, sfnbench, style):
     assert "sfn" in out
 
 
-@pytest.mark.parametrize(("style", "legend"), [("github", "\n* best"), ("latex", "% * best"), ("html", "<p>* best")])
+@pytest.mark.parametrize(
+    ("style", "legend"), [("github", "\n* best"), ("latex", "% * best"), ("html", "<p>* best")]
+)
 def test_what_people_read_has_its_best_marked_and_its_signs_explained(run, sfnbench, style, legend):
     run()
     out = sfnbench("show", "--format", style)[1]
@@ -104,13 +114,26 @@ def test_figures_cannot_go_where_a_file_is(run, sfnbench, here):
     run("-o", "sfn")
     (here / "taken").write_text("")
     code, _, err = sfnbench("report", "runs/tiny", "--figures", "taken")
-    assert (code, err.splitlines()[-1].startswith("taken: figures cannot be written there")) == (2, True)
+    assert (code, err.splitlines()[-1].startswith("taken: figures cannot be written there")) == (
+        2,
+        True,
+    )
 
 
 def test_report_writes_one_file_and_says_what_is_missing(run, sfnbench, here):
     pytest.importorskip("plotly", reason="plotly is not installed: pip install 'sfnbench[report]'")
     run()
-    code, _, err = sfnbench("report", "runs/tiny", "nothing", "-o", "sub/page.html", "--figures", "drawn", "--axis", "steps")
+    code, _, err = sfnbench(
+        "report",
+        "runs/tiny",
+        "nothing",
+        "-o",
+        "sub/page.html",
+        "--figures",
+        "drawn",
+        "--axis",
+        "steps",
+    )
     assert code == 0
     assert "no results in nothing" in err
     assert "The report is in sub/page.html" in err
@@ -124,7 +147,11 @@ def test_a_corrupt_store_is_one_line_and_is_not_overwritten(run, sfnbench, here)
     run("-o", "sfn")
     file = here / "runs" / "tiny" / "results.sqlite"
     file.write_bytes(b"not a database at all" * 100)
-    for words in (["show", "runs/tiny"], ["export", "runs/tiny", "x.csv"], ["run", "tiny", "--engine", "inline"]):
+    for words in (
+        ["show", "runs/tiny"],
+        ["export", "runs/tiny", "x.csv"],
+        ["run", "tiny", "--engine", "inline"],
+    ):
         code, _, err = sfnbench(*words)
         assert code == 2
         assert len(err.strip().splitlines()) == 1
@@ -139,7 +166,10 @@ def test_one_damaged_result_is_named_and_the_rest_is_there(run, sfnbench, here):
     why = "Expecting value: line 1 column 2 (char 1)"
     told = f"damaged ({why}): sfn on quadratic_saddle, sfn on monkey_saddle; if it is a copy"
     code, out, err = sfnbench("show", "runs/tiny", "--format", "csv")
-    assert (code, {row["optimizer"] for row in csv.DictReader(out.splitlines())}) == (0, {"gradient_descent"})
+    assert (code, {row["optimizer"] for row in csv.DictReader(out.splitlines())}) == (
+        0,
+        {"gradient_descent"},
+    )
     assert err.startswith(f"runs/tiny/results.sqlite: {told}, copy it again")
     assert err.count("\n") == 1
     code, out, err = sfnbench("export", "runs/tiny", "rows.csv")

@@ -6,28 +6,53 @@ from dataclasses import replace
 
 import pytest
 
-from sfnbench.compare import TOLERANCE, compare, is_regression, load, told_once
 from sfnbench.errors import NoResultsError, StoreError
-from sfnbench.experiments import execute
-from sfnbench.planning import Chosen, Run
-from sfnbench.store import Result, Store
+from sfnbench.records import Result, Run, Spec
+from sfnbench.results.compare import TOLERANCE, compare, is_regression, load, told_once
+from sfnbench.results.store import Store
+from sfnbench.session.execute import execute
 
 MACHINE = {"cpu": "a", "device": "cpu", "threads": 1}
 FACTS = {"has_saddle": True, "bounded_below": True, "measures": ["training_error"]}
 
 
 def result(rows, label="sfn", *, settings=None, dtype="float64", environment=None, **params):
-    problem, optimizer = Chosen("p", "saddle", {}, "p"), Chosen("sfn", label, params, "o")
-    run = Run("toy", "race", problem, optimizer, tuple(range(len(rows))), settings or {"budget": {"steps": 50}}, dtype)
-    return Result(run, "ok", tuple(rows), environment={**MACHINE, "problem": FACTS, **(environment or {})})
+    problem, optimizer = Spec("p", "saddle", {}, "p"), Spec("sfn", label, params, "o")
+    run = Run(
+        "toy",
+        "race",
+        problem,
+        optimizer,
+        tuple(range(len(rows))),
+        settings or {"budget": {"steps": 50}},
+        dtype,
+    )
+    return Result(
+        run, "ok", tuple(rows), environment={**MACHINE, "problem": FACTS, **(environment or {})}
+    )
 
 
 def rows(n=8, **columns):
     """Rows a seed; a column is a value or a function of the seed."""
-    base = {"status": "ok", "steps": 50, "n_loss": 0, "n_grad": 50, "n_hvp": 0, "n_hessian": 0, "start_loss": 1.0}
-    base |= {"final_loss": lambda s: 0.1 + 0.01 * s, "escape_step": lambda s: 10 + s, "escape_cost": lambda s: 10.0 + s}
+    base = {
+        "status": "ok",
+        "steps": 50,
+        "n_loss": 0,
+        "n_grad": 50,
+        "n_hvp": 0,
+        "n_hessian": 0,
+        "start_loss": 1.0,
+    }
+    base |= {
+        "final_loss": lambda s: 0.1 + 0.01 * s,
+        "escape_step": lambda s: 10 + s,
+        "escape_cost": lambda s: 10.0 + s,
+    }
     base |= {"training_error": 0.5, "seconds": lambda s: 1.0 + 0.01 * s, "n_lanes": 1} | columns
-    return [{"seed": s} | {name: value(s) if callable(value) else value for name, value in base.items()} for s in range(n)]
+    return [
+        {"seed": s} | {name: value(s) if callable(value) else value for name, value in base.items()}
+        for s in range(n)
+    ]
 
 
 def changed(before, after):
@@ -49,7 +74,10 @@ def test_what_is_alike_is_the_same():
     ("planted", "what"),
     [
         ({"final_loss": lambda s: 0.2 + 0.01 * s}, {"final_loss"}),
-        ({"escape_step": None, "escape_cost": None}, {"escape_step", "escape_cost"}),  # nobody leaves any more
+        (
+            {"escape_step": None, "escape_cost": None},
+            {"escape_step", "escape_cost"},
+        ),  # nobody leaves any more
         ({"escape_step": lambda s: 20 + 2 * s}, {"escape_step"}),
         ({"seconds": lambda s: 3.0 + 0.02 * s}, {"seconds a step"}),
         ({"training_error": 0.6}, {"training_error"}),
@@ -67,7 +95,14 @@ def throughput(rate, spread=0.01, **more):
     quartiles = {"steps_per_s_q1": rate * (1 - spread), "steps_per_s_q3": rate * (1 + spread)}
     row = {"seed": 0, "status": "ok", "dtype": "float32", "steps_per_s": rate, **quartiles, **more}
     made = result(
-        [row, {**row, "dtype": "float64", **dict.fromkeys(("steps_per_s", "steps_per_s_q1", "steps_per_s_q3"), 1.0)}]
+        [
+            row,
+            {
+                **row,
+                "dtype": "float64",
+                **dict.fromkeys(("steps_per_s", "steps_per_s_q1", "steps_per_s_q3"), 1.0),
+            },
+        ]
     )
     return replace(made, run=replace(made.run, experiment="throughput"))
 
@@ -77,21 +112,31 @@ def test_throughput_is_better_the_higher():
     assert verdicts([slow], [fast]) == {"steps_per_s float32": "better"}
     assert verdicts([fast], [slow]) == {"steps_per_s float32": "worse"}
     assert verdicts([fast], [fast]) == {}
-    assert verdicts([fast], [throughput(100.0, spread=0.99)]) == {}  # quartiles that overlap tell nothing
+    assert (
+        verdicts([fast], [throughput(100.0, spread=0.99)]) == {}
+    )  # quartiles that overlap tell nothing
     for unsure in ({"disturbed": True}, {"drifting": True}, {"matmul_flops_per_s": 0.8}):
         before = throughput(200.0, matmul_flops_per_s=1.0)
-        assert verdicts([before], [throughput(100.0, **{"matmul_flops_per_s": 0.95, **unsure})]) == {
-            "steps_per_s float32": "undecided"
-        }
-    assert verdicts([before], [throughput(100.0, matmul_flops_per_s=0.95)]) == {"steps_per_s float32": "worse"}
+        assert verdicts(
+            [before], [throughput(100.0, **{"matmul_flops_per_s": 0.95, **unsure})]
+        ) == {"steps_per_s float32": "undecided"}
+    assert verdicts([before], [throughput(100.0, matmul_flops_per_s=0.95)]) == {
+        "steps_per_s float32": "worse"
+    }
     assert verdicts([throughput(130.0)], [throughput(100.0)]) == {"steps_per_s float32": "worse"}
 
 
 def test_a_step_in_gradients_is_better_the_lower_whatever_the_machine_does():
     def step(n):
-        return {f"step_in_grads{end}": n * by for end, by in (("_q1", 0.98), ("", 1.0), ("_q3", 1.02))}
+        return {
+            f"step_in_grads{end}": n * by for end, by in (("_q1", 0.98), ("", 1.0), ("_q3", 1.02))
+        }
 
-    few, many, slow = throughput(9.0, **step(10)), throughput(9.0, **step(13)), throughput(4.0, **step(13), drifting=True)
+    few, many, slow = (
+        throughput(9.0, **step(10)),
+        throughput(9.0, **step(13)),
+        throughput(4.0, **step(13), drifting=True),
+    )
     worse = dict.fromkeys(("step_in_grads float32", "step_in_grads float64"), "worse")
     assert verdicts([few], [many]) == worse
     assert verdicts([many], [few]) == dict.fromkeys(worse, "better")
@@ -101,7 +146,9 @@ def test_a_step_in_gradients_is_better_the_lower_whatever_the_machine_does():
 
 def test_searches_that_converge_no_more_are_counted_start_by_start():
     """Several starts share a seed."""
-    found, lost = ([{"seed": i // 3, "status": "ok", "converged": i < n} for i in range(6)] for n in (5, 3))
+    found, lost = (
+        [{"seed": i // 3, "status": "ok", "converged": i < n} for i in range(6)] for n in (5, 3)
+    )
     assert verdicts([result(found)], [result(lost)]) == {"not converged": "worse"}
     assert verdicts([result(lost)], [result(found)]) == {"not converged": "better"}
 
@@ -126,7 +173,11 @@ def test_losses_that_have_arrived_are_the_same():
 
 def test_more_questions_for_other_steps_are_a_change_without_direction():
     longer = rows(steps=60, n_grad=60)
-    assert {v for k, v in verdicts([result(rows())], [result(longer)]).items() if k in ("steps", "n_grad")} == {"changed"}
+    assert {
+        v
+        for k, v in verdicts([result(rows())], [result(longer)]).items()
+        if k in ("steps", "n_grad")
+    } == {"changed"}
 
 
 def test_seeds_that_share_a_batch_are_one_timing():
@@ -151,7 +202,10 @@ def test_what_decides_what_numbers_mean_has_to_be_equal(change, said):
 
 def test_times_need_the_same_machine_and_losses_do_not():
     other = result(rows(final_loss=0.9, seconds=9.0), environment={"cpu": "b"})
-    assert verdicts([result(rows())], [other]) == {"final_loss": "worse", "seconds": "not comparable"}
+    assert verdicts([result(rows())], [other]) == {
+        "final_loss": "worse",
+        "seconds": "not comparable",
+    }
 
 
 def test_a_reason_that_several_share_is_told_once_with_their_names():
@@ -160,18 +214,30 @@ def test_a_reason_that_several_share_is_told_once_with_their_names():
     sides = [{}, {}]
     for name in names:
         for side, made in zip(
-            sides, (result(rows(), name), result(rows(final_loss=0.9, n_hvp=1), name, environment=other, lr=2)), strict=True
+            sides,
+            (
+                result(rows(), name),
+                result(rows(final_loss=0.9, n_hvp=1), name, environment=other, lr=2),
+            ),
+            strict=True,
         ):
             side[made.run.suite, *made.run.slot] = made
     changes = [change for change in compare(*sides) if change.verdict != "same"]
     kept, lines = told_once(changes)
     who = "(6 runs: o0 on saddle, o1 on saddle, o2 on saddle, o3 on saddle and 2 more)"
-    assert lines == [f"not comparable: seconds: cpu was a, is b {who}", f"lr was not set, is 2 {who}"]
+    assert lines == [
+        f"not comparable: seconds: cpu was a, is b {who}",
+        f"lr was not set, is 2 {who}",
+    ]
     assert [(change.place[3], change.what) for change in kept] == [
         (name, what) for name in names for what in ("n_hvp", "final_loss")
     ]
     assert {change.why for change in kept} == {""}
-    alone = [change for change in changes if change.place[3] == "o3" and change.what in ("seconds", "n_hvp")]
+    alone = [
+        change
+        for change in changes
+        if change.place[3] == "o3" and change.what in ("seconds", "n_hvp")
+    ]
     assert told_once(alone) == (alone, [])
 
 
@@ -212,7 +278,13 @@ def test_many_tests_are_corrected_where_the_seeds_suffice():
 def test_a_real_race_against_itself_and_against_half_the_rate(make_run, tmp_path):
     def stored(name, lr):
         with Store(tmp_path / name, create=True) as store:
-            store.put(execute(make_run("quadratic_saddle", {}, "gradient_descent", {"lr": lr}, seeds=8, steps=200)))
+            store.put(
+                execute(
+                    make_run(
+                        "quadratic_saddle", {}, "gradient_descent", {"lr": lr}, seeds=8, steps=200
+                    )
+                )
+            )
         return load(tmp_path / name)
 
     same, other = stored("a", 0.05), stored("b", 0.025)
@@ -228,10 +300,16 @@ def test_a_commit_finds_what_it_left_in_any_folder(tmp_path, monkeypatch):
     commits = []
     for i, final in enumerate((0.1, 0.9)):
         subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
-        commits.append(subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip())
+        commits.append(
+            subprocess.run(
+                ["git", "rev-parse", "HEAD"], capture_output=True, text=True
+            ).stdout.strip()
+        )
         with Store(tmp_path / "runs" / "toy", create=True) as store:
             made = result(rows(final_loss=final), environment={"commit": commits[-1]})
-            store.put(replace(made, run=replace(made.run, optimizer=replace(made.run.optimizer, source=str(i)))))
+            store.put(
+                replace(made, run=replace(made.run, method=replace(made.run.method, source=str(i))))
+            )
     found = compare(load("HEAD~1"), load(commits[1][:10]))
     assert [change.what for change in found if change.verdict == "worse"] == ["final_loss"]
     assert {change.why for change in found if change.verdict == "worse"} == {"its source changed"}
@@ -257,7 +335,10 @@ def test_the_command_exits_with_3_on_a_regression(tmp_path, sfnbench):
 
 
 def test_few_timings_that_are_not_twice_as_long_are_one_weather():
-    """Three in a row share whatever the machine does just then: 1.4 times as long says nothing yet."""
+    """Three in a row share whatever the machine does just then.
+
+    1.4 times as long says nothing yet.
+    """
     fast, slow = [result(rows(3))], [result(rows(3, seconds=lambda s: 1.4 + 0.02 * s))]
     assert verdicts(fast, slow) == {"seconds a step": "undecided"}
     many, slower = [result(rows(8))], [result(rows(8, seconds=lambda s: 1.4 + 0.02 * s))]

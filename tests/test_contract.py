@@ -2,14 +2,14 @@
 
 import pytest
 
-from sfnbench import checks, registry
+from sfnbench.members import contract, registry
 
 MEMBERS = [member for kind in registry.KINDS for member in registry.members(kind).values()]
 
 
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
 def test_member_keeps_the_contract(member):
-    found = checks.failures(registry.load(member))
+    found = contract.failures(registry.load(member))
     assert {name: message for name, message in found.items() if message} == {}
 
 

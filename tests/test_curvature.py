@@ -5,9 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfnbench.checks import Waves
-from sfnbench.core import Oracle
-from sfnbench.curvature import Parts, linearise
+from sfnbench.core.linearise import linearise
+from sfnbench.core.memory import Parts
+from sfnbench.core.oracle import Oracle
+from sfnbench.members.contract.shared import Waves
 from sfnbench.problems.mlp import MultilayerPerceptron
 
 SMALL = {"size": 3, "n_examples": 30}
@@ -36,7 +37,9 @@ def dense(problem, theta, batch, kind):
     F = torch.zeros_like(decay)
     for b in examples:
         one = b.reshape(1)
-        (g,) = torch.autograd.grad(problem.fit(problem.outputs(at := theta.detach().requires_grad_(), one), one), at)
+        (g,) = torch.autograd.grad(
+            problem.fit(problem.outputs(at := theta.detach().requires_grad_(), one), one), at
+        )
         F += torch.outer(g, g) / n
     return F + decay
 
@@ -67,7 +70,9 @@ def test_products_run_in_batches(kind):
     problem = MultilayerPerceptron(hidden=(2,), **SMALL)
     points = torch.stack([problem.start(rng(seed)) for seed in range(3)])
     v = torch.randn(problem.dim, generator=rng(1), dtype=torch.float64)
-    together = torch.func.vmap(lambda t: linearise(problem, t, None, kind, eager=False).product(v))(points)
+    together = torch.func.vmap(lambda t: linearise(problem, t, None, kind, eager=False).product(v))(
+        points
+    )
     for lane, theta in enumerate(points):
         alone = linearise(problem, theta, None, kind, eager=True).product(v)
         torch.testing.assert_close(together[lane], alone, rtol=1e-9, atol=1e-12)
@@ -77,16 +82,21 @@ def test_for_squared_error_fisher_weighs_each_example_by_its_residual():
     """At a perfect fit the empirical Fisher vanishes, and Gauss-Newton is the Hessian."""
     problem = MultilayerPerceptron(hidden=(), criterion="squared_error", size=3, n_examples=5)
     x, y = problem.chosen(torch.zeros(0, dtype=torch.float64), None)
-    W = y @ torch.linalg.pinv(torch.cat([x, torch.ones_like(x[:1])]))  # 10 parameters a class for 5 examples
+    W = y @ torch.linalg.pinv(
+        torch.cat([x, torch.ones_like(x[:1])])
+    )  # 10 parameters a class for 5 examples
     theta = W.reshape(-1)
     assert problem.loss(theta, None) < 1e-20
     v = torch.randn(problem.dim, generator=rng(2), dtype=torch.float64)
-    products = {k: linearise(problem, theta, None, k, eager=True).product(v) for k in ("hessian", "gauss_newton", "fisher")}
+    products = {
+        k: linearise(problem, theta, None, k, eager=True).product(v)
+        for k in ("hessian", "gauss_newton", "fisher")
+    }
     torch.testing.assert_close(products["hessian"], products["gauss_newton"])
     assert products["fisher"].norm() < 1e-9
 
 
-# -- memory -----------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------
 
 
 class Tight(MultilayerPerceptron):
@@ -96,7 +106,9 @@ class Tight(MultilayerPerceptron):
 
     def outputs(self, theta, batch):
         if (self.population if batch is None else batch.shape[-1]) > self.limit:
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: not enough memory: you tried")
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: not enough memory: you tried"
+            )
         return super().outputs(theta, batch)
 
 
@@ -117,7 +129,12 @@ def test_what_memory_cannot_hold_is_taken_in_parts():
         torch.testing.assert_close(linear.grad, exact.grad)
         torch.testing.assert_close(linear.hvp(v), exact.hvp(v))
         torch.testing.assert_close(ask.hessian(theta), easy.hessian(theta))
-        assert ask.calls.counts.tolist() == [1, 1 + 1 + 1, 1, 1]  # a product in parts made its graph anew
+        assert ask.calls.counts.tolist() == [
+            1,
+            1 + 1 + 1,
+            1,
+            1,
+        ]  # a product in parts made its graph anew
 
 
 def test_a_product_that_runs_out_of_memory_goes_on_in_parts():
@@ -157,4 +174,6 @@ def test_memory_that_no_part_fits_in_and_other_errors_pass():
         Tight.limit = 8
     with pytest.raises(RuntimeError, match="size"):
         Oracle(tight, eager=True).loss(theta[:-1])
-    assert Oracle(Waves(), eager=True).memory.halve(Waves(), None, MemoryError()) is False  # nothing to divide
+    assert (
+        Oracle(Waves(), eager=True).memory.halve(Waves(), None, MemoryError()) is False
+    )  # nothing to divide

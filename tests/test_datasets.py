@@ -19,7 +19,9 @@ REAL = Path(os.environ.get("SFNBENCH_DATA", ""))
 
 
 def needs(name):
-    there = os.environ.get("SFNBENCH_DATA") and all((REAL / file.path).exists() for file in datasets.known(name).files)
+    there = os.environ.get("SFNBENCH_DATA") and all(
+        (REAL / file.path).exists() for file in datasets.known(name).files
+    )
     return pytest.mark.skipif(not there, reason=f"no SFNBENCH_DATA with {name} in it")
 
 
@@ -27,7 +29,7 @@ def images(*shape, seed=0):
     return np.random.default_rng(seed).random(shape)
 
 
-# -- names ------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 
 def test_every_dataset_is_of_one_kind():
@@ -52,11 +54,17 @@ def test_unknown_name_suggests_the_nearest():
 
 
 def test_images_and_text_are_not_taken_for_each_other():
-    with pytest.raises(DataError, match=r"penn_treebank is text, not images; of images there are cifar10, digits"):
+    with pytest.raises(
+        DataError, match=r"penn_treebank is text, not images; of images there are cifar10, digits"
+    ):
         load("penn_treebank")
-    with pytest.raises(DataError, match=r"mnist is images, not text; of text there are penn_treebank, text"):
+    with pytest.raises(
+        DataError, match=r"mnist is images, not text; of text there are penn_treebank, text"
+    ):
         load_text("mnist")
-    with pytest.raises(DataError, match=r"unknown dataset 'penn_treebnak' \(did you mean 'penn_treebank'\?\)"):
+    with pytest.raises(
+        DataError, match=r"unknown dataset 'penn_treebnak' \(did you mean 'penn_treebank'\?\)"
+    ):
         load_text("penn_treebnak")
 
 
@@ -65,7 +73,7 @@ def test_a_perceptron_refuses_text():
         MultilayerPerceptron(dataset="penn_treebank")
 
 
-# -- digits -----------------------------------------------------------------------------------------------------------
+# -- digits ----------------------------------------------------------------------------------------
 
 
 def test_digits_are_those_of_scikit_learn():
@@ -100,7 +108,9 @@ def test_blocks_leave_no_seam(monkeypatch):
 
 @pytest.mark.parametrize("n_examples", [0, -1, 1798])
 def test_more_examples_than_there_are(n_examples):
-    with pytest.raises(DataError, match=f"{n_examples} examples asked for, but the train split has 1797"):
+    with pytest.raises(
+        DataError, match=f"{n_examples} examples asked for, but the train split has 1797"
+    ):
         load("digits", n_examples=n_examples)
 
 
@@ -115,7 +125,7 @@ def test_digits_have_no_test_split():
         load("digits", "test")
 
 
-# -- area averages ----------------------------------------------------------------------------------------------------
+# -- area averages ---------------------------------------------------------------------------------
 
 sizes = st.integers(1, 12)
 
@@ -135,7 +145,9 @@ def test_area_average_keeps_the_mean_and_the_range(side, size, seed):
 def test_area_average_is_linear(side, size, factor):
     a, b = images(2, side, side)
     together = area_average(a + factor * b, size)
-    np.testing.assert_allclose(together, area_average(a, size) + factor * area_average(b, size), atol=1e-13)
+    np.testing.assert_allclose(
+        together, area_average(a, size) + factor * area_average(b, size), atol=1e-13
+    )
 
 
 @given(side=sizes)
@@ -154,13 +166,18 @@ def test_a_whole_factor_is_the_mean_of_blocks(size, factor):
 @given(height=sizes, width=sizes, size=sizes)
 def test_any_factor_is_the_mean_of_blocks_of_the_finest_common_grid(height, width, size):
     before = images(height, width)
-    fine = np.kron(before, np.ones((size, size)))  # every old edge and every new edge is an edge of this grid
+    fine = np.kron(
+        before, np.ones((size, size))
+    )  # every old edge and every new edge is an edge of this grid
     blocks = fine.reshape(size, height, size, width).mean((1, 3))
     np.testing.assert_allclose(area_average(before, size), blocks, rtol=1e-12)
 
 
 def test_weights_are_overlaps_over_the_new_cell():
-    """28 to 10 as it is defined: W[i, j] = |[2.8 i, 2.8 (i + 1)] and [j, j + 1]| / 2.8, applied from both sides."""
+    """28 to 10 as it is defined.
+
+    W[i, j] = |[2.8 i, 2.8 (i + 1)] and [j, j + 1]| / 2.8, applied from both sides.
+    """
     i, j = np.ogrid[:10, :28]
     W = np.clip(np.minimum(2.8 * (i + 1), j + 1) - np.maximum(2.8 * i, j), 0, None) / 2.8
     before = images(3, 28, 28)
@@ -171,7 +188,7 @@ def test_white_bytes_stay_exactly_white():
     assert (area_average(np.full((28, 28), 255, np.uint8), 10) / 255 == 1.0).all()
 
 
-# -- the real ones ----------------------------------------------------------------------------------------------------
+# -- the real ones ---------------------------------------------------------------------------------
 
 
 @needs("mnist")
@@ -201,7 +218,9 @@ def test_mnist_training_pixels_have_the_well_known_mean():
 
 
 @needs("fashion_mnist")
-@pytest.mark.parametrize(("split", "n"), [("train", 6000), ("test", 1000)])  # as published with the data set
+@pytest.mark.parametrize(
+    ("split", "n"), [("train", 6000), ("test", 1000)]
+)  # as published with the data set
 def test_fashion_mnist_has_as_many_of_each(split, n):
     assert np.bincount(load("fashion_mnist", split, size=1).y).tolist() == [n] * 10
 
@@ -213,7 +232,9 @@ def test_fashion_mnist_training_pixels_have_the_well_known_mean_and_deviation():
 
 
 @needs("cifar10")
-@pytest.mark.parametrize(("split", "n"), [("train", 5000), ("test", 1000)])  # as published with the data set
+@pytest.mark.parametrize(
+    ("split", "n"), [("train", 5000), ("test", 1000)]
+)  # as published with the data set
 def test_cifar10_has_as_many_of_each(split, n):
     images = load("cifar10", split)
     assert images.x.shape == (10 * n, 10, 10)
@@ -240,11 +261,14 @@ def test_damaged_mnist_is_refused(tmp_path, monkeypatch, damage):
                 content[1000] ^= 1
             (tmp_path / "mnist" / name).write_bytes(content)
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=rf"t10k-labels-idx1-ubyte.gz is not .*expected {mnist.DATASET.files[3].sha256}"):
+    with pytest.raises(
+        DataError,
+        match=rf"t10k-labels-idx1-ubyte.gz is not .*expected {mnist.DATASET.files[3].sha256}",
+    ):
         load("mnist", "test")
 
 
-# -- text -------------------------------------------------------------------------------------------------------------
+# -- text ------------------------------------------------------------------------------------------
 
 
 def decoded(read):
@@ -269,7 +293,9 @@ def test_the_first_unknown_character_is_named(letters):
         return
     with pytest.raises(DataError) as caught:
         encode(letters, ALPHABET)
-    assert f"character {letters[unknown[0]]!r} at place {unknown[0]} is not in the alphabet" in str(caught.value)
+    assert f"character {letters[unknown[0]]!r} at place {unknown[0]} is not in the alphabet" in str(
+        caught.value
+    )
 
 
 def test_text_is_a_part_of_what_help_says():
@@ -284,12 +310,16 @@ def test_text_is_a_part_of_what_help_says():
 
 
 def test_the_first_characters_are_the_first():
-    np.testing.assert_array_equal(load_text("text", n_characters=100).codes, load_text("text").codes[:100])
+    np.testing.assert_array_equal(
+        load_text("text", n_characters=100).codes, load_text("text").codes[:100]
+    )
 
 
 @pytest.mark.parametrize("n_characters", [0, -1, 400_001])
 def test_more_characters_than_there_are(n_characters):
-    with pytest.raises(DataError, match=f"{n_characters} characters asked for, but the train split has 400000"):
+    with pytest.raises(
+        DataError, match=f"{n_characters} characters asked for, but the train split has 400000"
+    ):
         load_text("text", n_characters=n_characters)
 
 
@@ -313,7 +343,8 @@ def test_a_python_without_its_manual(monkeypatch):
         load_text("text")
 
 
-# as published: 929k, 73k and 82k words, each sentence's end counted as one; the train split to the word
+# as published: 929k, 73k and 82k words, each sentence's end counted as one; the train split to the
+# word
 @needs("penn_treebank")
 @pytest.mark.parametrize(
     ("split", "n_words", "unit", "n_letters"),
@@ -334,4 +365,6 @@ def test_penn_treebank_is_the_file_as_it_is():
     raw = (REAL / "ptb/ptb.valid.txt").read_bytes()
     read = load_text("penn_treebank", "valid")
     assert decoded(read).encode("ascii") == raw
-    assert read.alphabet == "".join(sorted(set((REAL / "ptb/ptb.train.txt").read_text(encoding="ascii"))))
+    assert read.alphabet == "".join(
+        sorted(set((REAL / "ptb/ptb.train.txt").read_text(encoding="ascii")))
+    )

@@ -11,9 +11,9 @@ import pytest
 from mirror import serving
 from rich.console import Console
 
-from sfnbench import cli
+from sfnbench.cli import main as cli
+from sfnbench.cli.downloads import download_bar
 from sfnbench.datasets import File, _files, locate, mnist, names
-from sfnbench.report.downloads import download_bar
 
 CONTENT = {"images.gz": bytes(200_000), "labels.gz": b"labels"}
 
@@ -34,7 +34,10 @@ def sfnbench(monkeypatch, capsys):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """MNIST of two small files on a mirror of our own: what the mirror gives out, and what it is asked for."""
+    """MNIST of two small files on a mirror of our own.
+
+    What the mirror gives out, and what it is asked for.
+    """
     folder = tmp_path / "mirror"
     folder.mkdir()
     for name, content in CONTENT.items():
@@ -61,7 +64,11 @@ def test_list_says_where_everything_is(sfnbench, mirror, tmp_path, monkeypatch):
     assert code == 0
     assert tuple(row["name"] for row in listed) == names()
     where = {row["name"]: row["where"] for row in listed}
-    assert (where["digits"], where["text"], where["mnist"]) == ("with scikit-learn", "with Python", "to be downloaded")
+    assert (where["digits"], where["text"], where["mnist"]) == (
+        "with scikit-learn",
+        "with Python",
+        "to be downloaded",
+    )
     assert all(row["what"] and row["terms"] for row in listed)
 
     _, [row] = rows(sfnbench, "list", "mnist")
@@ -80,7 +87,9 @@ def test_list_says_where_everything_is(sfnbench, mirror, tmp_path, monkeypatch):
 def test_verify_says_what_is_wrong_with_which_file(sfnbench, mirror, tmp_path):
     def states():
         code, table = rows(sfnbench, "verify", "mnist")
-        assert [row["file"] for row in table] == [str(tmp_path / "cache/mnist" / name) for name in CONTENT]
+        assert [row["file"] for row in table] == [
+            str(tmp_path / "cache/mnist" / name) for name in CONTENT
+        ]
         return code, [row["state"] for row in table]
 
     assert states() == (1, ["missing", "missing"])
@@ -130,7 +139,9 @@ def test_fetch_goes_on_where_one_file_cannot_be_had(sfnbench, mirror, tmp_path):
     assert "images.gz" not in out
 
 
-def test_fetch_leaves_the_network_alone_where_there_is_a_data_folder(sfnbench, mirror, tmp_path, monkeypatch):
+def test_fetch_leaves_the_network_alone_where_there_is_a_data_folder(
+    sfnbench, mirror, tmp_path, monkeypatch
+):
     _, asked = mirror
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
     code, _, err = sfnbench("data", "fetch", "mnist")
@@ -186,5 +197,7 @@ def test_help_imports_nothing_heavy(words):
         "import sys; from sfnbench.cli import app; app(sys.argv[1:], standalone_mode=False);"
         "assert not {'torch', 'numpy', 'pooch', 'requests'} & set(sys.modules)"
     )
-    shown = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+    ).stdout
     assert "Usage" in shown

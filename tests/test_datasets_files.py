@@ -14,7 +14,7 @@ from sfnbench import datasets
 from sfnbench.datasets import DataError, File, _files, locate, place, state
 from sfnbench.datasets._files import Recipe
 
-# -- files in a folder ------------------------------------------------------------------------------------------------
+# -- files in a folder -----------------------------------------------------------------------------
 
 
 def file_of(content, mirrors=("https://mirror.invalid/data",)):
@@ -38,7 +38,9 @@ def test_found_in_the_folder(folder):
 
 
 def test_missing_file_says_how_to_get_it(folder):
-    expected = f"SFNBENCH_DATA={folder} has no set/part.gz: download https://mirror.invalid/data/part.gz"
+    expected = (
+        f"SFNBENCH_DATA={folder} has no set/part.gz: download https://mirror.invalid/data/part.gz"
+    )
     with pytest.raises(DataError, match=expected):
         locate(file_of(b"right"))
 
@@ -67,7 +69,8 @@ def test_wrong_sum_names_the_file_and_both_sums(folder):
     (folder / "set/part.gz").write_bytes(b"wrong")
     sums = [hashlib.sha256(content).hexdigest() for content in (b"wrong", b"right")]
     with pytest.raises(
-        DataError, match=rf"set/part.gz is not .* is {sums[0]}, expected {sums[1]}\..*delete it; then download"
+        DataError,
+        match=rf"set/part.gz is not .* is {sums[0]}, expected {sums[1]}\..*delete it; then download",
     ):
         locate(file_of(b"right"))
 
@@ -92,12 +95,15 @@ def test_sums_are_taken_once_and_again_after_a_change(folder, monkeypatch):
         locate(file_of(b"right"))
 
 
-# -- files from the network -------------------------------------------------------------------------------------------
+# -- files from the network ------------------------------------------------------------------------
 
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A mirror on this machine: its address, the folder it gives, the paths that were asked for; and a cache of our own."""
+    """A mirror on this machine: its address, the folder it gives, the paths that were asked for.
+
+    And a cache of our own.
+    """
     given_out = tmp_path / "mirror"
     given_out.mkdir()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -175,7 +181,9 @@ def test_a_disk_that_is_full_in_the_middle(mirror, tmp_path):
     content = bytes(4_000_000)
     (given_out / "part.gz").write_bytes(content)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))  # as good as full to whoever writes more
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (1_000_000, limits[1])
+    )  # as good as full to whoever writes more
     try:
         with pytest.raises(DataError, match=r"could not be downloaded into (?s:.)*File too large"):
             locate(file_of(content, (address,)))
@@ -185,7 +193,7 @@ def test_a_disk_that_is_full_in_the_middle(mirror, tmp_path):
     assert locate(file_of(content, (address,))).stat().st_size == len(content)
 
 
-# -- files that are made ----------------------------------------------------------------------------------------------
+# -- files that are made ---------------------------------------------------------------------------
 
 MADE = "set/made.txt"
 
@@ -196,7 +204,13 @@ def made_of(content, mirrors=(), make=None):
     def shout(source, path):
         path.write_bytes(source.read_bytes().upper())
 
-    return File(MADE, hashlib.sha256(b"elsewhere").hexdigest(), (), 7, Recipe(file_of(content, mirrors), make or shout))
+    return File(
+        MADE,
+        hashlib.sha256(b"elsewhere").hexdigest(),
+        (),
+        7,
+        Recipe(file_of(content, mirrors), make or shout),
+    )
 
 
 def test_made_once_from_what_is_downloaded_once(mirror, tmp_path):
@@ -237,7 +251,9 @@ def test_damaged_it_is_made_again(mirror, damaged, content):
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), DataError("not what it should be")])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), DataError("not what it should be")]
+)
 def test_half_made_is_not_made(mirror, tmp_path, error):
     address, given_out, _ = mirror
     (given_out / "part.gz").write_bytes(b"right")
@@ -254,7 +270,10 @@ def test_half_made_is_not_made(mirror, tmp_path, error):
 def test_in_a_data_folder_nothing_is_made(folder, tmp_path):
     file = made_of(b"right", ("https://mirror.invalid",))
     (folder / "set/part.gz").write_bytes(b"right")
-    with pytest.raises(DataError, match=r"has no set/made.txt: unset SFNBENCH_DATA to let sfnbench make it from https"):
+    with pytest.raises(
+        DataError,
+        match=r"has no set/made.txt: unset SFNBENCH_DATA to let sfnbench make it from https",
+    ):
         locate(file)
     (folder / MADE).write_bytes(b"elsewhere")
     assert locate(file).read_bytes() == b"elsewhere"

@@ -21,7 +21,7 @@ from sfnbench.datasets import DataError, File, _files, cifar10, mnist
 from sfnbench.datasets._files import Recipe
 from sfnbench.datasets._idx import read_idx
 
-# -- idx files --------------------------------------------------------------------------------------------------------
+# -- idx files -------------------------------------------------------------------------------------
 
 
 def idx(values, magic=None, shape=None):
@@ -49,13 +49,29 @@ def test_idx_round_trip(tmp_path_factory, shape, seed):
         (idx(VALUES), "cannot be unpacked"),
         (gzip.compress(b""), "is no idx file of unsigned bytes: it begins with nothing"),
         (gzip.compress(b"<html>"), "is no idx file of unsigned bytes: it begins with 3c 68"),
-        (gzip.compress(idx(VALUES, magic=bytes((0, 0, 13, 3)))), "is no idx file of unsigned bytes"),
+        (
+            gzip.compress(idx(VALUES, magic=bytes((0, 0, 13, 3)))),
+            "is no idx file of unsigned bytes",
+        ),
         (gzip.compress(idx(VALUES)[:9]), "is no idx file of unsigned bytes"),
         (gzip.compress(idx(VALUES)[:-1]), r"holds 23 values, but its header says 24 \(2, 3, 4\)"),
         (gzip.compress(idx(VALUES) + b"!"), "holds 25 values, but its header says 24"),
-        (gzip.compress(idx(VALUES, shape=(2**32 - 1,) * 3)), "holds 24 values, but its header says 7922816"),
+        (
+            gzip.compress(idx(VALUES, shape=(2**32 - 1,) * 3)),
+            "holds 24 values, but its header says 7922816",
+        ),
     ],
-    ids=["truncated", "not packed", "empty", "a web page", "floats", "half a header", "one short", "one more", "huge"],
+    ids=[
+        "truncated",
+        "not packed",
+        "empty",
+        "a web page",
+        "floats",
+        "half a header",
+        "one short",
+        "one more",
+        "huge",
+    ],
 )
 def test_damaged_idx(tmp_path, content, message):
     path = tmp_path / "x.gz"
@@ -67,7 +83,10 @@ def test_damaged_idx(tmp_path, content, message):
 def test_mnist_with_consistent_files_of_the_wrong_shape(tmp_path, monkeypatch):
     """Sums that fit a file of another shape: the shapes are checked all the same."""
     (tmp_path / "mnist").mkdir()
-    made = {"train-images-idx3-ubyte.gz": np.zeros((2, 28, 28)), "train-labels-idx1-ubyte.gz": np.zeros(3)}
+    made = {
+        "train-images-idx3-ubyte.gz": np.zeros((2, 28, 28)),
+        "train-labels-idx1-ubyte.gz": np.zeros(3),
+    }
     files = []
     for name, values in made.items():
         content = gzip.compress(idx(values))
@@ -86,7 +105,7 @@ def test_mnist_with_consistent_files_of_the_wrong_shape(tmp_path, monkeypatch):
         wrong.load()
 
 
-# -- CIFAR-10: grey ---------------------------------------------------------------------------------------------------
+# -- CIFAR-10: grey --------------------------------------------------------------------------------
 
 
 def colours(n, seed=0):
@@ -94,7 +113,10 @@ def colours(n, seed=0):
 
 
 def exact_grey(image):
-    """The definition in fractions: overlaps of cells of 3.2 pixels, over 10.24; 0.299 R + 0.587 G + 0.114 B; nearest."""
+    """The definition in fractions: overlaps of cells of 3.2 pixels, over 10.24.
+
+    0.299 R + 0.587 G + 0.114 B; nearest.
+    """
 
     def overlaps(i):
         new = Fraction(32, 10)
@@ -102,10 +124,17 @@ def exact_grey(image):
         return [(j, share / new) for j, share in covered if share > 0]
 
     luma = [
-        [sum(int(w * c) for w, c in zip((299, 587, 114), image[:, j, k], strict=True)) for k in range(32)] for j in range(32)
+        [
+            sum(int(w * c) for w, c in zip((299, 587, 114), image[:, j, k], strict=True))
+            for k in range(32)
+        ]
+        for j in range(32)
     ]
     return [
-        [round(sum(a * b * luma[j][k] for j, a in overlaps(i) for k, b in overlaps(m)) / 1000) for m in range(10)]
+        [
+            round(sum(a * b * luma[j][k] for j, a in overlaps(i) for k, b in overlaps(m)) / 1000)
+            for m in range(10)
+        ]
         for i in range(10)
     ]
 
@@ -117,7 +146,10 @@ def test_grey_is_the_definition_in_exact_arithmetic():
 
 @pytest.mark.parametrize("level", [6, 7, 100, 101])
 def test_half_way_goes_to_the_even_one_on_every_machine(level):
-    """5 whole pixels of 10.24 are a level brighter and a 25th of one 3 levels: 5.12 in all, half a level exactly."""
+    """5 whole pixels of 10.24 are a level brighter and a 25th of one 3 levels.
+
+    5.12 in all, half a level exactly.
+    """
     image = np.full((1, 3, 32, 32), level, np.uint8)
     image[..., 0, :3] += 1
     image[..., 1, :2] += 1
@@ -128,7 +160,9 @@ def test_half_way_goes_to_the_even_one_on_every_machine(level):
 def test_a_grey_image_stays_as_it_is():
     levels = np.arange(256, dtype=np.uint8)
     images = np.broadcast_to(levels[:, None, None, None], (256, 3, 32, 32))
-    np.testing.assert_array_equal(cifar10.grey(images), np.broadcast_to(levels[:, None, None], (256, 10, 10)))
+    np.testing.assert_array_equal(
+        cifar10.grey(images), np.broadcast_to(levels[:, None, None], (256, 10, 10))
+    )
 
 
 def test_grey_is_the_route_in_floats_but_half_way_between_two_levels():
@@ -143,7 +177,7 @@ def test_grey_is_the_route_in_floats_but_half_way_between_two_levels():
     np.testing.assert_array_equal(cifar10.grey(images)[decided], np.rint(Y)[decided])
 
 
-# -- CIFAR-10: the archive --------------------------------------------------------------------------------------------
+# -- CIFAR-10: the archive -------------------------------------------------------------------------
 
 
 def python2_pickle(images, labels):
@@ -184,7 +218,10 @@ def test_batches_of_every_python_are_read(tmp_path, protocol):
     batches = dict(BATCHES)
     if protocol:
         batch = {b"data": IMAGES[FIRST].reshape(2, -1), b"labels": LABELS[FIRST]}
-        if protocol in (2, 5):  # written by Python 3 these two need functions that the originals do not
+        if protocol in (
+            2,
+            5,
+        ):  # written by Python 3 these two need functions that the originals do not
             with pytest.raises(pickle.UnpicklingError, match="which is not an array"):
                 cifar10.ArrayUnpickler(io.BytesIO(pickle.dumps(batch, protocol))).load()
             return
@@ -212,7 +249,9 @@ class Malicious:
         lambda path: pickle.dumps({b"data": Malicious(os.mkdir, path), b"labels": [1]}),
         lambda path: pickle.dumps(np.array([Malicious(os.mkdir, path)], dtype=object), protocol=4),
         lambda path: b"cos\nmkdir\n(V" + path.encode() + b"\ntR.",
-        lambda path: b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93.",  # a dotted way out of what is admitted
+        lambda path: (
+            b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93."
+        ),  # a dotted way out of what is admitted
         lambda path: b"(V" + path.encode() + b"\nios\nmkdir\n.",  # by the INST opcode
     ],
     ids=["reduce", "eval", "in a batch", "in an array", "by hand", "dotted", "INST"],
@@ -220,7 +259,9 @@ class Malicious:
 def test_a_malicious_pickle_is_refused_before_it_does_anything(tmp_path, attack):
     harm = tmp_path / "harm"
     archive = write_archive(tmp_path / "x.tar.gz", {**BATCHES, FIRST: attack(str(harm))})
-    with pytest.raises(DataError, match=rf"{FIRST} is no batch of CIFAR-10: it asks for .*, which is not an array"):
+    with pytest.raises(
+        DataError, match=rf"{FIRST} is no batch of CIFAR-10: it asks for .*, which is not an array"
+    ):
         cifar10.read_archive(archive)
     assert not harm.exists()
 
@@ -239,7 +280,9 @@ def test_a_malicious_pickle_is_refused_before_it_does_anything(tmp_path, attack)
 )
 def test_what_is_no_batch(tmp_path, content):
     archive = write_archive(tmp_path / "x.tar.gz", {**BATCHES, FIRST: content})
-    with pytest.raises(DataError, match=r"x\.tar\.gz: .*data_batch_1 is no batch of CIFAR-10|cannot be unpacked"):
+    with pytest.raises(
+        DataError, match=r"x\.tar\.gz: .*data_batch_1 is no batch of CIFAR-10|cannot be unpacked"
+    ):
         cifar10.read_archive(archive)
 
 
@@ -268,7 +311,9 @@ def small_cifar10(tmp_path, monkeypatch):
         archive = File(cifar10.ARCHIVE.path, hashlib.sha256(content).hexdigest(), (address,))
         file = replace(cifar10.FILE, recipe=Recipe(archive, cifar10.FILE.recipe.make))
         monkeypatch.setattr(cifar10, "FILE", file)
-        monkeypatch.setattr(cifar10, "DATASET", replace(cifar10.DATASET, n_train=10, n_test=2, files=(file,)))
+        monkeypatch.setattr(
+            cifar10, "DATASET", replace(cifar10.DATASET, n_train=10, n_test=2, files=(file,))
+        )
         yield asked
 
 
@@ -286,9 +331,13 @@ def test_cifar10_is_made_from_its_archive_once(small_cifar10):
 def test_no_array_file_is_unpickled(small_cifar10):
     """Even under a right sum: numpy's own format may hold pickles, too."""
     path = _files.locate(cifar10.FILE)
-    np.savez(path, x_train=np.array([Malicious(os.mkdir, "harm")], dtype=object), y_train=np.zeros(1))
+    np.savez(
+        path, x_train=np.array([Malicious(os.mkdir, "harm")], dtype=object), y_train=np.zeros(1)
+    )
     path.with_name(f"{path.name}.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
-    with pytest.raises(DataError, match="cannot be read: Object arrays cannot be loaded when allow_pickle=False"):
+    with pytest.raises(
+        DataError, match="cannot be read: Object arrays cannot be loaded when allow_pickle=False"
+    ):
         datasets.load("cifar10")
 
 

@@ -17,10 +17,10 @@ import psutil
 import pytest
 from engine_tasks import make_run
 
-from sfnbench.engines import ENGINES, execute_all
 from sfnbench.errors import SfnbenchError
-from sfnbench.planning import Run
-from sfnbench.store import Result, Store
+from sfnbench.records import Result, Run
+from sfnbench.results.store import Store
+from sfnbench.session.engines import ENGINES, execute_all
 
 TESTS = Path(__file__).parent
 TASK = "engine_tasks:behave"
@@ -34,7 +34,11 @@ def execute(*runs: Run, **options: object) -> dict[str, Result]:
 
 
 def workers() -> list[str]:
-    return [process.name for process in multiprocessing.active_children() if process.name.startswith("sfnbench")]
+    return [
+        process.name
+        for process in multiprocessing.active_children()
+        if process.name.startswith("sfnbench")
+    ]
 
 
 def until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
@@ -55,7 +59,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-# -- what every engine does -------------------------------------------------------------------------------------------
+# -- what every engine does ------------------------------------------------------------------------
 
 HARMLESS = ("fine", "fail", "leave", "numpy_memory", "torch_memory", "nothing", "refuse")
 FATAL = ("vanish", "killed", "segfault", "unsendable")
@@ -88,7 +92,9 @@ def test_a_result_comes_back_as_it_was(results: dict[str, Result]) -> None:
         ("torch_memory", "oom", "can't allocate memory"),
     ],
 )
-def test_what_a_run_raises_is_its_status_and_its_log(results: dict[str, Result], act: str, status: str, log: str) -> None:
+def test_what_a_run_raises_is_its_status_and_its_log(
+    results: dict[str, Result], act: str, status: str, log: str
+) -> None:
     result = results[act]
     assert (result.status, result.rows, result.series) == (status, (), {})
     assert "Traceback" in result.log
@@ -97,10 +103,15 @@ def test_what_a_run_raises_is_its_status_and_its_log(results: dict[str, Result],
 
 
 def test_an_error_of_our_own_is_told_without_a_traceback(results: dict[str, Result]) -> None:
-    assert (results["refuse"].status, results["refuse"].log) == ("error", "PluginError: unknown optimizer 'sfnn'\n")
+    assert (results["refuse"].status, results["refuse"].log) == (
+        "error",
+        "PluginError: unknown optimizer 'sfnn'\n",
+    )
 
 
-def test_warnings_are_kept_and_the_terminal_is_left_alone(engine: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_kept_and_the_terminal_is_left_alone(
+    engine: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     log = execute(make_run("warned"), engine=engine)["warned"].log
     assert "RuntimeWarning: of the test's own" in log
     assert capfd.readouterr() == ("", "")
@@ -109,7 +120,9 @@ def test_warnings_are_kept_and_the_terminal_is_left_alone(engine: str, capfd: py
 def test_progress_is_told(engine: str) -> None:
     told: list[tuple[str, float]] = []
     runs = [make_run("advance", i) for i in range(2)]
-    execute(*runs, engine=engine, jobs=2, on_progress=lambda run, share: told.append((run.id, share)))
+    execute(
+        *runs, engine=engine, jobs=2, on_progress=lambda run, share: told.append((run.id, share))
+    )
     for run in runs:
         shares = [share for run_id, share in told if run_id == run.id]
         assert shares == sorted(shares)
@@ -124,13 +137,18 @@ def test_threads_are_as_asked(engine: str) -> None:
     assert (row["torch"], row["blas"]) == (1, 1)
 
 
-def test_plugins_are_searched_where_the_caller_says(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    execute(make_run("fine"), engine=engine)  # what the workers descend from was started before all this
+def test_plugins_are_searched_where_the_caller_says(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what the workers descend from was started before all this
+    execute(make_run("fine"), engine=engine)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sfnbench.registry._added", [])
+    monkeypatch.setattr("sfnbench.members.registry._added", [])
     monkeypatch.setenv("SFNBENCH_TEST_VARIABLE", "as it is now")
     (tmp_path / "mine").mkdir()
-    (row,) = execute(make_run("surroundings"), engine=engine, plugins=(tmp_path / "mine",))["surroundings"].rows
+    (row,) = execute(make_run("surroundings"), engine=engine, plugins=(tmp_path / "mine",))[
+        "surroundings"
+    ].rows
     assert str(tmp_path / "mine") in row["plugins"]
     assert (row["cwd"], row["variable"]) == (str(tmp_path), "as it is now")
 
@@ -140,7 +158,9 @@ def test_no_runs_no_results(engine: str) -> None:
 
 
 def test_wrong_use() -> None:
-    with pytest.raises(SfnbenchError, match=r"unknown engine 'proceses' \(did you mean 'processes'\?\)"):
+    with pytest.raises(
+        SfnbenchError, match=r"unknown engine 'proceses' \(did you mean 'processes'\?\)"
+    ):
         execute_all([], engine="proceses")
     with pytest.raises(SfnbenchError, match="at least 1, not 0 and 1"):
         execute_all([], jobs=0)
@@ -153,13 +173,17 @@ def test_ctrl_c_passes_through_inline() -> None:
         execute(make_run("interrupt"), engine="inline")
 
 
-# -- what a process of its own adds -----------------------------------------------------------------------------------
+# -- what a process of its own adds ----------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def crashes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     mark = str(tmp_path_factory.mktemp("crashes") / "mark")
-    return execute(*map(make_run, ("fine", *FATAL, "noisy")), make_run("stuck", mark=mark, timeout_s=0.5), jobs=2)
+    return execute(
+        *map(make_run, ("fine", *FATAL, "noisy")),
+        make_run("stuck", mark=mark, timeout_s=0.5),
+        jobs=2,
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,14 +197,18 @@ def crashes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         ("fine", "ok", ""),
     ],
 )
-def test_a_lost_worker_costs_its_own_run_only(crashes: dict[str, Result], act: str, status: str, log: str) -> None:
+def test_a_lost_worker_costs_its_own_run_only(
+    crashes: dict[str, Result], act: str, status: str, log: str
+) -> None:
     result = crashes[act]
     assert result.status == status
     assert log in result.log
     if status != "ok":
         assert result.rows == ()
         assert result.environment["python"] == sys.version.split()[0]
-        assert 0 < result.seconds < 120, "a timeout does not wait for a library call of hours to return"
+        assert 0 < result.seconds < 120, (
+            "a timeout does not wait for a library call of hours to return"
+        )
 
 
 def test_a_crash_says_where(crashes: dict[str, Result]) -> None:
@@ -227,7 +255,9 @@ def test_runs_are_taken_when_their_turn_comes() -> None:
 
 
 def test_a_worker_does_not_wait_for_anybody_to_read_its_progress(tmp_path: Path) -> None:
-    results = execute_all([make_run("fine"), make_run("chatter", mark=str(tmp_path / "mark"))], task=TASK, jobs=2)
+    results = execute_all(
+        [make_run("fine"), make_run("chatter", mark=str(tmp_path / "mark"))], task=TASK, jobs=2
+    )
     assert next(results).status == "ok"
     assert until((tmp_path / "mark").exists), "done, while this end of the pipe sleeps"
     assert next(results).status == "ok"
@@ -259,7 +289,7 @@ def test_from_a_thread() -> None:
     assert found[0]["fine"].status == "ok"
 
 
-# -- when everything ends at once -------------------------------------------------------------------------------------
+# -- when everything ends at once ------------------------------------------------------------------
 
 # A script as a newcomer writes it, without a guard against being run again in the workers.
 SCRIPT = """
@@ -270,7 +300,7 @@ from engine_tasks import make_run
 from sfnbench.engines import execute_all, server
 from sfnbench.store import Store
 
-server.PRELOADED = ["torch", "sfnbench.engines.worker"]  # all that these tasks need: starts in half the time
+server.PRELOADED = ["torch", "sfnbench.session.engines.worker"]  # all that these tasks need: starts in half the time
 folder = Path({folder!r})
 runs = [make_run({act!r}, i, mark={mark!r}, gate={gate!r} if i >= 5 else "") for i in range(8)]
 with Store(folder, create=True) as store:
@@ -289,9 +319,12 @@ def script(act: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, str(folder / "script.py")]
     environ = {**os.environ, "TMPDIR": str(folder)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # Where the tests themselves run in the background, Ctrl-C is ignored, and a child inherits that.
+    # Where the tests themselves run in the background, Ctrl-C is ignored, and a child inherits
+    # that.
     listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, text=True, start_new_session=True, env=environ, preexec_fn=listen, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(
+        command, text=True, start_new_session=True, env=environ, preexec_fn=listen, **pipes
+    ) as process:  # type: ignore[call-overload]
         try:
             yield process
         finally:
@@ -335,12 +368,15 @@ def test_a_killed_suite_leaves_no_process_and_goes_on_where_it_was(tmp_path: Pat
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_no_worker_outlives_its_parent_not_even_inside_a_library_call(tmp_path: Path, end: signal.Signals) -> None:
+def test_no_worker_outlives_its_parent_not_even_inside_a_library_call(
+    tmp_path: Path, end: signal.Signals
+) -> None:
     with script("stuck", tmp_path) as process:
         assert until(lambda: len(marks(tmp_path)) == 2)
         pids = [pid for _, pid in marks(tmp_path)]
         assert all(map(lives, pids))
-        os.killpg(process.pid, end) if end == signal.SIGINT else process.send_signal(end)  # Ctrl-C reaches the whole group
+        # Ctrl-C reaches the whole group
+        os.killpg(process.pid, end) if end == signal.SIGINT else process.send_signal(end)
         assert until(lambda: not any(map(lives, pids)))
         _, err = process.communicate(timeout=120)
     if end == signal.SIGINT:
@@ -351,7 +387,9 @@ def test_no_worker_outlives_its_parent_not_even_inside_a_library_call(tmp_path: 
 def test_ctrl_c_while_the_first_worker_starts_is_quiet(tmp_path: Path) -> None:
     with script("stuck", tmp_path) as process:
         children = psutil.Process(process.pid).children
-        assert until(lambda: len(children()) >= 2 or process.poll() is not None), "the server and its resource tracker"
+        assert until(lambda: len(children()) >= 2 or process.poll() is not None), (
+            "the server and its resource tracker"
+        )
         time.sleep(0.2)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)

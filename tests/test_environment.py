@@ -27,7 +27,9 @@ def clone(tmp_path: Path) -> Path:
 
 
 def head(clone: Path) -> str:
-    return subprocess.check_output(["git", "-C", str(clone), "rev-parse", "HEAD"], text=True).strip()
+    return subprocess.check_output(
+        ["git", "-C", str(clone), "rev-parse", "HEAD"], text=True
+    ).strip()
 
 
 def test_facts_are_plain_and_true() -> None:
@@ -62,7 +64,9 @@ def test_commit_and_whether_the_code_differs_from_it(clone: Path) -> None:
     assert environment.commit(clone)["dirty"] is True
 
 
-def test_a_git_hook_around_it_does_not_mislead(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_git_hook_around_it_does_not_mislead(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = head(clone)
     monkeypatch.setenv("GIT_DIR", str(clone / "elsewhere"))
     assert environment.commit(clone)["commit"] == expected

@@ -1,9 +1,12 @@
-"""Optimizers that break, each in its own way, in one suite with others: each has its row, and nobody else notices."""
+"""Optimizers that break, each in its own way, in one suite with others.
+
+Each has its row, and nobody else notices.
+"""
 
 import numpy as np
 
 from sfnbench import Store, run_suite
-from sfnbench.report.summary import summary
+from sfnbench.experiments.summary import summary
 
 HEADER = """
 import os
@@ -23,7 +26,8 @@ class Breaking(Optimizer):
 """
 BODIES = {
     "isolation_diverging": "return theta + 1e3 * theta.abs() * g, state",
-    "isolation_nan": "return torch.where(theta[0] > 0, torch.nan, theta - 0.05 * g), state",  # in some lanes of the batch
+    # in some lanes of the batch
+    "isolation_nan": "return torch.where(theta[0] > 0, torch.nan, theta - 0.05 * g), state",
     "isolation_never": "return theta.clone() * 0.5, state",
     "isolation_raising": "raise RuntimeError('no more')",
     "isolation_crashing": "os._exit(3)",
@@ -52,10 +56,16 @@ def test_each_breaks_alone(plugin, tmp_path):
     good.write_text(SUITE)
     bad = "".join(f"  - {name}\n" for name in BODIES)
     mixed.write_text(SUITE.replace("optimizers:\n", "optimizers:\n" + bad))
-    with Store(run_suite(good, out=tmp_path / "a")) as a, Store(run_suite(mixed, out=tmp_path / "b")) as b:
-        alone = {result.run.optimizer.label: result for result in a.results()}
-        together = {result.run.optimizer.label: result for result in b.results()}
-    tables = [{row["optimizer"]: row for row in summary(results.values())} for results in (alone, together)]
+    with (
+        Store(run_suite(good, out=tmp_path / "a")) as a,
+        Store(run_suite(mixed, out=tmp_path / "b")) as b,
+    ):
+        alone = {result.run.method.label: result for result in a.results()}
+        together = {result.run.method.label: result for result in b.results()}
+    tables = [
+        {row["optimizer"]: row for row in summary(results.values())}
+        for results in (alone, together)
+    ]
     for name, result in alone.items():
         rows, series = untimed(result)
         rows_together, series_together = untimed(together[name])

@@ -1,4 +1,7 @@
-"""Exact laws: against iteration in exact arithmetic, and against the race on the quadratic generator."""
+"""Exact laws.
+
+Against iteration in exact arithmetic, and against the race on the quadratic generator.
+"""
 
 import math
 from fractions import Fraction
@@ -9,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfnbench import laws
-from sfnbench.experiments import execute
-from sfnbench.experiments.race import generator
+from sfnbench.experiments.race.execute import generator
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
+from sfnbench.session.execute import execute
+from sfnbench.theory import escape_laws as laws
 
 
 def iterated(eigenvalues, start, lr, drop, at_most):
@@ -33,7 +36,9 @@ def test_the_law_is_what_exact_iteration_finds(axes, tenth_of_lr):
     eigenvalues = [curvature for curvature, _ in axes]
     start = [Fraction(c, 16) for _, c in axes]
     lr, drop = Fraction(tenth_of_lr, 10), Fraction(1, 3)
-    found = laws.gradient_descent_escape([float(a) for a in eigenvalues], [float(c) for c in start], float(lr), float(drop))
+    found = laws.gradient_descent_escape(
+        [float(a) for a in eigenvalues], [float(c) for c in start], float(lr), float(drop)
+    )
     if not any(a < 0 and c for a, c in zip(eigenvalues, start, strict=True)):
         assert found == math.inf
     elif found < 60:  # numbers grow as long as the way is
@@ -51,7 +56,9 @@ def test_the_law_is_what_exact_iteration_finds(axes, tenth_of_lr):
     rotation=st.one_of(st.none(), st.integers(0, 5)),
     seed=st.integers(0, 10**6),
 )
-def test_the_race_measures_the_exact_law_within_one_step(make_run, negative, others, radius, share, rotation, seed):
+def test_the_race_measures_the_exact_law_within_one_step(
+    make_run, negative, others, radius, share, rotation, seed
+):
     eigenvalues = [*negative, *others]
     lr = share / max(map(abs, eigenvalues))
     params = {"eigenvalues": eigenvalues, "rotation": rotation, "radius": radius}
@@ -59,7 +66,9 @@ def test_the_race_measures_the_exact_law_within_one_step(make_run, negative, oth
     start = problem.start(generator(seed, "start"))
     along = (start if rotation is None else start @ problem.axes(start)).numpy()
     exact = laws.gradient_descent_escape(eigenvalues, along, lr, problem.escape_drop)
-    run = make_run("quadratic_saddle", params, "gradient_descent", {"lr": lr}, seeds=[seed], steps=250)
+    run = make_run(
+        "quadratic_saddle", params, "gradient_descent", {"lr": lr}, seeds=[seed], steps=250
+    )
     (row,) = execute(run).rows
     if exact > 251:
         assert row["escape_step"] is None
@@ -73,7 +82,11 @@ def test_the_logarithm_in_the_distance_and_the_inverse_curvature():
     assert np.diff(steps) == pytest.approx(20 * math.log(10) / math.log(1.01), rel=2e-3)
 
 
-@given(st.lists(st.tuples(*[st.floats(-1, 1)] * 3), min_size=1, max_size=9).filter(lambda starts: len(starts) % 2))
+@given(
+    st.lists(st.tuples(*[st.floats(-1, 1)] * 3), min_size=1, max_size=9).filter(
+        lambda starts: len(starts) % 2
+    )
+)
 def test_of_several_starts_it_is_the_median(starts):
     eigenvalues = [1.0, -0.3, -0.05]
     each = [laws.gradient_descent_escape(eigenvalues, start, 0.5, 2.0) for start in starts]
@@ -85,7 +98,9 @@ def test_the_median_over_a_sphere_is_that_of_the_median_direction(flat, median_s
     """The squared share of one direction is sin^2 on the circle, and the square of a uniform number on the sphere."""
     curvature, lr, radius, drop = -0.1, 0.2, 1e-3, 1.0
     found = laws.gradient_descent_median_escape([curvature, *[0.0] * flat], radius, lr, drop)
-    exact = math.log(math.sqrt(2 * drop / -curvature / median_share) / radius) / math.log1p(-lr * curvature)
+    exact = math.log(math.sqrt(2 * drop / -curvature / median_share) / radius) / math.log1p(
+        -lr * curvature
+    )
     off = (
         3 * 0.5 / math.sqrt(laws.N_STARTS) / 0.5
     )  # three standard errors of the median of ln |c|: its density is 1/2 or more
@@ -107,5 +122,7 @@ def test_what_has_escaped_at_once_and_what_never_does():
 def test_misuse(lr):
     with pytest.raises(ValueError, match="lr must be above 0 and at most 2 / 10"):
         laws.gradient_descent_escape([10.0, -2.0], [0.0, 1.0], lr, 1.0)
-    with pytest.raises(ValueError, match=r"eigenvalues \(2,\) and start \(1,\) must be vectors of one length"):
+    with pytest.raises(
+        ValueError, match=r"eigenvalues \(2,\) and start \(1,\) must be vectors of one length"
+    ):
         laws.gradient_descent_escape([10.0, -2.0], torch.ones(1).numpy(), 0.1, 1.0)

@@ -4,19 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from sfnbench import registry
-from sfnbench.checks import Waves
-from sfnbench.lift import Looped, Vmapped, lift
+from sfnbench.members import registry
+from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.optimizers.msgd import MomentumSGD
 from sfnbench.optimizers.sfn import SaddleFreeNewton
+from sfnbench.trajectories.vmapped import Looped, Vmapped, lift
 
 
 def starts(n, problem=None):
-    return torch.stack([(problem or Waves()).start(torch.Generator().manual_seed(seed)) for seed in range(n)])
+    return torch.stack(
+        [(problem or Waves()).start(torch.Generator().manual_seed(seed)) for seed in range(n)]
+    )
 
 
-@pytest.mark.parametrize("optimizer", [GradientDescent(), MomentumSGD(nesterov=True), SaddleFreeNewton(damping="paper")])
+@pytest.mark.parametrize(
+    "optimizer", [GradientDescent(), MomentumSGD(nesterov=True), SaddleFreeNewton(damping="paper")]
+)
 def test_a_batch_follows_the_same_path_as_each_seed_alone(optimizer):
     together = Vmapped(Waves(), optimizer, starts(5))
     alone = [Looped(Waves(), optimizer, start[None]) for start in starts(5)]
@@ -24,7 +28,9 @@ def test_a_batch_follows_the_same_path_as_each_seed_alone(optimizer):
         together.step([(None,)] * 5, None)
         for one in alone:
             one.step([(None,)], None)
-    torch.testing.assert_close(together.theta, torch.cat([one.theta for one in alone]), rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(
+        together.theta, torch.cat([one.theta for one in alone]), rtol=1e-8, atol=1e-10
+    )
     np.testing.assert_array_equal(together.calls, np.concatenate([one.calls for one in alone]))
 
 
@@ -48,7 +54,9 @@ def test_parked_lanes_stay_home_and_count_nothing():
         free.step([(None,)] * 3, None)
     assert torch.isnan(trajectories.theta[1]).all()
     assert trajectories.calls[:, 1].tolist() == [4, 0, 4]
-    assert torch.equal(trajectories.theta[[0, 2]], free.theta[[0, 2]])  # to the bit: the batch kept its shape
+    assert torch.equal(
+        trajectories.theta[[0, 2]], free.theta[[0, 2]]
+    )  # to the bit: the batch kept its shape
 
 
 def test_a_lane_that_linear_algebra_refuses_becomes_nan_and_no_other_does():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sfnbench import metrics
+from sfnbench.metrics import measuring as metrics
 from sfnbench.problems.linear_autoencoder import LinearAutoencoder
 from sfnbench.problems.monkey_saddle import MonkeySaddle
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
@@ -62,18 +62,24 @@ def test_every_known_critical_point_is_certified_with_its_index():
         certificate = metrics.certify(problem, known.point)
         assert certificate.gradient_norm < 1e-9
         assert certificate.index_fraction * problem.dim == pytest.approx(known.index)
-        assert certificate.end_point == ("strict saddle" if known.index else "degenerate")  # its minima are valleys
+        assert certificate.end_point == (
+            "strict saddle" if known.index else "degenerate"
+        )  # its minima are valleys
 
 
 @pytest.mark.parametrize(
-    ("theta", "kind"), [([0.0] * 4, "strict saddle"), ([0.1] * 4, "not critical")], ids=["saddle", "slope"]
+    ("theta", "kind"),
+    [([0.0] * 4, "strict saddle"), ([0.1] * 4, "not critical")],
+    ids=["saddle", "slope"],
 )
 def test_beyond_the_dense_limit_lanczos_proves_what_it_can(monkeypatch, theta, kind):
     monkeypatch.setattr(metrics, "DENSE_LIMIT", 3)
     certificate = metrics.certify(SADDLE, points(theta)[0])
     assert certificate.end_point == kind
     assert certificate.min_eigenvalue == pytest.approx(-2)
-    assert certificate.min_eigenvalue_residual == pytest.approx(0, abs=1e-9)  # four dimensions are soon exhausted
+    assert certificate.min_eigenvalue_residual == pytest.approx(
+        0, abs=1e-9
+    )  # four dimensions are soon exhausted
     assert certificate.index_fraction is None
     values = metrics.measure(SADDLE, "min_eigenvalue", points(theta))
     assert values["min_eigenvalue"].item() == pytest.approx(-2)

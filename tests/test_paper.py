@@ -1,7 +1,7 @@
 """What the paper claims of small networks, measured on real data by the shipped suites.
 
-Dauphin et al. 2014, figure 3: at equal steps saddle-free Newton is below damped Newton's method and momentum SGD.
-"""
+Dauphin et al. 2014, figure 3: at equal steps saddle-free Newton is below damped Newton's method and
+momentum SGD."""
 
 import math
 import os
@@ -12,7 +12,7 @@ import pytest
 from sfnbench import Store, load_suite, plan, run_suite
 from sfnbench.datasets import load
 from sfnbench.errors import DataError
-from sfnbench.experiments import execute
+from sfnbench.session.execute import execute
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_on_mnist_saddle_free_newton_is_below_its_rivals_on_every_seed(mnist, tm
     """Hidden 5, 10,000 examples, full batch, damping by the paper's rule, 25 steps, seeds 0 to 2."""
     folder = run_suite("mlp_mnist", profile="five", out=tmp_path)
     with Store(folder) as store:
-        losses = {result.run.optimizer.label: result.series["loss"] for result in store.results()}
+        losses = {result.run.method.label: result.series["loss"] for result in store.results()}
     for seed in range(3):
         assert losses["sfn"][seed, 25] < 0.32
         assert losses["sfn"][seed, 25] < losses["damped_newton"][seed, 25]
@@ -53,6 +53,9 @@ def test_on_digits_saddle_free_newton_is_below_its_rivals_on_every_seed(tmp_path
     """The quick profile of the main job, which needs no download."""
     folder = run_suite("digits", profile="quick", out=tmp_path)
     with Store(folder) as store:
-        final = {result.run.optimizer.label: [row["final_loss"] for row in result.rows] for result in store.summaries()}
+        final = {
+            result.run.method.label: [row["final_loss"] for row in result.rows]
+            for result in store.summaries()
+        }
     for sfn, newton, msgd in zip(final["sfn"], final["damped_newton"], final["msgd"], strict=True):
         assert sfn < min(newton, msgd)

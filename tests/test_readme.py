@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sfnbench import checks, load_suite, plan, registry
+from sfnbench import load_suite, plan
+from sfnbench.members import contract, registry
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -21,7 +22,7 @@ def test_the_method_in_twelve_lines_keeps_the_contract(plugin):
     (source,) = [block for block in blocks("python") if "@register" in block]
     plugin("optimizers", "my_method", source)
     cls = registry.load(registry.find("optimizer", "my_method"))
-    assert not {name: wrong for name, wrong in checks.failures(cls).items() if wrong}
+    assert not {name: wrong for name, wrong in contract.failures(cls).items() if wrong}
     body = source.partition("@register")[2].strip().splitlines()
     assert len(body) + source.count("import") <= 12
 
@@ -32,7 +33,9 @@ def test_the_suite_is_right(tmp_path):
     path.write_text(source)
     assert len(plan(load_suite(path))) == 2 * 4
     path.write_text(source.replace("use: sfn,", "use: sfnn,"))
-    message = re.search(r"`(suite\.yaml:\d+:\d+): (unknown optimizer 'sfnn'[^`]*)`", TEXT.replace("\n", " "))
+    message = re.search(
+        r"`(suite\.yaml:\d+:\d+): (unknown optimizer 'sfnn'[^`]*)`", TEXT.replace("\n", " ")
+    )
     with pytest.raises(Exception, match=re.escape(message.group(2))) as raised:
         load_suite(path)
     assert str(raised.value).startswith(f"{tmp_path}/{message.group(1)}")
@@ -40,7 +43,9 @@ def test_the_suite_is_right(tmp_path):
 
 def test_the_python_verbs_run(tmp_path):
     (source,) = [block for block in blocks("python") if "load_suite" in block]
-    out = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True)
+    out = subprocess.run(
+        [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True
+    )
     assert out.returncode == 0, out.stderr
     first, last = out.stdout.splitlines()
     assert first.startswith("ok [")
@@ -50,7 +55,9 @@ def test_the_python_verbs_run(tmp_path):
 def test_the_module_is_trained(tmp_path):
     (source,) = [block for block in blocks("python") if "as_torch_optimizer" in block]
     assert len([line for line in source.splitlines() if line]) <= 12
-    out = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True)
+    out = subprocess.run(
+        [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True
+    )
     assert out.returncode == 0, out.stderr
     loss = float(re.match(r"tensor\(([\d.e-]+)\)", out.stdout).group(1))
     assert loss < 1  # a net that knows nothing has log 10
@@ -60,7 +67,9 @@ def test_the_commands_run(tmp_path):
     (source,) = [block for block in blocks("sh") if "sfnbench new" in block]
     for line in source.splitlines():
         words = line.partition("#")[0].split()
-        out = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True)
+        out = subprocess.run(
+            [sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True
+        )
         assert out.returncode == 0, out.stderr
     assert "my_method" in out.stdout
 

@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
-from sfnbench import registry
 from sfnbench.errors import PluginError
+from sfnbench.members import registry
 
 METHOD = '''
 """A method."""
@@ -32,7 +32,12 @@ class Method(Optimizer):
 def test_a_file_is_a_member(plugin):
     path = plugin("optimizers", "my_method", METHOD.format(name="my_method"))
     member = registry.find("optimizer", "my_method")
-    assert (member.path, member.summary, member.error, member.where) == (path, "One line.", None, "plugin")
+    assert (member.path, member.summary, member.error, member.where) == (
+        path,
+        "One line.",
+        None,
+        "plugin",
+    )
     assert [(f.name, f.annotation, f.default) for f in member.fields] == [
         ("lr", "Positive", "0.5"),
         ("n_rounds", "int", "3"),
@@ -65,8 +70,14 @@ def test_listing_runs_no_plugin(plugin):
     [
         ("class Method(:\n", "line 1: invalid syntax"),
         (METHOD.format(name="other"), "registered as 'other', but the file is called broken.py"),
-        (METHOD.format(name="broken").replace('@register("broken")', ""), "lacks @register('broken')"),
-        ("import not_installed_anywhere\n" + METHOD.format(name="broken"), "needs the package 'not_installed_anywhere'"),
+        (
+            METHOD.format(name="broken").replace('@register("broken")', ""),
+            "lacks @register('broken')",
+        ),
+        (
+            "import not_installed_anywhere\n" + METHOD.format(name="broken"),
+            "needs the package 'not_installed_anywhere'",
+        ),
     ],
 )
 def test_a_broken_plugin_is_listed_as_broken_and_stops_nothing(plugin, source, message):
@@ -81,7 +92,10 @@ def test_a_broken_plugin_is_listed_as_broken_and_stops_nothing(plugin, source, m
 def test_an_import_that_raises_is_said_with_its_line(plugin):
     path = plugin("optimizers", "raises", METHOD.format(name="raises") + "\n\n1 / 0\n")
     n_lines = len(path.read_text().splitlines())
-    with pytest.raises(PluginError, match=rf"{path}:{n_lines}: cannot be imported: ZeroDivisionError: division by zero"):
+    with pytest.raises(
+        PluginError,
+        match=rf"{path}:{n_lines}: cannot be imported: ZeroDivisionError: division by zero",
+    ):
         registry.load(registry.find("optimizer", "raises"))
 
 
@@ -111,7 +125,9 @@ def test_entry_points_are_members(tmp_path):
     info = tmp_path / "their_package-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their_package\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[sfnbench.optimizers]\ntheirs = their_package.methods:Method\n")
+    (info / "entry_points.txt").write_text(
+        "[sfnbench.optimizers]\ntheirs = their_package.methods:Method\n"
+    )
     code = f"""
         import sys; sys.path.insert(0, {str(tmp_path)!r})
         from sfnbench import registry
@@ -133,7 +149,11 @@ def test_the_hash_follows_the_file_and_what_it_imports(plugin):
     sources = registry._sources(registry.HERE / "optimizers" / "sfn.py", set())
     assert {source.name for source in sources} >= {"sfn.py", "_damping.py"}
     mlp = registry._sources(registry.HERE / "problems" / "mlp.py", set())
-    assert {source.name for source in mlp} >= {"mlp.py", "digits.py", "mnist.py"}  # what a package finds by name too
+    assert {source.name for source in mlp} >= {
+        "mlp.py",
+        "digits.py",
+        "mnist.py",
+    }  # what a package finds by name too
     assert not {source.name for source in sources} & {"core.py", "registry.py"}
 
 

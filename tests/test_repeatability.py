@@ -5,13 +5,18 @@ from dataclasses import replace
 import numpy as np
 
 from sfnbench import Store, run_suite
-from sfnbench.repeatability import changes, deviations, differences
+from sfnbench.results.bits import changes, deviations, differences
 
-TWO = "seeds: 2\nbudget: {steps: 5}\nproblems: [monkey_saddle]\noptimizers: [sfn, gradient_descent]\n"
+TWO = (
+    "seeds: 2\nbudget: {steps: 5}\nproblems: [monkey_saddle]\noptimizers: [sfn, gradient_descent]\n"
+)
 
 
 def test_a_suite_run_twice_gives_identical_series(tmp_path):
-    """Every optimizer of `smoke`, noise, stock and dense ones; once in this process, once in a process a run."""
+    """Every optimizer of `smoke`, noise, stock and dense ones.
+
+    Once in this process, once in a process a run.
+    """
     problems = ["quadratic_saddle", "linear_autoencoder", "mlp"]
     folders = [
         run_suite("smoke", problems=problems, device="cpu", engine=engine, out=tmp_path / engine)
@@ -30,12 +35,17 @@ def test_what_differs_is_named_with_the_environments(tmp_path):
     first = run_suite(suite, engine="inline", out=tmp_path / "a")
     with Store(first) as a, Store(tmp_path / "b", create=True) as b:
         for result in a.results():
-            if result.run.optimizer.label == "sfn":
+            if result.run.method.label == "sfn":
                 loss = result.series["loss"].copy()
                 loss[1, 3] = np.nextafter(loss[1, 3], np.inf)
                 rows = ({**result.rows[0], "escape_step": 4, "seconds": 9.0}, result.rows[1])
                 environment = {**result.environment, "torch": "9.9", "warmup_s": 7.0}
-                result = replace(result, rows=rows, series={**result.series, "loss": loss}, environment=environment)
+                result = replace(
+                    result,
+                    rows=rows,
+                    series={**result.series, "loss": loss},
+                    environment=environment,
+                )
                 torch = a.get(result.run.id).environment["torch"]
             b.put(result)
         (line,) = differences(a, b)
@@ -46,7 +56,10 @@ def test_what_differs_is_named_with_the_environments(tmp_path):
 def test_runs_that_only_one_folder_holds_are_passed_over(tmp_path):
     suite = tmp_path / "two.yaml"
     suite.write_text(TWO)
-    with Store(run_suite(suite, engine="inline", out=tmp_path / "a")) as a, Store(tmp_path / "b", create=True) as b:
+    with (
+        Store(run_suite(suite, engine="inline", out=tmp_path / "a")) as a,
+        Store(tmp_path / "b", create=True) as b,
+    ):
         assert differences(a, b) == []
         result = next(a.results())
         b.put(replace(result, status="error", rows=()))
@@ -61,7 +74,14 @@ def test_nan_is_like_nan_and_a_length_is_told(tmp_path):
         result = next(a.results())
     row = {**result.rows[0], "final_loss": float("nan")}
     broken = replace(result, rows=(row, result.rows[1]))
-    assert deviations(broken, replace(broken, rows=({**row, "final_loss": float("nan")}, result.rows[1]))) == []
+    assert (
+        deviations(
+            broken, replace(broken, rows=({**row, "final_loss": float("nan")}, result.rows[1]))
+        )
+        == []
+    )
     shorter = {**result.series, "loss": result.series["loss"][:, :-1]}
     assert deviations(result, replace(result, series=shorter)) == ["series loss in length"]
-    assert changes({"torch": 1, "warmup_s": 2}, {"torch": 1, "warmup_s": 3, "cuda": 4}) == {"cuda": (None, 4)}
+    assert changes({"torch": 1, "warmup_s": 2}, {"torch": 1, "warmup_s": 3, "cuda": 4}) == {
+        "cuda": (None, 4)
+    }

@@ -4,7 +4,7 @@ import pytest
 
 from sfnbench import Store, load_suite, run_suite
 from sfnbench.errors import DeviceError, StoreError
-from sfnbench.session import Watcher, device_kind, latest
+from sfnbench.session.session import Watcher, device_kind, latest
 
 
 class Notes(Watcher):
@@ -24,7 +24,9 @@ class Notes(Watcher):
 @pytest.fixture
 def suite(tmp_path):
     path = tmp_path / "pair.yaml"
-    path.write_text("seeds: 2\nbudget: {steps: 3}\nproblems: [monkey_saddle]\noptimizers: [sfn, gradient_descent]\n")
+    path.write_text(
+        "seeds: 2\nbudget: {steps: 3}\nproblems: [monkey_saddle]\noptimizers: [sfn, gradient_descent]\n"
+    )
     return path
 
 
@@ -53,11 +55,13 @@ def test_fresh_keeps_the_old_result_until_the_new_one_is_there(suite, tmp_path, 
         assert len(store.ids()) == 2
 
 
-def test_a_result_that_cannot_be_kept_stops_the_session_and_costs_no_other(suite, tmp_path, monkeypatch):
+def test_a_result_that_cannot_be_kept_stops_the_session_and_costs_no_other(
+    suite, tmp_path, monkeypatch
+):
     kept = Store.put
 
     def full(self, result):
-        if result.run.optimizer.label == "gradient_descent":
+        if result.run.method.label == "gradient_descent":
             raise StoreError("database or disk is full")
         kept(self, result)
 
@@ -67,7 +71,7 @@ def test_a_result_that_cannot_be_kept_stops_the_session_and_costs_no_other(suite
         run_suite(suite, out=tmp_path / "out", jobs=1, watcher=notes)
     assert notes.ended == 1
     with Store(tmp_path / "out") as store:
-        assert [result.run.optimizer.label for result in store.summaries()] == ["sfn"]
+        assert [result.run.method.label for result in store.summaries()] == ["sfn"]
 
 
 def test_the_last_results_are_found(suite, tmp_path, monkeypatch):

@@ -1,4 +1,7 @@
-"""Statistics with known answers: textbooks, second implementations, simulations, and the traps of each."""
+"""Statistics with known answers.
+
+Textbooks, second implementations, simulations, and the traps of each.
+"""
 
 import math
 
@@ -8,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sfnbench import statistics
-from sfnbench.statistics import Escapes
+from sfnbench.survival import statistics
+from sfnbench.survival.statistics import Escapes
 
-# Freireich et al. 1963, weeks of remission of 21 + 21 patients; the example of most textbooks on survival
+# Freireich et al. 1963, weeks of remission of 21 + 21 patients; the example of most textbooks on
+# survival
 TREATED = [6, 6, 6, 7, 10, 13, 16, 22, 23]
 TREATED_CENSORED = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
 PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
@@ -30,7 +34,15 @@ def row(escape_step, steps=20, status="ok"):
 
 def test_kaplan_meier_of_the_textbook():
     curve = escapes(TREATED, TREATED_CENSORED).survival()
-    at_risk = {6: (21, 3), 7: (17, 1), 10: (15, 1), 13: (12, 1), 16: (11, 1), 22: (7, 1), 23: (6, 1)}
+    at_risk = {
+        6: (21, 3),
+        7: (17, 1),
+        10: (15, 1),
+        13: (12, 1),
+        16: (11, 1),
+        22: (7, 1),
+        23: (6, 1),
+    }
     for week in at_risk:
         exact = math.prod((n - events) / n for t, (n, events) in at_risk.items() if t <= week)
         assert curve.share[curve.times == week] == pytest.approx(exact, rel=1e-12)
@@ -52,24 +64,43 @@ def test_with_one_budget_for_all_the_median_is_that_of_times_with_infinity(found
 
 
 watched = st.lists(
-    st.tuples(st.one_of(st.integers(1, 9).map(float), st.just(math.inf)), st.booleans()), min_size=1, max_size=12
+    st.tuples(st.one_of(st.integers(1, 9).map(float), st.just(math.inf)), st.booleans()),
+    min_size=1,
+    max_size=12,
 )
 
 
 @given(watched, st.data())
 def test_the_median_of_a_resample_is_that_of_its_runs_each_as_often_as_drawn(runs, data):
-    times, escaped = np.array([time for time, _ in runs]), np.array([left and time < math.inf for time, left in runs])
-    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(runs), max_size=len(runs))))
+    times, escaped = (
+        np.array([time for time, _ in runs]),
+        np.array([left and time < math.inf for time, left in runs]),
+    )
+    counts = np.array(
+        data.draw(st.lists(st.integers(0, 3), min_size=len(runs), max_size=len(runs)))
+    )
     found = Escapes(times, escaped, times).resampled_medians([counts, np.ones_like(counts)])
     often = np.repeat(np.arange(len(runs)), counts)
-    expected = Escapes(times[often], escaped[often], times[often]).median().value if len(often) else math.nan
-    assert found == pytest.approx([expected, Escapes(times, escaped, times).median().value], nan_ok=True)
+    expected = (
+        Escapes(times[often], escaped[often], times[often]).median().value
+        if len(often)
+        else math.nan
+    )
+    assert found == pytest.approx(
+        [expected, Escapes(times, escaped, times).median().value], nan_ok=True
+    )
 
 
 number = st.integers(-40, 40).map(lambda tenths: tenths / 10)
 
 
-@given(st.lists(st.tuples(number, st.one_of(number, st.just(math.inf), st.just(math.nan)), number), min_size=1, max_size=7))
+@given(
+    st.lists(
+        st.tuples(number, st.one_of(number, st.just(math.inf), st.just(math.nan)), number),
+        min_size=1,
+        max_size=7,
+    )
+)
 def test_a_line_through_censored_values_is_the_least_of_its_sum_of_squares(points):
     """The sum is convex: it is least where both its derivatives vanish."""
     x, y, bounds = (np.array(each) for each in zip(*points, strict=True))
@@ -88,7 +119,10 @@ def test_a_line_through_censored_values_is_the_least_of_its_sum_of_squares(point
 def test_a_censored_value_says_nothing_below_the_line_and_lifts_it_above():
     x, y = [0.0, 1.0, 2.0], [[0.0, 1.0, math.inf]]
     assert statistics.censored_lines(x, y, [9, 9, 1.5]).slope == pytest.approx([1])
-    assert statistics.censored_lines(x, y, [9, 9, 8]).slope == statistics.censored_lines(x, [[0, 1, 8]], [9, 9, 9]).slope
+    assert (
+        statistics.censored_lines(x, y, [9, 9, 8]).slope
+        == statistics.censored_lines(x, [[0, 1, 8]], [9, 9, 9]).slope
+    )
 
 
 def test_lines_of_a_batch_are_those_of_each_alone():
@@ -104,7 +138,11 @@ def test_lines_of_a_batch_are_those_of_each_alone():
 
 def test_a_resample_without_a_value_may_have_been_anything():
     assert statistics.resampled_interval(3.0, np.arange(1001)) == (3, 25, 975)
-    assert statistics.resampled_interval(3.0, [*range(900), *[math.nan] * 100]) == (3, -math.inf, math.inf)
+    assert statistics.resampled_interval(3.0, [*range(900), *[math.nan] * 100]) == (
+        3,
+        -math.inf,
+        math.inf,
+    )
 
 
 @given(times, st.integers(0, 19))
@@ -118,7 +156,10 @@ def test_a_broken_run_counts_as_later_than_all_escapes_wherever_it_broke(found, 
 
 @pytest.mark.parametrize(("n", "budget"), [(8, 3.0), (20, 1.5), (50, 10.0)])
 def test_the_interval_of_the_median_covers_it_at_the_nominal_rate(n, budget):
-    """Exponential times of median 1, censored at a budget and by a second clock: 1,000 experiments."""
+    """Exponential times of median 1, censored at a budget and by a second clock.
+
+    1,000 experiments.
+    """
     rng = np.random.default_rng(n)
     covered = 0
     for _ in range(1000):
@@ -134,7 +175,10 @@ def test_the_logrank_test_errs_as_often_as_it_says():
     rng = np.random.default_rng(0)
     rejected = 0
     for _ in range(1000):
-        a, b = (escapes(t[t < 1.5], np.full((t >= 1.5).sum(), 1.5)) for t in rng.exponential(1.0, (2, 30)))
+        a, b = (
+            escapes(t[t < 1.5], np.full((t >= 1.5).sum(), 1.5))
+            for t in rng.exponential(1.0, (2, 30))
+        )
         rejected += statistics.logrank(a, b).p < 0.05
     assert 30 <= rejected <= 75  # 50, give or take three standard deviations and a half
 
@@ -175,19 +219,28 @@ def test_wilson():
 
 
 def test_expected_running_time_charges_what_was_spent_in_vain():
-    rows = [{"cost": 50.0, "escape_cost": 10.0}, {"cost": 50.0, "escape_cost": None}, {"cost": 50.0, "escape_cost": 30.0}]
+    rows = [
+        {"cost": 50.0, "escape_cost": 10.0},
+        {"cost": 50.0, "escape_cost": None},
+        {"cost": 50.0, "escape_cost": 30.0},
+    ]
     assert Escapes.of(rows, "cost").expected_running_time().value == (10 + 50 + 30) / 2
     found = Escapes.of(2 * rows, "cost").expected_running_time()
     assert found.value == 2 * (10 + 50 + 30) / 4
     assert found.low <= found.value <= found.high
     broke = {"cost": 4.0, "escape_cost": None, "status": "diverged"}
-    assert Escapes.of([*rows, broke], "cost").expected_running_time().value == (10 + 50 + 30 + 4) / 2
+    assert (
+        Escapes.of([*rows, broke], "cost").expected_running_time().value == (10 + 50 + 30 + 4) / 2
+    )
 
 
-# -- targets ----------------------------------------------------------------------------------------------------------
+# -- targets ---------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=4), st.lists(st.integers(-1, 9)))
+@given(
+    st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=4),
+    st.lists(st.integers(-1, 9)),
+)
 def test_hitting_times_are_the_first_times(losses, targets):
     at = [0.0, 0.5, 2.0, 3.0]
     found = statistics.hitting_times(losses, at, targets)
@@ -199,7 +252,9 @@ def test_hitting_times_are_the_first_times(losses, targets):
 
 
 def test_a_run_that_has_ended_hits_nothing_any_more():
-    found = statistics.hitting_times([[3.0, 2.0, math.nan], [3.0, 2.0, 0.0]], [[0, 1, 2], [0, 10, 20]], [2.0, 0.5])
+    found = statistics.hitting_times(
+        [[3.0, 2.0, math.nan], [3.0, 2.0, 0.0]], [[0, 1, 2], [0, 10, 20]], [2.0, 0.5]
+    )
     assert found.tolist() == [[1, math.inf], [10, 20]]
 
 
@@ -217,7 +272,7 @@ def test_performance_ratios():
     assert statistics.performance_ratios(times).tolist() == exact
 
 
-# -- comparisons ------------------------------------------------------------------------------------------------------
+# -- comparisons -----------------------------------------------------------------------------------
 
 
 def test_holm_of_the_definition():
@@ -238,8 +293,13 @@ def test_holm_rejects_step_down(ps):
 
 
 def test_differences_are_paired_by_seed():
-    reference = {seed: 10.0 * seed for seed in range(10)}  # the spread over seeds hides a shift that pairing shows
-    rivals = {"worse": {seed: 10.0 * seed + 1 + seed / 10 for seed in range(9, 2, -1)}, "same": dict(reference)}
+    reference = {
+        seed: 10.0 * seed for seed in range(10)
+    }  # the spread over seeds hides a shift that pairing shows
+    rivals = {
+        "worse": {seed: 10.0 * seed + 1 + seed / 10 for seed in range(9, 2, -1)},
+        "same": dict(reference),
+    }
     found = statistics.paired_differences(reference, rivals)
     assert found["worse"].difference.value == pytest.approx(1.6)
     assert found["worse"].n == 7
@@ -249,14 +309,19 @@ def test_differences_are_paired_by_seed():
 
 
 def test_what_is_not_a_number_is_infinitely_worse_and_both_are_equal():
-    found = statistics.paired_differences({0: 1.0, 1: math.nan, 2: 1.0}, {"b": {0: math.nan, 1: math.inf, 2: 1.0}})["b"]
+    found = statistics.paired_differences(
+        {0: 1.0, 1: math.nan, 2: 1.0}, {"b": {0: math.nan, 1: math.inf, 2: 1.0}}
+    )["b"]
     assert found.difference.value == 0
     assert found.n == 3
     with pytest.raises(ValueError, match="b and its reference have no seed in common"):
         statistics.paired_differences({0: 1.0}, {"b": {1: 1.0}})
 
 
-@given(st.lists(st.integers(0, 5), min_size=5, max_size=8), st.lists(st.integers(0, 5), min_size=5, max_size=8))
+@given(
+    st.lists(st.integers(0, 5), min_size=5, max_size=8),
+    st.lists(st.integers(0, 5), min_size=5, max_size=8),
+)
 def test_probability_of_improvement_is_mann_whitneys_u(a, b):
     found = statistics.probability_of_improvement(a, b)
     u = stats.mannwhitneyu(b, a).statistic if len({*a, *b}) > 1 else len(a) * len(b) / 2
@@ -276,7 +341,10 @@ def test_bootstrap_intervals_where_their_correction_is_undefined():
 
 
 def test_logrank_counts_the_broken_as_later_than_every_escape():
-    """As if they had been watched to the end of the other group; not taken out before its escapes."""
+    """As if they had been watched to the end of the other group.
+
+    Not taken out before its escapes.
+    """
     early, late = escapes([1.0, 2.0], []), escapes(np.arange(10.0, 20.0), [])
     rows = [{"steps": 3, "escape_step": None, "status": "diverged"}] * 8
     never = Escapes.of(rows)
@@ -290,7 +358,10 @@ def test_logrank_counts_the_broken_as_later_than_every_escape():
 def test_of_nothing_nothing_is_said():
     none = Escapes.of([])
     assert none.survival().times.shape == (0,)
-    assert statistics.hitting_times(np.zeros((2, 0)), np.zeros(0), [1.0]).tolist() == [[math.inf], [math.inf]]
+    assert statistics.hitting_times(np.zeros((2, 0)), np.zeros(0), [1.0]).tolist() == [
+        [math.inf],
+        [math.inf],
+    ]
     assert all(math.isnan(each) for each in statistics.median([]))
     assert all(math.isnan(each) for each in statistics.probability_of_improvement([], [1.0]))
     value, *interval = statistics.resampled_interval(1.0, [])
@@ -305,7 +376,9 @@ def test_fewer_than_five_have_no_interval(n):
     for found in (
         statistics.median(values),
         statistics.probability_of_improvement(values, values + 1),
-        statistics.paired_differences(dict(enumerate(values)), {"b": dict(enumerate(2 * values))})["b"].difference,
+        statistics.paired_differences(dict(enumerate(values)), {"b": dict(enumerate(2 * values))})[
+            "b"
+        ].difference,
         escapes(values + 1, []).expected_running_time(),
     ):
         assert math.isfinite(found.value)

@@ -5,9 +5,9 @@ import pytest
 import scipy.optimize
 import torch
 
-from sfnbench import stock
-from sfnbench.checks import Waves
-from sfnbench.core import Problem
+from sfnbench.core.problem import Problem
+from sfnbench.members.contract.shared import Waves
+from sfnbench.trajectories import stock
 
 
 def starts(n):
@@ -92,7 +92,9 @@ def test_scipy_methods_give_the_iterates_that_minimize_gives(method):
         expected.append(np.array(x))
 
     limit = {"maxfun" if method == "TNC" else "maxiter": 10**9}
-    scipy.optimize.minimize(loss if free else loss_and_grad, x0, method=method, callback=keep, options=limit, **extra)
+    scipy.optimize.minimize(
+        loss if free else loss_and_grad, x0, method=method, callback=keep, options=limit, **extra
+    )
     trajectories, path = advance(f"scipy.optimize.{method}", {}, starts(1), len(expected) + 1)
     assert trajectories.ended  # one step beyond its last iterate
     for ours, theirs in zip(path, expected, strict=False):

@@ -15,10 +15,10 @@ from hypothesis.extra import numpy as npst
 from storing import make_result, make_run, same_result
 
 from sfnbench.errors import StoreError
-from sfnbench.planning import Chosen, Run
-from sfnbench.store import Result, Store, merge
+from sfnbench.records import Result, Run, Spec
+from sfnbench.results.store import Store, merge
 
-# -- what goes in comes out -------------------------------------------------------------------------------------------
+# -- what goes in comes out ------------------------------------------------------------------------
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -26,11 +26,18 @@ json_values = st.recursive(
     max_leaves=5,
 )
 chosen = st.builds(
-    Chosen, st.text(max_size=9), st.text(max_size=9), st.dictionaries(st.text(), json_values, max_size=3), st.text()
+    Spec,
+    st.text(max_size=9),
+    st.text(max_size=9),
+    st.dictionaries(st.text(), json_values, max_size=3),
+    st.text(),
 )
 arrays = st.dictionaries(
-    st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=9) | st.just("file"),
-    npst.arrays(st.sampled_from([np.float64, np.float32, np.int64, np.bool_]), npst.array_shapes(min_side=0)),
+    st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=9)
+    | st.just("file"),
+    npst.arrays(
+        st.sampled_from([np.float64, np.float32, np.int64, np.bool_]), npst.array_shapes(min_side=0)
+    ),
     max_size=3,
 )
 results = st.builds(
@@ -40,7 +47,7 @@ results = st.builds(
         suite=st.text(max_size=9),
         experiment=st.sampled_from(["race", "throughput"]),
         problem=chosen,
-        optimizer=st.none() | chosen,
+        method=chosen,
         seeds=st.lists(st.integers(0, 2**40), max_size=4).map(tuple),
         settings=st.dictionaries(st.text(), json_values, max_size=3),
         dtype=st.sampled_from(["float32", "float64"]),
@@ -49,7 +56,9 @@ results = st.builds(
     status=st.sampled_from(["ok", "diverged", "error"]),
     rows=st.lists(st.dictionaries(st.text(), json_values, max_size=3), max_size=3).map(tuple),
     series=arrays,
-    environment=st.dictionaries(st.text(), json_values.filter(lambda v: not isinstance(v, dict)), max_size=2),
+    environment=st.dictionaries(
+        st.text(), json_values.filter(lambda v: not isinstance(v, dict)), max_size=2
+    ),
     log=st.text(),
     seconds=st.floats(0, 1e9),
 )
@@ -62,7 +71,10 @@ def one_store(tmp_path_factory: pytest.TempPathFactory):
 
 
 def equal_nan(run: Run) -> Run:
-    """NaN is not equal to itself, so that not even a run that holds one equals its copy: replace it on both sides."""
+    """NaN is not equal to itself, so that not even a run that holds one equals its copy.
+
+    Replace it on both sides.
+    """
 
     def clean(value: object) -> object:
         if isinstance(value, dict):
@@ -71,12 +83,12 @@ def equal_nan(run: Run) -> Run:
             return [clean(v) for v in value]
         return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
-    def clean_member(member: Chosen | None) -> Chosen | None:
+    def clean_member(member: Spec | None) -> Spec | None:
         return member and replace(member, params=clean(member.params))
 
-    problem, optimizer = clean_member(run.problem), clean_member(run.optimizer)
+    problem, method = clean_member(run.problem), clean_member(run.method)
     assert problem is not None
-    return replace(run, problem=problem, optimizer=optimizer, settings=clean(run.settings))  # type: ignore[arg-type]
+    return replace(run, problem=problem, method=method, settings=clean(run.settings))  # type: ignore[arg-type]
 
 
 @given(results)
@@ -85,7 +97,9 @@ def test_every_result_comes_back_exactly(one_store: Store, result: Result) -> No
     one_store.put(result)
     back = one_store.get(result.run.id)
     assert back.run.id == result.run.id
-    assert same_result(replace(back, run=equal_nan(back.run)), replace(result, run=equal_nan(result.run)))
+    assert same_result(
+        replace(back, run=equal_nan(back.run)), replace(result, run=equal_nan(result.run))
+    )
 
 
 def test_results_outlive_the_process_that_wrote_them(tmp_path: Path) -> None:
@@ -98,11 +112,18 @@ def test_results_outlive_the_process_that_wrote_them(tmp_path: Path) -> None:
         assert same_result(store.get(runs[0].id), make_result(runs[0]))
         assert [r.run for r in store.results(current=False)] == runs
         summaries = list(store.summaries(current=False))
-        assert [(s.run, s.rows, s.series) for s in summaries] == [(r, make_result(r).rows, {}) for r in runs]
+        assert [(s.run, s.rows, s.series) for s in summaries] == [
+            (r, make_result(r).rows, {}) for r in runs
+        ]
 
 
 def test_what_json_lacks_costs_no_result(tmp_path: Path) -> None:
-    odd = {"n": np.int64(3), "x": np.float32(0.5), "where": Path("a/b"), "flags": np.array([True, False])}
+    odd = {
+        "n": np.int64(3),
+        "x": np.float32(0.5),
+        "where": Path("a/b"),
+        "flags": np.array([True, False]),
+    }
     run = make_run()
     with Store(tmp_path, create=True) as store:
         store.put(Result(run, "ok", (odd,), log="half a surrogate: \udc80"))
@@ -114,11 +135,13 @@ def test_what_json_lacks_costs_no_result(tmp_path: Path) -> None:
 def test_objects_are_refused_not_pickled(tmp_path: Path) -> None:
     with Store(tmp_path, create=True) as store:
         with pytest.raises(StoreError, match="'strange' holds objects"):
-            store.put(Result(make_run(), "ok", series={"strange": np.array([None, "x"], dtype=object)}))
+            store.put(
+                Result(make_run(), "ok", series={"strange": np.array([None, "x"], dtype=object)})
+            )
         assert store.ids() == frozenset()
 
 
-# -- what is to be run, what is current -------------------------------------------------------------------------------
+# -- what is to be run, what is current ------------------------------------------------------------
 
 
 def test_pending_is_what_has_no_result_and_the_broken_ones_when_asked(tmp_path: Path) -> None:
@@ -165,7 +188,7 @@ def test_discarded_results_are_gone_series_and_all(tmp_path: Path) -> None:
 
 
 def current(store: Store) -> dict[str, object]:
-    return {r.run.optimizer.label: r.run.optimizer.params for r in store.results() if r.run.optimizer}
+    return {r.run.method.label: r.run.method.params for r in store.results() if r.run.method}
 
 
 def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(tmp_path: Path) -> None:
@@ -193,21 +216,32 @@ def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(tmp_path: Path)
         (make_run(lr=0.1), make_run(lr=0.1, damping=2), "sfn on saddle: damping was not set, is 2"),
         (make_run(lr=0.1, damping=2), make_run(lr=0.1), "sfn on saddle: damping was 2, is not set"),
         (
-            replace(make_run(), optimizer=Chosen("sfn", "sfn", {}, "a")),
+            replace(make_run(), method=Spec("sfn", "sfn", {}, "a")),
             make_run(lr=0.1),
             "sfn on saddle: lr was not set, is 0.1",
         ),
         (make_run(lr=1), make_run(lr=1.0), "sfn on saddle: lr was 1, is 1.0"),
-        (make_run(lr=1), replace(make_run(lr=2), dtype="float32"), "lr was 1, is 2; dtype was float64, is float32"),
-        (make_run(), replace(make_run(), seeds=tuple(range(10))), "sfn on saddle: seeds was [0, 1], is 0 to 9"),
+        (
+            make_run(lr=1),
+            replace(make_run(lr=2), dtype="float32"),
+            "lr was 1, is 2; dtype was float64, is float32",
+        ),
         (
             make_run(),
-            replace(make_run(), problem=Chosen("mlp", "saddle", {"eigenvalues": [10, -2]}, "q")),
+            replace(make_run(), seeds=tuple(range(10))),
+            "sfn on saddle: seeds was [0, 1], is 0 to 9",
+        ),
+        (
+            make_run(),
+            replace(make_run(), problem=Spec("mlp", "saddle", {"eigenvalues": [10, -2]}, "q")),
             "sfn on saddle: problem.use was quadratic_saddle, is mlp; the problem's source changed",
         ),
         (
             make_run(),
-            replace(make_run(), problem=Chosen("quadratic_saddle", "saddle", {"eigenvalues": [1] * 99}, "p")),
+            replace(
+                make_run(),
+                problem=Spec("quadratic_saddle", "saddle", {"eigenvalues": [1] * 99}, "p"),
+            ),
             "the problem's eigenvalues was [10, -2], is [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,...",
         ),
     ],
@@ -230,7 +264,9 @@ def test_a_new_label_keeps_the_result_and_renames_it(tmp_path: Path) -> None:
         assert [r.run for r in store.results()] == [renamed]
 
 
-def test_one_run_in_two_slots_and_two_suites_is_executed_once_and_shown_in_each(tmp_path: Path) -> None:
+def test_one_run_in_two_slots_and_two_suites_is_executed_once_and_shown_in_each(
+    tmp_path: Path,
+) -> None:
     runs = [make_run("a"), make_run("b"), make_run("a", suite="other")]
     with Store(tmp_path, create=True) as store:
         store.adopt(runs)
@@ -242,7 +278,12 @@ def test_one_run_in_two_slots_and_two_suites_is_executed_once_and_shown_in_each(
 
 
 def test_merge_copies_what_is_missing_and_keeps_what_is_there(tmp_path: Path) -> None:
-    mine, theirs, both, waiting = make_run("m"), make_run("t", lr=1), make_run("b", lr=2), make_run("w", lr=3)
+    mine, theirs, both, waiting = (
+        make_run("m"),
+        make_run("t", lr=1),
+        make_run("b", lr=2),
+        make_run("w", lr=3),
+    )
     with Store(tmp_path / "target", create=True) as store:
         store.put(make_result(mine))
         store.put(make_result(both, seed=1))

@@ -1,4 +1,7 @@
-"""The store where things go wrong: two writers, kills, damage, disks that are full or may not be written."""
+"""The store where things go wrong.
+
+Two writers, kills, damage, disks that are full or may not be written.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ import pytest
 from storing import make_result, make_run, same_result
 
 from sfnbench.errors import StoreError
-from sfnbench.planning import FORMAT
-from sfnbench.store import Store
+from sfnbench.records import FORMAT
+from sfnbench.results.store import Store
 
-# -- one writer, many readers -----------------------------------------------------------------------------------------
+# -- one writer, many readers ----------------------------------------------------------------------
 
 
 def test_a_second_writer_is_told_so_and_readers_are_not_kept_out(tmp_path: Path) -> None:
@@ -51,7 +54,9 @@ with Store(sys.argv[1], create=True) as store:
 """
 
 
-def test_a_kill_while_writing_loses_nothing_that_was_stored_and_frees_the_lock(tmp_path: Path) -> None:
+def test_a_kill_while_writing_loses_nothing_that_was_stored_and_frees_the_lock(
+    tmp_path: Path,
+) -> None:
     for attempt in range(3):
         command = [sys.executable, "-c", WRITE_FOREVER, str(tmp_path), str(Path(__file__).parent)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
@@ -62,7 +67,9 @@ def test_a_kill_while_writing_loses_nothing_that_was_stored_and_frees_the_lock(t
             done += [int(line) for line in writer.stdout if line.endswith("\n")]
         with Store(tmp_path, create=True) as store:
             for i in done:
-                assert same_result(store.get(make_run(lr=i).id), make_result(make_run(lr=i), n=2000))
+                assert same_result(
+                    store.get(make_run(lr=i).id), make_result(make_run(lr=i), n=2000)
+                )
             assert store._db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
@@ -110,7 +117,7 @@ def test_a_folder_without_permission_to_write_can_be_read(tmp_path: Path) -> Non
         (tmp_path / "runs").chmod(0o755)
 
 
-# -- what can be wrong ------------------------------------------------------------------------------------------------
+# -- what can be wrong -----------------------------------------------------------------------------
 
 
 def use(folder: Path, create: bool) -> None:
@@ -164,7 +171,9 @@ def test_somebody_elses_database(tmp_path: Path, create: bool) -> None:
 
 
 @pytest.mark.parametrize("create", [False, True])
-@pytest.mark.parametrize(("version", "advice"), [(FORMAT + 1, "update sfnbench"), (FORMAT - 1, "choose another --out")])
+@pytest.mark.parametrize(
+    ("version", "advice"), [(FORMAT + 1, "update sfnbench"), (FORMAT - 1, "choose another --out")]
+)
 def test_another_format(stored: Path, create: bool, version: int, advice: str) -> None:
     with sqlite3.connect(stored / "results.sqlite") as db:
         db.execute(f"PRAGMA user_version = {version}")
@@ -186,7 +195,10 @@ def test_an_unknown_run(stored: Path) -> None:
 
 
 def read_all_that_is_whole(folder: Path) -> tuple[int, int]:
-    """How many of the stored results are read exactly and how many are refused; anything else fails the test."""
+    """How many of the stored results are read exactly and how many are refused.
+
+    Anything else fails the test.
+    """
     whole, refused = 0, 0
     try:
         store = Store(folder)
@@ -199,13 +211,17 @@ def read_all_that_is_whole(folder: Path) -> tuple[int, int]:
             except StoreError:
                 refused += 1
             else:
-                assert same_result(result, make_result(make_run(lr=i), n=1000)), "damage passed unnoticed"
+                assert same_result(result, make_result(make_run(lr=i), n=1000)), (
+                    "damage passed unnoticed"
+                )
                 whole += 1
     return whole, refused
 
 
 @pytest.mark.parametrize("damage", ["zeros", "ones", "cut"])
-def test_damage_anywhere_is_one_message_and_spares_the_other_results(stored: Path, tmp_path: Path, damage: str) -> None:
+def test_damage_anywhere_is_one_message_and_spares_the_other_results(
+    stored: Path, tmp_path: Path, damage: str
+) -> None:
     content = (stored / "results.sqlite").read_bytes()
     page = 4096
     outcomes = []
@@ -225,7 +241,7 @@ def test_damage_anywhere_is_one_message_and_spares_the_other_results(stored: Pat
         assert np.mean([whole for whole, _ in outcomes]) > 6, "most damage is local"
 
 
-# -- no space left ----------------------------------------------------------------------------------------------------
+# -- no space left ---------------------------------------------------------------------------------
 
 
 def fill(store: Store) -> int:
@@ -245,7 +261,9 @@ def check_kept(folder: Path, n: int) -> None:
     with Store(folder) as store:
         assert store.ids() == {make_run(lr=i).id for i in range(n)}
         for i in range(n):
-            assert same_result(store.get(make_run(lr=i).id), make_result(make_run(lr=i), n=5000, seed=i))
+            assert same_result(
+                store.get(make_run(lr=i).id), make_result(make_run(lr=i), n=5000, seed=i)
+            )
 
 
 def test_a_full_database_keeps_what_it_has(tmp_path: Path) -> None:

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
-from sfnbench.theory import COVARIANCES, GaussianField, SphericalSpinGlass, semicircle_below_zero, semicircle_density
+from sfnbench.theory.landscapes import (
+    COVARIANCES,
+    GaussianField,
+    SphericalSpinGlass,
+    semicircle_below_zero,
+    semicircle_density,
+)
 
 centres, radii = st.floats(-4, 4), st.floats(0.5, 4)
 
@@ -19,7 +25,12 @@ def log_determinant(centre, radius):
     points = [math.acos(-centre / radius)] if abs(centre) < radius else None
 
     def integrand(angle):
-        return 2 / math.pi * math.sin(angle) ** 2 * math.log(abs(centre + radius * math.cos(angle)) + 1e-300)
+        return (
+            2
+            / math.pi
+            * math.sin(angle) ** 2
+            * math.log(abs(centre + radius * math.cos(angle)) + 1e-300)
+        )
 
     return quad(integrand, 0, math.pi, points=points, limit=200)[0]
 
@@ -27,11 +38,17 @@ def log_determinant(centre, radius):
 @given(centre=centres, radius=radii)
 def test_the_share_below_zero_is_the_density_integrated(centre, radius):
     low, high = centre - radius, min(centre + radius, 0.0)
-    mass = quad(lambda x: float(semicircle_density(x, centre, radius)), low, high)[0] if low < 0 else 0.0
+    mass = (
+        quad(lambda x: float(semicircle_density(x, centre, radius)), low, high)[0]
+        if low < 0
+        else 0.0
+    )
     assert float(semicircle_below_zero(centre, radius)) == pytest.approx(mass, abs=1e-6)
 
 
-@given(energy=st.floats(-2.5, 2.5), parabola=st.floats(0, 1), name=st.sampled_from(list(COVARIANCES)))
+@given(
+    energy=st.floats(-2.5, 2.5), parabola=st.floats(0, 1), name=st.sampled_from(list(COVARIANCES))
+)
 def test_the_centre_is_where_kac_and_rice_put_most_critical_points(energy, parabola, name):
     """c ~ N(mu + e f'/f, (f'' - f'^2/f) / N), weighted by exp(N mean ln|lambda|)."""
     theory = GaussianField.of(name, parabola)
@@ -41,7 +58,9 @@ def test_the_centre_is_where_kac_and_rice_put_most_critical_points(energy, parab
         assert float(theory.centre(energy)) == pytest.approx(bare)
         return
     best = minimize_scalar(
-        lambda c: (c - bare) ** 2 / (2 * spread) - log_determinant(c, theory.radius), bounds=(-6, 6), method="bounded"
+        lambda c: (c - bare) ** 2 / (2 * spread) - log_determinant(c, theory.radius),
+        bounds=(-6, 6),
+        method="bounded",
     )
     assert float(theory.centre(energy)) == pytest.approx(best.x, abs=2e-3)
 
@@ -49,7 +68,10 @@ def test_the_centre_is_where_kac_and_rice_put_most_critical_points(energy, parab
 @pytest.mark.parametrize("m", [0.2, 0.5, 0.8, 1.0])
 @pytest.mark.parametrize("name", list(COVARIANCES))
 def test_complexities_are_kac_and_rice_with_the_gradients_weight(m, name):
-    """E|det H| over the Hessians of V + mu x^2 / 2, whose centre is N(mu, f'' / N), over mu^N; for minima c >= R."""
+    """E|det H| over the Hessians of V + mu x^2 / 2, whose centre is N(mu, f'' / N), over mu^N.
+
+    For minima c >= R.
+    """
     theory = GaussianField.of(name, m)
     curvature = COVARIANCES[name][2]
     mu = m * math.sqrt(curvature)
@@ -77,13 +99,21 @@ def test_the_spin_glass_is_as_complex_as_kac_and_rice_say(p, energy):
     theory = SphericalSpinGlass(p)
     volume = (1 + math.log(2 * math.pi)) / 2
     no_gradient = -math.log(2 * math.pi * p) / 2
-    by_parts = volume - energy**2 / 2 + no_gradient + log_determinant(float(theory.centre(energy)), theory.radius)
+    by_parts = (
+        volume
+        - energy**2 / 2
+        + no_gradient
+        + log_determinant(float(theory.centre(energy)), theory.radius)
+    )
     assert theory.complexity(energy) == pytest.approx(by_parts, abs=1e-6)
 
 
 @pytest.mark.parametrize("p", [3, 4])
 def test_the_layers_of_the_spin_glass(p):
-    """Auffinger, Ben Arous, Cerny: E_0 > E_1 > ... > E_inf; every complexity vanishes at its own layer; E_0(3) = 1.657."""
+    """Auffinger, Ben Arous, Cerny: E_0 > E_1 > ...
+
+    > E_inf; every complexity vanishes at its own layer; E_0(3) = 1.657.
+    """
     theory = SphericalSpinGlass(p)
     layers = [theory.lowest_energy(k) for k in range(6)]
     assert layers == sorted(layers)
@@ -102,7 +132,9 @@ def test_turning_a_landscape_over_turns_its_index(energy):
     assert both.shape == (2,)
 
 
-@pytest.mark.parametrize("numbers", [(1, -1, 0.5), (1, 1, 1), (-1, -1, 1), (1, -1, math.nan), (1, 0, 1)])
+@pytest.mark.parametrize(
+    "numbers", [(1, -1, 0.5), (1, 1, 1), (-1, -1, 1), (1, -1, math.nan), (1, 0, 1)]
+)
 def test_numbers_that_no_field_has(numbers):
     with pytest.raises(ValueError, match="no Gaussian field has f = "):
         GaussianField(*numbers)
@@ -118,7 +150,10 @@ def test_other_misuse():
 @pytest.mark.parametrize(
     ("theory", "curvature", "variance"),
     [
-        *((GaussianField(f, slope, curve), curve, curve - slope**2 / f) for f, slope, curve in COVARIANCES.values()),
+        *(
+            (GaussianField(f, slope, curve), curve, curve - slope**2 / f)
+            for f, slope, curve in COVARIANCES.values()
+        ),
         (SphericalSpinGlass(3), 6, 0),
     ],
 )

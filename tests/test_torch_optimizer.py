@@ -12,14 +12,14 @@ from torch.nn import functional
 from waves_training import every_method, leaves, name, normal, vector, waves
 
 from sfnbench import as_torch_optimizer, datasets
-from sfnbench.checks import Waves
-from sfnbench.lift import Looped
+from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.krylov_sfn import KrylovSaddleFreeNewton
 from sfnbench.optimizers.msgd import MomentumSGD
 from sfnbench.optimizers.sfn import SaddleFreeNewton
 from sfnbench.optimizers.switch import Switch
 from sfnbench.problems.mlp import MultilayerPerceptron
-from sfnbench.torch_optimizer import ModuleLoss, ModuleOracle
+from sfnbench.trajectories.as_torch import ModuleLoss, ModuleOracle
+from sfnbench.trajectories.vmapped import Looped
 
 
 def noises(method, dim, seed):
@@ -30,7 +30,7 @@ def noises(method, dim, seed):
         yield torch.randn(n, dim, generator=rng, dtype=torch.float64)[None] if n else None
 
 
-# -- the same numbers as in a race ------------------------------------------------------------------------------------
+# -- the same numbers as in a race -----------------------------------------------------------------
 
 
 class Perceptron(nn.Sequential):
@@ -41,19 +41,29 @@ class Perceptron(nn.Sequential):
         super().__init__(nn.Linear(n_inputs, n_hidden), nn.Tanh(), nn.Linear(n_hidden, n_classes))
         self.double()
         with torch.no_grad():
-            for linear, (weights, biases) in zip(list(self)[::2], problem.layers(theta), strict=True):
+            for linear, (weights, biases) in zip(
+                list(self)[::2], problem.layers(theta), strict=True
+            ):
                 linear.weight.copy_(weights)
                 linear.bias.copy_(biases[:, 0])
 
     def theta(self):
         """In the problem's order."""
-        rows = [torch.cat([linear.weight, linear.bias[:, None]], dim=1).reshape(-1) for linear in list(self)[::2]]
+        rows = [
+            torch.cat([linear.weight, linear.bias[:, None]], dim=1).reshape(-1)
+            for linear in list(self)[::2]
+        ]
         return torch.cat(rows).detach()
 
 
 @pytest.mark.parametrize(
     "method",
-    [MomentumSGD(lr=0.5), SaddleFreeNewton(damping=0.1), KrylovSaddleFreeNewton(k=8), Switch(window=1, gain=0.9)],
+    [
+        MomentumSGD(lr=0.5),
+        SaddleFreeNewton(damping=0.1),
+        KrylovSaddleFreeNewton(k=8),
+        Switch(window=1, gain=0.9),
+    ],
     ids=name,
 )
 def test_a_network_of_torch_takes_the_steps_that_the_race_takes(method):
@@ -90,7 +100,11 @@ def test_how_theta_is_cut_into_parameters_has_no_say(method, cuts, seed):
 
 def test_frozen_parameters_stay_and_unused_ones_have_no_gradient():
     start = normal(Waves.dim)
-    moving, frozen, unused = nn.Parameter(start[:3].clone()), nn.Parameter(start[3:].clone(), False), nn.Parameter(normal(2))
+    moving, frozen, unused = (
+        nn.Parameter(start[:3].clone()),
+        nn.Parameter(start[3:].clone(), False),
+        nn.Parameter(normal(2)),
+    )
     before, raced = vector([frozen, unused]), nn.Parameter(start[:3].clone())
     method = SaddleFreeNewton(damping=0.1)
     optimizer = as_torch_optimizer(method, [moving, frozen, unused])
@@ -110,12 +124,14 @@ def test_handwritten_digits_are_learnt_in_ten_krylov_steps():
     x, y = torch.tensor(images.x.reshape(-1, 64), dtype=torch.float32), torch.tensor(images.y)
     model = nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
     optimizer = as_torch_optimizer(KrylovSaddleFreeNewton(), model.parameters())
-    losses = [optimizer.step(lambda: functional.cross_entropy(model(x), y)).item() for _ in range(10)]
+    losses = [
+        optimizer.step(lambda: functional.cross_entropy(model(x), y)).item() for _ in range(10)
+    ]
     assert losses == sorted(losses, reverse=True)  # a step that lowers nothing is refused
     assert (model(x).argmax(1) == y).float().mean() > 0.98
 
 
-# -- questions --------------------------------------------------------------------------------------------------------
+# -- questions -------------------------------------------------------------------------------------
 
 
 def test_a_curvature_outlives_questions_asked_elsewhere():
@@ -169,7 +185,7 @@ def test_the_closure_runs_once_a_question_other_than_a_product(method):
     assert runs == loss + grad + hessian + unasked
 
 
-# -- closures ---------------------------------------------------------------------------------------------------------
+# -- closures --------------------------------------------------------------------------------------
 
 
 @every_method
@@ -204,4 +220,6 @@ def test_a_closure_may_differentiate_in_its_inputs():
 
     for _ in range(3):
         optimizer.step(closure)
-    torch.testing.assert_close(x.detach(), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        x.detach(), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), rtol=0, atol=1e-3
+    )

@@ -1,4 +1,7 @@
-"""The way back: saved and loaded it goes on as it was, nothing is left half done, and misuse is said."""
+"""The way back.
+
+Saved and loaded it goes on as it was, nothing is left half done, and misuse is said.
+"""
 
 import copy
 import io
@@ -14,8 +17,8 @@ from torch.utils._pytree import tree_map_only
 from waves_training import METHODS, every_method, leaves, name, normal, vector, waves
 
 from sfnbench import as_torch_optimizer
-from sfnbench.checks import Waves
-from sfnbench.core import Optimizer
+from sfnbench.core.optimizer import Optimizer
+from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.optimizers.krylov_sfn import KrylovSaddleFreeNewton
 from sfnbench.optimizers.msgd import MomentumSGD
@@ -28,7 +31,7 @@ def remembered(state_dict):
     return repr(tree_map_only(torch.Tensor, torch.Tensor.tolist, state_dict))
 
 
-# -- saving and going on ----------------------------------------------------------------------------------------------
+# -- saving and going on ---------------------------------------------------------------------------
 
 
 def saved(*stateful):
@@ -46,7 +49,10 @@ def test_who_is_saved_and_loaded_goes_on_as_if_never_stopped(method, before, aft
         for _ in range(n_steps):
             optimizer.step(lambda: waves(*params))
 
-    params, resumed = nn.ParameterList(leaves(normal(4), [1, 3])), nn.ParameterList(leaves(normal(4, seed=9), [1, 3]))
+    params, resumed = (
+        nn.ParameterList(leaves(normal(4), [1, 3])),
+        nn.ParameterList(leaves(normal(4, seed=9), [1, 3])),
+    )
     optimizer = as_torch_optimizer(method, params, seed=seed)
     train(params, optimizer, before)
     of_params, of_optimizer = saved(params, optimizer)
@@ -97,9 +103,15 @@ def test_other_hyperparameters_go_on_from_the_same_memory():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (as_torch_optimizer(GradientDescent(), [nn.Parameter(normal(4))]), "state of GradientDescent, which MomentumSGD"),
+        (
+            as_torch_optimizer(GradientDescent(), [nn.Parameter(normal(4))]),
+            "state of GradientDescent, which MomentumSGD",
+        ),
         (torch.optim.SGD([nn.Parameter(normal(4))], lr=0.1), "another class of optimizer"),
-        (as_torch_optimizer(MomentumSGD(), [nn.Parameter(normal(5))]), r"tensors are \[\(5,\), \(\)\]"),
+        (
+            as_torch_optimizer(MomentumSGD(), [nn.Parameter(normal(5))]),
+            r"tensors are \[\(5,\), \(\)\]",
+        ),
         (as_torch_optimizer(MomentumSGD(), leaves(normal(4), [2, 2])), "doesn't match the size"),
     ],
 )
@@ -113,7 +125,7 @@ def test_a_state_of_something_else_is_refused_and_changes_nothing(other, message
     assert remembered(optimizer.state_dict()) == kept
 
 
-# -- numbers that break -----------------------------------------------------------------------------------------------
+# -- numbers that break ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", METHODS[:8], ids=name)
@@ -162,7 +174,7 @@ def test_a_closure_that_raises_leaves_everything(method):
             break
 
 
-# -- misuse -----------------------------------------------------------------------------------------------------------
+# -- misuse ----------------------------------------------------------------------------------------
 
 
 def parameter(*shape, **options):
@@ -181,16 +193,46 @@ class Unfit(Optimizer):
     [
         ("sfn", [parameter(2)], TypeError, "such as MomentumSGD.*got 'sfn'"),
         (MomentumSGD, [parameter(2)], TypeError, "got <class"),
-        (MomentumSGD(lr=-1.0), [parameter(2)], ValueError, "MomentumSGD: lr: input should be greater than 0"),
+        (
+            MomentumSGD(lr=-1.0),
+            [parameter(2)],
+            ValueError,
+            "MomentumSGD: lr: input should be greater than 0",
+        ),
         (MomentumSGD(batch_size=8), [parameter(2)], ValueError, "batch size of 8.*closure"),
-        (KrylovSaddleFreeNewton(curvature_batch_size=9), [parameter(2)], ValueError, "batch size of 9.*closure"),
-        (KrylovSaddleFreeNewton(curvature="gauss_newton"), [parameter(2)], ValueError, "gauss_newton needs a network"),
-        (Switch(then=KrylovSaddleFreeNewton(curvature="fisher")), [parameter(2)], ValueError, "fisher needs a network"),
+        (
+            KrylovSaddleFreeNewton(curvature_batch_size=9),
+            [parameter(2)],
+            ValueError,
+            "batch size of 9.*closure",
+        ),
+        (
+            KrylovSaddleFreeNewton(curvature="gauss_newton"),
+            [parameter(2)],
+            ValueError,
+            "gauss_newton needs a network",
+        ),
+        (
+            Switch(then=KrylovSaddleFreeNewton(curvature="fisher")),
+            [parameter(2)],
+            ValueError,
+            "fisher needs a network",
+        ),
         (KrylovSaddleFreeNewton(k=3), [parameter(2)], ValueError, "only 2 parameters"),
         (MomentumSGD(), parameter(2), TypeError, r"such as model.parameters\(\), got a Parameter"),
-        (MomentumSGD(), nn.Sequential(nn.Linear(2, 2)), TypeError, "without groups, got a Linear at 0"),
+        (
+            MomentumSGD(),
+            nn.Sequential(nn.Linear(2, 2)),
+            TypeError,
+            "without groups, got a Linear at 0",
+        ),
         (MomentumSGD(), nn.Linear(2, 2), TypeError, "got a Linear"),
-        (MomentumSGD(), nn.Linear(2, 2).named_parameters(), TypeError, "without groups, got a tuple at 0"),
+        (
+            MomentumSGD(),
+            nn.Linear(2, 2).named_parameters(),
+            TypeError,
+            "without groups, got a tuple at 0",
+        ),
         (MomentumSGD(), [{"params": [parameter(2)]}], TypeError, "without groups, got a dict at 0"),
         (MomentumSGD(), [], ValueError, "got none"),
         (MomentumSGD(), [torch.zeros(2)], ValueError, "got 1 frozen ones"),
@@ -202,8 +244,18 @@ class Unfit(Optimizer):
             ValueError,
             "float32 on cpu, torch.float64",
         ),
-        (MomentumSGD(), [parameter(2), parameter(2, device="meta")], ValueError, "on cpu, torch.float32 on meta"),
-        (MomentumSGD(), [parameter(2, dtype=torch.complex64)], ValueError, "floating-point dtype.*complex64"),
+        (
+            MomentumSGD(),
+            [parameter(2), parameter(2, device="meta")],
+            ValueError,
+            "on cpu, torch.float32 on meta",
+        ),
+        (
+            MomentumSGD(),
+            [parameter(2, dtype=torch.complex64)],
+            ValueError,
+            "floating-point dtype.*complex64",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_at_once(optimizer, params, error, message):
@@ -220,10 +272,16 @@ def test_what_does_not_fit_is_refused_at_once(optimizer, params, error, message)
         (lambda x: (x.sum(), x), TypeError, "as a tensor, got tuple"),
         (lambda x: x**2, ValueError, r"scalar loss, got a tensor of shape \(4,\)"),
         (lambda x: x.sum().detach(), ValueError, "depends on none of the parameters"),
-        (lambda x: torch.zeros((), requires_grad=True) ** 2, ValueError, "depends on none of the parameters"),
+        (
+            lambda x: torch.zeros((), requires_grad=True) ** 2,
+            ValueError,
+            "depends on none of the parameters",
+        ),
     ],
 )
-@pytest.mark.parametrize("method", [MomentumSGD(), SaddleFreeNewton(), KrylovSaddleFreeNewton()], ids=name)
+@pytest.mark.parametrize(
+    "method", [MomentumSGD(), SaddleFreeNewton(), KrylovSaddleFreeNewton()], ids=name
+)
 def test_what_no_step_can_be_made_from_is_said(method, closure, error, message):
     (x,) = params = leaves(normal(Waves.dim), [4])
     start = x.detach().clone()
@@ -241,7 +299,9 @@ def test_a_graph_that_the_closure_has_freed_is_said(method):
         torch.autograd.backward(loss)
         return loss
 
-    with pytest.raises(ValueError, match=r"has freed the graph of its loss.*need only return the loss"):
+    with pytest.raises(
+        ValueError, match=r"has freed the graph of its loss.*need only return the loss"
+    ):
         as_torch_optimizer(method, params).step(closure)
 
 

@@ -13,7 +13,9 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-CONSTRAINTS = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text().lower(), re.M))
+CONSTRAINTS = dict(
+    re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text().lower(), re.M)
+)
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def settings():
 
 
 def test_the_environment_has_every_dependency_in_the_version_of_constraints():
-    (declared,) = re.findall(r"^dependencies = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    (declared,) = re.findall(
+        r"^dependencies = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+    )
     names = set(re.findall(r'"([\w-]+)', declared))
     pinned = settings()["matrix"]["req"]
     assert set(pinned) == names
@@ -47,17 +51,24 @@ def test_suites_are_right_and_have_the_seeds_that_a_test_needs(racing, name):
     module = import_module(f"tracked.{name}")
     tracked = getattr(module, name.capitalize())
     runs = racing.planned(name)
-    assert {run.optimizer.label for run in runs} == set(tracked.params)
+    assert {run.method.label for run in runs} == set(tracked.params)
     assert len(runs) == len(tracked.params)
     assert min(len(run.seeds) for run in runs) >= 7
 
 
 def test_asv_finds_each_benchmark_once_with_its_unit_and_version(racing):
-    discovery = pytest.importorskip("asv_runner.discovery", reason="asv is not installed: pip install 'sfnbench[track]'")
-    found = {bench.name: bench for bench in discovery.disc_benchmarks(str(ROOT / "benchmarks" / "tracked"))}
+    discovery = pytest.importorskip(
+        "asv_runner.discovery", reason="asv is not installed: pip install 'sfnbench[track]'"
+    )
+    found = {
+        bench.name: bench
+        for bench in discovery.disc_benchmarks(str(ROOT / "benchmarks" / "tracked"))
+    }
     own = {"escape.Escape": "track_escape_cost", "training.Training": "track_final_loss_gap"}
     shared = ("track_failures", "track_seconds_a_step", "peakmem_race")
-    assert set(found) == {f"{place}.{name}" for place, one in own.items() for name in (one, *shared)}
+    assert set(found) == {
+        f"{place}.{name}" for place, one in own.items() for name in (one, *shared)
+    }
     for name, bench in found.items():
         assert bench.version == racing.version(name.partition(".")[0])
         assert bench.unit != "unit"
@@ -68,7 +79,9 @@ def test_asv_finds_each_benchmark_once_with_its_unit_and_version(racing):
 def clone(tmp_path):
     """The working tree as a repository of one commit, whose asv borrows the packages that are here."""
     git = shutil.which("git")
-    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        [git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             target = tmp_path / "clone" / name
@@ -77,9 +90,13 @@ def clone(tmp_path):
     packages = tmp_path / "packages"
     packages.mkdir()
     for path in Path(torch.__file__).parents[1].iterdir():
-        if not re.match(r"(sfnbench|pip|setuptools|wheel|_?virtualenv)\b|.*\.pth$|.*sfnbench", path.name):
+        if not re.match(
+            r"(sfnbench|pip|setuptools|wheel|_?virtualenv)\b|.*\.pth$|.*sfnbench", path.name
+        ):
             (packages / path.name).symlink_to(path)
-    borrowed = tmp_path / "borrowed.pth"  # for asv takes PYTHONPATH and ASV_PYTHONPATH away from what it runs
+    borrowed = (
+        tmp_path / "borrowed.pth"
+    )  # for asv takes PYTHONPATH and ASV_PYTHONPATH away from what it runs
     borrowed.write_text(f"{packages}\n")
     conf, python = settings(), "{}.{}".format(*sys.version_info)
     conf["pythons"], conf["matrix"]["req"] = [python], {}
@@ -88,11 +105,15 @@ def clone(tmp_path):
     (tmp_path / "clone" / "asv.conf.json").write_text(json.dumps(conf))
     home = tmp_path / "home"
     home.mkdir()
-    environ = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "PYTHON"))}
+    environ = {
+        key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "PYTHON"))
+    }
     environ["HOME"] = str(home)
 
     def call(*words):
-        done = subprocess.run(words, cwd=tmp_path / "clone", env=environ, capture_output=True, text=True, timeout=1500)
+        done = subprocess.run(
+            words, cwd=tmp_path / "clone", env=environ, capture_output=True, text=True, timeout=1500
+        )
         return done.returncode, done.stdout + done.stderr
 
     def commit():
@@ -113,7 +134,17 @@ def test_asv_catches_a_planted_slowdown_and_a_planted_loss_of_quality(clone):
     assert clone(*asv, "machine", "--yes")[0] == 0
 
     def continuous(pattern):
-        return clone(*asv, "continuous", "-f", "1.3", "HEAD~1", "HEAD", "--bench", pattern, "--record-samples")
+        return clone(
+            *asv,
+            "continuous",
+            "-f",
+            "1.3",
+            "HEAD~1",
+            "HEAD",
+            "--bench",
+            pattern,
+            "--record-samples",
+        )
 
     (clone.folder / "README.md").write_text("another text\n")
     clone.commit()
@@ -121,14 +152,18 @@ def test_asv_catches_a_planted_slowdown_and_a_planted_loss_of_quality(clone):
     assert code == 0, said
 
     descent = clone.folder / "sfnbench" / "optimizers" / "gradient_descent.py"
-    descent.write_text(planted(descent, "return theta -", "__import__('time').sleep(1e-2)\n        return theta -"))
+    descent.write_text(
+        planted(descent, "return theta -", "__import__('time').sleep(1e-2)\n        return theta -")
+    )
     sfn = clone.folder / "sfnbench" / "optimizers" / "sfn.py"
     sfn.write_text(planted(sfn, "[theta + self.lr *", "[theta + 0.3 * self.lr *"))
     clone.commit()
     code, said = continuous("escape.*(track_escape_cost|track_seconds)")
     assert code == 1, said
     worse = [line for line in said.splitlines() if line.startswith("| +")]
-    assert any("track_seconds_a_step" in line and "gradient_descent" in line for line in worse), said
+    assert any("track_seconds_a_step" in line and "gradient_descent" in line for line in worse), (
+        said
+    )
     assert any("track_escape_cost" in line and "sfn" in line for line in worse), said
 
 

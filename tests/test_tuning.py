@@ -1,4 +1,7 @@
-"""Fair tuning: equal points and seeds apart, the winner and its spread, and sessions that stop and go on."""
+"""Fair tuning.
+
+Equal points and seeds apart, the winner and its spread, and sessions that stop and go on.
+"""
 
 import itertools
 import json
@@ -18,11 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfnbench import DataError, Result, Store, SuiteError, execute, load_suite, plan, run_suite
-from sfnbench.session import Watcher, preview, tuning_runs
+from sfnbench.session.session import Watcher, preview, tuning_runs
+from sfnbench.session.tuning import FILE, expected_best, middle, sample, trials, winners
 from sfnbench.suite.keys import MOST_STEPS, Tune
 from sfnbench.suite.ranges import MAX_RANGES
-from sfnbench.suite.schema import TUNING_SEEDS
-from sfnbench.tuning import FILE, expected_best, middle, sample, trials, winners
+from sfnbench.suite.reading import TUNING_SEEDS
 
 BOWL = "{use: quadratic_saddle, label: bowl, eigenvalues: [4, 1], radius: 1}"
 SUITE = f"""
@@ -63,7 +66,7 @@ class Notes(Watcher):
         self.done.append(result)
 
     def tuned(self, found):
-        self.told.append((found.run.optimizer.label, found.best))
+        self.told.append((found.run.method.label, found.best))
 
 
 def run(path, **options):
@@ -80,10 +83,10 @@ def report(folder):
 def of(path, label):
     """The suite, and its open run of that optimizer."""
     suite = load_suite(path)
-    return suite, next(run for run in plan(suite) if run.optimizer.label == label)
+    return suite, next(run for run in plan(suite) if run.method.label == label)
 
 
-# -- points -----------------------------------------------------------------------------------------------------------
+# -- points ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampler", ["halton", "random", "sobol"])
@@ -98,10 +101,14 @@ def test_more_trials_only_add_points(sampler, n):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "dimension", "n"), [("halton", 0, 16), ("halton", 1, 27), ("sobol", 0, 16), ("sobol", 9, 16)]
+    ("sampler", "dimension", "n"),
+    [("halton", 0, 16), ("halton", 1, 27), ("sobol", 0, 16), ("sobol", 9, 16)],
 )
 def test_low_discrepancy_points_leave_no_gap(sampler, dimension, n):
-    """Halton's dimension of base b has one of b^m points in each interval of length b^-m; Sobol' has base 2 everywhere."""
+    """Halton's dimension of base b has one of b^m points in each interval of length b^-m.
+
+    Sobol' has base 2 everywhere.
+    """
     points = sample(Tune(trials=n, sampler=sampler))[:, dimension]
     assert sorted(np.floor(points * n)) == list(range(n))
 
@@ -111,9 +118,11 @@ def test_every_optimizer_is_tried_at_the_same_points(write):
     points = {}
     for open_run in (run for run in plan(suite) if run.is_open):
         made = trials(open_run, suite.tune)
-        ranges = open_run.optimizer.ranges
+        ranges = open_run.method.ranges
         first = min(ranges)
-        points[open_run.optimizer.label] = [_place(ranges[first], trial.optimizer.params[first]) for trial in made]
+        points[open_run.method.label] = [
+            _place(ranges[first], trial.method.params[first]) for trial in made
+        ]
         assert {trial.seeds for trial in made} == {tuple(range(TUNING_SEEDS, TUNING_SEEDS + 3))}
         assert len({json.dumps(trial.settings) for trial in made}) == 1
     assert len(points) == 2
@@ -128,11 +137,20 @@ def _place(range_, value):
 
 
 def test_trials_measure_the_loss_alone_within_their_own_budget(write):
-    text = SUITE.replace("tune: {", "metrics: [gradient_norm, {use: loss, every: 3}]\ntune: {budget: {cost: 7}, ")
+    text = SUITE.replace(
+        "tune: {", "metrics: [gradient_norm, {use: loss, every: 3}]\ntune: {budget: {cost: 7}, "
+    )
     suite, open_run = of(write(text), "msgd")
     first = trials(open_run, suite.tune)[0]
-    assert first.settings == {"budget": {"steps": MOST_STEPS, "seconds": None, "cost": 7.0}, "metrics": [["loss", 3]]}
-    assert (first.problem, first.optimizer.use, first.experiment) == (open_run.problem, "msgd", "race")
+    assert first.settings == {
+        "budget": {"steps": MOST_STEPS, "seconds": None, "cost": 7.0},
+        "metrics": [["loss", 3]],
+    }
+    assert (first.problem, first.method.use, first.experiment) == (
+        open_run.problem,
+        "msgd",
+        "race",
+    )
 
 
 def test_no_result_is_made_with_tuning_seeds(write):
@@ -145,7 +163,7 @@ def test_no_result_is_made_with_tuning_seeds(write):
     assert not (path.parent / "runs").exists()
 
 
-# -- the best of them -------------------------------------------------------------------------------------------------
+# -- the best of them ------------------------------------------------------------------------------
 
 LOSSES = st.lists(st.floats(-1e6, 1e6) | st.just(math.inf), min_size=1, max_size=7)
 
@@ -198,18 +216,23 @@ def test_the_winner_has_the_lowest_median_and_comes_first(write):
     suite, open_run = of(write(), "gradient_descent")
     made = trials(open_run, suite.tune)
     losses = [2.0, math.inf, 1.0, 1.0, 9.0]
-    results = {trial.id: result(trial, rows(loss, loss, loss)) for trial, loss in zip(made, losses, strict=True)}
+    results = {
+        trial.id: result(trial, rows(loss, loss, loss))
+        for trial, loss in zip(made, losses, strict=True)
+    }
     [found] = winners([open_run], suite.tune, results)
     assert found.losses == tuple(losses)
-    assert found.best == {"lr": made[2].optimizer.params["lr"]}
-    assert found.settled == replace(open_run, optimizer=replace(made[2].optimizer, label="gradient_descent"))
+    assert found.best == {"lr": made[2].method.params["lr"]}
+    assert found.settled == replace(
+        open_run, method=replace(made[2].method, label="gradient_descent")
+    )
     assert winners([open_run], suite.tune, dict(list(results.items())[1:])) == ()  # one is missing
 
 
 @pytest.mark.parametrize(("i", "end"), [(0, "low"), (-1, "high"), (2, None)])
 def test_a_winner_at_an_end_of_its_range_is_remarked(write, i, end):
     suite, open_run = of(write(SUITE.replace("trials: 5", "trials: 99")), "gradient_descent")
-    made = sorted(trials(open_run, suite.tune), key=lambda trial: trial.optimizer.params["lr"])
+    made = sorted(trials(open_run, suite.tune), key=lambda trial: trial.method.params["lr"])
     best = made[i] if end else made[len(made) // 2]
     results = {trial.id: result(trial, rows(0.0 if trial is best else 1.0)) for trial in made}
     [found] = winners([open_run], suite.tune, results)
@@ -218,7 +241,7 @@ def test_a_winner_at_an_end_of_its_range_is_remarked(write, i, end):
     assert found.remarks == ([widen] if end else [])
 
 
-# -- sessions ---------------------------------------------------------------------------------------------------------
+# -- sessions --------------------------------------------------------------------------------------
 
 
 def test_tuned_gradient_descent_comes_near_the_best_rate_there_is(write):
@@ -227,12 +250,12 @@ def test_tuned_gradient_descent_comes_near_the_best_rate_there_is(write):
     folder, notes = run(write(text), optimizers=["gradient_descent"])
     best = report(folder)["bowl", "gradient_descent"]["params"]["lr"]
     suite, open_run = of("s.yaml", "gradient_descent")
-    tried = [trial.optimizer.params["lr"] for trial in trials(open_run, suite.tune)]
+    tried = [trial.method.params["lr"] for trial in trials(open_run, suite.tune)]
     assert _contraction(best) == pytest.approx(min(map(_contraction, tried)), rel=1e-2)
     assert best == pytest.approx(0.4, abs=0.02)
     [final] = [result for result in notes.done if result.run.seeds == (0, 1)]
-    assert final.run.optimizer.params == {**open_run.optimizer.params, "lr": best}
-    assert final.run.optimizer.label == "gradient_descent"
+    assert final.run.method.params == {**open_run.method.params, "lr": best}
+    assert final.run.method.label == "gradient_descent"
 
 
 def _contraction(lr):
@@ -245,20 +268,27 @@ def test_trials_come_first_and_the_best_run_afresh_with_the_suites_seeds(write):
     assert notes.begun == [(10, 0), (3, 0)]
     assert [label for label, _ in notes.told] == ["gradient_descent", "msgd"]
     with Store(folder) as store, Store(folder / "tuning") as tried:
-        final = {result.run.optimizer.label: result for result in store.results()}
+        final = {result.run.method.label: result for result in store.results()}
         assert {seed for result in final.values() for seed in result.run.seeds} == {0, 1}
-        assert {seed for result in tried.results() for seed in result.run.seeds} == {TUNING_SEEDS + i for i in range(3)}
-        losses = {result.run.id: statistics.median(row["final_loss"] for row in result.rows) for result in tried.results()}
+        assert {seed for result in tried.results() for seed in result.run.seeds} == {
+            TUNING_SEEDS + i for i in range(3)
+        }
+        losses = {
+            result.run.id: statistics.median(row["final_loss"] for row in result.rows)
+            for result in tried.results()
+        }
     assert set(final) == {"gradient_descent", "msgd", "sfn"}
     for label, best in notes.told:
         suite, open_run = of("s.yaml", label)
         mine = [losses[trial.id] for trial in trials(open_run, suite.tune)]
         entry = report(folder)["bowl", label]
         assert entry["params"] == best
-        assert {name: final[label].run.optimizer.params[name] for name in best} == best
+        assert {name: final[label].run.method.params[name] for name in best} == best
         assert entry["final_loss"] == pytest.approx(min(mine), rel=1e-5)
         assert (entry["trials"], entry["failed"], len(entry["spread"])) == (5, 0, 5)
-        assert [line["final_loss"] for line in entry["spread"]] == pytest.approx(sorted(mine), rel=1e-5)
+        assert [line["final_loss"] for line in entry["spread"]] == pytest.approx(
+            sorted(mine), rel=1e-5
+        )
         assert list(entry["expected_best"]) == [1, 2, 5]
         assert entry["expected_best"][1] == pytest.approx(statistics.fmean(mine), rel=1e-5)
 
@@ -294,12 +324,20 @@ def test_a_part_of_the_suite_is_tuned_by_itself_and_the_report_keeps_the_rest(wr
 
 
 def test_an_optimizer_whose_trials_all_break_is_an_error_of_its_own(write):
-    text = SUITE.replace("uniform: [0.1, 0.5]", "uniform: [1e5, 1e6]").replace("steps: 30", "steps: 100")
+    text = SUITE.replace("uniform: [0.1, 0.5]", "uniform: [1e5, 1e6]").replace(
+        "steps: 30", "steps: 100"
+    )
     path = write(text)
     folder, notes = run(path)
-    final = {result.run.optimizer.label: result for result in notes.done[10:]}
-    assert {label: each.status for label, each in final.items()} == {"gradient_descent": "error", "msgd": "ok", "sfn": "ok"}
-    assert final["gradient_descent"].log.startswith("no trial of 5 has a finite final_loss over 3 tuning seeds")
+    final = {result.run.method.label: result for result in notes.done[10:]}
+    assert {label: each.status for label, each in final.items()} == {
+        "gradient_descent": "error",
+        "msgd": "ok",
+        "sfn": "ok",
+    }
+    assert final["gradient_descent"].log.startswith(
+        "no trial of 5 has a finite final_loss over 3 tuning seeds"
+    )
     entry = report(folder)["bowl", "gradient_descent"]
     assert (entry["params"], entry["final_loss"], entry["failed"]) == (None, math.inf, 5)
     assert entry["broken"] + "\n" == final["gradient_descent"].log
@@ -307,7 +345,9 @@ def test_an_optimizer_whose_trials_all_break_is_an_error_of_its_own(write):
     write(text.replace("trials: 5", "trials: 6"))
     again = run(path)[1]
     assert again.begun[0] == (2, 10)
-    assert [each.log[:13] for each in again.done if each.status == "error"] == ["no trial of 6"]  # told by its new tuning
+    assert [each.log[:13] for each in again.done if each.status == "error"] == [
+        "no trial of 6"
+    ]  # told by its new tuning
 
 
 def test_what_broke_in_tuning_is_tried_again_by_only_failed(write, plugin):
@@ -344,10 +384,13 @@ tune: {trials: 8, seeds: 1, metric: escape_step}
 """
     [best] = [entry["params"]["lr"] for entry in report(run(write(text))[0]).values()]
     suite, open_run = of("s.yaml", "gradient_descent")
-    tried = [trial.optimizer.params["lr"] for trial in trials(open_run, suite.tune)]
+    tried = [trial.method.params["lr"] for trial in trials(open_run, suite.tune)]
     assert best == max(tried)  # the way down grows by 1 + lr in each step
     [entry] = report(run(write(text.replace("escape_step", "final_loss")))[0]).values()
-    assert "final_loss ranks badly where the loss has no floor: escape_cost would do better" in entry["remarks"]
+    assert (
+        "final_loss ranks badly where the loss has no floor: escape_cost would do better"
+        in entry["remarks"]
+    )
 
 
 def test_a_range_that_reaches_beyond_the_data_is_found_before_anything_runs(write):
@@ -362,15 +405,15 @@ def test_a_range_that_reaches_beyond_the_data_is_found_before_anything_runs(writ
 
 def test_data_are_needed_until_all_is_there(write, monkeypatch):
     def lacking(runs):
-        return [f"{run.optimizer.label} lacks its data" for run in runs]
+        return [f"{run.method.label} lacks its data" for run in runs]
 
     path = write()
     with monkeypatch.context() as gone:
-        gone.setattr("sfnbench.session.lacking", lacking)
+        gone.setattr("sfnbench.session.session.lacking", lacking)
         with pytest.raises(DataError, match=r"gradient_descent lacks .*\nmsgd lacks .*\nsfn lacks"):
             run(path)
     run(path)
-    monkeypatch.setattr("sfnbench.session.lacking", lacking)
+    monkeypatch.setattr("sfnbench.session.session.lacking", lacking)
     assert run(path)[1].begun == [(0, 10), (0, 3)]
     assert {row["state"] for row in preview(load_suite(path))} == {"there"}
     with pytest.raises(DataError, match="msgd lacks"):
@@ -379,7 +422,9 @@ def test_data_are_needed_until_all_is_there(write, monkeypatch):
 
 def test_an_open_run_is_not_executed(write):
     _, open_run = of(write(), "msgd")
-    with pytest.raises(SuiteError, match="msgd on bowl has ranges, for tuning to find values first"):
+    with pytest.raises(
+        SuiteError, match="msgd on bowl has ranges, for tuning to find values first"
+    ):
         execute(open_run)
 
 
@@ -398,15 +443,23 @@ def test_python_sees_what_is_open_and_what_would_be_done(write):
     ]
     run("s.yaml", optimizers=["msgd"])
     after = preview(suite)
-    assert [row["state"] for row in after] == ["5 of 5 trials to do", "there", "to do", "there", "to do"]
+    assert [row["state"] for row in after] == [
+        "5 of 5 trials to do",
+        "there",
+        "to do",
+        "there",
+        "to do",
+    ]
     assert len(after[3]["run"]) == len(runs[2].id)
 
 
-# -- the command line -------------------------------------------------------------------------------------------------
+# -- the command line ------------------------------------------------------------------------------
 
 
 def sfnbench(*words):
-    return subprocess.run([sys.executable, "-m", "sfnbench", *words], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "sfnbench", *words], capture_output=True, text=True
+    )
 
 
 def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(write):
@@ -430,7 +483,9 @@ def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(write
     assert last.returncode == 0
     told = last.stderr.splitlines()
     [tuning, results] = [line for line in told if "runs to do" in line]
-    left, there = map(int, re.fullmatch(r"tuning: (\d+) runs to do, (\d+) already there", tuning).groups())
+    left, there = map(
+        int, re.fullmatch(r"tuning: (\d+) runs to do, (\d+) already there", tuning).groups()
+    )
     assert results == "results: 3 runs to do"
     assert left + there == 12
     unsaid = there - len(said)  # kept, but killed before it was said
@@ -439,7 +494,7 @@ def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(write
     assert len(said) == len(set(said)) == 12 + 3 - unsaid
     assert sum(line.startswith("tuned ") for line in told) == 2
     with Store("runs/s") as store:
-        assert [(each.run.optimizer.label, each.status) for each in store.results()] == [
+        assert [(each.run.method.label, each.status) for each in store.results()] == [
             ("gradient_descent", "ok"), ("msgd", "ok"), ("sfn", "ok"),
         ]  # fmt: skip
 
@@ -450,9 +505,14 @@ def _named(line):
 
 def test_validate_and_dry_run_count_both_stages(write):
     write()
-    assert sfnbench("validate", "s.yaml").stdout == "s.yaml: all well, 3 runs of 2 seeds, after 10 tuning runs of 3 seeds\n"
+    assert (
+        sfnbench("validate", "s.yaml").stdout
+        == "s.yaml: all well, 3 runs of 2 seeds, after 10 tuning runs of 3 seeds\n"
+    )
     dry = sfnbench("run", "s.yaml", "--dry-run", "--format", "json")
-    assert [row["run"] for row in json.loads(dry.stdout)][:4] == ["tuning"] * 2 + ["after tuning"] * 2
+    assert [row["run"] for row in json.loads(dry.stdout)][:4] == ["tuning"] * 2 + [
+        "after tuning"
+    ] * 2
     assert dry.stderr == "10 tuning runs, then 3 runs\n"
     assert not Path("runs").exists()
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sfnbench import registry
-from sfnbench.checks import Waves
+from sfnbench.members import registry
+from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.damped_newton import DampedNewton
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.optimizers.krylov_sfn import KrylovSaddleFreeNewton
@@ -24,7 +24,9 @@ METHODS = [
     KrylovSaddleFreeNewton(k=4),
     KrylovSaddleFreeNewton(k=3, inner_steps=2, damping=0.3),
     NOISY(lr=0.1, noise=0.1),
-    Switch(first=MomentumSGD(lr=0.1), then=KrylovSaddleFreeNewton(k=4), window=1, gain=0.9),  # switches after two steps
+    Switch(
+        first=MomentumSGD(lr=0.1), then=KrylovSaddleFreeNewton(k=4), window=1, gain=0.9
+    ),  # switches after two steps
 ]
 
 

@@ -14,12 +14,14 @@ class NoisyGradientDescent(Optimizer):
 
         theta <- theta - lr (grad f(theta) + noise n),    n uniform on the unit sphere
 
-    The noise leaves any strict saddle in polynomial time, at the price of a floor of order lr noise^2 round a minimum.
-    Cost of a step: one gradient. Reference: Ge, Huang, Jin, Yuan 2015, "Escaping from saddle points: online stochastic
-    gradient for tensor decomposition", algorithm 1.
+    The noise leaves any strict saddle in polynomial time, at the price of a floor of order lr
+    noise^2 round a minimum. Cost of a step: one gradient. Reference: Ge, Huang, Jin, Yuan 2015,
+    "Escaping from saddle points: online stochastic gradient for tensor decomposition", algorithm 1.
     """
 
-    n_noise = 1  # standard normal vectors wanted in each step; the harness draws them with the seed's own generator
+    # standard normal vectors wanted in each step; the harness draws them with the seed's own
+    # generator
+    n_noise = 1
 
     lr: Positive = 0.01  # fields are the YAML keys; the type says what a suite may give
     noise: NonNegative = 1.0

@@ -38,17 +38,19 @@ class PerturbedGradientDescent(Optimizer):
         theta <- theta + xi,  xi uniform in the ball of radius r    if |grad f| <= g_thres, t_thres steps after the last time
         theta <- theta - eta grad f(theta)                          otherwise
 
-    It returns to where it last perturbed, and stays there, if that has gained less than f_thres after t_thres steps: by
-    the theory an epsilon-second-order stationary point, with probability 1 - delta. The paper's parameters are
+    It returns to where it last perturbed, and stays there, if that has gained less than f_thres
+    after t_thres steps: by the theory an epsilon-second-order stationary point, with probability 1
+    - delta. The paper's parameters are
 
         chi = 3 max(ln(d l gap / (c epsilon^2 delta)), 4),    eta = c / l,    r = sqrt(c) / chi^2 epsilon / l,
         g_thres = sqrt(c) / chi^2 epsilon,    f_thres = c / chi^3 sqrt(epsilon^3 / rho),
         t_thres = chi / c^2 l / sqrt(rho epsilon)
 
-    Fields: `smoothness` l and `hessian_lipschitz` rho of the loss; `accuracy` epsilon; `gap` the start's loss over the
-    lowest; `failure` delta; `c`, by the theory small enough. `lr`, `radius`, `gradient_threshold` and `wait` take the
-    place of eta, r, g_thres and t_thres; `returns` false never ends it: what experiments do. Cost of a step: one gradient;
-    a perturbation, which the paper makes part of the next step, is one of its own. Source: Jin et al. 2017, "How to escape
+    Fields: `smoothness` l and `hessian_lipschitz` rho of the loss; `accuracy` epsilon; `gap` the
+    start's loss over the lowest; `failure` delta; `c`, by the theory small enough. `lr`, `radius`,
+    `gradient_threshold` and `wait` take the place of eta, r, g_thres and t_thres; `returns` false
+    never ends it: what experiments do. Cost of a step: one gradient; a perturbation, which the
+    paper makes part of the next step, is one of its own. Source: Jin et al. 2017, "How to escape
     saddle points efficiently", algorithms 1 and 2; experiments as in Du et al. 2017.
     """
 
@@ -83,7 +85,9 @@ class PerturbedGradientDescent(Optimizer):
     def init(self, theta: Tensor) -> Memory:
         """Nothing perturbed yet."""
         never = theta.new_full((), self.schedule(theta.shape[-1]).wait + 1, dtype=torch.int64)
-        return Memory(never, theta, theta.new_full((), math.inf), torch.zeros_like(never, dtype=torch.bool))
+        return Memory(
+            never, theta, theta.new_full((), math.inf), torch.zeros_like(never, dtype=torch.bool)
+        )
 
     def step(self, oracle: Oracle, theta: Tensor, state: Memory) -> tuple[Tensor, Memory]:
         """A gradient step, or a perturbation."""
@@ -94,7 +98,9 @@ class PerturbedGradientDescent(Optimizer):
             gained = state.anchor_loss - loss
             returned = returned | ((state.since == now.wait) & (gained < now.decrease))
         perturbs = (g.norm() <= now.gradient) & (state.since > now.wait) & ~returned
-        after = torch.where(perturbs, theta + now.radius * _in_ball(oracle.noise), theta - now.lr * g)
+        after = torch.where(
+            perturbs, theta + now.radius * _in_ball(oracle.noise), theta - now.lr * g
+        )
         after = torch.where(returned, state.anchor, after)
         memory = Memory(
             torch.where(perturbs, 0, state.since + 1),
@@ -106,7 +112,10 @@ class PerturbedGradientDescent(Optimizer):
 
 
 def _in_ball(noise: Tensor | None) -> Tensor:
-    """A point (d,) uniform in the unit ball, from two standard normal vectors (2, d): the length is U^(1/d), U uniform."""
+    """A point (d,) uniform in the unit ball, from two standard normal vectors (2, d).
+
+    The length is U^(1/d), U uniform.
+    """
     assert noise is not None
     uniform = torch.special.ndtr(noise[1, 0])
     return noise[0] / noise[0].norm() * uniform ** (1 / noise.shape[-1])

@@ -16,12 +16,12 @@ class Lee(Problem):
 
         f(x, y) = x^2 / 2 + y^4 / 4 - y^2 / 2,    Hessian diag(1, 3 y^2 - 1)
 
-    Critical points: the saddle 0 with f = 0, the minima (0, 1) and (0, -1) with f = -1/4. Gradient descent from a random
-    start ends at the saddle with probability 0, from y = 0 always.
+    Critical points: the saddle 0 with f = 0, the minima (0, 1) and (0, -1) with f = -1/4. Gradient
+    descent from a random start ends at the saddle with probability 0, from y = 0 always.
 
-    Fields: `radius` the distance of the start from the saddle, in a uniform direction; `start_at` a stated start instead;
-    `escape_drop` the fall of the loss that counts as escaped, less than 1/4. Source: Lee et al. 2016, "Gradient descent
-    only converges to minimizers", section 3.
+    Fields: `radius` the distance of the start from the saddle, in a uniform direction; `start_at` a
+    stated start instead; `escape_drop` the fall of the loss that counts as escaped, less than 1/4.
+    Source: Lee et al. 2016, "Gradient descent only converges to minimizers", section 3.
 
     >>> Lee().loss(torch.tensor([0.0, 1.0]), None)
     tensor(-0.2500)
@@ -40,7 +40,10 @@ class Lee(Problem):
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The saddle and both minima."""
         points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
-        return tuple(CriticalPoint(p, *known) for p, known in zip(points, [(0.0, 1), (-0.25, 0), (-0.25, 0)], strict=True))
+        return tuple(
+            CriticalPoint(p, *known)
+            for p, known in zip(points, [(0.0, 1), (-0.25, 0), (-0.25, 0)], strict=True)
+        )
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint:

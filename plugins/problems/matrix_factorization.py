@@ -1,4 +1,7 @@
-"""Low-rank matrix factorization: every critical point is known, and all but the best are strict saddles."""
+"""Low-rank matrix factorization.
+
+Every critical point is known, and all but the best are strict saddles.
+"""
 
 import functools
 import itertools
@@ -18,20 +21,22 @@ class MatrixFactorization(Problem):
 
         f(U, V) = 1/2 |U V^T - M|_F^2,    U and V (k, r), M = diag(s), s_1, ..., s_k the singular values
 
-    theta holds U, then V, both by rows. The critical points are, up to (U, V) -> (U G, V G^-T), the best approximations
-    on a subset S of m <= r singular triples, here with the first m columns of U and V at sqrt(s_i) e_i:
+    theta holds U, then V, both by rows. The critical points are, up to (U, V) -> (U G, V G^-T), the
+    best approximations on a subset S of m <= r singular triples, here with the first m columns of U
+    and V at sqrt(s_i) e_i:
 
         f = 1/2 sum_{i not in S} s_i^2,    index = #{(i, j): i not in S, j in S, s_i > s_j} + (r - m)(k - m),
 
-    for exchanging i for j has curvatures s_j - s_i and s_j + s_i, and an empty column s_i and -s_i for every i outside.
-    Only S = the r largest is a minimum; all others are strict saddles.
+    for exchanging i for j has curvatures s_j - s_i and s_j + s_i, and an empty column s_i and -s_i
+    for every i outside. Only S = the r largest is a minimum; all others are strict saddles.
 
-    Fields: `singular_values` s, positive and different; `rank` r, at most their number; `saddle_at` the S at whose
-    critical point a race starts, as places in `singular_values`, () for the origin; `radius` the distance of the start
-    from it, in a uniform direction; `escape_drop` the fall of the loss that counts as escaped.
+    Fields: `singular_values` s, positive and different; `rank` r, at most their number; `saddle_at`
+    the S at whose critical point a race starts, as places in `singular_values`, () for the origin;
+    `radius` the distance of the start from it, in a uniform direction; `escape_drop` the fall of
+    the loss that counts as escaped.
 
-    Cost of a loss: O(r k^2). Sources: Eckart, Young 1936; Ge, Jin, Zheng 2017, "No spurious local minima in nonconvex
-    low rank problems"; the index as in Baldi, Hornik 1989.
+    Cost of a loss: O(r k^2). Sources: Eckart, Young 1936; Ge, Jin, Zheng 2017, "No spurious local
+    minima in nonconvex low rank problems"; the index as in Baldi, Hornik 1989.
 
     >>> problem = MatrixFactorization()
     >>> len(problem.critical_points), problem.saddle.loss, problem.saddle.index
@@ -49,9 +54,15 @@ class MatrixFactorization(Problem):
         if not s or len(set(s)) < k or not all(0 < value < math.inf for value in s):
             raise ValueError(f"singular_values must be different positive numbers, got {list(s)}")
         if self.rank > k:
-            raise ValueError(f"rank must be at most {k}, the number of singular_values, got {self.rank}")
+            raise ValueError(
+                f"rank must be at most {k}, the number of singular_values, got {self.rank}"
+            )
         places = self.saddle_at
-        if len(set(places)) < len(places) or len(places) > self.rank or not all(0 <= i < k for i in places):
+        if (
+            len(set(places)) < len(places)
+            or len(places) > self.rank
+            or not all(0 <= i < k for i in places)
+        ):
             raise ValueError(
                 f"saddle_at must be at most rank = {self.rank} different places in 0..{k - 1}, got {list(places)}"
             )
@@ -66,7 +77,9 @@ class MatrixFactorization(Problem):
         """One point of every class."""
         k = len(self.singular_values)
         subsets = (itertools.combinations(range(k), m) for m in range(self.rank + 1))
-        return tuple(self.critical_point(subset) for subset in itertools.chain.from_iterable(subsets))
+        return tuple(
+            self.critical_point(subset) for subset in itertools.chain.from_iterable(subsets)
+        )
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint | None:
@@ -77,7 +90,9 @@ class MatrixFactorization(Problem):
     @property
     def lowest(self) -> float:
         """The loss of the best approximation of that rank."""
-        return sum(value**2 for value in sorted(self.singular_values, reverse=True)[self.rank :]) / 2
+        return (
+            sum(value**2 for value in sorted(self.singular_values, reverse=True)[self.rank :]) / 2
+        )
 
     def critical_point(self, subset: tuple[int, ...]) -> CriticalPoint:
         """The best approximation on these singular triples."""
@@ -93,7 +108,9 @@ class MatrixFactorization(Problem):
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the critical point of `saddle_at`, in a uniform direction."""
         direction = torch.randn(self.dim, generator=rng, dtype=torch.float64)
-        return self.critical_point(self.saddle_at).point + self.radius * direction / direction.norm()
+        return (
+            self.critical_point(self.saddle_at).point + self.radius * direction / direction.norm()
+        )
 
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """f, ()."""

@@ -1,4 +1,7 @@
-"""The octopus: gradient descent takes exponentially long in the dimension, its saddles lying in a row."""
+"""The octopus.
+
+Gradient descent takes exponentially long in the dimension, its saddles lying in a row.
+"""
 
 import functools
 import math
@@ -25,18 +28,20 @@ class Octopus(Problem):
         g2(s) = -gamma - (L + gamma) [10 t^3 + 15 t^4 + 6 t^5],    t = (s - 2 tau) / tau
         nu = (37 L + 13 gamma) tau^2 / 6
 
-    Twice continuously differentiable along the chain. While x_i leaves its saddle, all later coordinates shrink, and each
-    has to grow again from where it is then: gradient descent with lr = 1 / 4L leaves the next saddle after about
-    kappa = 1 + ln 2 / ln(1 + gamma / 2L) times the steps that the last one took. Undamped saddle-free Newton annuls all
-    coordinates of positive curvature in its first step, and so leaves the first saddle alone.
+    Twice continuously differentiable along the chain. While x_i leaves its saddle, all later
+    coordinates shrink, and each has to grow again from where it is then: gradient descent with lr =
+    1 / 4L leaves the next saddle after about kappa = 1 + ln 2 / ln(1 + gamma / 2L) times the steps
+    that the last one took. Undamped saddle-free Newton annuls all coordinates of positive curvature
+    in its first step, and so leaves the first saddle alone.
 
-    Fields: `n` the dimension d; `smoothness` L; `gamma` the negative curvature, at most L; `tau` the length; `half_width`
-    of the cube round the origin where a race starts, uniformly; `n_left` how many saddles have to be left behind to count
-    as escaped, None for all d.
+    Fields: `n` the dimension d; `smoothness` L; `gamma` the negative curvature, at most L; `tau`
+    the length; `half_width` of the cube round the origin where a race starts, uniformly; `n_left`
+    how many saddles have to be left behind to count as escaped, None for all d.
 
-    `critical_points` are those with signs +: 0, (4 tau, 0, ...), ..., and the minimum (4 tau, ..., 4 tau); k of the
-    coordinates at 4 tau give f = -k nu, and index 1 but at the minimum. Cost of a loss: O(d). Source: Du et al. 2017,
-    "Gradient descent can take exponential time to escape saddle points", section 4 and appendix.
+    `critical_points` are those with signs +: 0, (4 tau, 0, ...), ..., and the minimum (4 tau, ...,
+    4 tau); k of the coordinates at 4 tau give f = -k nu, and index 1 but at the minimum. Cost of a
+    loss: O(d). Source: Du et al. 2017, "Gradient descent can take exponential time to escape saddle
+    points", section 4 and appendix.
 
     >>> Octopus().critical_points[-1].loss / Octopus().nu
     -5.0
@@ -51,9 +56,13 @@ class Octopus(Problem):
 
     def __post_init__(self) -> None:
         if self.gamma > self.smoothness:
-            raise ValueError(f"gamma must be at most smoothness = {self.smoothness:g}, got {self.gamma:g}")
+            raise ValueError(
+                f"gamma must be at most smoothness = {self.smoothness:g}, got {self.gamma:g}"
+            )
         if self.half_width > self.tau:
-            raise ValueError(f"half_width must be at most tau = {self.tau:g}, got {self.half_width:g}")
+            raise ValueError(
+                f"half_width must be at most tau = {self.tau:g}, got {self.half_width:g}"
+            )
         if self.n_left is not None and self.n_left > self.n:
             raise ValueError(f"n_left must be at most n = {self.n}, got {self.n_left}")
 
@@ -76,7 +85,9 @@ class Octopus(Problem):
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The chain of saddles, and the minimum at its end."""
         points = 4 * self.tau * torch.ones(self.n + 1, self.n, dtype=torch.float64).tril(-1)
-        return tuple(CriticalPoint(points[k], -k * self.nu, int(k < self.n)) for k in range(self.n + 1))
+        return tuple(
+            CriticalPoint(points[k], -k * self.nu, int(k < self.n)) for k in range(self.n + 1)
+        )
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint:
@@ -90,11 +101,18 @@ class Octopus(Problem):
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """f, ()."""
         L, gamma, tau = self.smoothness, self.gamma, self.tau
-        square, s = theta.square(), theta.abs()  # |x| has no second derivative at 0: it serves where s > tau alone
+        square, s = (
+            theta.square(),
+            theta.abs(),
+        )  # |x| has no second derivative at 0: it serves where s > tau alone
         n_low = (s <= 2 * tau).cumsum(0)
         left, leaving = n_low == 0, (s <= 2 * tau) & (n_low == 1)
         u, t = s - tau, (s - 2 * tau) / tau
-        g1 = -gamma * square + (10 * gamma - 14 * L) / (3 * tau) * u**3 + (5 * L - 3 * gamma) / (2 * tau**2) * u**4
+        g1 = (
+            -gamma * square
+            + (10 * gamma - 14 * L) / (3 * tau) * u**3
+            + (5 * L - 3 * gamma) / (2 * tau**2) * u**4
+        )
         g2 = -gamma - (L + gamma) * t**3 * (10 + 15 * t + 6 * t**2)
         far = leaving & (s > tau)
         behind = L * (s - 4 * tau) ** 2 - self.nu

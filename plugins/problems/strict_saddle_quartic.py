@@ -20,14 +20,16 @@ class StrictSaddleQuartic(Problem):
 
         f(x) = sum_i (x_i^4 - x_i^2) + coupling sum_{i<j} x_i x_j
 
-    Uncoupled it has 3^n critical points, x_i in {0, +-1/sqrt 2}: one with k zeros has index k and f = -(n - k) / 4, its
-    Hessian's eigenvalues being -2 and 4. Here are, up to order and sign, those of each k. Coupled, three kinds are
-    known in closed form: the origin; t (1, ..., 1) with 4 t^2 = 2 - coupling (n - 1); and for even n the points t s, half
-    of the signs s being minus, with 4 t^2 = 2 + coupling. At each the Hessian is a I + coupling 1 1^T up to signs.
+    Uncoupled it has 3^n critical points, x_i in {0, +-1/sqrt 2}: one with k zeros has index k and f
+    = -(n - k) / 4, its Hessian's eigenvalues being -2 and 4. Here are, up to order and sign, those
+    of each k. Coupled, three kinds are known in closed form: the origin; t (1, ..., 1) with 4 t^2 =
+    2 - coupling (n - 1); and for even n the points t s, half of the signs s being minus, with 4 t^2
+    = 2 + coupling. At each the Hessian is a I + coupling 1 1^T up to signs.
 
-    Fields: `n` the dimension; `coupling`; `index` the number of zeros of the saddle that a race starts at, None for the
-    origin, the one that is known of the coupled problem; `radius` the distance of the start from it, in a uniform
-    direction; `escape_drop` the fall of the loss that counts as escaped: one coordinate gains 1/4.
+    Fields: `n` the dimension; `coupling`; `index` the number of zeros of the saddle that a race
+    starts at, None for the origin, the one that is known of the coupled problem; `radius` the
+    distance of the start from it, in a uniform direction; `escape_drop` the fall of the loss that
+    counts as escaped: one coordinate gains 1/4.
 
     Cost of a loss: O(n). The strict saddle property: Ge et al. 2015, definition 2.
 
@@ -45,10 +47,14 @@ class StrictSaddleQuartic(Problem):
         if not math.isfinite(self.coupling):
             raise ValueError(f"coupling must be finite, got {self.coupling}")
         if self.index is not None and (self.index > self.n or self.coupling):
-            limit = f"at most n = {self.n}" if self.index > self.n else "None where coupling is not 0"
+            limit = (
+                f"at most n = {self.n}" if self.index > self.n else "None where coupling is not 0"
+            )
             raise ValueError(f"index must be {limit}, got {self.index}")
         if self.saddle.index == 0:
-            raise ValueError(f"with coupling {self.coupling:g} the origin of {self.n} dimensions is no saddle")
+            raise ValueError(
+                f"with coupling {self.coupling:g} the origin of {self.n} dimensions is no saddle"
+            )
 
     @property
     def dim(self) -> int:
@@ -71,7 +77,10 @@ class StrictSaddleQuartic(Problem):
 
     @property
     def lowest(self) -> float:
-        """-n (2 - a)^2 / 16, where coupling adds at least a t^2 / 2 a coordinate: a = c (n - 1) below 0, else -c."""
+        """-n (2 - a)^2 / 16, where coupling adds at least a t^2 / 2 a coordinate.
+
+        A = c (n - 1) below 0, else -c.
+        """
         c = self.coupling
         return -self.n * (2 - (c * (self.n - 1) if c < 0 else -c)) ** 2 / 16
 
@@ -92,7 +101,10 @@ class StrictSaddleQuartic(Problem):
         return CriticalPoint(point, -(self.n - k) / 4, k)
 
     def _coupled(self) -> Iterator[CriticalPoint]:
-        """Points t s of signs s. With a = 12 t^2 - 2 - c the Hessian has a + c n along s, and a across."""
+        """Points t s of signs s.
+
+        With a = 12 t^2 - 2 - c the Hessian has a + c n along s, and a across.
+        """
         n, c = self.n, self.coupling
         kinds = [(0.0, 0), (2 - c * (n - 1), n)]  # 4 t^2, and the sum of the signs
         kinds += [(2 + c, 0)] if n % 2 == 0 else []
@@ -104,4 +116,6 @@ class StrictSaddleQuartic(Problem):
             signs[: (n - sum_of_signs) // 2] = -1
             a = 12 * t_squared - 2 - c
             loss = n * (t_squared**2 - t_squared) + c / 2 * t_squared * (sum_of_signs**2 - n)
-            yield CriticalPoint(math.sqrt(t_squared) * signs, loss, (n - 1) * (a < 0) + (a + c * n < 0))
+            yield CriticalPoint(
+                math.sqrt(t_squared) * signs, loss, (n - 1) * (a < 0) + (a + c * n < 0)
+            )

@@ -20,17 +20,19 @@ class TensorDecomposition(Problem):
         one    f(v) = -T(u, u, u, u) = -sum_k u_k^4                                           u = v / |v|
         all    f(v_1, ..., v_n) = sum_{i != j} T(u_i, u_i, u_j, u_j) = sum_{i != j} sum_k u_ik^2 u_jk^2
 
-    The loss knows directions alone, so every critical point has its lengths as flat directions besides; at those given
-    here they are 1.
+    The loss knows directions alone, so every critical point has its lengths as flat directions
+    besides; at those given here they are 1.
 
-    Known of `one`, up to sign and order all there is: u = (1, ..., 1, 0, ..., 0) / sqrt m for m = 1 to n, with f = -1/m and
-    index m - 1, the components for m = 1. Known of `all`: the components (index 0, f = 0), and every u_i at
-    (1, ..., 1) / sqrt n, with f = n - 1 and index (n - 1)^2: to second order f changes by the tangent vectors' sum over
-    columns squared less their squares, which has one positive and n - 1 negative curvatures a tangent direction.
+    Known of `one`, up to sign and order all there is: u = (1, ..., 1, 0, ..., 0) / sqrt m for m = 1
+    to n, with f = -1/m and index m - 1, the components for m = 1. Known of `all`: the components
+    (index 0, f = 0), and every u_i at (1, ..., 1) / sqrt n, with f = n - 1 and index (n - 1)^2: to
+    second order f changes by the tangent vectors' sum over columns squared less their squares,
+    which has one positive and n - 1 negative curvatures a tangent direction.
 
-    Fields: `n`; `objective`; `support` the m of the saddle that a race of `one` starts at, None for n; `radius` the
-    distance of the start from the saddle, in a uniform direction; `escape_drop` the fall of the loss that counts as
-    escaped. Cost of a loss: O(n), and O(n^2) for all. Source: Ge et al. 2015, equations 3 and 5.
+    Fields: `n`; `objective`; `support` the m of the saddle that a race of `one` starts at, None for
+    n; `radius` the distance of the start from the saddle, in a uniform direction; `escape_drop` the
+    fall of the loss that counts as escaped. Cost of a loss: O(n), and O(n^2) for all. Source: Ge et
+    al. 2015, equations 3 and 5.
 
     >>> [(point.index, round(point.loss, 3)) for point in TensorDecomposition(n=3, objective="one").critical_points]
     [(0, -1.0), (1, -0.5), (2, -0.333)]
@@ -46,7 +48,11 @@ class TensorDecomposition(Problem):
         if self.support is None:
             return
         if self.objective == "all" or not 2 <= self.support <= self.n:
-            limit = "None where all components are sought" if self.objective == "all" else f"in 2..{self.n}"
+            limit = (
+                "None where all components are sought"
+                if self.objective == "all"
+                else f"in 2..{self.n}"
+            )
             raise ValueError(f"support must be {limit}, got {self.support}")
 
     @property
@@ -61,7 +67,9 @@ class TensorDecomposition(Problem):
         if self.objective == "one":
             return tuple(CriticalPoint(self._flat(m), -1 / m, m - 1) for m in range(1, n + 1))
         components = torch.eye(n, dtype=torch.float64).ravel()
-        return CriticalPoint(components, 0.0, 0), CriticalPoint(self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2)
+        return CriticalPoint(components, 0.0, 0), CriticalPoint(
+            self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2
+        )
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint:

@@ -1,15 +1,20 @@
-"""Real data by name: found by being there, loaded as numpy arrays, never shipped beyond what Python and scikit-learn bring.
+"""Real data by name.
 
-A dataset is one file in this folder that defines ``DATASET``; its name is the file's. With the environment variable
-SFNBENCH_DATA set, files are looked for in that folder alone and the network is never tried; without it they are
-downloaded once into the user's cache. Either way they are used only if their checksum is right.
+Found by being there, loaded as numpy arrays, never shipped beyond what Python and scikit-learn
+bring.
+
+A dataset is one file in this folder that defines ``DATASET``; its name is the file's. With the
+environment variable SFNBENCH_DATA set, files are looked for in that folder alone and the network is
+never tried; without it they are downloaded once into the user's cache. Either way they are used
+only if their checksum is right.
 """
 
 import importlib
 from pathlib import Path
 from typing import Literal
 
-from ..errors import DataError, did_you_mean
+from ..errors import DataError
+from ..words import did_you_mean
 from ._files import File, absence, locate, place, state
 from ._images import ImageDataset, Images, Pixels, Split, area_average
 from ._texts import Text, TextDataset, TextSplit
@@ -37,17 +42,25 @@ __all__ = [
 ]
 
 Kind = Literal["images", "text"]
-CLASSES: dict[Kind, type[ImageDataset | TextDataset]] = {"images": ImageDataset, "text": TextDataset}
+CLASSES: dict[Kind, type[ImageDataset | TextDataset]] = {
+    "images": ImageDataset,
+    "text": TextDataset,
+}
 
 
 def names(kind: Kind | None = None) -> tuple[str, ...]:
     """Every dataset's name, or those of one kind."""
-    found = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+    found = sorted(
+        path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
+    )
     return tuple(name for name in found if kind is None or isinstance(known(name), CLASSES[kind]))
 
 
 def known(name: str) -> ImageDataset | TextDataset:
-    """What is known of a dataset of any kind before it is read; DataError with the nearest name where there is none."""
+    """What is known of a dataset of any kind before it is read.
+
+    DataError with the nearest name where there is none.
+    """
     if name not in names():
         raise DataError(f"unknown dataset {name!r}{did_you_mean(name, names())}")
     dataset = importlib.import_module(f".{name}", __name__).DATASET
@@ -56,10 +69,15 @@ def known(name: str) -> ImageDataset | TextDataset:
 
 
 def find(name: str) -> ImageDataset:
-    """What is known of a dataset of images before it is read; DataError for an unknown name or another kind."""
+    """What is known of a dataset of images before it is read.
+
+    DataError for an unknown name or another kind.
+    """
     dataset = known(name)
     if not isinstance(dataset, ImageDataset):
-        raise DataError(f"{name} is text, not images; of images there are {', '.join(names('images'))}")
+        raise DataError(
+            f"{name} is text, not images; of images there are {', '.join(names('images'))}"
+        )
     return dataset
 
 
@@ -72,12 +90,21 @@ def find_text(name: str) -> TextDataset:
 
 
 def lacking(dataset: ImageDataset | TextDataset, split: str = "train") -> str:
-    """Which of a split's files is not there and may not be downloaded, and what to do; found by name, nothing is read."""
-    return next(filter(None, (absence(file) for file in dataset.files if file.split in (split, ""))), "")
+    """Which of a split's files is not there and may not be downloaded, and what to do.
+
+    Found by name, nothing is read.
+    """
+    return next(
+        filter(None, (absence(file) for file in dataset.files if file.split in (split, ""))), ""
+    )
 
 
-def load(name: str, split: Split = "train", *, size: int | None = None, n_examples: int | None = None) -> Images:
-    """The first `n_examples` images of a split, averaged down to size x size; None leaves them as they are.
+def load(
+    name: str, split: Split = "train", *, size: int | None = None, n_examples: int | None = None
+) -> Images:
+    """The first `n_examples` images of a split, averaged down to size x size.
+
+    None leaves them as they are.
 
     >>> load("digits", n_examples=3, size=4).x.shape
     (3, 4, 4)

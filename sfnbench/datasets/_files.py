@@ -1,4 +1,7 @@
-"""Files of data sets: found in SFNBENCH_DATA or downloaded, and used only if their checksum is right."""
+"""Files of data sets.
+
+Found in SFNBENCH_DATA or downloaded, and used only if their checksum is right.
+"""
 
 import functools
 import hashlib
@@ -12,17 +15,24 @@ from typing import Any, Literal
 
 from ..errors import DataError
 
-FOLDER = "SFNBENCH_DATA"  # environment variable: a folder of data files, which turns downloading off
+FOLDER = (
+    "SFNBENCH_DATA"  # environment variable: a folder of data files, which turns downloading off
+)
 TIMEOUT_S = 30.0  # without an answer from a mirror
 CHUNK = 1 << 16  # bytes written at once: pooch's own 1,024 would flush 166,000 times for CIFAR-10
 
 State = Literal["ok", "missing", "damaged"]
-Watch = Callable[[str, int], AbstractContextManager[Any]]  # (name, bytes) of a download -> pooch's progress bar, or None
+Watch = Callable[
+    [str, int], AbstractContextManager[Any]
+]  # (name, bytes) of a download -> pooch's progress bar, or None
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a dataset: its place in a data folder, its sum, and the addresses of folders that hold it."""
+    """One file of a dataset.
+
+    Its place in a data folder, its sum, and the addresses of folders that hold it.
+    """
 
     path: str  # such as mnist/train-labels-idx1-ubyte.gz
     sha256: str
@@ -51,8 +61,8 @@ class File:
 class Recipe:
     """How a file is made: `make` reads the source and writes the file, each at the path it is told.
 
-    Packed by another zlib the same contents are other bytes, so a made file is known by the sum that was taken of it
-    when it was made. It lies beside the file, in the format of sha256sum.
+    Packed by another zlib the same contents are other bytes, so a made file is known by the sum
+    that was taken of it when it was made. It lies beside the file, in the format of sha256sum.
     """
 
     source: File
@@ -60,7 +70,10 @@ class Recipe:
 
 
 def place(file: File) -> Path:
-    """Where the file is looked for on this machine: in the folder of SFNBENCH_DATA, else in the user's cache."""
+    """Where the file is looked for on this machine.
+
+    In the folder of SFNBENCH_DATA, else in the user's cache.
+    """
     folder = os.environ.get(FOLDER)
     return (Path(folder).expanduser() if folder else _cache()) / file.path
 
@@ -99,7 +112,10 @@ def locate(file: File, watch: Watch | None = None) -> Path:
 
 
 def absence(file: File) -> str:
-    """That the file is not there and may not be downloaded, and what to do; empty where all is well. No sum is taken."""
+    """That the file is not there and may not be downloaded, and what to do.
+
+    Empty where all is well. No sum is taken.
+    """
     return _absent(file) if os.environ.get(FOLDER) and not place(file).exists() else ""
 
 
@@ -153,7 +169,10 @@ def _cache() -> Path:
 
 
 def _make(recipe: Recipe, path: Path, watch: Watch | None) -> None:
-    """Make the file beside its place, then move it there: half of it is never taken for the whole."""
+    """Make the file beside its place, then move it there.
+
+    Half of it is never taken for the whole.
+    """
     source = locate(recipe.source, watch)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +184,9 @@ def _make(recipe: Recipe, path: Path, watch: Watch | None) -> None:
             made.replace(path)
             note.replace(_note(path))
     except OSError as error:
-        raise DataError(f"{path} could not be made from {source}: {error.strerror or error}") from error
+        raise DataError(
+            f"{path} could not be made from {source}: {error.strerror or error}"
+        ) from error
 
 
 def _download(file: File, path: Path, watch: Watch | None) -> None:
@@ -181,9 +202,14 @@ def _download(file: File, path: Path, watch: Watch | None) -> None:
                     known_hash=f"sha256:{file.sha256}",
                     fname=path.name,
                     path=path.parent,
-                    downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=TIMEOUT_S),
+                    downloader=pooch.HTTPDownloader(
+                        progressbar=bar, chunk_size=CHUNK, timeout=TIMEOUT_S
+                    ),
                 )
-        except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch raises ValueError for a wrong sum
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # requests' errors are OSErrors; pooch raises ValueError for a wrong sum
             failures.append(f"  {url}: {_reason(error)}")
         else:
             return
@@ -194,8 +220,13 @@ def _download(file: File, path: Path, watch: Watch | None) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause in one line: what requests and urllib3 wrap around it is noise to a user."""
-    while isinstance(cause := getattr(error, "reason", None) or next(iter(error.args), None), Exception):
+    """The innermost cause in one line.
+
+    What requests and urllib3 wrap around it is noise to a user.
+    """
+    while isinstance(
+        cause := getattr(error, "reason", None) or next(iter(error.args), None), Exception
+    ):
         error = cause
     text = str(getattr(error, "strerror", None) or error).strip()
     return (text or type(error).__name__).splitlines()[0]

@@ -21,13 +21,18 @@ NAMES = {
 UNSIGNED_BYTE = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
 
 
-def like_mnist(folder: str, sums: Mapping[str, tuple[str, int]], mirrors: tuple[str, ...], terms: str) -> ImageDataset:
+def like_mnist(
+    folder: str, sums: Mapping[str, tuple[str, int]], mirrors: tuple[str, ...], terms: str
+) -> ImageDataset:
     """A dataset of MNIST's form and size from the sha256 and the bytes of each of its files."""
     files = tuple(
-        File(f"{folder}/{name}", sha256, mirrors, n_bytes, split=split_of(name)) for name, (sha256, n_bytes) in sums.items()
+        File(f"{folder}/{name}", sha256, mirrors, n_bytes, split=split_of(name))
+        for name, (sha256, n_bytes) in sums.items()
     )
     read = functools.partial(read_split, files)
-    return ImageDataset(n_train=60_000, n_test=10_000, side=28, n_classes=10, read=read, terms=terms, files=files)
+    return ImageDataset(
+        n_train=60_000, n_test=10_000, side=28, n_classes=10, read=read, terms=terms, files=files
+    )
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -38,12 +43,18 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be unpacked: {error}") from error
     n_dims = data[3] if len(data) >= 4 else 0
     if data[:3] != bytes((0, 0, UNSIGNED_BYTE)) or n_dims == 0 or len(data) < 4 + 4 * n_dims:
-        raise DataError(f"{path} is no idx file of unsigned bytes: it begins with {data[:8].hex(' ') or 'nothing'}")
+        raise DataError(
+            f"{path} is no idx file of unsigned bytes: it begins with {data[:8].hex(' ') or 'nothing'}"
+        )
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", n_dims, offset=4))
     values: NDArray[Any] = np.frombuffer(data, np.uint8, offset=4 + 4 * n_dims)
-    n_expected = int(np.prod([*shape], dtype=object))  # Python's integers: a damaged header may ask for anything
+    n_expected = int(
+        np.prod([*shape], dtype=object)
+    )  # Python's integers: a damaged header may ask for anything
     if values.size != n_expected:
-        raise DataError(f"{path} holds {values.size} values, but its header says {n_expected} {shape}")
+        raise DataError(
+            f"{path} holds {values.size} values, but its header says {n_expected} {shape}"
+        )
     return values.reshape(shape)
 
 

@@ -49,7 +49,9 @@ class ImageDataset:
     files: tuple[File, ...] = ()  # what it needs on disk
     comes_with: str = ""  # the package that holds it, where it needs no files
 
-    def load(self, split: Split = "train", *, size: int | None = None, n_examples: int | None = None) -> Images:
+    def load(
+        self, split: Split = "train", *, size: int | None = None, n_examples: int | None = None
+    ) -> Images:
         """The first `n_examples` of a split, averaged down to size x size.
 
         DataError if there are fewer examples or pixels than that.
@@ -60,14 +62,22 @@ class ImageDataset:
             raise DataError(f"{n} examples asked for, but the {split} split has {n_there}")
         side = self.side if size is None else size
         if not 0 < side <= self.side:
-            raise DataError(f"{side}x{side} pixels asked for, but the images have {self.side}x{self.side}")
+            raise DataError(
+                f"{side}x{side} pixels asked for, but the images have {self.side}x{self.side}"
+            )
         stored = self.read(split)
-        if stored.values.shape != (n_there, self.side, self.side) or stored.labels.shape != (n_there,):
+        if stored.values.shape != (n_there, self.side, self.side) or stored.labels.shape != (
+            n_there,
+        ):
             shapes = f"images {stored.values.shape} and labels {stored.labels.shape}"
-            raise DataError(f"{split} split: {shapes} where {n_there} of {self.side}x{self.side} pixels were expected")
+            raise DataError(
+                f"{split} split: {shapes} where {n_there} of {self.side}x{self.side} pixels were expected"
+            )
         x = np.empty((n, side, side))
         for first in range(0, n, BLOCK):
-            x[first : first + BLOCK] = area_average(stored.values[first : min(first + BLOCK, n)], side)
+            x[first : first + BLOCK] = area_average(
+                stored.values[first : min(first + BLOCK, n)], side
+            )
         x /= stored.white
         return Images(x, stored.labels[:n].astype(np.int64), self.n_classes)
 
@@ -77,8 +87,8 @@ def area_average(images: NDArray[Any], size: int) -> NDArray[np.float64]:
 
         Y = W G W^T,    W[i, j] = |pixel j within new pixel i| / |new pixel i|
 
-    float64 and not rounded. Linear, and the mean of an image is kept. With 28 pixels averaged to 10, new pixel 0 covers
-    the old ones from 0 to 2.8, so that the third counts by 0.8.
+    float64 and not rounded. Linear, and the mean of an image is kept. With 28 pixels averaged to
+    10, new pixel 0 covers the old ones from 0 to 2.8, so that the third counts by 0.8.
 
     >>> area_average(np.array([[0.0, 2.0], [4.0, 6.0]]), 1)
     array([[3.]])
@@ -92,7 +102,10 @@ def area_average(images: NDArray[Any], size: int) -> NDArray[np.float64]:
 
 
 def _overlap(n_new: int, n_old: int) -> NDArray[np.float64]:
-    """W n_old (n_new, n_old): in units in which every edge is a whole number, so that sums of bytes stay exact."""
+    """W n_old (n_new, n_old).
+
+    In units in which every edge is a whole number, so that sums of bytes stay exact.
+    """
     new, old = np.arange(n_new)[:, None] * n_old, np.arange(n_old) * n_new
     covered = np.minimum(new + n_old, old + n_new) - np.maximum(new, old)
     return np.asarray(np.maximum(covered, 0), dtype=np.float64)

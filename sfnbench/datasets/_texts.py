@@ -1,4 +1,7 @@
-"""Text read character by character: what a dataset of it is, and its characters as places in an alphabet."""
+"""Text read character by character.
+
+What a dataset of it is, and its characters as places in an alphabet.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,14 +33,19 @@ class TextDataset:
     """What is known of a text before it is read."""
 
     n_characters: Mapping[TextSplit, int]  # of each split that there is
-    alphabet: str  # distinct characters, in the order of their code points; the same for every split
+    alphabet: (
+        str  # distinct characters, in the order of their code points; the same for every split
+    )
     read: Callable[[TextSplit], str]
     terms: str  # on which it may be used
     files: tuple[File, ...] = ()  # what it needs on disk
     comes_with: str = ""  # the package that holds it, where it needs no files
 
     def load(self, split: TextSplit = "train", *, n_characters: int | None = None) -> Text:
-        """The first `n_characters` of a split, None for all of them; DataError if there are fewer than that."""
+        """The first `n_characters` of a split, None for all of them.
+
+        DataError if there are fewer than that.
+        """
         n_there = self.n_characters.get(split, 0)
         n = n_there if n_characters is None else n_characters
         if not 0 < n <= n_there:
@@ -49,12 +57,19 @@ class TextDataset:
 
 
 def encode(text: str, alphabet: str) -> Text:
-    """The text's characters as places in the alphabet; DataError names the first character that it lacks."""
-    known = np.frombuffer(alphabet.encode("utf-32-le"), "<u4")  # sorted, so that a place is found by bisection
+    """The text's characters as places in the alphabet.
+
+    DataError names the first character that it lacks.
+    """
+    known = np.frombuffer(
+        alphabet.encode("utf-32-le"), "<u4"
+    )  # sorted, so that a place is found by bisection
     points = np.frombuffer(text.encode("utf-32-le"), "<u4")
     codes = np.searchsorted(known, points)
     unknown = known.take(codes, mode="clip") != points
     if unknown.any():
         place = int(unknown.argmax())
-        raise DataError(f"character {text[place]!r} at place {place} is not in the alphabet {alphabet!r}")
+        raise DataError(
+            f"character {text[place]!r} at place {place} is not in the alphabet {alphabet!r}"
+        )
     return Text(codes.astype(np.int64), alphabet)

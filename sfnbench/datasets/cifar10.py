@@ -1,12 +1,16 @@
-"""CIFAR-10 in grey at 10x10: 50,000 + 10,000 photographs of ten kinds of things, as the paper trains on them.
+"""CIFAR-10 in grey at 10x10.
 
-Made once on this machine from the original colour images of 32x32. The grey is 0.299 R + 0.587 G + 0.114 B, then the
-exact average over the area of each new pixel, then the nearest whole number. All of it in whole numbers (a thousandth
-of a grey level over 1/1024 of a pixel's area) until the one rounding at the end, so that it is the same array on every
-machine. A data folder may hold it ready made, from a route in floats: the two may round some 30 of the 6 million pixels
-apart, those whose value lies half-way between two whole numbers.
+50,000 + 10,000 photographs of ten kinds of things, as the paper trains on them.
 
-Krizhevsky 2009, "Learning multiple layers of features from tiny images"; Dauphin et al. 2014, section 6.1, for the size.
+Made once on this machine from the original colour images of 32x32. The grey is 0.299 R + 0.587 G +
+0.114 B, then the exact average over the area of each new pixel, then the nearest whole number. All
+of it in whole numbers (a thousandth of a grey level over 1/1024 of a pixel's area) until the one
+rounding at the end, so that it is the same array on every machine. A data folder may hold it ready
+made, from a route in floats: the two may round some 30 of the 6 million pixels apart, those whose
+value lies half-way between two whole numbers.
+
+Krizhevsky 2009, "Learning multiple layers of features from tiny images"; Dauphin et al. 2014,
+section 6.1, for the size.
 """
 
 import io
@@ -29,8 +33,12 @@ BATCHES: dict[str, Split] = {
     **{f"cifar-10-batches-py/data_batch_{i}": "train" for i in range(1, 6)},
     "cifar-10-batches-py/test_batch": "test",
 }
-RECONSTRUCT = np.empty(0).__reduce__()[0]  # numpy's own function, whose module has moved over its versions
-ADMITTED: dict[tuple[str, str], Any] = {  # all that a pickled array needs, under the names that old numpy pickled it
+RECONSTRUCT = np.empty(0).__reduce__()[
+    0
+]  # numpy's own function, whose module has moved over its versions
+ADMITTED: dict[
+    tuple[str, str], Any
+] = {  # all that a pickled array needs, under the names that old numpy pickled it
     ("numpy.core.multiarray", "_reconstruct"): RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): RECONSTRUCT,
     ("numpy", "ndarray"): np.ndarray,
@@ -39,10 +47,15 @@ ADMITTED: dict[tuple[str, str], Any] = {  # all that a pickled array needs, unde
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads pickles of plain values and numpy arrays; anything else is refused before it is imported or called."""
+    """Reads pickles of plain values and numpy arrays.
+
+    Anything else is refused before it is imported or called.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="bytes")  # the batches are Python 2's, whose strings are bytes
+        super().__init__(
+            file, encoding="bytes"
+        )  # the batches are Python 2's, whose strings are bytes
 
     def find_class(self, module: str, name: str) -> Any:
         """The admitted object of that name; UnpicklingError for every other."""
@@ -52,9 +65,12 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def read_archive(archive: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Grey images (n, 10, 10) and labels (n,) of every batch; DataError if the archive is damaged, short of one or unsafe.
+    """Grey images (n, 10, 10) and labels (n,) of every batch.
 
-    In one pass, in the archive's own order: going back in a gzip file means unpacking it again from its beginning.
+    DataError if the archive is damaged, short of one or unsafe.
+
+    In one pass, in the archive's own order: going back in a gzip file means unpacking it again from
+    its beginning.
     """
     batches = {}
     try:
@@ -66,7 +82,14 @@ def read_archive(archive: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[np
                     batches[member.name] = grey(colours), np.asarray(batch[b"labels"], np.int64)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from error
-    except (pickle.UnpicklingError, LookupError, AttributeError, TypeError, ValueError, MemoryError) as error:
+    except (
+        pickle.UnpicklingError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        MemoryError,
+    ) as error:
         raise DataError(f"{archive}: {member.name} is no batch of CIFAR-10: {error}") from error
     if lacking := BATCHES.keys() - batches.keys():
         raise DataError(f"{archive} is not CIFAR-10: it lacks {', '.join(sorted(lacking))}")
@@ -78,7 +101,8 @@ def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     made = np.empty((len(images), SIDE, SIDE), np.uint8)
     for first in range(0, len(images), BLOCK):
         red, green, blue = images[first : first + BLOCK].astype(np.float64).swapaxes(0, 1)
-        # 299 R + 587 G + 114 B and its average over 1024ths are exact in float64; clipping has nothing left to do.
+        # 299 R + 587 G + 114 B and its average over 1024ths are exact in float64; clipping has
+        # nothing left to do.
         thousandths = area_average(299 * red + 587 * green + 114 * blue, SIDE)
         made[first : first + BLOCK] = np.rint(thousandths / 1000)
     return made
@@ -88,7 +112,9 @@ def _make(archive: Path, path: Path) -> None:
     batches = read_archive(archive)
     arrays: dict[str, NDArray[Any]] = {}
     for split in ("train", "test"):
-        images, labels = zip(*(batches[name] for name in BATCHES if BATCHES[name] == split), strict=True)
+        images, labels = zip(
+            *(batches[name] for name in BATCHES if BATCHES[name] == split), strict=True
+        )
         arrays |= {f"x_{split}": np.concatenate(images), f"y_{split}": np.concatenate(labels)}
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
@@ -98,7 +124,15 @@ def _read(split: Split) -> Pixels:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Pixels(arrays[f"x_{split}"], arrays[f"y_{split}"], white=255.0)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 

@@ -1,12 +1,16 @@
-r"""Penn Treebank in Mikolov's preprocessing, character by character: news in 50 characters, 5.1 million of them to train on.
+r"""Penn Treebank in Mikolov's preprocessing, character by character.
 
-The files as they are, nothing joined, stripped or added: each line is a sentence that begins with a space, has a space
-after each token and ends with a newline, which is the end-of-sentence token of the word-level task. Words are in lower
-case, the rare ones replaced by ``<unk>``, numbers by ``N``. The alphabet is that of the train split, newline and space
-included; all of valid's 50 characters and test's 48 are in it.
+News in 50 characters, 5.1 million of them to train on.
 
-Marcus, Santorini, Marcinkiewicz 1993, "Building a large annotated corpus of English: the Penn Treebank"; Mikolov,
-Karafiát, Burget, Černocký, Khudanpur 2010, "Recurrent neural network based language model".
+The files as they are, nothing joined, stripped or added: each line is a sentence that begins with a
+space, has a space after each token and ends with a newline, which is the end-of-sentence token of
+the word-level task. Words are in lower case, the rare ones replaced by ``<unk>``, numbers by ``N``.
+The alphabet is that of the train split, newline and space included; all of valid's 50 characters
+and test's 48 are in it.
+
+Marcus, Santorini, Marcinkiewicz 1993, "Building a large annotated corpus of English: the Penn
+Treebank"; Mikolov, Karafiát, Burget, Černocký, Khudanpur 2010, "Recurrent neural network based
+language model".
 """
 
 from ._files import File, locate

@@ -1,10 +1,13 @@
-"""The reference manual of Python that ``help()`` shows: 400,000 characters of English that come with Python itself.
+"""The reference manual of Python that ``help()`` shows.
 
-The topics of ``pydoc_data.topics`` in the order of their names, a newline after each; of that the characters of the
-alphabet, newline and the 95 that ASCII prints (a few dashes and accents are left out), and of those the first 400,000.
-Length and alphabet are the same for every Python, so models have the same size; the text is the same on every platform
-but *not* for every release of Python, as the manual is edited. Losses on it compare only under one Python, whose version
-every result carries (`python` in ``sfnbench env``). All of it is the train split.
+400,000 characters of English that come with Python itself.
+
+The topics of ``pydoc_data.topics`` in the order of their names, a newline after each; of that the
+characters of the alphabet, newline and the 95 that ASCII prints (a few dashes and accents are left
+out), and of those the first 400,000. Length and alphabet are the same for every Python, so models
+have the same size; the text is the same on every platform but *not* for every release of Python, as
+the manual is edited. Losses on it compare only under one Python, whose version every result carries
+(`python` in ``sfnbench env``). All of it is the train split.
 """
 
 from ..errors import DataError
@@ -18,9 +21,13 @@ def _read(split: TextSplit) -> str:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
-        raise DataError(f"this Python comes without pydoc_data.topics, the text of help(): {error}") from error
+        raise DataError(
+            f"this Python comes without pydoc_data.topics, the text of help(): {error}"
+        ) from error
     text = "".join(f"{topics[name]}\n" for name in sorted(topics))
-    return text.translate({ord(character): None for character in set(text).difference(ALPHABET)})[:N_CHARACTERS]
+    return text.translate({ord(character): None for character in set(text).difference(ALPHABET)})[
+        :N_CHARACTERS
+    ]
 
 
 DATASET = TextDataset(

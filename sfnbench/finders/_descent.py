@@ -5,15 +5,18 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..finding import Equations, Iterate
+from ..core.finder import Equations, Iterate
 
 ARMIJO, SHRINK, HALVINGS = 1e-4, 0.5, 30
 
 
 def backtracked(equations: Equations, at: Iterate, direction: Tensor, slope: Tensor) -> Iterate:
-    """Along direction (S, d), the first of 1, 1/2, 1/4, ... that shortens the gradient enough; no step where none does.
+    """Along direction (S, d), the first of 1, 1/2, 1/4, ...
 
-    Enough is Armijo's rule for |g|^2, which begins to change by 2 slope = 2 g . H direction, (S,), at most 0.
+    that shortens the gradient enough; no step where none does.
+
+    Enough is Armijo's rule for |g|^2, which begins to change by 2 slope = 2 g . H direction, (S,),
+    at most 0.
     """
     before = at.grad.square().sum(1)
     theta, grad = at.theta.clone(), at.grad.clone()

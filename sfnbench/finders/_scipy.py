@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..finding import Equations, Iterate
+from ..core.finder import Equations, Iterate
 
 Array = NDArray[np.float64]
 System = Callable[[Equations, Callable[[Array], Tensor], Array], Array]

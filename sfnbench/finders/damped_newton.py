@@ -6,9 +6,9 @@ from typing import Annotated
 import torch
 from annotated_types import MinLen
 
-from ..core import Count, NonNegative, Positive
-from ..finding import Equations, Finder, Iterate
-from ..registry import register
+from ..core.fields import Count, NonNegative, Positive
+from ..core.finder import Equations, Finder, Iterate
+from ..members.registry import register
 
 
 @register("damped_newton")
@@ -18,11 +18,13 @@ class DampedNewton(Finder):
 
         theta <- theta - t (H + damping I)^-1 g,    damping in `dampings`, t in `lengths`
 
-    A step that no choice makes shorter is not taken, and ends the search. Directions in which H + damping I vanishes are
-    left out. Fields: `steps` at most; `dampings`, by default the paper's; `lengths` t.
+    A step that no choice makes shorter is not taken, and ends the search. Directions in which H +
+    damping I vanishes are left out. Fields: `steps` at most; `dampings`, by default the paper's;
+    `lengths` t.
 
-    Cost of a step: a Hessian, O(d^3) for its eigenbasis and a gradient for every choice. References: Dauphin et al. 2014,
-    appendix C, which reports neither a stop rule nor a cut-off; Frye et al. 2021.
+    Cost of a step: a Hessian, O(d^3) for its eigenbasis and a gradient for every choice.
+    References: Dauphin et al. 2014, appendix C, which reports neither a stop rule nor a cut-off;
+    Frye et al. 2021.
     """
 
     steps: Count = 150

@@ -7,13 +7,16 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from ..core import Count
-from ..finding import Equations, Finder, Iterate
-from ..registry import register
+from ..core.fields import Count
+from ..core.finder import Equations, Finder, Iterate
+from ..members.registry import register
 from ._scipy import Array, lane_by_lane
 
 ENOUGH = 1e-26  # of the squared norm
-PATIENCE, FALL = 300, 0.9  # the search has stalled where it gained less than a tenth in so many iterations
+PATIENCE, FALL = (
+    300,
+    0.9,
+)  # the search has stalled where it gained less than a tenth in so many iterations
 
 
 @register("gradient_norm")
@@ -23,10 +26,10 @@ class GradientNorm(Finder):
 
         min 1/2 |g|^2,    whose gradient is H g
 
-    It converges slowly, for the squared length is as ill conditioned as H^2, and stops at gradient-flat points, where
-    H g = 0 and g is not. Fields: `iterations` at most; `memory` of L-BFGS in pairs. One point at a time, each to its end.
-    Cost of an iteration: about one gradient and one product. References: Liu, Nocedal 1989; Pennington, Bahri 2017;
-    Frye et al. 2021.
+    It converges slowly, for the squared length is as ill conditioned as H^2, and stops at
+    gradient-flat points, where H g = 0 and g is not. Fields: `iterations` at most; `memory` of
+    L-BFGS in pairs. One point at a time, each to its end. Cost of an iteration: about one gradient
+    and one product. References: Liu, Nocedal 1989; Pennington, Bahri 2017; Frye et al. 2021.
     """
 
     iterations: Count = 25_000
@@ -36,8 +39,12 @@ class GradientNorm(Finder):
         """The whole search."""
         return lane_by_lane(equations, at, self._solve)
 
-    def _solve(self, equations: Equations, placed: Callable[[Array], Tensor], start: Array) -> Array:
-        scale = 1 / np.square(equations.grad(placed(start)).cpu().numpy()).sum()  # so that no tolerance depends on units
+    def _solve(
+        self, equations: Equations, placed: Callable[[Array], Tensor], start: Array
+    ) -> Array:
+        scale = (
+            1 / np.square(equations.grad(placed(start)).cpu().numpy()).sum()
+        )  # so that no tolerance depends on units
         seen: list[float] = []
 
         def value(x: Array) -> tuple[float, Array]:
@@ -50,6 +57,12 @@ class GradientNorm(Finder):
             if seen[-1] < scale * ENOUGH or stalled:
                 raise StopIteration
 
-        options = {"maxiter": self.iterations, "maxfun": 2 * self.iterations, "maxcor": self.memory, "ftol": 0, "gtol": 0}
+        options = {
+            "maxiter": self.iterations,
+            "maxfun": 2 * self.iterations,
+            "maxcor": self.memory,
+            "ftol": 0,
+            "gtol": 0,
+        }
         end = minimize(value, start, jac=True, method="L-BFGS-B", callback=stop, options=options)  # type: ignore[call-overload]
         return np.asarray(end.x)

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.optimize import least_squares
 from torch import Tensor
 
-from ..core import Count
-from ..finding import Equations, Finder, Iterate
-from ..registry import register
+from ..core.fields import Count
+from ..core.finder import Equations, Finder, Iterate
+from ..members.registry import register
 from ._scipy import Array, lane_by_lane
 
 EPS = 3e-16  # all three tolerances: it is the gradient's length that tells, not scipy's rules
@@ -21,9 +21,10 @@ EPS = 3e-16  # all three tolerances: it is the gradient's length that tells, not
 class LeastSquares(Finder):
     """`scipy.optimize.least_squares` on the gradient, with the Hessian for its Jacobian.
 
-    Fields: `method` trf, a trust region by the singular values of H, or lm, MINPACK's Levenberg-Marquardt, slow
-    beyond a hundred parameters; `evaluations` of the gradient at most. One point at a time, each to its end.
-    Cost: a Hessian and O(d^3) for every accepted step. References: Branch, Coleman, Li 1999; More 1978.
+    Fields: `method` trf, a trust region by the singular values of H, or lm, MINPACK's
+    Levenberg-Marquardt, slow beyond a hundred parameters; `evaluations` of the gradient at most.
+    One point at a time, each to its end. Cost: a Hessian and O(d^3) for every accepted step.
+    References: Branch, Coleman, Li 1999; More 1978.
     """
 
     method: Literal["trf", "lm"] = "trf"
@@ -33,7 +34,9 @@ class LeastSquares(Finder):
         """The whole search."""
         return lane_by_lane(equations, at, self._solve)
 
-    def _solve(self, equations: Equations, placed: Callable[[Array], Tensor], start: Array) -> Array:
+    def _solve(
+        self, equations: Equations, placed: Callable[[Array], Tensor], start: Array
+    ) -> Array:
         def gradient(x: Array) -> Array:
             return np.asarray(equations.grad(placed(x))[0].cpu())
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core import Count, Positive
-from ..finding import Equations, Finder, Iterate
-from ..registry import register
+from ..core.fields import Count, Positive
+from ..core.finder import Equations, Finder, Iterate
+from ..members.registry import register
 
 TRIES = 14  # dampings tried in a step before it is given up
 
@@ -26,14 +26,15 @@ class LevenbergMarquardt(Finder):
 
         theta <- theta - (H^2 + damping I)^-1 H g
 
-    A step that does not shorten the gradient is tried again with eight times the damping, without another Hessian. After
-    one that does, the damping follows the gain, the fall of |g|^2 over the fall that the linear model foretells: a tenth
-    for a gain above 1/2, half above 1/10, twice otherwise. It reaches critical points of every kind and index, singular
-    Hessians included, and stalls where |g| has a local minimum, as at gradient-flat points.
+    A step that does not shorten the gradient is tried again with eight times the damping, without
+    another Hessian. After one that does, the damping follows the gain, the fall of |g|^2 over the
+    fall that the linear model foretells: a tenth for a gain above 1/2, half above 1/10, twice
+    otherwise. It reaches critical points of every kind and index, singular Hessians included, and
+    stalls where |g| has a local minimum, as at gradient-flat points.
 
-    Fields: `steps` at most, a Hessian each; `damping` of the first step, in units of the largest squared eigenvalue.
-    Cost of a step: a Hessian, O(d^3) for its eigenbasis, and a gradient a try. References: Marquardt 1963; Nocedal,
-    Wright 2006, section 10.3.
+    Fields: `steps` at most, a Hessian each; `damping` of the first step, in units of the largest
+    squared eigenvalue. Cost of a step: a Hessian, O(d^3) for its eigenbasis, and a gradient a try.
+    References: Marquardt 1963; Nocedal, Wright 2006, section 10.3.
     """
 
     steps: Count = 150
@@ -61,7 +62,9 @@ class LevenbergMarquardt(Finder):
             gain = (before[trying] - new.square().sum(1)) / (before[trying] - foretold)
             fell = new.square().sum(1) < before[trying]
             factor = torch.where(gain > 0.5, 0.1, torch.where(gain > 0.1, 0.5, 2.0))
-            damping[trying] = torch.maximum(lam[:, 0] * torch.where(fell, factor, 8.0), 1e-18 * unit[trying])
+            damping[trying] = torch.maximum(
+                lam[:, 0] * torch.where(fell, factor, 8.0), 1e-18 * unit[trying]
+            )
             theta[trying[fell]], grad[trying[fell]] = tried[fell], new[fell]
             trying = trying[~fell]
             if not len(trying):

@@ -9,9 +9,9 @@ import torch
 from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor
 
-from ..core import BelowOne, Count
-from ..finding import Equations, Finder, Iterate
-from ..registry import register
+from ..core.fields import BelowOne, Count
+from ..core.finder import Equations, Finder, Iterate
+from ..members.registry import register
 from ._descent import backtracked
 from ._scipy import Array
 
@@ -25,13 +25,14 @@ class NewtonMR(Finder):
 
         theta <- theta + t p,    p = argmin |H p + g|,    t the first of 1, 1/2, ... with Armijo's fall of |g|^2
 
-    Fields: `steps` at most; `solver` dense, by the eigenbasis, or minres, which asks for Hessian-vector products alone and
-    suits larger networks; `cut` below which eigenvalues count as zero, in units of the largest (dense), or the relative
-    residual at which MINRES stops; `iterations` of MINRES at most. Where H is nearly singular a small cut makes steps of no
-    use, a large one leaves the search at points whose gradient lies in the kernel: gradient-flat points.
+    Fields: `steps` at most; `solver` dense, by the eigenbasis, or minres, which asks for
+    Hessian-vector products alone and suits larger networks; `cut` below which eigenvalues count as
+    zero, in units of the largest (dense), or the relative residual at which MINRES stops;
+    `iterations` of MINRES at most. Where H is nearly singular a small cut makes steps of no use, a
+    large one leaves the search at points whose gradient lies in the kernel: gradient-flat points.
 
-    Cost of a step: a Hessian and O(d^3), or up to `iterations` products; and a gradient for each t. References: Roosta,
-    Liu, Xu, Mahoney 2018, "Newton-MR"; Paige, Saunders 1975; Frye et al. 2021.
+    Cost of a step: a Hessian and O(d^3), or up to `iterations` products; and a gradient for each t.
+    References: Roosta, Liu, Xu, Mahoney 2018, "Newton-MR"; Paige, Saunders 1975; Frye et al. 2021.
     """
 
     steps: Count = 150
@@ -41,7 +42,11 @@ class NewtonMR(Finder):
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:
         """One step, or none where no t is good enough."""
-        direction, slope = self._dense(equations, at) if self.solver == "dense" else self._matrix_free(equations, at)
+        direction, slope = (
+            self._dense(equations, at)
+            if self.solver == "dense"
+            else self._matrix_free(equations, at)
+        )
         return backtracked(equations, at, direction, slope)
 
     def _dense(self, equations: Equations, at: Iterate) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,10 @@
 """|H|^-1 g, and other functions of a dense symmetric matrix that are applied to a vector for several dampings.
 
-Only the basis that H is diagonal in is needed, not its eigenvectors in full. On a CPU H = Q T Q^T is made tridiagonal
-(LAPACK's sytrd, 4/3 n^3 flop), T = Z diag(eigenvalues) Z^T diagonalised by divide and conquer (stevd), and a vector goes
-through Q as reflections and through Z as a matrix, 4 n^2 flop each. What is left out of a full eigendecomposition is the
-product Q Z, 2 n^3 flop. Reference: Golub, Van Loan 2013, Matrix Computations, sections 8.3 and 8.4.
+Only the basis that H is diagonal in is needed, not its eigenvectors in full. On a CPU H = Q T Q^T
+is made tridiagonal (LAPACK's sytrd, 4/3 n^3 flop), T = Z diag(eigenvalues) Z^T diagonalised by
+divide and conquer (stevd), and a vector goes through Q as reflections and through Z as a matrix, 4
+n^2 flop each. What is left out of a full eigendecomposition is the product Q Z, 2 n^3 flop.
+Reference: Golub, Van Loan 2013, Matrix Computations, sections 8.3 and 8.4.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
 
-LARGE = 160  # the size of a matrix from which the tridiagonal way is the faster one; below, its calls are what it costs
-WORKSPACE = 64 * 66  # numbers that LAPACK's ormqr wants to turn one vector in blocks of 64 reflections
+# the size of a matrix from which the tridiagonal way is the faster one; below, its calls are what
+# it costs
+LARGE = 160
+WORKSPACE = (
+    64 * 66
+)  # numbers that LAPACK's ormqr wants to turn one vector in blocks of 64 reflections
 
 
 class Eigenbasis(NamedTuple):
@@ -30,16 +35,23 @@ class Eigenbasis(NamedTuple):
     vector: Callable[[Tensor], Tensor]  # with these coordinates
 
 
-def directions(g: Tensor, H: Tensor, spectrum: Callable[[Tensor], Tensor]) -> Callable[[float], Tensor]:
-    """The map damping -> -(s(H) + damping I)^-1 g (n,), s acting on eigenvalues; one eigenbasis serves them all.
+def directions(
+    g: Tensor, H: Tensor, spectrum: Callable[[Tensor], Tensor]
+) -> Callable[[float], Tensor]:
+    """The map damping -> -(s(H) + damping I)^-1 g (n,), s acting on eigenvalues.
 
-    Directions in which s(H) + damping I vanishes to rounding are left out (a pseudo-inverse), for g has no say there.
-    g is (n,) and H (n, n), symmetric. Raises torch's LinAlgError where H is not finite, as its `eigh` may.
+    One eigenbasis serves them all.
+
+    Directions in which s(H) + damping I vanishes to rounding are left out (a pseudo-inverse), for g
+    has no say there. g is (n,) and H (n, n), symmetric. Raises torch's LinAlgError where H is not
+    finite, as its `eigh` may.
     """
     return directions_in(eigenbasis(H), g, spectrum)
 
 
-def directions_in(basis: Eigenbasis, g: Tensor, spectrum: Callable[[Tensor], Tensor]) -> Callable[[float], Tensor]:
+def directions_in(
+    basis: Eigenbasis, g: Tensor, spectrum: Callable[[Tensor], Tensor]
+) -> Callable[[float], Tensor]:
     """The same in an eigenbasis that is there already, for a g (n,) of the matrix's precision."""
     curvature, in_basis = spectrum(basis.eigenvalues), basis.coordinates(g)
     floor = torch.finfo(g.dtype).eps * basis.eigenvalues.abs().amax(-1)
@@ -54,7 +66,10 @@ def directions_in(basis: Eigenbasis, g: Tensor, spectrum: Callable[[Tensor], Ten
 
 
 def eigenbasis(H: Tensor) -> Eigenbasis:
-    """The eigenbasis of a symmetric H (n, n): by torch on a GPU, inside a transform and for small n, else by scipy."""
+    """The eigenbasis of a symmetric H (n, n).
+
+    By torch on a GPU, inside a transform and for small n, else by scipy.
+    """
     inside = torch.func.debug_unwrap(H) is not H
     if H.device.type == "cpu" and H.shape[-1] >= LARGE and not inside and not H.requires_grad:
         return _by_tridiagonal(H)
@@ -66,16 +81,21 @@ def _by_tridiagonal(H: Tensor) -> Eigenbasis:
     largest = H.abs().amax().item()
     if not math.isfinite(largest):
         raise LinAlgError("the matrix has entries that are not finite")
-    # A power of two, as LAPACK's own drivers scale: exact, and neither large nor small entries leave the range of floats.
+    # A power of two, as LAPACK's own drivers scale: exact, and neither large nor small entries
+    # leave the range of floats.
     scale = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
     matrix = (H / scale).mT.numpy()  # a fresh copy, columns first as LAPACK has them
     names = ("sytrd", "sytrd_lwork", "stevd", "ormqr")
     sytrd, lwork, stevd, ormqr = scipy.linalg.get_lapack_funcs(names, (matrix,))  # type: ignore[misc]  # a list of four
     n = len(matrix)
-    reflectors, diagonal, beside, tau, _ = sytrd(matrix, lower=1, lwork=int(lwork(n, lower=1)[0]), overwrite_a=1)
+    reflectors, diagonal, beside, tau, _ = sytrd(
+        matrix, lower=1, lwork=int(lwork(n, lower=1)[0]), overwrite_a=1
+    )
     eigenvalues, Z, info = stevd(diagonal, beside)
     if info:
-        raise LinAlgError(f"the tridiagonal eigenvalues of the matrix did not converge (LAPACK's stevd: {info})")
+        raise LinAlgError(
+            f"the tridiagonal eigenvalues of the matrix did not converge (LAPACK's stevd: {info})"
+        )
     reflectors = np.asfortranarray(reflectors[1:, :-1])  # they leave the first coordinate as it is
     basis = torch.from_numpy(Z)
 
@@ -85,5 +105,7 @@ def _by_tridiagonal(H: Tensor) -> Eigenbasis:
         return torch.cat([v[:1], torch.from_numpy(below[:, 0])])
 
     return Eigenbasis(
-        torch.from_numpy(eigenvalues) * scale, lambda v: basis.mT @ turned(v, "T"), lambda c: turned(basis @ c, "N")
+        torch.from_numpy(eigenvalues) * scale,
+        lambda v: basis.mT @ turned(v, "T"),
+        lambda c: turned(basis @ c, "N"),
     )

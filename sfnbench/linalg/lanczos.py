@@ -1,7 +1,9 @@
-"""The Lanczos process: a symmetric matrix seen through its products, in the subspace where the gradient feels it.
+"""The Lanczos process.
 
-Everything here is a fixed sequence of operations without a branch on values, so it runs under `torch.func.vmap` and asks a
-GPU for nothing in between. Shapes: d parameters, k vectors.
+A symmetric matrix seen through its products, in the subspace where the gradient feels it.
+
+Everything here is a fixed sequence of operations without a branch on values, so it runs under
+`torch.func.vmap` and asks a GPU for nothing in between. Shapes: d parameters, k vectors.
 """
 
 from __future__ import annotations
@@ -12,32 +14,42 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Product = Callable[[Tensor], Tensor]  # (d,) -> (d,), symmetric; what it returns is its caller's to write in
+Product = Callable[
+    [Tensor], Tensor
+]  # (d,) -> (d,), symmetric; what it returns is its caller's to write in
 
 
 class Subspace(NamedTuple):
     """A matrix H restricted to a subspace."""
 
-    basis: Tensor  # V (k, d), orthonormal rows; zero ones where the subspace has fewer than k dimensions
+    # V (k, d), orthonormal rows; zero ones where the subspace has fewer than k dimensions
+    basis: Tensor
     matrix: Tensor  # V H V^T (k, k), symmetric
     residual: Tensor  # () |r|, where H v_k = V^T (V H v_k) + r
 
 
 def lanczos(
-    product: Product, start: Tensor, k: int, *, last: Tensor | None = None, reorthogonalise: bool = True
+    product: Product,
+    start: Tensor,
+    k: int,
+    *,
+    last: Tensor | None = None,
+    reorthogonalise: bool = True,
 ) -> Subspace:
     """The span of start, H start, ..., H^(k-1) start (d,), with `last` (d,) in place of the last of these if it is given.
 
-    Each new vector is made orthogonal to its two neighbours, then once more to all of the basis. Without that second
-    pass (Lanczos' own recurrence, as in Dauphin et al. 2014, appendix E, after Vinyals and Povey 2012) rounding lets the
-    vectors become dependent, in float32 after some twenty: V H V^T alone would then be plainly wrong, its eigenvalues too
-    large and some of them false negatives. Here the Gram matrix V V^T is accounted for: the vectors are orthonormalised at
+    Each new vector is made orthogonal to its two neighbours, then once more to all of the basis.
+    Without that second pass (Lanczos' own recurrence, as in Dauphin et al. 2014, appendix E, after
+    Vinyals and Povey 2012) rounding lets the vectors become dependent, in float32 after some
+    twenty: V H V^T alone would then be plainly wrong, its eigenvalues too large and some of them
+    false negatives. Here the Gram matrix V V^T is accounted for: the vectors are orthonormalised at
     the end, and those that depend on others become zero.
 
-    Cost: k products, k^2 d multiplications and additions for V H V^T and as many for reorthogonalising; memory k d.
-    The columns of V H V^T are taken as the products come, so the products themselves are not kept. No product is spared
-    where the process ends early: from then on vectors and products are zero.
-    References: Lanczos 1950; Parlett 1998, "The symmetric eigenvalue problem", chapter 13.
+    Cost: k products, k^2 d multiplications and additions for V H V^T and as many for
+    reorthogonalising; memory k d. The columns of V H V^T are taken as the products come, so the
+    products themselves are not kept. No product is spared where the process ends early: from then
+    on vectors and products are zero. References: Lanczos 1950; Parlett 1998, "The symmetric
+    eigenvalue problem", chapter 13.
     """
     first = _unit(start, torch.linalg.vector_norm(start))
     w = product(first)
@@ -70,7 +82,10 @@ def _zeros(like: Tensor, k: int) -> Tensor:
 
 
 def _column(V: Tensor, w: Tensor, j: int, reorthogonalise: bool) -> Tensor:
-    """The products (j + 1,) of w (d,) with the basis up to vector j; of w is left what lies across it."""
+    """The products (j + 1,) of w (d,) with the basis up to vector j.
+
+    Of w is left what lies across it.
+    """
     basis, neighbours = V[: j + 1], V[max(j - 1, 0) : j + 1]
     if not reorthogonalise:
         column = basis @ w
@@ -96,20 +111,28 @@ class Extremes(NamedTuple):
 def extreme_eigenvalues(product: Product, start: Tensor, k: int) -> Extremes:
     """Both ends of the spectrum from k products, the start (d,) being any vector with a share in both.
 
-    The lowest Ritz value is never below the lowest eigenvalue, and some eigenvalue lies within its residual |H y - t y|:
-    a negative one proves negative curvature, a positive one only that none was resolved. Parlett 1998, theorem 4.5.1.
+    The lowest Ritz value is never below the lowest eigenvalue, and some eigenvalue lies within its
+    residual |H y - t y|: a negative one proves negative curvature, a positive one only that none
+    was resolved. Parlett 1998, theorem 4.5.1.
     """
     space = lanczos(product, start, k)
     values, Q = torch.linalg.eigh(space.matrix.double())
-    used = torch.linalg.vector_norm(space.basis, dim=1) > 0  # what a process that ended early left zero is no Ritz vector
+    used = (
+        torch.linalg.vector_norm(space.basis, dim=1) > 0
+    )  # what a process that ended early left zero is no Ritz vector
     inside = (Q.square() * used[:, None]).sum(0) > 0.5
-    lowest, highest = torch.where(inside, values, torch.inf).argmin(), torch.where(inside, values, -torch.inf).argmax()
+    lowest, highest = (
+        torch.where(inside, values, torch.inf).argmin(),
+        torch.where(inside, values, -torch.inf).argmax(),
+    )
     bounds = space.residual * Q[-1].abs() * used[-1]
 
     def at(vector: Tensor, place: Tensor) -> Tensor:
         return vector.index_select(0, place.reshape(1)).squeeze(0).to(start.dtype)
 
-    return Extremes(at(values, lowest), at(bounds, lowest), at(values, highest), at(bounds, highest))
+    return Extremes(
+        at(values, lowest), at(bounds, lowest), at(values, highest), at(bounds, highest)
+    )
 
 
 def _unit(w: Tensor, scale: Tensor) -> Tensor:
@@ -123,5 +146,7 @@ def _orthonormalised(V: Tensor, M: Tensor, residual: Tensor) -> Subspace:
     """The same span and matrix in an orthonormal basis, by the eigendecomposition of the Gram matrix."""
     sizes, U = torch.linalg.eigh((V @ V.mT).double())
     independent = sizes > len(V) * torch.finfo(V.dtype).eps * sizes[-1]
-    R = U * torch.where(independent, torch.where(independent, sizes, 1.0).rsqrt(), 0.0)  # (k, k): R^T V is orthonormal
+    R = U * torch.where(
+        independent, torch.where(independent, sizes, 1.0).rsqrt(), 0.0
+    )  # (k, k): R^T V is orthonormal
     return Subspace(R.to(V.dtype).mT @ V, (R.mT @ M.double() @ R).to(M.dtype), residual)

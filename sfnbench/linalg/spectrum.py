@@ -12,7 +12,10 @@ from .lanczos import Product, lanczos
 
 
 class Quadrature(NamedTuple):
-    """Nodes and weights, one rule a probe: (1/d) tr f(H) is about the mean over probes of sum_i weights_i f(nodes_i)."""
+    """Nodes and weights, one rule a probe.
+
+    (1/d) tr f(H) is about the mean over probes of sum_i weights_i f(nodes_i).
+    """
 
     nodes: Tensor  # (n_probes, k), ascending: Ritz values
     weights: Tensor  # (n_probes, k), each row sums to 1
@@ -28,14 +31,17 @@ class Quadrature(NamedTuple):
         return (f_of_nodes * self.weights).sum(-1).mean()
 
 
-def lanczos_quadrature(product: Product, like: Tensor, k: int, n_probes: int, rng: torch.Generator) -> Quadrature:
+def lanczos_quadrature(
+    product: Product, like: Tensor, k: int, n_probes: int, rng: torch.Generator
+) -> Quadrature:
     """The spectral measure of H, (d, d) for `like` (d,), from `n_probes` random vectors of k products each.
 
-    A rule of k nodes integrates polynomials of degree 2 k - 1 exactly against its own probe's measure; what is left is the
-    probes' spread, which falls as 1 / sqrt(n_probes d). Cost: n_probes k products, memory k d. It draws, so it does not run
-    under `torch.func.vmap`.
-    References: Golub, Meurant 2010, chapter 7; Lin, Saad, Yang 2016, "Approximating spectral densities of large matrices";
-    Ghorbani, Krishnan, Xiao 2019, "An investigation into neural net optimization via Hessian eigenvalue density".
+    A rule of k nodes integrates polynomials of degree 2 k - 1 exactly against its own probe's
+    measure; what is left is the probes' spread, which falls as 1 / sqrt(n_probes d). Cost: n_probes
+    k products, memory k d. It draws, so it does not run under `torch.func.vmap`. References: Golub,
+    Meurant 2010, chapter 7; Lin, Saad, Yang 2016, "Approximating spectral densities of large
+    matrices"; Ghorbani, Krishnan, Xiao 2019, "An investigation into neural net optimization via
+    Hessian eigenvalue density".
     """
     nodes, weights = [], []
     for _ in range(n_probes):

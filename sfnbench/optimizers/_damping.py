@@ -1,18 +1,25 @@
-"""What damped and saddle-free Newton, dense and in a Krylov subspace, share: the choice of the damping."""
+"""What damped and saddle-free Newton, dense and in a Krylov subspace, share.
+
+The choice of the damping.
+"""
 
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..core import NonNegative, Oracle
+from ..core.fields import NonNegative
+from ..core.oracle import Oracle
 
 Damping = NonNegative | Literal["paper"] | tuple[NonNegative, ...]
 PAPER_DAMPINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # Dauphin et al. 2014, appendix F.1
 
 
 def lowest(oracle: Oracle, candidates: list[Tensor]) -> Tensor:
-    """The candidate point (d,) with the lowest loss; one whose loss is not a number is never chosen before one whose is."""
+    """The candidate point (d,) with the lowest loss.
+
+    One whose loss is not a number is never chosen before one whose is.
+    """
     losses = torch.stack([oracle.loss(theta) for theta in candidates])
     best = torch.nan_to_num(losses, nan=torch.inf).argmin()
     return torch.stack(candidates).index_select(0, best.reshape(1)).squeeze(0)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..core import Optimizer, Oracle, Positive, State
-from ..registry import register
+from ..core.fields import Positive
+from ..core.optimizer import Optimizer, State
+from ..core.oracle import Oracle
+from ..members.registry import register
 
 
 @register("gradient_descent")
@@ -15,8 +17,8 @@ class GradientDescent(Optimizer):
 
         theta <- theta - lr grad f(theta)
 
-    Near a saddle a direction of curvature lambda < 0 grows by only 1 + lr |lambda| a step: slow where the curvature is
-    weak. Diverges for lr > 2 / lambda_max. Cost of a step: one gradient.
+    Near a saddle a direction of curvature lambda < 0 grows by only 1 + lr |lambda| a step: slow
+    where the curvature is weak. Diverges for lr > 2 / lambda_max. Cost of a step: one gradient.
     """
 
     lr: Positive = 0.01

@@ -7,10 +7,13 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..core import Count, Network, Optimizer, Oracle, Problem
+from ..core.fields import Count
+from ..core.optimizer import Optimizer
+from ..core.oracle import Oracle
+from ..core.problem import Network, Problem
 from ..linalg.absolute import directions_in, eigenbasis
 from ..linalg.lanczos import lanczos
-from ..registry import register
+from ..members.registry import register
 from ._damping import Damping, dampings
 
 N_VECTORS = 20  # unless told otherwise, and where there are so many parameters
@@ -33,21 +36,23 @@ class KrylovSaddleFreeNewton(Optimizer):
         V        k Lanczos vectors: g, H g, ..., H^(k-2) g, and the direction of the last step
         theta <- theta - V^T (|V H V^T| + damping I)^-1 V g        `inner_steps` times, with V and H as they are
 
-    Fields: `k` vectors, by default 20, or all of them where the problem has fewer parameters; `inner_steps` m of the
-    paper, each with a new gradient in the same subspace; `damping` a number, or `paper` or a list of them: then each inner
-    step takes the one with the lowest loss, and stays where it is if none lowers it (the step is refused);
-    `curvature_batch_size` examples for the products, None for the batch of the gradients; `reorthogonalise` false is the
-    paper's own Lanczos recurrence, its Gram matrix accounted for.
+    Fields: `k` vectors, by default 20, or all of them where the problem has fewer parameters;
+    `inner_steps` m of the paper, each with a new gradient in the same subspace; `damping` a number,
+    or `paper` or a list of them: then each inner step takes the one with the lowest loss, and stays
+    where it is if none lowers it (the step is refused); `curvature_batch_size` examples for the
+    products, None for the batch of the gradients; `reorthogonalise` false is the paper's own
+    Lanczos recurrence, its Gram matrix accounted for.
 
-    `curvature` puts another matrix into the same machinery, which tells whether it is |H| that helps: `absolute` |H|,
-    `hessian` H itself (a damped Newton step: saddles attract it unless the damping exceeds |lambda_min|; give it a list
-    that does), `gauss_newton`, and `fisher`, the outer products of the examples' gradients: see `sfnbench.curvature`.
+    `curvature` puts another matrix into the same machinery, which tells whether it is |H| that
+    helps: `absolute` |H|, `hessian` H itself (a damped Newton step: saddles attract it unless the
+    damping exceeds |lambda_min|; give it a list that does), `gauss_newton`, and `fisher`, the outer
+    products of the examples' gradients: see `sfnbench.core.curvature`.
 
-    Deterministic and refused twice in a row, it is stuck for good; where the curvature is not a number, it diverges. Cost
-    of a step: k products and a gradient, for each further inner step a gradient more, and with several dampings a loss for
-    each in every inner step. Memory: k d numbers.
-    References: Dauphin et al. 2014, algorithm 1, appendix E and F; Vinyals, Povey 2012, "Krylov subspace descent for deep
-    learning".
+    Deterministic and refused twice in a row, it is stuck for good; where the curvature is not a
+    number, it diverges. Cost of a step: k products and a gradient, for each further inner step a
+    gradient more, and with several dampings a loss for each in every inner step. Memory: k d
+    numbers. References: Dauphin et al. 2014, algorithm 1, appendix E and F; Vinyals, Povey 2012,
+    "Krylov subspace descent for deep learning".
     """
 
     curvature: Literal["absolute", "hessian", "gauss_newton", "fisher"] = "absolute"
@@ -78,7 +83,9 @@ class KrylovSaddleFreeNewton(Optimizer):
 
     def step(self, oracle: Oracle, theta: Tensor, state: Memory) -> tuple[Tensor, Memory]:
         """The inner steps in one subspace."""
-        linear = oracle.curvature(theta, "hessian" if self.curvature == "absolute" else self.curvature)
+        linear = oracle.curvature(
+            theta, "hessian" if self.curvature == "absolute" else self.curvature
+        )
         apart = self.curvature_batch_size is not None
         loss, g = oracle.loss_and_grad(theta) if apart else (linear.loss, linear.grad)
         k = min(self.k or N_VECTORS, len(theta))
@@ -91,7 +98,9 @@ class KrylovSaddleFreeNewton(Optimizer):
             if i:
                 loss, g = oracle.loss_and_grad(at)
             in_space = (space.basis @ g).to(basis.eigenvalues.dtype)
-            direction = directions_in(basis, in_space, torch.abs if self.curvature == "absolute" else torch.clone)
+            direction = directions_in(
+                basis, in_space, torch.abs if self.curvature == "absolute" else torch.clone
+            )
             at, damping = self._best(oracle, at, loss, space.basis, direction)
             refused = refused + damping.isnan()
         at = torch.where(finite, at, torch.nan)  # it has diverged, and nobody else in its batch
@@ -100,10 +109,19 @@ class KrylovSaddleFreeNewton(Optimizer):
 
     def report(self, state: Memory) -> Mapping[str, Tensor]:
         """Negative eigenvalues met, inner steps refused so far, and the last damping."""
-        return {"n_negative": state.n_negative, "n_refused": state.n_refused, "damping": state.damping}
+        return {
+            "n_negative": state.n_negative,
+            "n_refused": state.n_refused,
+            "damping": state.damping,
+        }
 
     def _best(
-        self, oracle: Oracle, at: Tensor, loss: Tensor, V: Tensor, direction: Callable[[float], Tensor]
+        self,
+        oracle: Oracle,
+        at: Tensor,
+        loss: Tensor,
+        V: Tensor,
+        direction: Callable[[float], Tensor],
     ) -> tuple[Tensor, Tensor]:
         """The point with the lowest loss among the steps' ends and the point itself, and the damping that led there."""
 

@@ -6,8 +6,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..core import BelowOne, Optimizer, Oracle, Positive
-from ..registry import register
+from ..core.fields import BelowOne, Positive
+from ..core.optimizer import Optimizer
+from ..core.oracle import Oracle
+from ..members.registry import register
 
 
 class Velocity(NamedTuple):
@@ -26,13 +28,14 @@ class MomentumSGD(Optimizer):
         v <- mu v - lr grad f(theta + mu v)    Nesterov
         theta <- theta + v
 
-    Fields: `lr`; `momentum` mu; `nesterov`; `schedule` constant, or sutskever: mu grows with the step t from 1/2 to
-    `momentum` as min(1 - 2^(-1 - log2(floor(t / 250) + 1)), momentum); `clip` the longest gradient that is taken as it is,
-    a longer one being scaled down to it.
+    Fields: `lr`; `momentum` mu; `nesterov`; `schedule` constant, or sutskever: mu grows with the
+    step t from 1/2 to `momentum` as min(1 - 2^(-1 - log2(floor(t / 250) + 1)), momentum); `clip`
+    the longest gradient that is taken as it is, a longer one being scaled down to it.
 
-    It is stochastic with a `batch_size`. Cost of a step: one gradient on the batch. Reference: Sutskever, Martens, Dahl,
-    Hinton 2013, "On the importance of initialization and momentum in deep learning", equations 1 to 5; the baseline MSGD
-    of Dauphin et al. 2014. Clipping: Pascanu, Mikolov, Bengio 2013, algorithm 1.
+    It is stochastic with a `batch_size`. Cost of a step: one gradient on the batch. Reference:
+    Sutskever, Martens, Dahl, Hinton 2013, "On the importance of initialization and momentum in deep
+    learning", equations 1 to 5; the baseline MSGD of Dauphin et al. 2014. Clipping: Pascanu,
+    Mikolov, Bengio 2013, algorithm 1.
     """
 
     lr: Positive = 0.01

@@ -8,10 +8,13 @@ import torch
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 from torch import Tensor
 
-from .. import registry
-from ..core import BelowOne, Count, Optimizer, Oracle, Problem, State
+from ..core.fields import BelowOne, Count
+from ..core.optimizer import Optimizer, State
+from ..core.oracle import Oracle
+from ..core.problem import Problem
 from ..errors import PluginError
-from ..registry import register
+from ..members import registry
+from ..members.registry import register
 from .krylov_sfn import KrylovSaddleFreeNewton
 from .msgd import MomentumSGD
 
@@ -25,13 +28,20 @@ def _build(entry: Any) -> Optimizer:
     if not isinstance(entry, dict) or not isinstance(entry.get("use"), str):
         raise ValueError("must be an optimizer's name, or a mapping with the key 'use'")
     if registry.is_stock(entry["use"]):
-        raise ValueError(f"must be one of sfnbench's own optimizers, not the stock one {entry['use']!r}")
+        raise ValueError(
+            f"must be one of sfnbench's own optimizers, not the stock one {entry['use']!r}"
+        )
     try:
-        made = registry.build("optimizer", entry["use"], {key: value for key, value in entry.items() if key != "use"})
+        made = registry.build(
+            "optimizer", entry["use"], {key: value for key, value in entry.items() if key != "use"}
+        )
     except PluginError as error:
         raise ValueError(str(error)) from error
     except ValidationError as error:
-        told = (f"{'.'.join(map(str, e['loc']))}: {e['msg'][0].lower()}{e['msg'][1:]}" for e in error.errors())
+        told = (
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'][0].lower()}{e['msg'][1:]}"
+            for e in error.errors()
+        )
         raise ValueError(f"{entry['use']}: {'; '.join(told)}") from error
     assert isinstance(made, Optimizer)
     return made
@@ -40,14 +50,20 @@ def _build(entry: Any) -> Optimizer:
 def _entry(optimizer: Optimizer) -> dict[str, Any]:
     """The entry that `_build` makes this optimizer of."""
     name = type(optimizer).name  # type: ignore[attr-defined]  # what @register put there
-    return {"use": name, **TypeAdapter(type(optimizer)).dump_python(optimizer, mode="json", warnings=False)}
+    return {
+        "use": name,
+        **TypeAdapter(type(optimizer)).dump_python(optimizer, mode="json", warnings=False),
+    }
 
 
 Entry = Annotated[Optimizer, PlainValidator(_build), PlainSerializer(_entry)]
 
 
 class Phase(NamedTuple):
-    """Where the two stand, and how the loss has gone; counters live on the CPU, where reading them waits for nothing."""
+    """Where the two stand, and how the loss has gone.
+
+    Counters live on the CPU, where reading them waits for nothing.
+    """
 
     first: State
     then: State
@@ -60,15 +76,19 @@ class Phase(NamedTuple):
 @register("switch")
 @dataclass(frozen=True, kw_only=True)
 class Switch(Optimizer):
-    """One optimizer until it stalls, then another from that point: how the paper starts saddle-free Newton.
+    """One optimizer until it stalls, then another from that point.
 
-    Fields: `first` and `then`, entries of a suite: a name, or {use: NAME, PARAMETER: VALUE, ...}. The first has stalled
-    when the mean of its losses over `window` steps, as its own batches show them, is not below that of the window before
-    by more than the share `gain`. The second begins with a fresh memory.
+    How the paper starts saddle-free Newton.
 
-    The first optimizer sees the same minibatches whatever follows it, so that all who switch from it at a seed do so at
-    the same point. Cost of a step: that of whoever is at work (and a loss, where it asks for none at theta itself). The
-    step of the switch is reported as `switch_step`. Reference: Dauphin et al. 2014, section 6.2.
+    Fields: `first` and `then`, entries of a suite: a name, or {use: NAME, PARAMETER: VALUE, ...}.
+    The first has stalled when the mean of its losses over `window` steps, as its own batches show
+    them, is not below that of the window before by more than the share `gain`. The second begins
+    with a fresh memory.
+
+    The first optimizer sees the same minibatches whatever follows it, so that all who switch from
+    it at a seed do so at the same point. Cost of a step: that of whoever is at work (and a loss,
+    where it asks for none at theta itself). The step of the switch is reported as `switch_step`.
+    Reference: Dauphin et al. 2014, section 6.2.
     """
 
     vmappable = False  # its seeds do not switch together
@@ -99,7 +119,14 @@ class Switch(Optimizer):
     def init(self, theta: Tensor) -> Phase:
         """The first at its beginning."""
         nothing, nan = torch.zeros(()), torch.full((), torch.nan)
-        return Phase(self.first.init(theta), self.then.init(theta), nothing, nan, torch.zeros_like(theta[0]), nan.to(theta))
+        return Phase(
+            self.first.init(theta),
+            self.then.init(theta),
+            nothing,
+            nan,
+            torch.zeros_like(theta[0]),
+            nan.to(theta),
+        )
 
     def step(self, oracle: Oracle, theta: Tensor, state: Phase) -> tuple[Tensor, Phase]:
         """A step of whoever is at work, and the test for a stall."""
@@ -119,7 +146,9 @@ class Switch(Optimizer):
         mean = state.total / self.window
         stalled = bool(state.before - mean <= self.gain * state.before.abs())
         return after, state._replace(
-            total=torch.zeros_like(mean), before=mean, switched=n_steps if stalled else state.switched
+            total=torch.zeros_like(mean),
+            before=mean,
+            switched=n_steps if stalled else state.switched,
         )
 
     def report(self, state: Phase) -> Mapping[str, Tensor]:

@@ -1,19 +1,24 @@
-"""A network of sigmoid and linear layers to second order, by hand: products with its curvature matrices.
+"""A network of sigmoid and linear layers to second order, by hand.
 
-Layers l = 1..L map a_{l-1}, examples by rows, to u_l = a_{l-1} W_l^T + b_l and a_l = phi_l(u_l), up to the outputs z = u_L.
-Let delta_l be the loss's gradient in u_l and t_l = delta_{l+1} W_{l+1} that in a_l. R{f} is the derivative of f along v,
-whose share of W_l, b_l is V_l, c_l. Forwards from R{a_0} = 0, and back from R{delta_L} = d2l/dz2 R{z},
+Products with its curvature matrices.
+
+Layers l = 1..L map a_{l-1}, examples by rows, to u_l = a_{l-1} W_l^T + b_l and a_l = phi_l(u_l), up
+to the outputs z = u_L. Let delta_l be the loss's gradient in u_l and t_l = delta_{l+1} W_{l+1} that
+in a_l. R{f} is the derivative of f along v, whose share of W_l, b_l is V_l, c_l. Forwards from
+R{a_0} = 0, and back from R{delta_L} = d2l/dz2 R{z},
 
     R{u_l} = a_{l-1} V_l^T + R{a_{l-1}} W_l^T + c_l         R{a_l} = phi_l' R{u_l}
     R{t_l} = R{delta_{l+1}} W_{l+1} + delta_{l+1} V_{l+1}   R{delta_l} = phi_l' R{t_l} + phi_l'' t_l R{u_l}
     (H v) in W_l = R{delta_l}^T a_{l-1} + delta_l^T R{a_{l-1}},    in b_l the sum of R{delta_l} over examples.
 
-Without the second term of each line back it is Gauss-Newton's product; with the gradient's e_b (e_b . R{z_b}) in place of
-R{delta_L} besides, the Fisher's. Reference: Pearlmutter 1994, Fast exact multiplication by the Hessian.
+Without the second term of each line back it is Gauss-Newton's product; with the gradient's e_b (e_b
+. R{z_b}) in place of R{delta_L} besides, the Fisher's. Reference: Pearlmutter 1994, Fast exact
+multiplication by the Hessian.
 
-Differentiating twice asks for the same matrix products, but takes each of a sum by itself, adds them up, and puts the
-layers together in the end. Here a sum is one matrix product, of [R{delta}; delta] and [a; R{a}], or grows in place where it
-belongs in H v: on the paper's autoencoder 1.6 gradients instead of 1.83 (`benchmarks/test_curvature.py`).
+Differentiating twice asks for the same matrix products, but takes each of a sum by itself, adds
+them up, and puts the layers together in the end. Here a sum is one matrix product, of [R{delta};
+delta] and [a; R{a}], or grows in place where it belongs in H v: on the paper's autoencoder 1.6
+gradients instead of 1.83 (`benchmarks/test_curvature.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..curvature import Kind, Linearised
+from ..core.curvature import Kind, Linearisation
 
 Layers = list[tuple[Tensor, Tensor]]  # weights (n_out, n_in) and biases (n_out,)
 
@@ -41,7 +46,9 @@ class _Layer:
     """What products need of one layer, for n examples."""
 
     weights: Tensor  # (n_out, n_in)
-    below: Tensor  # [a; R; delta] (3 n, n_in) of the layer below, R being R{a} on the way up, then R{delta}; or x (n, n_in)
+    # [a; R; delta] (3 n, n_in) of the layer below, R being R{a} on the way up, then R{delta}; or x
+    # (n, n_in)
+    below: Tensor
     slope: Tensor | None = None  # (n, n_in) phi' there; None if it is linear
     twist: Tensor | None = None  # (n, n_in) t phi'' / phi', which times R{a} is t phi'' R{u}
 
@@ -53,10 +60,13 @@ def linearised(
     sigmoid: Sequence[bool],
     criterion: Callable[[Tensor], Criterion],
     kind: Kind,
-) -> Linearised:
-    """The loss to second order at theta (d,), for inputs x (n, n_in); `sigmoid` says which hidden layers are not linear.
+) -> Linearisation:
+    """The loss to second order at theta (d,), for inputs x (n, n_in).
 
-    `split` gives views of a theta's layers. Products write in place: not for use inside torch.func's transforms.
+    `sigmoid` says which hidden layers are not linear.
+
+    `split` gives views of a theta's layers. Products write in place: not for use inside
+    torch.func's transforms.
     """
     n = len(x)
     with torch.no_grad():
@@ -77,7 +87,7 @@ def linearised(
             _back(layers, split(v), top, n, split(found), exact=kind == "hessian")
         return found
 
-    return Linearised(loss, grad, product)
+    return Linearisation(loss, grad, product)
 
 
 def _outputs(layers: Layers, x: Tensor, sigmoid: Sequence[bool]) -> tuple[list[Tensor], Tensor]:
@@ -93,7 +103,9 @@ def _outputs(layers: Layers, x: Tensor, sigmoid: Sequence[bool]) -> tuple[list[T
     return below, torch.addmm(b, below[-1][:n], W.mT)
 
 
-def _gradient(layers: Layers, below: list[Tensor], delta: Tensor, sigmoid: Sequence[bool], grad: Layers) -> list[_Layer]:
+def _gradient(
+    layers: Layers, below: list[Tensor], delta: Tensor, sigmoid: Sequence[bool], grad: Layers
+) -> list[_Layer]:
     """Write the gradient, and keep what products ask for."""
     n, kept = len(delta), []
     for place in reversed(range(len(layers))):
@@ -120,9 +132,16 @@ def _along(layers: list[_Layer], v: Layers, n: int) -> Tensor:
     return Ru
 
 
-def _back(layers: list[_Layer], v: Layers, deltas: Tensor, n: int, found: Layers, exact: bool) -> None:
-    """Write the product, from the outputs' [R{delta}; delta] down; `exact` with the network's own curvature."""
-    for layer, (V, _), (into, into_biases) in zip(reversed(layers), reversed(v), reversed(found), strict=True):
+def _back(
+    layers: list[_Layer], v: Layers, deltas: Tensor, n: int, found: Layers, exact: bool
+) -> None:
+    """Write the product, from the outputs' [R{delta}; delta] down.
+
+    `exact` with the network's own curvature.
+    """
+    for layer, (V, _), (into, into_biases) in zip(
+        reversed(layers), reversed(v), reversed(found), strict=True
+    ):
         Rd, first = deltas[:n], layer is layers[0]
         torch.sum(Rd, 0, out=into_biases)
         if first or not exact:

@@ -1,21 +1,24 @@
 """The exact Hessian of a multilayer perceptron, summed over examples block by block.
 
-Layers l = 1..L map a_{l-1} to u_l = W_l a_{l-1} + b_l, and a_l = phi(u_l) below the last, whose outputs are u_L. Write D_l
-for diag(phi'(u_l)), a with a 1 appended wherever it meets weights, delta_l and M_l for the gradient and Hessian of an
-example's loss in u_l with the layers above held fixed. Backwards from delta_L = e, M_L = S, those of the criterion,
+Layers l = 1..L map a_{l-1} to u_l = W_l a_{l-1} + b_l, and a_l = phi(u_l) below the last, whose
+outputs are u_L. Write D_l for diag(phi'(u_l)), a with a 1 appended wherever it meets weights,
+delta_l and M_l for the gradient and Hessian of an example's loss in u_l with the layers above held
+fixed. Backwards from delta_L = e, M_L = S, those of the criterion,
 
     delta_l = D_l W_{l+1}^T delta_{l+1}
     M_l     = D_l W_{l+1}^T M_{l+1} W_{l+1} D_l + diag(phi''(u_l) * W_{l+1}^T delta_{l+1}).
 
-With the Jacobians du_l/du_k = W_l D_{l-1} W_{l-1} ... W_{k+1} D_k, k < l, one example contributes to the Hessian
+With the Jacobians du_l/du_k = W_l D_{l-1} W_{l-1} ... W_{k+1} D_k, k < l, one example contributes
+to the Hessian
 
     in W_l[i, j], W_l[m, n]:    M_l[i, m] a_{l-1}[j] a_{l-1}[n]
     in W_l[i, j], W_k[m, n]:  ((M_l du_l/du_k)[i, m] a_{l-1}[j] + delta_l[i] (da_{l-1}/du_k)[j, m]) a_{k-1}[n],
 
-the last term for W_l also multiplies what W_k changed. Each block's sum over examples is one matrix product, half of it
-or a quarter for l = k, which is symmetric in (i, m) and in (j, n). Gauss-Newton's part of M is in Botev et al. 2017,
-Practical Gauss-Newton optimisation for deep learning, equation 8; the whole in Bishop 1992, Exact calculation of the
-Hessian matrix for the multilayer perceptron.
+the last term for W_l also multiplies what W_k changed. Each block's sum over examples is one matrix
+product, half of it or a quarter for l = k, which is symmetric in (i, m) and in (j, n).
+Gauss-Newton's part of M is in Botev et al. 2017, Practical Gauss-Newton optimisation for deep
+learning, equation 8; the whole in Bishop 1992, Exact calculation of the Hessian matrix for the
+multilayer perceptron.
 """
 
 import itertools
@@ -27,9 +30,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK = 2**20  # numbers held at once for the largest product: more leaves the cache, fewer is overhead ...
+BLOCK = (
+    2**20
+)  # numbers held at once for the largest product: more leaves the cache, fewer is overhead ...
 LEAST = 128  # ... and with fewer examples at once, adding up the sums costs more than the products
-FEW = 40  # sums of x x^T up to which scaling x for each of them beats taking the products of two inputs once for all
+# sums of x x^T up to which scaling x for each of them beats taking the products of two inputs once
+# for all
+FEW = 40
 
 
 class Layer(NamedTuple):
@@ -40,7 +47,11 @@ class Layer(NamedTuple):
 
 
 def hessian_by_layers(
-    layers: list[Layer], x: Tensor, y: Tensor, activation: Callable[[Tensor], Tensor], criterion: str
+    layers: list[Layer],
+    x: Tensor,
+    y: Tensor,
+    activation: Callable[[Tensor], Tensor],
+    criterion: str,
 ) -> Tensor:
     """The Hessian (d, d) of the mean criterion over examples x (n_in, n) with one-hot labels y (n_classes, n).
 
@@ -54,7 +65,9 @@ def hessian_by_layers(
         part = _block(layers, x[:, here], y[:, here], activation, criterion)
         sums = list(map(Tensor.add_, sums, part)) if sums else part
     ends = list(itertools.accumulate(map(math.prod, sizes)))
-    H = sums[0].new_empty(ends[-1], ends[-1])  # from a sum, and so as batched as they are under vmap
+    H = sums[0].new_empty(
+        ends[-1], ends[-1]
+    )  # from a sum, and so as batched as they are under vmap
     for total, (at, below) in zip(sums, _pairs_of_layers(len(layers)), strict=True):
         rows, columns = (slice(ends[i] - math.prod(sizes[i]), ends[i]) for i in (at, below))
         if at == below:
@@ -75,11 +88,21 @@ def _n_factors(sizes: list[tuple[int, int]]) -> Iterator[int]:
     for at, below in _pairs_of_layers(len(sizes)):
         r, k = sizes[at]
         n_sums = r * (r + 1) // 2
-        yield r * k * sizes[below][0] if at > below else n_sums * k if n_sums <= FEW else k * (k + 1) // 2
+        yield (
+            r * k * sizes[below][0]
+            if at > below
+            else n_sums * k
+            if n_sums <= FEW
+            else k * (k + 1) // 2
+        )
 
 
 def _block(
-    layers: list[Layer], x: Tensor, y: Tensor, activation: Callable[[Tensor], Tensor], criterion: str
+    layers: list[Layer],
+    x: Tensor,
+    y: Tensor,
+    activation: Callable[[Tensor], Tensor],
+    criterion: str,
 ) -> list[Tensor]:
     """The sums over a block of examples, for each of `_pairs_of_layers`."""
     slope_at = _derivative(activation)
@@ -96,14 +119,18 @@ def _block(
     for at in reversed(range(1, len(layers))):
         W, slope = layers[at].weights, slopes[at - 1]
         MJ = before = (W.mT @ M) * slope  # M du/du_k (r, r_k, n)
-        J = torch.eye(len(slope) + 1, len(slope), dtype=x.dtype, device=x.device)[..., None] * slope  # da/du_k
+        J = (
+            torch.eye(len(slope) + 1, len(slope), dtype=x.dtype, device=x.device)[..., None] * slope
+        )  # da/du_k
         sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[at - 1]))
         for k in reversed(range(at - 1)):
             MJ, J = ((layers[k + 1].weights.mT @ t) * slopes[k] for t in (MJ, J))
             sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[k]))
         back = W.mT @ delta
         M = (W.mT @ before.transpose(0, 1)) * slope
-        M = M + torch.eye(len(slope), dtype=x.dtype, device=x.device)[..., None] * (bends[at - 1] * back)
+        M = M + torch.eye(len(slope), dtype=x.dtype, device=x.device)[..., None] * (
+            bends[at - 1] * back
+        )
         delta = slope * back
         sums.append(_second_moments(M, inputs[at - 1]))
     return sums
@@ -116,7 +143,10 @@ def _mixed_moments(MJ: Tensor, a: Tensor, delta: Tensor, J: Tensor, x: Tensor) -
 
 
 def _second_moments(M: Tensor, x: Tensor) -> Tensor:
-    """Sums over n of M_ijn x_n x_n^T for all pairs i <= j: (pairs, k, k), or only its pairs if there are many of them."""
+    """Sums over n of M_ijn x_n x_n^T for all pairs i <= j.
+
+    (pairs, k, k), or only its pairs if there are many of them.
+    """
     i, j, _ = _pairs(M.shape[0], x.device)
     if len(i) <= FEW:
         return ((M[i, j][:, None] * x).flatten(0, 1) @ x.mT).unflatten(0, (len(i), -1))

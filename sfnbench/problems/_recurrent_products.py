@@ -2,18 +2,20 @@
 
     h_t = tanh(u_t),  u_t = E[c_t] + b + W h_{t-1},    z_t = V h_t + a        t = 1..T, h_0 = 0
 
-Let e_t be the mean loss's gradient in z_t, g_t that in h_t and delta_t = (1 - h_t^2) g_t that in u_t; R{f} is the derivative
-of f along v, whose share of each weight has a prime. Forwards from R{h_0} = 0, and back from R{e_t} = d2l/dz_t^2 R{z_t},
+Let e_t be the mean loss's gradient in z_t, g_t that in h_t and delta_t = (1 - h_t^2) g_t that in
+u_t; R{f} is the derivative of f along v, whose share of each weight has a prime. Forwards from
+R{h_0} = 0, and back from R{e_t} = d2l/dz_t^2 R{z_t},
 
     R{u_t} = E'[c_t] + b' + W' h_{t-1} + W R{h_{t-1}}
     R{h_t} = (1 - h_t^2) R{u_t}
     R{g_t} = V^T R{e_t} + V'^T e_t + W^T R{delta_{t+1}} + W'^T delta_{t+1}
     R{delta_t} = (1 - h_t^2) R{g_t} - 2 h_t g_t R{h_t}
 
-and H v in W is the sum of R{delta_t} h_{t-1}^T + delta_t R{h_{t-1}}^T, in V that of R{e_t} h_t^T + e_t R{h_t}^T. Without
-what is primed on the way back, without the last term there, and with the first ones here alone it is Gauss-Newton's product.
-Only W R{h} and W^T R{delta} must go step by step; all else is one matrix product for all steps, where differentiating twice
-takes T of them, and T sums. Reference: Pearlmutter 1994, Fast exact multiplication by the Hessian.
+and H v in W is the sum of R{delta_t} h_{t-1}^T + delta_t R{h_{t-1}}^T, in V that of R{e_t} h_t^T +
+e_t R{h_t}^T. Without what is primed on the way back, without the last term there, and with the
+first ones here alone it is Gauss-Newton's product. Only W R{h} and W^T R{delta} must go step by
+step; all else is one matrix product for all steps, where differentiating twice takes T of them, and
+T sums. Reference: Pearlmutter 1994, Fast exact multiplication by the Hessian.
 """
 
 from collections.abc import Callable
@@ -22,12 +24,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..curvature import Kind, Linearised
+from ..core.curvature import Kind, Linearisation
 
-Split = Callable[[Tensor], list[Tensor]]  # views of a theta: E (k, m), W (m, m), b (m,), V (k, m), a (k,)
+Split = Callable[
+    [Tensor], list[Tensor]
+]  # views of a theta: E (k, m), W (m, m), b (m,), V (k, m), a (k,)
 
 
-def linearised(split: Split, theta: Tensor, here: Tensor, following: Tensor, kind: Kind) -> Linearised:
+def linearised(
+    split: Split, theta: Tensor, here: Tensor, following: Tensor, kind: Kind
+) -> Linearisation:
     """The mean cross-entropy to second order at theta (d,), for codes (T, n) of characters and of those that follow.
 
     Products write in place: not for use inside torch.func's transforms.
@@ -51,7 +57,7 @@ def linearised(split: Split, theta: Tensor, here: Tensor, following: Tensor, kin
                 path.weigh_again(split(found))
         return found
 
-    return Linearised(path.loss, grad, product)
+    return Linearisation(path.loss, grad, product)
 
 
 @dataclass
@@ -99,14 +105,22 @@ class _Path:
         torch.mul(Ru[0], self.slope[0], out=self.Rh[0])
         for t in range(1, len(Ru)):
             torch.mul(Ru[t].addmm_(self.Rh[t - 1], self.W.mT), self.slope[t], out=self.Rh[t])
-        torch.addmm(a, self.h.flatten(0, 1), V.mT, out=self.Re).addmm_(self.Rh.flatten(0, 1), self.V.mT)
+        torch.addmm(a, self.h.flatten(0, 1), V.mT, out=self.Re).addmm_(
+            self.Rh.flatten(0, 1), self.V.mT
+        )
 
     def bend_errors(self) -> None:
-        """R{e} from R{z}: the criterion's Hessian is diag p - p p^T of each prediction, over their number."""
+        """R{e} from R{z}.
+
+        The criterion's Hessian is diag p - p p^T of each prediction, over their number.
+        """
         self.Re.sub_((self.p * self.Re).sum(1, keepdim=True)).mul_(self.p).div_(len(self.p))
 
     def square_errors(self) -> None:
-        """In its place e_s (e_s . R{z}_s) of each text s; e is the mean's: n times it is one text's."""
+        """In its place e_s (e_s .
+
+        R{z}_s) of each text s; e is the mean's: n times it is one text's.
+        """
         T, n, _ = self.h.shape
         e, Rz = self.e.view(T, n, -1), self.Re.view(T, n, -1)
         torch.mul(e, n * (e * Rz).sum((0, 2))[:, None], out=Rz)
@@ -126,7 +140,10 @@ class _Path:
             self.Rd[t].addcmul_(self.slope[t], Rg[t].addmm_(self.Rd[t + 1], self.W))
 
     def weigh(self, d: Tensor, e: Tensor, found: list[Tensor]) -> None:
-        """Write what deltas (T, n, m) and errors (T n, k) make of the weights, with h as it is; E's are zero before."""
+        """Write what deltas (T, n, m) and errors (T n, k) make of the weights, with h as it is.
+
+        E's are zero before.
+        """
         E, W, b, V, a = found
         E.index_add_(0, self.codes, d.flatten(0, 1))
         torch.mm(d[1:].flatten(0, 1).mT, self.h[:-1].flatten(0, 1), out=W)

@@ -1,4 +1,7 @@
-"""The data of a problem: found by name and held against what was asked of them, before anything is read."""
+"""The data of a problem.
+
+Found by name and held against what was asked of them, before anything is read.
+"""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +14,10 @@ Source = TypeVar("Source")
 
 
 class FromImages:
-    """What problems on images share: the set, of which the first `n_examples` are taken, None for all."""
+    """What problems on images share.
+
+    The set, of which the first `n_examples` are taken, None for all.
+    """
 
     dataset: str
     n_examples: int | None
@@ -33,7 +39,10 @@ class FromImages:
 
 
 def source_of(name: str, find: Callable[[str], Source]) -> Source:
-    """What `find` knows of the dataset; ValueError where there is none of that name or it is of another kind."""
+    """What `find` knows of the dataset.
+
+    ValueError where there is none of that name or it is of another kind.
+    """
     try:
         return find(name)
     except DataError as error:

@@ -10,15 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..core import Count, Network, NonNegative, constant
-from ..curvature import Kind, Linearised, with_decay
+from ..core.curvature import Kind, Linearisation, with_decay
+from ..core.fields import Count, NonNegative
+from ..core.problem import Network, constant
 from ..datasets import load
-from ..registry import register
+from ..members.registry import register
 from ._layered_products import Criterion, linearised
 from ._sources import FromImages, check_within
 
 N_INCOMING = 15  # of the sparse start: connections that a unit has, where it has as many inputs
-BLOCK = 4096  # images reconstructed at once when the error is measured: 60,000 would be 240 MB a layer in float32
+# images reconstructed at once when the error is measured: 60,000 would be 240 MB a layer in float32
+BLOCK = 4096
 
 
 @register("autoencoder")
@@ -28,26 +30,29 @@ class Autoencoder(FromImages, Network):
 
         L(theta) = mean_b sum_i [log(1 + exp z_ib) - x_ib z_ib] + 1/2 weight_decay |theta|^2
 
-    with z_b the outputs for image x_b: the cross-entropy of pixels in [0, 1] and sigmoid(z), in nats, summed over the
-    pixels.
+    with z_b the outputs for image x_b: the cross-entropy of pixels in [0, 1] and sigmoid(z), in
+    nats, summed over the pixels.
 
-    Fields: `dataset` any of images; `size` the side in pixels that the images are reduced to by exact area averages, None
-    for as they are; `n_examples` how many of the training set's first examples, None for all; `hidden` the encoder's
-    widths, the code's last, so that (1000, 500, 250, 30) is n-1000-500-250-30-250-500-1000-n; `code` whether the code's
-    units are linear or sigmoid as all other hidden ones are; `initialisation` sparse: 15 incoming weights N(0, 1) a unit
-    and all others zero, or glorot: uniform with variance 2 / (fan-in + fan-out); biases are zero; `weight_decay` over all
-    of theta, biases included.
+    Fields: `dataset` any of images; `size` the side in pixels that the images are reduced to by
+    exact area averages, None for as they are; `n_examples` how many of the training set's first
+    examples, None for all; `hidden` the encoder's widths, the code's last, so that (1000, 500, 250,
+    30) is n-1000-500-250-30-250-500-1000-n; `code` whether the code's units are linear or sigmoid
+    as all other hidden ones are; `initialisation` sparse: 15 incoming weights N(0, 1) a unit and
+    all others zero, or glorot: uniform with variance 2 / (fan-in + fan-out); biases are zero;
+    `weight_decay` over all of theta, biases included.
 
     theta holds the layers in order, each as weights (n_out, n_in) by rows, then biases (n_out,): as
-    `torch.nn.utils.parameters_to_vector` has a stack of `torch.nn.Linear`. Cost of a loss: 2 dim flop an example.
-    `reconstruction_error` is the number that the literature calls MSE: squared, *summed* over the pixels, mean over
-    examples.
+    `torch.nn.utils.parameters_to_vector` has a stack of `torch.nn.Linear`. Cost of a loss: 2 dim
+    flop an example. `reconstruction_error` is the number that the literature calls MSE: squared,
+    *summed* over the pixels, mean over examples.
 
-    The paper's network, on all of MNIST, has the hidden layers 1000-500-250-30-250-500-1000. Neither its code layer nor its
-    loss is stated there: linear and cross-entropy are what Hinton and Salakhutdinov, and Martens, used. References: Dauphin
-    et al. 2014, section 6.2; Hinton, Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks";
-    Martens 2010, "Deep learning via Hessian-free optimization", for the sparse start, and Sutskever et al. 2013, "On the
-    importance of initialization and momentum in deep learning"; Glorot, Bengio 2010, equation 16.
+    The paper's network, on all of MNIST, has the hidden layers 1000-500-250-30-250-500-1000.
+    Neither its code layer nor its loss is stated there: linear and cross-entropy are what Hinton
+    and Salakhutdinov, and Martens, used. References: Dauphin et al. 2014, section 6.2; Hinton,
+    Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks"; Martens 2010,
+    "Deep learning via Hessian-free optimization", for the sparse start, and Sutskever et al. 2013,
+    "On the importance of initialization and momentum in deep learning"; Glorot, Bengio 2010,
+    equation 16.
 
     >>> Autoencoder(dataset="mnist", size=None, n_examples=None, hidden=(1000, 500, 250, 30)).dim
     2837314
@@ -64,9 +69,13 @@ class Autoencoder(FromImages, Network):
     weight_decay: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        check_within(size=(self.size, self.source.side), n_examples=(self.n_examples, self.source.n_train))
+        check_within(
+            size=(self.size, self.source.side), n_examples=(self.n_examples, self.source.n_train)
+        )
         if not self.hidden or any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden must be one or more positive widths, the code's last, got {list(self.hidden)}")
+            raise ValueError(
+                f"hidden must be one or more positive widths, the code's last, got {list(self.hidden)}"
+            )
 
     @functools.cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -83,7 +92,10 @@ class Autoencoder(FromImages, Network):
     @property
     def is_sigmoid(self) -> list[bool]:
         """Of each hidden layer, whether it is not linear."""
-        return [place != len(self.hidden) or self.code == "sigmoid" for place in range(1, len(self.shapes))]
+        return [
+            place != len(self.hidden) or self.code == "sigmoid"
+            for place in range(1, len(self.shapes))
+        ]
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Weights as `initialisation` says, zero biases."""
@@ -94,18 +106,33 @@ class Autoencoder(FromImages, Network):
             else:  # torch's own sparse_ thins out what leaves a unit, not what comes in
                 n_out, n_in = weights.shape
                 n_incoming = min(N_INCOMING, n_in)
-                places = torch.rand(n_out, n_in, generator=rng, dtype=theta.dtype).topk(n_incoming).indices
-                weights.scatter_(1, places, torch.randn(n_out, n_incoming, generator=rng, dtype=theta.dtype))
+                places = (
+                    torch.rand(n_out, n_in, generator=rng, dtype=theta.dtype)
+                    .topk(n_incoming)
+                    .indices
+                )
+                weights.scatter_(
+                    1, places, torch.randn(n_out, n_incoming, generator=rng, dtype=theta.dtype)
+                )
         return theta
 
     def layers(self, theta: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Views of theta: the weights (n_out, n_in) and biases (n_out,) of each layer."""
-        # One split for all: going back it is one concatenation, where slices would each fill a theta with zeros.
-        parts = theta.split([size for shape in self.shapes for size in (math.prod(shape), shape[0])])
-        return [(w.view(shape), b) for w, b, shape in zip(parts[::2], parts[1::2], self.shapes, strict=True)]
+        # One split for all: going back it is one concatenation, where slices would each fill a
+        # theta with zeros.
+        parts = theta.split(
+            [size for shape in self.shapes for size in (math.prod(shape), shape[0])]
+        )
+        return [
+            (w.view(shape), b)
+            for w, b, shape in zip(parts[::2], parts[1::2], self.shapes, strict=True)
+        ]
 
     def outputs(self, theta: Tensor, batch: Tensor | None) -> Tensor:
-        """The outputs z (n_pixels, n) for the images of a batch; the reconstructions are sigmoid(z)."""
+        """The outputs z (n_pixels, n) for the images of a batch.
+
+        The reconstructions are sigmoid(z).
+        """
         h = self.chosen(theta, batch)
         *hidden, (weights, biases) = self.layers(theta)
         for (w, b), curved in zip(hidden, self.is_sigmoid, strict=True):
@@ -115,11 +142,14 @@ class Autoencoder(FromImages, Network):
         return functional.linear(h, weights, biases).mT
 
     def fit(self, z: Tensor, batch: Tensor | None) -> Tensor:
-        """The cross-entropy () of outputs z (n_pixels, n): summed over pixels, mean over examples."""
+        """The cross-entropy () of outputs z (n_pixels, n).
+
+        Summed over pixels, mean over examples.
+        """
         x = self.chosen(z, batch)
         return functional.binary_cross_entropy_with_logits(z.mT, x, reduction="sum") / z.shape[-1]
 
-    def linearised(self, theta: Tensor, batch: Tensor | None, kind: Kind) -> Linearised:
+    def linearised(self, theta: Tensor, batch: Tensor | None, kind: Kind) -> Linearisation:
         """The loss to second order, by hand."""
         x = self.chosen(theta, batch)
 
@@ -131,7 +161,10 @@ class Autoencoder(FromImages, Network):
         return with_decay(fit, theta, self.weight_decay)
 
     def reconstruction_error(self, theta: Tensor) -> Tensor:
-        """The squared error () of the reconstructions: summed over pixels, mean over all training examples."""
+        """The squared error () of the reconstructions.
+
+        Summed over pixels, mean over all training examples.
+        """
         error = theta.new_zeros(())
         for weight, batch in self.parts(None, math.ceil(self.population / BLOCK)):
             residual = torch.sigmoid(self.outputs(theta, batch)).mT - self.chosen(theta, batch)
@@ -145,6 +178,9 @@ class Autoencoder(FromImages, Network):
 
     @constant
     def images(self) -> Tensor:
-        """All images (n, n_pixels); by rows for full and minibatches alike, as pixels by rows were no faster."""
+        """All images (n, n_pixels).
+
+        By rows for full and minibatches alike, as pixels by rows were no faster.
+        """
         x = load(self.dataset, size=self.size, n_examples=self.n_examples).x
         return torch.from_numpy(x.reshape(len(x), -1))

@@ -9,14 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Count, CriticalPoint, Index, NonNegative, Positive, Problem, constant
-from ..registry import register
-from ..theory import GaussianField as Theory
+from ..core.fields import Count, Index, NonNegative, Positive
+from ..core.problem import CriticalPoint, Problem, constant
+from ..members.registry import register
+from ..theory.landscapes import GaussianField as Theory
 from ._starts import on_sphere
 
-FEATURES = 256  # a dimension, unless told otherwise: the spectrum's fourth free cumulant is then 1.5 / 256
-FEWEST = 20  # a dimension: with fewer, the Hessian is visibly a Wishart matrix, whatever the field should be
-WIDE = 3.0  # standard deviation of a start's coordinates where no parabola sets one: two starts know nothing of each other
+FEATURES = (
+    256  # a dimension, unless told otherwise: the spectrum's fourth free cumulant is then 1.5 / 256
+)
+# a dimension: with fewer, the Hessian is visibly a Wishart matrix, whatever the field should be
+FEWEST = 20
+# standard deviation of a start's coordinates where no parabola sets one: two starts know nothing of
+# each other
+WIDE = 3.0
 
 BLOCK = 2048  # features
 
@@ -29,16 +35,19 @@ class GaussianField(Problem):
         L(x) = V(x) + mu |x|^2 / 2,    <V(x) V(y)> = N f(|x - y|^2 / 2N),    mu = parabola sqrt(f''(0))
         V(x) = sqrt(2N / K) sum_k cos(w_k . x + b_k),    w_k ~ N(0, s_k I / N),    b_k uniform on a circle
 
-    Fields: `dim` N; `covariance` exponential, f(u) = exp(-u) with s = 1, or rational, f(u) = 1 / (1 + u) with s ~ Exp(1);
-    `features` K, None for 256 N and at least 20 N, for K / N decides how near the Hessian is to what theory assumes;
-    `parabola` m: 0 for the field alone, in (0, 1) for exp(N ((m^2 - 1) / 2 - ln m)) critical points on average, from 1
-    on for a single minimum; `realization` which field; `planted` makes 0 a critical point, by conditioning the field on a
-    vanishing gradient there, for a race to start at `radius` from; `escape_drop` the fall of the loss that counts as
-    escaped. Without `planted` starts are normal, as wide as the critical points lie.
+    Fields: `dim` N; `covariance` exponential, f(u) = exp(-u) with s = 1, or rational, f(u) = 1 / (1
+    + u) with s ~ Exp(1); `features` K, None for 256 N and at least 20 N, for K / N decides how near
+    the Hessian is to what theory assumes; `parabola` m: 0 for the field alone, in (0, 1) for exp(N
+    ((m^2 - 1) / 2 - ln m)) critical points on average, from 1 on for a single minimum;
+    `realization` which field; `planted` makes 0 a critical point, by conditioning the field on a
+    vanishing gradient there, for a race to start at `radius` from; `escape_drop` the fall of the
+    loss that counts as escaped. Without `planted` starts are normal, as wide as the critical points
+    lie.
 
     The measure `energy` is V / N. Its theory, index and number of critical points included, is in
-    `sfnbench.theory.GaussianField`. Cost of a loss: 2 K N flop and K cosines; of a Hessian 2 K N^2 flop. References: Bray,
-    Dean 2007 (PRL 98, 150201); Fyodorov 2004 (PRL 92, 240601); Rahimi, Recht 2007 for the features.
+    `sfnbench.theory.GaussianField`. Cost of a loss: 2 K N flop and K cosines; of a Hessian 2 K N^2
+    flop. References: Bray, Dean 2007 (PRL 98, 150201); Fyodorov 2004 (PRL 92, 240601); Rahimi,
+    Recht 2007 for the features.
 
     >>> GaussianField(dim=10, parabola=0.5).theory.complexity > 0
     True
@@ -80,7 +89,10 @@ class GaussianField(Problem):
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint | None:
-        """0, where a critical point was planted there and is no minimum; its index by its Hessian."""
+        """0, where a critical point was planted there and is no minimum.
+
+        Its index by its Hessian.
+        """
         known = self.critical_points
         return known[0] if known and known[0].index else None
 
@@ -110,7 +122,8 @@ class GaussianField(Problem):
         w, b, slope = self.waves(theta)
         field = self.amplitude * torch.cos(w @ theta + b).sum()
         if self.planted:
-            # Cov(V(x), grad V(0)) Cov(grad V(0))^-1 grad V(0), which is what a vanishing gradient at 0 takes away
+            # Cov(V(x), grad V(0)) Cov(grad V(0))^-1 grad V(0), which is what a vanishing gradient
+            # at 0 takes away
             field = field - self._profile(theta)[0] * (slope @ theta)
         return field / self.dim
 
@@ -120,13 +133,19 @@ class GaussianField(Problem):
         identity = torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
         curvature = -self.amplitude * torch.cos(w @ theta + b)
         H = self.stiffness * identity
-        for rows, weights in zip(w.split(BLOCK), curvature.split(BLOCK), strict=True):  # small enough for the cache
+        for rows, weights in zip(
+            w.split(BLOCK), curvature.split(BLOCK), strict=True
+        ):  # small enough for the cache
             H = H + rows.mT @ (weights[:, None] * rows)
         if self.planted:
             _, first, second = self._profile(theta)
             along, x = slope @ theta, theta / self.dim
             cross = slope[:, None] * x
-            H = H - first * (cross + cross.mT + along / self.dim * identity) - second * along * x[:, None] * x
+            H = (
+                H
+                - first * (cross + cross.mT + along / self.dim * identity)
+                - second * along * x[:, None] * x
+            )
         return H
 
     @property

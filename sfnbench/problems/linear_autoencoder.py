@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Count, CriticalPoint, Index, Positive, Problem, constant
-from ..registry import register
+from ..core.fields import Count, Index, Positive
+from ..core.problem import CriticalPoint, Problem, constant
+from ..members.registry import register
 from ._starts import on_sphere
 
 
@@ -21,24 +22,29 @@ class LinearAutoencoder(Problem):
 
         L(A, B) = (1/k) E |B A x - x|^2 = (1/k) sum_j s_j |column j of (B A - I)|^2
 
-    with x in R^k of covariance diag(s), A (p, k) the encoder and B (k, p) the decoder. It is the mean over the k
-    components, as in Frye et al., not their sum: the loss at 0 is the mean of s. theta holds A, then B^T, both by rows.
+    with x in R^k of covariance diag(s), A (p, k) the encoder and B (k, p) the decoder. It is the
+    mean over the k components, as in Frye et al., not their sum: the loss at 0 is the mean of s.
+    theta holds A, then B^T, both by rows.
 
-    Its critical points are, up to (A, B) -> (G A, B G^-1), the projections onto at most p of the principal components:
-    for such a subset S of m components, its unit vectors are the first m rows of A and of B^T, all else is zero, and
+    Its critical points are, up to (A, B) -> (G A, B G^-1), the projections onto at most p of the
+    principal components: for such a subset S of m components, its unit vectors are the first m rows
+    of A and of B^T, all else is zero, and
 
         L = (1/k) sum_{i not in S} s_i,    index = #{(i, j): i not in S, j in S, s_i > s_j} + (p - m)(k - m).
 
-    Only S = the p largest is a minimum; all others are strict saddles, with further zero eigenvalues.
+    Only S = the p largest is a minimum; all others are strict saddles, with further zero
+    eigenvalues.
 
-    Fields: `n_inputs` k; `n_hidden` p; `variances` s, positive and different, None for 1, 2, ..., k; `saddle_at` the
-    subset S at whose critical point a race starts, as places in `variances` counted from 0, () for the origin; `radius`
-    the distance of the start from it; `escape_drop` the fall of the loss that counts as escaped, by default less than
-    what exchanging one component for the next gains for k below 20.
+    Fields: `n_inputs` k; `n_hidden` p; `variances` s, positive and different, None for 1, 2, ...,
+    k; `saddle_at` the subset S at whose critical point a race starts, as places in `variances`
+    counted from 0, () for the origin; `radius` the distance of the start from it; `escape_drop` the
+    fall of the loss that counts as escaped, by default less than what exchanging one component for
+    the next gains for k below 20.
 
-    Cost of a loss: O(p k^2), whatever the number of examples. `critical_points` has sum_m C(k, m) members of 2 p k
-    numbers: 42 as it stands, 2,517 for k = 16, p = 4. References: Baldi, Hornik 1989, fact 4; Frye et al. 2021,
-    "Critical point-finding methods reveal gradient-flat regions of deep network losses".
+    Cost of a loss: O(p k^2), whatever the number of examples. `critical_points` has sum_m C(k, m)
+    members of 2 p k numbers: 42 as it stands, 2,517 for k = 16, p = 4. References: Baldi, Hornik
+    1989, fact 4; Frye et al. 2021, "Critical point-finding methods reveal gradient-flat regions of
+    deep network losses".
 
     >>> problem = LinearAutoencoder()
     >>> len(problem.critical_points), problem.saddle.loss, problem.saddle.index
@@ -55,7 +61,9 @@ class LinearAutoencoder(Problem):
     def __post_init__(self) -> None:
         k, p, s = self.n_inputs, self.n_hidden, self.spectrum
         if len(s) != k or len(set(s)) != k or not all(0 < value < math.inf for value in s):
-            raise ValueError(f"variances must be n_inputs = {k} different positive numbers, got {list(s)}")
+            raise ValueError(
+                f"variances must be n_inputs = {k} different positive numbers, got {list(s)}"
+            )
         inside = all(0 <= i < k for i in self.saddle_at)
         if not inside or len(set(self.saddle_at)) != len(self.saddle_at) or len(self.saddle_at) > p:
             raise ValueError(
@@ -65,7 +73,11 @@ class LinearAutoencoder(Problem):
     @property
     def spectrum(self) -> tuple[float, ...]:
         """The variances s."""
-        return tuple(float(i) for i in range(1, self.n_inputs + 1)) if self.variances is None else self.variances
+        return (
+            tuple(float(i) for i in range(1, self.n_inputs + 1))
+            if self.variances is None
+            else self.variances
+        )
 
     @property
     def dim(self) -> int:
@@ -77,7 +89,9 @@ class LinearAutoencoder(Problem):
         """One point of every class, from the origin to the projections onto p components."""
         most = min(self.n_hidden, self.n_inputs)
         subsets = (itertools.combinations(range(self.n_inputs), m) for m in range(most + 1))
-        return tuple(self.critical_point(subset) for subset in itertools.chain.from_iterable(subsets))
+        return tuple(
+            self.critical_point(subset) for subset in itertools.chain.from_iterable(subsets)
+        )
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint | None:
@@ -103,7 +117,10 @@ class LinearAutoencoder(Problem):
         return CriticalPoint(torch.cat([A, A]).ravel(), loss, better + (p - m) * (k - m))
 
     def invariants(self, theta: Tensor) -> Tensor:
-        """The diagonal (k,) of B A: at a critical point 1 for the components of its subset and 0 for the others."""
+        """The diagonal (k,) of B A.
+
+        At a critical point 1 for the components of its subset and 0 for the others.
+        """
         A, Bt = theta.view(2, self.n_hidden, self.n_inputs).unbind()
         return (A * Bt).sum(0)
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..core import CoordinateSubspace, Count, CriticalPoint, Network, NonNegative, constant
+from ..core.fields import Count, NonNegative
+from ..core.problem import CoordinateSubspace, CriticalPoint, Network, constant
 from ..datasets import load
-from ..registry import register
+from ..members.registry import register
 from ._dead_units import ladder
 from ._layerwise import Layer, hessian_by_layers
 from ._sources import FromImages, check_within
@@ -36,20 +37,24 @@ class MultilayerPerceptron(FromImages, Network):
 
         L(theta) = mean_b criterion(W_l a(... a(W_1 x_b + b_1) ...) + b_l, y_b) + 1/2 weight_decay |theta|^2
 
-    Fields: `dataset` a set of images (digits 8x8, 1,797 examples; mnist and fashion_mnist 28x28, 60,000; cifar10 10x10
-    grey, 50,000); `size` the side in pixels that they are reduced to by exact area averages, None for as they are;
-    `n_examples` how many of the training set's first examples, None for all; `hidden` the widths of the hidden layers, ()
-    for softmax regression; `activation` of the hidden units; `criterion` cross_entropy of the softmax, or squared_error:
-    half the squared distance of the outputs from the one-hot label; `weight_decay` over all of theta, biases included.
+    Fields: `dataset` a set of images (digits 8x8, 1,797 examples; mnist and fashion_mnist 28x28,
+    60,000; cifar10 10x10 grey, 50,000); `size` the side in pixels that they are reduced to by exact
+    area averages, None for as they are; `n_examples` how many of the training set's first examples,
+    None for all; `hidden` the widths of the hidden layers, () for softmax regression; `activation`
+    of the hidden units; `criterion` cross_entropy of the softmax, or squared_error: half the
+    squared distance of the outputs from the one-hot label; `weight_decay` over all of theta, biases
+    included.
 
-    Pixels are in [0, 1]. The start has weights N(0, 1/fan-in) and zero biases. theta holds the layers in order, each as a
-    matrix (n_out, n_in + 1) by rows whose last column are the biases: 111 h + 10 parameters for 100-h-10. Cost of a
-    loss: 2 dim flop an example; of a Hessian, in closed form, at most about dim^2 flop an example.
+    Pixels are in [0, 1]. The start has weights N(0, 1/fan-in) and zero biases. theta holds the
+    layers in order, each as a matrix (n_out, n_in + 1) by rows whose last column are the biases:
+    111 h + 10 parameters for 100-h-10. Cost of a loss: 2 dim flop an example; of a Hessian, in
+    closed form, at most about dim^2 flop an example.
 
-    Known critical point, with one hidden layer of tanh (and, under cross-entropy, no weight decay): the dead net, which
-    is 0 but for the output biases and says the same of every image. Its units are dead, as in any network of tanh that is
-    padded from a narrower one, and have the descent directions of `dead_unit_descents`: the ladder of `subspaces`.
-    Reference: Dauphin et al. 2014, sections 4 and 6.1.
+    Known critical point, with one hidden layer of tanh (and, under cross-entropy, no weight decay):
+    the dead net, which is 0 but for the output biases and says the same of every image. Its units
+    are dead, as in any network of tanh that is padded from a narrower one, and have the descent
+    directions of `dead_unit_descents`: the ladder of `subspaces`. Reference: Dauphin et al. 2014,
+    sections 4 and 6.1.
 
     >>> MultilayerPerceptron(dataset="mnist", size=10, hidden=(25,)).dim
     2785
@@ -66,7 +71,9 @@ class MultilayerPerceptron(FromImages, Network):
     weight_decay: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        check_within(size=(self.size, self.source.side), n_examples=(self.n_examples, self.source.n_train))
+        check_within(
+            size=(self.size, self.source.side), n_examples=(self.n_examples, self.source.n_train)
+        )
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden widths must be positive, got {list(self.hidden)}")
 
@@ -101,7 +108,9 @@ class MultilayerPerceptron(FromImages, Network):
             return ()
         point = torch.zeros(self.dim, dtype=torch.float64)
         self.layers(point)[-1].biases.copy_(biases[:, None])
-        return (CriticalPoint(point, float(loss), self.hidden[0] * self.dead_unit_descents(point)[0]),)
+        return (
+            CriticalPoint(point, float(loss), self.hidden[0] * self.dead_unit_descents(point)[0]),
+        )
 
     @functools.cached_property
     def subspaces(self) -> tuple[CoordinateSubspace, ...]:
@@ -115,14 +124,20 @@ class MultilayerPerceptron(FromImages, Network):
         return replace(self, hidden=tuple(min(width, most) for width in self.hidden))
 
     def dead_unit_descents(self, theta: Tensor) -> list[int]:
-        """How many descent directions a dead unit of each hidden layer has at theta (d,): see `_dead_units`."""
+        """How many descent directions a dead unit of each hidden layer has at theta (d,).
+
+        See `_dead_units`.
+        """
         a = self.examples(theta)[0]
         outs, ins = [a], []  # a_0, a_1, ... and z_1, z_2, ...
         for weights, biases in self.layers(theta.detach().requires_grad_()):
             ins.append(weights @ outs[-1] + biases)
             outs.append(ACTIVATIONS[self.activation](ins[-1]))
         slopes = torch.autograd.grad(self.fit(ins[-1], None), ins[1:])
-        detours = (e @ functional.pad(a, (0, 0, 0, 1), value=1.0).mT for a, e in zip(outs, slopes, strict=False))
+        detours = (
+            e @ functional.pad(a, (0, 0, 0, 1), value=1.0).mT
+            for a, e in zip(outs, slopes, strict=False)
+        )
         sigmas = map(torch.linalg.svdvals, detours)
         return [int((sigma > self.weight_decay + 1e-10 * sigma.max()).sum()) for sigma in sigmas]
 
@@ -144,7 +159,10 @@ class MultilayerPerceptron(FromImages, Network):
         return self.answers(theta, self.chosen(theta, batch)[0])
 
     def answers(self, theta: Tensor, x: Tensor) -> Tensor:
-        """The network's outputs (n_classes, n) for images x (n_inputs, n); example by column, which is the faster way."""
+        """The network's outputs (n_classes, n) for images x (n_inputs, n).
+
+        Example by column, which is the faster way.
+        """
         *hidden, last = self.layers(theta)
         activation = ACTIVATIONS[self.activation]
         for weights, biases in hidden:
@@ -161,7 +179,9 @@ class MultilayerPerceptron(FromImages, Network):
     def hessian(self, theta: Tensor, batch: Tensor | None) -> Tensor:
         """The Hessian (d, d), exact: layer by layer in closed form."""
         x, y = self.chosen(theta, batch)
-        H = hessian_by_layers(self.layers(theta), x, y, ACTIVATIONS[self.activation], self.criterion)
+        H = hessian_by_layers(
+            self.layers(theta), x, y, ACTIVATIONS[self.activation], self.criterion
+        )
         H.diagonal().add_(self.weight_decay)
         return H
 
@@ -186,7 +206,10 @@ class MultilayerPerceptron(FromImages, Network):
 
     @constant
     def by_example(self) -> tuple[Tensor, Tensor]:
-        """All images (n, n_inputs) and one-hot labels (n, n_classes), laid out by examples: for minibatches."""
+        """All images (n, n_inputs) and one-hot labels (n, n_classes), laid out by examples.
+
+        For minibatches.
+        """
         x, y = map(torch.from_numpy, self._arrays)
         return x, y
 

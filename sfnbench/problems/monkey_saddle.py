@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import CriticalPoint, Positive, Problem
-from ..registry import register
+from ..core.fields import Positive
+from ..core.problem import CriticalPoint, Problem
+from ..members.registry import register
 from ._starts import check_start_at, on_sphere
 
 
@@ -18,12 +19,13 @@ class MonkeySaddle(Problem):
 
         f(x, y) = x^3 - 3 x y^2 = r^3 cos 3 phi,    Hessian [[6x, -6y], [-6y, -6x]], eigenvalues 6r and -6r
 
-    Fields: `radius` the distance of the start from the saddle, in a uniform direction; `start_at` a stated start
-    instead; `escape_drop` the fall of the loss that counts as escaped.
+    Fields: `radius` the distance of the start from the saddle, in a uniform direction; `start_at` a
+    stated start instead; `escape_drop` the fall of the loss that counts as escaped.
 
-    At the saddle the index is 0: no eigenvalue is negative, and no theory of strict saddles applies. Exact laws:
-    Newton's method halves r from every start; undamped saddle-free Newton multiplies it by sqrt(5/4 - cos 3 phi), which
-    is 3/2 along the three ways down and 1/2 along the three ridges, where it is caught as well. Unbounded below.
+    At the saddle the index is 0: no eigenvalue is negative, and no theory of strict saddles
+    applies. Exact laws: Newton's method halves r from every start; undamped saddle-free Newton
+    multiplies it by sqrt(5/4 - cos 3 phi), which is 3/2 along the three ways down and 1/2 along the
+    three ridges, where it is caught as well. Unbounded below.
 
     Cost of a loss: a few multiplications. Reference: Dauphin et al. 2014, figure 2b.
 

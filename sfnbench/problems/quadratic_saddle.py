@@ -7,27 +7,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import CriticalPoint, Index, Positive, Problem, constant
-from ..registry import register
+from ..core.fields import Index, Positive
+from ..core.problem import CriticalPoint, Problem, constant
+from ..members.registry import register
 from ._starts import check_start_at, on_sphere
 
 
 @register("quadratic_saddle")
 @dataclass(frozen=True, kw_only=True)
 class QuadraticSaddle(Problem):
-    """A quadratic with any eigenvalues, its axes rotated at random if wanted; as it stands 5 x^2 - y^2.
+    """A quadratic with any eigenvalues, its axes rotated at random if wanted.
+
+    As it stands 5 x^2 - y^2.
 
         f(x) = 1/2 sum_i eigenvalues_i (R^T x)_i^2,    Hessian R diag(eigenvalues) R^T everywhere
 
-    Fields: `eigenvalues` in any order, each finite; `rotation` the seed of an R uniform over the orthogonal matrices,
-    None for R = I; `radius` the distance of the start from the saddle, in a uniform direction; `start_at` a stated
-    start instead, in unrotated coordinates: the race starts at R start_at; `escape_drop` the fall of the loss that
-    counts as escaped.
+    Fields: `eigenvalues` in any order, each finite; `rotation` the seed of an R uniform over the
+    orthogonal matrices, None for R = I; `radius` the distance of the start from the saddle, in a
+    uniform direction; `start_at` a stated start instead, in unrotated coordinates: the race starts
+    at R start_at; `escape_drop` the fall of the loss that counts as escaped.
 
-    The origin is the only critical point unless some eigenvalue is zero, its index is the number of negative ones, and
-    with any of those the loss has no floor. Exact laws along an axis with eigenvalue a, from a start at x: gradient
-    descent multiplies x by 1 - lr a, Newton's method lands on 0 in one step, saddle-free Newton lands on 0 if a > 0 and
-    doubles x if a < 0. Cost of a loss: O(d), rotated O(d^2). Reference: Dauphin et al. 2014, figure 2a.
+    The origin is the only critical point unless some eigenvalue is zero, its index is the number of
+    negative ones, and with any of those the loss has no floor. Exact laws along an axis with
+    eigenvalue a, from a start at x: gradient descent multiplies x by 1 - lr a, Newton's method
+    lands on 0 in one step, saddle-free Newton lands on 0 if a > 0 and doubles x if a < 0. Cost of a
+    loss: O(d), rotated O(d^2). Reference: Dauphin et al. 2014, figure 2a.
 
     >>> problem = QuadraticSaddle()
     >>> problem.loss(torch.tensor([1.0, 2.0]), None)

@@ -1,4 +1,7 @@
-"""A recurrent network that reads text character by character: the other of the paper's two large problems."""
+"""A recurrent network that reads text character by character.
+
+The other of the paper's two large problems.
+"""
 
 import functools
 import math
@@ -9,21 +12,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..core import Count, Network, NonNegative, constant
-from ..curvature import Kind, Linearised, with_decay
+from ..core.curvature import Kind, Linearisation, with_decay
+from ..core.fields import Count, NonNegative
+from ..core.problem import Network, constant
 from ..datasets import TextDataset, find_text, lacking, load_text
-from ..registry import register
+from ..members.registry import register
 from ._recurrent_products import linearised
 from ._sources import check_within, source_of
 
-BLOCK = 2**18  # characters predicted at once when bits are measured: with 50 symbols 52 MB of outputs in float32
+BLOCK = (
+    2**18
+)  # characters predicted at once when bits are measured: with 50 symbols 52 MB of outputs in float32
 
 
 class Stack(torch.autograd.Function):
     """torch.stack, whose gradient is unbind.
 
-    torch's own takes it apart by T selections. Going back again, each of them fills a tensor of the whole stack's size
-    with zeros: T^2 in all, up to a third of a Hessian-vector product at T = 50.
+    torch's own takes it apart by T selections. Going back again, each of them fills a tensor of the
+    whole stack's size with zeros: T^2 in all, up to a third of a Hessian-vector product at T = 50.
     """
 
     generate_vmap_rule = True
@@ -56,20 +62,22 @@ class RecurrentNetwork(Network):
         h_t = tanh(E[c_t] + W h_{t-1} + b),    z_t = V h_t + a,    h_0 = 0
         L(theta) = mean_{s, t} -log softmax(z_t)[c_{t+1}] + 1/2 weight_decay |theta|^2, in nats a character
 
-    The text is cut into sequences s of T characters that do not overlap; each begins at h_0, and its last prediction is of
-    the first character of the next. An example is a sequence.
+    The text is cut into sequences s of T characters that do not overlap; each begins at h_0, and
+    its last prediction is of the first character of the next. An example is a sequence.
 
-    Fields: `dataset` any of text; `n_characters` how many of the training text's first characters, None for all; `n_units`
-    the width of h; `length` T; `weight_decay` over all of theta, biases included.
+    Fields: `dataset` any of text; `n_characters` how many of the training text's first characters,
+    None for all; `n_units` the width of h; `length` T; `weight_decay` over all of theta, biases
+    included.
 
-    The start: W orthogonal, E and V normal of variance 1/fan-in, where E's fan-in is the alphabet, zero biases. theta
-    holds, all by rows, E (n_symbols, n_units), W (n_units, n_units), b, V (n_symbols, n_units), a: 26,570 numbers for 120
-    units and 50 symbols. Cost of a loss: 2 n_units (n_units + n_symbols) flop a character.
+    The start: W orthogonal, E and V normal of variance 1/fan-in, where E's fan-in is the alphabet,
+    zero biases. theta holds, all by rows, E (n_symbols, n_units), W (n_units, n_units), b, V
+    (n_symbols, n_units), a: 26,570 numbers for 120 units and 50 symbols. Cost of a loss: 2 n_units
+    (n_units + n_symbols) flop a character.
 
-    `bits_per_character` is the loss without weight decay in bits. The paper's network has 120 units on Penn Treebank
-    (`penn_treebank`); its sequences' length is not stated there. References: Dauphin et al. 2014, section 6.3; Saxe,
-    McClelland, Ganguli 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", for
-    the start.
+    `bits_per_character` is the loss without weight decay in bits. The paper's network has 120 units
+    on Penn Treebank (`penn_treebank`); its sequences' length is not stated there. References:
+    Dauphin et al. 2014, section 6.3; Saxe, McClelland, Ganguli 2014, "Exact solutions to the
+    nonlinear dynamics of learning in deep linear neural networks", for the start.
 
     >>> RecurrentNetwork(dataset="penn_treebank", n_characters=None, n_units=120, length=50).dim
     26570
@@ -145,8 +153,11 @@ class RecurrentNetwork(Network):
         """The outputs z (n_symbols, T, n) for the sequences of a batch."""
         embedding, recurrent, biases, readout, out_biases = self.weights(theta)
         codes = self.chosen(theta, batch)[0]  # (T, n)
-        # One look-up for all steps and one product for all outputs: only the recurrence itself goes step by step.
-        inputs = (embedding + biases).index_select(0, codes.reshape(-1)).view(*codes.shape, self.n_units)
+        # One look-up for all steps and one product for all outputs: only the recurrence itself goes
+        # step by step.
+        inputs = (
+            (embedding + biases).index_select(0, codes.reshape(-1)).view(*codes.shape, self.n_units)
+        )
         first, *rest = inputs.unbind()  # not inputs[t], for the reason that Stack gives
         h = [torch.tanh(first)]
         for x in rest:
@@ -159,7 +170,7 @@ class RecurrentNetwork(Network):
         following = self.chosen(z, batch)[1]
         return (z.logsumexp(-1) - z.gather(-1, following[..., None])[..., 0]).mean()
 
-    def linearised(self, theta: Tensor, batch: Tensor | None, kind: Kind) -> Linearised:
+    def linearised(self, theta: Tensor, batch: Tensor | None, kind: Kind) -> Linearisation:
         """The loss to second order, by hand."""
         fit = linearised(self.weights, theta, *self.chosen(theta, batch), kind)
         return with_decay(fit, theta, self.weight_decay)

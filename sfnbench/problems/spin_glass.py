@@ -11,9 +11,10 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from ..core import CriticalPoint, Index, Positive, Problem, constant
-from ..registry import register
-from ..theory import SphericalSpinGlass as Theory
+from ..core.fields import Index, Positive
+from ..core.problem import CriticalPoint, Problem, constant
+from ..members.registry import register
+from ..theory.landscapes import SphericalSpinGlass as Theory
 from ._starts import on_sphere
 
 MOST_COUPLINGS = 2**26  # half a gigabyte of them
@@ -22,22 +23,25 @@ MOST_COUPLINGS = 2**26  # half a gigabyte of them
 @register("spin_glass")
 @dataclass(frozen=True, kw_only=True)
 class SphericalSpinGlass(Problem):
-    """The spherical p-spin glass: random couplings on a sphere, its critical energies in layers by index.
+    """The spherical p-spin glass.
+
+    Random couplings on a sphere, its critical energies in layers by index.
 
         H(s) = N^-(p-1)/2 sum J_i...k s_i ... s_k,    J_i...k ~ N(0, 1),    |s|^2 = N
         L(theta) = H(s) + (|theta|^2 - N)^2 / 8N,    s = sqrt(N) theta / |theta|
 
-    H does not see the length of theta, so the second term only holds it: critical points have |theta|^2 = N exactly, the
-    loss N E there, and beside the N - 1 eigenvalues of the sphere's own Hessian one of 1, along theta. `tangent` leaves
-    that direction out of spectra.
+    H does not see the length of theta, so the second term only holds it: critical points have
+    |theta|^2 = N exactly, the loss N E there, and beside the N - 1 eigenvalues of the sphere's own
+    Hessian one of 1, along theta. `tangent` leaves that direction out of spectra.
 
-    Fields: `dim` N and `p`, with at most 2^26 couplings N^p; `realization` which couplings; `planted` makes a stated
-    point critical, by conditioning H on it, for a race to start at `radius` from; `escape_drop` the fall of the loss that
-    counts as escaped. Without `planted` starts are uniform on the sphere.
+    Fields: `dim` N and `p`, with at most 2^26 couplings N^p; `realization` which couplings;
+    `planted` makes a stated point critical, by conditioning H on it, for a race to start at
+    `radius` from; `escape_drop` the fall of the loss that counts as escaped. Without `planted`
+    starts are uniform on the sphere.
 
-    The measure `energy` is E = H / N, and `multiplier` the Lagrange multiplier s . grad H / N, which is p E by Euler. The
-    theory is in `sfnbench.theory.SphericalSpinGlass`. Cost of a loss: 2 N^p flop. References: Choromanska et al. 2015;
-    Auffinger, Ben Arous, Cerny 2013.
+    The measure `energy` is E = H / N, and `multiplier` the Lagrange multiplier s . grad H / N,
+    which is p E by Euler. The theory is in `sfnbench.theory.SphericalSpinGlass`. Cost of a loss: 2
+    N^p flop. References: Choromanska et al. 2015; Auffinger, Ben Arous, Cerny 2013.
 
     >>> SphericalSpinGlass(dim=10, p=4).theory.radius == 2 * 12**0.5
     True
@@ -137,12 +141,17 @@ class SphericalSpinGlass(Problem):
         return (_symmetric(J),)
 
     def _planting(self, J: Tensor) -> Tensor:
-        """The slope of H at s = (1, ..., 1), times s in all other places: what conditioning on no slope takes away."""
+        """The slope of H at s = (1, ..., 1), times s in all other places.
+
+        What conditioning on no slope takes away.
+        """
         s = torch.ones(self.dim, dtype=torch.float64)
         for _ in range(self.p - 1):
             J = J @ s
         slope = self.p * (J - J.mean())
-        return slope.reshape(-1, *[1] * (self.p - 1)).expand((self.dim,) * self.p) / self.dim ** (self.p - 1)
+        return slope.reshape(-1, *[1] * (self.p - 1)).expand((self.dim,) * self.p) / self.dim ** (
+            self.p - 1
+        )
 
 
 def _symmetric(J: Tensor) -> Tensor:

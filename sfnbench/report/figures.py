@@ -1,4 +1,6 @@
-"""Figures of critical points, as SVG, PDF and PNG files: index against energy, spectra, and what the cut-off does.
+"""Figures of critical points, as SVG, PDF and PNG files.
+
+Index against energy, spectra, and what the cut-off does.
 
 matplotlib's own objects, without pyplot: no state, no window, any thread.
 """
@@ -14,16 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SfnbenchError
-from ..store import Result
-from ..theory import semicircle_density, theory_of
-from . import critical_points as cp
+from ..experiments.critical_points import analysis as cp
+from ..records import Result
+from ..theory.landscapes import semicircle_density, theory_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "pdf", "png")
-UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the same results make the same file
+UNDATED = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}  # the same results make the same file
 LEVELS = (("low", 0.0), ("middle", 0.5), ("high", 1.0))  # of the points' energies, as quantiles
 
 STYLE = {"alpha": 0.8, "linewidths": 0}
@@ -34,14 +39,22 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
 
     SfnbenchError where matplotlib is not installed or nothing is to be drawn.
     """
-    results = [result for result in results if result.run.experiment == "critical_points" and result.rows]
+    results = [
+        result for result in results if result.run.experiment == "critical_points" and result.rows
+    ]
     if not results:
-        raise SfnbenchError("there are no critical points here to draw: run a suite of the experiment critical_points")
+        raise SfnbenchError(
+            "there are no critical points here to draw: run a suite of the experiment critical_points"
+        )
     prepare(folder)
     written = []
     for result in results:
         name = f"{slug(result.run.suite)}_{slug(cp.title(result))}"
-        figures = {"index": index_against_energy(result), "spectra": spectra(result), "cut_offs": by_cut_off(result)}
+        figures = {
+            "index": index_against_energy(result),
+            "spectra": spectra(result),
+            "cut_offs": by_cut_off(result),
+        }
         for kind, figure in figures.items():
             for suffix in FORMATS:
                 written.append(save(figure, folder / f"{name}_{kind}.{suffix}"))
@@ -49,15 +62,22 @@ def draw(results: Iterable[Result], folder: Path) -> list[Path]:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder where it is not there; SfnbenchError where that cannot be, or where matplotlib is not installed."""
+    """Make the folder where it is not there.
+
+    SfnbenchError where that cannot be, or where matplotlib is not installed.
+    """
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise SfnbenchError("figures need the package matplotlib: pip install 'sfnbench[report]'") from None
+        raise SfnbenchError(
+            "figures need the package matplotlib: pip install 'sfnbench[report]'"
+        ) from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SfnbenchError(f"{folder}: figures cannot be written there ({error.strerror or error})") from error
+        raise SfnbenchError(
+            f"{folder}: figures cannot be written there ({error.strerror or error})"
+        ) from error
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -65,7 +85,9 @@ def save(figure: Figure, path: Path) -> Path:
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "sfnbench"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # of labels in scripts that the font has not
+        warnings.filterwarnings(
+            "ignore", message="Glyph"
+        )  # of labels in scripts that the font has not
         figure.savefig(path, dpi=150, metadata=UNDATED.get(path.suffix[1:]))
     return path
 
@@ -76,13 +98,24 @@ def slug(text: str) -> str:
 
 
 def index_against_energy(result: Result) -> Figure:
-    """Energy over alpha: of critical points with theory's curve; beside it of the starts and of what did not converge."""
+    """Energy over alpha: of critical points with theory's curve.
+
+    Beside it of the starts and of what did not converge.
+    """
     figure, (left, right) = _figure(2, share=True)
     found, energy = cp.distinct(result.rows), cp.ordinate_of(result)
     whole = [row for row in found if row["subspace"] is None]
     padded = [row for row in found if row["subspace"] is not None]
     _scatter(left, whole, "alpha", energy, f"{len(whole)} critical points", marker="o", color="C0")
-    _scatter(left, padded, "alpha", energy, f"{len(padded)} narrower nets, padded", marker="^", color="C1")
+    _scatter(
+        left,
+        padded,
+        "alpha",
+        energy,
+        f"{len(padded)} narrower nets, padded",
+        marker="^",
+        color="C1",
+    )
     _theory(left, result)
     left.set_title(_law(result), fontsize=9)
     others = [row for row in result.rows if not row["converged"]]
@@ -117,7 +150,9 @@ def spectra(result: Result) -> Figure:
         row_at = found[round(quantile * (len(found) - 1))]
         row = result.rows[row_at]
         values = result.series["eigenvalues"][row_at]
-        weights = result.series.get("weights", np.ones_like(result.series["eigenvalues"]))[row_at][np.isfinite(values)]
+        weights = result.series.get("weights", np.ones_like(result.series["eigenvalues"]))[row_at][
+            np.isfinite(values)
+        ]
         values = values[np.isfinite(values)]
         axes.hist(
             values,
@@ -151,10 +186,21 @@ def by_cut_off(result: Result) -> Figure:
     for axes, cut_off in zip(panels, shown, strict=True):
         passed = cp.distinct(result.rows, cut_off)
         flat = [row for row in passed if cp.is_flat(row)]
-        _scatter(axes, [row for row in passed if not cp.is_flat(row)], "alpha", energy, "others", marker="o", color="C0")
+        _scatter(
+            axes,
+            [row for row in passed if not cp.is_flat(row)],
+            "alpha",
+            energy,
+            "others",
+            marker="o",
+            color="C0",
+        )
         _scatter(axes, flat, "alpha", energy, "gradient-flat", marker="x", color="C3")
         measured = str(cp.correlation(passed, energy))
-        axes.set_title(f"|grad|^2 < {cut_off:g}: {len(passed)} points\nSpearman {measured or 'not defined'}", fontsize=9)
+        axes.set_title(
+            f"|grad|^2 < {cut_off:g}: {len(passed)} points\nSpearman {measured or 'not defined'}",
+            fontsize=9,
+        )
         axes.set_xlabel("alpha")
         if passed:
             axes.legend(fontsize=8)

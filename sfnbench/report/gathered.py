@@ -1,4 +1,7 @@
-"""Results of several folders, as a page shows them: a section a suite, and a note for each thing that is missing."""
+"""Results of several folders, as a page shows them.
+
+A section a suite, and a note for each thing that is missing.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,36 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .. import registry
-from ..cost import PRICES
+from ..core.cost import PRICES
 from ..errors import DamagedError, NoResultsError, StoreError
-from ..store import FAILED, Result, Store
-from . import critical_points as cp
+from ..experiments.critical_points import analysis as cp
+from ..experiments.race.at_budget import repriced
+from ..experiments.race.profiles import Solving, profiles, solving
+from ..experiments.race.scaling import drawn as scaling_drawn
+from ..experiments.race.scaling import table as scaling_table
+from ..experiments.race.trajectories import Landscape, landscape, path
+from ..experiments.summary import legend, mark_best, summary
+from ..members import registry
+from ..records import Result
+from ..results.store import Store
+from ..results.tables import Table
 from .curves import DRAWN, curves, escaped_within, index_curve, rates, spread, window, within
-from .equal import repriced
-from .profiles import Solving, profiles, solving
 from .reasons import damage, reasons
-from .scaling import drawn as scaling_drawn
-from .scaling import table as scaling_table
-from .summary import legend, mark_best, summary
-from .tables import Table
-from .trajectories import Landscape, landscape, path
 
 FACTS = (
-    *("commit", "dirty", "sfnbench", "torch", "numpy", "scipy", "python", "platform", "cpu", "n_cores", "threads"),
+    *(
+        "commit",
+        "dirty",
+        "sfnbench",
+        "torch",
+        "numpy",
+        "scipy",
+        "python",
+        "platform",
+        "cpu",
+        "n_cores",
+        "threads",
+    ),
     *("cpu_capability", "prices", "device", "device_name", "cuda", "tf32_matmul"),
 )
 CURVES = {"race": curves, "critical_points": index_curve, "throughput": rates}
@@ -43,8 +59,12 @@ class Section:
     optimizers: dict[str, int] = field(default_factory=dict)
     drawn: list[dict[str, Any]] = field(default_factory=list)
     statuses: dict[Cell, Counter[str]] = field(default_factory=dict)
-    facts: dict[str, dict[str, None]] = field(default_factory=dict)  # what it came about with: every value there is
-    landscapes: dict[int, Landscape] = field(default_factory=dict)  # by problem; the first run's is everybody's
+    facts: dict[str, dict[str, None]] = field(
+        default_factory=dict
+    )  # what it came about with: every value there is
+    landscapes: dict[int, Landscape] = field(
+        default_factory=dict
+    )  # by problem; the first run's is everybody's
     _bare: list[Result] = field(default_factory=list)  # without series
     _escapes: dict[int, list[float]] = field(default_factory=dict)
     _widths: dict[tuple[str, int], dict[int, list[float | None]]] = field(default_factory=dict)
@@ -54,7 +74,7 @@ class Section:
         """Take in a result; its series are not kept."""
         run = result.run
         p = self.problems.setdefault(run.problem.label, len(self.problems))
-        o = self.optimizers.setdefault(run.optimizer.label if run.optimizer else "", len(self.optimizers))
+        o = self.optimizers.setdefault(run.method.label, len(self.optimizers))
         self.statuses[p, o] = Counter(r["status"] for r in result.rows if "status" in r)
         self.statuses[p, o] = self.statuses[p, o] or Counter({result.status: len(run.seeds)})
         self._bare.append(replace(result, series={}, log=""))
@@ -67,9 +87,13 @@ class Section:
         self._add_path(p, result)
         if result.environment.get("problem", {}).get("has_saddle"):
             costs = [row.get("escape_cost") for row in result.rows]
-            self._escapes.setdefault(o, []).extend(float("inf") if cost is None else cost for cost in costs)
+            self._escapes.setdefault(o, []).extend(
+                float("inf") if cost is None else cost for cost in costs
+            )
         hidden = run.problem.params.get("hidden")
-        if isinstance(hidden, list) and "training_error" in result.environment.get("problem", {}).get("measures", ()):
+        if isinstance(hidden, list) and "training_error" in result.environment.get(
+            "problem", {}
+        ).get("measures", ()):
             errors = [row.get("training_error") for row in result.rows]
             self._widths.setdefault((run.problem.use, o), {})[sum(hidden)] = errors
 
@@ -82,16 +106,19 @@ class Section:
     @property
     def n_broken(self) -> int:
         """Runs that broke as a whole, rather than their numbers."""
-        return sum(result.status in FAILED for result in self._bare)
+        return sum(result.status.failed for result in self._bare)
 
     def gone(self, known: Mapping[registry.Kind, Container[str]]) -> Iterator[str]:
-        """The members that are not among those known: of plugins that are not here, or not any more."""
+        """The members that are not among those known.
+
+        Of plugins that are not here, or not any more.
+        """
         kind: registry.Kind = "finder" if self.experiment == "critical_points" else "optimizer"
         for run in (result.run for result in self._bare):
             if run.problem.use not in known["problem"]:
                 yield f"the problem {run.problem.use}"
-            if run.optimizer and not registry.is_stock(run.optimizer.use) and run.optimizer.use not in known[kind]:
-                yield f"the {kind} {run.optimizer.use}"
+            if not registry.is_stock(run.method.use) and run.method.use not in known[kind]:
+                yield f"the {kind} {run.method.use}"
 
     @property
     def n_runs(self) -> int:
@@ -114,12 +141,17 @@ class Section:
             if len(by_width) > 1:
                 widths = sorted(by_width)
                 low, mid, high = zip(*(spread(by_width[width]) for width in widths), strict=True)
-                found.append({"problem": use, "o": o, "x": widths, "low": low, "mid": mid, "high": high})
+                found.append(
+                    {"problem": use, "o": o, "x": widths, "low": low, "mid": mid, "high": high}
+                )
         return found
 
     @cached_property
     def windows(self) -> dict[str, dict[str, Any]]:
-        """The upright axes of figures of bands, by the problem's place and series ("0 loss"); to be asked once all is in."""
+        """The upright axes of figures of bands, by the problem's place and series ("0 loss").
+
+        To be asked once all is in.
+        """
         shown: dict[tuple[int, str], dict[int, Any]] = {}
         for run in self.drawn:
             for each in DRAWN:
@@ -133,36 +165,52 @@ class Section:
         found = []
         for run in self.drawn:
             windows = {each: self.windows[f"{run['p']} {each}"] for each in DRAWN if each in run}
-            found.append(run | {each: run[each] | within(run[each], window) for each, window in windows.items()})
+            found.append(
+                run
+                | {each: run[each] | within(run[each], window) for each, window in windows.items()}
+            )
         return found
 
     @cached_property
     def scaling(self) -> list[dict[str, Any]]:
-        """How the time to escape grows in families of runs, as `scaling.drawn` has it; to be asked once all is taken in."""
+        """How the time to escape grows in families of runs, as `scaling.drawn` has it.
+
+        To be asked once all is taken in.
+        """
         places = {"problem": self.problems, "optimizer": self.optimizers}
         return scaling_drawn(self._bare, places) if self.experiment == "race" else []
 
     def profiles(self) -> list[dict[str, Any]]:
         """Performance profiles by optimizer, over the problems of which each one has a result."""
-        cells = [[self._solved.get((p, o)) for o in range(len(self.optimizers))] for p in range(len(self.problems))]
+        cells = [
+            [self._solved.get((p, o)) for o in range(len(self.optimizers))]
+            for p in range(len(self.problems))
+        ]
         whole = [[cell for cell in row if cell is not None] for row in cells if None not in row]
         return [{"o": o, **curve} for o, curve in enumerate(profiles(whole))]
 
     def tables(self) -> dict[str, Table]:
-        """What stands below the figures, by title: laws of the escape, and the controls of critical points."""
+        """What stands below the figures, by title.
+
+        Laws of the escape, and the controls of critical points.
+        """
         found = {"Escape against one factor": scaling_table(self.scaling)}
         for result in self._searches():
             found |= cp.controlled(result)
         return {title: table for title, table in found.items() if table}
 
     def _searches(self) -> list[Result]:
-        return [result for result in self._bare if self.experiment == "critical_points" and result.rows]
+        return [
+            result for result in self._bare if self.experiment == "critical_points" and result.rows
+        ]
 
     def data(self) -> dict[str, Any]:
         """Everything that the page's script draws, as plain JSON values without infinity."""
         table = self.table()
         columns = list(dict.fromkeys(name for row in table for name in row))
-        columns = [name for name in columns if any(row.get(name) not in ("", None) for row in table)]
+        columns = [
+            name for name in columns if any(row.get(name) not in ("", None) for row in table)
+        ]
         return {
             "experiment": self.experiment,
             "problems": list(self.problems),
@@ -180,12 +228,18 @@ class Section:
             "tables": self.tables(),
             "profiles": self.profiles(),
             "landscapes": [{"p": p, **over} for p, over in self.landscapes.items()],
-            "facts": [[name, ", ".join(values)] for name, values in self.facts.items() if any(values)],
+            "facts": [
+                [name, ", ".join(values)] for name, values in self.facts.items() if any(values)
+            ],
         }
 
 
-def gather(folders: Sequence[Path], prices: Mapping[str, float] = PRICES) -> tuple[list[Section], list[str]]:
-    """The sections of all folders, and a line for each folder or result that is missing or broke; the rest is there.
+def gather(
+    folders: Sequence[Path], prices: Mapping[str, float] = PRICES
+) -> tuple[list[Section], list[str]]:
+    """The sections of all folders, and a line for each folder or result that is missing or broke.
+
+    The rest is there.
 
     Costs are by these prices.
 
@@ -201,13 +255,20 @@ def gather(folders: Sequence[Path], prices: Mapping[str, float] = PRICES) -> tup
     if not sections:
         raise NoResultsError("\n".join(notes) or "no folder of results was given")
     known = {kind: registry.members(kind) for kind in registry.KINDS}
-    if gone := dict.fromkeys(member for section in sections.values() for member in section.gone(known)):
-        notes.append(f"no longer installed: {', '.join(gone)}; what they did is shown, but cannot be run again")
+    if gone := dict.fromkeys(
+        member for section in sections.values() for member in section.gone(known)
+    ):
+        notes.append(
+            f"no longer installed: {', '.join(gone)}; what they did is shown, but cannot be run again"
+        )
     return list(sections.values()), notes
 
 
 def _fill(
-    sections: dict[tuple[Path, str, str], Section], folder: Path, notes: list[str], prices: Mapping[str, float]
+    sections: dict[tuple[Path, str, str], Section],
+    folder: Path,
+    notes: list[str],
+    prices: Mapping[str, float],
 ) -> None:
     damaged: list[DamagedError] = []
     told: list[Result] = []

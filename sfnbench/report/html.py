@@ -1,6 +1,9 @@
-r"""One HTML file for everything: script, style, figures and numbers lie in it, and it asks no network for anything.
+r"""One HTML file for everything.
 
-Its parts are the files of ``page/``. Whatever comes from a suite is text there: escaped in HTML, and in JSON by ``\u003c``.
+Script, style, figures and numbers lie in it, and it asks no network for anything.
+
+Its parts are the files of ``page/``. Whatever comes from a suite is text there: escaped in HTML,
+and in JSON by ``\u003c``.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from pathlib import Path
 from string import Template
 
 from ..errors import StoreError
+from ..words import counted
 from .gathered import Section
-from .tables import counted
 
 MAX_NOTES = 50
 
@@ -27,7 +30,9 @@ def write(sections: Sequence[Section], notes: Sequence[str], file: Path) -> Path
     StoreError where plotly is not installed, or the file cannot be written or is not called .html.
     """
     if file.suffix not in (".html", ".htm"):
-        raise StoreError(f"{file}: the report is an HTML file, to be called .html; --figures DIR draws SVG, PDF and PNG")
+        raise StoreError(
+            f"{file}: the report is an HTML file, to be called .html; --figures DIR draws SVG, PDF and PNG"
+        )
     page = _page(sections, notes)
     partial = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
@@ -42,20 +47,29 @@ def write(sections: Sequence[Section], notes: Sequence[str], file: Path) -> Path
     return file
 
 
-# -- inside -----------------------------------------------------------------------------------------------------------
+# -- inside ----------------------------------------------------------------------------------------
 
 
 def _page(sections: Sequence[Section], notes: Sequence[str]) -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        raise StoreError("the report needs the package plotly: pip install 'sfnbench[report]'") from None
+        raise StoreError(
+            "the report needs the package plotly: pip install 'sfnbench[report]'"
+        ) from None
     parts = files(__package__) / "page"
-    template, style, script = (parts.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+    template, style, script = (
+        parts.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
+    )
     suites = list(dict.fromkeys(section.suite for section in sections))
-    n_runs, n_seeds = sum(s.n_runs for s in sections), sum(sum(s.n_seeds.values()) for s in sections)
+    n_runs, n_seeds = (
+        sum(s.n_runs for s in sections),
+        sum(sum(s.n_seeds.values()) for s in sections),
+    )
     n_folders = len({section.folder for section in sections})
-    labels = list(dict.fromkeys(label for section in sections for label in section.optimizers if label))
+    labels = list(
+        dict.fromkeys(label for section in sections for label in section.optimizers if label)
+    )
     shown = "\n".join(_section(i, section) for i, section in enumerate(sections))
     return Template(template).substitute(
         title=escape(f"sfnbench: {', '.join(suites[:3])}{' and more' if len(suites) > 3 else ''}"),
@@ -70,16 +84,36 @@ def _page(sections: Sequence[Section], notes: Sequence[str]) -> str:
 
 
 def _summary(sections: Iterable[Section]) -> str:
-    head = ("suite", "experiment", "folder", "problems", "optimizers", "runs", "seeds", "broke", "commit")
+    head = (
+        "suite",
+        "experiment",
+        "folder",
+        "problems",
+        "optimizers",
+        "runs",
+        "seeds",
+        "broke",
+        "commit",
+    )
     rows = []
     for i, section in enumerate(sections):
         seeds = ", ".join(f"{n:,} {status}" for status, n in section.n_seeds.most_common())
-        commits = ", ".join(commit[:10] for commit in section.facts.get("commit", {}) if commit != "None")
-        cells = [section.experiment, str(section.folder), len(section.problems), len(section.optimizers), section.n_runs]
+        commits = ", ".join(
+            commit[:10] for commit in section.facts.get("commit", {}) if commit != "None"
+        )
+        cells = [
+            section.experiment,
+            str(section.folder),
+            len(section.problems),
+            len(section.optimizers),
+            section.n_runs,
+        ]
         texts = [escape(str(cell)) for cell in (*cells, seeds)]
         broke = f'<td class="broke">{section.n_broken}</td>' if section.n_broken else "<td>0</td>"
         first = f'<th scope="row"><a href="#suite-{i}">{escape(section.suite)}</a></th>'
-        rows.append(f"<tr>{first}{''.join(f'<td>{text}</td>' for text in texts)}{broke}<td>{escape(commits)}</td></tr>")
+        rows.append(
+            f"<tr>{first}{''.join(f'<td>{text}</td>' for text in texts)}{broke}<td>{escape(commits)}</td></tr>"
+        )
     header = "".join(f'<th scope="col">{name}</th>' for name in head)
     return f'<div class="scroll"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
@@ -102,4 +136,6 @@ def _section(i: int, section: Section) -> str:
 
 def _json(value: object) -> str:
     """JSON that ends no script element, whatever a label says."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace(
+        "<", "\\u003c"
+    )

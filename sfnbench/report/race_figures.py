@@ -1,4 +1,7 @@
-"""Figures of races and throughput for papers, as SVG, PDF and PNG files: the page's, by matplotlib without its state."""
+"""Figures of races and throughput for papers, as SVG, PDF and PNG files.
+
+The page's, by matplotlib without its state.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..experiments.race.trajectories import draw
 from .curves import Curve
 from .figures import FORMATS, prepare, save, slug
 from .gathered import Section
-from .trajectories import draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe, Ito 2008, as on the page
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)  # Okabe, Ito 2008, as on the page
 HATCHES = {"-": "", "--": "//", ":": "..", "-.": "xx"}  # of bars, which have no dashes
-WIDE = 20  # times as far as others: only a logarithm shows both, as the cost of dense Hessians beside gradients
+# times as far as others: only a logarithm shows both, as the cost of dense Hessians beside
+# gradients
+WIDE = 20
 PANELS = {
     "loss": "loss",
     "escape": "share still at the saddle",
@@ -31,21 +43,32 @@ AXES = {"steps": "steps", "cost": "cost in gradients", "seconds": "seconds"}
 
 
 def draw_races(sections: Sequence[Section], folder: Path, axis: str = "cost") -> list[Path]:
-    """Draw what each suite has of each problem, families of widths and performance profiles; the files, one a format.
+    """Draw what each suite has of each problem, families of widths and performance profiles.
 
-    Curves against ``steps``, ``cost`` or ``seconds``. SfnbenchError where matplotlib is not installed.
+    The files, one a format.
+
+    Curves against ``steps``, ``cost`` or ``seconds``. SfnbenchError where matplotlib is not
+    installed.
     """
     prepare(folder)
     written = []
     for section in sections:
-        looks = dict(zip(section.optimizers.values(), cycle(product(("-", "--", ":", "-."), COLOURS)), strict=False))
+        looks = dict(
+            zip(
+                section.optimizers.values(),
+                cycle(product(("-", "--", ":", "-."), COLOURS)),
+                strict=False,
+            )
+        )
         for name, figure in _figures(section, looks, axis):
             for suffix in FORMATS:
-                written.append(save(figure, folder / f"{slug(section.suite)}_{slug(name)}.{suffix}"))
+                written.append(
+                    save(figure, folder / f"{slug(section.suite)}_{slug(name)}.{suffix}")
+                )
     return written
 
 
-# -- inside -----------------------------------------------------------------------------------------------------------
+# -- inside ----------------------------------------------------------------------------------------
 
 Looks = dict[int, tuple[str, str]]  # optimizer -> dash, colour
 
@@ -59,35 +82,67 @@ def _figures(section: Section, looks: Looks, axis: str) -> Iterator[tuple[str, F
         if any("path" in run for run in runs):
             yield f"{problem} trajectories", _of_trajectories(section, problem, place, looks)
         if any("rates" in run for run in runs):
-            yield f"{problem} throughput", _of_rates(section, problem, [run for run in runs if "rates" in run], looks)
+            yield (
+                f"{problem} throughput",
+                _of_rates(section, problem, [run for run in runs if "rates" in run], looks),
+            )
     if profiles := section.profiles():
         yield "profiles", _of_profiles(section, profiles, looks)
     families = section.families()
     for use in dict.fromkeys(family["problem"] for family in families):
-        yield f"{use} widths", _of_widths(section, [family for family in families if family["problem"] == use], looks)
+        yield (
+            f"{use} widths",
+            _of_widths(section, [family for family in families if family["problem"] == use], looks),
+        )
     for family in section.scaling:
         yield family["title"], _of_scaling(section, family, looks)
 
 
 def _of_problem(
-    section: Section, problem: str, runs: Sequence[dict[str, Any]], shown: Sequence[str], looks: Looks, axis: str
+    section: Section,
+    problem: str,
+    runs: Sequence[dict[str, Any]],
+    shown: Sequence[str],
+    looks: Looks,
+    axis: str,
 ) -> Figure:
     figure, panels = _panels(len(shown), f"{section.suite}: {problem}")
     labels = list(section.optimizers)
     for axes, panel in zip(panels, shown, strict=True):
         for run in (run for run in runs if panel in run):
-            curve = run[panel][axis] if panel == "escape" else {**run[panel], "x": run[panel][axis], "y": run[panel]["mid"]}
-            _curve(axes, curve, labels[run["o"]], looks[run["o"]], "steps-post" if panel == "escape" else "default")
+            curve = (
+                run[panel][axis]
+                if panel == "escape"
+                else {**run[panel], "x": run[panel][axis], "y": run[panel]["mid"]}
+            )
+            _curve(
+                axes,
+                curve,
+                labels[run["o"]],
+                looks[run["o"]],
+                "steps-post" if panel == "escape" else "default",
+            )
             if "switch" in run and panel != "escape":
-                axes.axvline(run["switch"][axis], color=looks[run["o"]][1], linewidth=0.8, linestyle=":")
+                axes.axvline(
+                    run["switch"][axis], color=looks[run["o"]][1], linewidth=0.8, linestyle=":"
+                )
         axes.set_xlabel(AXES[axis])
         axes.set_ylabel(PANELS[panel])
         if panel != "escape":
             _keep_in(axes, section.windows[f"{section.problems[problem]} {panel}"], labels)
     _widen(panels)
-    handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    handles = {
+        label: line
+        for axes in panels
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        handles.values(), handles.keys(), fontsize=7, handlelength=2.6, loc="outside lower center", ncols=len(shown)
+        handles.values(),
+        handles.keys(),
+        fontsize=7,
+        handlelength=2.6,
+        loc="outside lower center",
+        ncols=len(shown),
     )
     return figure
 
@@ -98,11 +153,17 @@ def _keep_in(axes: Axes, window: dict[str, Any], labels: Sequence[str]) -> None:
         axes.set_yscale("log")
     if window["range"]:
         axes.set_ylim(*window["range"])
-        axes.set_title(f"out of the picture: {_plain(', '.join(labels[o] for o in window['away']))}", fontsize=7)
+        axes.set_title(
+            f"out of the picture: {_plain(', '.join(labels[o] for o in window['away']))}",
+            fontsize=7,
+        )
 
 
 def _widen(panels: Sequence[Axes]) -> None:
-    """A logarithm for all where some curves end long before others; what begins at zero begins at the left edge."""
+    """A logarithm for all where some curves end long before others.
+
+    What begins at zero begins at the left edge.
+    """
     lines = [line for axes in panels for line in axes.get_lines()]
     reach = [np.asarray(line.get_xdata(), float) for line in lines]
     ends = [float(np.nanmax(x)) for x in reach if np.nanmax(x, initial=0) > 0]
@@ -127,17 +188,36 @@ def _of_widths(section: Section, families: Sequence[dict[str, Any]], looks: Look
 
 
 def _of_scaling(section: Section, family: dict[str, Any], looks: Looks) -> Figure:
-    """Medians of escape on axes that make their law a straight line; hollow at the budget, or the edge, where beyond it."""
+    """Medians of escape on axes that make their law a straight line.
+
+    Hollow at the budget, or the edge, where beyond it.
+    """
     figure, (axes,) = _panels(1, f"{section.suite}: {family['title']}")
     cycled = cycle(product(("-", "--", ":", "-."), COLOURS))
     for series, of_problem in zip(family["series"], cycled, strict=False):
         dash, colour = looks[series["o"]] if family["kind"] == "problem" else of_problem
-        x, y, low, high, beyond = (np.array(series[name]) for name in ("x", "y", "low", "high", "beyond"))
+        x, y, low, high, beyond = (
+            np.array(series[name]) for name in ("x", "y", "low", "high", "beyond")
+        )
         axes.plot(x[~beyond], y[~beyond], "o", color=colour, markersize=5)
-        axes.plot(x[beyond], np.minimum(y, family["top"])[beyond], "^", color=colour, markerfacecolor="none", markersize=5)
+        axes.plot(
+            x[beyond],
+            np.minimum(y, family["top"])[beyond],
+            "^",
+            color=colour,
+            markerfacecolor="none",
+            markersize=5,
+        )
         axes.vlines(x[~beyond], low[~beyond], high[~beyond], color=colour, linewidth=1)
         fit = series["fit"] or {"x": [], "y": []}
-        axes.plot(fit["x"], fit["y"], dash, color=colour, linewidth=1.2, label=_plain(f"{series['name']}: {series['said']}"))
+        axes.plot(
+            fit["x"],
+            fit["y"],
+            dash,
+            color=colour,
+            linewidth=1.2,
+            label=_plain(f"{series['name']}: {series['said']}"),
+        )
         if series["law"]:
             said = f"its exact law: {series['law_said']}"
             axes.plot(series["law"]["x"], series["law"]["y"], color="k", linewidth=0.6, label=said)
@@ -152,7 +232,13 @@ def _of_scaling(section: Section, family: dict[str, Any], looks: Looks) -> Figur
     axes.set_ylabel("median escape step")
     n_lines = len(axes.get_legend_handles_labels()[0])
     figure.set_size_inches(6, 3.8 + 0.16 * n_lines)
-    figure.legend(loc="outside lower left", fontsize=7, handlelength=2.6, title=family["slope"], title_fontsize=7)
+    figure.legend(
+        loc="outside lower left",
+        fontsize=7,
+        handlelength=2.6,
+        title=family["slope"],
+        title_fontsize=7,
+    )
     return figure
 
 
@@ -160,7 +246,11 @@ def _of_trajectories(section: Section, problem: str, place: int, looks: Looks) -
     figure, (axes,) = _panels(1, f"{section.suite}: {problem}", (4.8, 5.2))
     labels = list(section.optimizers)
     runs = [run for run in section.drawn if run["p"] == place and "path" in run]
-    draw(axes, section.landscapes[place], [(_plain(labels[run["o"]]), looks[run["o"]], run["path"]) for run in runs])
+    draw(
+        axes,
+        section.landscapes[place],
+        [(_plain(labels[run["o"]]), looks[run["o"]], run["path"]) for run in runs],
+    )
     figure.legend(fontsize=7, handlelength=2.6, loc="outside lower center", ncols=3)
     return figure
 
@@ -177,30 +267,66 @@ def _of_profiles(section: Section, profiles: Sequence[dict[str, Any]], looks: Lo
     return figure
 
 
-def _of_rates(section: Section, problem: str, runs: Sequence[dict[str, Any]], looks: Looks) -> Figure:
+def _of_rates(
+    section: Section, problem: str, runs: Sequence[dict[str, Any]], looks: Looks
+) -> Figure:
     """Bars of steps a second, each below the line that its FLOPs would allow and with the share of it that is reached."""
     labels = list(section.optimizers)
     dtypes = list(dict.fromkeys(dtype for run in runs for dtype in run["rates"]["x"]))
     width = 0.85 / len(runs)
-    figure, (axes,) = _panels(1, f"{section.suite}: {problem}", (max(4.8, 0.4 * len(runs) * len(dtypes)), 4.2))
+    figure, (axes,) = _panels(
+        1, f"{section.suite}: {problem}", (max(4.8, 0.4 * len(runs) * len(dtypes)), 4.2)
+    )
     for i, run in enumerate(runs):
-        low, y, high, share, roof = (np.array(run["rates"][name], float) for name in ("low", "y", "high", "share", "roof"))
-        x = np.array([dtypes.index(dtype) for dtype in run["rates"]["x"]]) + (i - (len(runs) - 1) / 2) * width
+        low, y, high, share, roof = (
+            np.array(run["rates"][name], float) for name in ("low", "y", "high", "share", "roof")
+        )
+        x = (
+            np.array([dtypes.index(dtype) for dtype in run["rates"]["x"]])
+            + (i - (len(runs) - 1) / 2) * width
+        )
         (dash, colour), label = looks[run["o"]], _plain(labels[run["o"]])
-        axes.bar(x, y, 0.9 * width, yerr=[y - low, high - y], color=colour, hatch=HATCHES[dash], label=label)
+        axes.bar(
+            x,
+            y,
+            0.9 * width,
+            yerr=[y - low, high - y],
+            color=colour,
+            hatch=HATCHES[dash],
+            label=label,
+        )
         axes.hlines(roof, x - width / 2, x + width / 2, colors="k", linewidth=1.2)
         for at, reached, top, bar in zip(x, share, roof, high, strict=True):
-            said, height, angle = (f"{100 * reached:.2g}%", top, 0) if np.isfinite(top) else ("no FLOPs", bar, 90)
-            axes.annotate(said, (at, height), (0, 3), "data", "offset points", rotation=angle, fontsize=7, ha="center")
+            said, height, angle = (
+                (f"{100 * reached:.2g}%", top, 0) if np.isfinite(top) else ("no FLOPs", bar, 90)
+            )
+            axes.annotate(
+                said,
+                (at, height),
+                (0, 3),
+                "data",
+                "offset points",
+                rotation=angle,
+                fontsize=7,
+                ha="center",
+            )
     axes.plot([], [], "k", linewidth=1.2, label="at a matrix product's FLOP/s")
     axes.set(yscale="log", ylabel="steps a second", xticks=range(len(dtypes)), xticklabels=dtypes)
-    every = [value for run in runs for name in ("low", "high", "roof") for value in run["rates"][name] if value is not None]
+    every = [
+        value
+        for run in runs
+        for name in ("low", "high", "roof")
+        for value in run["rates"][name]
+        if value is not None
+    ]
     axes.set_ylim(min(every) / 5, 3 * max(every))
     figure.legend(fontsize=7, loc="outside lower center", ncols=2)
     return figure
 
 
-def _panels(n: int, title: str, size: tuple[float, float] = (3.6, 3.4)) -> tuple[Figure, list[Axes]]:
+def _panels(
+    n: int, title: str, size: tuple[float, float] = (3.6, 3.4)
+) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(size[0] * n + 0.4, size[1]), layout="constrained")
@@ -208,7 +334,9 @@ def _panels(n: int, title: str, size: tuple[float, float] = (3.6, 3.4)) -> tuple
     return figure, list(figure.subplots(1, n, squeeze=False)[0])
 
 
-def _curve(axes: Axes, curve: Curve, label: str, look: tuple[str, str], drawstyle: str = "default") -> None:
+def _curve(
+    axes: Axes, curve: Curve, label: str, look: tuple[str, str], drawstyle: str = "default"
+) -> None:
     dash, colour = look
     x, y = (np.array(curve[name], float) for name in ("x", "y"))
     axes.plot(x, y, dash, color=colour, label=_plain(label), drawstyle=drawstyle, linewidth=1.4)

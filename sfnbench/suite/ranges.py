@@ -1,6 +1,7 @@
 """Ranges: a parameter given as an interval or as choices, for tuning to find its value.
 
-Written ``lr: {loguniform: [1e-3, 1]}``, ``momentum: {uniform: [0, 0.99]}`` or ``damping: {choice: [0, paper]}``.
+Written ``lr: {loguniform: [1e-3, 1]}``, ``momentum: {uniform: [0, 0.99]}`` or ``damping: {choice:
+[0, paper]}``.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from .marked import Issue, Node
 from .wording import describe
+from .yaml_nodes import Issue, Node
 
 Scale = Literal["uniform", "loguniform", "choice"]
 
@@ -49,10 +50,15 @@ class Range:
         if self.scale == "loguniform":
             value = math.exp(value)
         # Six digits: the last ones of exp differ between machines, and a person copies six
-        return min(max(math.floor(value + 0.5) if self.is_whole else float(f"{value:.6g}"), low), high)
+        return min(
+            max(math.floor(value + 0.5) if self.is_whole else float(f"{value:.6g}"), low), high
+        )
 
     def edge(self, value: Any) -> str | None:
-        """The end, low or high, that a value lies within `EDGE` of, in the sampler's scale; choices have no ends."""
+        """The end, low or high, that a value lies within `EDGE` of, in the sampler's scale.
+
+        Choices have no ends.
+        """
         if self.scale == "choice":
             return None
         low, high = (self._scaled(end) for end in self.values)
@@ -65,11 +71,18 @@ class Range:
 
 def ranges_of(params: Node) -> dict[str, Node]:
     """The parameters of an entry that are written as ranges, rightly or not."""
-    return {name: node for name, node in params.content.items() if node.is_mapping and _is_range(node)}
+    return {
+        name: node for name, node in params.content.items() if node.is_mapping and _is_range(node)
+    }
 
 
-def read_range(name: str, node: Node, note: Callable[[Issue], None]) -> tuple[Scale, list[Node]] | None:
-    """The scale of a range and its ends or choices; None where it is none, with what is wrong noted."""
+def read_range(
+    name: str, node: Node, note: Callable[[Issue], None]
+) -> tuple[Scale, list[Node]] | None:
+    """The scale of a range and its ends or choices.
+
+    None where it is none, with what is wrong noted.
+    """
     key = next((scale for scale in SCALES if scale in node.content), None)
     if key is None:
         [only] = node.content
@@ -97,15 +110,28 @@ def _are_ends(key: Scale, name: str, values: Node, note: Callable[[Issue], None]
     if strange:
         return False
     if len(values.content) != 2:
-        note(Issue(values.at, f"{key} must have two values, the ends of the range, not {len(values.content)}"))
+        note(
+            Issue(
+                values.at,
+                f"{key} must have two values, the ends of the range, not {len(values.content)}",
+            )
+        )
         return False
     low, high = values.content
     if low.content >= high.content:
         wrong = "empty" if low.content == high.content else "reversed"
-        note(Issue(values.at, f"the range of {name} is {wrong}: its low end must be below its high end"))
+        note(
+            Issue(
+                values.at, f"the range of {name} is {wrong}: its low end must be below its high end"
+            )
+        )
         return False
     if key == "loguniform" and low.content <= 0:
-        note(Issue(low.at, f"an end of a loguniform range must be greater than 0, not {describe(low)}"))
+        note(
+            Issue(
+                low.at, f"an end of a loguniform range must be greater than 0, not {describe(low)}"
+            )
+        )
         return False
     return True
 

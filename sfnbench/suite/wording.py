@@ -1,4 +1,7 @@
-"""What pydantic found wrong, in plain words: which key, what was expected, what was given, where it was written."""
+"""What pydantic found wrong, in plain words.
+
+Which key, what was expected, what was given, where it was written.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import did_you_mean
-from .marked import Issue, Mark, Node
+from ..words import did_you_mean
+from .yaml_nodes import Issue, Mark, Node
 
 Path = tuple[str | int, ...]  # keys and places from the top of a tree
 
@@ -63,13 +66,19 @@ class Wording:
 
     def issues(self, error: ValidationError) -> list[Issue]:
         """Everything that is wrong, the branches of a union merged into one message."""
-        faults = [self._fault(item) for item in error.errors(include_url=False, include_input=False)]
+        faults = [
+            self._fault(item) for item in error.errors(include_url=False, include_input=False)
+        ]
         return [self._issue(group) for group in _settle(faults) if not self._is_echo(group[0])]
 
     def _is_echo(self, fault: Fault) -> bool:
         """Whether a list is called too short only because what is wrong in it was taken out."""
         given = self._node(fault.path).content
-        return fault.type == "too_short" and isinstance(given, list) and len(given) >= fault.context["min_length"]
+        return (
+            fault.type == "too_short"
+            and isinstance(given, list)
+            and len(given) >= fault.context["min_length"]
+        )
 
     def _fault(self, item: Any) -> Fault:
         node: Node | None = self.root
@@ -102,11 +111,17 @@ class Wording:
         if fault.type in ("value_error", "assertion_error"):
             reason = str(fault.context.get("error", fault.message))
             return Issue(node.at, f"{subject}: {reason}" if fault.path else reason)
-        return Issue(node.at, f"{subject or 'it'} {_complaint(faults, node)}{self._hint(faults, node)}")
+        return Issue(
+            node.at, f"{subject or 'it'} {_complaint(faults, node)}{self._hint(faults, node)}"
+        )
 
     def _hint(self, faults: list[Fault], node: Node) -> str:
         expected = {_EXPECTED.get(fault.type) for fault in faults}
-        if (node.is_list or node.is_mapping) and not {"a list", "a mapping"} & expected and faults[0].misses_type:
+        if (
+            (node.is_list or node.is_mapping)
+            and not {"a list", "a mapping"} & expected
+            and faults[0].misses_type
+        ):
             return self.list_hint
         if isinstance(node.content, int | float) and "text" in expected:
             return " (put it in quotes)"
@@ -140,12 +155,21 @@ def join(alternatives: Iterable[str]) -> str:
 
 
 def _settle(faults: list[Fault]) -> list[list[Fault]]:
-    """Faults to be told apart: of each union, those of the branch whose type fits, or of all branches if none does."""
+    """Faults to be told apart.
+
+    Of each union, those of the branch whose type fits, or of all branches if none does.
+    """
     settled = [[fault] for fault in faults if not fault.branches]
     for path, group in groupby((fault for fault in faults if fault.branches), key=_union):
         members = list(group)
-        branches = [list(branch) for _, branch in groupby(members, key=lambda fault: fault.branches[0])]
-        fitting = [branch for branch in branches if not any(f.misses_type and f.path == path for f in branch)]
+        branches = [
+            list(branch) for _, branch in groupby(members, key=lambda fault: fault.branches[0])
+        ]
+        fitting = [
+            branch
+            for branch in branches
+            if not any(f.misses_type and f.path == path for f in branch)
+        ]
         settled += _settle([_below(fault) for fault in fitting[0]]) if fitting else [members]
     return settled
 
@@ -167,7 +191,9 @@ def _complaint(faults: list[Fault], node: Node) -> str:
     fault, given = faults[0], describe(node)
     if all(each.misses_type for each in faults):
         options = [option for each in faults for option in _options(each)]
-        near = did_you_mean(node.content, options) if isinstance(node.content, str) and options else ""
+        near = (
+            did_you_mean(node.content, options) if isinstance(node.content, str) and options else ""
+        )
         expected = join(alternative for each in faults for alternative in _alternatives(each))
         return f"must be {expected}, not {given}{near if 'did you mean' in near else ''}"
     if fault.type in _BOUNDS:
@@ -177,7 +203,9 @@ def _complaint(faults: list[Fault], node: Node) -> str:
         n_given = fault.context["actual_length"]
         if n_given == 0:
             return "is empty"
-        bound, key = ("least", "min_length") if fault.type == "too_short" else ("most", "max_length")
+        bound, key = (
+            ("least", "min_length") if fault.type == "too_short" else ("most", "max_length")
+        )
         return f"must have at {bound} {fault.context[key]} values, not {n_given}"
     return f"is wrong: {fault.message[0].lower()}{fault.message[1:]}"
 

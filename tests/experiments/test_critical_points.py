@@ -1,4 +1,7 @@
-"""The experiment: every start has its row, known answers are found, and what is no critical point is not called one."""
+"""The experiment.
+
+Every start has its row, known answers are found, and what is no critical point is not called one.
+"""
 
 from dataclasses import replace
 
@@ -8,13 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfnbench import Store, checks, load_suite, plan, registry, run_suite, scaffold
+from sfnbench import Store, load_suite, plan, run_suite
+from sfnbench.cli import scaffold
 from sfnbench.errors import SuiteError
-from sfnbench.experiments import execute
-from sfnbench.experiments.starts import Restricted, UpsideDown, starts
+from sfnbench.experiments.critical_points.starts import Restricted, UpsideDown, starts
+from sfnbench.members import contract, registry
 from sfnbench.problems.mlp import MultilayerPerceptron
 from sfnbench.problems.spin_glass import SphericalSpinGlass
-from sfnbench.theory import theory_of
+from sfnbench.session.execute import execute
+from sfnbench.theory.landscapes import theory_of
 
 AUTOENCODER = """
 experiment: critical_points
@@ -87,14 +92,22 @@ def test_eigenvalues_and_what_is_read_off_them(autoencoder):
 
 
 def test_a_density_agrees_with_the_eigenvalues(autoencoder, tmp_path):
-    """The index by inertia is the one by eigenvalues; the quadrature's moments are the spectrum's."""
+    """The index by inertia is the one by eigenvalues.
+
+    The quadrature's moments are the spectrum's.
+    """
     by_density = execute(plan(suite(tmp_path, AUTOENCODER + "spectrum: density\n"))[0])
     for i, (row, other) in enumerate(zip(autoencoder.rows, by_density.rows, strict=True)):
         if row["converged"]:
             names = ("index", "n_zero", "n_positive", "alpha", "end_point", "distinct", "known")
             assert [row[name] for name in names] == [other[name] for name in names]
             assert other["residual"] is other["gap"] is None
-        for name in ("min_eigenvalue", "max_eigenvalue", "centre", "spread"):  # 16 nodes of 16 dimensions: exact
+        for name in (
+            "min_eigenvalue",
+            "max_eigenvalue",
+            "centre",
+            "spread",
+        ):  # 16 nodes of 16 dimensions: exact
             assert other[name] == pytest.approx(row[name], rel=1e-6, abs=1e-6)
         nodes, weights = (by_density.series[name][i] for name in ("eigenvalues", "weights"))
         assert np.nansum(weights) == pytest.approx(1)
@@ -117,7 +130,9 @@ def test_a_spin_glass_leaves_the_length_out_of_its_spectrum(tmp_path):
         assert np.isfinite(L).sum() == 7
         assert row["alpha"] == row["index"] / 7
         assert row["multiplier"] == pytest.approx(3 * row["energy"], abs=1e-12)
-        assert (result.series["points"][i] ** 2).sum() == pytest.approx(8)  # pulled back onto the sphere
+        assert (result.series["points"][i] ** 2).sum() == pytest.approx(
+            8
+        )  # pulled back onto the sphere
         assert row["energy"] > SphericalSpinGlass(dim=8).theory.lowest_energy() * 2
 
 
@@ -140,24 +155,38 @@ problems: [{use: mlp, dataset: digits, size: 3, n_examples: 200, hidden: [2], we
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(1, 3), min_size=1, max_size=3), st.integers(0, 2**31), st.sampled_from([0.01, 0.1]))
+@given(
+    st.lists(st.integers(1, 3), min_size=1, max_size=3),
+    st.integers(0, 2**31),
+    st.sampled_from([0.01, 0.1]),
+)
 def test_dead_units_add_the_index_foretold_wherever_the_others_are(hidden, seed, weight_decay):
     problem = MultilayerPerceptron(
-        dataset="digits", size=3, n_examples=50, hidden=tuple(hidden), weight_decay=weight_decay, criterion="squared_error"
+        dataset="digits",
+        size=3,
+        n_examples=50,
+        hidden=tuple(hidden),
+        weight_decay=weight_decay,
+        criterion="squared_error",
     )
     for rung in problem.subspaces:
         room, rng = Restricted(problem, rung), torch.Generator().manual_seed(seed)
         theta = 3 * torch.randn(room.dim, generator=rng, dtype=torch.float64)
         whole = room.embedded(theta)
         within, index = (
-            int((torch.linalg.eigvalsh(H) < 0).sum()) for H in (room.hessian(theta, None), problem.hessian(whole, None))
+            int((torch.linalg.eigvalsh(H) < 0).sum())
+            for H in (room.hessian(theta, None), problem.hessian(whole, None))
         )
         assert index == within + rung.normal_index(whole)
 
 
 def test_a_restricted_problem_is_the_problem_on_its_coordinates():
-    problem = MultilayerPerceptron(dataset="digits", size=3, n_examples=50, hidden=(3,), weight_decay=0.1)
-    narrow = MultilayerPerceptron(dataset="digits", size=3, n_examples=50, hidden=(2,), weight_decay=0.1)
+    problem = MultilayerPerceptron(
+        dataset="digits", size=3, n_examples=50, hidden=(3,), weight_decay=0.1
+    )
+    narrow = MultilayerPerceptron(
+        dataset="digits", size=3, n_examples=50, hidden=(2,), weight_decay=0.1
+    )
     room = Restricted(problem, problem.subspaces[2])
     assert room.dim == narrow.dim
     theta = narrow.start(torch.Generator().manual_seed(0))
@@ -228,9 +257,11 @@ class Cliff(Problem):
 
 
 def test_export_and_show_have_a_row_per_point(tmp_path):
-    folder = run_suite(suite(tmp_path, AUTOENCODER), seeds=1, engine="inline", out=tmp_path / "runs")
-    from sfnbench.export import rows
-    from sfnbench.report.summary import summary
+    folder = run_suite(
+        suite(tmp_path, AUTOENCODER), seeds=1, engine="inline", out=tmp_path / "runs"
+    )
+    from sfnbench.experiments.summary import summary
+    from sfnbench.results.export import rows
 
     with Store(folder) as store:
         flat = rows(store)
@@ -251,7 +282,10 @@ def test_export_and_show_have_a_row_per_point(tmp_path):
         ("paths: [{optimizer: sfnn}]\n", r"unknown optimizer 'sfnn' \(did you mean 'sfn'\?\)"),
         ("paths: [{steps: 3}]\n", "missing key 'optimizer'"),
         ("paths: [{optimizer: sfn, noise: [-1]}]\n", "at least 0"),
-        ("paths: [{optimizer: {use: msgd, lr: {grid: [1, 2]}}}]\n", "one optimizer is wanted here, not the 2 of a grid"),
+        (
+            "paths: [{optimizer: {use: msgd, lr: {grid: [1, 2]}}}]\n",
+            "one optimizer is wanted here, not the 2 of a grid",
+        ),
         ("random: 1\ncut_off: 0\n", "cut_off must be greater than 0"),
         ("cube: {amount: 3}\n", "unknown key 'amount'"),
     ],
@@ -264,7 +298,10 @@ def test_misuse_is_found_before_anything_runs(tmp_path, change, message):
 @pytest.mark.parametrize(
     ("problem", "path"),
     [
-        ("{use: spin_glass, dim: 40}", "{optimizer: {use: gradient_descent, lr: 0.04}, steps: 60, count: 6}"),
+        (
+            "{use: spin_glass, dim: 40}",
+            "{optimizer: {use: gradient_descent, lr: 0.04}, steps: 60, count: 6}",
+        ),
         (
             "{use: gaussian_field, dim: 32, features: 2048}",
             "{optimizer: {use: gradient_descent, lr: 0.1}, steps: 60, count: 6}",
@@ -273,7 +310,10 @@ def test_misuse_is_found_before_anything_runs(tmp_path, change, message):
     ids=["spin_glass", "gaussian_field"],
 )
 def test_index_and_spectrum_are_what_theory_says(tmp_path, problem, path):
-    """Distinct points over a range of energies; at N = 32 and 40 an eigenvalue more or less is 0.03 of alpha."""
+    """Distinct points over a range of energies.
+
+    At N = 32 and 40 an eigenvalue more or less is 0.03 of alpha.
+    """
     text = f"experiment: critical_points\nseeds: 5\nenergy: energy\nproblems: [{problem}]\n"
     text += f"paths: [{path}, {path[:-1]}, up: true}}]\n"
     result = execute(plan(suite(tmp_path, text))[0])
@@ -292,7 +332,9 @@ def test_a_plugin_adds_a_finder(tmp_path, monkeypatch):
     scaffold.write("finder", "my_finder")
     member = registry.find("finder", "my_finder")
     try:
-        assert not {name: wrong for name, wrong in checks.failures(registry.load(member)).items() if wrong}
+        assert not {
+            name: wrong for name, wrong in contract.failures(registry.load(member)).items() if wrong
+        }
         (run,) = plan(suite(tmp_path, AUTOENCODER), optimizers=["my_finder"], seeds=1)
         assert any(row["converged"] and row["known"] for row in execute(run).rows)
     finally:

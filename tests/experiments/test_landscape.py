@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from sfnbench.experiments import execute, race
-from sfnbench.experiments.landscape import N_SIDE, landscape
+from sfnbench.experiments.race import execute as race
+from sfnbench.experiments.race.landscape import N_SIDE, landscape
 from sfnbench.problems.monkey_saddle import MonkeySaddle
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
+from sfnbench.session.execute import execute
 
 BROKEN = """
 from dataclasses import dataclass
@@ -32,7 +33,12 @@ class Cliff(Problem):
 
 
 def quadratic(run, problem=(10.0, -2.0)):
-    return run("quadratic_saddle", {"eigenvalues": list(problem), "radius": 0.01}, "gradient_descent", {"lr": 0.05})
+    return run(
+        "quadratic_saddle",
+        {"eigenvalues": list(problem), "radius": 0.01},
+        "gradient_descent",
+        {"lr": 0.05},
+    )
 
 
 def test_points_are_those_of_the_exact_law(make_run):
@@ -44,7 +50,9 @@ def test_points_are_those_of_the_exact_law(make_run):
     np.testing.assert_allclose(np.hypot(series["theta.0"][:, 0], series["theta.1"][:, 0]), 0.01)
 
 
-@pytest.mark.parametrize("optimizer", ["sfn", "scipy.optimize.trust-krylov"])  # in one batch, and seed by seed
+@pytest.mark.parametrize(
+    "optimizer", ["sfn", "scipy.optimize.trust-krylov"]
+)  # in one batch, and seed by seed
 def test_points_of_the_first_seeds_alone_are_kept_and_end_with_their_lane(make_run, optimizer):
     result = execute(make_run("quadratic_saddle", {}, optimizer, {}, seeds=race.N_PATHS + 3))
     assert result.series["seconds"].shape[0] == race.N_PATHS + 3
@@ -71,7 +79,9 @@ def coordinates(found):
     return x + line, y + line, unit
 
 
-@pytest.mark.parametrize("problem", [QuadraticSaddle(), QuadraticSaddle(rotation=3, radius=5.0), MonkeySaddle()])
+@pytest.mark.parametrize(
+    "problem", [QuadraticSaddle(), QuadraticSaddle(rotation=3, radius=5.0), MonkeySaddle()]
+)
 def test_the_frame_has_the_saddle_in_its_centre_and_shows_the_way_out(problem):
     found = landscape(problem, starts(problem))
     (x, y, unit), loss = coordinates(found), found["landscape"]
@@ -86,7 +96,9 @@ def test_the_frame_has_the_saddle_in_its_centre_and_shows_the_way_out(problem):
 
 def test_the_frame_ends_twice_as_far_as_the_first_doubling_that_escapes():
     """y^2 = 1 is left behind at 2^10 thousandths, and the unit is the start's larger coordinate."""
-    found = landscape(QuadraticSaddle(start_at=(0.0, 1e-3)), torch.tensor([[0.0, 1e-3]], dtype=torch.float64))
+    found = landscape(
+        QuadraticSaddle(start_at=(0.0, 1e-3)), torch.tensor([[0.0, 1e-3]], dtype=torch.float64)
+    )
     x, y, unit = coordinates(found)
     assert unit == 1e-3
     assert (x[-1], y[0]) == pytest.approx((2.048, -2.048))
@@ -99,14 +111,17 @@ def test_without_a_saddle_the_frame_is_around_starts_and_critical_points():
 
 
 def test_all_optimizers_share_the_frame(make_run):
-    one, other = (execute(make_run("monkey_saddle", {}, use, {}, steps=2)).series for use in ("sfn", "gradient_descent"))
+    one, other = (
+        execute(make_run("monkey_saddle", {}, use, {}, steps=2)).series
+        for use in ("sfn", "gradient_descent")
+    )
     for name in ("landscape", "landscape.frame"):
         np.testing.assert_array_equal(one[name], other[name])
 
 
 def test_a_loss_that_breaks_costs_no_result(plugin):
     plugin("problems", "cliff", BROKEN)
-    from sfnbench import registry
+    from sfnbench.members import registry
 
     class Plane:
         problem = registry.build("problem", "cliff", {})

@@ -1,4 +1,7 @@
-"""What the race promises whoever enters: statuses, budgets, fair draws, and numbers that nothing else decides."""
+"""What the race promises whoever enters.
+
+Statuses, budgets, fair draws, and numbers that nothing else decides.
+"""
 
 import sys
 
@@ -7,8 +10,9 @@ import pytest
 import torch
 
 from sfnbench import load_suite, plan
-from sfnbench.experiments import execute, race
-from sfnbench.report.equal import axis_of
+from sfnbench.experiments.race import execute as race
+from sfnbench.experiments.race.at_budget import axis_of
+from sfnbench.session.execute import execute
 
 CLIFF = '''
 from dataclasses import dataclass
@@ -75,13 +79,19 @@ def test_a_seed_that_raises_is_an_error_of_its_own(make_run, plugin):
     assert [row["status"] == "error" for row in result.rows] == raises
     assert 0 < sum(raises) < 6
     assert "beware" in result.log
-    assert result.log.splitlines()[-1] == "ValueError: not with me"  # where a reader looks for what happened
+    assert (
+        result.log.splitlines()[-1] == "ValueError: not with me"
+    )  # where a reader looks for what happened
     assert result.status == "error"
     assert "ValueError: not with me" in result.log
 
 
 def test_stuck_is_a_point_that_stays_though_its_gradient_is_not_zero(make_run, plugin):
-    still = MOODY.replace("moody", "still").replace("Moody", "Still").replace("if theta[0] > 0:", "if False:")
+    still = (
+        MOODY.replace("moody", "still")
+        .replace("Moody", "Still")
+        .replace("if theta[0] > 0:", "if False:")
+    )
     plugin("optimizers", "still", still.replace("- 0.01 * grad", "+ 0 * grad"))
     (row,) = execute(make_run("monkey_saddle", {}, "still", {}, seeds=1, steps=3)).rows
     assert row["status"] == "stuck"
@@ -98,7 +108,9 @@ def test_budget_in_cost_ends_a_lane_at_the_step_that_uses_it_up(make_run):
 
 
 def test_budget_in_seconds_ends_the_race(make_run):
-    result = execute(make_run("quadratic_saddle", {}, "damped_newton", {}, seeds=2, steps=10**6, seconds=0.1))
+    result = execute(
+        make_run("quadratic_saddle", {}, "damped_newton", {}, seeds=2, steps=10**6, seconds=0.1)
+    )
     for row in result.rows:
         assert row["steps"] < 10**6
         assert row["seconds"] >= 0.1
@@ -106,7 +118,14 @@ def test_budget_in_seconds_ends_the_race(make_run):
 
 def test_the_same_run_gives_the_same_bits(make_run):
     for problem in ("monkey_saddle", "linear_autoencoder"):
-        run = make_run(problem, {}, "noisy_gradient_descent", {"lr": 0.02}, steps=60, metrics=["loss", "gradient_norm"])
+        run = make_run(
+            problem,
+            {},
+            "noisy_gradient_descent",
+            {"lr": 0.02},
+            steps=60,
+            metrics=["loss", "gradient_norm"],
+        )
         first, second = execute(run), execute(run)
         for name, values in first.series.items():
             if name != "seconds":
@@ -114,8 +133,13 @@ def test_the_same_run_gives_the_same_bits(make_run):
 
 
 def test_the_size_of_blocks_decides_nothing(make_run, monkeypatch):
-    for problem, optimizer in (("quadratic_saddle", "sfn"), ("monkey_saddle", "noisy_gradient_descent")):
-        run = make_run(problem, {}, optimizer, {}, steps=60, metrics=["loss", ["gradient_norm", 7]], cost=200)
+    for problem, optimizer in (
+        ("quadratic_saddle", "sfn"),
+        ("monkey_saddle", "noisy_gradient_descent"),
+    ):
+        run = make_run(
+            problem, {}, optimizer, {}, steps=60, metrics=["loss", ["gradient_norm", 7]], cost=200
+        )
         monkeypatch.setattr(race, "BLOCK_S", 1e9)
         large = execute(run)
         monkeypatch.setattr(race, "BLOCK_S", 0.0)
@@ -124,12 +148,19 @@ def test_the_size_of_blocks_decides_nothing(make_run, monkeypatch):
             if name != "seconds":
                 np.testing.assert_array_equal(values, small.series[name])
         keys = set(large.rows[0]) - {"seconds", "escape_seconds"}
-        assert [{k: row[k] for k in keys} for row in large.rows] == [{k: row[k] for k in keys} for row in small.rows]
+        assert [{k: row[k] for k in keys} for row in large.rows] == [
+            {k: row[k] for k in keys} for row in small.rows
+        ]
 
 
-@pytest.mark.parametrize("optimizer", ["gradient_descent", "msgd", "sfn", "torch.optim.Adam", "scipy.optimize.BFGS"])
+@pytest.mark.parametrize(
+    "optimizer", ["gradient_descent", "msgd", "sfn", "torch.optim.Adam", "scipy.optimize.BFGS"]
+)
 def test_the_loss_series_is_the_loss_at_each_point(make_run, optimizer):
-    """Losses that steps bring along are those that measuring gives: the distance series pins the points down."""
+    """Losses that steps bring along are those that measuring gives.
+
+    The distance series pins the points down.
+    """
     params = {"lr": 0.05} if "scipy" not in optimizer else {}
     run = make_run("linear_autoencoder", {}, optimizer, params, seeds=2, steps=12)
     along = execute(run).series["loss"]
@@ -154,21 +185,30 @@ def test_every_optimizer_gets_the_same_starts_and_draws(make_run):
         ("msgd", {"lr": 0.1, "momentum": 0.0, "batch_size": 10}),
         ("torch.optim.SGD", {"lr": 0.1, "batch_size": 10}),
     )
-    losses = [execute(make_run("mlp", mlp, use, params, steps=5)).series["loss"] for use, params in optimizers]
+    losses = [
+        execute(make_run("mlp", mlp, use, params, steps=5)).series["loss"]
+        for use, params in optimizers
+    ]
     for other in losses[1:]:  # one method under three names: equal minibatches make equal curves
         np.testing.assert_allclose(other, losses[0], rtol=1e-10)
     assert len(np.unique(losses[0][:, 1])) == 3  # and each seed has its own
 
 
 def test_a_seed_draws_the_same_alone_and_in_a_batch(make_run):
-    batch = execute(make_run("monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=5, steps=4)).series["loss"]
-    alone = execute(make_run("monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=[3], steps=4)).series["loss"]
+    batch = execute(
+        make_run("monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=5, steps=4)
+    ).series["loss"]
+    alone = execute(
+        make_run("monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=[3], steps=4)
+    ).series["loss"]
     np.testing.assert_allclose(batch[3], alone[0], rtol=1e-12)
 
 
 def test_metrics_are_taken_as_often_as_asked(make_run):
     metrics = [["loss", 5], ["min_eigenvalue", 10], "distance_to_saddle"]
-    series = execute(make_run("linear_autoencoder", {}, "gradient_descent", {}, steps=23, metrics=metrics)).series
+    series = execute(
+        make_run("linear_autoencoder", {}, "gradient_descent", {}, steps=23, metrics=metrics)
+    ).series
     assert series["loss.step"].tolist() == 3 * [[0, 5, 10, 15, 20]]
     assert series["min_eigenvalue.step"].tolist() == 3 * [[0, 10, 20]]
     assert series["distance_to_saddle.step"].tolist() == 3 * [list(range(24))]
@@ -188,7 +228,11 @@ def test_metrics_are_taken_each_time_so_much_cost_is_used_up(make_run):
 
 
 def test_a_run_on_minibatches_is_never_called_stuck(make_run, plugin):
-    still = MOODY.replace("moody", "still").replace("Moody", "Still").replace("if theta[0] > 0:", "if False:")
+    still = (
+        MOODY.replace("moody", "still")
+        .replace("Moody", "Still")
+        .replace("if theta[0] > 0:", "if False:")
+    )
     plugin("optimizers", "still", still.replace("- 0.01 * grad", "+ 0 * grad"))
     mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
     for params, status in (({}, "stuck"), ({"batch_size": 10}, "ok")):
@@ -247,7 +291,15 @@ class Counting(Optimizer):
 def test_no_step_is_made_that_the_budget_does_not_pay_for(make_run, plugin):
     """Not even where the steps before it were so cheap that a block would hold hundreds of them."""
     plugin("optimizers", "counting", COUNTING)
-    run = make_run("quadratic_saddle", {"eigenvalues": [1.0, 2.0]}, "counting", {}, seeds=1, steps=10**6, cost=1500)
+    run = make_run(
+        "quadratic_saddle",
+        {"eigenvalues": [1.0, 2.0]},
+        "counting",
+        {},
+        seeds=1,
+        steps=10**6,
+        cost=1500,
+    )
     (row,) = execute(run).rows
     (module,) = (module for name, module in sys.modules.items() if name.endswith(".counting"))
     warm_up = 1
@@ -261,7 +313,9 @@ def test_an_epoch_is_as_many_steps_as_minibatches_make_up_all_examples(make_run,
     problem = {"size": 4, "n_examples": 300, "hidden": [2]}
     metrics = [("loss", {"epochs": 1})]
     params = {"lr": 0.1, "batch_size": size}
-    run = make_run("mlp", problem, "gradient_descent", params, seeds=2, steps=1000, epochs=3, metrics=metrics)
+    run = make_run(
+        "mlp", problem, "gradient_descent", params, seeds=2, steps=1000, epochs=3, metrics=metrics
+    )
     result = execute(run)
     assert [row["steps"] for row in result.rows] == [n_steps] * 2
     assert result.rows[0]["cost"] == pytest.approx(3, abs=0.03)  # gradients: an epoch each
@@ -272,7 +326,9 @@ def test_an_epoch_is_as_many_steps_as_minibatches_make_up_all_examples(make_run,
 def test_the_larger_of_two_batches_makes_the_epoch(make_run):
     problem = {"size": 4, "n_examples": 300, "hidden": [2]}
     params = {"k": 4, "batch_size": 30, "curvature_batch_size": 100}
-    (row,) = execute(make_run("mlp", problem, "krylov_sfn", params, seeds=1, steps=1000, epochs=2)).rows
+    (row,) = execute(
+        make_run("mlp", problem, "krylov_sfn", params, seeds=1, steps=1000, epochs=2)
+    ).rows
     assert row["steps"] == 6
 
 
@@ -282,12 +338,21 @@ def test_an_epoch_of_a_problem_without_examples_is_a_step(make_run):
 
 
 def test_a_suite_may_price_otherwise_and_its_budget_with_it(tmp_path):
-    text = "problems: [quadratic_saddle]\noptimizers: [sfn]\nseeds: 2\nbudget: {steps: 9, cost: 36}\n"
+    text = (
+        "problems: [quadratic_saddle]\noptimizers: [sfn]\nseeds: 2\nbudget: {steps: 9, cost: 36}\n"
+    )
     (tmp_path / "usual.yaml").write_text(text)
     (tmp_path / "dear.yaml").write_text(text + "prices: {hessian: 8, loss: 0}\n")
-    usual, dear = (execute(plan(load_suite(tmp_path / f"{name}.yaml"))[0]) for name in ("usual", "dear"))
+    usual, dear = (
+        execute(plan(load_suite(tmp_path / f"{name}.yaml"))[0]) for name in ("usual", "dear")
+    )
     assert usual.run.id != dear.run.id
     assert "prices" not in usual.environment
-    assert [row["steps"] for row in (*usual.rows, *dear.rows)] == [8, 8, 3, 3]  # of 5 gradients; of 17
+    assert [row["steps"] for row in (*usual.rows, *dear.rows)] == [
+        8,
+        8,
+        3,
+        3,
+    ]  # of 5 gradients; of 17
     for row, spent in zip(dear.rows, axis_of(dear, "cost"), strict=True):
         assert row["cost"] == row["n_grad"] + 2 * 8 * row["n_hessian"] == np.nanmax(spent)

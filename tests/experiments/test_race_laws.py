@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfnbench.core import Oracle
-from sfnbench.experiments import execute
+from sfnbench.core.oracle import Oracle
 from sfnbench.optimizers.damped_newton import DampedNewton
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.optimizers.sfn import SaddleFreeNewton
-from sfnbench.planning import Chosen, Run
 from sfnbench.problems.monkey_saddle import MonkeySaddle
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
+from sfnbench.records import Run, Spec
+from sfnbench.session.execute import execute
 
 coordinate = st.floats(0.01, 1).flatmap(lambda x: st.sampled_from([x, -x]))
 angle = st.floats(0, 2 * math.pi)
@@ -25,8 +25,8 @@ def race(problem, problem_params, optimizer, optimizer_params=None, *, steps, se
     return Run(
         suite="laws",
         experiment="race",
-        problem=Chosen(problem, problem, problem_params, ""),
-        optimizer=Chosen(optimizer, optimizer, optimizer_params or {}, ""),
+        problem=Spec(problem, problem, problem_params, ""),
+        method=Spec(optimizer, optimizer, optimizer_params or {}, ""),
         seeds=tuple(seeds),
         settings={"budget": {"steps": steps}, "metrics": [["loss", 1]]},
     )
@@ -57,7 +57,9 @@ def test_sfn_annuls_positive_curvature_and_doubles_negative(x, y):
 @given(coordinate, coordinate, st.floats(0.001, 0.19))
 def test_gradient_descent_multiplies_by_one_minus_lr_times_curvature(x, y, lr):
     after = step(GradientDescent(lr=lr), QuadraticSaddle(), (x, y))
-    assert after.tolist() == pytest.approx([(1 - 10 * lr) * x, (1 + 2 * lr) * y], rel=1e-12, abs=1e-15)
+    assert after.tolist() == pytest.approx(
+        [(1 - 10 * lr) * x, (1 + 2 * lr) * y], rel=1e-12, abs=1e-15
+    )
 
 
 @given(coordinate, coordinate, st.floats(1e-4, 10))
@@ -70,13 +72,17 @@ def test_damped_sfn_divides_by_damped_absolute_curvature(x, y, damping):
 @given(st.floats(1e-3, 10), angle)
 def test_newton_halves_the_radius_on_the_monkey_saddle(radius, theta):
     after = step(DampedNewton(), MonkeySaddle(), at(radius, theta))
-    assert after.tolist() == pytest.approx([c / 2 for c in at(radius, theta)], rel=1e-12, abs=1e-14 * radius)
+    assert after.tolist() == pytest.approx(
+        [c / 2 for c in at(radius, theta)], rel=1e-12, abs=1e-14 * radius
+    )
 
 
 @given(st.floats(1e-3, 10), angle)
 def test_sfn_changes_the_radius_of_the_monkey_saddle_by_the_known_factor(radius, theta):
     after = step(SaddleFreeNewton(), MonkeySaddle(), at(radius, theta))
-    assert float(after.norm()) / radius == pytest.approx(math.sqrt(1.25 - math.cos(3 * theta)), rel=1e-10)
+    assert float(after.norm()) / radius == pytest.approx(
+        math.sqrt(1.25 - math.cos(3 * theta)), rel=1e-10
+    )
 
 
 @pytest.mark.parametrize("theta", [math.pi / 3, math.pi, -math.pi / 3])
@@ -106,14 +112,22 @@ def test_gradient_descent_leaves_at_the_step_that_its_factor_says(y, lr):
     growth = math.log(1 / y) / math.log(1 + 2 * lr)  # steps until |y| = 1 and f = -1, from x = 0
     if abs(round(growth) - growth) < 1e-6:
         return
-    run = race("quadratic_saddle", {"start_at": [0.0, y], "escape_drop": 1.0}, "gradient_descent", {"lr": lr}, steps=400)
+    run = race(
+        "quadratic_saddle",
+        {"start_at": [0.0, y], "escape_drop": 1.0},
+        "gradient_descent",
+        {"lr": lr},
+        steps=400,
+    )
     (row,) = execute(run).rows
     assert row["escape_step"] == math.ceil(growth)
     assert row["escape_cost"] == row["n_grad"] == row["escape_step"]
 
 
 @pytest.mark.parametrize("optimizer", ["gradient_descent", "msgd", "damped_newton", "sfn"])
-@pytest.mark.parametrize(("problem", "start"), [("quadratic_saddle", [0.1, 0.0]), ("monkey_saddle", [0.1, 0.0])])
+@pytest.mark.parametrize(
+    ("problem", "start"), [("quadratic_saddle", [0.1, 0.0]), ("monkey_saddle", [0.1, 0.0])]
+)
 def test_on_the_stable_manifold_a_noise_free_method_is_censored(problem, start, optimizer):
     (row,) = execute(race(problem, {"start_at": start}, optimizer, steps=80)).rows
     assert row["escape_step"] is None
@@ -123,7 +137,14 @@ def test_on_the_stable_manifold_a_noise_free_method_is_censored(problem, start, 
 
 
 def test_noise_leaves_the_stable_manifold():
-    run = race("quadratic_saddle", {"start_at": [0.1, 0.0]}, "sfn", {"noise": 1e-3}, steps=80, seeds=range(8))
+    run = race(
+        "quadratic_saddle",
+        {"start_at": [0.1, 0.0]},
+        "sfn",
+        {"noise": 1e-3},
+        steps=80,
+        seeds=range(8),
+    )
     rows = execute(run).rows
     assert all(row["escape_step"] is not None for row in rows)
     assert len({row["final_loss"] for row in rows}) == 8
@@ -147,5 +168,9 @@ def test_trust_region_step_has_the_stated_length(delta, seed):
     values, Q = np.linalg.eigh(problem.hessian(theta, None).numpy())
     absolute = (Q * np.abs(values)) @ Q.T
     assert float(d.numpy() @ absolute @ d.numpy()) == pytest.approx(delta, rel=1e-9)
-    free = step(SaddleFreeNewton(), problem, theta.tolist()) - theta  # the same direction, only its length is set
-    assert float(torch.nn.functional.cosine_similarity(d, free, dim=0)) == pytest.approx(1, abs=1e-12)
+    free = (
+        step(SaddleFreeNewton(), problem, theta.tolist()) - theta
+    )  # the same direction, only its length is set
+    assert float(torch.nn.functional.cosine_similarity(d, free, dim=0)) == pytest.approx(
+        1, abs=1e-12
+    )

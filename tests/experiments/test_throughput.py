@@ -1,4 +1,7 @@
-"""Throughput: what is counted is known, what is timed keeps its order, and nobody shares the machine unseen."""
+"""Throughput.
+
+What is counted is known, what is timed keeps its order, and nobody shares the machine unseen.
+"""
 
 from dataclasses import replace
 
@@ -6,22 +9,31 @@ import numpy as np
 import pytest
 
 from sfnbench import Store, Suite, SuiteError, load_suite, plan, run_suite
-from sfnbench.experiments import execute, throughput
-from sfnbench.export import rows
-from sfnbench.planning import Chosen, Run
-from sfnbench.report.summary import mark_best, summary
-from sfnbench.report.tables import render
+from sfnbench.experiments.summary import mark_best, summary
+from sfnbench.experiments.throughput import execute as throughput
+from sfnbench.records import Run, Spec
+from sfnbench.results.export import rows
+from sfnbench.results.tables import render
+from sfnbench.session.execute import execute
 
 SUITE = "experiment: throughput\nblocks: 3\nblock_seconds: 0.01\nproblems: [mlp]\noptimizers: [gradient_descent]\n"
 
 
-def measured(optimizer="gradient_descent", params=None, problem="mlp", problem_params=None, dtypes=("float64",)):
+def measured(
+    optimizer="gradient_descent",
+    params=None,
+    problem="mlp",
+    problem_params=None,
+    dtypes=("float64",),
+):
     return execute(
         Run(
             suite="test",
             experiment="throughput",
-            problem=Chosen(problem, problem, {"hidden": [10]} if problem == "mlp" else problem_params or {}, ""),
-            optimizer=Chosen(optimizer, optimizer, params or {}, ""),
+            problem=Spec(
+                problem, problem, {"hidden": [10]} if problem == "mlp" else problem_params or {}, ""
+            ),
+            method=Spec(optimizer, optimizer, params or {}, ""),
             seeds=(0,),
             settings={"dtypes": list(dtypes), "blocks": 3, "block_seconds": 0.01},
         )
@@ -29,7 +41,10 @@ def measured(optimizer="gradient_descent", params=None, problem="mlp", problem_p
 
 
 def test_a_gradient_of_a_network_has_the_flops_of_its_matrix_products():
-    """Digits, 64-10-10: both layers forward, both weights' gradients, and the way back through the second layer."""
+    """Digits, 64-10-10.
+
+    Both layers forward, both weights' gradients, and the way back through the second layer.
+    """
     (row,) = measured().rows
     flops = 2 * 1797 * (2 * (64 * 10 + 10 * 10) + 10 * 10)
     assert row["flops_per_s"] / row["steps_per_s"] == pytest.approx(flops)
@@ -63,14 +78,23 @@ def test_a_machine_whose_pace_drifts_is_told_and_a_step_in_gradients_does_not_ca
     assert [row[f"step_in_grads{end}"] for end in ("_q1", "", "_q3")] == pytest.approx([3, 3, 3])
     assert row["hvp_in_grads"] == pytest.approx(2)
     (shown,) = summary([replace(measured(), rows=(row,))])
-    assert shown["note"].endswith("drifting: rates varied by 26% between blocks")  # others may be busy, too
+    # others may be busy, too
+    assert shown["note"].endswith("drifting: rates varied by 26% between blocks")
     assert shown["gradients a step"] == "3 [3, 3]"
 
 
-@pytest.mark.parametrize("optimizer", ["sfn", "noisy_gradient_descent", "torch.optim.Adam", "scipy.optimize.trust-krylov"])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["sfn", "noisy_gradient_descent", "torch.optim.Adam", "scipy.optimize.trust-krylov"],
+)
 def test_every_kind_of_optimizer_is_timed_and_what_has_no_data_has_no_samples(optimizer):
-    """On a bowl that trust-krylov is done with after a step or two: it counts those that it took."""
-    (row,) = measured(optimizer, problem="quadratic_saddle", problem_params={"eigenvalues": [1.0, 2.0]}).rows
+    """On a bowl that trust-krylov is done with after a step or two.
+
+    It counts those that it took.
+    """
+    (row,) = measured(
+        optimizer, problem="quadratic_saddle", problem_params={"eigenvalues": [1.0, 2.0]}
+    ).rows
     assert row["status"] == "ok"
     assert row["steps_per_s"] > 0
     assert "samples_per_s" not in row
@@ -83,11 +107,17 @@ def test_steps_that_diverge_are_told():
     assert (result.status, result.rows[0]["status"]) == ("diverged", "diverged")
 
 
-@pytest.mark.parametrize(("cores", "note"), [(0.0, ""), (1.5, "disturbed: others kept 1.5 cores busy")])
+@pytest.mark.parametrize(
+    ("cores", "note"), [(0.0, ""), (1.5, "disturbed: others kept 1.5 cores busy")]
+)
 def test_a_busy_machine_is_told_in_the_table(monkeypatch, cores, note):
     class Busy(throughput._Others):
         def seen(self):
-            return {"load": 2.0, "busy_cores_of_others": cores, "disturbed": cores > throughput.QUIET}
+            return {
+                "load": 2.0,
+                "busy_cores_of_others": cores,
+                "disturbed": cores > throughput.QUIET,
+            }
 
     monkeypatch.setattr(throughput, "_Others", Busy)
     monkeypatch.setattr(throughput, "STEADY", np.inf)
@@ -112,9 +142,13 @@ def test_runs_one_at_a_time_of_one_seed(tmp_path):
     suite = load_suite(path)
     assert isinstance(suite, Suite)
     assert [run.experiment for run in plan(suite)] == ["throughput"]
-    with pytest.raises(SuiteError, match="fast measures throughput: its runs are executed one at a time, not 2"):
+    with pytest.raises(
+        SuiteError, match="fast measures throughput: its runs are executed one at a time, not 2"
+    ):
         run_suite(suite, jobs=2, out=tmp_path / "out")
-    with pytest.raises(SuiteError, match="fast measures throughput, which is of one seed, not of 3"):
+    with pytest.raises(
+        SuiteError, match="fast measures throughput, which is of one seed, not of 3"
+    ):
         plan(suite, seeds=3)
     assert not (tmp_path / "out").exists()
 
@@ -132,7 +166,11 @@ def test_runs_one_at_a_time_of_one_seed(tmp_path):
 def test_mistakes_are_found_before_anything_runs(tmp_path, line, message):
     path = tmp_path / "fast.yaml"
     key = line.partition(":")[0]
-    path.write_text("".join(f"{each}\n" for each in SUITE.splitlines() if not each.startswith(f"{key}:")) + line + "\n")
+    path.write_text(
+        "".join(f"{each}\n" for each in SUITE.splitlines() if not each.startswith(f"{key}:"))
+        + line
+        + "\n"
+    )
     with pytest.raises(SuiteError, match=message):
         load_suite(path)
 

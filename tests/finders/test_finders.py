@@ -1,18 +1,22 @@
-"""Finders: on functions whose critical points are known, each alone and in a batch, and on what cannot be found."""
+"""Finders.
+
+On functions whose critical points are known, each alone and in a batch, and on what cannot be
+found.
+"""
 
 import numpy as np
 import pytest
 import torch
 
-from sfnbench.checks import Waves
-from sfnbench.core import Problem
-from sfnbench.experiments.search import ENOUGH, PATIENCE, search
+from sfnbench.core.finder import Equations, Iterate
+from sfnbench.core.problem import Problem
+from sfnbench.experiments.critical_points.search import ENOUGH, PATIENCE, search
 from sfnbench.finders.damped_newton import DampedNewton
 from sfnbench.finders.gradient_norm import GradientNorm
 from sfnbench.finders.least_squares import LeastSquares
 from sfnbench.finders.levenberg_marquardt import LevenbergMarquardt
 from sfnbench.finders.newton_mr import NewtonMR
-from sfnbench.finding import Equations, Iterate
+from sfnbench.members.contract.shared import Waves
 from sfnbench.problems.linear_autoencoder import LinearAutoencoder
 
 FINDERS = {
@@ -28,7 +32,10 @@ finders = pytest.mark.parametrize("finder", FINDERS.values(), ids=FINDERS)
 
 
 class Wells(Problem):
-    """sum x_i^4 / 4 - x_i^2 / 2: 3^d critical points, at every x_i in -1, 0, 1, as many negative eigenvalues as zeros."""
+    """sum x_i^4 / 4 - x_i^2 / 2.
+
+    3^d critical points, at every x_i in -1, 0, 1, as many negative eigenvalues as zeros.
+    """
 
     dim = 3
 
@@ -40,7 +47,10 @@ class Wells(Problem):
 
 
 class Fold(Wells):
-    """x + x^3 / 3 in every coordinate: no critical point, but at 0 the gradient is flat: H = 0 and |g| is smallest."""
+    """x + x^3 / 3 in every coordinate: no critical point, but at 0 the gradient is flat.
+
+    H = 0 and |g| is smallest.
+    """
 
     def loss(self, theta, batch):
         return (theta + theta**3 / 3).sum()
@@ -97,7 +107,9 @@ def test_a_lane_that_is_no_number_harms_no_other(finder):
     assert ends.steps[1] == 0
 
 
-@pytest.mark.parametrize("finder", [LevenbergMarquardt(), DampedNewton(), NewtonMR()], ids=["lm", "newton", "newton_mr"])
+@pytest.mark.parametrize(
+    "finder", [LevenbergMarquardt(), DampedNewton(), NewtonMR()], ids=["lm", "newton", "newton_mr"]
+)
 def test_a_batch_ends_where_each_ends_alone(finder):
     problem = LinearAutoencoder(n_inputs=3, n_hidden=1)
     starts = points(problem, 6)
@@ -113,7 +125,9 @@ def test_a_step_of_levenberg_marquardt_is_the_damped_least_squares_step():
     theta = problem.start(torch.Generator().manual_seed(1))[None]
     equations = Equations(problem, 1)
     g, H = equations.grad(theta), equations.hessian(theta)[0]
-    after = LevenbergMarquardt(damping=10.0).step(equations, Iterate(theta, g, LevenbergMarquardt().init(theta)))
+    after = LevenbergMarquardt(damping=10.0).step(
+        equations, Iterate(theta, g, LevenbergMarquardt().init(theta))
+    )
     lam = 10.0 * torch.linalg.matrix_norm(H, 2) ** 2
     step = -torch.linalg.solve(H @ H + lam * torch.eye(4, dtype=torch.float64), H @ g[0])
     assert after.grad.norm() < g.norm()  # accepted at once

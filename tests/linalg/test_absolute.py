@@ -1,4 +1,7 @@
-"""|H|^-1 g by tridiagonal matrices against the plain formula on known eigenvectors; matrices that have no basis."""
+"""|H|^-1 g by tridiagonal matrices against the plain formula on known eigenvectors.
+
+Matrices that have no basis.
+"""
 
 import math
 
@@ -18,7 +21,9 @@ SPECTRA = {"absolute": torch.abs, "itself": lambda eigenvalues: eigenvalues}
 def symmetric(eigenvalues, seed):
     """A matrix with these eigenvalues in a random basis, and the basis."""
     n = len(eigenvalues)
-    Q = torch.linalg.qr(torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))[0]
+    Q = torch.linalg.qr(
+        torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    )[0]
     H = Q @ (eigenvalues[:, None] * Q.mT)
     return (H + H.mT) / 2, Q
 
@@ -33,7 +38,10 @@ def way(request, monkeypatch):
 @pytest.mark.parametrize("n_zero", [0, 5])
 @pytest.mark.parametrize("n", [2, 7, 60, 300])
 def test_directions_are_those_of_the_plain_formula(way, n, n_zero, kind):
-    """Undamped, in the range of a singular matrix; damped, anywhere. The eigenvalues are known: nothing is shared."""
+    """Undamped, in the range of a singular matrix; damped, anywhere.
+
+    The eigenvalues are known: nothing is shared.
+    """
     n_zero = min(n_zero, n - 1)
     eigenvalues = torch.linspace(-3.0, 5.0, n, dtype=torch.float64) + 0.013
     eigenvalues[:n_zero] = 0.0
@@ -51,22 +59,34 @@ def test_directions_are_those_of_the_plain_formula(way, n, n_zero, kind):
 @given(st.lists(st.integers(-4, 4), min_size=2, max_size=30), st.integers(0, 99))
 @settings(max_examples=60)
 def test_a_pseudo_inverse_where_the_matrix_is_singular(diagonal, seed):
-    """Diagonal matrices, repeated and zero eigenvalues among them: what vanishes is left out, exactly, by either way."""
+    """Diagonal matrices, repeated and zero eigenvalues among them.
+
+    What vanishes is left out, exactly, by either way.
+    """
     eigenvalues = torch.tensor(diagonal, dtype=torch.float64)
-    g = torch.randn(len(diagonal), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    expected = torch.where(eigenvalues == 0, 0.0, -g / torch.where(eigenvalues == 0, 1.0, eigenvalues.abs()))
+    g = torch.randn(
+        len(diagonal), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    expected = torch.where(
+        eigenvalues == 0, 0.0, -g / torch.where(eigenvalues == 0, 1.0, eigenvalues.abs())
+    )
     for large in (2, 10**6):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(absolute, "LARGE", large)
             torch.testing.assert_close(
-                directions(g, torch.diag(eigenvalues), torch.abs)(0.0), expected, rtol=1e-12, atol=1e-14
+                directions(g, torch.diag(eigenvalues), torch.abs)(0.0),
+                expected,
+                rtol=1e-12,
+                atol=1e-14,
             )
 
 
 @given(n=st.integers(2, 40), rank=st.integers(0, 40), seed=st.integers(0, 99))
 @settings(max_examples=60)
 def test_the_basis_is_orthonormal_and_diagonalises(n, rank, seed):
-    factor = torch.randn(n, min(n, rank), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    factor = torch.randn(
+        n, min(n, rank), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     H = factor @ factor.mT - torch.eye(n, dtype=torch.float64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(absolute, "LARGE", 2)
@@ -76,8 +96,12 @@ def test_the_basis_is_orthonormal_and_diagonalises(n, rank, seed):
     eps = 1e-14 * n
     torch.testing.assert_close(Q.mT @ Q, torch.eye(n, dtype=torch.float64), rtol=0, atol=eps)
     torch.testing.assert_close(coordinates, Q.mT, rtol=0, atol=eps)
-    torch.testing.assert_close(Q * basis.eigenvalues @ Q.mT, H, rtol=0, atol=eps * (1 + H.abs().max().item()))
-    torch.testing.assert_close(basis.eigenvalues, torch.linalg.eigvalsh(H), rtol=0, atol=eps * (1 + H.abs().max().item()))
+    torch.testing.assert_close(
+        Q * basis.eigenvalues @ Q.mT, H, rtol=0, atol=eps * (1 + H.abs().max().item())
+    )
+    torch.testing.assert_close(
+        basis.eigenvalues, torch.linalg.eigvalsh(H), rtol=0, atol=eps * (1 + H.abs().max().item())
+    )
 
 
 @pytest.mark.parametrize("power", [-1000, -500, 500, 1000])
@@ -126,7 +150,9 @@ def test_the_matrix_is_left_as_it_was(way):
 def test_inside_transforms_and_under_autograd_torch_does_it(monkeypatch):
     monkeypatch.setattr(absolute, "_by_tridiagonal", lambda H: pytest.fail("scipy was asked"))
     monkeypatch.setattr(absolute, "LARGE", 2)
-    stack = torch.stack([symmetric(torch.linspace(-1.0, 2.0, 6, dtype=torch.float64), seed)[0] for seed in range(3)])
+    stack = torch.stack(
+        [symmetric(torch.linspace(-1.0, 2.0, 6, dtype=torch.float64), seed)[0] for seed in range(3)]
+    )
     together = torch.func.vmap(lambda H: directions(H[0], H, torch.abs)(0.1))(stack)
     assert together.shape == (3, 6)
     traced = stack[0].clone().requires_grad_()
@@ -137,4 +163,6 @@ def test_single_precision_stays_single(way):
     H, _ = symmetric(torch.linspace(0.5, 2.0, 40, dtype=torch.float64), 0)
     found = directions(H[0].float(), H.float(), torch.abs)(0.1)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), directions(H[0], H, torch.abs)(0.1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        found.double(), directions(H[0], H, torch.abs)(0.1), rtol=1e-4, atol=1e-5
+    )

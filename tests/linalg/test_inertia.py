@@ -18,7 +18,10 @@ def test_counts_what_lies_below(n, seed, value):
 
 @given(n=st.integers(2, 30), rank=st.integers(0, 30), seed=st.integers(0, 10**6))
 def test_zeros_are_not_negative_below_a_threshold(n, rank, seed):
-    """A saddle with a kernel: the index with a threshold is the number of planted negative directions."""
+    """A saddle with a kernel.
+
+    The index with a threshold is the number of planted negative directions.
+    """
     rng = np.random.default_rng(seed)
     Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
     eigenvalues = np.where(np.arange(n) < min(rank, n), rng.choice([-1.0, 2.0], n), 0.0)
@@ -38,7 +41,9 @@ def test_only_the_lower_triangle_is_read_and_nothing_written():
     assert (kept == H).all()
 
 
-@pytest.mark.parametrize("H", [np.zeros((2, 3)), np.zeros(4), np.array([[1.0, np.nan], [np.nan, 1.0]])])
+@pytest.mark.parametrize(
+    "H", [np.zeros((2, 3)), np.zeros(4), np.array([[1.0, np.nan], [np.nan, 1.0]])]
+)
 def test_misuse(H):
     with pytest.raises(ValueError, match=r"the Hessian is not finite|a Hessian is square"):
         count_below(H)

@@ -20,22 +20,37 @@ def symmetric(d, seed=0, dtype=torch.float64):
 def stiff(d, seed=0):
     """Eigenvalues from 100 down to -1, most of them small: what a network's Hessian looks like."""
     eigenvalues = torch.cat(
-        [torch.logspace(2, -3, d - 5, dtype=torch.float64), -torch.logspace(0, -2, 5, dtype=torch.float64)]
+        [
+            torch.logspace(2, -3, d - 5, dtype=torch.float64),
+            -torch.logspace(0, -2, 5, dtype=torch.float64),
+        ]
     )
     Q = torch.linalg.qr(torch.randn(d, d, generator=rng(seed), dtype=torch.float64))[0]
     return Q @ (eigenvalues[:, None] * Q.mT)
 
 
-@given(d=st.integers(2, 12), share=st.floats(0.1, 1), seed=st.integers(0, 99), with_last=st.booleans(), full=st.booleans())
+@given(
+    d=st.integers(2, 12),
+    share=st.floats(0.1, 1),
+    seed=st.integers(0, 99),
+    with_last=st.booleans(),
+    full=st.booleans(),
+)
 @settings(max_examples=60)
 def test_basis_is_orthonormal_and_the_matrix_is_the_restriction(d, share, seed, with_last, full):
     H, k = symmetric(d, seed), max(1, int(share * d))
     start, last = torch.randn(2, d, generator=rng(seed + 1), dtype=torch.float64)
-    space = lanczos(lambda v: H @ v, start, k, last=last if with_last else None, reorthogonalise=full)
+    space = lanczos(
+        lambda v: H @ v, start, k, last=last if with_last else None, reorthogonalise=full
+    )
     used = space.basis.norm(dim=1) > 0.5
     identity = torch.diag(used.double())
-    torch.testing.assert_close(space.basis @ space.basis.mT, identity, rtol=0, atol=1e-7 if not full else 1e-11)
-    torch.testing.assert_close(space.matrix, space.basis @ H @ space.basis.mT, rtol=0, atol=1e-6 if not full else 1e-10)
+    torch.testing.assert_close(
+        space.basis @ space.basis.mT, identity, rtol=0, atol=1e-7 if not full else 1e-11
+    )
+    torch.testing.assert_close(
+        space.matrix, space.basis @ H @ space.basis.mT, rtol=0, atol=1e-6 if not full else 1e-10
+    )
 
 
 @pytest.mark.parametrize("full", [True, False])
@@ -75,17 +90,24 @@ def test_in_float32_reorthogonalisation_keeps_the_basis_and_the_spectrum(k):
 
 @pytest.mark.parametrize("k", [20, 50, 100])
 def test_without_it_the_gram_matrix_keeps_false_eigenvalues_away(k):
-    """Lanczos' own recurrence loses orthogonality; what is made of it must still lie within the spectrum."""
+    """Lanczos' own recurrence loses orthogonality.
+
+    What is made of it must still lie within the spectrum.
+    """
     H = stiff(300)
     single = H.float()
-    space = lanczos(lambda v: single @ v, torch.randn(300, generator=rng(3)), k, reorthogonalise=False)
+    space = lanczos(
+        lambda v: single @ v, torch.randn(300, generator=rng(3)), k, reorthogonalise=False
+    )
     values = torch.linalg.eigvalsh(space.matrix.double())
     assert 99 < values[-1] < 101
     assert values[0] > -1.1
 
 
 def test_a_process_that_ends_early_goes_on_with_zeros():
-    H = torch.diag(torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=torch.float64))  # two different eigenvalues: two dimensions
+    H = torch.diag(
+        torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=torch.float64)
+    )  # two different eigenvalues: two dimensions
     space = lanczos(lambda v: H @ v, torch.ones(4, dtype=torch.float64), 4)
     assert (space.basis.norm(dim=1) > 0.5).tolist() == [True, True, False, False]
     assert torch.isfinite(space.matrix).all()
@@ -105,7 +127,10 @@ def test_a_batch_is_what_each_alone_is(full):
     together = torch.func.vmap(one)(matrices, starts, lasts)
     for lane in range(4):
         alone = one(matrices[lane], starts[lane], lasts[lane])
-        restricted = [basis.mT @ matrix @ basis for basis, matrix in (alone[:2], (together[0][lane], together[1][lane]))]
+        restricted = [
+            basis.mT @ matrix @ basis
+            for basis, matrix in (alone[:2], (together[0][lane], together[1][lane]))
+        ]
         torch.testing.assert_close(*restricted, rtol=1e-8, atol=1e-8)
 
 
@@ -118,7 +143,9 @@ def test_not_a_number_spreads_and_raises_nothing_by_itself():
 @settings(max_examples=60)
 def test_extreme_eigenvalues_lie_within_their_residuals(d, k, seed):
     H = symmetric(d, seed)
-    found = extreme_eigenvalues(lambda v: H @ v, torch.randn(d, generator=rng(seed), dtype=torch.float64), min(k, d))
+    found = extreme_eigenvalues(
+        lambda v: H @ v, torch.randn(d, generator=rng(seed), dtype=torch.float64), min(k, d)
+    )
     truth = torch.linalg.eigvalsh(H)
     assert found.lowest >= truth[0] - 1e-9
     assert found.highest <= truth[-1] + 1e-9
@@ -128,7 +155,9 @@ def test_extreme_eigenvalues_lie_within_their_residuals(d, k, seed):
 
 def test_enough_products_find_the_lowest_eigenvalue():
     H = stiff(200)
-    found = extreme_eigenvalues(lambda v: H @ v, torch.randn(200, generator=rng(2), dtype=torch.float64), 80)
+    found = extreme_eigenvalues(
+        lambda v: H @ v, torch.randn(200, generator=rng(2), dtype=torch.float64), 80
+    )
     assert found.lowest.item() == pytest.approx(-1, abs=1e-3)
     assert found.lowest_residual < 0.05
 
@@ -139,5 +168,7 @@ def test_a_product_may_return_what_it_was_given():
     space = lanczos(lambda v: v, start, 3)
     torch.testing.assert_close(space.basis[0], start / start.norm())
     assert not space.basis[1:].any()
-    torch.testing.assert_close(space.matrix, torch.diag(torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)))
+    torch.testing.assert_close(
+        space.matrix, torch.diag(torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    )
     assert torch.equal(start, torch.arange(1.0, 5.0, dtype=torch.float64))

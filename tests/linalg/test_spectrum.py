@@ -23,7 +23,9 @@ def test_moments_are_the_traces_within_the_spread_of_the_probes():
     eigenvalues = torch.linalg.eigvalsh(H)
     for power in range(5):
         f = eigenvalues**power
-        spread = (2 * (f**2).mean() / (20 * 400)).sqrt()  # of a normal probe's quadratic form, d times over, 20 probes
+        spread = (
+            2 * (f**2).mean() / (20 * 400)
+        ).sqrt()  # of a normal probe's quadratic form, d times over, 20 probes
         assert abs(rule.mean(rule.nodes**power) - f.mean()) < 5 * spread + 1e-12
 
 
@@ -42,4 +44,6 @@ def test_the_density_is_that_of_the_smoothed_spectrum():
 def test_more_products_than_dimensions_are_the_whole_spectrum():
     H = torch.diag(torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64))
     rule = lanczos_quadrature(lambda v: H @ v, torch.zeros(3, dtype=torch.float64), 9, 4, rng())
-    torch.testing.assert_close(rule.nodes, torch.tensor([[1.0, 2.0, 5.0]] * 4, dtype=torch.float64), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        rule.nodes, torch.tensor([[1.0, 2.0, 5.0]] * 4, dtype=torch.float64), rtol=1e-9, atol=0
+    )

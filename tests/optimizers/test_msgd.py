@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sfnbench.checks import Waves
-from sfnbench.core import Oracle
+from sfnbench.core.oracle import Oracle
+from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.msgd import MomentumSGD
 
 

@@ -1,4 +1,7 @@
-"""One optimizer until it stalls, then another: the moment, the point, the memory, and what a suite may say of it."""
+"""One optimizer until it stalls, then another.
+
+The moment, the point, the memory, and what a suite may say of it.
+"""
 
 import numpy as np
 import pytest
@@ -6,16 +9,19 @@ import yaml
 
 from sfnbench import load_suite, plan
 from sfnbench.errors import SuiteError
-from sfnbench.experiments import execute
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.optimizers.switch import Switch
+from sfnbench.session.execute import execute
 
 MLP = {"size": 4, "n_examples": 60, "hidden": [3]}
 FIRST = {"use": "msgd", "lr": 0.05, "momentum": 0.5, "batch_size": 20}
 
 
 def test_it_switches_where_the_loss_has_stalled_and_says_when(make_run):
-    """Gradient descent on x^2/2 - nothing to gain after a while: loss L 0.81^t, so windows of 10 gain 1 - 0.81^10."""
+    """Gradient descent on x^2/2 - nothing to gain after a while.
+
+    Loss L 0.81^t, so windows of 10 gain 1 - 0.81^10.
+    """
     bowl = {"eigenvalues": [1.0, 1e-9], "start_at": [1.0, 0.0], "escape_drop": 1.0}
     first = {"use": "gradient_descent", "lr": 0.1}
     gains = 1 - 0.81**10
@@ -29,7 +35,9 @@ def test_it_switches_where_the_loss_has_stalled_and_says_when(make_run):
             assert row["switch_step"] == switch_step
             assert np.isnan(result.series["switch_step"][0, 1:switch_step]).all()
             assert (result.series["switch_step"][0, switch_step:] == switch_step).all()
-        np.testing.assert_allclose(result.series["loss"][0, :20], 0.5 * 0.81 ** np.arange(20), rtol=1e-12)
+        np.testing.assert_allclose(
+            result.series["loss"][0, :20], 0.5 * 0.81 ** np.arange(20), rtol=1e-12
+        )
 
 
 def test_all_who_switch_from_the_same_do_so_at_the_same_point(make_run):
@@ -44,10 +52,14 @@ def test_all_who_switch_from_the_same_do_so_at_the_same_point(make_run):
         alone = execute(make_run("mlp", MLP, "msgd", own, seeds=[seed], steps=80)).series["loss"][0]
         moments = set()
         for then in seconds:
-            result = execute(make_run("mlp", MLP, "switch", {**settled, "then": then}, seeds=[seed], steps=80))
+            result = execute(
+                make_run("mlp", MLP, "switch", {**settled, "then": then}, seeds=[seed], steps=80)
+            )
             moment = int(result.rows[0]["switch_step"])
             assert 20 <= moment < 75
-            np.testing.assert_array_equal(result.series["loss"][0, : moment + 1], alone[: moment + 1])
+            np.testing.assert_array_equal(
+                result.series["loss"][0, : moment + 1], alone[: moment + 1]
+            )
             assert result.series["loss"][0, moment + 1] != alone[moment + 1]
             moments.add(moment)
         assert len(moments) == 1
@@ -67,18 +79,22 @@ def suite(tmp_path, entry):
 def test_entries_of_a_suite_are_completed(tmp_path):
     entry = {"use": "switch", "first": FIRST, "then": "krylov_sfn", "label": "then Krylov"}
     (run,) = plan(load_suite(suite(tmp_path, entry)))
-    assert run.optimizer.params["then"] == {"use": "krylov_sfn", **run.optimizer.params["then"]}
-    assert run.optimizer.params["then"]["inner_steps"] == 1
-    assert run.optimizer.params["first"]["nesterov"] is False
+    assert run.method.params["then"] == {"use": "krylov_sfn", **run.method.params["then"]}
+    assert run.method.params["then"]["inner_steps"] == 1
+    assert run.method.params["first"]["nesterov"] is False
 
 
 def test_the_run_s_id_follows_the_sources_of_both(tmp_path, monkeypatch):
     entry = {"use": "switch", "first": "noisy_gradient_descent", "then": "gradient_descent"}
     (before,) = plan(load_suite(suite(tmp_path, entry)))
-    from sfnbench import registry
+    from sfnbench.members import registry
 
     real = registry.source_hash
-    monkeypatch.setattr(registry, "source_hash", lambda m: real(m) + ("x" if m.name == "noisy_gradient_descent" else ""))
+    monkeypatch.setattr(
+        registry,
+        "source_hash",
+        lambda m: real(m) + ("x" if m.name == "noisy_gradient_descent" else ""),
+    )
     (after,) = plan(load_suite(suite(tmp_path, entry)))
     assert before.id != after.id
 
@@ -86,16 +102,32 @@ def test_the_run_s_id_follows_the_sources_of_both(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"then": "krylov_snf"}, r"then: unknown optimizer 'krylov_snf' \(did you mean 'krylov_sfn'\?\)"),
+        (
+            {"then": "krylov_snf"},
+            r"then: unknown optimizer 'krylov_snf' \(did you mean 'krylov_sfn'\?\)",
+        ),
         ({"then": {"use": "msgd", "lr": -1}}, r"then: msgd: lr: input should be greater than 0"),
         ({"then": {"use": "msgd", "lrr": 1}}, r"then: msgd: lrr: unexpected keyword argument"),
-        ({"first": {"lr": 1}}, r"first: must be an optimizer's name, or a mapping with the key 'use'"),
-        ({"first": {"use": "torch.optim.Adam"}}, r"first: must be one of sfnbench's own optimizers"),
+        (
+            {"first": {"lr": 1}},
+            r"first: must be an optimizer's name, or a mapping with the key 'use'",
+        ),
+        (
+            {"first": {"use": "torch.optim.Adam"}},
+            r"first: must be one of sfnbench's own optimizers",
+        ),
         ({"batch_size": 3}, r"batch_size belongs to first and then"),
         ({"gain": 1.0}, r"gain must be less than 1"),
-        ({"then": {"use": "krylov_sfn", "batch_size": 61}}, r"switch on mlp: a batch of 61 was asked for"),
+        (
+            {"then": {"use": "krylov_sfn", "batch_size": 61}},
+            r"switch on mlp: a batch of 61 was asked for",
+        ),
     ],
 )
 def test_misuse_is_said_before_anything_runs(tmp_path, change, message):
     with pytest.raises(SuiteError, match=message):
-        plan(load_suite(suite(tmp_path, {"use": "switch", "first": FIRST, "then": "krylov_sfn", **change})))
+        plan(
+            load_suite(
+                suite(tmp_path, {"use": "switch", "first": FIRST, "then": "krylov_sfn", **change})
+            )
+        )

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfnbench import registry, statistics
-from sfnbench.experiments import execute
-from sfnbench.lift import Looped
+from sfnbench.members import registry
 from sfnbench.optimizers.gradient_descent import GradientDescent
+from sfnbench.session.execute import execute
+from sfnbench.survival import statistics
+from sfnbench.trajectories.vmapped import Looped
 
 Octopus = registry.load(registry.find("problem", "octopus"))
 
@@ -22,7 +23,11 @@ def by_cases(p, x):
 
     def g1(s):
         u = s - tau
-        return -gamma * s**2 + (-14 * L + 10 * gamma) / (3 * tau) * u**3 + (5 * L - 3 * gamma) / (2 * tau**2) * u**4
+        return (
+            -gamma * s**2
+            + (-14 * L + 10 * gamma) / (3 * tau) * u**3
+            + (5 * L - 3 * gamma) / (2 * tau**2) * u**4
+        )
 
     def g2(s):
         u = s - 2 * tau
@@ -41,11 +46,18 @@ def by_cases(p, x):
     return f + L * sum(x[j] ** 2 for j in range(i + 2, d))
 
 
-@given(st.lists(st.floats(-6, 6), min_size=4, max_size=4), st.floats(1, 3), st.floats(0.1, 1), st.floats(0.5, 3))
+@given(
+    st.lists(st.floats(-6, 6), min_size=4, max_size=4),
+    st.floats(1, 3),
+    st.floats(0.1, 1),
+    st.floats(0.5, 3),
+)
 def test_the_loss_is_the_definition(x, smoothness, gamma, tau):
     problem = Octopus(n=4, smoothness=smoothness, gamma=gamma, tau=tau, half_width=0.1)
     point = torch.tensor([tau * each for each in x], dtype=torch.float64)
-    assert problem.loss(point, None).item() == pytest.approx(by_cases(problem, point.tolist()), rel=1e-10, abs=1e-9)
+    assert problem.loss(point, None).item() == pytest.approx(
+        by_cases(problem, point.tolist()), rel=1e-10, abs=1e-9
+    )
 
 
 @given(st.floats(1, 3), st.floats(0.1, 1), st.sampled_from([1, 2]), st.floats(-1, 1))
@@ -53,11 +65,14 @@ def test_along_the_chain_slope_and_curvature_have_no_jump(smoothness, gamma, n_t
     """At |x_1| = tau, and at 2 tau, where the second coordinate becomes the one that leaves."""
     problem = Octopus(n=2, smoothness=smoothness, gamma=gamma)
     before, after = (
-        torch.tensor([n_tau * problem.tau * (1 + h), y * problem.tau], dtype=torch.float64) for h in (-1e-12, 1e-12)
+        torch.tensor([n_tau * problem.tau * (1 + h), y * problem.tau], dtype=torch.float64)
+        for h in (-1e-12, 1e-12)
     )
     gradient = torch.func.grad(lambda t: problem.loss(t, None))
     torch.testing.assert_close(gradient(before), gradient(after), rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(problem.hessian(before, None), problem.hessian(after, None), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(
+        problem.hessian(before, None), problem.hessian(after, None), rtol=1e-8, atol=1e-8
+    )
 
 
 def test_gradient_descent_takes_ever_longer():

@@ -1,15 +1,24 @@
-"""Problems whose every critical point is known: counted, and tested by the contract in more than their defaults."""
+"""Problems whose every critical point is known.
+
+Counted, and tested by the contract in more than their defaults.
+"""
 
 import math
 
 import pytest
 import torch
 
-from sfnbench import checks, registry
+from sfnbench.members import contract, registry
 
 CLASSES = {
     name: registry.load(registry.find("problem", name))
-    for name in ("lee", "octopus", "strict_saddle_quartic", "matrix_factorization", "tensor_decomposition")
+    for name in (
+        "lee",
+        "octopus",
+        "strict_saddle_quartic",
+        "matrix_factorization",
+        "tensor_decomposition",
+    )
 }
 VARIANTS = [
     ("octopus", {"n": 1}),
@@ -29,7 +38,7 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize(("name", "params"), VARIANTS)
-@pytest.mark.parametrize("check", checks.PROBLEM_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", contract.PROBLEM_CHECKS, ids=lambda check: check.__name__)
 def test_variants_keep_the_contract(name, params, check):
     check(CLASSES[name](**params))
 
@@ -51,7 +60,9 @@ def test_the_quartic_has_every_index_uncoupled_and_coupling_favours_mixed_signs(
     _, alike, mixed = quartic(n=6, coupling=0.2).critical_points
     assert mixed.loss < alike.loss
     assert (alike.index, mixed.index) == (0, 0)  # 12 t^2 - 2 - c = 0.8 for those alike
-    assert quartic(n=6, coupling=0.35).critical_points[1].index == 5  # - 1.6: a minimum along (1, ..., 1) alone
+    assert (
+        quartic(n=6, coupling=0.35).critical_points[1].index == 5
+    )  # - 1.6: a minimum along (1, ..., 1) alone
 
 
 def test_the_minimum_of_the_factorization_is_that_of_eckart_and_young():
@@ -65,13 +76,41 @@ def test_the_minimum_of_the_factorization_is_that_of_eckart_and_young():
     ("name", "params", "message"),
     [
         ("strict_saddle_quartic", {"index": 9}, "index must be at most n = 4, got 9"),
-        ("strict_saddle_quartic", {"index": 1, "coupling": 0.1}, "index must be None where coupling is not 0, got 1"),
-        ("strict_saddle_quartic", {"n": 2, "coupling": math.nan}, "coupling must be finite, got nan"),
-        ("matrix_factorization", {"rank": 5}, "rank must be at most 4, the number of singular_values, got 5"),
-        ("matrix_factorization", {"singular_values": (1.0, 1.0)}, "singular_values must be different positive numbers"),
-        ("matrix_factorization", {"saddle_at": (4,)}, "saddle_at must be at most rank = 2 different places in 0..3"),
-        ("tensor_decomposition", {"support": 2}, "support must be None where all components are sought, got 2"),
-        ("tensor_decomposition", {"objective": "one", "support": 1}, "support must be in 2..4, got 1"),
+        (
+            "strict_saddle_quartic",
+            {"index": 1, "coupling": 0.1},
+            "index must be None where coupling is not 0, got 1",
+        ),
+        (
+            "strict_saddle_quartic",
+            {"n": 2, "coupling": math.nan},
+            "coupling must be finite, got nan",
+        ),
+        (
+            "matrix_factorization",
+            {"rank": 5},
+            "rank must be at most 4, the number of singular_values, got 5",
+        ),
+        (
+            "matrix_factorization",
+            {"singular_values": (1.0, 1.0)},
+            "singular_values must be different positive numbers",
+        ),
+        (
+            "matrix_factorization",
+            {"saddle_at": (4,)},
+            "saddle_at must be at most rank = 2 different places in 0..3",
+        ),
+        (
+            "tensor_decomposition",
+            {"support": 2},
+            "support must be None where all components are sought, got 2",
+        ),
+        (
+            "tensor_decomposition",
+            {"objective": "one", "support": 1},
+            "support must be in 2..4, got 1",
+        ),
     ],
 )
 def test_misuse(name, params, message):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from sfnbench.core import Oracle
-from sfnbench.curvature import linearise
+from sfnbench.core.linearise import linearise
+from sfnbench.core.oracle import Oracle
 from sfnbench.datasets import load
 from sfnbench.problems import autoencoder
 from sfnbench.problems.autoencoder import Autoencoder
@@ -96,7 +96,9 @@ def test_points_and_minibatches_run_together():
 
     alone = torch.stack([product(problem)(t, b) for t, b in zip(points, batches, strict=True)])
     fresh = Autoencoder(**SMALL)  # its data are first read inside vmap
-    torch.testing.assert_close(torch.func.vmap(product(fresh))(points, batches), alone, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        torch.func.vmap(product(fresh))(points, batches), alone, rtol=0, atol=1e-12
+    )
 
 
 @given(hidden=widths, seed=st.integers(0, 9))
@@ -121,13 +123,17 @@ def test_error_does_not_depend_on_the_blocks_it_is_measured_in(monkeypatch):
 def test_values_follow_the_precision_of_theta():
     problem = Autoencoder(**SMALL)
     theta = problem.start(rng())
-    for f in (lambda t: problem.loss(t, None), problem.reconstruction_error, lambda t: gradient(problem, t)):
+    for f in (
+        lambda t: problem.loss(t, None),
+        problem.reconstruction_error,
+        lambda t: gradient(problem, t),
+    ):
         single = f(theta.float())
         assert single.dtype == torch.float32
         torch.testing.assert_close(single.double(), f(theta), rtol=1e-4, atol=1e-5)
 
 
-# -- known answers ----------------------------------------------------------------------------------------------------
+# -- known answers ---------------------------------------------------------------------------------
 
 
 @given(hidden=widths, code=codes)
@@ -146,7 +152,9 @@ def test_with_output_biases_alone_the_mean_image_is_best_and_its_error_the_varia
     mean = x.mean(0)
     theta = torch.zeros(problem.dim, dtype=torch.float64)
     problem.layers(theta)[-1][1].copy_(mean.logit())
-    torch.testing.assert_close(problem.reconstruction_error(theta), x.var(0, correction=0).sum(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        problem.reconstruction_error(theta), x.var(0, correction=0).sum(), rtol=1e-12, atol=0
+    )
     entropy = torch.distributions.Bernoulli(mean).entropy().sum()
     torch.testing.assert_close(problem.loss(theta, None), entropy, rtol=1e-12, atol=0)
     assert problem.layers(gradient(problem, theta))[-1][1].abs().max() < 1e-14
@@ -156,12 +164,14 @@ def test_loss_is_finite_and_right_however_far_the_outputs_are():
     problem = Autoencoder(**SMALL)
     x = images(**SMALL).mT
     z = 1e4 * normal(360).view(9, 40)
-    torch.testing.assert_close(problem.fit(z, None), (z.relu() - x * z).sum(0).mean(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        problem.fit(z, None), (z.relu() - x * z).sum(0).mean(), rtol=1e-12, atol=0
+    )
     slope = torch.func.grad(lambda outputs: problem.fit(outputs, None))(z)
     torch.testing.assert_close(slope, (torch.sigmoid(z) - x) / 40, rtol=1e-12, atol=1e-15)
 
 
-# -- size and start ---------------------------------------------------------------------------------------------------
+# -- size and start --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -200,11 +210,13 @@ def test_glorot_start_is_uniform_with_the_variance_of_both_fans():
         assert not biases.any()
         bound = math.sqrt(6 / sum(weights.shape))
         assert 0.98 * bound < weights.abs().max() <= bound
-        spread = math.sqrt(4 / 5 / weights.numel())  # of the mean square of a uniform variable, in units of its variance
+        spread = math.sqrt(
+            4 / 5 / weights.numel()
+        )  # of the mean square of a uniform variable, in units of its variance
         assert abs(weights.square().mean().item() * sum(weights.shape) / 2 - 1) < 5 * spread
 
 
-# -- misuse and MNIST -------------------------------------------------------------------------------------------------
+# -- misuse and MNIST ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -214,7 +226,10 @@ def test_glorot_start_is_uniform_with_the_variance_of_both_fans():
         ({"dataset": "text"}, r"text is text, not images"),
         ({"size": 9}, r"size must be in 1\.\.8 here, got 9"),
         ({"n_examples": 1798}, r"n_examples must be in 1\.\.1797 here, got 1798"),
-        ({"hidden": (3, 0)}, r"hidden must be one or more positive widths, the code's last, got \[3, 0\]"),
+        (
+            {"hidden": (3, 0)},
+            r"hidden must be one or more positive widths, the code's last, got \[3, 0\]",
+        ),
         ({"hidden": ()}, r"hidden must be one or more positive widths, the code's last, got \[\]"),
     ],
 )
@@ -228,7 +243,12 @@ def test_the_paper_s_network_on_mnist():
     problem = Autoencoder(**PAPER | {"n_examples": 100})
     theta = problem.start(rng()).float()
     x = torch.from_numpy(load("mnist", n_examples=100).x).flatten(1).float()
-    theirs = functional.binary_cross_entropy_with_logits(as_modules(problem, theta)(x), x, reduction="sum") / 100
+    theirs = (
+        functional.binary_cross_entropy_with_logits(
+            as_modules(problem, theta)(x), x, reduction="sum"
+        )
+        / 100
+    )
     torch.testing.assert_close(problem.loss(theta, None), theirs.detach(), rtol=1e-5, atol=0)
 
 
@@ -245,7 +265,9 @@ def test_products_by_hand_are_those_of_autograd(kind, hidden, code, decay, batch
     problem = Autoencoder(hidden=hidden, code=code, weight_decay=decay)
     theta, *vectors = torch.randn(3, problem.dim, generator=rng(seed), dtype=torch.float64)
     drawn = None if batch is None else problem.draw(rng(seed), batch)
-    by_hand, known = (linearise(problem, theta, drawn, kind, eager=eager) for eager in (True, False))
+    by_hand, known = (
+        linearise(problem, theta, drawn, kind, eager=eager) for eager in (True, False)
+    )
     torch.testing.assert_close(by_hand.loss, known.loss)
     torch.testing.assert_close(by_hand.grad, known.grad, rtol=1e-9, atol=1e-12)
     for v in (*vectors, vectors[0]):  # a product leaves no trace in the next

@@ -1,4 +1,7 @@
-"""The linear autoencoder: every critical point against its closed form, and the loss against data."""
+"""The linear autoencoder.
+
+Every critical point against its closed form, and the loss against data.
+"""
 
 import math
 
@@ -24,7 +27,11 @@ def measured(problem, point):
 
 def agree(problem, known):
     slope, loss, index = measured(problem, known.point)
-    return slope < 1e-13 and abs(loss - known.loss) < 1e-13 * sum(problem.spectrum) and index == known.index
+    return (
+        slope < 1e-13
+        and abs(loss - known.loss) < 1e-13 * sum(problem.spectrum)
+        and index == known.index
+    )
 
 
 def test_all_42_critical_points():
@@ -44,7 +51,10 @@ def test_other_sizes(k, p):
 
 
 def test_the_published_size():
-    """Frye et al.: 16 inputs, 4 hidden units; 2,517 classes, and at 0 a loss of 8.5 with 64 of 128 directions down."""
+    """Frye et al.: 16 inputs, 4 hidden units.
+
+    2,517 classes, and at 0 a loss of 8.5 with 64 of 128 directions down.
+    """
     problem = LinearAutoencoder(n_inputs=16, n_hidden=4)
     known = problem.critical_points
     assert len(known) == 2517
@@ -60,7 +70,10 @@ def test_any_variances_in_any_order(data):
     tenths = data.draw(st.lists(st.integers(1, 60), min_size=k, max_size=k, unique=True))
     places = st.lists(st.integers(0, k - 1), max_size=min(k, p), unique=True)
     problem = LinearAutoencoder(
-        n_inputs=k, n_hidden=p, variances=tuple(s / 10 for s in tenths), saddle_at=tuple(data.draw(places))
+        n_inputs=k,
+        n_hidden=p,
+        variances=tuple(s / 10 for s in tenths),
+        saddle_at=tuple(data.draw(places)),
     )
     known = problem.critical_point(problem.saddle_at)
     assert agree(problem, known)

@@ -47,7 +47,10 @@ def hessian(problem, theta, batch=None):
 
 
 def as_modules(problem, theta):
-    """The same network of torch's modules, and its parameters in theta's order: weights and biases by unit."""
+    """The same network of torch's modules, and its parameters in theta's order.
+
+    Weights and biases by unit.
+    """
     modules = []
     for weights, biases in problem.layers(theta):
         linear = torch.nn.Linear(weights.shape[1], weights.shape[0], dtype=theta.dtype)
@@ -57,10 +60,18 @@ def as_modules(problem, theta):
     return torch.nn.Sequential(*modules[:-1])
 
 
-@given(hidden=widths, activation=activations, criterion=criteria, decay=st.sampled_from([0.0, 0.1]), seed=st.integers(0, 9))
+@given(
+    hidden=widths,
+    activation=activations,
+    criterion=criteria,
+    decay=st.sampled_from([0.0, 0.1]),
+    seed=st.integers(0, 9),
+)
 @settings(max_examples=40)
 def test_loss_and_gradient_are_those_of_torch_modules(hidden, activation, criterion, decay, seed):
-    problem = MultilayerPerceptron(hidden=hidden, activation=activation, criterion=criterion, weight_decay=decay, **SMALL)
+    problem = MultilayerPerceptron(
+        hidden=hidden, activation=activation, criterion=criterion, weight_decay=decay, **SMALL
+    )
     theta = torch.randn(problem.dim, generator=rng(seed), dtype=torch.float64)
     network = as_modules(problem, theta)
     images = load("digits", **SMALL)
@@ -68,11 +79,17 @@ def test_loss_and_gradient_are_those_of_torch_modules(hidden, activation, criter
     if criterion == "cross_entropy":
         theirs = functional.cross_entropy(outputs, labels)
     else:
-        theirs = functional.mse_loss(outputs, functional.one_hot(labels, 10).double(), reduction="sum") / 40 / 2
+        theirs = (
+            functional.mse_loss(outputs, functional.one_hot(labels, 10).double(), reduction="sum")
+            / 40
+            / 2
+        )
     theirs = theirs + decay / 2 * sum(p.square().sum() for p in network.parameters())
     theirs.backward()
     layers = [m for m in network if isinstance(m, torch.nn.Linear)]
-    their_gradient = torch.cat([torch.cat([m.weight.grad, m.bias.grad[:, None]], 1).ravel() for m in layers])
+    their_gradient = torch.cat(
+        [torch.cat([m.weight.grad, m.bias.grad[:, None]], 1).ravel() for m in layers]
+    )
     torch.testing.assert_close(problem.loss(theta, None), theirs.detach(), rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(gradient(problem, theta), their_gradient, rtol=1e-10, atol=1e-12)
     wrong = (outputs.argmax(1) != labels).double().mean()
@@ -84,11 +101,18 @@ def test_loss_and_gradient_are_those_of_torch_modules(hidden, activation, criter
 @pytest.mark.parametrize("activation", sorted(MODULES))
 def test_hessian_is_that_of_automatic_differentiation(hidden, criterion, activation):
     problem = MultilayerPerceptron(
-        hidden=hidden, activation=activation, criterion=criterion, weight_decay=0.01, size=3, n_examples=40
+        hidden=hidden,
+        activation=activation,
+        criterion=criterion,
+        weight_decay=0.01,
+        size=3,
+        n_examples=40,
     )
     theta = torch.randn(problem.dim, generator=rng(2), dtype=torch.float64)
     exact = hessian(problem, theta)
-    torch.testing.assert_close(problem.hessian(theta, None), exact, rtol=0, atol=1e-13 * exact.abs().max().item())
+    torch.testing.assert_close(
+        problem.hessian(theta, None), exact, rtol=0, atol=1e-13 * exact.abs().max().item()
+    )
 
 
 @given(
@@ -100,8 +124,12 @@ def test_hessian_is_that_of_automatic_differentiation(hidden, criterion, activat
 )
 @settings(max_examples=60, deadline=None)
 def test_hessian_is_exact_at_any_depth(hidden, activation, criterion, decay, seed):
-    problem = MultilayerPerceptron(hidden=hidden, activation=activation, criterion=criterion, weight_decay=decay, **SMALL)
-    theta = problem.start(rng(seed)) + 0.1 * torch.randn(problem.dim, generator=rng(seed + 1), dtype=torch.float64)
+    problem = MultilayerPerceptron(
+        hidden=hidden, activation=activation, criterion=criterion, weight_decay=decay, **SMALL
+    )
+    theta = problem.start(rng(seed)) + 0.1 * torch.randn(
+        problem.dim, generator=rng(seed + 1), dtype=torch.float64
+    )
     exact, found = hessian(problem, theta), problem.hessian(theta, None)
     torch.testing.assert_close(found, exact, rtol=0, atol=1e-13 * exact.abs().max().item())
     torch.testing.assert_close(found, found.mT, rtol=0, atol=1e-15 * exact.abs().max().item())
@@ -125,7 +153,9 @@ def test_hessian_does_not_depend_on_how_it_is_summed(monkeypatch, few, hidden):
 def test_hessian_takes_points_and_minibatches_together(batch_size, hidden):
     problem = MultilayerPerceptron(hidden=hidden, **SMALL)
     points = torch.stack([problem.start(rng(seed)) for seed in range(3)])
-    batches = [None if batch_size is None else problem.draw(rng(seed), batch_size) for seed in range(3)]
+    batches = [
+        None if batch_size is None else problem.draw(rng(seed), batch_size) for seed in range(3)
+    ]
     alone = torch.stack([hessian(problem, t, b) for t, b in zip(points, batches, strict=True)])
     fresh = MultilayerPerceptron(hidden=hidden, **SMALL)  # its data are first read inside vmap
     if batch_size is None:
@@ -158,7 +188,7 @@ def gradient_of(problem):
     return lambda theta, batch: gradient(problem, theta, batch)
 
 
-# -- minibatches ------------------------------------------------------------------------------------------------------
+# -- minibatches -----------------------------------------------------------------------------------
 
 
 @given(hidden=widths, seed=st.integers(0, 9))
@@ -170,20 +200,24 @@ def test_minibatches_that_share_out_the_examples_average_to_the_full_loss(hidden
     for f in (problem.loss, gradient_of(problem)):
         mean = torch.stack([f(theta, part) for part in parts]).mean(0)
         torch.testing.assert_close(mean, f(theta, None), rtol=1e-12, atol=1e-14)
-        torch.testing.assert_close(f(theta, torch.arange(40)), f(theta, None), rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(
+            f(theta, torch.arange(40)), f(theta, None), rtol=1e-12, atol=1e-14
+        )
 
 
 def test_draws_are_uniform_and_reproducible():
     problem = MultilayerPerceptron(**SMALL)
     stream = rng(1)
     draws = torch.cat([problem.draw(stream, 20) for _ in range(500)])
-    counts = torch.bincount(draws, minlength=40)  # 10,000 over 40 places: 250 each, standard deviation 15.6
+    counts = torch.bincount(
+        draws, minlength=40
+    )  # 10,000 over 40 places: 250 each, standard deviation 15.6
     assert counts.shape == (40,)
     assert ((counts - 250).abs() < 5 * 15.6).all()
     assert torch.equal(problem.draw(rng(3), 20), problem.draw(rng(3), 20))
 
 
-# -- size and start ---------------------------------------------------------------------------------------------------
+# -- size and start --------------------------------------------------------------------------------
 
 
 @given(hidden=widths)
@@ -216,20 +250,28 @@ def test_start_has_zero_biases_and_weights_of_variance_one_over_fan_in():
 def test_at_zero_every_class_is_as_likely(hidden, activation):
     zero = torch.zeros(10**4, dtype=torch.float64)
     for criterion, loss in (("cross_entropy", math.log(10)), ("squared_error", 0.5)):
-        problem = MultilayerPerceptron(hidden=hidden, activation=activation, criterion=criterion, **SMALL)
+        problem = MultilayerPerceptron(
+            hidden=hidden, activation=activation, criterion=criterion, **SMALL
+        )
         assert problem.loss(zero[: problem.dim], None).item() == pytest.approx(loss, rel=1e-14)
 
 
-# -- the dead net -----------------------------------------------------------------------------------------------------
+# -- the dead net ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("fields", "index"),
     [
-        ({"hidden": (4,), "size": 4}, 36),  # rank 9: ten classes, whose deviations from the mean image add up to zero
+        (
+            {"hidden": (4,), "size": 4},
+            36,
+        ),  # rank 9: ten classes, whose deviations from the mean image add up to zero
         ({"hidden": (3,), "size": 1}, 3),  # one pixel: rank 1
         ({"hidden": (3,), "size": 4, "criterion": "squared_error"}, 27),
-        ({"hidden": (3,), "size": 4, "criterion": "squared_error", "weight_decay": 0.5}, 0),  # above every slope
+        (
+            {"hidden": (3,), "size": 4, "criterion": "squared_error", "weight_decay": 0.5},
+            0,
+        ),  # above every slope
     ],
 )
 def test_dead_net_is_critical_and_its_index_known(fields, index):
@@ -244,7 +286,9 @@ def test_dead_net_is_critical_and_its_index_known(fields, index):
 def test_dead_net_loses_a_descent_for_every_slope_below_the_weight_decay():
     indices = []
     for decay in (1e-3, 1e-2, 3e-2, 0.3):
-        problem = MultilayerPerceptron(hidden=(2,), size=4, criterion="squared_error", weight_decay=decay)
+        problem = MultilayerPerceptron(
+            hidden=(2,), size=4, criterion="squared_error", weight_decay=decay
+        )
         (known,) = problem.critical_points
         assert known.index == (torch.linalg.eigvalsh(hessian(problem, known.point)) < 0).sum()
         indices.append(known.index)
@@ -255,7 +299,9 @@ def test_dead_net_loses_a_descent_for_every_slope_below_the_weight_decay():
 def test_dead_net_has_the_entropy_of_the_labels_as_its_loss():
     counts = torch.bincount(torch.from_numpy(load("digits").y)).double()
     (known,) = MultilayerPerceptron(hidden=(1,)).critical_points
-    assert known.loss == pytest.approx(torch.distributions.Categorical(counts).entropy().item(), rel=1e-14)
+    assert known.loss == pytest.approx(
+        torch.distributions.Categorical(counts).entropy().item(), rel=1e-14
+    )
     assert known.loss < math.log(10)
 
 
@@ -273,7 +319,7 @@ def test_no_critical_point_is_stated_where_no_formula_says(fields):
     assert MultilayerPerceptron(**fields).critical_points == ()
 
 
-# -- misuse and MNIST -------------------------------------------------------------------------------------------------
+# -- misuse and MNIST ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -31,15 +31,21 @@ def test_in_polar_coordinates_it_is_r_cubed_cos_three_phi(r, phi):
 def test_hessian_is_that_of_the_loss_and_has_eigenvalues_plus_minus_six_r(r, phi):
     problem, point = MonkeySaddle(), polar(r, phi)
     _, H = derivatives(problem, point)
-    torch.testing.assert_close(H, torch.func.jacrev(torch.func.grad(lambda t: problem.loss(t, None)))(point))
-    torch.testing.assert_close(torch.linalg.eigvalsh(H), torch.tensor([-6 * r, 6 * r], dtype=torch.float64))
+    torch.testing.assert_close(
+        H, torch.func.jacrev(torch.func.grad(lambda t: problem.loss(t, None)))(point)
+    )
+    torch.testing.assert_close(
+        torch.linalg.eigvalsh(H), torch.tensor([-6 * r, 6 * r], dtype=torch.float64)
+    )
 
 
 @given(r=radii, phi=angles)
 def test_newton_halves_every_point(r, phi):
     point = polar(r, phi)
     g, H = derivatives(MonkeySaddle(), point)
-    torch.testing.assert_close(point - torch.linalg.solve(H, g), point / 2, rtol=1e-12, atol=1e-14 * r)
+    torch.testing.assert_close(
+        point - torch.linalg.solve(H, g), point / 2, rtol=1e-12, atol=1e-14 * r
+    )
 
 
 @given(r=radii, phi=angles)
@@ -52,7 +58,9 @@ def test_saddle_free_newton_multiplies_the_radius_as_stated(r, phi):
     assert after.norm().item() == pytest.approx(r * math.sqrt(1.25 - math.cos(3 * phi)), rel=1e-12)
 
 
-@pytest.mark.parametrize(("phi", "factor"), [(0.0, 0.5), (math.pi / 3, 1.5), (math.pi, 1.5), (-2 * math.pi / 3, 0.5)])
+@pytest.mark.parametrize(
+    ("phi", "factor"), [(0.0, 0.5), (math.pi / 3, 1.5), (math.pi, 1.5), (-2 * math.pi / 3, 0.5)]
+)
 def test_three_ways_down_and_three_ridges(phi, factor):
     point = polar(2.0, phi)
     g, _ = derivatives(MonkeySaddle(), point)

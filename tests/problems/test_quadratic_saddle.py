@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
 
-curvatures = st.lists(st.floats(-20, 20).map(lambda a: round(a, 3)), min_size=1, max_size=6).map(tuple)
+curvatures = st.lists(st.floats(-20, 20).map(lambda a: round(a, 3)), min_size=1, max_size=6).map(
+    tuple
+)
 rotations = st.one_of(st.none(), st.integers(0, 1000))
 
 
@@ -23,7 +25,9 @@ def normal(n, seed=0):
 
 def test_as_it_stands_it_is_five_x_squared_minus_y_squared():
     x, y = point = normal(2)
-    assert QuadraticSaddle().loss(point, None).item() == pytest.approx((5 * x**2 - y**2).item(), rel=1e-14)
+    assert QuadraticSaddle().loss(point, None).item() == pytest.approx(
+        (5 * x**2 - y**2).item(), rel=1e-14
+    )
 
 
 @given(eigenvalues=curvatures, seed=st.integers(0, 99))
@@ -43,25 +47,42 @@ def test_derivatives_of_a_quadratic(eigenvalues, rotation, seed):
     H = problem.hessian(point, None)
     torch.testing.assert_close(H, torch.func.jacrev(gradient)(point), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(gradient(point), H @ point, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(problem.loss(point, None), point @ H @ point / 2, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(
-        torch.linalg.eigvalsh(H), torch.tensor(sorted(eigenvalues), dtype=H.dtype), rtol=1e-12, atol=1e-12
+        problem.loss(point, None), point @ H @ point / 2, rtol=1e-12, atol=1e-12
+    )
+    torch.testing.assert_close(
+        torch.linalg.eigvalsh(H),
+        torch.tensor(sorted(eigenvalues), dtype=H.dtype),
+        rtol=1e-12,
+        atol=1e-12,
     )
 
 
 def test_rotations_are_orthogonal_and_each_seed_has_its_own():
     like = torch.zeros(0, dtype=torch.float64)
-    first, again, other = (QuadraticSaddle(eigenvalues=(1.0,) * 5, rotation=seed).axes(like) for seed in (1, 1, 2))
-    torch.testing.assert_close(first @ first.mT, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-14)
+    first, again, other = (
+        QuadraticSaddle(eigenvalues=(1.0,) * 5, rotation=seed).axes(like) for seed in (1, 1, 2)
+    )
+    torch.testing.assert_close(
+        first @ first.mT, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-14
+    )
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
 
 
 def test_rotations_are_uniform():
-    """Over the orthogonal group the trace has mean 0 and variance 1; 400 seeds, 5 standard errors."""
+    """Over the orthogonal group the trace has mean 0 and variance 1.
+
+    400 seeds, 5 standard errors.
+    """
     like = torch.zeros(0, dtype=torch.float64)
     seeds = range(400)
-    traces = torch.stack([QuadraticSaddle(eigenvalues=(1.0,) * 3, rotation=seed).axes(like).trace() for seed in seeds])
+    traces = torch.stack(
+        [
+            QuadraticSaddle(eigenvalues=(1.0,) * 3, rotation=seed).axes(like).trace()
+            for seed in seeds
+        ]
+    )
     assert abs(traces.mean().item()) < 5 / math.sqrt(400)
     assert abs(traces.square().mean().item() - 1) < 5 * math.sqrt(2 / 400)
 
@@ -73,10 +94,14 @@ def test_rotation_works_first_inside_a_transform():
     together = torch.func.vmap(torch.func.grad(lambda t: fresh.loss(t, None)))(points)
     torch.testing.assert_close(together, alone)
     torch.testing.assert_close(fresh.hessian(points[0], None), warm.hessian(points[0], None))
-    torch.testing.assert_close(torch.func.vmap(lambda t: fresh.hessian(t, None))(points)[3], warm.hessian(points[0], None))
+    torch.testing.assert_close(
+        torch.func.vmap(lambda t: fresh.hessian(t, None))(points)[3], warm.hessian(points[0], None)
+    )
 
 
-@given(eigenvalues=curvatures, rotation=rotations, radius=st.floats(1e-6, 1e3), seed=st.integers(0, 99))
+@given(
+    eigenvalues=curvatures, rotation=rotations, radius=st.floats(1e-6, 1e3), seed=st.integers(0, 99)
+)
 def test_starts_at_the_radius(eigenvalues, rotation, radius, seed):
     problem = QuadraticSaddle(eigenvalues=eigenvalues, rotation=rotation, radius=radius)
     start = problem.start(rng(seed))

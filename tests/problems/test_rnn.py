@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from sfnbench.core import Oracle
+from sfnbench.core.oracle import Oracle
 from sfnbench.datasets import find_text, load_text
 from sfnbench.problems import rnn
 from sfnbench.problems.rnn import RecurrentNetwork, Stack
@@ -20,7 +20,8 @@ PAPER = {"dataset": "penn_treebank", "n_characters": None, "n_units": 120, "leng
 N_SYMBOLS = len(find_text("text").alphabet)
 FOLDER = os.environ.get("SFNBENCH_DATA")
 needs_treebank = pytest.mark.skipif(
-    not FOLDER or not Path(FOLDER, "ptb").is_dir(), reason="no SFNBENCH_DATA with Penn Treebank in it"
+    not FOLDER or not Path(FOLDER, "ptb").is_dir(),
+    reason="no SFNBENCH_DATA with Penn Treebank in it",
 )
 
 
@@ -41,7 +42,12 @@ def as_modules(problem, theta):
     embedding, recurrent, biases, readout, out_biases = problem.weights(theta)
     cell = torch.nn.RNN(problem.n_symbols, problem.n_units, dtype=theta.dtype)
     linear = torch.nn.Linear(problem.n_units, problem.n_symbols, dtype=theta.dtype)
-    given = {"weight_ih_l0": embedding.mT, "weight_hh_l0": recurrent, "bias_ih_l0": biases, "bias_hh_l0": 0 * biases}
+    given = {
+        "weight_ih_l0": embedding.mT,
+        "weight_hh_l0": recurrent,
+        "bias_ih_l0": biases,
+        "bias_hh_l0": 0 * biases,
+    }
     cell.load_state_dict(given)
     linear.load_state_dict({"weight": readout, "bias": out_biases})
     return cell, linear
@@ -49,17 +55,26 @@ def as_modules(problem, theta):
 
 def in_theta_s_order(embedding, recurrent, biases, readout, out_biases):
     """What torch's modules have in those places, as one vector."""
-    return torch.cat([part.ravel() for part in (embedding.mT, recurrent, biases, readout, out_biases)])
+    return torch.cat(
+        [part.ravel() for part in (embedding.mT, recurrent, biases, readout, out_biases)]
+    )
 
 
-@given(n_units=st.integers(1, 6), length=st.integers(1, 9), decay=st.sampled_from([0.0, 0.1]), seed=st.integers(0, 9))
+@given(
+    n_units=st.integers(1, 6),
+    length=st.integers(1, 9),
+    decay=st.sampled_from([0.0, 0.1]),
+    seed=st.integers(0, 9),
+)
 @settings(max_examples=25)
 def test_loss_and_gradient_are_those_of_torch_modules(n_units, length, decay, seed):
     problem = RecurrentNetwork(n_characters=62, n_units=n_units, length=length, weight_decay=decay)
     theta = normal(problem.dim, seed)
     cell, linear = as_modules(problem, theta)
     codes = torch.from_numpy(load_text("text", n_characters=62).codes)
-    windows = codes.unfold(0, length + 1, length).mT  # (T + 1, n): a sequence and the character that follows it
+    windows = codes.unfold(
+        0, length + 1, length
+    ).mT  # (T + 1, n): a sequence and the character that follows it
     states, _ = cell(functional.one_hot(windows[:-1], N_SYMBOLS).double())
     theirs = functional.cross_entropy(linear(states).flatten(0, 1), windows[1:].ravel())
     parts = [cell.weight_ih_l0, cell.weight_hh_l0, cell.bias_ih_l0, linear.weight, linear.bias]
@@ -82,7 +97,9 @@ def test_curvature_products_are_slopes_of_the_gradient(eager):
 def test_stack_is_torch_s_stack_to_second_order():
     tensors = [normal(6, seed).view(2, 3).requires_grad_() for seed in range(4)]
     torch.testing.assert_close(Stack.apply(*tensors), torch.stack(tensors), rtol=0, atol=0)
-    assert torch.autograd.gradcheck(Stack.apply, tensors, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradcheck(
+        Stack.apply, tensors, check_forward_ad=True, check_batched_grad=True
+    )
     assert torch.autograd.gradgradcheck(Stack.apply, tensors)
 
 
@@ -98,7 +115,9 @@ def test_points_and_minibatches_run_together(kind):
 
     alone = torch.stack([product(problem)(t, b) for t, b in zip(points, batches, strict=True)])
     fresh = RecurrentNetwork(**SMALL)  # its data are first read inside vmap
-    torch.testing.assert_close(torch.func.vmap(product(fresh))(points, batches), alone, rtol=0, atol=1e-13)
+    torch.testing.assert_close(
+        torch.func.vmap(product(fresh))(points, batches), alone, rtol=0, atol=1e-13
+    )
 
 
 @given(seed=st.integers(0, 9))
@@ -124,17 +143,24 @@ def test_sequences_lie_end_to_end_and_their_last_prediction_is_of_the_next_one_s
 def test_values_follow_the_precision_of_theta():
     problem = RecurrentNetwork(**SMALL)
     theta = problem.start(rng())
-    for f in (lambda t: problem.loss(t, None), problem.bits_per_character, lambda t: gradient(problem, t)):
+    for f in (
+        lambda t: problem.loss(t, None),
+        problem.bits_per_character,
+        lambda t: gradient(problem, t),
+    ):
         single = f(theta.float())
         assert single.dtype == torch.float32
         torch.testing.assert_close(single.double(), f(theta), rtol=1e-4, atol=1e-5)
 
 
-# -- known answers ----------------------------------------------------------------------------------------------------
+# -- known answers ---------------------------------------------------------------------------------
 
 
 def mute(problem, out_biases):
-    """A point that predicts the same of every character: no weights to the outputs, and any others."""
+    """A point that predicts the same of every character.
+
+    No weights to the outputs, and any others.
+    """
     theta = normal(problem.dim)
     *_, readout, a = problem.weights(theta)
     readout.zero_()
@@ -150,11 +176,15 @@ def test_a_uniform_predictor_needs_the_logarithm_of_the_alphabet():
 
 def test_the_best_predictor_without_context_needs_the_entropy_of_the_characters():
     problem = RecurrentNetwork(**SMALL)
-    counts = torch.bincount(problem.sequences(torch.zeros(1))[1].ravel(), minlength=N_SYMBOLS).double()
+    counts = torch.bincount(
+        problem.sequences(torch.zeros(1))[1].ravel(), minlength=N_SYMBOLS
+    ).double()
     theta = mute(problem, (counts / counts.sum()).clamp_min(1e-300).log())
     entropy = torch.distributions.Categorical(counts).entropy().item()
     assert problem.loss(theta, None).item() == pytest.approx(entropy, rel=1e-12)
-    assert problem.bits_per_character(theta).item() == pytest.approx(entropy / math.log(2), rel=1e-12)
+    assert problem.bits_per_character(theta).item() == pytest.approx(
+        entropy / math.log(2), rel=1e-12
+    )
     assert problem.weights(gradient(problem, theta))[-1].abs().max() < 1e-14
 
 
@@ -167,7 +197,7 @@ def test_bits_are_the_loss_in_another_unit_in_whatever_blocks_they_are_measured(
         torch.testing.assert_close(bits, problem.loss(theta, None), rtol=1e-13, atol=0)
 
 
-# -- size and start ---------------------------------------------------------------------------------------------------
+# -- size and start --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -189,7 +219,9 @@ def test_start_is_orthogonal_in_the_recurrence_and_scaled_by_fan_in_elsewhere():
     problem = RecurrentNetwork(n_units=64)
     first, second = (problem.weights(problem.start(rng(seed))) for seed in range(2))
     embedding, recurrent, biases, readout, out_biases = first
-    torch.testing.assert_close(recurrent @ recurrent.mT, torch.eye(64, dtype=torch.float64), rtol=0, atol=1e-13)
+    torch.testing.assert_close(
+        recurrent @ recurrent.mT, torch.eye(64, dtype=torch.float64), rtol=0, atol=1e-13
+    )
     assert not torch.allclose(recurrent, second[1])
     assert not biases.any()
     assert not out_biases.any()
@@ -199,14 +231,19 @@ def test_start_is_orthogonal_in_the_recurrence_and_scaled_by_fan_in_elsewhere():
 
 
 def test_signs_of_the_orthogonal_start_are_not_those_of_the_factorisation():
-    """Of a rotation drawn uniformly each entry has mean zero; without the sign fix, QR's diagonal is of one sign."""
+    """Of a rotation drawn uniformly each entry has mean zero.
+
+    Without the sign fix, QR's diagonal is of one sign.
+    """
     problem = RecurrentNetwork(n_units=2)
-    corners = torch.stack([problem.weights(problem.start(rng(seed)))[1][0, 0] for seed in range(200)])
+    corners = torch.stack(
+        [problem.weights(problem.start(rng(seed)))[1][0, 0] for seed in range(200)]
+    )
     positive = int((corners > 0).sum())  # 100, standard deviation 7.1
     assert abs(positive - 100) < 5 * 7.1
 
 
-# -- misuse and Penn Treebank -----------------------------------------------------------------------------------------
+# -- misuse and Penn Treebank ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -216,7 +253,10 @@ def test_signs_of_the_orthogonal_start_are_not_those_of_the_factorisation():
         ({"dataset": "digits"}, r"digits is images, not text"),
         ({"n_characters": 400_001}, r"n_characters must be in 1\.\.400000 here, got 400001"),
         ({"n_characters": 0}, r"n_characters must be in 1\.\.400000 here, got 0"),
-        ({"n_characters": 50, "length": 50}, r"length must be positive and less than the 50 characters of the text, got 50"),
+        (
+            {"n_characters": 50, "length": 50},
+            r"length must be positive and less than the 50 characters of the text, got 50",
+        ),
         ({"length": 0}, r"length must be positive and less than"),
         ({"n_units": 0}, r"n_units must be positive, got 0"),
     ],

@@ -8,17 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sfnbench.experiments import execute
-from sfnbench.planning import Chosen, Run
+from sfnbench.experiments.race.profiles import GAP
+from sfnbench.records import Result, Run, Spec
 from sfnbench.report.gathered import gather
 from sfnbench.report.html import write
-from sfnbench.report.profiles import GAP
-from sfnbench.store import Result, Store
+from sfnbench.results.store import Store
+from sfnbench.session.execute import execute
 
 pytest.importorskip("plotly", reason="plotly is not installed: pip install 'sfnbench[report]'")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'sfnbench[test]'")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install 'sfnbench[test]'"
+)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed: apt-get install chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no browser is installed: apt-get install chromium"
+)
 
 EVIL = "<script>window.evil = 1</script>"
 MARKED = "<b>bold</b> & <a href='x'>sfn</a>"
@@ -35,7 +39,10 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Open a file, all suites and figures drawn; whatever the page complains of or asks the network for fails the test."""
+    """Open a file, all suites and figures drawn.
+
+    Whatever the page complains of or asks the network for fails the test.
+    """
     complaints = []
     contexts = []
 
@@ -44,9 +51,17 @@ def visit(browser):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
-        page.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda message: (
+                complaints.append(message.text) if message.type in ("error", "warning") else None
+            ),
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url) if outside(request.url) else None)
+        page.on(
+            "request",
+            lambda request: complaints.append(request.url) if outside(request.url) else None,
+        )
         page.goto(file.as_uri())
         for i in range(page.locator(".suite").count()):
             page.locator(f"#suite-{i}").scroll_into_view_if_needed()
@@ -75,8 +90,12 @@ def report(make_run, tmp_path_factory):
         with Store(root / f"folder {len(suite)}", create=True) as store:
             for problem in ("quadratic_saddle", "monkey_saddle"):
                 for use, label in (("gradient_descent", EVIL), ("sfn", MARKED)):
-                    result = execute(make_run(problem, {}, use, {}, seeds=6, steps=30, metrics=metrics))
-                    run = replace(result.run, suite=suite, optimizer=replace(result.run.optimizer, label=label))
+                    result = execute(
+                        make_run(problem, {}, use, {}, seeds=6, steps=30, metrics=metrics)
+                    )
+                    run = replace(
+                        result.run, suite=suite, method=replace(result.run.method, label=label)
+                    )
                     store.put(replace(result, run=run))
     return write(*gather(sorted(root.iterdir())), root / "report.html")
 
@@ -105,16 +124,30 @@ def test_labels_stay_text(visit, report):
     assert page.locator("#legend button").all_inner_texts() == [EVIL, MARKED]
     assert page.locator("main b, main figure a[href]").count() == 0
     assert page.locator("td", has_text=EVIL).count() > 0
-    names = page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].flatMap((p) => p.data.map((t) => t.name))")
+    names = page.evaluate(
+        "[...document.querySelectorAll('.js-plotly-plot')].flatMap((p) => p.data.map((t) => t.name))"
+    )
     assert all("<" not in name for name in names)
 
 
 def test_every_figure_that_the_results_have_is_drawn(visit, report):
     page = visit(report)
-    drawn = page.locator("#suite-0 figure:not([hidden])").evaluate_all("all => all.map((f) => f.dataset.figure)")
-    assert drawn == ["loss", "escape", "trajectories", "gradient_norm", "min_eigenvalue", "escaped", "profiles"]
+    drawn = page.locator("#suite-0 figure:not([hidden])").evaluate_all(
+        "all => all.map((f) => f.dataset.figure)"
+    )
+    assert drawn == [
+        "loss",
+        "escape",
+        "trajectories",
+        "gradient_norm",
+        "min_eigenvalue",
+        "escaped",
+        "profiles",
+    ]
     assert page.locator("#suite-0 figure:not([hidden]) .main-svg .trace").count() > 0
-    assert "Training error against hidden units" in page.locator("#suite-0 .faint").last.inner_text()
+    assert (
+        "Training error against hidden units" in page.locator("#suite-0 .faint").last.inner_text()
+    )
 
 
 def test_figures_wait_for_the_window_and_a_printer_gets_them_all(browser, report):
@@ -132,22 +165,45 @@ def test_what_overflows_draws_without_a_complaint(visit, make_run, tmp_path):
     """To 1e300 and beyond: Plotly has no numbers for the way there."""
     with Store(tmp_path / "a", create=True) as store:
         for lr in (0.01, 1e6):
-            store.put(execute(make_run("linear_autoencoder", {}, "gradient_descent", {"lr": lr}, seeds=5, steps=60)))
-            store.put(execute(make_run("quadratic_saddle", {}, "gradient_descent", {"lr": lr}, seeds=5, steps=60)))
+            store.put(
+                execute(
+                    make_run(
+                        "linear_autoencoder", {}, "gradient_descent", {"lr": lr}, seeds=5, steps=60
+                    )
+                )
+            )
+            store.put(
+                execute(
+                    make_run(
+                        "quadratic_saddle", {}, "gradient_descent", {"lr": lr}, seeds=5, steps=60
+                    )
+                )
+            )
     page = visit(write(*gather([tmp_path / "a"]), tmp_path / "r.html"))
     for axis in ("cost", "seconds"):
         page.get_by_label("Against").first.select_option(axis)
-    assert page.locator("[data-title^='Share']").count() == 0  # nothing that asks a server for anything
+    assert (
+        page.locator("[data-title^='Share']").count() == 0
+    )  # nothing that asks a server for anything
 
 
 def test_what_diverges_does_not_flatten_the_others(visit, make_run, tmp_path):
     with Store(tmp_path / "a", create=True) as store:
         for lr in (0.01, 0.02, 5.0):
-            run = make_run("linear_autoencoder", {"n_inputs": 3, "n_hidden": 1}, "gradient_descent", {"lr": lr}, steps=8)
-            run = replace(run, optimizer=replace(run.optimizer, label=f"lr={lr:g}"))
+            run = make_run(
+                "linear_autoencoder",
+                {"n_inputs": 3, "n_hidden": 1},
+                "gradient_descent",
+                {"lr": lr},
+                steps=8,
+            )
+            run = replace(run, method=replace(run.method, label=f"lr={lr:g}"))
             store.put(execute(run))
     page = visit(write(*gather([tmp_path / "a"]), tmp_path / "report.html"))
-    figure, plot = "figure[data-figure=loss]", "document.querySelector('figure[data-figure=loss] .plot')"
+    figure, plot = (
+        "figure[data-figure=loss]",
+        "document.querySelector('figure[data-figure=loss] .plot')",
+    )
     assert page.locator(f"{figure} figcaption").inner_text().endswith("Out of the picture: lr=5.")
     low, high = page.evaluate(f"{plot}.layout.yaxis.range")
     assert -3 < low < high < 3
@@ -169,10 +225,21 @@ def test_escape_against_one_factor_is_drawn_and_told(visit, make_run, tmp_path):
         for radius in (1e-1, 1e-3):
             for lr in (0.02, 0.05):
                 run = make_run(
-                    "quadratic_saddle", {**whole, "radius": radius}, "gradient_descent", {"lr": lr}, seeds=6, steps=90
+                    "quadratic_saddle",
+                    {**whole, "radius": radius},
+                    "gradient_descent",
+                    {"lr": lr},
+                    seeds=6,
+                    steps=90,
                 )
                 problem = replace(run.problem, label=f"{MARKED} {radius:g}")
-                store.put(execute(replace(run, problem=problem, optimizer=replace(run.optimizer, label=f"{EVIL} {lr:g}"))))
+                store.put(
+                    execute(
+                        replace(
+                            run, problem=problem, method=replace(run.method, label=f"{EVIL} {lr:g}")
+                        )
+                    )
+                )
     page = visit(write(*gather([tmp_path / "results"]), tmp_path / "report.html"))
     shown = page.locator("figure[data-figure=scaling]:not([hidden])")
     assert shown.locator("h3").all_inner_texts() == [
@@ -212,7 +279,9 @@ def test_tables_sort_by_number_both_ways(visit, report):
     assert [float(text.split()[0]) for text in column(page, "cost in gradients")] == sorted(costs)
     header.locator("button").click()
     assert header.get_attribute("aria-sort") == "descending"
-    assert [float(text.split()[0]) for text in column(page, "cost in gradients")] == sorted(costs, reverse=True)
+    assert [float(text.split()[0]) for text in column(page, "cost in gradients")] == sorted(
+        costs, reverse=True
+    )
 
 
 def test_what_is_censored_sorts_beyond_its_number_and_nothing_last(visit, report):
@@ -228,7 +297,11 @@ def test_everything_is_reached_by_keyboard(visit, report):
     seen = []
     for _ in range(100):
         page.keyboard.press("Tab")
-        seen.append(page.evaluate("document.activeElement.textContent.slice(0, 60) + ' ' + document.activeElement.tagName"))
+        seen.append(
+            page.evaluate(
+                "document.activeElement.textContent.slice(0, 60) + ' ' + document.activeElement.tagName"
+            )
+        )
     page.evaluate("window.scrollTo(0, 0)")
     assert "Skip to the results A" in seen[0]
     for wanted in (f"{EVIL} BUTTON", "optimizer BUTTON", "Table SUMMARY", "Statuses SUMMARY"):
@@ -247,7 +320,10 @@ def test_the_axis_and_the_problem_can_be_chosen(visit, report):
     problem, axis = page.locator("#suite-0 select").all()
     before = page.evaluate("document.querySelector('#suite-0 .plot').data[1].x")
     axis.select_option("seconds")
-    assert page.evaluate("document.querySelector('#suite-0 .plot').layout.xaxis.title.text") == "seconds"
+    assert (
+        page.evaluate("document.querySelector('#suite-0 .plot').layout.xaxis.title.text")
+        == "seconds"
+    )
     assert page.evaluate("document.querySelector('#suite-0 .plot').data[1].x") != before
     problem.select_option("1")
     assert "monkey_saddle" in page.locator("#suite-0 .plot").first.get_attribute("aria-label")
@@ -264,14 +340,19 @@ def test_trajectories_begin_together_and_lie_in_a_square(visit, report):
         starts = page.evaluate(f"{plot}.data.slice(1, -1).map((t) => [t.x[0], t.y[0]])")
         assert len(starts) == 3
         assert starts[0] == starts[1] == starts[2]  # both optimizers and the mark
-        shaded = page.locator("#suite-0 [data-figure=trajectories] .plot image").first.bounding_box()
+        shaded = page.locator(
+            "#suite-0 [data-figure=trajectories] .plot image"
+        ).first.bounding_box()
         assert shaded["width"] == pytest.approx(shaded["height"], abs=1)
         assert shaded["width"] > 200
 
 
 def test_the_page_states_the_gap_of_the_profiles(visit, report):
     page = visit(report)
-    assert f"all but {100 * GAP:g} % of the way" in page.locator("#suite-0 [data-figure=profiles] figcaption").inner_text()
+    assert (
+        f"all but {100 * GAP:g} % of the way"
+        in page.locator("#suite-0 [data-figure=profiles] figcaption").inner_text()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -279,10 +360,20 @@ def timings(tmp_path_factory):
     """Two optimizers in two dtypes, one of which counts no FLOPs in one of them."""
     root = tmp_path_factory.mktemp("timings")
     row = {"status": "ok", "steps_per_s": 20.0, "steps_per_s_q1": 19.0, "steps_per_s_q3": 21.0}
-    both = [{**row, "dtype": "float32", "flops_share": 0.25}, {**row, "dtype": "float64", "flops_share": 0.004}]
+    both = [
+        {**row, "dtype": "float32", "flops_share": 0.25},
+        {**row, "dtype": "float64", "flops_share": 0.004},
+    ]
     with Store(root / "a", create=True) as store:
         for label, rows in (("counted", both), ("half", [both[0], {**row, "dtype": "float64"}])):
-            run = Run("fast", "throughput", Chosen("p", "p", {}, ""), Chosen("o", label, {"of": label}, ""), (0,), {})
+            run = Run(
+                "fast",
+                "throughput",
+                Spec("p", "p", {}, ""),
+                Spec("o", label, {"of": label}, ""),
+                (0,),
+                {},
+            )
             store.put(Result(run, "ok", tuple(rows)))
     return write(*gather([root / "a"]), root / "report.html")
 
@@ -291,11 +382,16 @@ def test_the_roof_lies_over_the_middle_of_its_bar(visit, timings):
     page = visit(timings)
     middles = """(selector) => [...document.querySelectorAll('#suite-0 ' + selector)].map((each) => {
         const box = each.getBoundingClientRect(); return (box.left + box.right) / 2 })"""
-    bars, lines = (page.evaluate(middles, selector) for selector in (".barlayer .point path", ".scatterlayer .points path"))
+    bars, lines = (
+        page.evaluate(middles, selector)
+        for selector in (".barlayer .point path", ".scatterlayer .points path")
+    )
     assert (len(bars), len(lines)) == (4, 3)
     assert bars[:2] == pytest.approx(lines[:2], abs=1)  # of the one that counts in both
     assert bars[2] == pytest.approx(lines[2], abs=1)
-    written = page.locator("#suite-0 .textpoint, #suite-0 .bartext").evaluate_all("all => all.map((t) => t.textContent)")
+    written = page.locator("#suite-0 .textpoint, #suite-0 .bartext").evaluate_all(
+        "all => all.map((t) => t.textContent)"
+    )
     assert {text for text in written if text} == {"25 %", "0.4 %", "no FLOPs"}
     page.locator("#legend button").first.click()
     assert page.locator("#suite-0 .barlayer .point").count() == 2
@@ -304,7 +400,10 @@ def test_the_roof_lies_over_the_middle_of_its_bar(visit, timings):
 def luminance(colour):
     """Relative luminance of WCAG 2 of a colour like rgb(1, 2, 3)."""
     parts = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
-    return float(np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+    return float(
+        np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        @ [0.2126, 0.7152, 0.0722]
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -314,7 +413,9 @@ def test_text_has_contrast_in_the_light_and_in_the_dark(visit, report, scheme):
     assert (paper < 0.2) == (scheme == "dark")
     for selector in ("h1", "figcaption", "a[href]", ".plot .xtick text"):
         name = "fill" if "text" in selector else "color"
-        ink = luminance(page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).{name}"))
+        ink = luminance(
+            page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).{name}")
+        )
         lighter, darker = max(ink, paper), min(ink, paper)
         assert (lighter + 0.05) / (darker + 0.05) >= 4.5, selector  # WCAG 2, level AA
 
@@ -339,7 +440,9 @@ def rgb(colour):
 def test_a_phone_scrolls_only_downwards(visit, report):
     page = visit(report, viewport={"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    widths = page.locator("figure:not([hidden])").evaluate_all("all => all.map((f) => f.getBoundingClientRect().width)")
+    widths = page.locator("figure:not([hidden])").evaluate_all(
+        "all => all.map((f) => f.getBoundingClientRect().width)"
+    )
     assert max(widths) <= 360
 
 
@@ -353,14 +456,29 @@ def many(root):
     for s, i in np.ndindex(10, 50):
         with Store(root / f"suite {s}", create=True) as store:
             for o in range(20):
-                problem, optimizer = Chosen("p", f"problem {i}", {"n": i}, ""), Chosen("o", f"o{o}", {"m": o}, "")
+                problem, optimizer = (
+                    Spec("p", f"problem {i}", {"n": i}, ""),
+                    Spec("o", f"o{o}", {"m": o}, ""),
+                )
                 loss = np.exp(-np.cumsum(rng.random((n_seeds, n_steps + 1)), 1) / 20)
-                series = {"loss": loss, "loss.step": passes, "seconds": passes / 100, "passes.grad": passes}
+                series = {
+                    "loss": loss,
+                    "loss.step": passes,
+                    "seconds": passes / 100,
+                    "passes.grad": passes,
+                }
                 series |= {f"passes.{kind}": 0 * passes for kind in ("loss", "hvp", "hessian")}
                 steps = rng.integers(1, n_steps, n_seeds).tolist()
-                rows = [{**base, "seed": seed, "final_loss": float(loss[seed, -1])} for seed in range(n_seeds)]
+                rows = [
+                    {**base, "seed": seed, "final_loss": float(loss[seed, -1])}
+                    for seed in range(n_seeds)
+                ]
                 for row, step in zip(rows, steps, strict=True):
-                    row |= {"escape_step": step, "escape_cost": float(step), "escape_seconds": step / 100}
+                    row |= {
+                        "escape_step": step,
+                        "escape_cost": float(step),
+                        "escape_seconds": step / 100,
+                    }
                 run = Run(f"suite {s}", "race", problem, optimizer, tuple(range(n_seeds)), {})
                 store.put(Result(run, "ok", tuple(rows), series, {"problem": facts}))
 
@@ -375,8 +493,12 @@ def test_ten_suites_of_ten_thousand_runs_open_in_three_seconds(visit, browser, t
     client.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto((tmp_path / "report.html").as_uri())
     page.wait_for_selector("#suite-0[data-drawn]")
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")  # and what is near is drawn
-    spent = {each["name"]: each["value"] for each in client.send("Performance.getMetrics")["metrics"]}
+    page.evaluate(
+        "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+    )  # and what is near is drawn
+    spent = {
+        each["name"]: each["value"] for each in client.send("Performance.getMetrics")["metrics"]
+    }
     page.close()
     size = (tmp_path / "report.html").stat().st_size
     print(f"\n{size / 1e6:.1f} MB opened in {spent['TaskDuration']:.2f} s of the main thread")

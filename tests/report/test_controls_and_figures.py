@@ -1,16 +1,18 @@
-"""The report on critical points: distances to theory, correlations with their controls, figures as files."""
+"""The report on critical points.
+
+Distances to theory, correlations with their controls, figures as files.
+"""
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from sfnbench.errors import SfnbenchError
-from sfnbench.planning import Chosen, Run
-from sfnbench.report import critical_points as cp
+from sfnbench.experiments.critical_points import analysis as cp
+from sfnbench.experiments.summary import mark_best, summary
+from sfnbench.records import Result, Run, Spec
 from sfnbench.report.figures import draw
-from sfnbench.report.summary import mark_best, summary
-from sfnbench.store import Result
-from sfnbench.theory import GaussianField, semicircle_below_zero
+from sfnbench.theory.landscapes import GaussianField, semicircle_below_zero
 
 N = 400
 FIELD = GaussianField.of("exponential")
@@ -34,11 +36,31 @@ def semicircle(centre, radius, n=N):
 def row(energy, centre, slope=1e-15, **more):
     spectrum = semicircle(centre, FIELD.radius)
     index = int((spectrum < 0).sum())
-    facts = {"energy": energy, "loss": N * energy, "gradient_norm": slope, "index": index, "index_strict": index}
-    facts |= {"alpha": index / N, "centre": spectrum.mean(), "spread": spectrum.std(), "residual": 0.0}
+    facts = {
+        "energy": energy,
+        "loss": N * energy,
+        "gradient_norm": slope,
+        "index": index,
+        "index_strict": index,
+    }
+    facts |= {
+        "alpha": index / N,
+        "centre": spectrum.mean(),
+        "spread": spectrum.std(),
+        "residual": 0.0,
+    }
     converged = slope**2 < 1e-20
-    facts |= {"converged": converged, "distinct": converged, "end_point": "saddle" if converged else "not critical"}
-    facts |= {"start_energy": energy, "start_loss": N * energy, "start_alpha": index / N, "status": "ok"}
+    facts |= {
+        "converged": converged,
+        "distinct": converged,
+        "end_point": "saddle" if converged else "not critical",
+    }
+    facts |= {
+        "start_energy": energy,
+        "start_loss": N * energy,
+        "start_alpha": index / N,
+        "status": "ok",
+    }
     return {**BLANK, **facts, **more}, spectrum
 
 
@@ -47,7 +69,14 @@ def result(pairs, problem="gaussian_field", params=None, facts=None):
     params = {"covariance": "exponential", "parabola": 0.0, "dim": N} if params is None else params
     path = {"optimizer": {"label": "msgd", "params": {"lr": 0.1}}, "up": True}
     settings = {"cut_off": 1e-20, "energy": "energy", "paths": [path]}
-    run = Run("s", "critical_points", Chosen(problem, "a/b c", params, ""), Chosen("lm", "lm", {}, ""), (0,), settings)
+    run = Run(
+        "s",
+        "critical_points",
+        Spec(problem, "a/b c", params, ""),
+        Spec("lm", "lm", {}, ""),
+        (0,),
+        settings,
+    )
     return Result(run, "ok", rows, {"eigenvalues": np.stack(spectra)}, {"problem": facts or {}})
 
 
@@ -71,10 +100,13 @@ def test_spectra_moved_outwards_are_at_that_distance():
     assert by_centre < 1 / N
     (table,) = [t for name, t in cp.tables([moved]).items() if name.endswith("by start")]
     assert float(table[0]["of it at least"]) == pytest.approx(FIELD.centre_spread(N), abs=1e-4)
-    assert float(table[0]["outwards"]) == pytest.approx(0.2 * np.abs(ENERGIES[ENERGIES != 0]).sum() / 13, abs=1e-3)
+    assert float(table[0]["outwards"]) == pytest.approx(
+        0.2 * np.abs(ENERGIES[ENERGIES != 0]).sum() / 13, abs=1e-3
+    )
     shifted = moved.series["eigenvalues"][0]
-    assert cp.semicircle_distance(shifted, -ENERGIES[0], FIELD) == pytest.approx(
-        2 * float(semicircle_below_zero(-0.15, FIELD.radius) - 0.5), abs=2 / N
+    assert (
+        cp.semicircle_distance(shifted, -ENERGIES[0], FIELD)
+        == pytest.approx(2 * float(semicircle_below_zero(-0.15, FIELD.radius) - 0.5), abs=2 / N)
     )  # two semicircles 0.3 apart differ most half-way between their centres, by the mass of one within 0.15 of its own
 
 
@@ -85,7 +117,11 @@ def test_correlations_are_scipys_and_their_interval_covers_them():
     pairs = np.array([[r["energy"], r["alpha"]] for r in rows])
     assert measured.value == pytest.approx(stats.spearmanr(pairs).statistic)
     assert measured.low < measured.value < measured.high
-    assert str(cp.correlation(rows[:3])) == str(cp.correlation([{"energy": 1.0, "alpha": None}] * 9)) == ""
+    assert (
+        str(cp.correlation(rows[:3]))
+        == str(cp.correlation([{"energy": 1.0, "alpha": None}] * 9))
+        == ""
+    )
 
 
 def test_cut_offs_let_pass_what_is_below_them_and_count_the_flat():
@@ -102,7 +138,12 @@ def test_cut_offs_let_pass_what_is_below_them_and_count_the_flat():
 
 
 def test_controls_and_what_they_mean():
-    dead = result([row(e, -e, subspace="2 units" if e > 0 else None) for e in ENERGIES], "mlp", {}, {"weight_decay": 0.01})
+    dead = result(
+        [row(e, -e, subspace="2 units" if e > 0 else None) for e in ENERGIES],
+        "mlp",
+        {},
+        {"weight_decay": 0.01},
+    )
     names = [r["what"] for r in cp.controls(dead)]
     assert "of them padded with dead units" in names
     assert "start points, before any search" in names
@@ -129,13 +170,19 @@ def test_a_run_that_broke_has_its_row():
 @pytest.mark.filterwarnings("error")
 def test_a_search_that_found_nothing_has_its_figures(tmp_path):
     pytest.importorskip("matplotlib")
-    assert draw([result([row(e, -e, 1.0) for e in ENERGIES], "mlp", {}, {"weight_decay": None})], tmp_path)
+    assert draw(
+        [result([row(e, -e, 1.0) for e in ENERGIES], "mlp", {}, {"weight_decay": None})], tmp_path
+    )
 
 
 def test_figures_are_files_of_every_format(tmp_path):
     pytest.importorskip("matplotlib")
     unconverged = row(0.2, 0.0, 1.0)
-    diverged = {**unconverged[0], **dict.fromkeys(("index", "alpha", "residual")), "end_point": "diverged"}
+    diverged = {
+        **unconverged[0],
+        **dict.fromkeys(("index", "alpha", "residual")),
+        "end_point": "diverged",
+    }
     some = result([*(row(e, -e) for e in ENERGIES), unconverged, (diverged, np.full(N, np.nan))])
     written = draw([some, ON_THEORY], tmp_path / "figures")
     assert {path.suffix for path in written} == {".svg", ".pdf", ".png"}

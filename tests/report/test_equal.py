@@ -5,11 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from sfnbench.cost import PRICES
-from sfnbench.experiments import execute
-from sfnbench.planning import Chosen, Run
-from sfnbench.report.equal import at_budget, axis_of, repriced
-from sfnbench.store import Result
+from sfnbench.core.cost import PRICES
+from sfnbench.experiments.race.at_budget import at_budget, axis_of, repriced
+from sfnbench.records import Result, Run, Spec
+from sfnbench.session.execute import execute
 
 
 def result(statuses=("ok", "ok", "diverged")):
@@ -22,9 +21,12 @@ def result(statuses=("ok", "ok", "diverged")):
         "seconds": np.array([[0.0, 1, 2, 3, 4], [0, 2, 4, 6, 8], [0, 1, 2, nan, nan]]),
         "passes.grad": np.array([[0, 0.5, 1, 1.5, 2]] * 2 + [[0, 0.5, 1, nan, nan]]),
     }
-    series |= {f"passes.{kind}": np.where(np.isnan(series["seconds"]), nan, 0.0) for kind in ("loss", "hvp", "hessian")}
-    member = Chosen("p", "problem", {}, "")
-    run = Run("s", "race", member, Chosen("o", "mine", {}, ""), (0, 1, 2), {})
+    series |= {
+        f"passes.{kind}": np.where(np.isnan(series["seconds"]), nan, 0.0)
+        for kind in ("loss", "hvp", "hessian")
+    }
+    member = Spec("p", "problem", {}, "")
+    run = Run("s", "race", member, Spec("o", "mine", {}, ""), (0, 1, 2), {})
     rows = tuple({"status": status} for status in statuses)
     return Result(run, "ok", rows, series, {"problem": {"n_parameters": 7}})
 
@@ -44,7 +46,12 @@ def result(statuses=("ok", "ok", "diverged")):
 )
 def test_each_run_is_shown_as_it_was_last_measured_within_the_budget(axis, budget, reached, loss):
     (row,) = at_budget([result()], axis, budget)
-    assert (row["problem"], row["optimizer"], row["reached"], row["loss"]) == ("problem", "mine", reached, loss)
+    assert (row["problem"], row["optimizer"], row["reached"], row["loss"]) == (
+        "problem",
+        "mine",
+        reached,
+        loss,
+    )
 
 
 def test_one_that_merely_ended_counts_with_its_last_value():
@@ -54,20 +61,26 @@ def test_one_that_merely_ended_counts_with_its_last_value():
 
 def test_costs_are_those_of_the_rows(make_run):
     mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
-    raced = execute(make_run("mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": 20}, seeds=2, steps=3))
+    raced = execute(
+        make_run("mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": 20}, seeds=2, steps=3)
+    )
     costs = axis_of(raced, "cost")
     assert costs[:, -1] == pytest.approx([row["cost"] for row in raced.rows])
 
 
 def test_a_run_without_series_keeps_its_row():
     broken = Result(result().run, "error", (), {}, {})
-    assert at_budget([broken], "cost", 1) == [{"problem": "problem", "optimizer": "mine", "reached": "0/3", "loss": ""}]
+    assert at_budget([broken], "cost", 1) == [
+        {"problem": "problem", "optimizer": "mine", "reached": "0/3", "loss": ""}
+    ]
 
 
 @pytest.mark.parametrize(("size", "share"), [(None, 1.0), (20, 1 / 3)])
 def test_epochs_are_shares_of_all_examples_whatever_is_asked_of_them(make_run, size, share):
     mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
-    raced = execute(make_run("mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": size}, seeds=2, steps=6))
+    raced = execute(
+        make_run("mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": size}, seeds=2, steps=6)
+    )
     assert axis_of(raced, "epochs") == pytest.approx(np.outer([1, 1], np.arange(7) * share))
     (row,) = at_budget([raced], "epochs", 2 * share)
     assert row["loss"] == at_budget([raced], "steps", 2)[0]["loss"]
@@ -75,12 +88,16 @@ def test_epochs_are_shares_of_all_examples_whatever_is_asked_of_them(make_run, s
 
 def test_other_prices_change_every_cost_and_nothing_else(make_run):
     problem = {"eigenvalues": [1.0, -1.0], "radius": 1e-2}
-    raced = execute(make_run("quadratic_saddle", problem, "krylov_sfn", {"damping": 0.1}, seeds=3, steps=40))
+    raced = execute(
+        make_run("quadratic_saddle", problem, "krylov_sfn", {"damping": 0.1}, seeds=3, steps=40)
+    )
     assert all(row["escape_step"] for row in raced.rows)
     assert repriced(raced, PRICES) is raced
     dear = repriced(raced, {**PRICES, "hvp": 5.0})
     for before, after in zip(raced.rows, dear.rows, strict=True):
         assert after["cost"] == pytest.approx(before["cost"] + 3 * before["n_hvp"])
-        assert after["escape_cost"] == pytest.approx(before["escape_cost"] * after["cost"] / before["cost"])  # steps alike
+        assert after["escape_cost"] == pytest.approx(
+            before["escape_cost"] * after["cost"] / before["cost"]
+        )  # steps alike
         assert {**after, "cost": 0, "escape_cost": 0} == {**before, "cost": 0, "escape_cost": 0}
     assert np.nanmax(axis_of(dear, "cost"), 1) == pytest.approx([row["cost"] for row in dear.rows])

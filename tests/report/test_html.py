@@ -12,13 +12,15 @@ import pytest
 
 from sfnbench import load_suite, plan
 from sfnbench.errors import NoResultsError, StoreError
-from sfnbench.experiments import execute
-from sfnbench.report import critical_points as cp
+from sfnbench.experiments.critical_points import analysis as cp
 from sfnbench.report.gathered import gather
 from sfnbench.report.html import write
-from sfnbench.store import FILE, Store
+from sfnbench.results.store import FILE, Store
+from sfnbench.session.execute import execute
 
-plotly = pytest.importorskip("plotly", reason="plotly is not installed: pip install 'sfnbench[report]'")
+plotly = pytest.importorskip(
+    "plotly", reason="plotly is not installed: pip install 'sfnbench[report]'"
+)
 
 GLASS = """
 experiment: critical_points
@@ -51,13 +53,19 @@ def page(tmp_path, *folders):
 
 
 def sections(text):
-    return [json.loads(found) for found in re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)]
+    return [
+        json.loads(found)
+        for found in re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
+    ]
 
 
 def labelled(result, optimizer, problem="saddle", suite="toy"):
     run = result.run
-    chosen = replace(run.optimizer, label=optimizer, params={"of": optimizer})
-    return replace(result, run=replace(run, suite=suite, optimizer=chosen, problem=replace(run.problem, label=problem)))
+    chosen = replace(run.method, label=optimizer, params={"of": optimizer})
+    return replace(
+        result,
+        run=replace(run, suite=suite, method=chosen, problem=replace(run.problem, label=problem)),
+    )
 
 
 def test_everything_is_in_the_one_file(tmp_path, folder, race):
@@ -68,12 +76,18 @@ def test_everything_is_in_the_one_file(tmp_path, folder, race):
     assert {"loss", "escape"} <= data["drawn"][0].keys()
     head = text[: text.index("<main>")]
     assert "Content-Security-Policy" in head
-    assert not re.search(r"<(script|link|img)[^>]*(src|href)=", text.replace(plotly.offline.get_plotlyjs(), ""))
+    assert not re.search(
+        r"<(script|link|img)[^>]*(src|href)=", text.replace(plotly.offline.get_plotlyjs(), "")
+    )
 
 
-@pytest.mark.parametrize("label", ["<script>alert(1)</script>", "</script><b>x", "<!--", "a & b", 'say "it"', "$title"])
+@pytest.mark.parametrize(
+    "label", ["<script>alert(1)</script>", "</script><b>x", "<!--", "a & b", 'say "it"', "$title"]
+)
 def test_labels_stay_text(tmp_path, folder, race, label):
-    text, _ = page(tmp_path, folder("a", labelled(race, label, label, "suite " + label.replace("/", ""))))
+    text, _ = page(
+        tmp_path, folder("a", labelled(race, label, label, "suite " + label.replace("/", "")))
+    )
     (data,) = sections(text)
     assert data["optimizers"] == data["problems"] == [label]
     own = text.replace(plotly.offline.get_plotlyjs(), "")
@@ -89,7 +103,11 @@ def test_numbers_that_broke_are_valid_json(tmp_path, folder, race):
 
 
 def test_what_is_missing_is_said_and_the_rest_shown(tmp_path, folder, race):
-    good = folder("good", labelled(race, "sfn"), replace(labelled(race, "slow"), status="timeout", rows=(), series={}))
+    good = folder(
+        "good",
+        labelled(race, "sfn"),
+        replace(labelled(race, "slow"), status="timeout", rows=(), series={}),
+    )
     empty = tmp_path / "empty"
     empty.mkdir()
     old = folder("old", labelled(race, "sfn"))
@@ -120,9 +138,11 @@ def test_what_is_missing_is_said_and_the_rest_shown(tmp_path, folder, race):
 
 def test_members_that_are_no_longer_installed_are_shown_all_the_same(tmp_path, folder, race):
     gone = labelled(race, "gone")
-    gone = replace(gone, run=replace(gone.run, optimizer=replace(gone.run.optimizer, use="was_a_plugin")))
+    gone = replace(gone, run=replace(gone.run, method=replace(gone.run.method, use="was_a_plugin")))
     text, notes = page(tmp_path, folder("a", gone), folder("b", gone))
-    assert notes == ["no longer installed: the optimizer was_a_plugin; what they did is shown, but cannot be run again"]
+    assert notes == [
+        "no longer installed: the optimizer was_a_plugin; what they did is shown, but cannot be run again"
+    ]
     assert sections(text)[0]["optimizers"] == ["gone"]
 
 
@@ -147,7 +167,9 @@ def test_without_plotly_it_says_what_to_install(tmp_path, folder, race, monkeypa
 def test_networks_of_several_widths_are_a_family(tmp_path, folder, make_run):
     made = []
     for width in (2, 3):
-        run = make_run("mlp", {"size": 4, "n_examples": 30, "hidden": [width]}, "msgd", {}, seeds=2, steps=2)
+        run = make_run(
+            "mlp", {"size": 4, "n_examples": 30, "hidden": [width]}, "msgd", {}, seeds=2, steps=2
+        )
         made.append(labelled(execute(run), "msgd", f"mlp {width}"))
     text, _ = page(tmp_path, folder("a", *made))
     (family,) = sections(text)[0]["families"]
@@ -188,18 +210,40 @@ def test_critical_points_have_their_curve_and_theory(tmp_path, folder):
     assert len(drawn["spectra"]["levels"]) == 3
     assert "theory" in drawn
     lowest = drawn["spectra"]["theory"][0]
-    assert max(lowest["y"]) == pytest.approx(2 / (math.pi * 2 * 6**0.5), rel=1e-2)  # of radius 2 sqrt(p (p - 1))
-    assert np.mean(lowest["x"]) == pytest.approx(-3 * min(row["energy"] for row in distinct), rel=1e-3)
-    assert list(data["tables"]) == [f"{cp.title(result)}: {what}" for what in ("by cut-off", "controls", "by start")]
+    assert max(lowest["y"]) == pytest.approx(
+        2 / (math.pi * 2 * 6**0.5), rel=1e-2
+    )  # of radius 2 sqrt(p (p - 1))
+    assert np.mean(lowest["x"]) == pytest.approx(
+        -3 * min(row["energy"] for row in distinct), rel=1e-3
+    )
+    assert list(data["tables"]) == [
+        f"{cp.title(result)}: {what}" for what in ("by cut-off", "controls", "by start")
+    ]
     assert data["said"] == [f"{cp.title(result)}: {cp.findings(result)}"]
 
 
 def test_throughput_is_a_bar_a_dtype(tmp_path, folder, race):
-    row = {"seed": 0, "status": "ok", "steps_per_s": 10.0, "steps_per_s_q1": 9.0, "steps_per_s_q3": 12.0}
-    rows = ({**row, "dtype": "float32"}, {**row, "dtype": "float64"}, {"seed": 0, "status": "oom", "dtype": "bfloat16"})
+    row = {
+        "seed": 0,
+        "status": "ok",
+        "steps_per_s": 10.0,
+        "steps_per_s_q1": 9.0,
+        "steps_per_s_q3": 12.0,
+    }
+    rows = (
+        {**row, "dtype": "float32"},
+        {**row, "dtype": "float64"},
+        {"seed": 0, "status": "oom", "dtype": "bfloat16"},
+    )
     timed = labelled(replace(race, rows=rows, series={}), "sfn")
-    text, _ = page(tmp_path, folder("a", replace(timed, run=replace(timed.run, experiment="throughput"))))
+    text, _ = page(
+        tmp_path, folder("a", replace(timed, run=replace(timed.run, experiment="throughput")))
+    )
     (drawn,) = sections(text)[0]["drawn"]
     bars = {"x": ["float32", "float64"], "low": [9, 9], "y": [10, 10], "high": [12, 12]}
-    assert drawn["rates"] == {**bars, "share": [None, None], "roof": [None, None]}  # no FLOPs were counted
+    assert drawn["rates"] == {
+        **bars,
+        "share": [None, None],
+        "roof": [None, None],
+    }  # no FLOPs were counted
     assert "escape" not in drawn

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfnbench.planning import Chosen, Run
+from sfnbench.experiments.race.profiles import GAP, Descent, costs_of, profiles, solving
+from sfnbench.records import Result, Run, Spec
 from sfnbench.report.gathered import Section
-from sfnbench.report.profiles import GAP, Descent, costs_of, profiles, solving
-from sfnbench.store import Result
 
 INF, NAN = math.inf, math.nan
 
@@ -19,14 +18,28 @@ def result(rows=(), losses=None, at=None, problem="p", optimizer="o", **facts):
     """A race whose gradients cost 1 each, a step a gradient."""
     series = {}
     if losses is not None:
-        at = np.broadcast_to(np.arange(len(losses[0])) if at is None else at, np.shape(losses)).astype(float)
+        at = np.broadcast_to(
+            np.arange(len(losses[0])) if at is None else at, np.shape(losses)
+        ).astype(float)
         used = np.where(np.isnan(at), NAN, at).max(1, initial=0, where=~np.isnan(at))
         steps = np.tile(np.arange(1.0 + np.nanmax(at)), (len(losses), 1))
         steps[steps > used[:, None]] = NAN
-        series = {"loss": np.array(losses, float), "loss.step": at, "seconds": steps, "passes.grad": steps}
+        series = {
+            "loss": np.array(losses, float),
+            "loss.step": at,
+            "seconds": steps,
+            "passes.grad": steps,
+        }
         series |= {f"passes.{kind}": 0 * steps for kind in ("loss", "hvp", "hessian")}
         rows = rows or tuple({"status": "ok", "seed": seed} for seed in range(len(losses)))
-    run = Run("s", "race", Chosen("p", problem, {}, ""), Chosen("o", optimizer, {}, ""), tuple(range(len(rows))), {})
+    run = Run(
+        "s",
+        "race",
+        Spec("p", problem, {}, ""),
+        Spec("o", optimizer, {}, ""),
+        tuple(range(len(rows))),
+        {},
+    )
     return Result(run, "ok", tuple(rows), series, {"problem": {"n_parameters": 3, **facts}})
 
 
@@ -47,7 +60,10 @@ def test_a_run_that_broke_solved_nothing_and_a_bottomless_problem_without_a_sadd
 
 
 def test_the_target_is_a_hundredth_of_the_way_from_the_best_to_the_start():
-    """From 101 the best comes to 1, so the target is 2: reached by the first at 2, by the second at 3, never by the last."""
+    """From 101 the best comes to 1, so the target is 2.
+
+    Reached by the first at 2, by the second at 3, never by the last.
+    """
     runs = [[[101, 50, 2, 1]], [[101, 50, 3, 2]], [[101, 50, 40, 2.01]]]
     descents = [solving(result(losses=each, bounded_below=True)) for each in runs]
     assert GAP == 0.01
@@ -86,19 +102,35 @@ def test_one_problem_or_one_optimizer_or_nothing_solved_has_none(problems):
     assert profiles(problems) == []
 
 
-@given(st.lists(st.lists(st.sampled_from([1.0, 2.0, 3.0, 5.0, 8.0, INF]), min_size=3, max_size=3), min_size=2, max_size=6))
+@given(
+    st.lists(
+        st.lists(st.sampled_from([1.0, 2.0, 3.0, 5.0, 8.0, INF]), min_size=3, max_size=3),
+        min_size=2,
+        max_size=6,
+    )
+)
 def test_a_profile_is_its_definition_counted_out(problems):
     for o, curve in enumerate(profiles(problems)):
         assert np.all(np.diff(curve["y"]) >= 0)
         for tau in (1.0, 1.3, 1.5, 2.0, 3.0, 8.0):
-            counted = sum(costs[o] < INF and costs[o] <= tau * min(costs) * (1 + 1e-12) for costs in problems)
-            reached = [y for x, y in zip(curve["x"], curve["y"], strict=True) if x <= tau * (1 + 1e-12)]
+            counted = sum(
+                costs[o] < INF and costs[o] <= tau * min(costs) * (1 + 1e-12) for costs in problems
+            )
+            reached = [
+                y for x, y in zip(curve["x"], curve["y"], strict=True) if x <= tau * (1 + 1e-12)
+            ]
             assert max(reached) == pytest.approx(counted / len(problems))
 
 
 def test_a_problem_that_someone_has_no_result_of_is_left_out(tmp_path):
     section = Section(tmp_path, "s", "race")
-    costs = {("a", "one"): 1.0, ("a", "other"): 2.0, ("b", "one"): 3.0, ("c", "one"): 9.0, ("c", "other"): 3.0}
+    costs = {
+        ("a", "one"): 1.0,
+        ("a", "other"): 2.0,
+        ("b", "one"): 3.0,
+        ("c", "one"): 9.0,
+        ("c", "other"): 3.0,
+    }
     for (problem, optimizer), cost in costs.items():
         rows = escaping(cost).rows
         section.add(result(rows, [[0.0]], problem=problem, optimizer=optimizer, has_saddle=True))

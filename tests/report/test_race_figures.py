@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from sfnbench.experiments import execute
-from sfnbench.planning import Chosen, Run
+from sfnbench.records import Result, Run, Spec
 from sfnbench.report import race_figures
 from sfnbench.report.figures import FORMATS
 from sfnbench.report.gathered import gather
 from sfnbench.report.race_figures import draw_races
-from sfnbench.store import Result, Store
+from sfnbench.results.store import Store
+from sfnbench.session.execute import execute
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'sfnbench[report]'")
+pytest.importorskip(
+    "matplotlib", reason="matplotlib is not installed: pip install 'sfnbench[report]'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +23,20 @@ def sections(make_run, tmp_path_factory):
     metrics = ("loss", "gradient_norm", "min_eigenvalue")
     quick = {"lr": 0.05}
     stall = {"first": {"use": "msgd", **quick}, "then": {"use": "sfn"}, "window": 3, "gain": 0.5}
-    made = [execute(make_run("quadratic_saddle", {}, "gradient_descent", quick, seeds=6, metrics=metrics))]
-    made.append(execute(make_run("linear_autoencoder", {}, "switch", stall, seeds=6, steps=30, metrics=metrics)))
+    made = [
+        execute(
+            make_run("quadratic_saddle", {}, "gradient_descent", quick, seeds=6, metrics=metrics)
+        )
+    ]
+    made.append(
+        execute(
+            make_run("linear_autoencoder", {}, "switch", stall, seeds=6, steps=30, metrics=metrics)
+        )
+    )
     for width in (2, 3):
-        run = make_run("mlp", {"size": 4, "n_examples": 30, "hidden": [width]}, "msgd", {}, seeds=2, steps=2)
+        run = make_run(
+            "mlp", {"size": 4, "n_examples": 30, "hidden": [width]}, "msgd", {}, seeds=2, steps=2
+        )
         made.append(execute(replace(run, problem=replace(run.problem, label=f"mlp $_{width} <b>"))))
     with Store(folder, create=True) as store:
         for result in made:
@@ -43,15 +55,24 @@ def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_the_same_results_make_the_same_file(sections, tmp_path, suffix):
-    first, second = ([path for path in draw_races(sections, tmp_path / name) if path.suffix[1:] == suffix] for name in "ab")
+    first, second = (
+        [path for path in draw_races(sections, tmp_path / name) if path.suffix[1:] == suffix]
+        for name in "ab"
+    )
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 def test_what_diverges_does_not_flatten_the_others(make_run, tmp_path):
     with Store(tmp_path / "results", create=True) as store:
         for lr in (0.01, 0.02, 5.0):
-            run = make_run("linear_autoencoder", {"n_inputs": 3, "n_hidden": 1}, "gradient_descent", {"lr": lr}, steps=8)
-            store.put(execute(replace(run, optimizer=replace(run.optimizer, label=f"lr={lr:g}"))))
+            run = make_run(
+                "linear_autoencoder",
+                {"n_inputs": 3, "n_hidden": 1},
+                "gradient_descent",
+                {"lr": lr},
+                steps=8,
+            )
+            store.put(execute(replace(run, method=replace(run.method, label=f"lr={lr:g}"))))
     ((section,), _), looks = gather([tmp_path / "results"]), dict.fromkeys(range(3), ("-", "C0"))
     ((_, figure), *_) = race_figures._figures(section, looks, "steps")
     axes = figure.axes[0]  # of the loss
@@ -63,14 +84,27 @@ def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_r
     with Store(tmp_path / "results", create=True) as store:
         for radius in (1e-1, 1e-3):
             for noise in (0.1, 1.0):
-                run = make_run("quadratic_saddle", {"radius": radius}, "noisy_gradient_descent", {"noise": noise}, seeds=5)
+                run = make_run(
+                    "quadratic_saddle",
+                    {"radius": radius},
+                    "noisy_gradient_descent",
+                    {"noise": noise},
+                    seeds=5,
+                )
                 problem = replace(run.problem, label=f"$_{radius} <b>")
-                store.put(execute(replace(run, problem=problem, optimizer=replace(run.optimizer, label=f"_{noise}"))))
+                store.put(
+                    execute(
+                        replace(run, problem=problem, method=replace(run.method, label=f"_{noise}"))
+                    )
+                )
     sections, _ = gather([tmp_path / "results"])
     written = draw_races(sections, tmp_path / "figures")
     names = {path.stem for path in written if "against" in path.stem}
     by_distance = "test_quadratic_saddle_escape_against_distance_from_the_saddle"
-    assert names == {by_distance, "test_noisy_gradient_descent_escape_against_noise_of_the_gradient"}
+    assert names == {
+        by_distance,
+        "test_noisy_gradient_descent_escape_against_noise_of_the_gradient",
+    }
     assert {path.suffix[1:] for path in written if path.stem == by_distance} == set(FORMATS)
 
 
@@ -80,7 +114,14 @@ def test_switches_are_marked(sections):
 
 
 def bars(problem, optimizer, rows):
-    run = Run("fast", "throughput", Chosen(problem, problem, {}, ""), Chosen(optimizer, optimizer, {}, ""), (0,), {})
+    run = Run(
+        "fast",
+        "throughput",
+        Spec(problem, problem, {}, ""),
+        Spec(optimizer, optimizer, {}, ""),
+        (0,),
+        {},
+    )
     return Result(run, "ok", tuple(rows))
 
 
@@ -90,7 +131,13 @@ def texts(figure):
 
 def test_bars_have_their_roof_and_say_where_there_is_none(tmp_path):
     row = {"status": "ok", "steps_per_s": 20.0, "steps_per_s_q1": 19.0, "steps_per_s_q3": 21.0}
-    made = [bars("p", "one", [{**row, "dtype": "float32", "flops_share": 0.25}, {**row, "dtype": "float64"}])]
+    made = [
+        bars(
+            "p",
+            "one",
+            [{**row, "dtype": "float32", "flops_share": 0.25}, {**row, "dtype": "float64"}],
+        )
+    ]
     made.append(bars("p", "other", [{**row, "dtype": "float64", "flops_share": 0.5}]))
     with Store(tmp_path / "a", create=True) as store:
         for result in made:
@@ -100,7 +147,9 @@ def test_bars_have_their_roof_and_say_where_there_is_none(tmp_path):
     ((name, figure),) = race_figures._figures(sections[0], looks, "cost")
     assert name == "p throughput"
     assert texts(figure) == ["25%", "no FLOPs", "50%"]
-    heights = [path.vertices[0, 1] for lines in figure.axes[0].collections for path in lines.get_paths()]
+    heights = [
+        path.vertices[0, 1] for lines in figure.axes[0].collections for path in lines.get_paths()
+    ]
     assert {80.0, 40.0} <= set(heights)  # 20 steps a second over their shares
     assert [path.stem for path in draw_races(sections, tmp_path / "b")] == ["fast_p_throughput"] * 3
 
@@ -112,4 +161,6 @@ def test_two_problems_and_two_optimizers_have_profiles(make_run, tmp_path):
                 store.put(execute(make_run(problem, {}, optimizer, params, steps=60)))
     written = {path.stem for path in draw_races(gather([tmp_path / "a"])[0], tmp_path / "b")}
     assert "test_profiles" in written
-    assert {f"test_{problem}_trajectories" for problem in ("quadratic_saddle", "monkey_saddle")} <= written
+    assert {
+        f"test_{problem}_trajectories" for problem in ("quadratic_saddle", "monkey_saddle")
+    } <= written

@@ -1,4 +1,7 @@
-"""`sfnbench report`: one page for everything; tables of critical points on paper, figures in a folder."""
+"""`sfnbench report`: one page for everything.
+
+Tables of critical points on paper, figures in a folder.
+"""
 
 import json
 import math
@@ -7,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sfnbench import run_suite
-from sfnbench.cli import app
+from sfnbench.cli.main import app
 
 SUITE = "experiment: critical_points\nseeds: 3\nrandom: 3\nproblems: [{use: spin_glass, dim: 10}]\nenergy: energy\n"
 
@@ -36,7 +39,13 @@ def test_how_escape_grows_is_printed_with_the_law(tmp_path, monkeypatch):
     pytest.importorskip("plotly")
     monkeypatch.chdir(tmp_path)
     near = [f"distance radius={radius}" for radius in ("0.1", "0.01", "0.0001")]
-    folder = run_suite("escape", optimizers=["gradient_descent"], problems=near, engine="inline", out=tmp_path / "runs")
+    folder = run_suite(
+        "escape",
+        optimizers=["gradient_descent"],
+        problems=near,
+        engine="inline",
+        out=tmp_path / "runs",
+    )
     out = CliRunner().invoke(app, ["report", str(folder), "--format", "csv"])
     assert out.exit_code == 0
     (line,) = [line for line in out.output.splitlines() if "steps an e-fold nearer" in line]
@@ -47,7 +56,13 @@ def test_how_escape_grows_is_printed_with_the_law(tmp_path, monkeypatch):
 def test_a_race_has_its_page_and_no_such_tables(tmp_path, monkeypatch):
     pytest.importorskip("plotly")
     monkeypatch.chdir(tmp_path)
-    folder = run_suite("smoke", optimizers=["sfn"], problems=["quadratic_saddle"], engine="inline", out=tmp_path / "runs")
+    folder = run_suite(
+        "smoke",
+        optimizers=["sfn"],
+        problems=["quadratic_saddle"],
+        engine="inline",
+        out=tmp_path / "runs",
+    )
     out = CliRunner().invoke(app, ["report", str(folder)])
     assert out.exit_code == 0
     assert "Finders" not in out.output

@@ -1,4 +1,7 @@
-"""How escape grows: families that are found, laws that are recovered, and the words where there is no line."""
+"""How escape grows.
+
+Families that are found, laws that are recovered, and the words where there is no line.
+"""
 
 import math
 from dataclasses import replace
@@ -6,22 +9,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sfnbench.experiments import execute
-from sfnbench.planning import Chosen, Run
-from sfnbench.report import scaling
-from sfnbench.report.scaling import LOGARITHM, POWER, Point
-from sfnbench.statistics import Escapes
-from sfnbench.store import Result
+from sfnbench.experiments.race import scaling
+from sfnbench.experiments.race.scaling import LOGARITHM, POWER, Point
+from sfnbench.records import Result, Run, Spec
+from sfnbench.session.execute import execute
+from sfnbench.survival.statistics import Escapes
 
 LR, CURVATURE = 0.2, -0.1
 
 
 def result(params, optimizer=None, steps=(7, 8, 9, 10, 11), budget=100, use="p", n_parameters=3):
     """A race by its escape steps alone; None where a seed has not escaped."""
-    rows = [{"seed": i, "status": "ok", "steps": budget, "escape_step": step} for i, step in enumerate(steps)]
-    chosen = Chosen("o", f"o {optimizer}", optimizer or {}, "")
-    run = Run("s", "race", Chosen(use, f"p {params}", params, ""), chosen, (), {"budget": {"steps": budget}})
-    return Result(run, "ok", tuple(rows), {}, {"problem": {"n_parameters": n_parameters, "has_saddle": True}})
+    rows = [
+        {"seed": i, "status": "ok", "steps": budget, "escape_step": step}
+        for i, step in enumerate(steps)
+    ]
+    chosen = Spec("o", f"o {optimizer}", optimizer or {}, "")
+    run = Run(
+        "s", "race", Spec(use, f"p {params}", params, ""), chosen, (), {"budget": {"steps": budget}}
+    )
+    return Result(
+        run, "ok", tuple(rows), {}, {"problem": {"n_parameters": n_parameters, "has_saddle": True}}
+    )
 
 
 def saddle(eigenvalues, **more):
@@ -30,7 +39,10 @@ def saddle(eigenvalues, **more):
 
 def found(*results):
     """Of each family its factor, and the values of the first series."""
-    return {family.factor: [x for x, _ in next(iter(family.series.values()))] for family in scaling.families(results)}
+    return {
+        family.factor: [x for x, _ in next(iter(family.series.values()))]
+        for family in scaling.families(results)
+    }
 
 
 def points(xs, steps, budget=math.inf):
@@ -42,7 +54,7 @@ def points(xs, steps, budget=math.inf):
     return made
 
 
-# -- families ---------------------------------------------------------------------------------------------------------
+# -- families --------------------------------------------------------------------------------------
 
 
 def test_one_base_belongs_to_a_family_of_each_factor():
@@ -50,7 +62,9 @@ def test_one_base_belongs_to_a_family_of_each_factor():
     dimension, nearer = saddle([1, 1, 1, 1, -0.1], radius=1e-3), saddle([1, 1, -0.1], radius=1e-6)
     weakest, strongest = saddle([1, 1, -0.5], radius=1e-3), saddle([8, 1, -0.1], radius=1e-3)
     index = saddle([1, -0.1, -0.1], radius=1e-3)
-    flat = saddle([1, 0, -0.1], radius=1e-3)  # of no family: nothing else has an eigenvalue that is zero
+    flat = saddle(
+        [1, 0, -0.1], radius=1e-3
+    )  # of no family: nothing else has an eigenvalue that is zero
     assert found(base, dimension, nearer, weakest, strongest, index, flat) == {
         "dimension": [3, 5],
         "radius": [1e-6, 1e-3],
@@ -86,19 +100,29 @@ def test_other_members_other_budgets_and_problems_without_a_saddle_are_apart():
 
 
 def test_a_parameter_that_sets_the_dimension_is_the_dimension():
-    assert found(result({"n": 2}, n_parameters=10), result({"n": 3}, n_parameters=15)) == {"dimension": [10, 15]}
+    assert found(result({"n": 2}, n_parameters=10), result({"n": 3}, n_parameters=15)) == {
+        "dimension": [10, 15]
+    }
 
 
 def test_a_setting_of_an_optimizer_makes_a_family_a_problem():
     made = [result({"name": name}, {"noise": noise}) for name in "ab" for noise in (0.1, 0.001)]
     (family,) = scaling.families(made)
-    assert (family.kind, family.use, family.factor, len(family.series)) == ("optimizer", "o", "noise", 2)
+    assert (family.kind, family.use, family.factor, len(family.series)) == (
+        "optimizer",
+        "o",
+        "noise",
+        2,
+    )
     assert all([x for x, _ in runs] == [0.001, 0.1] for runs in family.series.values())
 
 
 def test_families_that_share_their_factor_are_told_apart_by_what_is_fixed():
     made = [result({"a": a, "b": b, "c": "same"}) for a in (1.0, 2.0) for b in (3.0, 4.0)]
-    places = {"problem": {each.run.problem.label: i for i, each in enumerate(made)}, "optimizer": {"o None": 0}}
+    places = {
+        "problem": {each.run.problem.label: i for i, each in enumerate(made)},
+        "optimizer": {"o None": 0},
+    }
     titles = [figure["title"] for figure in scaling.drawn(made, places)]
     assert sorted(titles) == sorted(
         [
@@ -108,7 +132,7 @@ def test_families_that_share_their_factor_are_told_apart_by_what_is_fixed():
     )
 
 
-# -- fits -------------------------------------------------------------------------------------------------------------
+# -- fits ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exponent", [-1.0, 0.0, 0.5, 3.0])
@@ -127,8 +151,13 @@ def test_the_interval_covers(budget):
     rng = np.random.default_rng(0)
     x, exponent, covered = np.array([2, 4, 8, 16]), 1.5, 0
     for _ in range(100):
-        shared, own = rng.normal(size=(1, 15)), rng.normal(size=(4, 15))  # seeds are paired: some of it is the same
-        slope = scaling.fit(points(x, x[:, None] ** exponent * np.exp(0.5 * shared + 0.5 * own), budget), POWER).slope
+        shared, own = (
+            rng.normal(size=(1, 15)),
+            rng.normal(size=(4, 15)),
+        )  # seeds are paired: some of it is the same
+        slope = scaling.fit(
+            points(x, x[:, None] ** exponent * np.exp(0.5 * shared + 0.5 * own), budget), POWER
+        ).slope
         covered += slope.low <= exponent <= slope.high
     assert covered >= 88  # fewer in 1 of 300 where it is 95
 
@@ -139,7 +168,9 @@ def test_medians_beyond_the_budget_do_not_flatten_the_line():
     exact = scaling.fit(points(x, steps, budget=10), POWER)
     assert exact.slope == pytest.approx((2, 2, 2))
     assert not exact.held
-    late = np.array([4.0, 4.0, 1e9, 1e9])[:, None] * np.ones(5)  # flat as far as it is known, and then it is not
+    late = np.array([4.0, 4.0, 1e9, 1e9])[:, None] * np.ones(
+        5
+    )  # flat as far as it is known, and then it is not
     held = scaling.fit(points(x, late, budget=500), POWER)
     assert held.slope.value > 1
     assert held.held
@@ -171,7 +202,7 @@ def test_a_seed_that_got_stuck_is_later_than_the_whole_budget():
     assert Point.of(1.0, replace(stuck, rows=short)).budget == 3
 
 
-# -- gradient descent's law -------------------------------------------------------------------------------------------
+# -- gradient descent's law ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -179,22 +210,35 @@ def measured(make_run):
     """Gradient descent and Newton's method, the way down one of two, ever nearer to the saddle."""
     made = []
     for radius in (1e-1, 1e-2, 1e-4, 1e-8):
-        params = {"eigenvalues": [1.0, CURVATURE], "rotation": None, "radius": radius, "start_at": None, "escape_drop": 1.0}
-        for use, settings in (("gradient_descent", {"lr": LR}), ("damped_newton", {"damping": 0.0})):
+        params = {
+            "eigenvalues": [1.0, CURVATURE],
+            "rotation": None,
+            "radius": radius,
+            "start_at": None,
+            "escape_drop": 1.0,
+        }
+        for use, settings in (
+            ("gradient_descent", {"lr": LR}),
+            ("damped_newton", {"damping": 0.0}),
+        ):
             run = make_run("quadratic_saddle", params, use, settings, seeds=5, steps=1500)
-            made.append(execute(replace(run, problem=replace(run.problem, label=f"radius={radius:g}"))))
+            made.append(
+                execute(replace(run, problem=replace(run.problem, label=f"radius={radius:g}")))
+            )
     return made
 
 
 @pytest.fixture(scope="module")
 def figure(measured):
     places = {"problem": {f"radius={r:g}": i for i, r in enumerate((1e-1, 1e-2, 1e-4, 1e-8))}}
-    (drawn,) = scaling.drawn(measured, {**places, "optimizer": {"gradient_descent": 0, "damped_newton": 1}})
+    (drawn,) = scaling.drawn(
+        measured, {**places, "optimizer": {"gradient_descent": 0, "damped_newton": 1}}
+    )
     return drawn
 
 
 def test_gradient_descent_recovers_its_slope_but_for_whole_steps(measured):
-    runs = [each for each in measured if each.run.optimizer.use == "gradient_descent"]
+    runs = [each for each in measured if each.run.method.use == "gradient_descent"]
     made = [Point.of(each.run.problem.params["radius"], each) for each in runs]
     along = LOGARITHM.along(np.array([point.x for point in made]))
     apart = along - along.mean()
@@ -214,10 +258,14 @@ def test_its_law_stands_beside_it(figure):
     assert (newton["law"], newton["law_said"]) == (None, "")
 
 
-def test_a_budget_far_beyond_everything_known_does_not_squeeze_the_rest(measured, figure, monkeypatch):
+def test_a_budget_far_beyond_everything_known_does_not_squeeze_the_rest(
+    measured, figure, monkeypatch
+):
     monkeypatch.setattr(scaling, "FAR", 1.0)
     places = {"problem": dict.fromkeys((f"radius={r:g}" for r in (1e-1, 1e-2, 1e-4, 1e-8)), 0)}
-    (drawn,) = scaling.drawn(measured, {**places, "optimizer": {"gradient_descent": 0, "damped_newton": 1}})
+    (drawn,) = scaling.drawn(
+        measured, {**places, "optimizer": {"gradient_descent": 0, "damped_newton": 1}}
+    )
     assert drawn["top"] == pytest.approx(1.1 * max(figure["series"][0]["high"]))
 
 

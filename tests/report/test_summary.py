@@ -7,25 +7,32 @@ from pathlib import Path
 import pytest
 
 from sfnbench.errors import SfnbenchError
-from sfnbench.planning import Chosen, Run
+from sfnbench.experiments.summary import HIGHER, chosen, legend, mark_best, summary
+from sfnbench.records import Result, Run, Spec
 from sfnbench.report.reasons import reasons, way_back
-from sfnbench.report.summary import HIGHER, chosen, legend, mark_best, summary
-from sfnbench.report.tables import FORMATS, SEPARATORS, grouped, ordered, render
-from sfnbench.statistics import Escapes, median
-from sfnbench.store import Result
+from sfnbench.results.tables import FORMATS, SEPARATORS, grouped, ordered, render
+from sfnbench.survival.statistics import Escapes, median
 
-FACTS = {"problem": {"n_parameters": 2, "has_saddle": True, "bounded_below": True, "measures": ["error"]}}
+FACTS = {
+    "problem": {"n_parameters": 2, "has_saddle": True, "bounded_below": True, "measures": ["error"]}
+}
 
 
 def result(optimizer, rows, facts=FACTS, status="ok"):
-    member = Chosen("p", "problem", {}, "")
-    run = Run("s", "race", member, Chosen(optimizer, optimizer, {}, ""), tuple(range(4)), {})
+    member = Spec("p", "problem", {}, "")
+    run = Run("s", "race", member, Spec(optimizer, optimizer, {}, ""), tuple(range(4)), {})
     return Result(run, status, tuple(rows), environment=facts)
 
 
 def row(escape_step, final_loss, status="ok", error=0.5):
     cost = {"cost": 21.0}
-    row = {"status": status, "steps": 10, "escape_step": escape_step, "final_loss": final_loss, "seconds": 1.0}
+    row = {
+        "status": status,
+        "steps": 10,
+        "escape_step": escape_step,
+        "final_loss": final_loss,
+        "seconds": 1.0,
+    }
     return {**row, **cost, "end_point": "not critical", "error": error}
 
 
@@ -48,7 +55,12 @@ def test_the_escape_step_has_its_interval_from_five_seeds_on():
 
 def test_captures_count_among_all_seeds():
     caught, free = {"captured": True, "dwell_steps": 10}, {"captured": False, "dwell_steps": 3}
-    rows = [{**row(None, 1.0), **caught}, {**row(3, 1.0), **free}, {**row(3, 1.0), **free}, {"seed": 3, "status": "error"}]
+    rows = [
+        {**row(None, 1.0), **caught},
+        {**row(3, 1.0), **free},
+        {**row(3, 1.0), **free},
+        {"seed": 3, "status": "error"},
+    ]
     table = summary([result("a", rows)])[0]
     assert (table["escaped"], table["captured"], table["steps near saddle"]) == ("2/4", "1/4", "3")
     no_saddle = {"problem": {**FACTS["problem"], "has_saddle": False}}
@@ -56,7 +68,9 @@ def test_captures_count_among_all_seeds():
 
 
 def test_statuses_costs_and_measures():
-    table = summary([result("a", [row(3, 1.0), row(3, 3.0), row(3, 2.0, "diverged", None), row(3, 2.0)])])[0]
+    table = summary(
+        [result("a", [row(3, 1.0), row(3, 3.0), row(3, 2.0, "diverged", None), row(3, 2.0)])]
+    )[0]
     assert table["seeds"] == "3 ok 1 diverged"
     assert table["final loss"] == "2 [1, 3]"
     assert table["cost in gradients"] == "21"
@@ -71,7 +85,10 @@ def test_what_is_not_a_number_counts_as_infinite_and_wins_no_star():
             result("broken", [row(None, nan, "diverged") for _ in range(4)]),
             result("good", [row(None, 1.0) for _ in range(4)]),
             result("worse", [row(None, 2.0) for _ in range(4)]),
-            result("better", [row(None, 0.5), row(None, 0.5), row(None, nan, "diverged"), row(None, 0.4)]),
+            result(
+                "better",
+                [row(None, 0.5), row(None, 0.5), row(None, nan, "diverged"), row(None, 0.4)],
+            ),
         ]
     )
     marked = {r["optimizer"]: r["final loss"] for r in mark_best(table)}
@@ -79,10 +96,22 @@ def test_what_is_not_a_number_counts_as_infinite_and_wins_no_star():
 
 
 def test_every_column_with_a_better_direction_has_its_best_among_its_rivals():
-    quick, slow = {**row(3, 2.0), "cost": 60.0, "seconds": 3.0}, {**row(9, 1.0), "cost": 30.0, "seconds": 2.0}
+    quick, slow = (
+        {**row(3, 2.0), "cost": 60.0, "seconds": 3.0},
+        {**row(9, 1.0), "cost": 30.0, "seconds": 2.0},
+    )
     never = {**row(None, 3.0), "cost": 1.0, "seconds": 0.1}  # cheap, for it has done nothing
-    table = mark_best(summary([result(name, [r] * 4) for name, r in (("quick", quick), ("slow", slow), ("never", never))]))
-    starred = {r["optimizer"]: [name for name, cell in r.items() if cell.endswith(" *")] for r in table}
+    table = mark_best(
+        summary(
+            [
+                result(name, [r] * 4)
+                for name, r in (("quick", quick), ("slow", slow), ("never", never))
+            ]
+        )
+    )
+    starred = {
+        r["optimizer"]: [name for name, cell in r.items() if cell.endswith(" *")] for r in table
+    }
     of_slow = ["final loss", "cost in gradients", "seconds a seed"]
     assert starred == {"quick": ["escape step"], "slow": of_slow, "never": []}
     alone = summary([result("quick", [quick] * 4), result("never", [never] * 4)])
@@ -95,7 +124,11 @@ def test_who_alone_escapes_is_best_and_who_has_a_seed_that_never_will_is_not():
     broke = [row(None, 1.0, "diverged")] * 3
     table = mark_best(
         summary(
-            [result("one", [row(3, 1.0)] * 4), result("none", [row(None, 1.0)] * 4), result("broke", [row(2, 1.0), *broke])]
+            [
+                result("one", [row(3, 1.0)] * 4),
+                result("none", [row(None, 1.0)] * 4),
+                result("broke", [row(2, 1.0), *broke]),
+            ]
         )
     )
     assert [r["escape step"] for r in table] == ["3 *", "> 10", "never"]
@@ -103,15 +136,30 @@ def test_who_alone_escapes_is_best_and_who_has_a_seed_that_never_will_is_not():
 
 def test_where_nobody_has_to_escape_what_is_spent_has_no_best():
     facts = {"problem": {**FACTS["problem"], "has_saddle": False}}
-    table = summary([result(name, [{**row(None, 1.0), "cost": cost}] * 4, facts) for name, cost in (("a", 1.0), ("b", 2.0))])
+    table = summary(
+        [
+            result(name, [{**row(None, 1.0), "cost": cost}] * 4, facts)
+            for name, cost in (("a", 1.0), ("b", 2.0))
+        ]
+    )
     assert mark_best(table) == table
 
 
 def test_the_fastest_is_marked_among_those_undisturbed():
     table = [
-        {"problem": "p", "optimizer": name, "dtype": dtype, "note": note, **dict.fromkeys(HIGHER, f"{rate:.3g} [1, 2]")}
+        {
+            "problem": "p",
+            "optimizer": name,
+            "dtype": dtype,
+            "note": note,
+            **dict.fromkeys(HIGHER, f"{rate:.3g} [1, 2]"),
+        }
         for name, dtype, note, rate in (
-            *(("a", "float64", "", 900), ("b", "float64", "", 1.2e3), ("c", "float64", "disturbed", 5e3)),
+            *(
+                ("a", "float64", "", 900),
+                ("b", "float64", "", 1.2e3),
+                ("c", "float64", "disturbed", 5e3),
+            ),
             *(("a", "float32", "", 2e3), ("b", "float32", "", 1e3)),
         )
     ]
@@ -122,31 +170,55 @@ def test_the_fastest_is_marked_among_those_undisturbed():
 
 def test_at_a_budget_the_best_is_among_those_that_reached_it():
     rows = [("a", "4/4", "2"), ("b", "4/4", "3"), ("c", "3/4", "1")]
-    table = [{"problem": "p", "optimizer": name, "reached": reached, "loss": loss} for name, reached, loss in rows]
+    table = [
+        {"problem": "p", "optimizer": name, "reached": reached, "loss": loss}
+        for name, reached, loss in rows
+    ]
     assert [r["loss"] for r in mark_best(table)] == ["2 *", "3", "1"]
     floorless = replace(result("a", []), environment={"problem": {"bounded_below": False}})
-    floorless = replace(floorless, run=replace(floorless.run, problem=replace(floorless.run.problem, label="p")))
+    floorless = replace(
+        floorless, run=replace(floorless.run, problem=replace(floorless.run.problem, label="p"))
+    )
     assert mark_best(table, [floorless]) == table  # its loss says when the race was stopped
 
 
 def test_what_a_problem_measures_itself_has_its_best_too():
     facts = {"problem": {**FACTS["problem"], "measures": ["training_error"]}}
-    results = [result(name, [{**row(3, 1.0), "training_error": e}] * 4, facts) for name, e in (("a", 0.2), ("b", 0.1))]
+    results = [
+        result(name, [{**row(3, 1.0), "training_error": e}] * 4, facts)
+        for name, e in (("a", 0.2), ("b", 0.1))
+    ]
     assert [r["training error"] for r in mark_best(summary(results), results)] == ["0.2", "0.1 *"]
 
 
 def test_the_legend_explains_the_signs_that_occur_and_no_others():
     plain = summary([result("a", [row(3, 1.0)] * 4), result("b", [row(3, 1.0)] * 4)])
     assert legend(mark_best(plain)) == ""
-    table = mark_best(summary([result("a", [row(3, 1.0)] * 4), result("b [x]", [row(None, 2.0)] * 4)]))
+    table = mark_best(
+        summary([result("a", [row(3, 1.0)] * 4), result("b [x]", [row(None, 2.0)] * 4)])
+    )
     assert [part[:2] for part in legend(table).split("; ")] == ["* ", "> "]
-    spread = summary([result("a", [row(step, loss) for step, loss in ((3, 1.0), (4, 2.0), (5, 3.0), (9, 4.0), (9, 5.0))])])
+    spread = summary(
+        [
+            result(
+                "a",
+                [
+                    row(step, loss)
+                    for step, loss in ((3, 1.0), (4, 2.0), (5, 3.0), (9, 4.0), (9, 5.0))
+                ],
+            )
+        ]
+    )
     told = "[a, b]: the 95 % interval of the median"
     assert legend(spread) == f"{told}, of final loss the lowest and highest over seeds"
     assert legend(spread, "interval") == told
     assert "escaped" in legend(table)
     smooth = {"problem": {**FACTS["problem"], "has_saddle": False}}
-    flat = mark_best(summary([result(name, [row(None, loss)] * 4, smooth) for name, loss in (("a", 1.0), ("b", 2.0))]))
+    flat = mark_best(
+        summary(
+            [result(name, [row(None, loss)] * 4, smooth) for name, loss in (("a", 1.0), ("b", 2.0))]
+        )
+    )
     assert legend(flat) == "* best of its problem, among those of which no seed broke or diverged"
 
 
@@ -154,10 +226,17 @@ def test_each_reason_is_told_once_with_those_it_befell():
     broke = [replace(result(name, [], {}, "error"), log="Traceback\nE: no\n") for name in "abcde"]
     late = replace(result("f", [], {}, "timeout"), log="stopped after 3 s\n")
     results = [*broke, result("fine", [row(3, 1.0)] * 4), late]
-    nan = result("nan", [{**row(3, 1.0, "diverged"), "not_finite": "the Hessian"}, row(3, 1.0)], status="diverged")
+    nan = result(
+        "nan",
+        [{**row(3, 1.0, "diverged"), "not_finite": "the Hessian"}, row(3, 1.0)],
+        status="diverged",
+    )
     assert reasons([nan, results[5]]) == ["diverged: the Hessian was not finite (nan on problem)"]
     everybody = ", ".join(f"{name} on problem" for name in "abcd")
-    assert reasons(results) == [f"error: E: no ({everybody} and 1 more)", "timeout: stopped after 3 s (f on problem)"]
+    assert reasons(results) == [
+        f"error: E: no ({everybody} and 1 more)",
+        "timeout: stopped after 3 s (f on problem)",
+    ]
     assert way_back(results, Path("runs/s")).startswith(
         "6 of 7 runs broke; `sfnbench run s --only failed` executes them again"
     )
@@ -199,7 +278,9 @@ def test_a_table_without_rows_is_no_error():
 
 @pytest.mark.parametrize("style", [*sorted(FORMATS), *SEPARATORS, "json"])
 def test_rows_of_problems_with_different_measures_share_a_table(style):
-    text = render([{"problem": "a", "first error": "0.25"}, {"problem": "b", "second error": "0.75"}], style)
+    text = render(
+        [{"problem": "a", "first error": "0.25"}, {"problem": "b", "second error": "0.75"}], style
+    )
     assert "0.25" in text
     assert "0.75" in text
     if style == "json":
@@ -211,7 +292,9 @@ def test_brackets_hold_the_median_s_interval_where_it_is_asked_for():
     rows = [row(3, loss) for loss in losses]
     _, low, high = median(losses)
     assert summary([result("a", rows)], "interval")[0]["final loss"] == f"3 [{low:.4g}, {high:.4g}]"
-    assert summary([result("a", rows[:4])], "interval")[0]["final loss"] == "2.5"  # too few to bound it
+    assert (
+        summary([result("a", rows[:4])], "interval")[0]["final loss"] == "2.5"
+    )  # too few to bound it
 
 
 def test_rows_are_ordered_by_what_their_cells_begin_with():
@@ -225,14 +308,23 @@ def test_rows_are_ordered_by_what_their_cells_begin_with():
     assert down[-2:] == ["-2", ""]  # what is not there comes last both ways
     with pytest.raises(SfnbenchError, match=r"no column 'escapes' .* mean 'escape step'"):
         ordered(table, "escapes")
-    assert ordered(table, "-escape") == ordered(table, "-escape step")  # the first words do, where no other begins so
+    assert ordered(table, "-escape") == ordered(
+        table, "-escape step"
+    )  # the first words do, where no other begins so
     with pytest.raises(SfnbenchError, match="no column 'escape'"):
         ordered([{**row, "escape cost": ""} for row in table], "escape")
 
 
 def test_a_group_s_rows_stay_in_order():
-    table = [{"problem": "p", "optimizer": "a"}, {"problem": "q", "optimizer": "a"}, {"problem": "p", "optimizer": "b"}]
-    assert grouped(table, "problem") == {"p": [{"optimizer": "a"}, {"optimizer": "b"}], "q": [{"optimizer": "a"}]}
+    table = [
+        {"problem": "p", "optimizer": "a"},
+        {"problem": "q", "optimizer": "a"},
+        {"problem": "p", "optimizer": "b"},
+    ]
+    assert grouped(table, "problem") == {
+        "p": [{"optimizer": "a"}, {"optimizer": "b"}],
+        "q": [{"optimizer": "a"}],
+    }
 
 
 def test_results_are_chosen_by_name_label_pattern_and_status():
@@ -244,12 +336,14 @@ def test_results_are_chosen_by_name_label_pattern_and_status():
 
     def names(**asked):
         found = chosen(results, **{"problems": (), "optimizers": (), "statuses": (), **asked})
-        return [r.run.optimizer.label for r in found]
+        return [r.run.method.label for r in found]
 
     assert names() == ["stall, H", "stall, |H|", "msgd"]
     assert names(optimizers=["stall*"]) == ["stall, H", "stall, |H|"]
     assert names(optimizers=["stall*"], statuses=["ok"]) == ["stall, |H|"]
     assert names(statuses=["stuck", "diverged"]) == ["stall, H", "stall, |H|"]
     assert names(problems=["problem"]) == names(problems=["p"]) == names()
-    with pytest.raises(SfnbenchError, match=r"no result of optimizer 'msg' here .*did you mean 'msgd'"):
+    with pytest.raises(
+        SfnbenchError, match=r"no result of optimizer 'msg' here .*did you mean 'msgd'"
+    ):
         names(optimizers=["msg"])

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sfnbench.experiments import execute
-from sfnbench.planning import Chosen, Run
+from sfnbench.experiments.race.trajectories import MOST_POINTS, landscape, path
+from sfnbench.records import Result, Run, Spec
 from sfnbench.report.gathered import gather
-from sfnbench.report.trajectories import MOST_POINTS, landscape, path
-from sfnbench.store import Result, Store
+from sfnbench.results.store import Store
+from sfnbench.session.execute import execute
 
-RUN = Run("s", "race", Chosen("p", "p", {}, ""), Chosen("o", "o", {}, ""), (0,), {})
+RUN = Run("s", "race", Spec("p", "p", {}, ""), Spec("o", "o", {}, ""), (0,), {})
 
 
 def result(series, has_saddle=True):
@@ -22,7 +22,10 @@ def result(series, has_saddle=True):
 def saddle(unit=0.5, reach=2.0, n=5):
     """The landscape of x^2 - y^2 + 7 around (1, -1)."""
     line = unit * np.sinh(reach * np.linspace(-1, 1, n))
-    return {"landscape": line**2 - line[:, None] ** 2 + 7, "landscape.frame": np.array([[1.0, -1.0, unit, reach]])}
+    return {
+        "landscape": line**2 - line[:, None] ** 2 + 7,
+        "landscape.frame": np.array([[1.0, -1.0, unit, reach]]),
+    }
 
 
 def way(x, y):
@@ -81,7 +84,9 @@ def test_a_long_path_keeps_its_ends_and_few_points_between():
     assert (drawn["x"][0], drawn["x"][-1]) == (0, round(math.asinh(4), 3))
 
 
-@pytest.mark.parametrize(("unit", "reach"), [(1e-3, 8.3), (0.1, 3.5), (1.5, 1.4), (1e-300, 9.0), (3e7, 1.4)])
+@pytest.mark.parametrize(
+    ("unit", "reach"), [(1e-3, 8.3), (0.1, 3.5), (1.5, 1.4), (1e-300, 9.0), (3e7, 1.4)]
+)
 def test_ticks_are_round_distances_that_lie_apart(unit, reach):
     ticks = landscape(result(saddle(unit, reach)))["ticks"]
     at, values = np.array(ticks["at"]), np.array([float(text) for text in ticks["said"]])
@@ -89,7 +94,11 @@ def test_ticks_are_round_distances_that_lie_apart(unit, reach):
     assert len(at) >= 3
     assert np.diff(at).min() >= reach / 5 - 1e-3
     assert np.abs(at).max() <= reach
-    assert {f"{value:e}"[:8] for value in values[values > 0]} <= {"1.000000", "2.000000", "5.000000"}
+    assert {f"{value:e}"[:8] for value in values[values > 0]} <= {
+        "1.000000",
+        "2.000000",
+        "5.000000",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +106,18 @@ def sections(make_run, tmp_path_factory):
     """Two optimizers on the quadratic saddle, one of them without points, as before they were kept; and a net."""
     folder = tmp_path_factory.mktemp("results")
     made = execute(make_run("quadratic_saddle", {}, "gradient_descent", {"lr": 0.05}))
-    series = {name: array for name, array in made.series.items() if not name.startswith(("theta", "landscape"))}
-    old = replace(made, series=series, run=replace(made.run, optimizer=Chosen("sfn", "old", {}, "")))
+    series = {
+        name: array
+        for name, array in made.series.items()
+        if not name.startswith(("theta", "landscape"))
+    }
+    old = replace(made, series=series, run=replace(made.run, method=Spec("sfn", "old", {}, "")))
     with Store(folder, create=True) as store:
-        for each in (old, made, execute(make_run("linear_autoencoder", {}, "gradient_descent", {"lr": 0.05}, seeds=1))):
+        for each in (
+            old,
+            made,
+            execute(make_run("linear_autoencoder", {}, "gradient_descent", {"lr": 0.05}, seeds=1)),
+        ):
             store.put(each)
     return gather([folder])[0]
 
@@ -113,7 +130,9 @@ def test_gradient_descent_goes_over_its_saddle_as_the_law_says(sections):
     x, y = (unit * np.sinh(drawn[axis]) for axis in "xy")
     assert (over["p"], over["has_saddle"]) == (0, True)
     assert np.hypot(x[0], y[0]) == pytest.approx(1e-3, rel=5e-3)
-    assert y[-1] / y[0] == pytest.approx(1.1**20, rel=1e-2)  # 1 - lr times the eigenvalue -2, in every step
+    assert y[-1] / y[0] == pytest.approx(
+        1.1**20, rel=1e-2
+    )  # 1 - lr times the eigenvalue -2, in every step
     assert x[-1] == pytest.approx(x[0] * 0.5**20, abs=1e-3 * unit)
 
 
@@ -129,4 +148,6 @@ def test_the_seed_that_starts_furthest_from_both_axes_is_drawn():
     starts = np.array([[1e-6, 0.3], [0.2, 0.1], [0.4, 1e-3]])
     series = {"theta.0": x + starts[:, :1] * [1, 2], "theta.1": y + starts[:, 1:] * [1, 2]}
     drawn = path(result(series), over)
-    assert [drawn["x"][0], drawn["y"][0]] == pytest.approx(np.arcsinh(starts[1] / unit).tolist(), abs=1e-3)
+    assert [drawn["x"][0], drawn["y"][0]] == pytest.approx(
+        np.arcsinh(starts[1] / unit).tolist(), abs=1e-3
+    )

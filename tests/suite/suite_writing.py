@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sfnbench import registry
 from sfnbench.errors import SuiteError
-from sfnbench.suite.schema import Suite, load_suite
+from sfnbench.members import registry
+from sfnbench.suite.reading import Suite, load_suite
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -35,5 +35,8 @@ def expect(marked: str, *messages: str) -> None:
     places = [(text.count("\n") + 1, len(text) - text.rfind("\n")) for text in before]
     with pytest.raises(SuiteError) as caught:
         load(marked.replace("§", ""))
-    lines = [f"s.yaml:{line}:{column}: {message}" for (line, column), message in zip(places, messages, strict=True)]
+    lines = [
+        f"s.yaml:{line}:{column}: {message}"
+        for (line, column), message in zip(places, messages, strict=True)
+    ]
     assert str(caught.value).split("\n") == lines

@@ -6,9 +6,9 @@ import pytest
 from pydantic import TypeAdapter
 from suite_writing import enter, expect, load, race
 
-from sfnbench import registry
 from sfnbench.errors import SuiteError
-from sfnbench.suite.choice import MAX_COMBINATIONS, Chooser
+from sfnbench.members import registry
+from sfnbench.suite.entries import MAX_COMBINATIONS, Chooser
 
 
 @pytest.fixture(autouse=True)
@@ -18,10 +18,26 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_params_are_complete_plain_and_one_for_each_way_of_writing() -> None:
     [one] = load(race("[{use: suite_probe, lr: 1, damping: 2, radius: 1, shape: [3]}]")).optimizers
-    [other] = load(race("[{use: suite_probe, lr: 1.0, damping: 2.0, radius: 1e0, shape: [3]}]")).optimizers
+    [other] = load(
+        race("[{use: suite_probe, lr: 1.0, damping: 2.0, radius: 1e0, shape: [3]}]")
+    ).optimizers
     assert json.dumps(one.params) == json.dumps(other.params)
-    numbers = {"lr": 1.0, "momentum": 0.9, "damping": 2.0, "radius": 1.0, "limit": float("inf"), "n_inner": 1}
-    others = {"restart": False, "shape": [3], "window": [0.0, 1.0], "colour": "red", "word": "on", "batch_size": None}
+    numbers = {
+        "lr": 1.0,
+        "momentum": 0.9,
+        "damping": 2.0,
+        "radius": 1.0,
+        "limit": float("inf"),
+        "n_inner": 1,
+    }
+    others = {
+        "restart": False,
+        "shape": [3],
+        "window": [0.0, 1.0],
+        "colour": "red",
+        "word": "on",
+        "batch_size": None,
+    }
     assert one.params == {**numbers, **others}
 
 
@@ -29,7 +45,11 @@ def test_params_are_complete_plain_and_one_for_each_way_of_writing() -> None:
 def test_params_of_every_member_make_the_same_member_again(kind: registry.Kind) -> None:
     n_made = 0
     for name, member in registry.members(kind).items():
-        chosen = None if member.where == "plugin" and name.startswith("suite_") else Chooser.of(kind).default(name)
+        chosen = (
+            None
+            if member.where == "plugin" and name.startswith("suite_")
+            else Chooser.of(kind).default(name)
+        )
         if chosen:
             cls = registry.load(member)
             assert TypeAdapter(cls).validate_json(json.dumps(chosen.params), strict=True) == cls()
@@ -38,16 +58,30 @@ def test_params_of_every_member_make_the_same_member_again(kind: registry.Kind) 
 
 
 def test_a_grid_is_the_product_of_its_values() -> None:
-    suite = load(race("[{use: suite_probe, label: P, lr: {grid: [1e-2, 2]}, shape: {grid: [[5], [6, 7]]}, word: y}]"))
+    suite = load(
+        race(
+            "[{use: suite_probe, label: P, lr: {grid: [1e-2, 2]}, shape: {grid: [[5], [6, 7]]}, word: y}]"
+        )
+    )
     assert [c.label for c in suite.optimizers] == [
-        *("P lr=0.01 shape=[5]", "P lr=0.01 shape=[6, 7]", "P lr=2 shape=[5]", "P lr=2 shape=[6, 7]")
+        *(
+            "P lr=0.01 shape=[5]",
+            "P lr=0.01 shape=[6, 7]",
+            "P lr=2 shape=[5]",
+            "P lr=2 shape=[6, 7]",
+        )
     ]
     values = [(c.params["lr"], c.params["shape"], c.params["word"]) for c in suite.optimizers]
     assert values == [(lr, shape, "y") for lr in (0.01, 2.0) for shape in ([5], [6, 7])]
 
 
 def test_grids_of_stock_optimizers_and_of_problems() -> None:
-    suite = load(race("[{use: torch.optim.SGD, lr: {grid: [0.1, 1]}}]", "[{use: suite_bowl, dim: {grid: [1, 2]}}]"))
+    suite = load(
+        race(
+            "[{use: torch.optim.SGD, lr: {grid: [0.1, 1]}}]",
+            "[{use: suite_bowl, dim: {grid: [1, 2]}}]",
+        )
+    )
     assert [(c.label, c.params) for c in suite.optimizers] == [
         ("torch.optim.SGD lr=0.1", {"lr": 0.1}),
         ("torch.optim.SGD lr=1", {"lr": 1}),
@@ -72,7 +106,10 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
         ("§{lr: 1}", "missing key 'use'"),
         ("§{suite_probe: {lr: 1}}", "missing key 'use': write {use: suite_probe, ...}"),
         ("{use: §3}", "use must be the name of an optimizer, not 3"),
-        ("{use: suite_probe, label: §3}", "label must be text on one line, not 3 (put it in quotes)"),
+        (
+            "{use: suite_probe, label: §3}",
+            "label must be text on one line, not 3 (put it in quotes)",
+        ),
         ("{use: suite_probe, label: §''}", "label must be text on one line, not ''"),
         (r'{use: suite_probe, label: §"a\nb"}', r"label must be text on one line, not 'a\nb'"),
         ("{use: suite_probe, lr: §'3'}", "lr must be a number, not '3'"),
@@ -94,18 +131,30 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
         ("{use: suite_probe, shape: [1, §0]}", "a value of shape must be at least 1, not 0"),
         ("{use: suite_probe, window: §[1]}", "window has too few values"),
         ("{use: suite_probe, window: §[1, 2, 3]}", "window must have at most 2 values, not 3"),
-        ("{use: suite_probe, colour: §gren}", "colour must be 'red' or 'green', not 'gren' (did you mean 'green'?)"),
+        (
+            "{use: suite_probe, colour: §gren}",
+            "colour must be 'red' or 'green', not 'gren' (did you mean 'green'?)",
+        ),
         ("{use: suite_probe, word: §1}", "word must be text, not 1 (put it in quotes)"),
-        ("{use: suite_probe, §colr: red}", "unknown key 'colr' of suite_probe (did you mean 'colour'?)"),
+        (
+            "{use: suite_probe, §colr: red}",
+            "unknown key 'colr' of suite_probe (did you mean 'colour'?)",
+        ),
         ("{use: suite_probe, lr: {grid: §[]}}", "grid is empty: lr needs at least one value"),
         ("{use: suite_probe, lr: {grid: §0.1}}", "grid must be a list, not 0.1"),
         ("{use: suite_probe, lr: {grid: [1, §0]}}", "lr must be greater than 0, not 0"),
         ("{use: suite_probe, lr: {grid: [1, §1.0]}}", "the grid of lr has 1.0 twice"),
         ("{use: suite_probe, lr: {grid: [1], §step: 2}}", "unknown key 'step' beside grid"),
-        ("{use: suite_probe, label: §{grid: [a]}}", "label must be text on one line, not a mapping"),
+        (
+            "{use: suite_probe, label: §{grid: [a]}}",
+            "label must be text on one line, not a mapping",
+        ),
         ("§suite_picky", "missing key 'low' of suite_picky"),
         ("{use: §suite_picky, low: 2}", "low must not exceed high, but 2 > 1"),
-        ("{use: §suite_picky, low: 0}", "suite_picky cannot be made: ZeroDivisionError: float division by zero"),
+        (
+            "{use: §suite_picky, low: 0}",
+            "suite_picky cannot be made: ZeroDivisionError: float division by zero",
+        ),
         ("suite_probe, {use: suite_probe, label: §suite_probe, lr: 3}", None),
         ("suite_probe, {use: §suite_probe, lr: 3}", None),
         (
@@ -116,9 +165,18 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
         ("§.Adam", re.compile("unknown optimizer '.Adam'.*")),
         ("{use: torch.optim.Adam, §beta: 1}", "unknown key 'beta' (did you mean 'betas'?)"),
         ("§suite_bare", re.compile(r"\S+suite_bare.py: SuiteBare is not a dataclass")),
-        ("§suite_broken", re.compile(r"\S+suite_broken.py:3: cannot be imported: ZeroDivisionError: .*")),
-        ("§suite_stepless", re.compile(r"\S+suite_stepless.py: SuiteStepless does not define step")),
-        ("§suite_opaque", re.compile(r"\S+suite_opaque.py: the fields of SuiteOpaque cannot be read: .*Opaque.*")),
+        (
+            "§suite_broken",
+            re.compile(r"\S+suite_broken.py:3: cannot be imported: ZeroDivisionError: .*"),
+        ),
+        (
+            "§suite_stepless",
+            re.compile(r"\S+suite_stepless.py: SuiteStepless does not define step"),
+        ),
+        (
+            "§suite_opaque",
+            re.compile(r"\S+suite_opaque.py: the fields of SuiteOpaque cannot be read: .*Opaque.*"),
+        ),
     ],
 )
 def test_entries(entry: str, message: str | re.Pattern[str] | None) -> None:
@@ -155,5 +213,7 @@ def test_several_things_wrong_with_one_entry() -> None:
 def test_a_grid_beyond_reason_is_refused_before_it_is_unrolled() -> None:
     values = ", ".join(map(str, range(1, 101)))
     grid = f"{{grid: [{values}]}}"
-    text = race(f"[§{{use: suite_probe, lr: {grid}, n_inner: {grid}, damping: {grid}, radius: {grid}}}]")
+    text = race(
+        f"[§{{use: suite_probe, lr: {grid}, n_inner: {grid}, damping: {grid}, radius: {grid}}}]"
+    )
     expect(text, f"these grids have {100**4} combinations, more than {MAX_COMBINATIONS}")

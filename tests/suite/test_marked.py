@@ -7,11 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfnbench.suite.marked import MAX_DEPTH, MAX_VALUES, Issue, Mark, Node, parse
+from sfnbench.suite.yaml_nodes import MAX_DEPTH, MAX_VALUES, Issue, Mark, Node, parse
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=8)
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-JSON = st.recursive(SCALARS | TEXT, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4))
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63) + 1, 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+JSON = st.recursive(
+    SCALARS | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+)
 
 
 def plain(text: str) -> object:
@@ -34,7 +42,9 @@ def test_every_value_is_at_the_position_it_says(values: list[object]) -> None:
     nodes = root.content["a"].content["b"].content
     lines = text.split("\n")
     for node, value in zip(nodes, values, strict=True):
-        assert lines[node.at.line - 1][node.at.column - 1 :].rstrip(",") == json.dumps(value, ensure_ascii=False)
+        assert lines[node.at.line - 1][node.at.column - 1 :].rstrip(",") == json.dumps(
+            value, ensure_ascii=False
+        )
     inner = root.content["a"].keys["b"]
     assert lines[inner.line - 1][inner.column - 1 :].startswith('"b"')
 
@@ -42,10 +52,32 @@ def test_every_value_is_at_the_position_it_says(values: list[object]) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *[("1e-3", 0.001), ("1.e-3", 0.001), ("1E5", 1e5), ("-1.5e+2", -150.0), (".5", 0.5), ("1.", 1.0), ("+5", 5)],
+        *[
+            ("1e-3", 0.001),
+            ("1.e-3", 0.001),
+            ("1E5", 1e5),
+            ("-1.5e+2", -150.0),
+            (".5", 0.5),
+            ("1.", 1.0),
+            ("+5", 5),
+        ],
         *[(word, word) for word in ("on", "off", "yes", "no", "y", "n", "On", "NO", "Y")],
         *[("true", True), ("False", False), ("null", None), ("~", None)],
-        *[(word, word) for word in ("1:30", "190:20:30", "012", "0o7", "0x1F", "0b1", "1_000", "2014-06-10", "=", "<<")],
+        *[
+            (word, word)
+            for word in (
+                "1:30",
+                "190:20:30",
+                "012",
+                "0o7",
+                "0x1F",
+                "0b1",
+                "1_000",
+                "2014-06-10",
+                "=",
+                "<<",
+            )
+        ],
         *[("'1e-3'", "1e-3"), ("!!str 12", "12"), ("!!float 1", 1.0), ("5e", "5e"), (".", ".")],
     ],
 )
@@ -70,7 +102,11 @@ def test_merge_keys_bring_in_what_is_not_given() -> None:
         ("? [a]\n: 1", (1, 3), "a key must be text"),
         ("a: {{b}}", (1, 5), "a key must be text"),
         ("<<: 3", (1, 5), "<< must be given a mapping or a list of mappings"),
-        ("a: !!python/object/apply:os.system [ls]", (1, 4), "unknown tag !!python/object/apply:os.system"),
+        (
+            "a: !!python/object/apply:os.system [ls]",
+            (1, 4),
+            "unknown tag !!python/object/apply:os.system",
+        ),
         ("a: !mine {}", (1, 4), "unknown tag !mine"),
         ("a: !!int ten", (1, 4), "'ten' is not of the type !!int"),
         ("a: .inf", (1, 4), "a number must be finite and within 64 bits, not .inf"),
@@ -82,7 +118,9 @@ def test_merge_keys_bring_in_what_is_not_given() -> None:
         (r'a: "\ud800"', (1, 4), "half of a surrogate pair is not a character"),
     ],
 )
-def test_what_is_wrong_with_a_value_is_said_where_it_is(text: str, at: tuple[int, int], message: str) -> None:
+def test_what_is_wrong_with_a_value_is_said_where_it_is(
+    text: str, at: tuple[int, int], message: str
+) -> None:
     root, issues = parse(text)
     assert root is not None
     assert issues == [Issue(Mark(*at), message)]
@@ -101,7 +139,9 @@ def test_what_is_wrong_with_a_value_is_said_where_it_is(text: str, at: tuple[int
         ("%YAML 1." + "9" * 5000 + "\n---\na: 1", (1, 9), "out of range"),
     ],
 )
-def test_what_is_not_yaml_is_one_issue_with_a_position(text: str, at: tuple[int, int], part: str) -> None:
+def test_what_is_not_yaml_is_one_issue_with_a_position(
+    text: str, at: tuple[int, int], part: str
+) -> None:
     root, [issue] = parse(text)
     assert root is None
     assert issue.at == Mark(*at)
@@ -116,11 +156,32 @@ def bomb() -> str:
 
 @pytest.mark.parametrize(
     "text",
-    [bomb(), "&a [*a]", "a: &a {b: *a}", "[" * 50_000, "{" * 50_000, "- " * 50_000, "? " * 5000, "a:\n" + " " * 10**5],
-    ids=["bomb", "cycle", "cycle in a mapping", "flow lists", "flow mappings", "block lists", "keys", "spaces"],
+    [
+        bomb(),
+        "&a [*a]",
+        "a: &a {b: *a}",
+        "[" * 50_000,
+        "{" * 50_000,
+        "- " * 50_000,
+        "? " * 5000,
+        "a:\n" + " " * 10**5,
+    ],
+    ids=[
+        "bomb",
+        "cycle",
+        "cycle in a mapping",
+        "flow lists",
+        "flow mappings",
+        "block lists",
+        "keys",
+        "spaces",
+    ],
 )
 def test_the_work_on_hostile_yaml_is_bounded(text: str) -> None:
-    """Counted in function calls, which no machine makes more of: 100 for each value that aliases may write out."""
+    """Counted in function calls, which no machine makes more of.
+
+    100 for each value that aliases may write out.
+    """
     with calls_at_most(100 * MAX_VALUES):
         root, issues = parse(text)
     assert (root is None) == bool(issues)
@@ -172,7 +233,10 @@ def test_no_document_is_no_issue(text: str) -> None:
 def test_override_agrees_with_a_merge_of_plain_dicts(base: object, patch: object) -> None:
     def merge(a: object, b: object) -> object:
         if isinstance(a, dict) and isinstance(b, dict):
-            return {key: merge(a[key], b[key]) if key in a and key in b else b.get(key, a.get(key)) for key in {**a, **b}}
+            return {
+                key: merge(a[key], b[key]) if key in a and key in b else b.get(key, a.get(key))
+                for key in {**a, **b}
+            }
         return b
 
     def node(value: object) -> Node:
@@ -188,4 +252,10 @@ def test_override_keeps_the_positions_of_both() -> None:
     assert root is not None
     merged = root.content["base"].override(root.content["over"])
     assert {name: mark.line for name, mark in merged.keys.items()} == {"x": 1, "y": 2, "z": 2}
-    assert set(root.content["over"].marks()) == {Mark(2, 7), Mark(2, 8), Mark(2, 11), Mark(2, 14), Mark(2, 17)}
+    assert set(root.content["over"].marks()) == {
+        Mark(2, 7),
+        Mark(2, 8),
+        Mark(2, 11),
+        Mark(2, 14),
+        Mark(2, 17),
+    }

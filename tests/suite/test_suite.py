@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from suite_writing import enter, expect, load, race
 
-from sfnbench import registry
 from sfnbench.errors import SfnbenchError, SuiteError
-from sfnbench.metrics import METRICS
-from sfnbench.suite.schema import Suite, available, load_suite, title
+from sfnbench.members import registry
+from sfnbench.metrics.measuring import METRICS
+from sfnbench.suite.reading import Suite, available, load_suite, title
 
 
 @pytest.fixture(autouse=True)
@@ -20,16 +20,29 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(tmp_path, monkeypatch)
 
 
-# -- what a suite resolves to -----------------------------------------------------------------------------------------
+# -- what a suite resolves to ----------------------------------------------------------------------
 
 
 def test_defaults() -> None:
     suite = load(race())
-    assert (suite.name, suite.path, suite.title, suite.experiment) == ("s", Path("s.yaml"), "", "race")
+    assert (suite.name, suite.path, suite.title, suite.experiment) == (
+        "s",
+        Path("s.yaml"),
+        "",
+        "race",
+    )
     assert (suite.seeds, suite.timeout_s, suite.dtype) == ((0, 1, 2, 3, 4), 3600, "float64")
-    assert suite.settings == {"budget": {"steps": 500, "seconds": None, "cost": None}, "metrics": [["loss", 1]]}
+    assert suite.settings == {
+        "budget": {"steps": 500, "seconds": None, "cost": None},
+        "metrics": [["loss", 1]],
+    }
     [probe], [bowl] = suite.optimizers, suite.problems
-    assert (probe.use, probe.label, bowl.use, bowl.params) == ("suite_probe", "suite_probe", "suite_bowl", {"dim": 2})
+    assert (probe.use, probe.label, bowl.use, bowl.params) == (
+        "suite_probe",
+        "suite_probe",
+        "suite_bowl",
+        {"dim": 2},
+    )
     assert probe.source == registry.source_hash(registry.find("optimizer", "suite_probe"))
 
 
@@ -52,17 +65,26 @@ def test_everything_given() -> None:
     assert suite.settings["metrics"] == [["depth", 3], ["gradient_norm", 1]]
     assert [(p.label, p.params) for p in suite.problems] == [("y", {"dim": 3})]
     adam = suite.optimizers[1]
-    assert (adam.use, adam.label, adam.params, adam.source) == ("torch.optim.Adam", "torch.optim.Adam", {"lr": 0.001}, "")
+    assert (adam.use, adam.label, adam.params, adam.source) == (
+        "torch.optim.Adam",
+        "torch.optim.Adam",
+        {"lr": 0.001},
+        "",
+    )
 
 
 def test_epochs_alone_decide_unless_steps_are_given_too() -> None:
-    text = race("[suite_probe]", more="budget: {epochs: 3}\nmetrics: [{use: loss, every: {epochs: 0.5}}]\n")
+    text = race(
+        "[suite_probe]", more="budget: {epochs: 3}\nmetrics: [{use: loss, every: {epochs: 0.5}}]\n"
+    )
     settings = load(text).settings
     assert settings["budget"] == {"steps": 10**9, "seconds": None, "cost": None, "epochs": 3}
     assert settings["metrics"] == [["loss", {"epochs": 0.5}]]
     both = load(race("[suite_probe]", more="budget: {epochs: 3, steps: 7}\n"))
     assert (both.settings["budget"]["steps"], both.settings["budget"]["epochs"]) == (7, 3)
-    assert "epochs" not in load(race("[suite_probe]")).settings["budget"]  # runs of before keep their names
+    assert (
+        "epochs" not in load(race("[suite_probe]")).settings["budget"]
+    )  # runs of before keep their names
 
 
 def test_a_profile_merges_mappings_and_replaces_lists() -> None:
@@ -78,12 +100,15 @@ profiles:
     )
     assert load(text, "empty") == Suite(**{**vars(load(text)), "profile": "empty"})
     quick = load(text, "quick")
-    assert quick.settings == {"budget": {"steps": 2, "seconds": None, "cost": 3}, "metrics": [["loss", 1]]}
+    assert quick.settings == {
+        "budget": {"steps": 2, "seconds": None, "cost": 3},
+        "metrics": [["loss", 1]],
+    }
     assert (quick.seeds, len(quick.optimizers), quick.profile) == ((0,), 1, "quick")
     assert len(load(text).optimizers) == 2
 
 
-# -- what is wrong with a suite ---------------------------------------------------------------------------------------
+# -- what is wrong with a suite --------------------------------------------------------------------
 
 
 def test_everything_wrong_is_said_at_once_and_in_order() -> None:
@@ -147,14 +172,20 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
         ("budget: {cost: §.inf}", "a number must be finite and within 64 bits, not .inf"),
         ("timeout: §0", "timeout must be greater than 0, not 0"),
         ("timeout: §null", "timeout must be a number, not null"),
-        ("dtype: §float16", "dtype must be 'float32' or 'float64', not 'float16' (did you mean 'float64'?)"),
+        (
+            "dtype: §float16",
+            "dtype must be 'float32' or 'float64', not 'float16' (did you mean 'float64'?)",
+        ),
         ("dtype: §64", "dtype must be 'float32' or 'float64', not 64"),
         ("metrics: §[]", "metrics is empty"),
         ("metrics: §loss", "metrics must be a list, not 'loss'"),
         ("metrics: [§los]", "unknown metric 'los' (did you mean 'loss'?)"),
         ("metrics: [{use: §dept}]", "unknown metric 'dept' (did you mean 'depth'?)"),
         ("metrics: [{use: loss, every: §0}]", "every must be at least 1, not 0"),
-        ("metrics: [{use: loss, every: §{}}]", "every: must be a number of steps, {cost: NUMBER} or {epochs: NUMBER}"),
+        (
+            "metrics: [{use: loss, every: §{}}]",
+            "every: must be a number of steps, {cost: NUMBER} or {epochs: NUMBER}",
+        ),
         (
             "metrics: [{use: loss, every: §{cost: 1, epochs: 1}}]",
             "every: must be a number of steps, {cost: NUMBER} or {epochs: NUMBER}",
@@ -181,24 +212,31 @@ def test_keys_of_a_suite(key: str, message: str | None) -> None:
 def test_missing_entries() -> None:
     with pytest.raises(SuiteError) as caught:
         load("# a comment\ntitle: x\n")
-    assert str(caught.value).split("\n") == ["s.yaml:2:1: missing key 'optimizers'", "s.yaml:2:1: missing key 'problems'"]
+    assert str(caught.value).split("\n") == [
+        "s.yaml:2:1: missing key 'optimizers'",
+        "s.yaml:2:1: missing key 'problems'",
+    ]
 
 
 def test_a_metric_needs_one_problem_that_has_it_and_a_profile_must_keep_it() -> None:
     more = "metrics: [loss, §depth]\nprofiles: {quick: {problems: [monkey_saddle]}}"
     known = sorted(METRICS)
     assert "depth" not in known
-    expect(race(more=more), f"unknown metric 'depth' (known: {', '.join(known)}) (in profile 'quick')")
+    expect(
+        race(more=more), f"unknown metric 'depth' (known: {', '.join(known)}) (in profile 'quick')"
+    )
 
 
 def test_an_unknown_profile() -> None:
-    with pytest.raises(SuiteError, match=re.escape("s.yaml: unknown profile 'quik' (did you mean 'quick'?)")):
+    with pytest.raises(
+        SuiteError, match=re.escape("s.yaml: unknown profile 'quik' (did you mean 'quick'?)")
+    ):
         load(race(more="profiles: {quick: {}}"), "quik")
     with pytest.raises(SuiteError, match=re.escape("s.yaml: unknown profile 'quik' (it has none)")):
         load(race(), "quik")
 
 
-# -- files ------------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -211,7 +249,10 @@ def test_an_unknown_profile() -> None:
         (b"title: \xff", "s.yaml:1:8: not UTF-8"),
         ("\ufefftitle: é".encode() + b"\xe9", "s.yaml:1:9: not UTF-8"),
         ("title: x".encode("utf-16"), "s.yaml:1:1: not UTF-8"),
-        (b"a: [1", "s.yaml:1:6: not valid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'"),
+        (
+            b"a: [1",
+            "s.yaml:1:6: not valid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'",
+        ),
         (b"a" * 300_000, "s.yaml: larger than 200000 bytes, no suite"),
     ],
 )
@@ -269,7 +310,9 @@ def test_listing_suites_imports_neither_torch_nor_pydantic() -> None:
         *((name, 40) for name in ("gaussian_field", "spin_glass", "landscapes")),
         *((f"critical_points_{name}", 50) for name in ("linear_autoencoder", "mnist", "cifar10")),
         *((name, 40) for name in ("escape", "strict_saddle", "octopus", "throughput")),
-        *((name, 80) for name in ("autoencoder", "rnn")),  # two screens: every control is an arm of its own
+        *(
+            (name, 80) for name in ("autoencoder", "rnn")
+        ),  # two screens: every control is an arm of its own
     ],
 )
 def test_shipped_suites_are_right_and_fit_a_screen(name: str, most: int) -> None:
@@ -282,21 +325,52 @@ def test_shipped_suites_are_right_and_fit_a_screen(name: str, most: int) -> None
     assert max(map(len, lines)) <= 120
 
 
-# -- anything at all --------------------------------------------------------------------------------------------------
+# -- anything at all -------------------------------------------------------------------------------
 
 VALUE = st.recursive(
-    st.sampled_from([None, True, -1, 0, 1, 2.5, "", "loss", "suite_probe", "suite_bowl", "torch.optim.Adam", "grid", "x"]),
+    st.sampled_from(
+        [
+            None,
+            True,
+            -1,
+            0,
+            1,
+            2.5,
+            "",
+            "loss",
+            "suite_probe",
+            "suite_bowl",
+            "torch.optim.Adam",
+            "grid",
+            "x",
+        ]
+    ),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["use", "label", "grid", "lr", "every"]), inner)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["use", "label", "grid", "lr", "every"]), inner)
     ),
     max_leaves=6,
 )
 KEY = st.sampled_from(
-    ["title", "experiment", "seeds", "budget", "timeout", "dtype", "metrics", "problems", "optimizers", "profiles", "x"]
+    [
+        "title",
+        "experiment",
+        "seeds",
+        "budget",
+        "timeout",
+        "dtype",
+        "metrics",
+        "problems",
+        "optimizers",
+        "profiles",
+        "x",
+    ]
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+)
 @given(st.dictionaries(KEY, VALUE | st.lists(VALUE)))
 def test_any_content_is_a_suite_or_a_suite_error(content: dict[str, object]) -> None:
     base = {"problems": ["suite_bowl"], "optimizers": ["suite_probe"]}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from suite_writing import enter, expect, load, race
 
 from sfnbench.errors import SuiteError
-from sfnbench.suite.choice import Tunable
+from sfnbench.suite.entries import Tunable
 from sfnbench.suite.keys import MOST_STEPS
 from sfnbench.suite.ranges import EDGE, MAX_RANGES, Range, Scale
 
@@ -26,7 +26,7 @@ def ranges(entry: str) -> dict[str, Range]:
     return one.ranges
 
 
-# -- what they resolve to ---------------------------------------------------------------------------------------------
+# -- what they resolve to --------------------------------------------------------------------------
 
 
 def test_ranges_know_their_numbers_from_the_members_fields() -> None:
@@ -38,11 +38,15 @@ def test_ranges_know_their_numbers_from_the_members_fields() -> None:
         "lr": Range("loguniform", (1.0, 10.0)),
         "n_inner": Range("uniform", (1, 10), is_whole=True),
     }
-    assert list(found) == sorted(found)  # so that the order in which they are written decides nothing
+    assert list(found) == sorted(
+        found
+    )  # so that the order in which they are written decides nothing
 
 
 def test_the_other_parameters_are_complete_and_ranges_stand_as_written() -> None:
-    [one] = load(race("[{use: suite_probe, lr: {uniform: [1, 2.5]}, word: y}]", more=TUNE)).optimizers
+    [one] = load(
+        race("[{use: suite_probe, lr: {uniform: [1, 2.5]}, word: y}]", more=TUNE)
+    ).optimizers
     [fixed] = load(race("[{use: suite_probe, word: y}]")).optimizers
     assert one.params == {**fixed.params, "lr": {"uniform": [1.0, 2.5]}}
     assert one.settled({"lr": 2.0}).params == {**fixed.params, "lr": 2.0}
@@ -50,22 +54,29 @@ def test_the_other_parameters_are_complete_and_ranges_stand_as_written() -> None
 
 
 def test_ranges_of_stock_optimizers_are_whole_where_only_whole_numbers_do() -> None:
-    assert ranges("{use: torch.optim.LBFGS, history_size: {uniform: [1, 9]}, lr: {uniform: [1, 9]}}") == {
+    assert ranges(
+        "{use: torch.optim.LBFGS, history_size: {uniform: [1, 9]}, lr: {uniform: [1, 9]}}"
+    ) == {
         "history_size": Range("uniform", (1, 9), is_whole=True),
         "lr": Range("uniform", (1.0, 9.0)),
     }
-    assert ranges("{use: scipy.optimize.L-BFGS-B, maxcor: {loguniform: [2, 32]}}")["maxcor"].is_whole
+    assert ranges("{use: scipy.optimize.L-BFGS-B, maxcor: {loguniform: [2, 32]}}")[
+        "maxcor"
+    ].is_whole
     assert not ranges("{use: torch.optim.SGD, momentum: {uniform: [0, 1]}}")["momentum"].is_whole
 
 
 def test_each_point_of_a_grid_is_tuned_by_itself() -> None:
     suite = load(
-        race("[{use: suite_probe, momentum: {grid: [0, 0.5]}, lr: {loguniform: [0.1, 1]}}, suite_probe]", more=TUNE)
+        race(
+            "[{use: suite_probe, momentum: {grid: [0, 0.5]}, lr: {loguniform: [0.1, 1]}}, suite_probe]",
+            more=TUNE,
+        )
     )
     assert [(type(each).__name__, each.label) for each in suite.optimizers] == [
         ("Tunable", "suite_probe momentum=0"),
         ("Tunable", "suite_probe momentum=0.5"),
-        ("Chosen", "suite_probe"),
+        ("Spec", "suite_probe"),
     ]
 
 
@@ -87,11 +98,15 @@ profiles:
     assert (quick.trials, quick.sampler) == (2, "sobol")
     assert load(text, "fixed").tune is None
     by_cost = load(text.replace("{cost: 3, steps: 7}", "{cost: 3}")).tune
-    assert by_cost.budget.model_dump() == {"steps": MOST_STEPS, "seconds": None, "cost": 3}  # not cut short by steps
+    assert by_cost.budget.model_dump() == {
+        "steps": MOST_STEPS,
+        "seconds": None,
+        "cost": 3,
+    }  # not cut short by steps
     assert load(race()).tune is None
 
 
-# -- what is wrong with them ------------------------------------------------------------------------------------------
+# -- what is wrong with them -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -100,25 +115,42 @@ profiles:
         ("lr: {loguniform: §[]}", "loguniform must have two values, the ends of the range, not 0"),
         ("lr: {uniform: §[1, 2, 3]}", "uniform must have two values, the ends of the range, not 3"),
         ("lr: {uniform: §0.1}", "uniform must be a list, not 0.1"),
-        ("lr: {uniform: §[1, 1.0]}", "the range of lr is empty: its low end must be below its high end"),
-        ("lr: {loguniform: §[1, 0.1]}", "the range of lr is reversed: its low end must be below its high end"),
+        (
+            "lr: {uniform: §[1, 1.0]}",
+            "the range of lr is empty: its low end must be below its high end",
+        ),
+        (
+            "lr: {loguniform: §[1, 0.1]}",
+            "the range of lr is reversed: its low end must be below its high end",
+        ),
         ("lr: {uniform: [§a, 1]}", "an end of the range of lr must be a number, not 'a'"),
         ("lr: {uniform: [0.1, §true]}", "an end of the range of lr must be a number, not true"),
-        ("damping: {loguniform: [§0, 1]}", "an end of a loguniform range must be greater than 0, not 0"),
+        (
+            "damping: {loguniform: [§0, 1]}",
+            "an end of a loguniform range must be greater than 0, not 0",
+        ),
         ("lr: {uniform: [§0, 1]}", "lr must be greater than 0, not 0"),
         ("momentum: {uniform: [0.5, §1]}", "momentum must be less than 1, not 1"),
         ("n_inner: {uniform: [1, §2.5]}", "n_inner must be a whole number, not 2.5"),
-        ("colour: {choice: [red, §gren]}", "colour must be 'red' or 'green', not 'gren' (did you mean 'green'?)"),
+        (
+            "colour: {choice: [red, §gren]}",
+            "colour must be 'red' or 'green', not 'gren' (did you mean 'green'?)",
+        ),
         ("colour: {choice: §[]}", "choice is empty: colour needs at least one value"),
         ("colour: {choice: §red}", "choice must be a list, not 'red'"),
         ("lr: {uniform: [1, 2], §step: 1}", "unknown key 'step' beside uniform"),
         ("lr: {§log_uniform: [1, 2]}", "unknown key 'log_uniform' (did you mean 'loguniform'?)"),
-        ("§momentun: {uniform: [0, 0.5]}", "unknown key 'momentun' of suite_probe (did you mean 'momentum'?)"),
+        (
+            "§momentun: {uniform: [0, 0.5]}",
+            "unknown key 'momentun' of suite_probe (did you mean 'momentum'?)",
+        ),
         ("label: §{uniform: [1, 2]}", "label must be text on one line, not a mapping"),
     ],
 )
 def test_ranges(entry: str, message: str) -> None:
-    expect(race(f"[{{use: suite_probe, {entry}, radius: {{uniform: [1, 2]}}}}]", more=TUNE), message)
+    expect(
+        race(f"[{{use: suite_probe, {entry}, radius: {{uniform: [1, 2]}}}}]", more=TUNE), message
+    )
 
 
 def test_everything_wrong_with_ranges_is_said_at_once() -> None:
@@ -165,9 +197,14 @@ def test_ranges_and_tune_need_each_other() -> None:
 
 
 def test_seeds_for_tuning_are_for_nothing_else() -> None:
-    text = race("[{use: suite_probe, lr: {uniform: [1, 2]}}]", more=f"seeds: [0, §1000000000, 999999999]\n{TUNE}")
+    text = race(
+        "[{use: suite_probe, lr: {uniform: [1, 2]}}]",
+        more=f"seeds: [0, §1000000000, 999999999]\n{TUNE}",
+    )
     expect(text, "seeds from 1000000000 on are for tuning alone, not 1000000000")
-    assert load(race(more="seeds: [1000000000]")).seeds == (1_000_000_000,)  # where nothing is tuned they are seeds like any
+    assert load(race(more="seeds: [1000000000]")).seeds == (
+        1_000_000_000,
+    )  # where nothing is tuned they are seeds like any
 
 
 def test_no_more_ranges_than_the_sampler_is_good_for() -> None:
@@ -181,13 +218,15 @@ def test_what_the_ends_allow_but_not_the_middle_is_found_too() -> None:
     expect(text, "suite_picky cannot be made: ZeroDivisionError: float division by zero")
 
 
-# -- values of a range ------------------------------------------------------------------------------------------------
+# -- values of a range -----------------------------------------------------------------------------
 
 UNIT = st.floats(0, 1, exclude_max=True)
 
 
 @given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), UNIT, st.sampled_from(["uniform", "loguniform"]))
-def test_values_lie_in_the_range_and_where_the_scale_says(a: float, b: float, u: float, scale: Scale) -> None:
+def test_values_lie_in_the_range_and_where_the_scale_says(
+    a: float, b: float, u: float, scale: Scale
+) -> None:
     low, high = min(a, b), max(a, b) * 1.001
     value = Range(scale, (low, high)).value(u)
     assert low <= value <= high
@@ -213,7 +252,10 @@ def test_choices_are_as_likely_as_each_other(u: float) -> None:
 
 def test_a_value_lies_at_an_edge_in_the_scale_of_its_range() -> None:
     log, flat = Range("loguniform", (1e-3, 1e-1)), Range("uniform", (0.0, 1.0))
-    for near, far, end in ((EDGE - 0.01, EDGE + 0.01, "low"), (1 - EDGE + 0.01, 1 - EDGE - 0.01, "high")):
+    for near, far, end in (
+        (EDGE - 0.01, EDGE + 0.01, "low"),
+        (1 - EDGE + 0.01, 1 - EDGE - 0.01, "high"),
+    ):
         assert (log.edge(1e-3 * 100**near), log.edge(1e-3 * 100**far)) == (end, None)
         assert (flat.edge(near), flat.edge(far)) == (end, None)
     whole = Range("uniform", (1, 10), is_whole=True)

@@ -1,0 +1,167 @@
+"""What there is: the tables of ``sfnbench list``, and members by name for ``sfnbench check``.
+
+Imports no torch to list.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError, PluginError
+from ..members import registry
+from ..members.registry import Kind, Member
+from ..words import did_you_mean
+
+if TYPE_CHECKING:
+    from ..datasets import ImageDataset, TextDataset
+
+Table = list[dict[str, Any]]
+
+
+def members(kind: Kind) -> Table:
+    """Every member of a kind.
+
+    Name, summary, parameters with their defaults, and where it is from.
+    """
+    return [
+        {
+            "name": member.name,
+            "what": f"BROKEN: {member.error}" if member.error else member.summary,
+            "parameters": ", ".join(
+                f"{f.name}={f.default}" if f.default else f.name for f in member.fields
+            ),
+            "from": member.where if member.where == "shipped" else str(member.path),
+        }
+        for member in registry.members(kind).values()
+    ]
+
+
+def suites() -> Table:
+    """Every suite that can be run by name."""
+    from ..suite.files import available, title
+
+    return [
+        {"name": name, "what": title(path), "from": str(path)} for name, path in available().items()
+    ]
+
+
+def datasets() -> Table:
+    """Every dataset that problems can name, by its file's docstring."""
+    files = sorted((registry.HERE / "datasets").glob("[!_]*.py"))
+    docs = {
+        file.stem: ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        for file in files
+    }
+    return [{"name": name, "what": doc.partition("\n")[0]} for name, doc in docs.items()]
+
+
+def chosen_datasets(names: Iterable[str]) -> dict[str, ImageDataset | TextDataset]:
+    """The datasets of these names; all of them where no name is given."""
+    from .. import datasets
+
+    return {name: datasets.known(name) for name in list(names) or datasets.names()}
+
+
+def data(names: Iterable[str] = ()) -> Table:
+    """Datasets: their files' number and size, where they are now (by name alone.
+
+    No sum is taken), and their terms.
+    """
+    from rich.filesize import decimal
+
+    from ..datasets import place
+
+    docs = {row["name"]: row["what"] for row in datasets()}
+    table = []
+    for name, dataset in chosen_datasets(names).items():
+        there = [place(file).is_file() for file in dataset.files]
+        sizes = [
+            file.n_bytes if here else file.origin.n_bytes
+            for file, here in zip(dataset.files, there, strict=True)
+        ]
+        table.append(
+            {
+                "name": name,
+                "what": docs[name],
+                "files": len(there),
+                "size": decimal(sum(sizes)) if sizes else "",
+                "where": _where(there) if there else f"with {dataset.comes_with}",
+                "terms": dataset.terms,
+            }
+        )
+    return table
+
+
+def _where(there: list[bool]) -> str:
+    folder = os.environ.get("SFNBENCH_DATA")
+    if not any(there):
+        return "missing from the data folder" if folder else "to be downloaded"
+    share = "" if all(there) else f"{sum(there)} of {len(there)} files in the "
+    return share + ("data folder" if folder else "cache")
+
+
+def verified(names: Iterable[str] = ()) -> Table:
+    """Each file of the datasets.
+
+    Its path, and whether it is ok, missing or damaged by its checksum.
+    """
+    from ..datasets import place, state
+
+    table = []
+    for name, dataset in chosen_datasets(names).items():
+        table += [
+            {"name": name, "state": state(file), "file": str(place(file))} for file in dataset.files
+        ]
+        if not dataset.files:
+            table.append(
+                {"name": name, "state": _loads(dataset), "file": f"(with {dataset.comes_with})"}
+            )
+    return table
+
+
+def _loads(dataset: ImageDataset | TextDataset) -> str:
+    try:
+        dataset.load()
+    except DataError:
+        return "missing"
+    return "ok"
+
+
+CATALOGUES: dict[str, Callable[[], Table]] = {
+    "optimizers": lambda: members("optimizer"),
+    "problems": lambda: members("problem"),
+    "finders": lambda: members("finder"),
+    "suites": suites,
+    "datasets": datasets,
+}
+
+
+def chosen(names: Iterable[str]) -> list[Member]:
+    """The members of these names, of any kind; all of them where no name is given."""
+    known = [member for kind in registry.KINDS for member in registry.members(kind).values()]
+    found = []
+    for name in names:
+        matching = [member for member in known if member.name == name]
+        if not matching:
+            raise PluginError(
+                f"unknown member {name!r}{did_you_mean(name, {member.name for member in known})}"
+            )
+        found += matching
+    return found or known
+
+
+def broken_clauses(member: Member) -> dict[str, str]:
+    """The clauses of the contract that a member breaks, with what is wrong.
+
+    Empty where it keeps them all.
+    """
+    from ..members.contract import failures
+
+    try:
+        cls = registry.load(member)
+    except PluginError as error:
+        return {"can be imported": str(error)}
+    return {clause: message for clause, message in failures(cls).items() if message}

@@ -1,0 +1,323 @@
+"""The commands that read results: show, export, compare, report."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ..errors import DamagedError, SfnbenchError
+from .terminal import (
+    AsFormat,
+    Format,
+    in_words,
+    print_table,
+    rendered,
+    say,
+    say_broken,
+    say_damaged,
+)
+
+if TYPE_CHECKING:
+    from ..records import Result
+
+Axis = Literal["steps", "cost", "seconds"]
+
+Prices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--price",
+        metavar="KIND=GRADIENTS",
+        help="What a loss (1/3), grad (1), hvp (2) or hessian (2, for each parameter) costs, as in hvp=1.65; repeatable.",
+    ),
+]
+
+reading = typer.Typer(rich_markup_mode=None)
+
+
+@reading.command()
+def show(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]",
+            help="A folder of results; by default the last one written to in runs/.",
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AXIS=NUMBER",
+            help="Where each run stood at steps=N, epochs=N, cost=N (gradients) or seconds=N.",
+        ),
+    ] = None,
+    optimizers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o",
+            "--optimizer",
+            help="Only this one, by name, label or pattern ('stall*'); may be repeated.",
+        ),
+    ] = None,
+    problems: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--problem", help="Only this one, likewise; may be repeated."),
+    ] = None,
+    statuses: Annotated[
+        list[str] | None, typer.Option("--status", help="Only what has a seed of this status.")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="By this column or its first words; -COLUMN downwards, as in --sort=-seconds.",
+        ),
+    ] = None,
+    by: Annotated[
+        Literal["problem", "optimizer"] | None, typer.Option(help="A table for each.")
+    ] = None,
+    interval: Annotated[
+        bool,
+        typer.Option(
+            "--interval",
+            help="In brackets the 95 % interval of the median, not the range over seeds.",
+        ),
+    ] = False,
+    prices: Prices = None,
+    style: AsFormat = "plain",
+) -> None:
+    """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
+    from ..core.cost import price_list
+    from ..experiments.race.at_budget import at_budget, repriced
+    from ..experiments.summary import Spread, chosen, summary
+    from ..results.store import Store
+    from ..results.tables import ordered
+    from ..session.session import latest
+
+    if by and style in ("csv", "json"):
+        raise SfnbenchError(
+            f"--by makes several tables, and {style} holds one: sort it by {by} instead"
+        )
+    axis, budget = _budget(at) if at else ("", 0.0)
+    priced = price_list(prices or ())
+    spread: Spread = "interval" if interval else "range"
+    damaged: list[DamagedError] = []
+    bare: list[Result] = []  # without series, of which thousands would fill the memory
+    folder = folder or latest()
+    with Store(folder) as store:
+        read = store.results if at or prices else store.summaries
+        picked = chosen(
+            read(damaged=damaged.append), problems or (), optimizers or (), statuses or ()
+        )
+        results = (repriced(result, priced) for result in _kept(picked, bare))
+        table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
+    say_damaged(damaged, is_all=not bare)
+    print_table(ordered(table, sort) if sort else table, bare, style, by, spread)
+    say_broken(bare, folder)
+
+
+@reading.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet.")
+    ],
+) -> None:
+    """Write results to a file, a row per run and seed."""
+    from ..results.export import export as write
+    from ..results.store import Store
+    from ..words import counted
+
+    damaged: list[DamagedError] = []
+    with Store(folder) as store:
+        n_rows = write(store, file, damaged=damaged.append)
+    typer.echo(f"{file}: {counted(n_rows, 'row')}")
+    say_damaged(damaged, is_all=not n_rows)
+
+
+@reading.command()
+def compare(
+    before: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A folder of results, or a commit that left some in runs/."
+        ),
+    ],
+    after: Annotated[str, typer.Argument(metavar="B", help="Likewise, to hold against A.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show what stayed the same, too.")
+    ] = False,
+    bits: Annotated[
+        bool,
+        typer.Option(
+            "--bits", help="Whether each run of both folders is the same to the bit, timings aside."
+        ),
+    ] = False,
+    style: AsFormat = "plain",
+) -> None:
+    """Say what became worse or better from A to B; exits with 3 where anything became worse.
+
+    Counts are compared by equality; losses, escapes and times seed by seed. Times need the same
+    machine. With --bits every stored number counts, and 3 says that one differs: from where on, and
+    how the environments do.
+    """
+    from ..results import compare as comparing
+
+    if bits:
+        _compare_bits(Path(before), Path(after))
+        return
+    damaged: list[DamagedError] = []
+    first, second = (comparing.load(side, damaged=damaged.append) for side in (before, after))
+    say_damaged(damaged)
+    if not first.keys() & second.keys():
+        raise SfnbenchError(
+            f"{before} and {after} have nothing in common: no run of the same suite, problem and optimizer"
+        )
+    changes = comparing.compare(first, second)
+    lines: list[str] = []
+    shown = [change for change in changes if everything or change.verdict != "same"]
+    if style == "plain":
+        shown, lines = comparing.told_once(shown)
+    if shown or style != "plain":
+        typer.echo(rendered([change.row() for change in shown], style))
+    for line in lines:
+        typer.echo(line)
+    counts = Counter(change.verdict for change in changes)
+    say(", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+    if counts.keys() == {"not comparable"}:
+        raise SfnbenchError(f"nothing of {before} and {after} can be compared")
+    if comparing.is_regression(changes):
+        raise typer.Exit(3)
+
+
+@reading.command()
+def report(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[DIR]...",
+            help="Folders of results; by default the last one written to in runs/.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FILE.html", help="Where to write it.")
+    ] = Path("report.html"),
+    figures: Annotated[
+        Path | None, typer.Option(help="Draw them into this folder too, as SVG, PDF and PNG.")
+    ] = None,
+    axis: Annotated[Axis, typer.Option(help="What figures of races are drawn against.")] = "cost",
+    prices: Prices = None,
+    style: AsFormat = "plain",
+) -> None:
+    """Write one HTML file with the tables and figures of all results.
+
+    It needs no network. What cannot be shown, it says; the rest is there. Critical points have
+    tables of their own, printed with their controls: they vary the cut-off, and take the same
+    statistic of start points and of what has not converged.
+    """
+    from ..core.cost import price_list
+    from ..experiments.race.scaling import table
+    from ..report.gathered import gather
+    from ..report.html import write
+    from ..session.session import latest
+
+    sections, notes = gather(folders or [latest()], price_list(prices or ()))
+    for note in notes:
+        say(note)
+    points = _critical_points(
+        {section.folder for section in sections if section.experiment == "critical_points"}
+    )
+    _print_critical_points(points, style)
+    _print_scaling([row for section in sections for row in table(section.scaling)], style)
+    say(f"\nThe report is in {write(sections, notes, out)}")
+    if figures:
+        from ..report.figures import draw
+        from ..report.race_figures import draw_races
+
+        drawn = draw(points, figures) if any(result.rows for result in points) else []
+        for path in [*drawn, *draw_races(sections, figures, axis)]:
+            say(str(path))
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+
+def _kept(results: Iterable[Result], bare: list[Result]) -> Iterator[Result]:
+    """The same results; they are left in `bare` without their series."""
+    for result in results:
+        bare.append(replace(result, series={}))
+        yield result
+
+
+def _compare_bits(before: Path, after: Path) -> None:
+    from ..results.bits import differences
+    from ..results.store import Store
+    from ..words import counted
+
+    with Store(before) as a, Store(after) as b:
+        shared, lines = len(a.ids() & b.ids()), differences(a, b)
+    if not shared:
+        raise SfnbenchError(
+            f"{before} and {after} have no run in common: run one suite twice, with the same settings"
+        )
+    for line in lines:
+        typer.echo(line)
+    say(
+        f"{counted(shared, 'run')} in both: {shared - len(lines)} the same to the bit, {len(lines)} not"
+    )
+    if lines:
+        raise typer.Exit(3)
+
+
+def _budget(at: str) -> tuple[str, float]:
+    """The axis and number of ``--at``."""
+    from ..experiments.race.at_budget import BUDGETS
+
+    axis, _, number = at.partition("=")
+    try:
+        budget = float(number)
+    except ValueError:
+        budget = 0.0
+    if axis not in BUDGETS or not 0 < budget < float("inf"):
+        raise SfnbenchError(
+            f"--at {at}: expected one of {', '.join(BUDGETS)}, an equals sign and a number, as in cost=500"
+        )
+    return axis, budget
+
+
+def _print_scaling(table: list[dict[str, Any]], style: Format) -> None:
+    heading = "How the time to escape grows, one factor at a time"
+    if table and style == "json":
+        typer.echo(json.dumps({heading: table}, indent=2))
+    elif table:
+        typer.echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
+
+
+def _critical_points(folders: Iterable[Path]) -> list[Any]:
+    from ..results.store import Store
+
+    found = []
+    for folder in sorted(folders):
+        with Store(folder) as store:
+            results = store.results(damaged=lambda error: None)  # said already
+            found += [result for result in results if result.run.experiment == "critical_points"]
+    return found
+
+
+def _print_critical_points(results: list[Any], style: Format) -> None:
+    from ..experiments.critical_points.analysis import findings, tables, title
+
+    found = tables(results) if results else {}
+    said = [f"{title(result)}: {findings(result)}" for result in results if result.rows]
+    if found and style == "json":
+        typer.echo(json.dumps({**found, "findings": said}, indent=2))
+        return
+    for heading, table in found.items():
+        typer.echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
+    for line in said:
+        typer.echo(in_words(line, style))

@@ -1,0 +1,90 @@
+"""How commands print: tables in every format, and words to the person on stderr."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from ..errors import DamagedError
+    from ..experiments.summary import Spread
+    from ..records import Result
+    from ..results.tables import Table
+
+Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
+WORDS = {
+    "plain": "{}",
+    "github": "{}",
+    "latex": "% {}",
+    "html": "<p>{}</p>",
+    "tsv": "# {}",
+}  # beside a table
+FOR_PEOPLE = ("plain", "github", "latex", "html")
+AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
+
+
+def say(text: str) -> None:
+    """To the person, not to the pipe: on stderr."""
+    typer.echo(text, err=True)
+
+
+def in_words(text: str, style: Format) -> str:
+    """A heading or a remark beside tables of that format."""
+    return WORDS.get(style, "{}").format(html.escape(text) if style == "html" else text)
+
+
+def rendered(table: Table, style: Format) -> str:
+    """The table as text."""
+    from ..results.tables import render
+
+    return render(table, style)
+
+
+def print_table(
+    table: Table,
+    results: Iterable[Result],
+    style: Format,
+    by: str | None = None,
+    spread: Spread = "range",
+) -> None:
+    """The table of these results, or one for each problem or optimizer.
+
+    To people the best is marked, signs explained.
+    """
+    from ..experiments.summary import legend, mark_best
+    from ..results.tables import grouped
+
+    if style in FOR_PEOPLE:
+        table = mark_best(table, results)
+    for i, (name, part) in enumerate((grouped(table, by) if by else {"": table}).items()):
+        if by:
+            typer.echo(f"{chr(10) if i else ''}{in_words(name, style)}")
+        typer.echo(rendered(part, style))
+    if style in FOR_PEOPLE and (signs := legend(table, spread)):
+        typer.echo(f"{chr(10) if style == 'github' else ''}{in_words(signs, style)}")
+
+
+def say_damaged(errors: Iterable[DamagedError], is_all: bool = False) -> None:
+    """What cannot be read, each reason once.
+
+    Where that is all there is, the command ends as on any file it cannot read.
+    """
+    from ..report.reasons import damage
+
+    lines = damage(errors)
+    for line in lines:
+        say(line)
+    if lines and is_all:
+        raise typer.Exit(2)
+
+
+def say_broken(results: list[Result], folder: Path) -> None:
+    """Why runs broke and seeds diverged, and the way back."""
+    from ..report.reasons import reasons, way_back
+
+    for line in filter(None, [*reasons(results), way_back(results, folder)]):
+        say(line)

@@ -1,0 +1,1 @@
+"""The vocabulary: problems, optimizers, finders, and the oracle between them."""

@@ -1,0 +1,62 @@
+"""An optimizer: a rule from one point to the next."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from .fields import Count
+from .oracle import Oracle
+from .problem import Problem, batch_misfit
+
+State = Any  # a NamedTuple of tensors; () for an optimizer without memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(ABC):
+    """A rule from one point to the next.
+
+    Subclass as a frozen, keyword-only dataclass: its fields are hyperparameters.
+
+    `step` must be pure. A vmappable optimizer never branches on a tensor's value; one that needs to
+    says ``vmappable = False`` and is run seed by seed.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    n_noise: ClassVar[int] = 0  # standard normal vectors wanted in each step, in oracle.noise
+    vmappable: ClassVar[bool] = True
+
+    batch_size: Count | None = (
+        None  # examples of the minibatch of each step, with replacement; None: all of them
+    )
+
+    @property
+    def batches(self) -> tuple[int | None, ...]:
+        """Sizes of the batches wanted in each step.
+
+        That of losses and gradients, and of curvature if it has its own.
+        """
+        return (self.batch_size,)
+
+    def misfit(self, problem: Problem) -> str | None:
+        """Why this method with these settings cannot run on this problem; None where it can."""
+        return batch_misfit(problem, self.batches)
+
+    def init(self, theta: Tensor) -> State:
+        """The memory before the first step: a NamedTuple of tensors."""
+        return ()
+
+    @abstractmethod
+    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+        """The next point (d,) and memory."""
+
+    def report(self, state: State) -> Mapping[str, Tensor]:
+        """What the method tells of its last step.
+
+        Scalars () by name, which the race keeps beside its metrics.
+        """
+        return {}

@@ -1,0 +1,1 @@
+"""Critical points: searched from many starts, each end measured."""

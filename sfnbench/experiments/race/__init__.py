@@ -1,0 +1,1 @@
+"""The race: who leaves, how fast, and where each ends."""

@@ -1,0 +1,1 @@
+"""Throughput: steps, examples and products a second."""

@@ -1,0 +1,1 @@
+"""Problems, optimizers, finders and metrics by name."""

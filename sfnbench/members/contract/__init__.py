@@ -1,0 +1,79 @@
+"""The public contract.
+
+What every problem, optimizer and finder keeps, and what plugin authors run with ``sfnbench check``.
+
+Each check takes a member with its default settings and raises CheckError, or whatever the member
+itself raises, where the contract is broken. A check's docstring is the clause of the contract.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.finder import Finder
+from ...core.optimizer import Optimizer
+from ...core.problem import Problem
+from ...errors import CheckError
+from .finders import FINDER_CHECKS
+from .optimizers import OPTIMIZER_CHECKS
+from .problems import PROBLEM_CHECKS
+from .shared import SHARED
+
+
+def failures(cls: type[Problem] | type[Optimizer] | type[Finder]) -> dict[str, str]:
+    """Every check by name with what it found wrong in the class's defaults.
+
+    An empty text where the contract is kept.
+    """
+    try:
+        member = cls()
+    except Exception as error:  # a member under test may raise anything, here and below
+        return {"has_defaults": f"{cls.__name__}() raises {type(error).__name__}: {error}"}
+    found = {}
+    for check in [*SHARED, *_own(member)]:
+        try:
+            check(member)
+            found[check.__name__] = ""
+        except CheckError as error:
+            found[check.__name__] = str(error)
+        except Exception as error:
+            found[check.__name__] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def _own(member: Any) -> tuple[Any, ...]:
+    if isinstance(member, Finder):
+        return FINDER_CHECKS
+    return PROBLEM_CHECKS if isinstance(member, Problem) else OPTIMIZER_CHECKS
+
+
+def _check(cls: type[Problem] | type[Optimizer] | type[Finder]) -> None:
+    broken = {name: message for name, message in failures(cls).items() if message}
+    if broken:
+        raise CheckError(
+            "\n".join(f"{cls.__name__} {name}: {message}" for name, message in broken.items())
+        )
+
+
+def check_optimizer(cls: type[Optimizer]) -> None:
+    """Run every check on an optimizer with its default settings.
+
+    CheckError lists all that is broken.
+    """
+    _check(cls)
+
+
+def check_problem(cls: type[Problem]) -> None:
+    """Run every check on a problem with its default settings.
+
+    CheckError lists all that is broken.
+    """
+    _check(cls)
+
+
+def check_finder(cls: type[Finder]) -> None:
+    """Run every check on a finder with its default settings.
+
+    CheckError lists all that is broken.
+    """
+    _check(cls)

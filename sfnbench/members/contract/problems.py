@@ -1,0 +1,225 @@
+"""The clauses of the contract that problems keep."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from ...core.curvature import Kind
+from ...core.linearise import linearise
+from ...core.oracle import Oracle
+from ...core.problem import Network, Problem
+from .shared import N_LANES, point_of, require, same
+
+N_POINTS = 64  # critical points looked at; a problem may know thousands
+
+
+def starts_are_reproducible(problem: Problem) -> None:
+    """`start` gives (dim,) finite float64 values on the CPU, the same ones from the same generator state."""
+    first, second = (problem.start(torch.Generator().manual_seed(7)) for _ in range(2))
+    require(
+        first.shape == (problem.dim,),
+        f"the start has shape {tuple(first.shape)}, dim is {problem.dim}",
+    )
+    require(
+        first.dtype == torch.float64 and first.device.type == "cpu",
+        "the start is not float64 on the CPU",
+    )
+    require(bool(torch.isfinite(first).all()), "the start is not finite")
+    require(torch.equal(first, second), "one seed gave two starts: take all randomness from rng")
+
+
+def loss_is_a_pure_scalar(problem: Problem) -> None:
+    """`loss` is a finite scalar of theta's dtype, the same at every call, and changes nothing in place."""
+    for dtype in (torch.float32, torch.float64):
+        theta = point_of(problem, dtype)
+        kept = theta.clone()
+        first, second = problem.loss(theta, None), problem.loss(theta, None)
+        require(
+            first.shape == () and first.dtype == dtype,
+            f"the loss is {tuple(first.shape)} {first.dtype}",
+        )
+        require(bool(torch.isfinite(first)), "the loss is not finite at a start")
+        require(
+            torch.equal(first, second),
+            "the loss differs between two calls: put randomness into draw",
+        )
+        require(torch.equal(theta, kept), "theta was changed in place")
+
+
+def derivatives_agree_with_differences(problem: Problem) -> None:
+    """Gradient and Hessian agree with finite differences of loss and gradient along random directions."""
+    theta = point_of(problem, torch.float64)
+    gradient = torch.func.grad(lambda t: problem.loss(t, None))
+    H = problem.hessian(theta, None)
+    require(H.shape == (problem.dim, problem.dim), f"the Hessian has shape {tuple(H.shape)}")
+    require(bool(torch.isfinite(H).all()), "the Hessian at a start is not finite")
+    require(
+        torch.allclose(H, H.mT, rtol=1e-9, atol=1e-12 * float(H.abs().max())),
+        "the Hessian is not symmetric",
+    )
+    rng = torch.Generator().manual_seed(3)
+    for _ in range(3):
+        v = torch.randn(problem.dim, generator=rng, dtype=torch.float64)
+        v, h = v / v.norm(), 1e-5
+        slope = (problem.loss(theta + h * v, None) - problem.loss(theta - h * v, None)) / (2 * h)
+        bend = (gradient(theta + h * v) - gradient(theta - h * v)) / (2 * h)
+        scale = 1 + float(H.norm()) + float(gradient(theta).norm())
+        require(
+            abs(float(slope - gradient(theta) @ v)) < 1e-5 * scale,
+            "the gradient is not the slope of the loss",
+        )
+        require(
+            float((bend - H @ v).norm()) < 1e-5 * scale,
+            "the Hessian is not the slope of the gradient",
+        )
+
+
+def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
+    """What `linearised` gives, where it gives anything, is what differentiating twice gives."""
+    theta, rng = point_of(problem, torch.float64), torch.Generator().manual_seed(4)
+    vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64)
+    for kind in get_args(Kind) if isinstance(problem, Network) else ("hessian",):
+        found = problem.linearised(theta, None, kind)
+        if found is not None:
+            known = linearise(problem, theta, None, kind, eager=False)
+            pairs = [(found.loss, known.loss), (found.grad, known.grad)]
+            pairs += [(found.product(v), known.product(v)) for v in (*vectors, vectors[0])]
+            close = all(
+                torch.allclose(a, b, rtol=1e-9, atol=1e-11 * (1 + float(b.abs().max())))
+                for a, b in pairs
+            )
+            require(close, f"linearised() of kind {kind} is not what differentiating gives")
+
+
+def points_run_together(problem: Problem) -> None:
+    """Loss, gradient and Hessian of several points in one `torch.func.vmap` are those of each alone."""
+    points = torch.stack(
+        [problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_LANES)]
+    )
+    for f in (
+        lambda theta: problem.loss(theta, None),
+        torch.func.grad(lambda theta: problem.loss(theta, None)),
+        lambda theta: problem.hessian(theta, None),
+    ):
+        together, alone = torch.func.vmap(f)(points), torch.stack([f(point) for point in points])
+        close = torch.allclose(
+            together, alone, rtol=1e-9, atol=1e-11 * (1 + float(alone.abs().max()))
+        )
+        require(close, "a batch of points gives other values than each point alone")
+
+
+def draws_are_reproducible(problem: Problem) -> None:
+    """`draw` takes all its randomness from the generator, and the loss on a draw is a finite scalar."""
+    if problem.population is None:
+        return
+    size = min(5, problem.population)
+    first, second = (problem.draw(torch.Generator().manual_seed(5), size) for _ in range(2))
+    require(same(first, second), "one seed gave two minibatches: take all randomness from rng")
+    loss = problem.loss(point_of(problem, torch.float64), first)
+    require(
+        loss.shape == () and bool(torch.isfinite(loss)),
+        "the loss on a minibatch is not a finite scalar",
+    )
+    require(
+        0 < problem.share(first) <= 1, f"share() of {size} examples is {problem.share(first):g}"
+    )
+    require(problem.share(None) == 1, f"share() of all examples is {problem.share(None):g}")
+
+
+def parts_make_up_the_whole(problem: Problem) -> None:
+    """The loss on all examples is the weighted sum of the losses on their `parts`."""
+    theta = point_of(problem, torch.float64)
+    whole = problem.loss(theta, None)
+    summed = sum(weight * problem.loss(theta, part) for weight, part in problem.parts(None, 3))
+    require(
+        bool(torch.isclose(torch.as_tensor(summed), whole, rtol=1e-9)),
+        f"the parts sum to {summed:g}, not {whole:g}",
+    )
+
+
+def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
+    """A network's Gauss-Newton matrix is symmetric, and positive semidefinite as its criterion is convex in the outputs."""
+    if not isinstance(problem, Network):
+        return
+    theta = point_of(problem, torch.float64)
+    z = problem.outputs(theta, None)
+    require(
+        z.shape[-1] == problem.population,
+        f"outputs {tuple(z.shape)} do not end in {problem.population} examples",
+    )
+    linear = Oracle(problem).curvature(theta, "gauss_newton")
+    require(
+        bool(torch.isclose(linear.loss, problem.loss(theta, None), rtol=1e-9)),
+        "loss is not fit(outputs)",
+    )
+    rng = torch.Generator().manual_seed(3)
+    v, w = (torch.randn(problem.dim, generator=rng, dtype=torch.float64) for _ in range(2))
+    Gv, Gw = linear.hvp(v), linear.hvp(w)
+    scale = float(Gv.norm() * w.norm() + Gw.norm() * v.norm())
+    require(abs(float(w @ Gv - v @ Gw)) <= 1e-9 * scale, "the Gauss-Newton matrix is not symmetric")
+    require(
+        float(v @ Gv) >= -1e-9 * scale,
+        "the Gauss-Newton matrix is not positive: is the criterion convex?",
+    )
+
+
+def critical_points_are_known(problem: Problem) -> None:
+    """At every stated critical point the gradient is zero, loss and index are as stated, and not below `lowest`."""
+    for point, stated_loss, index in map(_parts, problem.critical_points[:N_POINTS]):
+        loss = float(problem.loss(point, None))
+        H = problem.hessian(point, None)
+        eigenvalues = torch.linalg.eigvalsh(H)
+        scale = 1 + float(eigenvalues.abs().max())
+        slope = float(torch.func.grad(lambda t: problem.loss(t, None))(point).norm())
+        negative = int((eigenvalues < -1e-8 * scale).sum())
+        require(slope < 1e-9 * scale, f"the gradient has length {slope:g} at {point.tolist()}")
+        require(
+            abs(loss - stated_loss) < 1e-9 * (1 + abs(stated_loss)),
+            f"the loss is {loss:g}, stated {stated_loss:g}",
+        )
+        bound = problem.lowest
+        require(
+            bound is None or loss >= bound - 1e-9 * (1 + abs(bound)),
+            f"the loss {loss:g} is below lowest, {bound}",
+        )
+        require(negative == index, f"{negative} eigenvalues are negative, stated index {index}")
+
+
+def escape_is_well_defined(problem: Problem) -> None:
+    """A trajectory has not escaped at the saddle nor at a start, and `escaped` is a boolean scalar."""
+    points = [point_of(problem, torch.float64)]
+    if problem.saddle is not None:
+        points.append(problem.saddle.point)
+    for theta in points:
+        left = problem.escaped(theta, problem.loss(theta, None))
+        require(left.shape == () and left.dtype == torch.bool, "escaped() is not a boolean scalar")
+        require(not bool(left), "it counts as escaped before the first step")
+
+
+def measures_are_scalars(problem: Problem) -> None:
+    """Each of its own measures is a finite scalar at a start."""
+    for name in problem.measures:
+        value = getattr(problem, name)(point_of(problem, torch.float64))
+        require(value.shape == () and bool(torch.isfinite(value)), f"{name} is not a finite scalar")
+
+
+PROBLEM_CHECKS = (
+    starts_are_reproducible,
+    loss_is_a_pure_scalar,
+    derivatives_agree_with_differences,
+    products_by_hand_are_those_of_autograd,
+    points_run_together,
+    draws_are_reproducible,
+    parts_make_up_the_whole,
+    outputs_and_criterion_make_the_loss,
+    critical_points_are_known,
+    escape_is_well_defined,
+    measures_are_scalars,
+)
+
+
+def _parts(known: Any) -> tuple[Tensor, float, int]:
+    return known.point, known.loss, known.index

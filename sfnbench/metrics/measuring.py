@@ -1,0 +1,230 @@
+"""What is measured at a point.
+
+(problem, theta) -> scalars, on the whole loss, outside clock and counters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.oracle import Oracle
+from ..core.problem import Problem
+from ..linalg.lanczos import Extremes, extreme_eigenvalues
+from ..trajectories.vmapped import map_points
+
+Metric = Callable[
+    [Problem, Tensor], Tensor | dict[str, Tensor]
+]  # several scalars where one is not told without another
+
+CRITICAL_GRADIENT = 1e-6  # a point whose gradient is longer is not called critical
+ZERO_EIGENVALUE = 1e-6  # in units of the largest |eigenvalue|: smaller ones count as zero ...
+FLAT_EIGENVALUE = (
+    1e-9  # ... and so do smaller ones in absolute terms, where all of the Hessian vanishes
+)
+DENSE_LIMIT = (
+    4096  # parameters up to which a dense Hessian (134 MB in float64) is taken for a metric ...
+)
+N_LANCZOS = 60  # ... and products that stand in for it beyond
+# parameters up to which points are measured together; beyond, a batch gains nothing and costs
+# memory
+BATCHED_DIM = 64
+
+
+def loss(problem: Problem, theta: Tensor) -> Tensor:
+    """The whole loss."""
+    return _ask(problem).loss(theta)
+
+
+def gradient_norm(problem: Problem, theta: Tensor) -> Tensor:
+    """Euclidean norm of the gradient of the whole loss."""
+    return _ask(problem).grad(theta).norm()
+
+
+def min_eigenvalue(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
+    """Smallest eigenvalue of the Hessian, and the distance from it within which there is one for sure.
+
+    Exact up to `DENSE_LIMIT` parameters. Beyond, the lowest Ritz value of `N_LANCZOS` products from
+    a fixed random start: no eigenvalue's lower bound, so a negative one proves negative curvature,
+    and a positive one that none was resolved.
+    """
+    if problem.dim <= DENSE_LIMIT:
+        lowest = _eigenvalues(problem, theta)[0]
+        return {"min_eigenvalue": lowest, "min_eigenvalue_residual": torch.zeros_like(lowest)}
+    found = _extremes(problem, theta)
+    return {"min_eigenvalue": found.lowest, "min_eigenvalue_residual": found.lowest_residual}
+
+
+def index_fraction(problem: Problem, theta: Tensor) -> Tensor:
+    """Alpha.
+
+    The fraction of Hessian eigenvalues that are negative, those that count as zero aside.
+    """
+    eigenvalues = _eigenvalues(problem, theta)
+    negative = (eigenvalues < -_zero(eigenvalues)).to(theta.dtype)
+    return torch.where(eigenvalues.isnan(), torch.nan, negative).mean()
+
+
+def distance_to_saddle(problem: Problem, theta: Tensor) -> Tensor:
+    """Euclidean distance from the saddle that the race starts at; NaN where there is none."""
+    if problem.saddle is None:
+        return theta.new_full((), math.nan)
+    return (theta - problem.saddle.point.to(theta)).norm()
+
+
+METRICS: dict[str, Metric] = {
+    metric.__name__: metric
+    for metric in (loss, gradient_norm, min_eigenvalue, index_fraction, distance_to_saddle)
+}
+
+
+def measure(problem: Problem, name: str, points: Tensor) -> dict[str, Tensor]:
+    """A metric, or one of the problem's own measures, at points (n, d).
+
+    NaN where a point is not finite.
+
+    What was measured by name, (n,) each: `name`, and what comes with it.
+    """
+    own = getattr(problem, name) if name in problem.measures else None
+    nothing = points.new_full((points.shape[0],), math.nan)
+    finite = torch.isfinite(points).all(1)
+    if not finite.any() or (own is None and name not in METRICS):
+        return (
+            {name: nothing, "min_eigenvalue_residual": nothing}
+            if name == "min_eigenvalue"
+            else {name: nothing}
+        )
+
+    def scalars(theta: Tensor) -> dict[str, Tensor]:
+        found = own(theta) if own else METRICS[name](problem, theta)
+        return found if isinstance(found, dict) else {name: found}
+
+    values = map_points(scalars, points[finite], _chunk(problem))
+    return {
+        each: nothing.index_put((finite,), value.to(points.dtype)) for each, value in values.items()
+    }
+
+
+class Certificate(NamedTuple):
+    """What kind of point a trajectory ended at.
+
+    What cannot be told of a Hessian too large to be taken is None.
+    """
+
+    gradient_norm: float
+    min_eigenvalue: float | None
+    min_eigenvalue_residual: float | None
+    index_fraction: float | None
+    # minimum | strict saddle | degenerate | critical, lowest eigenvalue unresolved | not critical |
+    # diverged
+    end_point: str
+
+
+def certify(problem: Problem, theta: Tensor) -> Certificate:
+    """The certificate of an end point (d,): "converged" is never said without it."""
+    return certify_all(problem, theta[None])[0]
+
+
+def certify_all(problem: Problem, points: Tensor) -> list[Certificate]:
+    """The certificates of end points (n, d), those of a small problem in batches."""
+    norms = measure(problem, "gradient_norm", points)["gradient_norm"]
+    told = torch.isfinite(norms)
+    found: dict[str, list[float]] = {}
+    if told.any():
+        bottoms = map_points(lambda theta: _bottom(problem, theta), points[told], _chunk(problem))
+        found = {name: values.tolist() for name, values in bottoms.items()}
+    bottom = zip(*found.values(), strict=True)
+    return [
+        _judge(problem, norm, *next(bottom))
+        if known
+        else Certificate(norm, None, None, None, "diverged")
+        for norm, known in zip(norms.tolist(), told.tolist(), strict=True)
+    ]
+
+
+def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
+    """The first of loss, gradient, and of the second derivatives that were asked for, that is not finite at theta (d,)."""
+    loss, grad = _ask(problem).loss_and_grad(theta)
+    answers = {"the loss": loss, "the gradient": grad}
+    if "hvp" in asked:
+        answers["the Hessian-vector product"] = (
+            _ask(problem).curvature(theta).hvp(torch.ones_like(theta))
+        )
+    if "hessian" in asked:
+        answers["the Hessian"] = _ask(problem).hessian(theta)
+    return next((name for name, answer in answers.items() if not answer.isfinite().all()), "")
+
+
+def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
+    """Lowest eigenvalue, its residual, what counts as zero, and alpha, where all of the Hessian can be taken."""
+    if problem.dim > DENSE_LIMIT:
+        found = _extremes(problem, theta)
+        zero = ZERO_EIGENVALUE * torch.maximum(found.highest.abs(), found.lowest.abs())
+        return {
+            "lowest": found.lowest,
+            "residual": found.lowest_residual,
+            "zero": zero,
+            "alpha": zero * math.nan,
+        }
+    eigenvalues = _eigenvalues(problem, theta)
+    zero, lowest = _zero(eigenvalues), eigenvalues[0]
+    alpha = (eigenvalues < -zero).double().mean()
+    return {"lowest": lowest, "residual": torch.zeros_like(lowest), "zero": zero, "alpha": alpha}
+
+
+def _judge(
+    problem: Problem, norm: float, lowest: float, residual: float, zero: float, alpha: float
+) -> Certificate:
+    whole = problem.dim <= DENSE_LIMIT
+    otherwise = (
+        ("minimum" if lowest > zero else "degenerate")
+        if whole
+        else "critical, lowest eigenvalue unresolved"
+    )
+    kind = "strict saddle" if lowest < -zero else otherwise
+    return Certificate(
+        norm,
+        lowest,
+        residual,
+        alpha if whole else None,
+        kind if norm <= CRITICAL_GRADIENT else "not critical",
+    )
+
+
+def _chunk(problem: Problem) -> int:
+    """How many points are measured together."""
+    return 1024 if problem.dim <= BATCHED_DIM else 1
+
+
+def _ask(problem: Problem) -> Oracle:
+    """Somebody to ask whom nobody counts; small problems are measured inside a transform."""
+    return Oracle(problem, eager=problem.dim > BATCHED_DIM)
+
+
+def _extremes(problem: Problem, theta: Tensor) -> Extremes:
+    start = torch.from_numpy(np.random.default_rng(0).standard_normal(problem.dim)).to(
+        theta
+    )  # torch's not under vmap
+    return extreme_eigenvalues(_ask(problem).curvature(theta).hvp, start, N_LANCZOS)
+
+
+def _zero(eigenvalues: Tensor) -> Tensor:
+    return (ZERO_EIGENVALUE * eigenvalues.abs().amax()).clamp_min(FLAT_EIGENVALUE)
+
+
+def _eigenvalues(problem: Problem, theta: Tensor) -> Tensor:
+    """All eigenvalues (d,), ascending.
+
+    NaN where the Hessian is not finite, for eigvalsh refuses those.
+    """
+    if problem.dim > DENSE_LIMIT:
+        return theta.new_full((1,), math.nan)
+    H = problem.hessian(theta, None)
+    finite = torch.isfinite(H).all()
+    eigenvalues = torch.linalg.eigvalsh(torch.where(finite, H, torch.zeros_like(H)))
+    return torch.where(finite, eigenvalues, torch.nan)

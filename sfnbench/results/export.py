@@ -1,0 +1,193 @@
+"""Results as flat tables for other programs: csv, jsonl, parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError
+from ..records import Result
+from ..words import did_you_mean
+from .encoding import to_json
+from .store import Damaged, Store
+
+Row = dict[str, Any]
+
+TEXT = {
+    *(
+        "suite",
+        "experiment",
+        "problem",
+        "problem_label",
+        "problem_params",
+        "optimizer",
+        "label",
+        "optimizer_params",
+    ),
+    *("status", "end_point", "device", "dtype", "commit", "run_id"),
+}
+WHOLE = {"seed", "steps", "escape_step", "n_loss", "n_grad", "n_hvp", "n_hessian"}
+COLUMNS = (
+    *(
+        "suite",
+        "experiment",
+        "problem",
+        "problem_label",
+        "problem_params",
+        "optimizer",
+        "label",
+        "optimizer_params",
+    ),
+    *("seed", "status", "steps", "start_loss", "final_loss", "best_loss"),
+    *(
+        "escape_step",
+        "escape_seconds",
+        "escape_cost",
+        "seconds",
+        "cost",
+        "n_loss",
+        "n_grad",
+        "n_hvp",
+        "n_hessian",
+    ),
+    *(
+        "gradient_norm",
+        "min_eigenvalue",
+        "min_eigenvalue_residual",
+        "index_fraction",
+        "end_point",
+        "device",
+        "dtype",
+        "commit",
+        "run_id",
+    ),
+)
+
+
+def rows(store: Store, current: bool = True, damaged: Damaged | None = None) -> list[Row]:
+    """One flat row per run and seed (or point, or timing).
+
+    `COLUMNS`, then whatever else the rows hold; None is empty.
+
+    A run that broke as a whole still has a row per seed, with its status and no numbers. A result
+    that cannot be read ends it with its DamagedError, unless `damaged` takes that and the rest
+    follows.
+    """
+    flat = [row for result in store.summaries(current, damaged) for row in _rows_of(result)]
+    blank = dict.fromkeys([*COLUMNS, *(name for row in flat for name in row)])
+    return [{**blank, **row} for row in flat]
+
+
+def export(
+    store: Store, path: Path | str, current: bool = True, damaged: Damaged | None = None
+) -> int:
+    """Write the `rows` to a .csv, .jsonl or .parquet file, whole or not at all; says how many.
+
+    csv: an empty cell is None; nan and inf are text. jsonl: NaN and Infinity as Python, pandas and
+    DuckDB read them.
+    """
+    path = Path(path)
+    write = WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise StoreError(
+            f"{path}: no format is called {path.suffix!r}{did_you_mean(path.suffix, WRITERS)}"
+        )
+    table = rows(store, current, damaged)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(table, partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+    return len(table)
+
+
+def _rows_of(result: Result) -> list[Row]:
+    run, method = result.run, result.run.method
+    circumstances = {
+        "suite": run.suite,
+        "experiment": run.experiment,
+        "problem": run.problem.use,
+        "problem_label": run.problem.label,
+        "problem_params": to_json(run.problem.params),
+        "optimizer": method.use,
+        "label": method.label,
+        "optimizer_params": to_json(method.params),
+        "device": run.device,
+        "dtype": run.dtype,
+        "commit": result.environment.get("commit"),
+        "run_id": run.id,
+    }
+    own = result.rows or tuple({"seed": seed} for seed in run.seeds)
+    return [
+        {"status": result.status, **circumstances, **row} for row in own
+    ]  # a timing has a dtype of its own
+
+
+# -- formats ---------------------------------------------------------------------------------------
+
+
+def _write_csv(table: list[Row], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(table[0]) if table else COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _flat(value) for name, value in row.items()} for row in table)
+
+
+def _write_jsonl(table: list[Row], path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in table)
+
+
+def _write_parquet(table: list[Row], path: Path) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise StoreError(
+            f"{path.suffix} needs the package pyarrow: pip install 'sfnbench[parquet]'"
+        ) from None
+    names = list(table[0]) if table else COLUMNS
+    columns = {
+        name: _arrow_column(pa, name, [_flat(row.get(name)) for row in table]) for name in names
+    }
+    pq.write_table(pa.table(columns), path)
+
+
+def _arrow_column(pa: Any, name: str, values: list[Any]) -> Any:
+    wanted = (
+        pa.string()
+        if name in TEXT
+        else pa.int64()
+        if name in WHOLE
+        else pa.float64()
+        if name in COLUMNS
+        else None
+    )
+    if name in WHOLE and not all(value is None or isinstance(value, int) for value in values):
+        wanted = None  # pyarrow would cut off what follows the point
+    for kind in (wanted, None):  # None: as the values suggest
+        try:
+            return pa.array(values, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            continue
+    return pa.array([value if value is None else str(value) for value in values], pa.string())
+
+
+def _flat(value: Any) -> Any:
+    return to_json(value) if isinstance(value, dict | list | tuple) else value
+
+
+WRITERS: dict[str, Callable[[list[Row], Path], None]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+    ".parquet": _write_parquet,
+}

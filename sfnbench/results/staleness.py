@@ -1,0 +1,79 @@
+"""Why a stored run no longer answers what is asked: what decides its numbers, before and now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ..records import Run
+
+Path = tuple[str, ...]
+
+_ABSENT = object()
+_WIDTH = 60  # of a value in a message
+
+
+def why_stale(stored: Run, planned: Run) -> str:
+    """One line: the slot, and each thing that decides the numbers and differs.
+
+    >>> from sfnbench.records import Run, Spec
+    >>> problem = Spec("mlp", "digits", {}, "")
+    >>> before, now = (Run("s", "race", problem, Spec("sfn", "sfn", {"lr": lr}, ""), (0,), {}) for lr in (0.1, 0.2))
+    >>> why_stale(before, now)
+    'sfn on digits: lr was 0.1, is 0.2'
+    """
+    return f"{planned.title}: {'; '.join(differences(stored, planned).values())}"
+
+
+def differences(before: Run, now: Run) -> dict[Path, str]:
+    """What decides the numbers and differs: its path in `Run.decisive`, and that in words."""
+    old, new = dict(_leaves(before.decisive)), dict(_leaves(now.decisive))
+    found = {}
+    for path in dict.fromkeys([*old, *new]):
+        if any(path == other[: len(path)] and len(other) > len(path) for other in (*old, *new)):
+            continue  # an empty mapping on one side: what the other has in it is said
+        was, is_ = old.get(path, _ABSENT), new.get(path, _ABSENT)
+        if was is _ABSENT or is_ is _ABSENT or json.dumps(was) != json.dumps(is_):
+            found[path] = _sentence(path, was, is_)
+    return found
+
+
+def _leaves(data: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, (*path, str(key)))
+        else:
+            yield (*path, str(key)), value
+
+
+def _sentence(path: Path, was: object, now: object) -> str:
+    match path:
+        case ("method", "source"):
+            return "its source changed"
+        case ("problem", "source"):
+            return "the problem's source changed"
+        case ("format",):
+            return f"the format of results was {was}, is {now}"
+        case ("method", "params", *rest):
+            name = ".".join(rest)
+        case ("problem", "params", *rest):
+            name = f"the problem's {'.'.join(rest)}"
+        case ("settings", *rest):
+            name = ".".join(rest)
+        case _:
+            name = ".".join(path)
+    if was is _ABSENT:
+        return f"{name} was not set, is {_short(now)}"
+    if now is _ABSENT:
+        return f"{name} was {_short(was)}, is not set"
+    return f"{name} was {_short(was)}, is {_short(now)}"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list | tuple):
+        value = list(value)
+        if len(value) > 2 and value == list(range(value[0], value[0] + len(value))):
+            return f"{value[0]} to {value[-1]}"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."

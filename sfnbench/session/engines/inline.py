@@ -1,0 +1,73 @@
+"""One run after another in this process: for debugging, and where no process may be started.
+
+Knows no timeout.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pkgutil import resolve_name
+from time import perf_counter
+
+from ...core.out_of_memory import is_want_of_memory
+from ...environment import describe
+from ...errors import SfnbenchError
+from ...members.registry import add_plugins
+from ...records import Result, Run, Status
+from . import Conditions, Progress
+
+
+def inline(
+    runs: Iterable[Run], conditions: Conditions, on_progress: Progress | None = None
+) -> Generator[Result, None, None]:
+    """Execute the runs here. Ctrl-C passes; whatever else a run raises becomes its result."""
+    for run in runs:
+        progress = functools.partial(on_progress, run) if on_progress else None
+        with warnings.catch_warnings(record=True) as caught:
+            result = attempt(run, conditions, progress)
+        told = (warnings.formatwarning(w.message, w.category, w.filename, w.lineno) for w in caught)
+        yield replace(result, log="".join(told) + result.log)  # the last line says what happened
+
+
+def attempt(run: Run, conditions: Conditions, progress: Callable[[float], None] | None) -> Result:
+    """The run's result; where it raises instead, a result that says so."""
+    began = perf_counter()
+    try:
+        for path in conditions.plugins:
+            add_plugins(path)
+        execute = resolve_name(conditions.task)
+        with threads_limited(conditions.threads):
+            result = execute(run, progress)
+        if not isinstance(result, Result):
+            raise TypeError(f"{conditions.task} gave {type(result).__name__}, not a Result")
+        return result
+    except SfnbenchError as error:  # says all there is to say
+        status, log = Status.ERROR, f"{type(error).__name__}: {error}\n"
+    except (Exception, SystemExit) as error:
+        status, log = (
+            Status.OOM if is_want_of_memory(error) else Status.ERROR,
+            traceback.format_exc(),
+        )
+    return Result(
+        run, status, environment=describe(run.device), log=log, seconds=perf_counter() - began
+    )
+
+
+@contextmanager
+def threads_limited(threads: int) -> Iterator[None]:
+    """So many threads for torch and for every BLAS and OpenMP library that is loaded."""
+    import torch
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,111 @@
+"""The process that worker processes are forked from, with torch loaded already."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import context, forkserver
+from multiprocessing.popen_forkserver import Popen
+from types import FrameType
+from typing import Any
+
+# torch imports torch._dynamo, for some 2 s, when a process first takes a gradient in a transform.
+PRELOADED = [
+    "torch",
+    "torch._dynamo",
+    "scipy.linalg",
+    "scipy.optimize",
+    "sfnbench.session.engines.worker",
+    "sfnbench.session.execute",
+]
+
+Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
+
+
+def start_server() -> None:
+    """Start the process that all workers are forked from, once."""
+    forkserver.set_forkserver_preload(PRELOADED)
+    with (
+        _variable("OMP_NUM_THREADS", "1"),
+        _ctrl_c_ignored(),
+    ):  # no threads may be running where a fork happens
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """A process started here inherits that Ctrl-C, which a terminal sends to all, is not for it."""
+    with _ctrl_c_handled_by(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def ctrl_c_deferred() -> Iterator[None]:
+    """Ctrl-C takes effect after this block.
+
+    A worker that was half started would escape whoever ends the others.
+    """
+    pressed: list[tuple[int, FrameType | None]] = []
+    with _ctrl_c_handled_by(lambda number, frame: pressed.append((number, frame))) as before:
+        yield
+    if pressed and callable(before):
+        before(*pressed[0])
+
+
+@contextmanager
+def _ctrl_c_handled_by(handler: Handler) -> Iterator[Handler | None]:
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only there may handlers be set, or are they called
+        yield None
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield before  # type: ignore[misc]
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+
+class _Popen(Popen):
+    """Starts a worker that does not run the caller's script again, as multiprocessing would.
+
+    It needs nothing from it.
+    """
+
+    def _launch(self, process: Any) -> None:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            super()._launch(process)  # type: ignore[misc]  # typeshed does not know it
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Process(context.ForkServerProcess):
+    @staticmethod
+    def _Popen(process: Any) -> _Popen:  # noqa: N802 (multiprocessing's name)
+        return _Popen(process)
+
+
+class ForkServer(context.ForkServerContext):
+    """A context for pebble, whose processes start as `_Popen` does."""
+
+    Process = _Process

@@ -1,0 +1,80 @@
+"""Where suites lie, by name or by path, and the text of their files."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from ..errors import SuiteError
+from ..members import registry
+from ..words import did_you_mean
+from .yaml_nodes import Issue, parse, position
+
+MAX_BYTES = 200_000  # a suite is a screen; anything of this size is another file, given by mistake
+SUFFIXES = (".yaml", ".yml")
+
+
+def available() -> dict[str, Path]:
+    """Every suite that can be run by its name.
+
+    Those of ``./suites``, then those that travel with sfnbench.
+    """
+    found: dict[str, Path] = {}
+    for folder in (Path("suites"), registry.shipped("suites")):
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def title(path: Path) -> str:
+    """The title that a suite gives itself, or what keeps its file from being read.
+
+    Nothing else of it is looked at.
+    """
+    try:
+        root, issues = parse(read(path))
+    except SuiteError as error:
+        return f"broken: {error}"
+    if root is None and issues:
+        return f"broken: {located(path, issues)[0]}"
+    given = root.child("title") if root else None
+    return given.text if given else ""
+
+
+def locate(path_or_name: str | Path) -> Path:
+    """The file of a suite given as a path or as a name; SuiteError where there is none."""
+    path, known = Path(path_or_name), available()
+    is_path = isinstance(path_or_name, Path) or path.suffix in SUFFIXES or len(path.parts) > 1
+    if not is_path and str(path_or_name) in known:
+        return known[str(path_or_name)]
+    if path.exists() and (is_path or path.is_file()):
+        return path
+    if is_path:
+        raise SuiteError(f"{path}: no such file{did_you_mean(path.stem, known)}")
+    raise SuiteError(f"unknown suite {str(path_or_name)!r}{did_you_mean(str(path_or_name), known)}")
+
+
+def read(path: Path) -> str:
+    """The text of a suite's file; SuiteError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SuiteError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise SuiteError(f"{path}: larger than {MAX_BYTES} bytes, no suite")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        at = position(before, len(before))
+        raise SuiteError(f"{path}:{at.line}:{at.column}: not UTF-8") from None
+
+
+def located(path: Path, issues: list[Issue]) -> list[str]:
+    """The issues as lines ``file:line:column: message``, in the order of the file, each once."""
+    lines = []
+    for at, message in sorted(set(issues), key=lambda issue: (issue.at or (0, 0), issue.message)):
+        lines.append(f"{path}:{at.line}:{at.column}: {message}" if at else f"{path}: {message}")
+    return lines

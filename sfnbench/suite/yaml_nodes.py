@@ -1,0 +1,263 @@
+"""YAML with positions: every value knows the line and column it was written at.
+
+YAML 1.1's traps are closed: ``1e-3`` is a number; ``on``, ``y``, ``1:30``, ``012`` and
+``2014-06-10`` are text; a key given twice is an error. Aliases and merge keys work; what they write
+out to is bounded.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import yaml
+
+MAX_DEPTH = 40
+MAX_VALUES = 20_000  # aliases written out: a few lines of them can ask for more than memory holds
+MAX_INT = 2**63
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = _TAG + "merge"
+_PATTERNS = {  # the core schema of YAML 1.2, without its octal and hexadecimal numbers
+    _TAG + "null": re.compile(r"~|null|Null|NULL|"),
+    _TAG + "bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
+    _TAG + "int": re.compile(r"[-+]?(0|[1-9][0-9]*)"),
+    _TAG + "float": re.compile(
+        r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+    ),
+    _MERGE: re.compile(r"<<"),
+}
+
+
+class Mark(NamedTuple):
+    """A position in a file, counted from 1."""
+
+    line: int
+    column: int
+
+
+class Issue(NamedTuple):
+    """Something wrong, and where; without a position it is about the file as a whole."""
+
+    at: Mark | None
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A value and where it was written: a scalar, a list of nodes or a mapping to nodes."""
+
+    at: Mark
+    content: Any
+    text: str = ""  # a scalar as it was written
+    keys: dict[str, Mark] = field(default_factory=dict)  # where a mapping's keys were written
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it has keys."""
+        return isinstance(self.content, dict)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it has places."""
+        return isinstance(self.content, list)
+
+    def child(self, part: str | int) -> Node | None:
+        """The value under a key or at a place of a list; None where there is none."""
+        if isinstance(part, str):
+            return self.content.get(part) if self.is_mapping else None
+        return self.content[part] if self.is_list and 0 <= part < len(self.content) else None
+
+    def plain(self) -> Any:
+        """The value without its positions."""
+        if self.is_mapping:
+            return {key: node.plain() for key, node in self.content.items()}
+        return [node.plain() for node in self.content] if self.is_list else self.content
+
+    def marks(self) -> Iterator[Mark]:
+        """Every position within."""
+        yield self.at
+        yield from self.keys.values()
+        for node in (
+            self.content.values() if self.is_mapping else self.content if self.is_list else ()
+        ):
+            yield from node.marks()
+
+    def without(self, *keys: str) -> Node:
+        """The mapping less some of its keys."""
+        return Node(
+            self.at, {k: v for k, v in self.content.items() if k not in keys}, keys=self.keys
+        )
+
+    def override(self, patch: Node) -> Node:
+        """The value with another laid over it.
+
+        Mappings are merged key by key, everything else is replaced.
+        """
+        if not (self.is_mapping and patch.is_mapping):
+            return patch
+        merged = dict(self.content)
+        for key, node in patch.content.items():
+            merged[key] = merged[key].override(node) if key in merged else node
+        return Node(self.at, merged, keys={**self.keys, **patch.keys})
+
+
+def parse(text: str) -> tuple[Node | None, list[Issue]]:
+    """The one document of a YAML text, None where there is none to be had, and everything that is wrong with it."""
+    issues: list[Issue] = []
+    loader = None
+    try:
+        loader = _Loader(text)
+        raw = loader.get_single_node()
+        return (None if raw is None else _Conversion(issues).node(raw, 0)), issues
+    except yaml.reader.ReaderError as error:
+        issues.append(
+            Issue(
+                position(text, error.position),
+                f"character #x{error.character:04x} has no place in YAML",
+            )
+        )
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        issues.append(Issue(_mark(mark) if mark else None, _syntax(error)))
+    except (
+        ValueError,
+        OverflowError,
+    ):  # PyYAML does not catch what chr() says to an escape like "\Uffffffff"
+        at = _mark(loader.get_mark()) if loader else None
+        issues.append(Issue(at, "not valid YAML: an escape or a version number out of range"))
+    return None, issues
+
+
+def position(text: str, offset: int) -> Mark:
+    """Line and column of the character at an offset."""
+    return Mark(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML up to the node tree, with the resolution of plain scalars replaced."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's stubs have it as an instance's
+        None: [(tag, re.compile(rf"(?:{pattern.pattern})\Z")) for tag, pattern in _PATTERNS.items()]
+    }
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _too_deep(self.get_mark())
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+@dataclass
+class _Conversion:
+    """One walk from PyYAML's node tree to ours, noting what is wrong and how large it has grown."""
+
+    issues: list[Issue]
+    n_values: int = 0
+
+    def node(self, raw: yaml.Node, depth: int) -> Node:
+        self.n_values += 1
+        if self.n_values > MAX_VALUES:
+            raise yaml.MarkedYAMLError(
+                None, None, f"more than {MAX_VALUES} values with aliases", raw.start_mark
+            )
+        if depth > MAX_DEPTH:
+            raise _too_deep(raw.start_mark)
+        if isinstance(raw, yaml.MappingNode):
+            self._expect_tag(raw, "map")
+            return self._mapping(raw, depth)
+        if isinstance(raw, yaml.SequenceNode):
+            self._expect_tag(raw, "seq")
+            return Node(_mark(raw.start_mark), [self.node(item, depth + 1) for item in raw.value])
+        return Node(_mark(raw.start_mark), self._scalar(raw), text=raw.value)
+
+    def _mapping(self, raw: yaml.MappingNode, depth: int) -> Node:
+        content: dict[str, Node] = {}
+        keys: dict[str, Mark] = {}
+        merged: list[Node] = []
+        for key, value in raw.value:
+            at = _mark(key.start_mark)
+            if not isinstance(key, yaml.ScalarNode):
+                self.issues.append(Issue(at, "a key must be text"))
+            elif key.value in keys:
+                self.issues.append(
+                    Issue(at, f"duplicate key {key.value!r} (first on line {keys[key.value].line})")
+                )
+            elif key.tag == _MERGE:
+                keys[key.value] = at
+                merged = self._merged(value, depth)
+            else:
+                keys[key.value] = at
+                content[key.value] = self.node(value, depth + 1)
+        for other in merged:
+            content = {**other.content, **content}
+            keys = {**other.keys, **keys}
+        return Node(_mark(raw.start_mark), content, keys=keys)
+
+    def _merged(self, raw: yaml.Node, depth: int) -> list[Node]:
+        """What a merge key brings in, the strongest first."""
+        given = self.node(raw, depth + 1)
+        nodes = given.content if given.is_list else [given]
+        for node in nodes:
+            if not node.is_mapping:
+                self.issues.append(
+                    Issue(node.at, "<< must be given a mapping or a list of mappings")
+                )
+        return [node for node in nodes if node.is_mapping]
+
+    def _scalar(self, raw: yaml.Node) -> Any:
+        tag, text, at = raw.tag, raw.value, _mark(raw.start_mark)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            self.issues.append(Issue(at, "half of a surrogate pair is not a character"))
+        if tag in (_TAG + "str", _MERGE):  # `<<` is a merge key only where it is a key
+            return text
+        if tag not in _PATTERNS:
+            self.issues.append(Issue(at, f"unknown tag {_short(tag)}"))
+            return text
+        if not _PATTERNS[tag].fullmatch(text):
+            self.issues.append(Issue(at, f"{text!r} is not of the type {_short(tag)}"))
+            return text
+        if tag in (_TAG + "null", _TAG + "bool"):
+            return text.lower() == "true" if tag == _TAG + "bool" else None
+        number = _number(tag, text)
+        if number is None:
+            self.issues.append(
+                Issue(at, f"a number must be finite and within 64 bits, not {text[:40]}")
+            )
+        return number
+
+    def _expect_tag(self, raw: yaml.Node, name: str) -> None:
+        if raw.tag != _TAG + name:
+            self.issues.append(Issue(_mark(raw.start_mark), f"unknown tag {_short(raw.tag)}"))
+
+
+def _number(tag: str, text: str) -> int | float | None:
+    if tag == _TAG + "int":
+        return int(text) if len(text) <= 20 and abs(int(text)) < MAX_INT else None
+    if text[-1].isalpha():  # .inf and .nan
+        return None
+    return float(text) if math.isfinite(float(text)) else None
+
+
+def _mark(mark: yaml.Mark) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1)
+
+
+def _short(tag: str) -> str:
+    return tag.replace(_TAG, "!!")
+
+
+def _too_deep(mark: yaml.Mark) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(None, None, f"nested more than {MAX_DEPTH} deep", mark)
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> str:
+    problem = ", ".join(filter(None, (error.context, error.problem)))
+    tab = r"'\t'" in problem
+    return f"not valid YAML: {'a tab cannot indent, use spaces' if tab else problem}"

@@ -1,0 +1,1 @@
+"""Statistics of escapes that may never come. No torch."""

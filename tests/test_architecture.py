@@ -43,7 +43,6 @@ UPWARD: dict[tuple[str, str], str] = {}
 CATCH_ALL = {
     "experiments": "one seed's failure is its own",
     "session": "an engine turns whatever a run raises into its result",
-    "members": "a plugin's import may raise anything",
     "members.contract": "a member under test may raise anything",
     "trajectories": "scipy's thread hands on what it raised",
 }

@@ -297,8 +297,8 @@ import json, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from engine_tasks import make_run
-from sfnbench.engines import execute_all, server
-from sfnbench.store import Store
+from sfnbench.session.engines import execute_all, server
+from sfnbench.results.store import Store
 
 server.PRELOADED = ["torch", "sfnbench.session.engines.worker"]  # all that these tasks need: starts in half the time
 folder = Path({folder!r})

@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPEC = pyproject.toml constraints.txt
 
-.PHONY: help run report test test-slow lint bench bench-keep bench-guard track clean
+.PHONY: help run report test test-slow lint bench bench-keep bench-guard track census clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ bench-guard: $(VENV)/bench ## fail where a kernel takes a quarter longer than wh
 track: $(VENV)/test ## costs of the last commit against those of the one before (asv makes an environment of 1.2 GB)
 	$(BIN)/asv machine --yes
 	$(BIN)/asv continuous -f 1.3 --record-samples HEAD~1 HEAD
+
+census: $(VENV)/run ## floors, circles, widths and names of the package; REV=HEAD~9 for a commit
+	$(BIN)/python benchmarks/census.py $(if $(REV),--rev $(REV))
 
 clean: ## forget the virtual environment
 	rm -rf $(VENV)

@@ -135,14 +135,39 @@ def test_plugins_import_only_the_public_names():
                 assert {alias.name for alias in node.names} <= set(sfnbench.__all__), path
 
 
+# Lines and syntax nodes at most. Width is no way out: nodes count, whatever the line breaks.
+FILE_LINES, FILE_NODES = 400, 2000
+FUNCTION_LINES, FUNCTION_NODES = 40, 300
+COMMAND_LINES = 90  # a command of cli/ has a line or more for each of its options
+
+# What is still longer, to be split; a name leaves this list for good once it is.
+TOO_LONG = {
+    *("_block", "_measure", "_of_problem", "_of_rates", "_of_scaling", "add", "by_start"),
+    *("gradient_descent_escape", "lanczos", "plan", "rows", "run_suite", "search", "spectra"),
+    *("step", "race/scaling.py", "race/track.py", "results/compare.py", "suite/entries.py"),
+    *("survival/statistics.py", "trajectories/stock.py", "run", "show"),
+}
+
+
+def n_nodes(tree):
+    """Syntax nodes, the contexts (load, store, delete) of names left out."""
+    return sum(not isinstance(node, ast.expr_context) for node in ast.walk(tree))
+
+
 def test_files_and_functions_stay_short():
+    long = set()
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:
         source = path.read_text()
-        assert source.count("\n") <= 500, path
-        for node in ast.walk(ast.parse(source)):
-            # a command's options are many lines
-            if isinstance(node, ast.FunctionDef) and path.parent.name != "cli":
-                assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"
+        tree = ast.parse(source)
+        if source.count("\n") > FILE_LINES or n_nodes(tree) > FILE_NODES:
+            long.add("/".join(path.parts[-2:]))
+        most_lines = COMMAND_LINES if path.parent.name == "cli" else FUNCTION_LINES
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                n_lines = node.end_lineno - node.lineno + 1
+                if n_lines > most_lines or n_nodes(node) > FUNCTION_NODES:
+                    long.add(node.name)
+    assert long <= TOO_LONG
 
 
 def test_public_names_are_listed_twice_alike():

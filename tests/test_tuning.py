@@ -21,9 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfnbench import DataError, Result, Store, SuiteError, execute, load_suite, plan, run_suite
+from sfnbench.experiments.keys import MOST_STEPS
+from sfnbench.experiments.race.keys import Tune
 from sfnbench.session.session import Watcher, preview, tuning_runs
 from sfnbench.session.tuning import FILE, expected_best, middle, sample, trials, winners
-from sfnbench.suite.keys import MOST_STEPS, Tune
 from sfnbench.suite.ranges import MAX_RANGES
 from sfnbench.suite.reading import TUNING_SEEDS
 
@@ -422,9 +423,7 @@ def test_data_are_needed_until_all_is_there(write, monkeypatch):
 
 def test_an_open_run_is_not_executed(write):
     _, open_run = of(write(), "msgd")
-    with pytest.raises(
-        SuiteError, match="msgd on bowl has ranges, for tuning to find values first"
-    ):
+    with pytest.raises(SuiteError, match="msgd on bowl has ranges: tune it first"):
         execute(open_run)
 
 

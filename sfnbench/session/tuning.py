@@ -23,9 +23,9 @@ import numpy as np
 import yaml
 
 from ..errors import SuiteError
+from ..experiments.race.keys import Tune
 from ..records import Result, Run, Status
 from ..suite.entries import Tunable
-from ..suite.keys import Tune
 from ..suite.ranges import MAX_RANGES, Range
 from ..suite.reading import TUNING_SEEDS, Suite
 

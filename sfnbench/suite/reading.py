@@ -16,27 +16,18 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from .. import experiments
 from ..errors import PluginError, SuiteError
+from ..experiments.critical_points.keys import Cube, OnPath
+from ..experiments.keys import MOST_STEPS, ExperimentKeys
+from ..experiments.race.keys import Budget, Metric, Prices, Spacing, Tune
+from ..experiments.race.keys import Keys as Race
 from ..members import registry
 from ..members.registry import Kind, Member
 from ..records import Spec
 from ..words import did_you_mean
 from .entries import Chooser
 from .files import available, locate, located, read, title
-from .keys import (
-    EXPERIMENTS,
-    MOST_STEPS,
-    Budget,
-    CriticalPoints,
-    Cube,
-    Metric,
-    OnPath,
-    Prices,
-    Race,
-    Spacing,
-    Throughput,
-    Tune,
-)
 from .ranges import SCALES, ranges_of
 from .wording import Path as Keys
 from .wording import Wording, describe
@@ -155,7 +146,7 @@ class _Reading:
         self._path, self._tree = path, tree
         self._choosers = {kind: Chooser(kind, members[kind]) for kind in registry.KINDS}
         self.issues: list[Issue] = []
-        self._schema: type[Race] | type[CriticalPoints] | type[Throughput] = Race
+        self._schema: type[ExperimentKeys] = Race
         self._keys = self._validate()
         self._problems = self._choose("problem")
         self._methods = self._choose(self._schema.method)
@@ -191,14 +182,16 @@ class _Reading:
             else None,
         )
 
-    def _validate(self) -> Race | CriticalPoints | Throughput | None:
+    def _validate(self) -> ExperimentKeys | None:
         """The keys outside of the entries."""
         experiment = self._tree.child("experiment")
         asked = experiment.content if experiment and isinstance(experiment.content, str) else "race"
-        if experiment and asked not in EXPERIMENTS:
-            hint = did_you_mean(asked, EXPERIMENTS)
+        if experiment and asked not in experiments.names():
+            hint = did_you_mean(asked, experiments.names())
             self.issues.append(Issue(experiment.at, f"unknown experiment {asked!r}{hint}"))
-        self._schema = schema = EXPERIMENTS.get(asked, Race)
+        if asked in experiments.names():
+            self._schema = experiments.find(asked).keys.Keys
+        schema = self._schema
         wording = Wording(self._tree, lambda path: _known_keys(schema, path))
         try:
             return schema.model_validate_json(json.dumps(self._tree.plain()))

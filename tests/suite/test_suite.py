@@ -297,7 +297,7 @@ def test_titles_are_read_without_reading_the_suite() -> None:
 
 def test_listing_suites_imports_neither_torch_nor_pydantic() -> None:
     code = (
-        "import sys; from sfnbench.suite.file import available, title; print([title(p) for p in available().values()]);"
+        "import sys; from sfnbench.suite.files import available, title; print([title(p) for p in available().values()]);"
         "sys.exit(bool({'torch', 'pydantic'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

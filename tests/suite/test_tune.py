@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from suite_writing import enter, expect, load, race
 
 from sfnbench.errors import SuiteError
+from sfnbench.experiments.keys import MOST_STEPS
 from sfnbench.suite.entries import Tunable
-from sfnbench.suite.keys import MOST_STEPS
 from sfnbench.suite.ranges import EDGE, MAX_RANGES, Range, Scale
 
 TUNE = "tune: {trials: 4}"

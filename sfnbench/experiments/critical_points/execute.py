@@ -70,7 +70,7 @@ class Measured(NamedTuple):
     point: np.ndarray
 
 
-def critical_points(run: Run, progress: Progress) -> Result:
+def execute(run: Run, progress: Progress) -> Result:
     """Search with one finder from every start.
 
     A row for each, with its end point and its spectrum as series.

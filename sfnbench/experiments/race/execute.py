@@ -173,7 +173,7 @@ class Draws:
         )
 
 
-def race(run: Run, progress: Progress) -> Result:
+def execute(run: Run, progress: Progress) -> Result:
     """Every seed of one optimizer on one problem: a row and its series a seed."""
     entrant = Entrant(run)
     width = min(entrant.width, len(run.seeds))

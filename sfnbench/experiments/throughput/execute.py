@@ -50,7 +50,7 @@ STEADY = (
 )
 
 
-def throughput(run: Run, progress: Progress) -> Result:
+def execute(run: Run, progress: Progress) -> Result:
     """A row for each dtype, as `_measure` has it."""
     rows: list[dict[str, Any]] = []
     series: list[np.ndarray] = []

@@ -14,6 +14,8 @@ from multiprocessing.popen_forkserver import Popen
 from types import FrameType
 from typing import Any
 
+from ... import experiments
+
 # torch imports torch._dynamo, for some 2 s, when a process first takes a gradient in a transform.
 PRELOADED = [
     "torch",
@@ -22,6 +24,7 @@ PRELOADED = [
     "scipy.optimize",
     "sfnbench.session.engines.worker",
     "sfnbench.session.execute",
+    *(f"sfnbench.experiments.{name}.execute" for name in experiments.names()),
 ]
 
 Handler = Callable[[int, FrameType | None], Any] | signal.Handlers

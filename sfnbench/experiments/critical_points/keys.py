@@ -1,0 +1,67 @@
+"""The keys of a search for critical points: finders, starts, what counts as critical."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from annotated_types import Ge, Le, MinLen
+from pydantic import model_validator
+
+from ...members.registry import Kind
+from ..keys import MOST_STEPS, Above0, NotBelow0, SeededKeys, StrictModel
+
+
+class OnPath(StrictModel):
+    """Starts on an optimizer's path, one path a seed.
+
+    So many of its points, drawn with their noise.
+    """
+
+    optimizer: Any
+    steps: Annotated[int, Ge(1), Le(MOST_STEPS)] = 100
+    every: Annotated[int, Ge(1)] = 1  # of its points are kept
+    up: bool = False  # climb the loss instead
+    count: Annotated[int, Ge(1)] = 10  # starts a seed
+    noise: Annotated[tuple[NotBelow0, ...], MinLen(1)] = (
+        0.0,
+    )  # amplitudes of uniform noise, one drawn for each start
+
+
+class Cube(StrictModel):
+    """Starts uniform in a cube round 0."""
+
+    count: Annotated[int, Ge(0)] = 0  # a seed
+    amplitude: Above0 = 1.0
+
+
+class Keys(SeededKeys):
+    """The keys of a search for critical points."""
+
+    method: ClassVar[Kind] = "finder"
+
+    finders: Annotated[tuple[Any, ...], MinLen(1)] = ("levenberg_marquardt",)
+    paths: tuple[OnPath, ...] = ()
+    random: Annotated[int, Ge(0)] = 0  # starts a seed, each the problem's own
+    cube: Cube = Cube()
+    subspaces: bool = (
+        False  # search in the problem's subspaces too, such as networks with fewer units
+    )
+    spectrum: Literal["eigenvalues", "density"] = (
+        "eigenvalues"  # density: the index by inertia, for large networks
+    )
+    energy: str = "loss"  # what is drawn against alpha: the loss, or a measure
+    cut_off: Above0 = 1e-20  # squared gradient norm below which a point is called critical
+    zero: NotBelow0 = 1e-6  # |eigenvalues| up to this count as zero, in units of the largest
+    same: NotBelow0 = 1e-7  # points whose invariants differ by less, relatively, are one point
+
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> Self:
+        if not (self.paths or self.random or self.cube.count):
+            raise ValueError("no starts: give paths, random or cube")
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """All of them; the optimizers of the paths are filled in when they are chosen."""
+        own = ("random", "cube", "subspaces", "spectrum", "energy", "cut_off", "zero", "same")
+        paths = [path.model_dump() for path in self.paths]
+        return {"paths": paths, **{name: self.model_dump()[name] for name in own}}

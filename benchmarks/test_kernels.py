@@ -62,5 +62,5 @@ def test_step(benchmark, name):
     optimizer, theta = registry.build("optimizer", name, {}), start(SMALL)
     noise = torch.ones(optimizer.n_noise, SMALL.dim, dtype=theta.dtype)
     state = optimizer.init(theta)
-    batches = (None,) * len(optimizer.batches)
+    batches = (None,) * len(optimizer.batch_sizes)
     benchmark(lambda: optimizer.step(Oracle(SMALL, batches, noise, eager=True), theta, state))

@@ -75,7 +75,7 @@ def test_a_network_of_torch_takes_the_steps_that_the_race_takes(method):
     optimizer = as_torch_optimizer(method, model.parameters())
     for _ in range(5):
         here = problem.loss(raced.theta[0], None)
-        raced.step([(None,) * len(method.batches)], None)
+        raced.step([(None,) * len(method.batch_sizes)], None)
         loss = optimizer.step(lambda: functional.cross_entropy(model(images), labels))
         torch.testing.assert_close(loss, here, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(model.theta(), raced.theta[0], rtol=1e-12, atol=1e-12)
@@ -92,7 +92,7 @@ def test_how_theta_is_cut_into_parameters_has_no_say(method, cuts, seed):
     raced, noise = Looped(Waves(), method, start[None]), noises(method, Waves.dim, seed)
     optimizer = as_torch_optimizer(method, params, seed=seed)
     for _ in range(4):
-        raced.step([(None,) * len(method.batches)], next(noise))
+        raced.step([(None,) * len(method.batch_sizes)], next(noise))
         optimizer.step(lambda: waves(*params))
         torch.testing.assert_close(vector(params), raced.theta[0], rtol=1e-9, atol=1e-11)
     np.testing.assert_array_equal(optimizer.calls.counts, raced.calls[0])

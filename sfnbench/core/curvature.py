@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-Kind = Literal["hessian", "gauss_newton", "fisher"]
+CurvatureKind = Literal["hessian", "gauss_newton", "fisher"]
 
 
 class Linearisation(NamedTuple):

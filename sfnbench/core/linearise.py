@@ -10,12 +10,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from .curvature import Kind, Linearisation, with_decay
+from .curvature import CurvatureKind, Linearisation, with_decay
 from .problem import Network, Problem
 
 
 def linearise(
-    problem: Problem, theta: Tensor, batch: Any, kind: Kind, *, eager: bool
+    problem: Problem, theta: Tensor, batch: Any, kind: CurvatureKind, *, eager: bool
 ) -> Linearisation:
     """The loss of `problem` on `batch` to second order at theta (d,).
 
@@ -51,7 +51,9 @@ def _transformed(problem: Problem, theta: Tensor, batch: Any) -> Linearisation:
     return Linearisation(loss, grad, lambda v: pull(v)[0])
 
 
-def _through_outputs(problem: Network, theta: Tensor, batch: Any, kind: Kind) -> Linearisation:
+def _through_outputs(
+    problem: Network, theta: Tensor, batch: Any, kind: CurvatureKind
+) -> Linearisation:
     """By way of the outputs z: J^T by one reverse pass, J as the transpose of that linear map."""
     z, pull = torch.func.vjp(lambda t: problem.outputs(t, batch), theta)[:2]
     push = torch.func.vjp(lambda u: pull(u)[0], torch.zeros_like(z))[1]

@@ -35,7 +35,7 @@ class Optimizer(ABC):
     )
 
     @property
-    def batches(self) -> tuple[int | None, ...]:
+    def batch_sizes(self) -> tuple[int | None, ...]:
         """Sizes of the batches wanted in each step.
 
         That of losses and gradients, and of curvature if it has its own.
@@ -44,7 +44,7 @@ class Optimizer(ABC):
 
     def misfit(self, problem: Problem) -> str | None:
         """Why this method with these settings cannot run on this problem; None where it can."""
-        return batch_misfit(problem, self.batches)
+        return batch_misfit(problem, self.batch_sizes)
 
     def init(self, theta: Tensor) -> State:
         """The memory before the first step: a NamedTuple of tensors."""

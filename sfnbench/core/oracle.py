@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .cost import KINDS
-from .curvature import Kind, Linearisation
+from .curvature import CurvatureKind, Linearisation
 from .linearise import linearise
 from .memory import Parts
 from .problem import Problem
@@ -61,7 +61,7 @@ class Curvature:
 class Oracle:
     """All that one trajectory may ask in one step, on its batches; every question is counted.
 
-    `batches` are as the optimizer's own `batches` says: losses and gradients are taken on the
+    `batches` are as the optimizer's own `batch_sizes` say: losses and gradients are taken on the
     first, curvature and Hessians on the second where there is one. `noise` (n_noise, d) is standard
     normal, drawn outside with the seed's own generator. A batch that the device has no memory for
     is taken in `parts`.
@@ -98,7 +98,7 @@ class Oracle:
         )
         return self._note(theta, loss), grad
 
-    def curvature(self, theta: Tensor, kind: Kind = "hessian") -> Curvature:
+    def curvature(self, theta: Tensor, kind: CurvatureKind = "hessian") -> Curvature:
         """Loss, gradient and products with a curvature matrix at theta.
 
         Making it counts as one gradient.

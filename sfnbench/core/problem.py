@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from .curvature import Kind, Linearisation
+from .curvature import CurvatureKind, Linearisation
 
 T = TypeVar("T")
 HVP_CHUNK = 32  # Hessian columns taken at once: larger chunks were slower and cost memory
@@ -150,7 +150,7 @@ class Problem(ABC):
         """The batch in at most n parts with each one's weight in the loss, for a device that cannot hold it whole."""
         return [(1.0, batch)]
 
-    def linearised(self, theta: Tensor, batch: Any, kind: Kind) -> Linearisation | None:
+    def linearised(self, theta: Tensor, batch: Any, kind: CurvatureKind) -> Linearisation | None:
         """The loss to second order at theta (d,) where there is a faster way than differentiating twice; None elsewhere.
 
         It is never asked for inside transforms.

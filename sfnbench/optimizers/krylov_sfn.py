@@ -63,7 +63,7 @@ class KrylovSaddleFreeNewton(Optimizer):
     reorthogonalise: bool = True
 
     @property
-    def batches(self) -> tuple[int | None, ...]:
+    def batch_sizes(self) -> tuple[int | None, ...]:
         """That of the gradients, and that of the products if it has a size of its own."""
         apart = self.curvature_batch_size is not None
         return (self.batch_size, self.curvature_batch_size) if apart else (self.batch_size,)

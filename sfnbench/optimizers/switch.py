@@ -108,9 +108,9 @@ class Switch(Optimizer):
         return max(self.first.n_noise, self.then.n_noise)
 
     @property
-    def batches(self) -> tuple[int | None, ...]:
+    def batch_sizes(self) -> tuple[int | None, ...]:
         """The first's, then the second's."""
-        return (*self.first.batches, *self.then.batches)
+        return (*self.first.batch_sizes, *self.then.batch_sizes)
 
     def misfit(self, problem: Problem) -> str | None:
         """Whatever keeps either from running."""
@@ -130,7 +130,7 @@ class Switch(Optimizer):
 
     def step(self, oracle: Oracle, theta: Tensor, state: Phase) -> tuple[Tensor, Phase]:
         """A step of whoever is at work, and the test for a stall."""
-        n_first, n_steps = len(self.first.batches), state.n_steps + 1
+        n_first, n_steps = len(self.first.batch_sizes), state.n_steps + 1
         if not state.switched.isnan():
             own = replace(oracle, batches=oracle.batches[n_first:])
             after, inner = self.then.step(own, theta, state.then)

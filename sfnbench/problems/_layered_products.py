@@ -28,7 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core.curvature import Kind, Linearisation
+from ..core.curvature import CurvatureKind, Linearisation
 
 Layers = list[tuple[Tensor, Tensor]]  # weights (n_out, n_in) and biases (n_out,)
 
@@ -59,7 +59,7 @@ def linearised(
     x: Tensor,
     sigmoid: Sequence[bool],
     criterion: Callable[[Tensor], Criterion],
-    kind: Kind,
+    kind: CurvatureKind,
 ) -> Linearisation:
     """The loss to second order at theta (d,), for inputs x (n, n_in).
 

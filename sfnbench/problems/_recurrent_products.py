@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.curvature import Kind, Linearisation
+from ..core.curvature import CurvatureKind, Linearisation
 
 Split = Callable[
     [Tensor], list[Tensor]
@@ -32,7 +32,7 @@ Split = Callable[
 
 
 def linearised(
-    split: Split, theta: Tensor, here: Tensor, following: Tensor, kind: Kind
+    split: Split, theta: Tensor, here: Tensor, following: Tensor, kind: CurvatureKind
 ) -> Linearisation:
     """The mean cross-entropy to second order at theta (d,), for codes (T, n) of characters and of those that follow.
 

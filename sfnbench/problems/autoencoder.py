@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..core.curvature import Kind, Linearisation, with_decay
+from ..core.curvature import CurvatureKind, Linearisation, with_decay
 from ..core.fields import Count, NonNegative
 from ..core.problem import Network, constant
 from ..datasets import load
@@ -149,7 +149,7 @@ class Autoencoder(FromImages, Network):
         x = self.chosen(z, batch)
         return functional.binary_cross_entropy_with_logits(z.mT, x, reduction="sum") / z.shape[-1]
 
-    def linearised(self, theta: Tensor, batch: Tensor | None, kind: Kind) -> Linearisation:
+    def linearised(self, theta: Tensor, batch: Tensor | None, kind: CurvatureKind) -> Linearisation:
         """The loss to second order, by hand."""
         x = self.chosen(theta, batch)
 

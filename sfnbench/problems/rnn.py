@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..core.curvature import Kind, Linearisation, with_decay
+from ..core.curvature import CurvatureKind, Linearisation, with_decay
 from ..core.fields import Count, NonNegative
 from ..core.problem import Network, constant
 from ..datasets import TextDataset, find_text, lacking, load_text
@@ -170,7 +170,7 @@ class RecurrentNetwork(Network):
         following = self.chosen(z, batch)[1]
         return (z.logsumexp(-1) - z.gather(-1, following[..., None])[..., 0]).mean()
 
-    def linearised(self, theta: Tensor, batch: Tensor | None, kind: Kind) -> Linearisation:
+    def linearised(self, theta: Tensor, batch: Tensor | None, kind: CurvatureKind) -> Linearisation:
         """The loss to second order, by hand."""
         fit = linearised(self.weights, theta, *self.chosen(theta, batch), kind)
         return with_decay(fit, theta, self.weight_decay)

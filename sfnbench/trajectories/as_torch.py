@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 
 from ..core.cost import KINDS
-from ..core.curvature import Kind, Linearisation
+from ..core.curvature import CurvatureKind, Linearisation
 from ..core.optimizer import Optimizer
 from ..core.oracle import Calls, Curvature, Oracle
 from ..core.problem import HVP_CHUNK, Problem
@@ -58,7 +58,7 @@ def as_torch_optimizer(
     """
     chosen = _checked(optimizer)
     problem = ModuleLoss(_trainable(params))
-    if sizes := [size for size in chosen.batches if size is not None]:
+    if sizes := [size for size in chosen.batch_sizes if size is not None]:
         raise ValueError(
             f"a batch size of {sizes[0]} was asked for, but which examples a step sees is for the closure to say"
         )
@@ -125,7 +125,7 @@ class ModuleOptimizer(torch.optim.Optimizer):
         noise = (
             torch.randn(shape, generator=rng, dtype=torch.float64).to(start) if shape[0] else None
         )
-        closures = (closure,) * len(self._optimizer.batches)
+        closures = (closure,) * len(self._optimizer.batch_sizes)
         oracle = ModuleOracle(problem, closures, noise, theta=start, calls=self.calls)
         try:
             memory = tree_unflatten(own["memory"], tree_structure(self._optimizer.init(start)))
@@ -317,7 +317,7 @@ class ModuleOracle(Oracle):
 
     problem: ModuleLoss
 
-    def curvature(self, theta: Tensor, kind: Kind = "hessian") -> Curvature:
+    def curvature(self, theta: Tensor, kind: CurvatureKind = "hessian") -> Curvature:
         """Loss, gradient and products with the Hessian.
 
         ValueError for another matrix, which needs the outputs apart.

@@ -67,7 +67,7 @@ def test_all_who_switch_from_the_same_do_so_at_the_same_point(make_run):
 
 def test_what_follows_is_what_the_second_does_from_there():
     switch = Switch(first=GradientDescent(lr=0.1), then=GradientDescent(lr=0.2, batch_size=7))
-    assert switch.batches == (None, 7)
+    assert switch.batch_sizes == (None, 7)
 
 
 def suite(tmp_path, entry):

@@ -63,10 +63,10 @@ class Entrant:
         self.problem: Problem = registry.build("problem", run.problem.use, run.problem.params)
         self.use, self.params = run.method.use, run.method.params
         self.optimizer: Optimizer | None = None
-        self.batches: tuple[int | None, ...] = (stock.batch_size(self.params),)
+        self.batch_sizes: tuple[int | None, ...] = (stock.batch_size(self.params),)
         if not registry.is_stock(self.use):
             self.optimizer = registry.build("optimizer", self.use, self.params)
-            self.batches = self.optimizer.batches
+            self.batch_sizes = self.optimizer.batch_sizes
 
     @property
     def n_noise(self) -> int:
@@ -105,7 +105,7 @@ class Entrant:
         By the largest of the optimizer's batches where they differ.
         """
         n = self.problem.population
-        share = max((size or n) / n for size in self.batches) if n else 1.0
+        share = max((size or n) / n for size in self.batch_sizes) if n else 1.0
         return max(1, math.ceil(epochs / share * (1 - ROUNDING)))
 
     def spacing(self, every: int | Mapping[str, float]) -> Every:
@@ -135,8 +135,8 @@ class Draws:
 
     def __init__(self, entrant: Entrant, seeds: tuple[int, ...]) -> None:
         self._entrant = entrant
-        places = [f"batch {i}" if i else "batch" for i in range(len(entrant.batches))]
-        drawing = any(size is not None for size in entrant.batches)
+        places = [f"batch {i}" if i else "batch" for i in range(len(entrant.batch_sizes))]
+        drawing = any(size is not None for size in entrant.batch_sizes)
         self._batches = (
             [[generator(seed, place) for place in places] for seed in seeds] if drawing else []
         )
@@ -146,13 +146,13 @@ class Draws:
     @property
     def deterministic(self) -> bool:
         """Whether every step sees the same function, and no noise."""
-        return all(size is None for size in self._entrant.batches) and not self._entrant.n_noise
+        return all(size is None for size in self._entrant.batch_sizes) and not self._entrant.n_noise
 
     def next(self) -> tuple[list[Batches], Tensor | None]:
         """Batches, a tuple a seed, and standard normal noise (S, n_noise, d)."""
         e = self._entrant
         batches = [
-            tuple(map(self._batch, e.batches, streams)) for streams in self._batches
+            tuple(map(self._batch, e.batch_sizes, streams)) for streams in self._batches
         ] or self._whole
         if not e.n_noise:
             return batches, None
@@ -311,7 +311,7 @@ def _block(
     # function.
     known = [loss for loss in before[1:] if loss is not None]
     losses = None
-    if entrant.batches[0] is None and len(known) == len(points) - 1:
+    if entrant.batch_sizes[0] is None and len(known) == len(points) - 1:
         losses = torch.stack([*known, metrics.measure(entrant.problem, "loss", points[-1])["loss"]])
     told = {name: torch.stack([report[name] for report in reports]) for name in reports[0]}
     return Block(torch.stack(points), losses, np.array(calls), np.array(passes), shared, told)

@@ -159,11 +159,11 @@ def _measure(
         "warmup_s": warmup_s,
         **_spread("steps_per_s", 1 / seconds["steps"]),
     }
-    n_examples = entrant.batches[0] or entrant.problem.population
+    n_examples = entrant.batch_sizes[0] or entrant.problem.population
     row |= _spread("samples_per_s", n_examples / seconds["steps"]) if n_examples else {}
     row |= _spread("grads_per_s", 1 / seconds["grad"]) | _spread("hvp_per_s", 1 / seconds["hvp"])
     row |= _spread("step_in_grads", seconds["steps"] / seconds["grad"])
-    if len(set(entrant.batches)) == 1:  # else of another number of examples
+    if len(set(entrant.batch_sizes)) == 1:  # else of another number of examples
         row |= _spread("hvp_in_grads", seconds["hvp"] / seconds["grad"])
     if flops:
         row |= _flops(

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from ...core.curvature import Kind
+from ...core.curvature import CurvatureKind
 from ...core.linearise import linearise
 from ...core.oracle import Oracle
 from ...core.problem import Network, Problem
@@ -81,7 +81,7 @@ def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
     """What `linearised` gives, where it gives anything, is what differentiating twice gives."""
     theta, rng = point_of(problem, torch.float64), torch.Generator().manual_seed(4)
     vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64)
-    for kind in get_args(Kind) if isinstance(problem, Network) else ("hessian",):
+    for kind in get_args(CurvatureKind) if isinstance(problem, Network) else ("hessian",):
         found = problem.linearised(theta, None, kind)
         if found is not None:
             known = linearise(problem, theta, None, kind, eager=False)

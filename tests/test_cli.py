@@ -269,13 +269,13 @@ def test_data_that_are_not_there_are_said_before_anything_runs(sfnbench, here, m
         code, out, err = sfnbench(words[0], "needs", "--engine", "inline", *words[1:])
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith(
-            f"mlp lacks its data: SFNBENCH_DATA={here}/data has no mnist/train-images-idx3-ubyte.gz: download"
+            f"mlp: missing data: SFNBENCH_DATA={here}/data has no mnist/train-images-idx3-ubyte.gz: download"
         )
     assert not (here / "runs").exists()
     code, out, err = sfnbench("validate", "needs")
-    assert (code, "all well" in out, "mlp lacks its data" in err) == (0, True, True)
+    assert (code, "all well" in out, "mlp: missing data" in err) == (0, True, True)
     assert sfnbench("run", "needs", "-p", "monkey_saddle", "--engine", "inline")[0] == 0
-    monkeypatch.delenv("SFNBENCH_DATA")  # what may be downloaded is not lacking
+    monkeypatch.delenv("SFNBENCH_DATA")  # data that can be downloaded are not missing
     assert sfnbench("run", "needs", "--dry-run")[0] == 0
 
 

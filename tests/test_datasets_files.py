@@ -296,14 +296,14 @@ def test_one_that_was_made_may_be_put_into_a_data_folder(mirror, tmp_path, monke
 def test_what_a_split_lacks_is_found_by_name_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
     mnist = datasets.known("mnist")
-    assert "has no mnist/train-images-idx3-ubyte.gz: download" in datasets.lacking(mnist)
+    assert "has no mnist/train-images-idx3-ubyte.gz: download" in datasets.missing_data(mnist)
     for file in mnist.files:
         if file.split == "train":
             datasets.place(file).parent.mkdir(exist_ok=True)
             datasets.place(file).touch()  # no sum is taken
-    assert datasets.lacking(mnist) == ""
-    assert "has no mnist/t10k-images-idx3-ubyte.gz" in datasets.lacking(mnist, "test")
-    assert "make it from" in datasets.lacking(datasets.known("cifar10"))
-    assert datasets.lacking(datasets.known("digits")) == ""
+    assert datasets.missing_data(mnist) == ""
+    assert "has no mnist/t10k-images-idx3-ubyte.gz" in datasets.missing_data(mnist, "test")
+    assert "make it from" in datasets.missing_data(datasets.known("cifar10"))
+    assert datasets.missing_data(datasets.known("digits")) == ""
     monkeypatch.delenv("SFNBENCH_DATA")
-    assert datasets.lacking(datasets.known("penn_treebank")) == ""  # it may be downloaded
+    assert datasets.missing_data(datasets.known("penn_treebank")) == ""  # it may be downloaded

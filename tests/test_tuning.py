@@ -405,19 +405,19 @@ def test_a_range_that_reaches_beyond_the_data_is_found_before_anything_runs(writ
 
 
 def test_data_are_needed_until_all_is_there(write, monkeypatch):
-    def lacking(runs):
-        return [f"{run.method.label} lacks its data" for run in runs]
+    def missing_data(runs):
+        return [f"{run.method.label}: missing data" for run in runs]
 
     path = write()
     with monkeypatch.context() as gone:
-        gone.setattr("sfnbench.session.session.lacking", lacking)
-        with pytest.raises(DataError, match=r"gradient_descent lacks .*\nmsgd lacks .*\nsfn lacks"):
+        gone.setattr("sfnbench.session.session.missing_data", missing_data)
+        with pytest.raises(DataError, match=r"gradient_descent: .*\nmsgd: .*\nsfn: missing"):
             run(path)
     run(path)
-    monkeypatch.setattr("sfnbench.session.session.lacking", lacking)
+    monkeypatch.setattr("sfnbench.session.session.missing_data", missing_data)
     assert run(path)[1].begun == [(0, 10), (0, 3)]
     assert {row["state"] for row in preview(load_suite(path))} == {"there"}
-    with pytest.raises(DataError, match="msgd lacks"):
+    with pytest.raises(DataError, match="msgd: missing"):
         run(path, fresh=True)
 
 

@@ -177,7 +177,7 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     Every mistake is said at once, each with its line and column.
     """
     from ..session.session import tuning_runs
-    from ..suite.plan import lacking, plan
+    from ..suite.plan import missing_data, plan
     from ..suite.reading import load_suite
     from ..words import counted
 
@@ -191,7 +191,7 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     typer.echo(
         f"{loaded.path}: all well, {counted(len(runs), 'run')} of {counted(len(loaded.seeds), 'seed')}{first}"
     )
-    for line in lacking(runs):
+    for line in missing_data(runs):
         say(line)
 
 

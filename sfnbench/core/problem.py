@@ -128,10 +128,10 @@ class Problem(ABC):
         return None
 
     @property
-    def lacks(self) -> str:
-        """Which of its data are not there and cannot be fetched, and the way out.
+    def missing_data(self) -> str:
+        """Which of its data are missing and cannot be fetched, and what to do; empty where all is well.
 
-        Empty where all is well. Reads nothing.
+        Reads nothing.
         """
         return ""
 

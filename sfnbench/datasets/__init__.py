@@ -15,7 +15,7 @@ from typing import Literal
 
 from ..errors import DataError
 from ..words import did_you_mean
-from ._files import File, absence, locate, place, state
+from ._files import File, locate, place, state, why_missing
 from ._images import ImageDataset, Images, Pixels, Split, area_average
 from ._texts import Text, TextDataset, TextSplit
 
@@ -32,10 +32,10 @@ __all__ = [
     "find",
     "find_text",
     "known",
-    "lacking",
     "load",
     "load_text",
     "locate",
+    "missing_data",
     "names",
     "place",
     "state",
@@ -89,13 +89,13 @@ def find_text(name: str) -> TextDataset:
     return dataset
 
 
-def lacking(dataset: ImageDataset | TextDataset, split: str = "train") -> str:
+def missing_data(dataset: ImageDataset | TextDataset, split: str = "train") -> str:
     """Which of a split's files is not there and may not be downloaded, and what to do.
 
     Found by name, nothing is read.
     """
     return next(
-        filter(None, (absence(file) for file in dataset.files if file.split in (split, ""))), ""
+        filter(None, (why_missing(file) for file in dataset.files if file.split in (split, ""))), ""
     )
 
 

@@ -111,7 +111,7 @@ def locate(file: File, watch: Watch | None = None) -> Path:
     )
 
 
-def absence(file: File) -> str:
+def why_missing(file: File) -> str:
     """That the file is not there and may not be downloaded, and what to do.
 
     Empty where all is well. No sum is taken.

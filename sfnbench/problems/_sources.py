@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..datasets import ImageDataset, find, lacking
+from ..datasets import ImageDataset, find, missing_data
 from ..errors import DataError
 
 Source = TypeVar("Source")
@@ -28,9 +28,9 @@ class FromImages:
         return source_of(self.dataset, find)
 
     @property
-    def lacks(self) -> str:
+    def missing_data(self) -> str:
         """Which file of the dataset is not there and cannot be fetched."""
-        return lacking(self.source)
+        return missing_data(self.source)
 
     @property
     def population(self) -> int:

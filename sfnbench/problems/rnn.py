@@ -15,7 +15,7 @@ from torch.nn import functional
 from ..core.curvature import CurvatureKind, Linearisation, with_decay
 from ..core.fields import Count, NonNegative
 from ..core.problem import Network, constant
-from ..datasets import TextDataset, find_text, lacking, load_text
+from ..datasets import TextDataset, find_text, load_text, missing_data
 from ..members.registry import register
 from ._recurrent_products import linearised
 from ._sources import check_within, source_of
@@ -105,9 +105,9 @@ class RecurrentNetwork(Network):
         return source_of(self.dataset, find_text)
 
     @property
-    def lacks(self) -> str:
+    def missing_data(self) -> str:
         """Which file of the dataset is not there and cannot be fetched."""
-        return lacking(self.source)
+        return missing_data(self.source)
 
     @property
     def n_used(self) -> int:

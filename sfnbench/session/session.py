@@ -14,7 +14,7 @@ from ..errors import DataError, DeviceError, NoResultsError, SuiteError
 from ..members import registry
 from ..records import Result, Run, Status
 from ..results.store import FILE, Store
-from ..suite.plan import lacking, plan
+from ..suite.plan import missing_data, plan
 from ..suite.reading import Suite, load_suite
 from .engines import execute_all
 from .tuning import Tuned, trials, winners, write_report
@@ -251,7 +251,7 @@ def _settled(suite: Suite, runs: Sequence[Run], folder: Path) -> list[Run]:
 def _check_data(runs: Iterable[Run], stored: Mapping[str, Result]) -> None:
     """DataError where what has no sound result yet needs data that are not there."""
     sound = {run_id for run_id, result in stored.items() if not result.status.failed}
-    if wrong := lacking(run for run in runs if run.id not in sound):
+    if wrong := missing_data(run for run in runs if run.id not in sound):
         raise DataError("\n".join(wrong))
 
 

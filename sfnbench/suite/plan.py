@@ -63,17 +63,17 @@ def plan(
     )
 
 
-def lacking(runs: Iterable[Run]) -> list[str]:
-    """A line for each problem whose data are not there, and what to do.
+def missing_data(runs: Iterable[Run]) -> list[str]:
+    """A line for each problem whose data are missing, and what to do.
 
-    Nothing is read or downloaded.
+    Reads and downloads nothing.
     """
     problems = {run.problem.label: run.problem for run in runs}
     why = {
-        label: registry.build("problem", chosen.use, chosen.params).lacks
+        label: registry.build("problem", chosen.use, chosen.params).missing_data
         for label, chosen in problems.items()
     }
-    return [f"{label} lacks its data: {told}" for label, told in why.items() if told]
+    return [f"{label}: missing data: {reason}" for label, reason in why.items() if reason]
 
 
 def _run(suite: Suite, problem: Spec, optimizer: Spec, seeds: tuple[int, ...], device: str) -> Run:

@@ -13,8 +13,8 @@ import numpy as np
 from ..errors import SfnbenchError
 from ..records import Result, Status
 from ..results.tables import NUMBER, Table
-from ..survival import statistics
-from ..survival.statistics import Escapes
+from ..survival.escapes import Escapes
+from ..survival.intervals import median
 from ..words import did_you_mean
 from .critical_points.analysis import summary_row
 from .throughput.table import throughput_rows
@@ -273,7 +273,7 @@ def middle(values: Sequence[float | None], digits: int = 4, spread: Spread = "ra
     known[np.isnan(known)] = np.inf
     low, high = np.min(known), np.max(known)
     if spread == "interval":
-        _, low, high = statistics.median(known)
+        _, low, high = median(known)
     text = f"{np.median(known):.{digits}g}"
     return (
         text

@@ -13,7 +13,9 @@ import numpy as np
 from ..experiments.critical_points.analysis import column, distinct, ordinate_of
 from ..experiments.race.at_budget import AXES, axis_of
 from ..records import Result, Status
-from ..survival.statistics import MIN_RUNS, Axis, Escapes, Floats, ecdf
+from ..survival.escapes import Axis, Escapes
+from ..survival.intervals import MIN_RUNS, Floats
+from ..survival.targets import ecdf
 from ..theory.landscapes import semicircle_density, theory_of
 from .figures import LEVELS
 

@@ -19,7 +19,8 @@ from .. import environment
 from ..core.cost import KINDS
 from ..errors import NoResultsError
 from ..records import Result, Status
-from ..survival.statistics import LEVEL, MIN_RUNS, holm, paired_differences
+from ..survival.comparisons import holm, paired_differences
+from ..survival.intervals import LEVEL, MIN_RUNS
 from ..words import listed
 from .staleness import differences
 from .store import FILE, Damaged, Store

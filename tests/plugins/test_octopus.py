@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sfnbench.members import registry
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.session.execute import execute
-from sfnbench.survival import statistics
+from sfnbench.survival.targets import hitting_times
 from sfnbench.trajectories.vmapped import Looped
 
 Octopus = registry.load(registry.find("problem", "octopus"))
@@ -84,7 +84,7 @@ def test_gradient_descent_takes_ever_longer():
         trajectory.step([(None,)], None)
         losses.append(trajectory.loss_before.item())  # of the step before
     halfway = [-(k + 0.5) * problem.nu for k in range(6)]
-    (left,) = statistics.hitting_times([losses], np.arange(1500), halfway)
+    (left,) = hitting_times([losses], np.arange(1500), halfway)
     assert left.tolist() == [8, 26, 72, 198, 539, 1465]
     kappa = 1 + math.log(2) / math.log(1.5)
     assert np.diff(left)[1:] / np.diff(left)[:-1] == pytest.approx(np.full(4, kappa), rel=0.08)

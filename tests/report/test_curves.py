@@ -7,7 +7,7 @@ import pytest
 
 from sfnbench.records import Result, Run, Spec
 from sfnbench.report.curves import N_POINTS, curves, escaped_within, rates, spread, window, within
-from sfnbench.survival.statistics import Escapes
+from sfnbench.survival.escapes import Escapes
 
 NAN = math.nan
 

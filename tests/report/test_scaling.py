@@ -13,7 +13,7 @@ from sfnbench.experiments.race import scaling
 from sfnbench.experiments.race.scaling import LOGARITHM, POWER, Point
 from sfnbench.records import Result, Run, Spec
 from sfnbench.session.execute import execute
-from sfnbench.survival.statistics import Escapes
+from sfnbench.survival.escapes import Escapes
 
 LR, CURVATURE = 0.2, -0.1
 

@@ -11,7 +11,8 @@ from sfnbench.experiments.summary import HIGHER, chosen, legend, mark_best, summ
 from sfnbench.records import Result, Run, Spec
 from sfnbench.report.reasons import reasons, way_back
 from sfnbench.results.tables import FORMATS, SEPARATORS, grouped, ordered, render
-from sfnbench.survival.statistics import Escapes, median
+from sfnbench.survival.escapes import Escapes
+from sfnbench.survival.intervals import median
 
 FACTS = {
     "problem": {"n_parameters": 2, "has_saddle": True, "bounded_below": True, "measures": ["error"]}

@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 
 from ...records import Result
 from ...results.tables import Table
-from ...survival.statistics import success
+from ...survival.intervals import proportion
 from ...theory.landscapes import Landscape, semicircle_below_zero, theory_of
 
 CUT_OFFS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-14, 1e-20)  # of the squared gradient norm
@@ -113,7 +113,7 @@ def share(flags: Sequence[bool]) -> str:
     """``count/all (low-high)``, the interval Wilson's of 95 %."""
     if not flags:
         return ""
-    _, low, high = success(np.array(flags))
+    _, low, high = proportion(np.array(flags))
     return f"{sum(flags)}/{len(flags)} ({low:.2f}-{high:.2f})"
 
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...records import Result
-from ...survival.statistics import Floats, ecdf, hitting_times, performance_ratios
+from ...survival.intervals import Floats
+from ...survival.targets import ecdf, hitting_times, performance_ratios
 from .at_budget import axis_of
 
 GAP = 0.01  # the page says so too

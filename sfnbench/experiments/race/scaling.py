@@ -20,15 +20,9 @@ import numpy as np
 
 from ...records import Result
 from ...results.tables import Table
-from ...survival.statistics import (
-    MIN_RUNS,
-    N_RESAMPLES,
-    Escapes,
-    Estimate,
-    Floats,
-    censored_lines,
-    resampled_interval,
-)
+from ...survival.escapes import Escapes
+from ...survival.intervals import MIN_RUNS, N_RESAMPLES, Estimate, Floats, resampled_interval
+from ...survival.lines import censored_lines
 from ...theory.escape_laws import gradient_descent_median_escape, steps_an_e_fold
 
 SPECTRUM = "eigenvalues"  # a parameter of that name is a list of eigenvalues

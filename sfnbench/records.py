@@ -33,9 +33,9 @@ class Status(StrEnum):
         return self in (Status.ERROR, Status.OOM, Status.TIMEOUT)
 
     @property
-    def broken(self) -> bool:
-        """Whether it will never escape, however long its budget; a timeout might have."""
-        return self in (Status.DIVERGED, Status.ERROR, Status.OOM)
+    def never_escapes(self) -> bool:
+        """Whether it will not escape any more, however large its budget; a timeout might have."""
+        return self in (Status.STUCK, Status.DIVERGED, Status.ERROR, Status.OOM)
 
     @property
     def sound(self) -> bool:

@@ -250,7 +250,7 @@ def _estimate(escapes: Escapes, rows: Sequence[dict[str, Any]]) -> str:
     that, for the others broke, it is never. An interval without an end, for all have escaped, ends
     with inf.
     """
-    sound = [row for row in rows if not Status(row.get("status", "ok")).broken]
+    sound = [row for row in rows if not Status(row.get("status", "ok")).never_escapes]
     budgets = [row.get("steps") or 0 for row in sound if row.get("escape_step") is None]
     late = NEVER if 2 * len(sound) <= len(rows) else f"> {max(budgets)}" if budgets else "inf"
     estimate = escapes.median()

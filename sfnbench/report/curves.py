@@ -208,7 +208,7 @@ def _band(result: Result, name: str, used: dict[str, Floats]) -> Curve:
         last = np.searchsorted(at, grid, side="right") - 1
         if len(at):
             shown[seed] = np.where(last >= 0, measured[last], np.nan)
-        if Status(result.rows[seed]["status"]).broken:
+        if not Status(result.rows[seed]["status"]).sound:
             shown[seed, grid > (at[-1] if len(at) else -1)] = np.inf
     low, mid, high = (_numbers(each) for each in _quantiles(shown))
     return {

@@ -62,7 +62,7 @@ class Escapes:
             for row, time in zip(rows, found, strict=True)
         ]
         times = [
-            math.inf if time is None and Status(row.get("status", "ok")).broken else watched
+            math.inf if time is None and Status(row.get("status", "ok")).never_escapes else watched
             for row, time, watched in zip(rows, found, spent, strict=True)
         ]
         return cls(

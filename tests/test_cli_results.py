@@ -26,10 +26,37 @@ def test_whether_two_folders_are_the_same_to_the_bit(run, sfnbench):
     assert code == 3
     assert "series loss from entry 2 on" in out
     assert "4 runs in both: 3 the same to the bit, 1 not" in err
-    run("--out", "c", "--seeds", 1)
-    code, _, err = sfnbench("compare", "a", "c", "--bits")
+
+
+def test_other_seeds_differ_and_the_reason_is_given_once(run, sfnbench):
+    run("--out", "a")
+    run("--out", "c", "--seeds", 1, "-o", "sfn")
+    code, out, err = sfnbench("compare", "a", "c", "--bits")
+    assert code == 3
+    assert "ok with 3 rows, ok with 1 rows" in out
+    assert "other ids, seeds was 0 to 2, is [0] (2 runs: sfn on quadratic_saddle" in out
+    assert "2 runs in both: 0 the same to the bit, 2 not, 2 only in the first" in err
+
+
+def test_an_id_that_changed_with_the_code_leaves_its_numbers_comparable(run, sfnbench):
+    run("--out", "a", "-o", "sfn")
+    with Store("a") as store, Store("b", create=True) as other:
+        for result in store.results():
+            method = replace(result.run.method, source="another")
+            other.put(replace(result, run=replace(result.run, method=method)))
+    code, out, err = sfnbench("compare", "a", "b", "--bits")
+    assert code == 0
+    assert out.startswith("other ids, its source changed (2 runs: ")
+    assert "2 runs in both: 2 the same to the bit, 0 not" in err
+
+
+def test_folders_of_other_suites_have_no_bits_in_common(run, sfnbench, here):
+    run("--out", "a", "-o", "sfn")
+    (here / "suites" / "other.yaml").write_text((here / "suites" / "tiny.yaml").read_text())
+    sfnbench("run", "other", "--engine", "inline", "--out", "b", "-o", "sfn")
+    code, _, err = sfnbench("compare", "a", "b", "--bits")
     assert code == 2
-    assert "no run in common" in err
+    assert "no run of the same suite, problem and method in common" in err
 
 
 def test_the_table_is_filtered_sorted_and_grouped(run, sfnbench):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from sfnbench import Store, run_suite
-from sfnbench.results.bits import changes, deviations, differences
+from sfnbench.results.bits import changes, compare_bits, deviations
 
 TWO = (
     "seeds: 2\nbudget: {steps: 5}\nproblems: [monkey_saddle]\noptimizers: [sfn, gradient_descent]\n"
@@ -26,7 +26,9 @@ def test_a_suite_run_twice_gives_identical_series(tmp_path):
         assert len(a.ids()) == 21
         assert a.ids() == b.ids()
         assert all(result.series["loss"].size for result in a.results())
-        assert differences(a, b) == []
+        found = compare_bits(a, b)
+    assert (len(found.same), found.different, found.stale) == (21, {}, {})
+    assert (found.only_first, found.only_second) == ([], [])
 
 
 def test_what_differs_is_named_with_the_environments(tmp_path):
@@ -48,23 +50,26 @@ def test_what_differs_is_named_with_the_environments(tmp_path):
                 )
                 torch = a.get(result.run.id).environment["torch"]
             b.put(result)
-        (line,) = differences(a, b)
-    assert line.startswith("sfn on monkey_saddle (")
-    assert line.endswith(f"): escape_step; series loss from entry 3 on; torch {torch} -> 9.9")
+        found = compare_bits(a, b)
+    what = f"escape_step; series loss from entry 3 on; torch {torch} -> 9.9"
+    assert found.different == {"sfn on monkey_saddle": what}
+    assert found.same == ["gradient_descent on monkey_saddle"]
 
 
-def test_runs_that_only_one_folder_holds_are_passed_over(tmp_path):
+def test_runs_that_only_one_folder_holds_are_counted(tmp_path):
     suite = tmp_path / "two.yaml"
     suite.write_text(TWO)
     with (
         Store(run_suite(suite, engine="inline", out=tmp_path / "a")) as a,
         Store(tmp_path / "b", create=True) as b,
     ):
-        assert differences(a, b) == []
         result = next(a.results())
         b.put(replace(result, status="error", rows=()))
-        (line,) = differences(a, b)
-    assert line.endswith("ok against error, and of rows 2 against 0; in equal environments")
+        found = compare_bits(a, b)
+    assert found.different == {
+        "sfn on monkey_saddle": "ok with 2 rows, error with 0 rows; in equal environments"
+    }
+    assert found.only_first == ["gradient_descent on monkey_saddle"]
 
 
 def test_nan_is_like_nan_and_a_length_is_told(tmp_path):

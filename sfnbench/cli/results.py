@@ -255,22 +255,21 @@ def _kept(results: Iterable[Result], bare: list[Result]) -> Iterator[Result]:
 
 
 def _compare_bits(before: Path, after: Path) -> None:
-    from ..results.bits import differences
+    from ..results.bits import compare_bits
     from ..results.store import Store
-    from ..words import counted
 
-    with Store(before) as a, Store(after) as b:
-        shared, lines = len(a.ids() & b.ids()), differences(a, b)
-    if not shared:
+    with Store(before) as first, Store(after) as second:
+        found = compare_bits(first, second)
+    say_damaged(found.damaged)
+    if not found.n_shared:
         raise SfnbenchError(
-            f"{before} and {after} have no run in common: run one suite twice, with the same settings"
+            f"{before} and {after} have no run of the same suite, problem and method in common;"
+            " run one suite into both"
         )
-    for line in lines:
+    for line in found.lines():
         typer.echo(line)
-    say(
-        f"{counted(shared, 'run')} in both: {shared - len(lines)} the same to the bit, {len(lines)} not"
-    )
-    if lines:
+    say(found.total())
+    if found.different or found.damaged:
         raise typer.Exit(3)
 
 

@@ -109,6 +109,10 @@ class Store(AbstractContextManager["Store"]):
         """The ids of all runs that have a result, superseded ones included."""
         return frozenset(run_id for (run_id,) in self._select("SELECT id FROM runs"))
 
+    def current(self) -> dict[tuple[str, str, str, str], str]:
+        """The slots (suite, experiment, problem, method) in their order, each with its run's id."""
+        return {tuple(slot): run_id for *slot, run_id in self._select(_SHOWN)}
+
     def finished(self, run_id: str) -> bool:
         """Whether there is a result; one that diverged or failed is a result too."""
         return bool(self._select("SELECT 1 FROM runs WHERE id = ?", run_id))

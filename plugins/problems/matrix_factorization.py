@@ -112,6 +112,11 @@ class MatrixFactorization(Problem):
             self.critical_point(self.saddle_at).point + self.radius * direction / direction.norm()
         )
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """The factors U and V (k, r)."""
+        U, V = theta.view(2, len(self.singular_values), self.rank).unbind()
+        return {"U": U, "V": V}
+
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """f, ()."""
         U, V = theta.view(2, len(self.singular_values), self.rank).unbind()

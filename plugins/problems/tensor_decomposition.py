@@ -86,6 +86,10 @@ class TensorDecomposition(Problem):
         direction = torch.randn(self.dim, generator=rng, dtype=torch.float64)
         return self.saddle.point + self.radius * direction / direction.norm()
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """One vector v (n,), or all n of them as the rows of a matrix."""
+        return {"v": theta if self.objective == "one" else theta.view(self.n, self.n)}
+
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """f, ()."""
         v = theta.view(-1, self.n)

@@ -142,6 +142,13 @@ class Oracle:
             self.problem, batch, lambda batch: (self.problem.hessian(theta, batch),)
         )[0]
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """The tensors that theta, or a gradient (d,), is made of, by name, as views.
+
+        It costs nothing.
+        """
+        return self.problem.tensors(theta)
+
     def _count(self, kind: str, batch: Any) -> None:
         self.calls.add(kind, self.problem.share(batch))
 

@@ -122,6 +122,14 @@ class Problem(ABC):
     def loss(self, theta: Tensor, batch: Any) -> Tensor:
         """The loss () at theta (d,) on a batch that `draw` gave; None is everything."""
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """The tensors that theta (d,) is made of, by name, as views in their own shapes.
+
+        A network's weights, biases and recurrent matrices: what a method for matrices, or for
+        layers, has to see. A gradient (d,) comes apart in the same way.
+        """
+        return {"theta": theta}
+
     @property
     def population(self) -> int | None:
         """How many examples minibatches are drawn from; None where there are no minibatches."""

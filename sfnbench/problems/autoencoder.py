@@ -128,6 +128,14 @@ class Autoencoder(FromImages, Network):
             for w, b, shape in zip(parts[::2], parts[1::2], self.shapes, strict=True)
         ]
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """Each layer's weight (n_out, n_in) and bias (n_out,)."""
+        found = {}
+        for place, (weights, biases) in enumerate(self.layers(theta), 1):
+            found[f"layer{place}.weight"] = weights
+            found[f"layer{place}.bias"] = biases
+        return found
+
     def outputs(self, theta: Tensor, batch: Tensor | None) -> Tensor:
         """The outputs z (n_pixels, n) for the images of a batch.
 

@@ -128,6 +128,11 @@ class LinearAutoencoder(Problem):
         """A point at `radius` from the critical point of `saddle_at`, in a uniform direction."""
         return self.critical_point(self.saddle_at).point + on_sphere(self.dim, self.radius, rng)
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """The encoder A (p, k) and the decoder B (k, p)."""
+        A, Bt = theta.view(2, self.n_hidden, self.n_inputs).unbind()
+        return {"encoder.weight": A, "decoder.weight": Bt.mT}
+
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """The mean squared error () of the reconstruction."""
         A, Bt = theta.view(2, self.n_hidden, self.n_inputs).unbind()

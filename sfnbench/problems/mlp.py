@@ -154,6 +154,14 @@ class MultilayerPerceptron(FromImages, Network):
         matrices = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
         return [Layer(matrix[:, :-1], matrix[:, -1:]) for matrix in matrices]
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """Each layer's weight (n_out, n_in) and bias (n_out,)."""
+        found = {}
+        for place, layer in enumerate(self.layers(theta), 1):
+            found[f"layer{place}.weight"] = layer.weights
+            found[f"layer{place}.bias"] = layer.biases[:, 0]
+        return found
+
     def outputs(self, theta: Tensor, batch: Tensor | None) -> Tensor:
         """The network's outputs (n_classes, n) for the images of a batch."""
         return self.answers(theta, self.chosen(theta, batch)[0])

@@ -149,6 +149,17 @@ class RecurrentNetwork(Network):
         parts = theta.split([math.prod(shape) for shape in self.shapes])
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """E, W, b, V and a under the names that modules of torch have for them."""
+        names = (
+            "embedding.weight",
+            "recurrent.weight",
+            "recurrent.bias",
+            "readout.weight",
+            "readout.bias",
+        )
+        return dict(zip(names, self.weights(theta), strict=True))
+
     def outputs(self, theta: Tensor, batch: Tensor | None) -> Tensor:
         """The outputs z (n_symbols, T, n) for the sequences of a batch."""
         embedding, recurrent, biases, readout, out_biases = self.weights(theta)

@@ -238,6 +238,11 @@ class ModuleLoss(Problem):
         for param, part in zip(self.params, theta.split(self._sizes), strict=True):
             param.copy_(part.view_as(param))
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """Views of theta (d,) in the parameters' shapes; their names are their places."""
+        parts = zip(self.params, theta.split(self._sizes), strict=True)
+        return {str(place): part.view_as(param) for place, (param, part) in enumerate(parts)}
+
     def loss(self, theta: Tensor, batch: Closure) -> Tensor:
         """The closure's loss () at theta (d,)."""
         return self._ask(theta, batch).detach()

@@ -129,6 +129,16 @@ def draws_are_reproducible(problem: Problem) -> None:
     require(problem.share(None) == 1, f"share() of all examples is {problem.share(None):g}")
 
 
+def tensors_make_up_theta(problem: Problem) -> None:
+    """`tensors` gives views of theta that do not overlap and leave nothing out."""
+    theta = torch.zeros(problem.dim, dtype=torch.float64)
+    for view in problem.tensors(theta).values():
+        view.add_(1)
+    n_missed, n_shared = int((theta == 0).sum()), int((theta > 1).sum())
+    require(n_missed == 0, f"{n_missed} of {problem.dim} parameters are in no view of theta")
+    require(n_shared == 0, f"{n_shared} of {problem.dim} parameters are in more than one tensor")
+
+
 def parts_make_up_the_whole(problem: Problem) -> None:
     """The loss on all examples is the weighted sum of the losses on their `parts`."""
     theta = point_of(problem, torch.float64)
@@ -213,6 +223,7 @@ PROBLEM_CHECKS = (
     products_by_hand_are_those_of_autograd,
     points_run_together,
     draws_are_reproducible,
+    tensors_make_up_theta,
     parts_make_up_the_whole,
     outputs_and_criterion_make_the_loss,
     critical_points_are_known,

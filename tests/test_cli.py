@@ -1,14 +1,15 @@
 """The command line as a person meets it: what it prints, what it leaves behind, and how it ends."""
 
 import functools
+import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
+from contextlib import contextmanager
 
 import pytest
+from gate import Gate
 
 from sfnbench import Store
 
@@ -303,86 +304,69 @@ def test_python_dash_m_is_the_same_command():
     )
 
 
-def test_ctrl_c_says_what_is_kept_and_how_to_go_on(here):
-    suite = here / "suites" / "long.yaml"
-    tiny = (here / "suites" / "tiny.yaml").read_text().replace("steps: 20", "steps: 100000")
-    suite.write_text(
-        tiny.replace("lr: 0.05", "lr: 1e-9")
-    )  # the second run takes long enough to be interrupted
-    words = [sys.executable, "-m", "sfnbench", "run", "long", "--jobs", "1"]
-    heeds = functools.partial(
-        signal.signal, signal.SIGINT, signal.SIG_DFL
-    )  # which a shell's background jobs do not
-    with subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heeds
-    ) as process:
-        for line in process.stderr:
-            if line.startswith("[1/4]"):
-                process.send_signal(signal.SIGINT)
-                break
+@contextmanager
+def session(*words, **how):
+    """`sfnbench run` in a process of its own, whose stderr is read while it runs."""
+    words = [sys.executable, "-m", "sfnbench", "run", *words]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **pipes, **how) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def done(lines):
+    """The runs that are said to be done."""
+    return (line.partition(" ")[2].partition(":")[0] for line in lines if line.startswith("["))
+
+
+@pytest.fixture
+def gate(here):
+    """The suite `long`, of eight runs that wait at this gate."""
+    (here / "suites" / "long.yaml").write_text(
+        "seeds: 3\n"
+        "budget: {steps: 20}\n"
+        "problems: [quadratic_saddle, monkey_saddle]\n"
+        "optimizers: [{use: gated, lr: {grid: [0.01, 0.02, 0.03, 0.04]}}]\n"
+    )
+    return Gate(here)
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(gate, sfnbench):
+    gate.open(1)
+    # A shell's background jobs ignore Ctrl-C, and a child inherits that.
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with session("long", "--jobs", "1", preexec_fn=heeds) as process:
+        next(done(process.stderr))
+        process.send_signal(signal.SIGINT)
         said = process.stderr.read()
     assert process.returncode == 130
     assert (
         said.splitlines()[-1]
-        == "stopped: 1 of 4 runs done and kept; `sfnbench run long --jobs 1` goes on from there"
+        == "stopped: 1 of 8 runs done and kept; `sfnbench run long --jobs 1` goes on from there"
     )
-    kept = subprocess.run([*words, "--dry-run"], capture_output=True, text=True, check=True).stdout
-    assert (kept.count("there"), kept.count("to do")) == (1, 3)
+    kept = sfnbench("run", "long", "--dry-run")[1]
+    assert (kept.count("there"), kept.count("to do")) == (1, 7)
 
 
-def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(here):
-    """Real processes, real SIGKILLs at different moments.
-
-    What was said to be done is never done again.
-    """
-    suite = (
-        (here / "suites" / "tiny.yaml")
-        .read_text()
-        .replace("steps: 20", "steps: 1500")
-        .replace("seeds: 3", "seeds: 10")
-    )
-    suite = suite.replace("sfn,", "newton_like,").replace(
-        "newton_like", "{use: sfn, lr: {grid: [1.0e-3, 2.0e-3, 3.0e-3]}}"
-    )
-    (here / "suites" / "long.yaml").write_text(suite)
-    words = [sys.executable, "-m", "sfnbench", "run", "long", "--jobs", "2"]
-    said: list[str] = []
-    for n_lines in (1, 2, 1):
-        process = subprocess.Popen(
-            words,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        seen = []
-        for line in process.stderr:
-            if line.startswith("["):
-                seen.append(line.partition(" ")[2].partition(":")[0])
-            if len(seen) == n_lines:
-                time.sleep(0.05 * n_lines)
-                os.kill(process.pid, signal.SIGKILL)
-                break
-        seen += [
-            line.partition(" ")[2].partition(":")[0]
-            for line in process.stderr
-            if line.startswith("[")
-        ]
-        process.wait()
-        process.stderr.close()
-        said += seen
-    last = subprocess.run(words, capture_output=True, text=True)
-    assert last.returncode == 0
-    said += [
-        line.partition(" ")[2].partition(":")[0]
-        for line in last.stderr.splitlines()
-        if line.startswith("[")
-    ]
-    assert len(said) == len(set(said))
-    shown = json.loads(
-        subprocess.run(
-            [*words[:3], "show", "runs/long", "--format", "json"], capture_output=True, text=True
-        ).stdout
-    )
-    assert len(shown) == 2 * 4
-    assert {row["seeds"] for row in shown} == {"10 ok"}
+def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(gate, sfnbench):
+    """Real processes, real SIGKILLs with two runs under way; what was said to be done is never done again."""
+    said = []
+    for n_more in (1, 2):
+        gate.open(len(said) + n_more)
+        with session("long", "--jobs", "2") as process:
+            told = done(process.stderr)
+            said += itertools.islice(told, n_more)
+            process.kill()
+            said += told
+        assert process.returncode == -signal.SIGKILL
+        assert gate.is_deserted()
+    assert len(said) == 3
+    gate.open(8)
+    code, _, err = sfnbench("run", "long", "--engine", "inline")
+    assert code == 0
+    assert "5 runs to do, 3 already there" in err
+    said += done(err.splitlines())
+    assert len(said) == len(set(said)) == 8
+    assert [row["seeds"] for row in table(sfnbench, "runs/long").values()] == ["3 ok"] * 8

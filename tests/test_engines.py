@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from engine_tasks import make_run
+from gate import lives, until
 
 from sfnbench.errors import SfnbenchError
 from sfnbench.records import Result, Run
@@ -39,24 +40,6 @@ def workers() -> list[str]:
         for process in multiprocessing.active_children()
         if process.name.startswith("sfnbench")
     ]
-
-
-def until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
-    """Whether it comes true in that time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def lives(pid: int) -> bool:
-    """Whether it runs; one that has ended may still wait for init to notice."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 # -- what every engine does ------------------------------------------------------------------------

@@ -57,6 +57,8 @@ def room_of(module):
 
 def modules():
     for path in sorted(PACKAGE.rglob("*.py")):
+        if path.parent.name == "templates":  # what `sfnbench new` copies is the user's
+            continue
         yield path, ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 

@@ -1,6 +1,7 @@
 """The command line as a person meets it: what it prints, what it leaves behind, and how it ends."""
 
 import functools
+import importlib.util
 import itertools
 import json
 import signal
@@ -344,7 +345,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(gate, sfnbench):
     assert process.returncode == 130
     assert (
         said.splitlines()[-1]
-        == "stopped: 1 of 8 runs done and kept; `sfnbench run long --jobs 1` goes on from there"
+        == "stopped: 1 of 8 runs done and stored; `sfnbench run long --jobs 1` goes on from there"
     )
     kept = sfnbench("run", "long", "--dry-run")[1]
     assert (kept.count("there"), kept.count("to do")) == (1, 7)
@@ -370,3 +371,16 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(gate, sfnbe
     said += done(err.splitlines())
     assert len(said) == len(set(said)) == 8
     assert [row["seeds"] for row in table(sfnbench, "runs/long").values()] == ["3 ok"] * 8
+
+
+@pytest.mark.parametrize("kind", ["optimizer", "problem", "finder"])
+def test_a_template_is_a_member_that_keeps_the_contract(kind):
+    """The files that `sfnbench new` copies are Python files like any other: linted and checked."""
+    from sfnbench.cli.new import TEMPLATES
+    from sfnbench.members import contract
+
+    path = TEMPLATES / f"{kind}.py"
+    spec = importlib.util.spec_from_file_location(f"template_of_{kind}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert [why for why in contract.failures(module.MyMethod).values() if why] == []

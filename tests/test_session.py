@@ -1,13 +1,17 @@
 """A suite from plan to store, called from Python."""
 
+import shutil
+
 import pytest
 
 from sfnbench import Store, load_suite, run_suite
 from sfnbench.errors import DeviceError, StoreError
-from sfnbench.session.session import Watcher, device_kind, latest
+from sfnbench.session.device import device_kind
+from sfnbench.session.folders import latest
+from sfnbench.session.observer import Observer
 
 
-class Notes(Watcher):
+class Notes(Observer):
     def __init__(self):
         self.begun, self.done, self.ended = None, [], 0
 
@@ -33,7 +37,7 @@ def suite(tmp_path):
 def test_what_is_missing_is_executed_and_told(suite, tmp_path):
     for expected in ((2, 0), (0, 2)):
         notes = Notes()
-        run_suite(suite, engine="inline", out=tmp_path / "out", watcher=notes)
+        run_suite(suite, engine="inline", out=tmp_path / "out", observer=notes)
         assert notes.begun[:2] == expected
         assert len(notes.done) == expected[0]
         assert notes.ended == 1
@@ -49,7 +53,7 @@ def test_fresh_keeps_the_old_result_until_the_new_one_is_there(suite, tmp_path, 
 
     notes = Stop()
     with pytest.raises(KeyboardInterrupt):
-        run_suite(suite, engine="inline", out=folder, fresh=True, watcher=notes)
+        run_suite(suite, engine="inline", out=folder, fresh=True, observer=notes)
     assert notes.ended == 1
     with Store(folder) as store:
         assert len(store.ids()) == 2
@@ -68,7 +72,7 @@ def test_a_result_that_cannot_be_kept_stops_the_session_and_costs_no_other(
     monkeypatch.setattr(Store, "put", full)
     notes = Notes()
     with pytest.raises(StoreError, match="disk is full"):
-        run_suite(suite, out=tmp_path / "out", jobs=1, watcher=notes)
+        run_suite(suite, out=tmp_path / "out", jobs=1, observer=notes)
     assert notes.ended == 1
     with Store(tmp_path / "out") as store:
         assert [result.run.method.label for result in store.summaries()] == ["sfn"]
@@ -86,3 +90,19 @@ def test_devices_by_name():
     assert device_kind("cpu") == "cpu"
     with pytest.raises(DeviceError, match="unknown device 'gpu'"):
         device_kind("gpu")
+
+
+def test_a_folder_that_is_deleted_midway_ends_the_session_at_once(tmp_path):
+    """The runs left would be executed, called ok, and lost."""
+
+    class Vandal(Observer):
+        n_finished = 0
+
+        def finished(self, result):
+            self.n_finished += 1
+            shutil.rmtree(tmp_path / "out")
+
+    vandal = Vandal()
+    with pytest.raises(StoreError, match="was deleted or replaced while it was in use"):
+        run_suite("smoke", engine="inline", out=tmp_path / "out", seeds=1, observer=vandal)
+    assert vandal.n_finished == 1

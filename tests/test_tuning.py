@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from sfnbench import DataError, Result, Store, SuiteError, execute, load_suite, plan, run_suite
 from sfnbench.experiments.keys import MOST_STEPS
 from sfnbench.experiments.race.keys import Tune
-from sfnbench.session.session import Watcher, preview, tuning_runs
+from sfnbench.session.observer import Observer
+from sfnbench.session.session import preview, tuning_runs
 from sfnbench.session.tuning import FILE, expected_best, middle, sample, trials, winners
 from sfnbench.suite.ranges import MAX_RANGES
 from sfnbench.suite.reading import TUNING_SEEDS
@@ -53,7 +54,7 @@ def write(tmp_path, monkeypatch):
     return write
 
 
-class Notes(Watcher):
+class Notes(Observer):
     def __init__(self):
         self.stages, self.begun, self.done, self.told = [], [], [], []
 
@@ -72,7 +73,7 @@ class Notes(Watcher):
 
 def run(path, **options):
     notes = Notes()
-    folder = run_suite(path, engine="inline", watcher=notes, **options)
+    folder = run_suite(path, engine="inline", observer=notes, **options)
     return folder, notes
 
 

@@ -15,14 +15,14 @@ from rich.progress import (
 )
 
 from ..records import Result, Run
-from ..session.session import Watcher
+from ..session.observer import Observer
 from ..session.tuning import Tuned
 from ..words import counted
 
-MAX_REASONS = 10  # for running again that are told; of a tuning that changed there is one a trial
+MAX_REASONS = 10  # printed at most; after a change of tuning each trial has one
 
 
-class Terminal(Watcher):
+class Terminal(Observer):
     """Follows a session on the console: runs done, failed and left, and the time to go."""
 
     def __init__(self, console: Console) -> None:
@@ -34,7 +34,7 @@ class Terminal(Watcher):
         self._n_todo = 0
 
     def stage(self, name: str) -> None:
-        """Begin to count anew."""
+        """Count from zero."""
         self._stage, self._doing = f"{name}: ", name
         self.n_failed, self._fractions = 0, {}
 
@@ -82,7 +82,8 @@ class Terminal(Watcher):
         """A line for each run that is done."""
         self._fractions[result.run.id] = 1.0
         self.n_failed += result.status.failed
-        line = f"[{self._n_done}/{self._n_todo}] {result.run.title}: {result.status}, {result.seconds:.1f} s"
+        place = f"[{self._n_done}/{self._n_todo}]"
+        line = f"{place} {result.run.title}: {result.status}, {result.seconds:.1f} s"
         if result.status.failed:
             line += f"\n    {result.reason}"
         self._say(line)
@@ -96,8 +97,9 @@ class Terminal(Watcher):
     def tuned(self, found: Tuned) -> None:
         """The winner of a tuning in a line."""
         values = ", ".join(f"{key}={value}" for key, value in (found.best or {}).items())
-        told = found.broken or f"{values}, the best of {counted(len(found.trials), 'trial')}"
-        self._say(f"tuned {found.run.title}: {'; '.join([told, *found.remarks])}")
+        best = f"{values}, the best of {counted(len(found.trials), 'trial')}"
+        sentence = "; ".join([found.broken or best, *found.remarks])
+        self._say(f"tuned {found.run.title}: {sentence}")
 
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The commands that read results: show, export, compare, report."""
+"""The commands that read results: show, export, merge, compare, report."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ Prices = Annotated[
     ),
 ]
 
-reading = typer.Typer(rich_markup_mode=None)
+commands = typer.Typer(rich_markup_mode=None)
 
 
-@reading.command()
+@commands.command()
 def show(
     folder: Annotated[
         Path | None,
@@ -97,7 +97,7 @@ def show(
     from ..experiments.summary import Spread, chosen, summary
     from ..results.store import Store
     from ..results.tables import ordered
-    from ..session.session import latest
+    from ..session.folders import find_results
 
     if by and style in ("csv", "json"):
         raise SfnbenchError(
@@ -108,7 +108,7 @@ def show(
     spread: Spread = "interval" if interval else "range"
     damaged: list[DamagedError] = []
     bare: list[Result] = []  # without series, of which thousands would fill the memory
-    folder = folder or latest()
+    folder = find_results(folder)
     with Store(folder) as store:
         read = store.results if at or prices else store.summaries
         picked = chosen(
@@ -121,7 +121,7 @@ def show(
     say_broken(bare, folder)
 
 
-@reading.command()
+@commands.command()
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
     file: Annotated[
@@ -140,7 +140,27 @@ def export(
     say_damaged(damaged, is_all=not n_rows)
 
 
-@reading.command()
+@commands.command()
+def merge(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR... OUT", help="Folders of results, and the one to make."),
+    ],
+) -> None:
+    """Join folders of results that were made apart into one.
+
+    Where two of them hold the same run, the result in OUT stays, else the first one counts.
+    """
+    from ..results.store import merge as join
+    from ..words import counted
+
+    *sources, target = folders
+    if not sources:
+        raise SfnbenchError("merge needs folders to join and one to write: DIR... OUT")
+    typer.echo(f"{target}: {counted(join(sources, target), 'result')} added")
+
+
+@commands.command()
 def compare(
     before: Annotated[
         str,
@@ -195,7 +215,7 @@ def compare(
         raise typer.Exit(3)
 
 
-@reading.command()
+@commands.command()
 def report(
     folders: Annotated[
         list[Path] | None,
@@ -224,9 +244,10 @@ def report(
     from ..experiments.race.scaling import table
     from ..report.gathered import gather
     from ..report.html import write
-    from ..session.session import latest
+    from ..session.folders import find_results, latest
 
-    sections, notes = gather(folders or [latest()], price_list(prices or ()))
+    asked = [find_results(each) for each in folders] if folders else [latest()]
+    sections, notes = gather(asked, price_list(prices or ()))
     for note in notes:
         say(note)
     points = _critical_points(

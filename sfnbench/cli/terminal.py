@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,10 @@ WORDS = {
     "tsv": "# {}",
 }  # beside a table
 FOR_PEOPLE = ("plain", "github", "latex", "html")
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugins", help="Look for members in this folder or file too. Repeatable."),
+]
 AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 
 
@@ -88,3 +92,18 @@ def say_broken(results: list[Result], folder: Path) -> None:
 
     for line in filter(None, [*reasons(results), way_back(results, folder)]):
         say(line)
+
+
+def add_plugins(paths: list[Path] | None) -> None:
+    """Look for members in these folders or files, too."""
+    from ..members import registry
+
+    for path in paths or ():
+        registry.add_plugins(path)
+
+
+def console(stderr: bool) -> Any:
+    """A console of rich's, which knows whether it is a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)

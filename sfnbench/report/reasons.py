@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import COPY_AGAIN, DamagedError
 from ..records import Result
-from ..session.session import RUNS
+from ..session.folders import RUNS
 from ..words import counted, listed
 
 

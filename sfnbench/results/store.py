@@ -8,6 +8,7 @@ numbers again.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -51,6 +52,7 @@ class Store(AbstractContextManager["Store"]):
         except BaseException:
             self.close()
             raise
+        self._inode = os.stat(self.file).st_ino
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -218,9 +220,20 @@ class Store(AbstractContextManager["Store"]):
             raise StoreError(
                 f"{self.folder} was opened to be read; Store(folder, create=True) writes"
             )
+        if not self._is_in_place():
+            raise StoreError(
+                f"{self.file} was deleted or replaced while it was in use; run the suite again"
+            )
         with explained(self.file), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+
+    def _is_in_place(self) -> bool:
+        """Whether the file of that name is still the one that was opened."""
+        try:
+            return os.stat(self.file).st_ino == self._inode
+        except OSError:
+            return False
 
     def _copy_from(self, source: Store) -> None:
         with self._writing() as db:

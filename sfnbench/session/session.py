@@ -2,81 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from .. import environment
-from ..errors import DataError, DeviceError, NoResultsError, SuiteError
+from ..errors import DataError, NoResultsError, SuiteError
 from ..members import registry
 from ..records import Result, Run, Status
-from ..results.store import FILE, Store
+from ..results.store import Store
 from ..suite.plan import missing_data, plan
 from ..suite.reading import Suite, load_suite
+from .device import device_kind
 from .engines import execute_all
+from .folders import TUNING, results_folder
+from .observer import Observer
 from .tuning import Tuned, trials, winners, write_report
 
-RUNS = Path("runs")  # where results go unless told otherwise
-TUNING = "tuning"  # the folder of the trials, in that of the results
-DEVICES = ("auto", "cpu", "cuda")
-
-
-class Watcher:
-    """Is told what a session does; this one looks away."""
-
-    def stage(self, name: str) -> None:
-        """Before each stage of a session that has several: tuning, then results."""
-
-    def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
-        """Before the first run.
-
-        What is to be executed, how much is there, and why what was there gives way.
-        """
-
-    def progress(self, run: Run, fraction: float) -> None:
-        """Now and then, while a run is executed."""
-
-    def finished(self, result: Result) -> None:
-        """After each run, when its result is in the store."""
-
-    def end(self) -> None:
-        """After the last run, or when the session is broken off."""
-
-    def tuned(self, found: Tuned) -> None:
-        """After the tuning of all, for each optimizer on each problem."""
-
-
-@dataclass(frozen=True)
-class _Manner:
-    """How a session executes what it has to."""
-
-    execute: Callable[[Iterable[Run]], Generator[Result, None, None]]
-    watcher: Watcher
-    fresh: bool
-    only_failed: bool
-
-
-@dataclass(frozen=True)
-class _Agenda:
-    """The runs of a stage, and what tuning says of them."""
-
-    runs: Sequence[Run]
-    hopeless: Mapping[str, Result] = field(
-        default_factory=dict
-    )  # by id: known to fail, for no trial did better
-    renewed: frozenset[str] = frozenset()  # ids of those that tuning has just worked on
-
-    def todo(self, store: Store, how: _Manner) -> tuple[Run, ...]:
-        """What of it to execute, each once."""
-        if how.fresh:
-            return tuple({run.id: run for run in self.runs}.values())
-        if how.only_failed:
-            renewed = store.pending(run for run in self.runs if run.id in self.renewed)
-            return tuple({run.id: run for run in (*store.broken(self.runs), *renewed)}.values())
-        return store.pending(self.runs)
+Execute = Callable[[Iterable[Run]], Generator[Result, None, None]]
 
 
 def run_suite(
@@ -92,59 +38,45 @@ def run_suite(
     out: str | Path | None = None,
     fresh: bool = False,
     only_failed: bool = False,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
 ) -> Path:
-    """Execute what a suite lacks of its results and keep them.
-
-    The folder they are in, ``runs/SUITE`` by default.
+    """Execute the runs of a suite that have no result yet; gives the folder of all its results.
 
     `optimizers` and `problems` pick members by name, the registry's own included; `seeds` and
-    `profile` change the suite. `fresh` executes everything again, `only_failed` only what broke.
-    Each result is kept as soon as it is there.
+    `profile` change the suite. `fresh` executes every run again, `only_failed` re-runs failed runs.
+    The folder is ``runs/SUITE`` unless `out` names another. Each result is stored as soon as its
+    run is done.
 
-    Where parameters are ranges, they are tuned first: trials are kept in the folder ``tuning``
-    within, what came of them in the file ``tuned.yaml``, and the best settings run afresh with the
-    suite's own seeds. See `sfnbench.tuning`.
+    Parameters given as ranges are tuned first. The trials are stored in the folder ``tuning``
+    within, the winners in the file ``tuned.yaml``, and the best settings then run with the suite's
+    own seeds: see `sfnbench.session.tuning`.
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite, profile)
-    runs = plan(
-        suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device_kind(device)
-    )
-    tuning_runs(suite, runs)  # raises where that cannot be
-    folder = Path(out) if out is not None else results_folder(suite)
-    watcher = watcher or Watcher()
-    _check_data(runs if fresh else _settled(suite, runs, folder), {} if fresh else _stored(folder))
+    kind = device_kind(device)
+    runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind)
+    tuning_runs(suite, runs)  # raises where they cannot be tuned
+    folder = results_folder(suite, out)
+    observer = observer or Observer()
+    if fresh:
+        _check_data(runs, {})
+    else:
+        _check_data(_settled(suite, runs, folder), _stored(folder))
     if only_failed:
-        Store(
-            folder
-        ).close()  # where there are no results nothing broke, and a folder without any is not to be left behind
-    if suite.experiment == "throughput" and jobs not in (None, 1):
-        raise SuiteError(
-            f"{suite.name} measures throughput: its runs are executed one at a time, not {jobs}"
-        )
-    if suite.experiment == "throughput" or (
-        jobs is None and any(run.device == "cuda" for run in runs)
-    ):
-        jobs = 1  # runs would share the cores or the one GPU, and spoil each other's seconds
+        Store(folder).close()  # raises where there are no results, and leaves no empty folder
+    jobs = _jobs(suite, runs, jobs)
 
     def execute(todo: Iterable[Run]) -> Generator[Result, None, None]:
+        plugins = registry.plugin_paths()
         return execute_all(
-            todo,
-            engine=engine,
-            jobs=jobs,
-            plugins=registry.plugin_paths(),
-            on_progress=watcher.progress,
+            todo, engine=engine, jobs=jobs, plugins=plugins, on_progress=observer.progress
         )
 
-    how = _Manner(execute, watcher, fresh, only_failed)
-    with Store(
-        folder, create=True
-    ) as store:  # before tuning, which would be in vain where results cannot be kept
-        _execute(
-            store,
-            _tuned(suite, runs, folder, how) if any(run.is_open for run in runs) else _Agenda(runs),
-            how,
-        )
+    session = _Session(execute, observer, fresh, only_failed)
+    # The store is opened before tuning: where results cannot be stored, tuning would be in vain.
+    with Store(folder, create=True) as store:
+        is_open = any(run.is_open for run in runs)
+        stage = session.tune(suite, runs, folder) if is_open else _Stage(runs)
+        session.execute_stage(store, stage)
     return folder
 
 
@@ -163,158 +95,172 @@ def preview(
 
     A row for the tuning of each open run, then a row for each run.
     """
-    runs = plan(
-        suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device_kind(device)
-    )
+    kind = device_kind(device)
+    runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind)
     tuning_runs(suite, runs)
-    folder = Path(out) if out is not None else results_folder(suite)
-    tried, there = _stored(folder / TUNING), _stored(folder)
+    folder = results_folder(suite, out)
+    tried, stored = _stored(folder / TUNING), _stored(folder)
     settled = _settled(suite, runs, folder)
-    _check_data(runs if fresh else settled, {} if fresh else there)
-    again: frozenset[str] = frozenset(there) if fresh else frozenset()
+    _check_data(runs if fresh else settled, {} if fresh else stored)
+    again: frozenset[str] = frozenset(stored) if fresh else frozenset()
+    missing_state = "to do"
     if only_failed and not fresh:
+        missing_state = "left out"
         with Store(folder) as store:
             again = frozenset(run.id for run in store.broken(runs))
-    without = "left out" if only_failed and not fresh else "to do"
-    tuning, running = [], []
+    rows = []
     for run, known in zip(runs, settled, strict=True):
-        names = {"problem": run.problem.label, "optimizer": run.method.label}
-        if run.is_open and suite.tune:
-            missing = [trial for trial in trials(run, suite.tune) if trial.id not in tried]
-            state = f"{len(missing)} of {suite.tune.trials} trials to do" if missing else "there"
-            tuning.append({"run": "tuning", **names, "seeds": suite.tune.seeds, "state": state})
-        state = "to do" if known.id in again else "there" if known.id in there else without
-        of = "after tuning" if known.is_open else known.id
-        running.append({"run": of, **names, "seeds": len(run.seeds), "state": state})
-    return tuning + running
+        state = missing_state
+        if known.id in again:
+            state = "to do"
+        elif known.id in stored:
+            state = "there"
+        run_id = "after tuning" if known.is_open else known.id
+        rows.append({"run": run_id, **_names(run), "seeds": len(run.seeds), "state": state})
+    return [*_tuning_rows(suite, runs, tried), *rows]
 
 
 def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
     """All trials of the open ones among these runs; SuiteError where they cannot be tuned."""
-    return tuple(
-        trial for run in runs if run.is_open and suite.tune for trial in trials(run, suite.tune)
-    )
-
-
-def results_folder(suite: Suite) -> Path:
-    """Where a suite's results go unless told otherwise."""
-    return RUNS / suite.name
-
-
-def latest() -> Path:
-    """The folder in ``runs`` with results that was written to last.
-
-    StoreError where there is none.
-    """
-    for file in sorted(RUNS.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime, reverse=True):
-        with (
-            suppress(NoResultsError),
-            Store(file.parent),
-        ):  # a run that was stopped early leaves a file without results
-            return file.parent
-    raise NoResultsError(f"no results in {RUNS}; `sfnbench run SUITE` makes them")
-
-
-def device_kind(device: str) -> str:
-    """The device, cpu or cuda, as `device` says or as the machine allows.
-
-    DeviceError where it does not.
-    """
-    if device not in DEVICES:
-        raise DeviceError(f"unknown device {device!r} (known: {', '.join(DEVICES)})")
-    if device == "cpu":
-        return device
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise DeviceError("device cuda was asked for, but torch sees no GPU here")
-    return "cpu"
+    if suite.tune is None:
+        return ()
+    return tuple(trial for run in runs if run.is_open for trial in trials(run, suite.tune))
 
 
 # -- inside ----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """The runs of a stage, and what tuning found out about them."""
+
+    runs: Sequence[Run]
+    failures: Mapping[str, Result] = field(default_factory=dict)  # by id: no trial of theirs worked
+    retuned: frozenset[str] = frozenset()  # ids of runs whose trials have just been executed
+
+    def todo(self, store: Store, fresh: bool, only_failed: bool) -> tuple[Run, ...]:
+        """The runs to execute, each once."""
+        if fresh:
+            chosen: Iterable[Run] = self.runs
+        elif only_failed:
+            retuned = store.pending(run for run in self.runs if run.id in self.retuned)
+            chosen = (*store.broken(self.runs), *retuned)
+        else:
+            chosen = store.pending(self.runs)
+        return tuple({run.id: run for run in chosen}.values())
+
+
+@dataclass(frozen=True)
+class _Session:
+    """How the stages of a session are executed."""
+
+    execute: Execute
+    observer: Observer
+    fresh: bool
+    only_failed: bool
+
+    def execute_stage(self, store: Store, stage: _Stage) -> frozenset[str]:
+        """Execute the runs that the store lacks, and store them; their ids."""
+        todo = stage.todo(store, self.fresh, self.only_failed)
+        failures = [stage.failures[run.id] for run in todo if run.id in stage.failures]
+        results = self.execute([run for run in todo if run.id not in stage.failures])
+        ids = {run.id for run in todo} | store.ids()
+        # With --only failed, stored results that are stale stay in the table.
+        shown = [run for run in stage.runs if run.id in ids]
+        # Not before the engine has accepted the runs: a refusal changes nothing.
+        stale = store.adopt(shown)
+        n_stored = len({run.id for run in shown}) - len(todo)
+        self.observer.begin(todo, n_stored, stale)
+        try:
+            with closing(results):  # a result that cannot be stored ends the workers too
+                for result in chain(failures, results):
+                    store.put(result)
+                    self.observer.finished(result)
+        finally:
+            self.observer.end()
+        return frozenset(run.id for run in todo)
+
+    def tune(self, suite: Suite, runs: Sequence[Run], folder: Path) -> _Stage:
+        """Tune the open runs; the stage of all runs with their best values.
+
+        Runs whose trials are not all there are left out. ``tuned.yaml`` covers the whole suite, as
+        far as it is tuned, whichever runs were picked this time.
+        """
+        assert suite.tune is not None
+        every = (*plan(suite, device=runs[0].device), *runs)
+        open_runs = {run.slot: run for run in every if run.is_open}
+        self.observer.stage("tuning")
+        with Store(folder / TUNING, create=True) as store:
+            executed = self.execute_stage(store, _Stage(tuning_runs(suite, runs)))
+        found = winners(open_runs.values(), suite.tune, _stored(folder / TUNING))
+        write_report(suite, found, folder)
+        slots = {run.slot for run in runs}
+        picked = {each.run.slot: each for each in found if each.run.slot in slots}
+        retuned = set()
+        for each in picked.values():
+            self.observer.tuned(each)
+            if executed & {trial.id for trial in trials(each.run, suite.tune)}:
+                retuned.add(each.settled.id)
+        self.observer.stage("results")
+        ready = []
+        for run in runs:
+            if not run.is_open:
+                ready.append(run)
+            elif run.slot in picked:
+                ready.append(picked[run.slot].settled)
+        failures = {each.settled.id: _failure(each) for each in picked.values() if each.broken}
+        return _Stage(ready, failures, frozenset(retuned))
+
+
+def _names(run: Run) -> dict[str, str]:
+    return {"problem": run.problem.label, "optimizer": run.method.label}
+
+
+def _tuning_rows(
+    suite: Suite, runs: Iterable[Run], tried: Mapping[str, Result]
+) -> Iterator[dict[str, Any]]:
+    """A row for the tuning of each open run."""
+    for run in runs:
+        if run.is_open and suite.tune:
+            n_missing = sum(trial.id not in tried for trial in trials(run, suite.tune))
+            state = f"{n_missing} of {suite.tune.trials} trials to do" if n_missing else "there"
+            yield {"run": "tuning", **_names(run), "seeds": suite.tune.seeds, "state": state}
+
+
+def _jobs(suite: Suite, runs: Sequence[Run], jobs: int | None) -> int | None:
+    """How many runs at a time; SuiteError where the suite cannot have as many."""
+    if suite.experiment == "throughput":
+        if jobs not in (None, 1):
+            raise SuiteError(
+                f"{suite.name} measures throughput: its runs go one at a time, not {jobs}"
+            )
+        return 1  # runs side by side would spoil each other's seconds
+    if jobs is None and any(run.device == "cuda" for run in runs):
+        return 1  # there is one GPU
+    return jobs
+
+
 def _settled(suite: Suite, runs: Sequence[Run], folder: Path) -> list[Run]:
-    """Each run with the best values for its ranges, where it is tuned in full already."""
-    if suite.tune is None or not any(run.is_open for run in runs):
+    """Each run with the best values for its ranges, where its trials are all there."""
+    open_runs = [run for run in runs if run.is_open]
+    if suite.tune is None or not open_runs:
         return list(runs)
-    tried = _stored(folder / TUNING)
-    found = {
-        each.run.slot: each.settled
-        for each in winners([run for run in runs if run.is_open], suite.tune, tried)
-    }
-    return [found.get(run.slot, run) if run.is_open else run for run in runs]
+    tuned = winners(open_runs, suite.tune, _stored(folder / TUNING))
+    settled = {each.run.slot: each.settled for each in tuned}
+    return [settled.get(run.slot, run) if run.is_open else run for run in runs]
 
 
 def _check_data(runs: Iterable[Run], stored: Mapping[str, Result]) -> None:
-    """DataError where what has no sound result yet needs data that are not there."""
+    """DataError where a run without a sound result needs data that are not there."""
     sound = {run_id for run_id, result in stored.items() if not result.status.failed}
-    if wrong := missing_data(run for run in runs if run.id not in sound):
-        raise DataError("\n".join(wrong))
+    if missing := missing_data(run for run in runs if run.id not in sound):
+        raise DataError("\n".join(missing))
 
 
-def _execute(store: Store, agenda: _Agenda, how: _Manner) -> frozenset[str]:
-    """Execute what the store lacks, and keep it; the ids of what was done."""
-    todo = agenda.todo(store, how)
-    given = [agenda.hopeless[run.id] for run in todo if run.id in agenda.hopeless]
-    results = how.execute([run for run in todo if run.id not in agenda.hopeless])
-    ids = {run.id for run in todo} | store.ids()
-    shown = [
-        run for run in agenda.runs if run.id in ids
-    ]  # with --only failed what is stale stays shown
-    stale = store.adopt(shown)  # not before: what the engine refuses to execute changes nothing
-    how.watcher.begin(todo, len({run.id for run in shown}) - len(todo), stale)
-    try:
-        with closing(results):  # a result that cannot be kept ends the workers too
-            for result in chain(given, results):
-                store.put(result)
-                how.watcher.finished(result)
-    finally:
-        how.watcher.end()
-    return frozenset(run.id for run in todo)
-
-
-def _tuned(suite: Suite, runs: Sequence[Run], folder: Path, how: _Manner) -> _Agenda:
-    """The runs with the best values for their ranges, which are tuned first.
-
-    Without those that are not tuned in full.
-
-    The report is of the whole suite, as far as that is tuned, whichever runs were picked this time.
-    """
-    assert suite.tune is not None
-    whole = {run.slot: run for run in (*plan(suite, device=runs[0].device), *runs) if run.is_open}
-    how.watcher.stage("tuning")
-    with Store(folder / TUNING, create=True) as store:
-        done = _execute(store, _Agenda(tuning_runs(suite, runs)), how)
-    found = winners(whole.values(), suite.tune, _stored(folder / TUNING))
-    write_report(suite, found, folder)
-    slots = {run.slot for run in runs}
-    picked = {each.run.slot: each for each in found if each.run.slot in slots}
-    for each in picked.values():
-        how.watcher.tuned(each)
-    how.watcher.stage("results")
-    ready = [
-        picked[run.slot].settled if run.is_open else run
-        for run in runs
-        if not run.is_open or run.slot in picked
-    ]
-    anew = [
-        each
-        for each in picked.values()
-        if done & {trial.id for trial in trials(each.run, suite.tune)}
-    ]
-    return _Agenda(
-        ready,
-        hopeless={each.settled.id: _hopeless(each) for each in picked.values() if each.broken},
-        renewed=frozenset(each.settled.id for each in anew),
-    )
-
-
-def _hopeless(found: Tuned) -> Result:
-    facts = {**environment.machine(), "device": found.run.device, "threads": None}
-    return Result(found.settled, Status.ERROR, environment=facts, log=f"{found.broken}\n")
+def _failure(tuned: Tuned) -> Result:
+    """The result of a run none of whose trials worked."""
+    facts = {**environment.machine(), "device": tuned.run.device, "threads": None}
+    return Result(tuned.settled, Status.ERROR, environment=facts, log=f"{tuned.broken}\n")
 
 
 def _stored(folder: Path) -> dict[str, Result]:

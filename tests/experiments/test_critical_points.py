@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfnbench import Store, load_suite, plan, run_suite
-from sfnbench.cli import scaffold
+from sfnbench.cli import new
 from sfnbench.errors import SuiteError
 from sfnbench.experiments.critical_points.starts import Restricted, UpsideDown, starts
 from sfnbench.members import contract, registry
@@ -329,7 +329,7 @@ def test_index_and_spectrum_are_what_theory_says(tmp_path, problem, path):
 def test_a_plugin_adds_a_finder(tmp_path, monkeypatch):
     """What `sfnbench new finder` writes keeps the contract and runs beside the shipped ones."""
     monkeypatch.chdir(tmp_path)
-    scaffold.write("finder", "my_finder")
+    new.write("finder", "my_finder")
     member = registry.find("finder", "my_finder")
     try:
         assert not {

@@ -1,0 +1,74 @@
+"""The commands about members and suites: list, check, new."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal, get_args
+
+import typer
+
+from .terminal import AsFormat, Plugins, add_plugins, rendered
+
+Listed = Literal["optimizers", "problems", "finders", "suites", "datasets"]
+New = Literal["optimizer", "problem", "finder", "suite"]
+
+commands = typer.Typer(rich_markup_mode=None)
+
+
+@commands.command("list")
+def list_members(
+    what: Annotated[Listed | None, typer.Argument(help="Only these.")] = None,
+    plugins: Plugins = None,
+    style: AsFormat = "plain",
+) -> None:
+    """List optimizers, problems, finders, suites and datasets."""
+    from . import catalogue
+
+    add_plugins(plugins)
+    kinds = [what] if what else list(get_args(Listed))
+    tables = {kind: catalogue.CATALOGUES[kind]() for kind in kinds}
+    if style == "json":
+        typer.echo(json.dumps(tables[what] if what else tables, indent=2))
+        return
+    for kind, table in tables.items():
+        typer.secho(f"{kind}", bold=True)
+        typer.echo(rendered(table, style) + "\n")
+
+
+@commands.command()
+def check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Members to check; all of them by default."),
+    ] = None,
+    plugins: Plugins = None,
+) -> None:
+    """Check that optimizers, problems and finders keep the contract."""
+    from . import catalogue
+
+    add_plugins(plugins)
+    n_broken = 0
+    for member in catalogue.chosen(names or []):
+        broken = catalogue.broken_clauses(member)
+        n_broken += bool(broken)
+        verdict, colour = ("BROKEN", "red") if broken else ("ok", None)
+        typer.secho(f"{member.kind} {member.name}: {verdict}", fg=colour)
+        for clause, message in broken.items():
+            typer.echo(f"    {clause}: {message}")
+    if n_broken:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def new(kind: New, name: Annotated[str, typer.Argument(help="Its name, like my_method.")]) -> None:
+    """Begin an optimizer, problem, finder or suite of your own.
+
+    Writes a file below the current folder that works as it is.
+    """
+    from .new import write
+
+    path = write(kind, name)
+    then = f"`sfnbench run {name}`" if kind == "suite" else f"`sfnbench check {name}`"
+    if kind == "optimizer":
+        then += f" and `sfnbench run toy -o {name}`"
+    typer.echo(f"{path}: yours to edit; next {then}")

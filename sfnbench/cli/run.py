@@ -1,0 +1,194 @@
+"""The commands that execute suites or check them: run, validate, env."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ..errors import DamagedError
+from .terminal import (
+    AsFormat,
+    Format,
+    Plugins,
+    add_plugins,
+    console,
+    print_table,
+    rendered,
+    say,
+    say_broken,
+    say_damaged,
+)
+
+if TYPE_CHECKING:
+    from ..suite.reading import Suite
+
+Device = Literal["auto", "cpu", "cuda"]
+Engine = Literal["processes", "inline"]
+
+SuiteName = Annotated[
+    str,
+    typer.Argument(metavar="SUITE", help="A suite's name (see `sfnbench list suites`) or file."),
+]
+Profile = Annotated[
+    str | None, typer.Option(help="A variant that the suite defines, often `quick`.")
+]
+Optimizers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        "--optimizer",
+        help="Only this optimizer or finder; the suite need not have it. Repeatable.",
+    ),
+]
+Problems = Annotated[
+    list[str] | None, typer.Option("-p", "--problem", help="Only this problem. Repeatable.")
+]
+
+commands = typer.Typer(rich_markup_mode=None)
+
+
+@commands.command()
+def run(
+    suite: SuiteName,
+    optimizer: Optimizers = None,
+    problem: Problems = None,
+    profile: Profile = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds, instead of what the suite says.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")] = "auto",
+    jobs: Annotated[
+        int | None, typer.Option(help="Runs at a time; one for each core by default.")
+    ] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="processes: each run in a fresh one; inline: all in this one, to debug."),
+    ] = "processes",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; runs/SUITE by default.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Execute every run, also those with a result.")
+    ] = False,
+    only: Annotated[
+        Literal["failed"] | None, typer.Option(help="failed: re-run failed runs, no others.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be executed, and stop.")
+    ] = False,
+    plugins: Plugins = None,
+    style: AsFormat = "plain",
+) -> None:
+    """Run a suite and print its table.
+
+    Runs that have a result are not executed again, so a killed `run` goes on where it was.
+    Parameters given as ranges are tuned first: tuned.yaml, beside the results, has the winners.
+    """
+    from ..session.engines.server import start_server
+    from ..session.session import run_suite
+    from ..suite.reading import load_suite
+    from .progress import Terminal
+
+    if engine == "processes" and not dry_run:
+        start_server()  # it loads torch while this process reads the suite
+    add_plugins(plugins)
+    loaded = load_suite(suite, profile)
+    choices: dict[str, Any] = {
+        "optimizers": optimizer,
+        "problems": problem,
+        "seeds": seeds,
+        "device": device,
+        "out": out,
+        "fresh": fresh,
+        "only_failed": only == "failed",
+    }
+    if dry_run:
+        _print_preview(loaded, choices, style)
+        return
+    observer = Terminal(console(stderr=True))
+    try:
+        folder = run_suite(loaded, engine=engine, jobs=jobs, observer=observer, **choices)
+    except KeyboardInterrupt:
+        command = shlex.join(["sfnbench", *sys.argv[1:]])
+        then = "starts from the beginning" if fresh else "goes on from there"
+        say(f"\nstopped: {observer.done} done and stored; `{command}` {then}")
+        raise typer.Exit(130) from None
+    _print_results(folder, style)
+
+
+@commands.command()
+def validate(suite: SuiteName, plugins: Plugins = None) -> None:
+    """Check a suite without running it.
+
+    Prints every mistake at once, each with its line and column.
+    """
+    from ..session.session import tuning_runs
+    from ..suite.plan import missing_data, plan
+    from ..suite.reading import load_suite
+    from ..words import counted
+
+    add_plugins(plugins)
+    loaded = load_suite(suite)
+    runs = plan(loaded)
+    n_trials = len(tuning_runs(loaded, runs))
+    line = f"{loaded.path}: all well, {counted(len(runs), 'run')}"
+    line += f" of {counted(len(loaded.seeds), 'seed')}"
+    if loaded.tune:
+        n_seeds = counted(loaded.tune.seeds, "seed")
+        line += f", after {counted(n_trials, 'tuning run')} of {n_seeds}"
+    typer.echo(line)
+    for missing in missing_data(runs):
+        say(missing)
+
+
+@commands.command()
+def env(style: AsFormat = "plain") -> None:
+    """Print versions, machine and threads, which every result carries."""
+    from .. import environment
+
+    facts = environment.describe()
+    if style == "json":
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    table = [{"what": key, "value": str(value)} for key, value in facts.items()]
+    typer.echo(rendered(table, style))
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+
+def _print_preview(suite: Suite, choices: dict[str, Any], style: Format) -> None:
+    from ..session.session import preview
+    from ..words import counted
+
+    table = preview(suite, **choices)
+    typer.echo(rendered(table, style))
+    n_tuned = sum(row["run"] == "tuning" for row in table)
+    if n_tuned and suite.tune:
+        n_trials = counted(n_tuned * suite.tune.trials, "tuning run")
+        say(f"{n_trials}, then {counted(len(table) - n_tuned, 'run')}")
+
+
+def _print_results(folder: Path, style: Format) -> None:
+    """The table of a folder, and what to do next; exits with 1 where a run failed."""
+    from ..experiments.summary import summary
+    from ..results.store import Store
+
+    damaged: list[DamagedError] = []
+    with Store(folder) as store:
+        results = list(store.summaries(damaged=damaged.append))
+    print_table(summary(results), results, style)
+    say_damaged(damaged)
+    quoted = shlex.quote(str(folder))
+    say(
+        f"\nResults in {folder}: `sfnbench show {quoted}` prints this table again,"
+        f" `sfnbench export {quoted} FILE.csv` writes a row per run and seed."
+    )
+    say_broken(results, folder)
+    if any(result.status.failed for result in results):
+        raise typer.Exit(1)

@@ -9,6 +9,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 import warnings
@@ -107,6 +108,37 @@ def interrupt(run: Run, progress: Progress) -> Result:
     raise KeyboardInterrupt
 
 
+class Refusal(BaseException):
+    """Of a kind that `except Exception` lets pass."""
+
+
+def base_exception(run: Run, progress: Progress) -> Result:
+    raise Refusal("of a class of its own")
+
+
+def long_error(run: Run, progress: Progress) -> Result:
+    raise ValueError("head" + "x" * 5_000_000 + "tail")
+
+
+def much_output(run: Run, progress: Progress) -> Result:
+    for _ in range(100):
+        print("y" * 100_000)
+    print("the end")
+    return result(run)
+
+
+def parenthood(run: Run, progress: Progress) -> Result:
+    """Starts a process that would outlive it, and ends as it is asked to."""
+    child = subprocess.Popen(["sleep", "600"])
+    with open(run.settings["mark"], "a") as file:
+        file.write(f"{child.pid}\n")
+    if run.settings["i"] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if run.settings["i"] == 2:
+        time.sleep(run.timeout_s + 60)
+    return result(run)
+
+
 def noisy(run: Run, progress: Progress) -> Result:
     print("printed")
     os.write(2, b"written by a library\n")
@@ -153,7 +185,7 @@ def chatter(run: Run, progress: Progress) -> Result:
     """Reports far more than a pipe holds, which nobody reads."""
     assert progress is not None
     for _ in range(30_000):
-        progress.told = 0.0  # type: ignore[attr-defined]  # defeats its own restraint
+        progress.last_report = 0.0  # type: ignore[attr-defined]  # defeats its own restraint
         progress(0.5)
     mark(run)
     return result(run)
@@ -189,6 +221,7 @@ ACTS = {
             unsendable,
             nothing,
         ),
+        *(base_exception, long_error, much_output, parenthood),
         *(refuse, interrupt, noisy, warned, threads, surroundings, advance, chatter, stuck, marked),
     )
 }

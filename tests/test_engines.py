@@ -22,6 +22,7 @@ from sfnbench.errors import SfnbenchError
 from sfnbench.records import Result, Run
 from sfnbench.results.store import Store
 from sfnbench.session.engines import ENGINES, execute_all
+from sfnbench.session.engines.logs import MOST
 
 TESTS = Path(__file__).parent
 TASK = "engine_tasks:behave"
@@ -156,6 +157,15 @@ def test_ctrl_c_passes_through_inline() -> None:
         execute(make_run("interrupt"), engine="inline")
 
 
+def test_a_log_keeps_head_and_tail(engine: str) -> None:
+    found = execute(make_run("long_error"), engine=engine)["long_error"]
+    assert found.status == "error"
+    assert len(found.log) < MOST + 200
+    assert "ValueError: head" not in found.log[-1000:]
+    assert found.log.rstrip().endswith("tail")
+    assert "characters left out" in found.log
+
+
 # -- what a process of its own adds ----------------------------------------------------------------
 
 
@@ -192,6 +202,34 @@ def test_a_lost_worker_costs_its_own_run_only(
         assert 0 < result.seconds < 120, (
             "a timeout does not wait for a library call of hours to return"
         )
+
+
+@pytest.mark.parametrize("act", ["interrupt", "base_exception"])
+def test_what_no_except_exception_catches_costs_its_own_run(act: str) -> None:
+    found = execute(make_run(act), make_run("fine"), jobs=1)
+    assert {name: each.status for name, each in found.items()} == {act: "error", "fine": "ok"}
+    assert {"interrupt": "KeyboardInterrupt", "base_exception": "Refusal"}[act] in found[act].log
+
+
+def test_of_much_output_head_and_tail_are_kept() -> None:
+    log = execute(make_run("much_output"))["much_output"].log
+    assert log.startswith("yyy")
+    assert log.endswith("the end\n")
+    assert "bytes left out" in log
+    assert len(log) < MOST + 200
+
+
+def test_processes_that_a_run_started_end_with_it(tmp_path: Path) -> None:
+    """Whether the run returns, is killed or takes too long."""
+    path = tmp_path / "children"
+    ways = [
+        make_run("parenthood", i, mark=str(path), timeout_s=60 - 59 * (i == 2)) for i in range(3)
+    ]
+    found = list(execute_all(ways, task=TASK, jobs=1))
+    assert [each.status for each in found] == ["ok", "error", "timeout"]
+    children = [int(line) for line in path.read_text().split()]
+    assert len(children) == 3
+    until(lambda: not any(map(lives, children)))
 
 
 def test_a_crash_says_where(crashes: dict[str, Result]) -> None:

@@ -20,6 +20,7 @@ from ...errors import SfnbenchError
 from ...members.registry import add_plugins
 from ...records import Result, Run, Status
 from . import Conditions, Progress
+from .logs import shortened
 
 
 def inline(
@@ -30,12 +31,15 @@ def inline(
         progress = functools.partial(on_progress, run) if on_progress else None
         with warnings.catch_warnings(record=True) as caught:
             result = attempt(run, conditions, progress)
-        told = (warnings.formatwarning(w.message, w.category, w.filename, w.lineno) for w in caught)
-        yield replace(result, log="".join(told) + result.log)  # the last line says what happened
+        lines = [
+            warnings.formatwarning(w.message, w.category, w.filename, w.lineno) for w in caught
+        ]
+        # The log's last line says what happened.
+        yield replace(result, log=shortened("".join(lines)) + result.log)
 
 
 def attempt(run: Run, conditions: Conditions, progress: Callable[[float], None] | None) -> Result:
-    """The run's result; where it raises instead, a result that says so."""
+    """The run's result; where it raises instead, a result with the reason."""
     began = perf_counter()
     try:
         for path in conditions.plugins:
@@ -45,17 +49,19 @@ def attempt(run: Run, conditions: Conditions, progress: Callable[[float], None] 
             result = execute(run, progress)
         if not isinstance(result, Result):
             raise TypeError(f"{conditions.task} gave {type(result).__name__}, not a Result")
-        return result
-    except SfnbenchError as error:  # says all there is to say
+        return replace(result, log=shortened(result.log))
+    except SfnbenchError as error:  # its message is enough
         status, log = Status.ERROR, f"{type(error).__name__}: {error}\n"
     except (Exception, SystemExit) as error:
-        status, log = (
-            Status.OOM if is_want_of_memory(error) else Status.ERROR,
-            traceback.format_exc(),
-        )
-    return Result(
-        run, status, environment=describe(run.device), log=log, seconds=perf_counter() - began
-    )
+        status = Status.OOM if is_want_of_memory(error) else Status.ERROR
+        log = traceback.format_exc()
+    return failure(run, status, log, perf_counter() - began)
+
+
+def failure(run: Run, status: Status, log: str, seconds: float) -> Result:
+    """The result of a run that raised."""
+    facts = describe(run.device)
+    return Result(run, status, environment=facts, log=shortened(log), seconds=seconds)
 
 
 @contextmanager

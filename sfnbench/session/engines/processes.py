@@ -18,7 +18,6 @@ import tempfile
 import traceback
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -28,11 +27,9 @@ from pebble import ProcessExpired, concurrent
 from ... import environment
 from ...errors import SfnbenchError
 from ...records import Result, Run, Status
-from . import Conditions, Progress
+from . import Conditions, Progress, logs
 from .server import ForkServer, ctrl_c_deferred, start_server
-from .worker import POLL_S, REPORT, Errand, work
-
-LOG_BYTES = 20_000  # of a worker's output that its result keeps, counted from the end
+from .worker import POLL_S, REPORT, WorkerTask, end_group, work
 
 _numbers = itertools.count()
 
@@ -44,41 +41,41 @@ def processes(
     waiting = iter(runs)
     with (
         tempfile.TemporaryDirectory(prefix="sfnbench-") as folder,
-        _Crew(conditions, Path(folder)) as crew,
+        _Workers(conditions, Path(folder)) as workers,
     ):
-        crew.start(itertools.islice(waiting, conditions.jobs))
-        while crew.at_work:
-            result = crew.finished()
-            crew.report(on_progress)
+        workers.start(itertools.islice(waiting, conditions.jobs))
+        while workers.running:
+            result = workers.finished()
+            workers.report(on_progress)
             if result is not None:
-                crew.start(
-                    itertools.islice(waiting, 1)
-                )  # before the caller takes its time over the result
+                # Before the caller takes its time over the result.
+                workers.start(itertools.islice(waiting, 1))
                 yield result
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Running:
+    """A run, the process that executes it, and when that began."""
+
     run: Run
-    output: Path
+    task: WorkerTask
     began: float
     future: Future[Result]
 
 
-class _Crew:
-    """The worker processes at work, one for each run."""
+class _Workers:
+    """The worker processes that are running, one for each run."""
 
     def __init__(self, conditions: Conditions, folder: Path) -> None:
         self.conditions, self.folder = conditions, folder
-        self.at_work: dict[int, _Task] = {}
+        self.running: dict[int, _Running] = {}
         self.name = f"sfnbench-{next(_numbers)}"
         self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._reports, self._reporting = multiprocessing.Pipe(duplex=False)
-        os.set_blocking(
-            self._reporting.fileno(), False
-        )  # nobody waits for a reader: reports are dropped instead
+        # No worker waits for its reports to be read: they are dropped instead.
+        os.set_blocking(self._reporting.fileno(), False)
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _Workers:
         start_server()
         return self
 
@@ -87,47 +84,54 @@ class _Crew:
             if process.name == self.name:
                 process.kill()
                 process.join()
+        for each in self.running.values():
+            end_group(each.task)
         self._reports.close()
         self._reporting.close()
 
     def start(self, runs: Iterable[Run]) -> None:
         for run in runs:
             number = next(_numbers)
-            output = self.folder / str(number)
-            errand = Errand(
+            task = WorkerTask(
                 number,
                 self.conditions,
-                output,
+                self.folder / str(number),
                 self._reporting,
                 dict(os.environ),
                 environment.machine(),
             )
             # pebble's types call `context` mp_context, which it ignores.
             process = concurrent.process(
-                name=self.name, timeout=run.timeout_s, context=ForkServer()
-            )  # type: ignore
+                name=self.name,
+                timeout=run.timeout_s,
+                context=ForkServer(),  # type: ignore
+            )
             try:
                 with ctrl_c_deferred():
-                    future = process(work)(run, errand)
+                    future = process(work)(run, task)
             except (OSError, EOFError) as error:
-                message = f"no worker process could be started ({error!r}); the engine 'inline' needs none"
-                raise SfnbenchError(message) from error
-            self.at_work[number] = _Task(run, output, perf_counter(), future)
+                raise SfnbenchError(
+                    f"no worker process could be started ({error!r});"
+                    " the engine 'inline' needs none"
+                ) from error
+            self.running[number] = _Running(run, task, perf_counter(), future)
             future.add_done_callback(lambda _, number=number: self._done.put(number))
 
     def finished(self) -> Result | None:
         """The next result; None when there is none for a while."""
         try:
-            task = self.at_work.pop(self._done.get(timeout=POLL_S))
+            ended = self.running.pop(self._done.get(timeout=POLL_S))
         except queue.Empty:
             return None
-        result = _outcome(task)
-        return replace(
-            result, log=_tail(task.output) + result.log
-        )  # the last line says what happened
+        end_group(ended.task)
+        result = _outcome(ended)
+        printed = logs.read(ended.task.output)
+        ended.task.output.unlink(missing_ok=True)
+        # The log's last line says what happened.
+        return replace(result, log=printed + result.log)
 
     def report(self, on_progress: Progress | None) -> None:
-        """Pass on the latest that each worker told of its progress."""
+        """Pass on the latest report of each worker."""
         latest = {}
         for _ in range(1000):  # a worker that reports faster than this reads must not keep it here
             if not self._reports.poll():
@@ -135,22 +139,23 @@ class _Crew:
             number, share = REPORT.unpack(self._reports.recv_bytes())
             latest[number] = share
         for number, share in latest.items():
-            if on_progress and number in self.at_work:
-                on_progress(self.at_work[number].run, share)
+            if on_progress and number in self.running:
+                on_progress(self.running[number].run, share)
 
 
-def _outcome(task: _Task) -> Result:
-    """What the worker gave; where it gave nothing, a result that says why."""
+def _outcome(ended: _Running) -> Result:
+    """The worker's result; where it gave none, a result that says why."""
     try:
-        return task.future.result()
+        return ended.future.result()
     except TimeoutError as error:
         status, log = Status.TIMEOUT, f"stopped after {error.args[-1]:g} s\n"
     except ProcessExpired as error:
         status, log = Status.ERROR, f"{_last_words(error.exitcode)}\n"
     except Exception as error:
         status, log = Status.ERROR, "".join(traceback.format_exception(error))
-    facts = {**environment.machine(), "device": task.run.device, "threads": None}
-    return Result(task.run, status, environment=facts, log=log, seconds=perf_counter() - task.began)
+    facts = {**environment.machine(), "device": ended.run.device, "threads": None}
+    seconds = perf_counter() - ended.began
+    return Result(ended.run, status, environment=facts, log=log, seconds=seconds)
 
 
 def _last_words(exitcode: int) -> str:
@@ -161,13 +166,3 @@ def _last_words(exitcode: int) -> str:
         -exitcode, f"signal {-exitcode}"
     )
     return f"the worker process was killed by {name}{hint}"
-
-
-def _tail(output: Path) -> str:
-    with suppress(OSError), output.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - LOG_BYTES))
-        text = file.read().decode("utf-8", "replace")
-        output.unlink()
-        return text
-    return ""

@@ -1,0 +1,35 @@
+"""What a run printed and raised, kept short: the head and the tail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MOST = 32 * 1024  # of what a run printed, and as much again of what it raised
+HEAD = MOST // 4
+
+
+def shortened(text: str) -> str:
+    """The text; of one longer than `MOST` characters its head and its tail.
+
+    >>> len(shortened("x" * 10**7)) < MOST + 100
+    True
+    """
+    if len(text) <= MOST:
+        return text
+    tail = MOST - HEAD
+    return f"{text[:HEAD]}\n... {len(text) - MOST:,} characters left out ...\n{text[-tail:]}"
+
+
+def read(output: Path) -> str:
+    """The text of a file, shortened without reading its middle; empty where there is no file."""
+    try:
+        size = output.stat().st_size
+        with output.open("rb") as file:
+            if size <= MOST:
+                return file.read().decode("utf-8", "replace")
+            head = file.read(HEAD).decode("utf-8", "replace")
+            file.seek(size - (MOST - HEAD))
+            tail = file.read(MOST - HEAD).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return f"{head}\n... {size - MOST:,} bytes left out ...\n{tail}"

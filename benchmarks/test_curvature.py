@@ -211,7 +211,7 @@ def test_a_step_takes_less_than_one_put_together_from_the_peers(network):
 
 MEMORY = """
     import torch
-    from sfnbench.core import Oracle
+    from sfnbench.core.oracle import Oracle
     from sfnbench.optimizers.krylov_sfn import KrylovSaddleFreeNewton
     from sfnbench.problems.autoencoder import Autoencoder
 

@@ -5,7 +5,7 @@ One thread, float64.
 
 import pytest
 import torch
-from sfnbench.members.contract.checks import Waves
+from sfnbench.members.contract.shared import Waves
 from side_by_side import seconds
 
 from sfnbench.core.problem import Problem

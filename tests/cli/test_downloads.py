@@ -194,7 +194,7 @@ def test_elsewhere_there_is_no_bar():
 @pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["data", "fetch", "--help"]])
 def test_help_imports_nothing_heavy(words):
     code = (
-        "import sys; from sfnbench.cli import app; app(sys.argv[1:], standalone_mode=False);"
+        "import sys; from sfnbench.cli.main import app; app(sys.argv[1:], standalone_mode=False);"
         "assert not {'torch', 'numpy', 'pooch', 'requests'} & set(sys.modules)"
     )
     shown = subprocess.run(

@@ -130,7 +130,7 @@ def test_entry_points_are_members(tmp_path):
     )
     code = f"""
         import sys; sys.path.insert(0, {str(tmp_path)!r})
-        from sfnbench import registry
+        from sfnbench.members import registry
         member = registry.find("optimizer", "theirs")
         assert (member.summary, member.where) == ("", "package") or member.class_name == "Method", member
         assert "torch" not in sys.modules
@@ -158,5 +158,5 @@ def test_the_hash_follows_the_file_and_what_it_imports(plugin):
 
 
 def test_listing_imports_no_torch():
-    code = "import sys; from sfnbench import registry; registry.members('optimizer'); assert 'torch' not in sys.modules"
+    code = "import sys; from sfnbench.members import registry; registry.members('optimizer'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -145,7 +145,7 @@ def test_objects_are_refused_not_pickled(tmp_path: Path) -> None:
 
 
 def test_pending_is_what_has_no_result_and_the_broken_ones_when_asked(tmp_path: Path) -> None:
-    statuses = ("ok", "stuck", "diverged", "skipped", "error", "timeout", "oom")
+    statuses = ("ok", "stuck", "diverged", "error", "timeout", "oom")
     runs = [make_run(f"sfn {i}", lr=i) for i in range(len(statuses) + 1)]
     with Store(tmp_path, create=True) as store:
         assert store.pending(runs) == tuple(runs)
@@ -153,7 +153,7 @@ def test_pending_is_what_has_no_result_and_the_broken_ones_when_asked(tmp_path: 
             store.put(make_result(run, status))
             assert store.finished(run.id)
         assert store.pending(runs) == (runs[-1],)
-        assert store.broken(runs) == tuple(runs[4:7])
+        assert store.broken(runs) == tuple(runs[3:6])
         assert store.pending([runs[-1], runs[-1]]) == (runs[-1],)
 
 

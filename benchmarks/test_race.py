@@ -5,11 +5,11 @@ One thread, float64.
 
 import pytest
 import torch
-from sfnbench.members.contract.shared import Waves
 from side_by_side import seconds
 
 from sfnbench.core.problem import Problem
 from sfnbench.experiments.race import execute as race
+from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.sfn import SaddleFreeNewton
 from sfnbench.records import Run, Spec
 from sfnbench.trajectories.vmapped import Looped, Vmapped

@@ -12,7 +12,8 @@ from sfnbench.experiments.race import execute as race
 from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.sfn import SaddleFreeNewton
 from sfnbench.records import Run, Spec
-from sfnbench.trajectories.vmapped import Looped, Vmapped
+from sfnbench.trajectories.single import Looped
+from sfnbench.trajectories.vmapped import Vmapped
 
 N_SEEDS, DIM = 64, 10
 

@@ -11,6 +11,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names once more, for type checkers; a test compares the two lists
+    from .core.constant import constant as constant
+    from .core.cost import Calls as Calls
     from .core.fields import BelowOne as BelowOne
     from .core.fields import Count as Count
     from .core.fields import Fraction as Fraction
@@ -20,16 +22,14 @@ if TYPE_CHECKING:  # the same names once more, for type checkers; a test compare
     from .core.finder import Equations as Equations
     from .core.finder import Finder as Finder
     from .core.finder import Iterate as Iterate
+    from .core.network import Network as Network
     from .core.optimizer import Optimizer as Optimizer
     from .core.optimizer import State as State
-    from .core.oracle import Calls as Calls
     from .core.oracle import Curvature as Curvature
     from .core.oracle import Oracle as Oracle
     from .core.problem import CoordinateSubspace as CoordinateSubspace
     from .core.problem import CriticalPoint as CriticalPoint
-    from .core.problem import Network as Network
     from .core.problem import Problem as Problem
-    from .core.problem import constant as constant
     from .errors import CheckError as CheckError
     from .errors import DataError as DataError
     from .errors import DeviceError as DeviceError
@@ -53,11 +53,14 @@ if TYPE_CHECKING:  # the same names once more, for type checkers; a test compare
 __version__ = "0.1.0"
 
 _HOMES = {
+    "core.constant": "constant",
+    "core.cost": "Calls",
     "core.fields": "BelowOne Count Fraction Index NonNegative Positive",
     "core.finder": "Equations Finder Iterate",
+    "core.network": "Network",
     "core.optimizer": "Optimizer State",
-    "core.oracle": "Calls Curvature Oracle",
-    "core.problem": "CoordinateSubspace CriticalPoint Network Problem constant",
+    "core.oracle": "Curvature Oracle",
+    "core.problem": "CoordinateSubspace CriticalPoint Problem",
     "errors": "CheckError DataError DeviceError PluginError SfnbenchError StoreError SuiteError",
     "members.registry": "register",
     "records": "Result Run Spec Status",

@@ -1,22 +1,20 @@
-"""A loss to second order at one point.
+"""A loss to second order at one point: value, gradient, and products with a curvature matrix.
 
-Its value, its gradient, and products with a curvature matrix.
-
-Linearisation once: each product reuses the graph of the first pass, which is what makes a Krylov
-subspace affordable. On a network of d parameters a gradient is three passes (forward, and two of a
-forward's size back); a product with any of the matrices below is about four more.
+The loss is linearised once, and each product reuses the graph of the first pass, so that a Krylov
+subspace is affordable. On a network of d parameters a gradient is three passes (forward, and two of
+a forward's size back); a product with any of the matrices below is about four more.
 
     hessian       H v
-    gauss_newton  G v = J^T (d2 l / dz dz) J v         J = dz/dtheta, z the network's outputs, l the criterion
-    fisher        F v = mean_b g_b (g_b . v)           g_b = J_b^T dl_b/dz, at the labels of the data
+    gauss_newton  G v = J^T (d2 l / dz dz) J v
+    fisher        F v = mean_b g_b (g_b . v),   g_b = J_b^T dl_b/dz
 
-G is the Hessian without the curvature of the network itself, and positive semidefinite where the
-criterion is convex. For the criteria here, cross-entropies and squared errors in the outputs'
-natural parameters, G is also the Fisher information matrix under the model's own labels (Martens
-2020, "New insights and perspectives on the natural gradient method", section 9.2). What `fisher`
-stands for is therefore the other matrix of that name, the "empirical" one, of the outer products of
-the gradients at the data's labels (ibid., section 11), which is another matrix away from a perfect
-fit.
+z are the network's outputs, J = dz/dtheta, l is the criterion, and b an example of the data with
+its label. G is the Hessian without the curvature of the network itself, and positive semidefinite
+where the criterion is convex. For the criteria here, cross-entropies and squared errors in the
+outputs' natural parameters, G is also the Fisher information matrix under the model's own labels
+(Martens 2020, "New insights and perspectives on the natural gradient method", section 9.2).
+`fisher` is therefore the other matrix of that name, the "empirical" one, made of the gradients at
+the data's labels (ibid., section 11). The two differ away from a perfect fit.
 """
 
 from __future__ import annotations
@@ -38,8 +36,9 @@ class Linearisation(NamedTuple):
 
 
 def with_decay(fit: Linearisation, theta: Tensor, decay: float) -> Linearisation:
-    """`fit` and 1/2 decay |theta|^2."""
+    """The sum of `fit` and 1/2 decay |theta|^2."""
     if not decay:
         return fit
-    loss, grad = fit.loss + decay / 2 * (theta @ theta), fit.grad + decay * theta
+    loss = fit.loss + decay / 2 * (theta @ theta)
+    grad = fit.grad + decay * theta
     return Linearisation(loss, grad, lambda v: fit.product(v) + decay * v)

@@ -1,8 +1,8 @@
 """The vocabulary of root finding: Finder, Equations, Iterate.
 
-Critical points are the roots of the gradient. A finder moves many points at once, S lanes of d
-parameters, and asks the equations, which count; loop, budget and stop rule belong to the harness,
-as they do with optimizers.
+Critical points are the roots of the gradient. A finder moves S points of d parameters at once, each
+a search of its own, and asks the equations, which count. Loop, budget and stop rule belong to the
+harness, as they do with optimizers.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cost import KINDS
+from .cost import QUESTIONS
+from .derivatives import loss_and_grad
+from .linearise import linearise
 from .optimizer import State
 from .problem import Problem
 
-GRAD, HVP, HESSIAN = (KINDS.index(kind) for kind in ("grad", "hvp", "hessian"))
-
 
 class Iterate(NamedTuple):
-    """Where the lanes stand."""
+    """Where the searches stand."""
 
     theta: Tensor  # (S, d)
     grad: Tensor  # (S, d), the gradient there
@@ -31,43 +31,46 @@ class Iterate(NamedTuple):
 
 
 class Equations:
-    """grad f(theta) = 0, for S lanes at once; every question is counted, lane by lane.
+    """grad f(theta) = 0, for S searches at once; every question is counted, search by search.
 
-    Points are (S, d), a row for each lane. One lane at a time where ``batched`` is false: beyond
-    some hundred parameters a batch gains nothing and costs memory.
+    Points are (S, d), a row for each search. They are taken one at a time where ``batched`` is
+    false: beyond some hundred parameters a batch gains nothing and costs memory. `calls` (S, 4) is
+    the count by kind, in the order of `cost.QUESTIONS`.
     """
 
-    def __init__(self, problem: Problem, n_lanes: int, batched: bool = True) -> None:
+    def __init__(self, problem: Problem, n_searches: int, batched: bool = True) -> None:
         self.problem, self.batched = problem, batched
-        self.calls = np.zeros((n_lanes, len(KINDS)), dtype=np.int64)
-        self.lanes = np.arange(n_lanes)
+        self.calls = np.zeros((n_searches, len(QUESTIONS)), dtype=np.int64)
+        self._rows = np.arange(n_searches)  # of `calls` that the questions count into
 
-    def of(self, lanes: Tensor) -> Equations:
-        """The same equations for some of the lanes, a mask or places (n,).
+    def of(self, searches: Tensor) -> Equations:
+        """The same equations for some of the searches, a mask or places (n,).
 
         They count into the same calls.
         """
         some = Equations.__new__(Equations)
         some.problem, some.batched, some.calls = self.problem, self.batched, self.calls
-        some.lanes = self.lanes[lanes.cpu().numpy()]
+        some._rows = self._rows[searches.cpu().numpy()]
         return some
 
     def grad(self, theta: Tensor) -> Tensor:
         """The gradients (S, d)."""
-        self._count(GRAD)
+        self._count("grad")
         if self.batched and len(theta) > 1:
-            return self._map(torch.func.grad(lambda point: self.problem.loss(point, None)), theta)
-        return torch.stack([self._traced(point)[1].detach() for point in theta])
+            return torch.func.vmap(torch.func.grad(self._loss))(theta)
+        return torch.stack([loss_and_grad(self._loss, point, eager=True)[1] for point in theta])
 
     def hessian(self, theta: Tensor) -> Tensor:
         """The Hessians (S, d, d)."""
-        self._count(HESSIAN)
-        return self._map(lambda point: self.problem.hessian(point, None), theta)
+        self._count("hessian")
+        if self.batched and len(theta) > 1:
+            return torch.func.vmap(lambda point: self.problem.hessian(point, None))(theta)
+        return torch.stack([self.problem.hessian(point, None) for point in theta])
 
     def eigh(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Eigenvalues (S, d), ascending, and eigenvectors (S, d, d) of the Hessians.
 
-        NaN for one that is not finite.
+        The eigenvalues of a Hessian that is not finite are NaN.
         """
         H = self.hessian(theta)
         broken = ~torch.isfinite(H).flatten(1).all(1)
@@ -75,32 +78,24 @@ class Equations:
         return torch.where(broken[:, None], torch.nan, eigenvalues), Q
 
     def products(self, theta: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """One lane's gradient (d,) at theta (1, d), and products of its Hessian with vectors, (d,) -> (d,).
+        """One search's gradient (d,) at theta (1, d), and products of its Hessian, (d,) -> (d,).
 
-        Linearisation once: every product reuses the gradient's graph.
+        The loss is linearised once: every product reuses the gradient's graph.
         """
-        self._count(GRAD)
-        at, g = self._traced(theta[0], graph=True)
+        self._count("grad")
+        linear = linearise(self.problem, theta[0], None, eager=True)
 
         def product(vector: Tensor) -> Tensor:
-            self._count(HVP)
-            return torch.autograd.grad(g, at, vector, retain_graph=True)[0]
+            self._count("hvp")
+            return linear.product(vector)
 
-        return g.detach(), product
+        return linear.grad, product
 
-    def _traced(self, point: Tensor, graph: bool = False) -> tuple[Tensor, Tensor]:
-        """A point and its gradient, by plain autograd, which is faster than torch.func on one point."""
-        with torch.enable_grad():
-            at = point.detach().requires_grad_()
-            return at, torch.autograd.grad(self.problem.loss(at, None), at, create_graph=graph)[0]
+    def _loss(self, theta: Tensor) -> Tensor:
+        return self.problem.loss(theta, None)
 
-    def _count(self, kind: int) -> None:
-        self.calls[self.lanes, kind] += 1
-
-    def _map(self, f: Callable[[Tensor], Tensor], theta: Tensor) -> Tensor:
-        if self.batched and len(theta) > 1:
-            return torch.func.vmap(f)(theta)
-        return torch.stack([f(point) for point in theta])
+    def _count(self, kind: str) -> None:
+        self.calls[self._rows, QUESTIONS.index(kind)] += 1
 
 
 class Finder(ABC):
@@ -108,17 +103,16 @@ class Finder(ABC):
 
     Subclass as a frozen, keyword-only dataclass: its fields are its parameters.
 
-    `step` must be pure and treat every lane as if it were alone. A finder that wraps a whole solver
-    has ``steps = 1``.
+    `step` must be pure and treat every search as if it were alone. A finder that wraps a whole
+    solver has ``steps = 1``.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    steps: int = (
-        1  # at most so many; the harness stops a lane earlier where it is done, broken or stalled
-    )
+    # at most so many; the harness stops a search earlier where it is done, broken or stalled
+    steps: int = 1
 
     def init(self, theta: Tensor) -> State:
-        """The memory before the first step, of lanes that start at theta (S, d).
+        """The memory before the first step, of searches that start at theta (S, d).
 
         A NamedTuple of tensors (S, ...).
         """
@@ -126,4 +120,4 @@ class Finder(ABC):
 
     @abstractmethod
     def step(self, equations: Equations, at: Iterate) -> Iterate:
-        """Where the lanes stand after one step."""
+        """Where the searches stand after one step."""

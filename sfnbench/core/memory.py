@@ -9,23 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .out_of_memory import is_want_of_memory
+from .out_of_memory import is_out_of_memory
 from .problem import Problem
 
 
 @dataclass
 class Parts:
-    """In how many parts a batch is taken: doubled whenever the device has no memory for so few."""
+    """The number of parts that a batch is taken in.
+
+    It is doubled whenever the device has no memory for parts of that size.
+    """
 
     n: int = 1
 
     def sum(
         self, problem: Problem, batch: Any, ask: Callable[[Any], tuple[Tensor, ...]]
     ) -> tuple[Tensor, ...]:
-        """What `ask` answers on the whole batch.
-
-        The weighted sum of what it answers on the parts.
-        """
+        """The answers of `ask` on the whole batch: the weighted sum of its answers on the parts."""
         while True:
             parts = [(1.0, batch)] if self.n == 1 else problem.parts(batch, self.n)
             try:
@@ -35,11 +35,11 @@ class Parts:
                     raise
 
     def halve(self, problem: Problem, batch: Any, error: BaseException) -> bool:
-        """After a want of memory take the batch in twice as many parts.
+        """Take the batch in twice as many parts from now on, after memory ran out.
 
-        False where that is no way out.
+        False where the error is another one, or where the batch has no more parts.
         """
-        if not is_want_of_memory(error) or len(problem.parts(batch, 2 * self.n)) <= self.n:
+        if not is_out_of_memory(error) or len(problem.parts(batch, 2 * self.n)) <= self.n:
             return False
         self.n *= 2
         if torch.cuda.is_available():

@@ -22,23 +22,22 @@ class Optimizer(ABC):
 
     Subclass as a frozen, keyword-only dataclass: its fields are hyperparameters.
 
-    `step` must be pure. A vmappable optimizer never branches on a tensor's value; one that needs to
-    says ``vmappable = False`` and is run seed by seed.
+    `step` must be pure. A vmappable optimizer never branches on a tensor's value. One that has to
+    says ``vmappable = False``, and is run seed by seed.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     n_noise: ClassVar[int] = 0  # standard normal vectors wanted in each step, in oracle.noise
     vmappable: ClassVar[bool] = True
 
-    batch_size: Count | None = (
-        None  # examples of the minibatch of each step, with replacement; None: all of them
-    )
+    # examples in the minibatch of each step, drawn with replacement; None: all of them
+    batch_size: Count | None = None
 
     @property
     def batch_sizes(self) -> tuple[int | None, ...]:
-        """Sizes of the batches wanted in each step.
+        """Sizes of the batches wanted in each step; None: all examples.
 
-        That of losses and gradients, and of curvature if it has its own.
+        The first is for losses and gradients, and the last for curvature.
         """
         return (self.batch_size,)
 
@@ -55,8 +54,5 @@ class Optimizer(ABC):
         """The next point (d,) and memory."""
 
     def report(self, state: State) -> Mapping[str, Tensor]:
-        """What the method tells of its last step.
-
-        Scalars () by name, which the race keeps beside its metrics.
-        """
+        """Scalars () by name that describe the last step; the race keeps them beside its metrics."""
         return {}

@@ -10,35 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from .cost import KINDS
+from .cost import Calls
 from .curvature import CurvatureKind, Linearisation
+from .derivatives import loss_and_grad
 from .linearise import linearise
 from .memory import Parts
 from .problem import Problem
-
-
-@dataclass
-class Calls:
-    """Questions asked of an oracle.
-
-    A gradient brings its loss, a curvature its gradient, at no further count.
-
-    By kind, in the order of `sfnbench.cost.KINDS`: `counts` (4,) how many; `passes` (4,) the same,
-    each weighed by its batch's share of all examples, which is what it costs.
-    """
-
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(len(KINDS), dtype=np.int64))
-    passes: np.ndarray = field(default_factory=lambda: np.zeros(len(KINDS)))
-
-    def add(self, kind: str, share: float = 1.0) -> None:
-        """Count one question."""
-        place = KINDS.index(kind)
-        self.counts[place] += 1
-        self.passes[place] += share
 
 
 @dataclass(frozen=True)
@@ -61,28 +40,28 @@ class Curvature:
 class Oracle:
     """All that one trajectory may ask in one step, on its batches; every question is counted.
 
-    `batches` are as the optimizer's own `batch_sizes` say: losses and gradients are taken on the
-    first, curvature and Hessians on the second where there is one. `noise` (n_noise, d) is standard
-    normal, drawn outside with the seed's own generator. A batch that the device has no memory for
-    is taken in `parts`.
+    `batches` has the sizes that the optimizer's `batch_sizes` ask for: losses and gradients are
+    taken on the first, curvature and Hessians on the last. `noise` (n_noise, d) is standard normal
+    and drawn outside, with the seed's own generator. A batch that the device has no memory for is
+    taken in the parts that `memory` says.
     """
 
     problem: Problem
     batches: tuple[Any, ...] = (None,)
     noise: Tensor | None = None
     eager: bool = False  # plain autograd: faster than torch.func, but not inside its transforms
-    theta: Tensor | None = None  # the point the step starts from ...
-    loss_here: Tensor | None = (
-        None  # ... and its loss, once the optimizer asked for it: spares the harness a call
-    )
+    theta: Tensor | None = None  # the point that the step starts from ...
+    # ... and its loss, once the optimizer has asked for it: it spares the harness a call
+    loss_here: Tensor | None = None
     calls: Calls = field(default_factory=Calls)
     memory: Parts = field(default_factory=Parts)
 
     def loss(self, theta: Tensor) -> Tensor:
         """The loss ()."""
-        self._count("loss", self.batches[0])
+        batch = self.batches[0]
+        self._count("loss", batch)
         (loss,) = self.memory.sum(
-            self.problem, self.batches[0], lambda batch: (self.problem.loss(theta, batch),)
+            self.problem, batch, lambda part: (self.problem.loss(theta, part),)
         )
         return self._note(theta, loss)
 
@@ -92,27 +71,27 @@ class Oracle:
 
     def loss_and_grad(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """The loss () and the gradient (d,), counted as one gradient."""
-        self._count("grad", self.batches[0])
+        batch = self.batches[0]
+        self._count("grad", batch)
         loss, grad = self.memory.sum(
-            self.problem, self.batches[0], lambda batch: self._loss_and_grad(theta, batch)
+            self.problem, batch, lambda part: self._loss_and_grad(theta, part)
         )
         return self._note(theta, loss), grad
 
     def curvature(self, theta: Tensor, kind: CurvatureKind = "hessian") -> Curvature:
         """Loss, gradient and products with a curvature matrix at theta.
 
-        Making it counts as one gradient.
-
-        In parts, the graph is made anew for each product, which then counts as one more gradient.
+        Making it counts as one gradient. A batch in parts has its graph built again for each
+        product, which then counts as one more gradient.
         """
         batch = self.batches[-1]
-        whole: list[Linearisation] = []
+        whole: list[Linearisation] = []  # the batch's, as long as it is in one part
 
-        def part(batch: Any) -> Linearisation:
-            return linearise(self.problem, theta, batch, kind, eager=self.eager)
+        def linear(part: Any) -> Linearisation:
+            return linearise(self.problem, theta, part, kind, eager=self.eager)
 
-        def first(batch: Any) -> tuple[Tensor, Tensor]:
-            found = part(batch)
+        def first(part: Any) -> tuple[Tensor, Tensor]:
+            found = linear(part)
             whole[:] = [found] if self.memory.n == 1 else []
             return found.loss, found.grad
 
@@ -126,21 +105,23 @@ class Oracle:
                     if not self.memory.halve(self.problem, batch, error):
                         raise
             self._count("grad", batch)
-            return self.memory.sum(self.problem, batch, lambda batch: (part(batch).product(v),))[0]
+            (total,) = self.memory.sum(self.problem, batch, lambda part: (linear(part).product(v),))
+            return total
 
         self._count("grad", batch)
         loss, grad = self.memory.sum(self.problem, batch, first)
-        return Curvature(
-            self._note(theta, loss) if batch is self.batches[0] else loss, grad, product
-        )
+        if batch is self.batches[0]:
+            loss = self._note(theta, loss)
+        return Curvature(loss, grad, product)
 
     def hessian(self, theta: Tensor) -> Tensor:
         """The Hessian (d, d)."""
         batch = self.batches[-1]
         self._count("hessian", batch)
-        return self.memory.sum(
-            self.problem, batch, lambda batch: (self.problem.hessian(theta, batch),)
-        )[0]
+        (H,) = self.memory.sum(
+            self.problem, batch, lambda part: (self.problem.hessian(theta, part),)
+        )
+        return H
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
         """The tensors that theta, or a gradient (d,), is made of, by name, as views.
@@ -153,14 +134,7 @@ class Oracle:
         self.calls.add(kind, self.problem.share(batch))
 
     def _loss_and_grad(self, theta: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
-        if not self.eager:
-            grad, value = torch.func.grad_and_value(self.problem.loss)(theta, batch)
-            return value, grad
-        with torch.enable_grad():
-            at = theta.detach().requires_grad_()
-            value = self.problem.loss(at, batch)
-        (grad,) = torch.autograd.grad(value, at)
-        return value.detach(), grad
+        return loss_and_grad(lambda t: self.problem.loss(t, batch), theta, eager=self.eager)
 
     def _note(self, theta: Tensor, loss: Tensor) -> Tensor:
         if theta is self.theta:

@@ -1,24 +1,20 @@
-"""A problem: a loss with what is known about it.
+"""A problem: a loss with all that is known about it.
 
-theta is one flat vector everywhere. Shapes: d parameters.
+theta is one flat vector (d,) everywhere.
 """
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
 
 from .curvature import CurvatureKind, Linearisation
-
-T = TypeVar("T")
-HVP_CHUNK = 32  # Hessian columns taken at once: larger chunks were slower and cost memory
+from .derivatives import HVP_CHUNK, linearise_in_transforms
 
 
 @dataclass(frozen=True)
@@ -32,47 +28,22 @@ class CriticalPoint:
 
 @dataclass(frozen=True)
 class CoordinateSubspace:
-    """Coordinates in which a critical point of the loss on them alone is one of the whole, all others being zero."""
+    """Coordinates that hold critical points of the whole loss.
+
+    A critical point of the loss on these coordinates alone, with zero in all others, is a critical
+    point of the whole.
+    """
 
     name: str
     places: Tensor  # (n,) of the coordinates
-    normal_index: Callable[
-        [Tensor], int
-    ]  # theta (d,) -> number of negative eigenvalues across it, in closed form
-    narrower: Problem | None = (
-        None  # the same loss of these coordinates in their order, where it is cheaper by itself
-    )
-
-
-def constant(build: Callable[[Any], T]) -> Callable[[Any, Tensor], T]:
-    """A method's tensors, built once in float64 on the CPU and kept for each device and dtype that asks.
-
-    ``@constant def images(self)`` is called as ``self.images(theta)``: floating-point tensors get
-    theta's dtype, all of them theta's device. For what a loss needs at every call: data sets,
-    rotations, targets.
-    """
-    name = f"_{build.__name__}"
-
-    @functools.wraps(build)
-    def get(self: Any, like: Tensor) -> T:
-        kept = self.__dict__.setdefault(name, {})
-        key = (like.device, like.dtype)
-        if key not in kept:
-
-            def place(t: Tensor) -> Tensor:
-                t = t.to(like.device, like.dtype if t.is_floating_point() else t.dtype)
-                # The first call may come from inside a torch.func transform, which wraps even what
-                # does not depend on its input: unwrapped, the tensor outlives the transform.
-                return torch.func.debug_unwrap(t)
-
-            kept[key] = tree_map_only(Tensor, place, build(self))
-        return cast(T, kept[key])
-
-    return get
+    # theta (d,) -> number of negative eigenvalues across the subspace, in closed form
+    normal_index: Callable[[Tensor], int]
+    # the same loss of these coordinates in their order, where it is cheaper by itself
+    narrower: Problem | None = None
 
 
 class Problem(ABC):
-    """A loss with what is known about it.
+    """A loss with all that is known about it.
 
     Subclass as a frozen, keyword-only dataclass: its fields are its YAML keys.
 
@@ -81,15 +52,12 @@ class Problem(ABC):
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    bounded_below: ClassVar[bool] = (
-        True  # False: a race stops a trajectory at its escape, for the loss has no floor
-    )
-    measures: ClassVar[
-        tuple[str, ...]
-    ] = ()  # methods theta (d,) -> scalar, low is good, that suites may name as metrics
-    escape_drop: float = (
-        0.0  # a trajectory has escaped once its loss is below the saddle's by more than this
-    )
+    # False: the loss has no floor, and a race stops a trajectory at its escape
+    bounded_below: ClassVar[bool] = True
+    # methods theta (d,) -> scalar, low is good, that suites may name as metrics
+    measures: ClassVar[tuple[str, ...]] = ()
+    # a trajectory has escaped once its loss is below the saddle's by more than this
+    escape_drop: float = 0.0
 
     @property
     @abstractmethod
@@ -108,9 +76,9 @@ class Problem(ABC):
 
     @property
     def lowest(self) -> float | None:
-        """What the loss is never below, where that is known.
+        """A lower bound of the loss, or None where none is known.
 
-        An escape must not be asked to fall deeper.
+        No escape_drop may ask for a loss below it.
         """
         return None
 
@@ -146,22 +114,26 @@ class Problem(ABC):
     def draw(self, rng: torch.Generator, size: int) -> Any:
         """A minibatch of `size` examples, as indices into shared tensors.
 
-        Asked of problems with a `population`.
+        Only problems with a `population` are asked.
         """
         raise NotImplementedError(f"{type(self).__name__} has no minibatches")
 
     def share(self, batch: Any) -> float:
-        """Which share of all the examples a batch is: what its passes cost is weighed by it."""
+        """The share of all examples that a batch is; it weighs the cost of the batch's passes."""
         return 1.0
 
     def parts(self, batch: Any, n: int) -> list[tuple[float, Any]]:
-        """The batch in at most n parts with each one's weight in the loss, for a device that cannot hold it whole."""
+        """The batch in at most n parts, each with its weight in the loss.
+
+        A device that cannot hold the whole batch takes it in parts.
+        """
         return [(1.0, batch)]
 
     def linearised(self, theta: Tensor, batch: Any, kind: CurvatureKind) -> Linearisation | None:
-        """The loss to second order at theta (d,) where there is a faster way than differentiating twice; None elsewhere.
+        """The loss to second order at theta (d,), written by hand.
 
-        It is never asked for inside transforms.
+        None, the default, where differentiating twice is as fast. It is never called inside
+        transforms.
         """
         return None
 
@@ -170,94 +142,49 @@ class Problem(ABC):
 
         Override where a closed form is faster.
         """
-        pull = torch.func.vjp(lambda t: torch.func.grad(self.loss)(t, batch), theta)[1]
+        product = linearise_in_transforms(lambda t: self.loss(t, batch), theta).product
         identity = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
-        (rows,) = torch.func.vmap(pull, chunk_size=HVP_CHUNK)(identity)
+        rows = torch.func.vmap(product, chunk_size=HVP_CHUNK)(identity)
         return (rows + rows.mT) / 2
 
     def tangent(self, theta: Tensor) -> Tensor | None:
         """Orthonormal directions (d, n) whose curvatures make the spectrum at theta (d,).
 
-        None for all directions.
+        None stands for all directions.
         """
         return None
 
     def invariants(self, theta: Tensor) -> Tensor:
-        """Numbers (m,) by which critical points are told apart.
+        """Numbers (m,) that differ from one critical point to another.
 
-        The same for points that a symmetry of the loss joins.
+        They are equal at points that a symmetry of the loss maps to each other.
         """
         return self.loss(theta, None).reshape(1)
 
     @property
     def subspaces(self) -> tuple[CoordinateSubspace, ...]:
-        """Where critical points can be looked for in fewer dimensions.
+        """Subspaces in which critical points can be searched in fewer dimensions.
 
-        Their index in the whole is then foretold.
+        The index that such a point has in the whole is then known in closed form.
         """
         return ()
 
     def escaped(self, theta: Tensor, loss: Tensor) -> Tensor:
-        """Whether a trajectory at theta (d,) with this loss () has left the saddle.
-
-        A boolean ().
-        """
+        """Whether a trajectory at theta (d,) with this loss () has left the saddle: a boolean ()."""
         if self.saddle is None:
             return torch.zeros_like(loss, dtype=torch.bool)
         return loss < self.saddle.loss - self.escape_drop
 
 
-class Network(Problem):
-    """A problem whose loss is the mean over examples of a criterion of a network's outputs.
-
-        L(theta) = fit(outputs(theta)) + 1/2 weight_decay |theta|^2
-
-    Having the two apart is what Gauss-Newton and Fisher matrices are made from. A minibatch is
-    indices (size,) of examples, drawn uniformly and with replacement; None is all of them.
-    """
-
-    weight_decay: float = 0.0
-
-    @property
-    @abstractmethod
-    def population(self) -> int:
-        """Number of training examples."""
-
-    @abstractmethod
-    def outputs(self, theta: Tensor, batch: Any) -> Tensor:
-        """The outputs (..., n) at theta (d,) for the n examples of a batch, examples last."""
-
-    @abstractmethod
-    def fit(self, z: Tensor, batch: Any) -> Tensor:
-        """The criterion () of outputs z (..., n), its mean over the examples of the batch."""
-
-    def loss(self, theta: Tensor, batch: Any) -> Tensor:
-        """The mean loss () over the batch's examples, plus the weight decay's share."""
-        fit = self.fit(self.outputs(theta, batch), batch)
-        return fit + self.weight_decay / 2 * (theta @ theta) if self.weight_decay else fit
-
-    def draw(self, rng: torch.Generator, size: int) -> Tensor:
-        """Places (size,) of a minibatch among the examples."""
-        return torch.randint(self.population, (size,), generator=rng)
-
-    def share(self, batch: Tensor | None) -> float:
-        """The batch's examples over all of them."""
-        return 1.0 if batch is None else batch.shape[-1] / self.population
-
-    def parts(self, batch: Tensor | None, n: int) -> list[tuple[float, Any]]:
-        """Equal parts, the last one shorter where the numbers do not divide."""
-        places = torch.arange(self.population) if batch is None else batch
-        return [(len(part) / len(places), part) for part in places.chunk(n)]
-
-
 def batch_misfit(problem: Problem, sizes: Iterable[int | None]) -> str | None:
     """Why minibatches of these sizes cannot be drawn from the problem; None where they can."""
+    population = problem.population
     for size in sizes:
-        if size is not None and (problem.population is None or size > problem.population):
-            there = (
-                "no minibatches"
-                if problem.population is None
-                else f"only {problem.population} examples"
-            )
-            return f"a batch of {size} was asked for, but the problem has {there}"
+        if size is None:
+            continue
+        asked = f"a batch of {size} was asked for, but the problem has"
+        if population is None:
+            return f"{asked} no minibatches"
+        if size > population:
+            return f"{asked} only {population} examples"
     return None

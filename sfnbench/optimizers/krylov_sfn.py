@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ..core.fields import Count
+from ..core.network import Network
 from ..core.optimizer import Optimizer
 from ..core.oracle import Oracle
-from ..core.problem import Network, Problem
+from ..core.problem import Problem
 from ..linalg.absolute import directions_in, eigenbasis
 from ..linalg.lanczos import lanczos
 from ..members.registry import register

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.constant import constant
 from ..core.fields import Count, Index, NonNegative, Positive
-from ..core.problem import CriticalPoint, Problem, constant
+from ..core.problem import CriticalPoint, Problem
 from ..members.registry import register
 from ..theory.landscapes import GaussianField as Theory
 from ._starts import on_sphere

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core.constant import constant
 from ..core.fields import Count, Index, Positive
-from ..core.problem import CriticalPoint, Problem, constant
+from ..core.problem import CriticalPoint, Problem
 from ..members.registry import register
 from ._starts import on_sphere
 

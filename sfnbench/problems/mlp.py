@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from ..core.constant import constant
 from ..core.fields import Count, NonNegative
-from ..core.problem import CoordinateSubspace, CriticalPoint, Network, constant
+from ..core.network import Network
+from ..core.problem import CoordinateSubspace, CriticalPoint
 from ..datasets import load
 from ..members.registry import register
 from ._dead_units import ladder

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..core.constant import constant
 from ..core.curvature import CurvatureKind, Linearisation, with_decay
 from ..core.fields import Count, NonNegative
-from ..core.problem import Network, constant
+from ..core.network import Network
 from ..datasets import TextDataset, find_text, load_text, missing_data
 from ..members.registry import register
 from ._recurrent_products import linearised

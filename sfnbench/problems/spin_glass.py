@@ -11,8 +11,9 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from ..core.constant import constant
 from ..core.fields import Index, Positive
-from ..core.problem import CriticalPoint, Problem, constant
+from ..core.problem import CriticalPoint, Problem
 from ..members.registry import register
 from ..theory.landscapes import SphericalSpinGlass as Theory
 from ._starts import on_sphere

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from .. import environment
-from ..core.cost import KINDS
+from ..core.cost import QUESTIONS
 from ..errors import NoResultsError
 from ..records import Result, Status
 from ..survival.comparisons import holm, paired_differences
@@ -286,7 +286,7 @@ def _counts(place: Place, pairs: Sequence[tuple[Row, Row]], a: Result) -> Iterat
         )
         return
     alike = all(one["steps"] == other["steps"] for one, other in lasted)
-    for name in ("steps", *(f"n_{kind}" for kind in KINDS)):
+    for name in ("steps", *(f"n_{kind}" for kind in QUESTIONS)):
         told = [(one[name], other[name]) for one, other in lasted if name in one and name in other]
         if told:
             sums = [sum(pair[side] for pair in told) for side in (0, 1)]

@@ -1,1 +1,1 @@
-"""S trajectories at once."""
+"""S trajectories at once, and the way back into torch."""

@@ -26,7 +26,9 @@ from ..core.oracle import Curvature, Oracle
 from ..core.problem import Problem
 from ..errors import PluginError
 from ..words import did_you_mean
-from .vmapped import Batches, Single, Trajectories, stack
+from .single import Single
+from .trajectories import Batches, Trajectories
+from .vmapped import stack
 
 SCIPY = "scipy.optimize."
 BATCH_SIZE = "batch_size"

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from sfnbench.core.cost import KINDS, PRICES, price, price_list
-from sfnbench.core.oracle import Calls
+from sfnbench.core.cost import PRICES, QUESTIONS, Calls, price, price_list
 from sfnbench.errors import SfnbenchError
 
 
 def test_a_hessian_is_d_products_a_product_two_gradients_and_a_loss_a_third():
-    prices = price(np.eye(len(KINDS)), dim=7)
-    assert dict(zip(KINDS, prices, strict=True)) == {
+    prices = price(np.eye(len(QUESTIONS)), dim=7)
+    assert dict(zip(QUESTIONS, prices, strict=True)) == {
         "loss": pytest.approx(1 / 3),
         "grad": 1,
         "hvp": 2,

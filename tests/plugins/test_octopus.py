@@ -12,7 +12,7 @@ from sfnbench.members import registry
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.session.execute import execute
 from sfnbench.survival.targets import hitting_times
-from sfnbench.trajectories.vmapped import Looped
+from sfnbench.trajectories.single import Looped
 
 Octopus = registry.load(registry.find("problem", "octopus"))
 

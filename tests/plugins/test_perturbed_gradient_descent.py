@@ -11,7 +11,7 @@ from scipy import stats
 
 from sfnbench.members import registry
 from sfnbench.session.execute import execute
-from sfnbench.trajectories.vmapped import Looped
+from sfnbench.trajectories.single import Looped
 
 PGD = registry.load(registry.find("optimizer", "perturbed_gradient_descent"))
 Lee = registry.load(registry.find("problem", "lee"))

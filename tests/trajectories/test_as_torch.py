@@ -18,8 +18,8 @@ from sfnbench.optimizers.msgd import MomentumSGD
 from sfnbench.optimizers.sfn import SaddleFreeNewton
 from sfnbench.optimizers.switch import Switch
 from sfnbench.problems.mlp import MultilayerPerceptron
-from sfnbench.trajectories.as_torch import ModuleLoss, ModuleOracle
-from sfnbench.trajectories.vmapped import Looped
+from sfnbench.trajectories.module_loss import ModuleLoss, ModuleOracle
+from sfnbench.trajectories.single import Looped
 
 
 def noises(method, dim, seed):

@@ -9,7 +9,8 @@ from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.optimizers.msgd import MomentumSGD
 from sfnbench.optimizers.sfn import SaddleFreeNewton
-from sfnbench.trajectories.vmapped import Looped, Vmapped, lift
+from sfnbench.trajectories.single import Looped
+from sfnbench.trajectories.vmapped import Vmapped
 
 
 def starts(n, problem=None):
@@ -70,11 +71,6 @@ def test_a_lane_that_linear_algebra_refuses_becomes_nan_and_no_other_does():
         alone = Looped(Waves(), SaddleFreeNewton(), points[lane : lane + 1])
         alone.step([(None,)], None)
         torch.testing.assert_close(trajectories.theta[lane], alone.theta[0], rtol=1e-9, atol=1e-12)
-
-
-def test_one_seed_runs_by_plain_autograd():
-    assert isinstance(lift(Waves(), GradientDescent(), starts(1)), Looped)
-    assert isinstance(lift(Waves(), GradientDescent(), starts(2)), Vmapped)
 
 
 def test_minibatches_are_each_lane_s_own():

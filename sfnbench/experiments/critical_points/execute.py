@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.cost import KINDS
+from ...core.cost import QUESTIONS
 from ...core.finder import Finder
 from ...core.problem import Problem
 from ...errors import SuiteError
@@ -153,7 +153,7 @@ def _measured(
     row["end_point"] = _kind(row, converged)
     row["status"] = "diverged" if row["end_point"] == "diverged" else "ok" if converged else "stuck"
     row["steps"], row["seconds"] = int(ends.steps[lane]), float(ends.seconds[lane])
-    row |= {f"n_{kind}": int(ends.calls[lane, k]) for k, kind in enumerate(KINDS)}
+    row |= {f"n_{kind}": int(ends.calls[lane, k]) for k, kind in enumerate(QUESTIONS)}
     if isinstance(room, Restricted) and converged:
         within = count_below(room.hessian(ends.theta[lane], None).cpu().numpy())
         row["predicted_index"] = within + room.subspace.normal_index(theta)

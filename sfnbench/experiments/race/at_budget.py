@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.cost import KINDS, PRICES, price
+from ...core.cost import PRICES, QUESTIONS, price
 from ...records import Result
 from ...results.tables import Table
 from ..summary import Spread, middle
@@ -82,7 +82,7 @@ def repriced(result: Result, prices: Mapping[str, float]) -> Result:
 
 def _by_kind(result: Result, what: str) -> np.ndarray:
     """The calls or passes of each seed after each step, (S, steps + 1, 4)."""
-    return np.stack([result.series[f"{what}.{kind}"] for kind in KINDS], -1)
+    return np.stack([result.series[f"{what}.{kind}"] for kind in QUESTIONS], -1)
 
 
 def _row(result: Result, axis: str, budget: float, spread: Spread) -> dict[str, Any]:

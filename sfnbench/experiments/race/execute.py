@@ -27,7 +27,9 @@ from ...members import registry
 from ...metrics import measuring as metrics
 from ...records import Result, Run, Status
 from ...trajectories import stock
-from ...trajectories.vmapped import Batches, Trajectories, lift
+from ...trajectories.single import Looped
+from ...trajectories.trajectories import Batches, Trajectories
+from ...trajectories.vmapped import Vmapped
 from .landscape import landscape
 from .track import ROUNDING, Block, Every, Track
 
@@ -123,7 +125,8 @@ class Entrant:
         """Trajectories from starts (S, d)."""
         if self.optimizer is None:
             return stock.lift_stock(self.problem, self.use, self.params, starts)
-        return lift(self.problem, self.optimizer, starts)
+        kind = Vmapped if starts.shape[0] > 1 else Looped
+        return kind(self.problem, self.optimizer, starts)
 
 
 class Draws:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.cost import KINDS, PRICES, price
+from ...core.cost import PRICES, QUESTIONS, price
 from ...core.problem import Problem
 from ...metrics import measuring as metrics
 
@@ -83,8 +83,8 @@ class Track:
         )  # steps before the escape that ended near the saddle
         self._near = NEAR * self._from_saddle(self.starts)  # (S,)
         self._record(0, self.starts[None], None, np.zeros(1))
-        self.calls.append(np.zeros((1, n_lanes, len(KINDS)), dtype=np.int64))
-        self.passes.append(np.zeros((1, n_lanes, len(KINDS))))
+        self.calls.append(np.zeros((1, n_lanes, len(QUESTIONS)), dtype=np.int64))
+        self.passes.append(np.zeros((1, n_lanes, len(QUESTIONS))))
         self.seconds.append(np.zeros((1, n_lanes)))
         self._keep(self.starts[None])
         broken = ~np.isfinite(self.values["loss"][0][0])
@@ -179,7 +179,7 @@ class Track:
             **{name: told for name, (told,) in self.reports.items()},
         }
         for what, (taken,) in (("calls", self.calls), ("passes", self.passes)):
-            whole |= {f"{what}.{name}": taken[:, :, kind] for kind, name in enumerate(KINDS)}
+            whole |= {f"{what}.{name}": taken[:, :, kind] for kind, name in enumerate(QUESTIONS)}
         for name, array in whole.items():
             series[name] = np.where(over, np.nan, array.T.astype(np.float64))[:, :kept]
         if self.n_paths:
@@ -213,7 +213,7 @@ class Track:
         columns["escape_seconds"] = _where(left, seconds[self.escape, lanes])
         columns["escape_cost"] = _where(left, cost(self.escape))
         columns |= {"seconds": seconds[self.end, lanes], "cost": cost(self.end)}
-        columns |= {f"n_{kind}": calls[self.end, lanes, k] for k, kind in enumerate(KINDS)}
+        columns |= {f"n_{kind}": calls[self.end, lanes, k] for k, kind in enumerate(QUESTIONS)}
         columns |= {name: told[self.end, lanes] for name, (told,) in self.reports.items()}
         certificates = metrics.certify_all(self.problem, self.last)
         fields = zip(*certificates, strict=True)
@@ -271,7 +271,7 @@ class Track:
         do not.
         """
         at = self.last[lane] if self.last[lane].isfinite().all() else self.before_last[lane]
-        asked = [kind for kind, n in zip(KINDS, calls, strict=True) if n]
+        asked = [kind for kind, n in zip(QUESTIONS, calls, strict=True) if n]
         with contextlib.suppress(
             Exception
         ):  # what it says of a broken lane must not cost the others

@@ -33,7 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...core.oracle import Oracle
 from ...records import Result, Run, Status
-from ...trajectories.vmapped import Trajectories
+from ...trajectories.trajectories import Trajectories
 from ..race.execute import Draws, Entrant, Progress
 
 Work = Callable[[], int]  # does something, and says how many units of it

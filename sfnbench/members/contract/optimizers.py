@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_flatten, tree_map
 from ...core.optimizer import Optimizer
 from ...core.oracle import Oracle
 from ...core.problem import Problem
-from ...trajectories.vmapped import Looped, Vmapped
+from ...trajectories.single import Looped
+from ...trajectories.vmapped import Vmapped
 from .shared import N_LANES, Waves, point_of, require, same
 
 

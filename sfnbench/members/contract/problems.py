@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ...core.curvature import CurvatureKind
 from ...core.linearise import linearise
+from ...core.network import Network
 from ...core.oracle import Oracle
-from ...core.problem import Network, Problem
+from ...core.problem import Problem
 from .shared import N_LANES, point_of, require, same
 
 N_POINTS = 64  # critical points looked at; a problem may know thousands

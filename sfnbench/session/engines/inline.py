@@ -14,7 +14,7 @@ from dataclasses import replace
 from pkgutil import resolve_name
 from time import perf_counter
 
-from ...core.out_of_memory import is_want_of_memory
+from ...core.out_of_memory import is_out_of_memory
 from ...environment import describe
 from ...errors import SfnbenchError
 from ...members.registry import add_plugins
@@ -53,7 +53,7 @@ def attempt(run: Run, conditions: Conditions, progress: Callable[[float], None] 
     except SfnbenchError as error:  # its message is enough
         status, log = Status.ERROR, f"{type(error).__name__}: {error}\n"
     except (Exception, SystemExit) as error:
-        status = Status.OOM if is_want_of_memory(error) else Status.ERROR
+        status = Status.OOM if is_out_of_memory(error) else Status.ERROR
         log = traceback.format_exc()
     return failure(run, status, log, perf_counter() - began)
 

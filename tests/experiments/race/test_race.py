@@ -13,6 +13,8 @@ from sfnbench import load_suite, plan
 from sfnbench.experiments.race import execute as race
 from sfnbench.experiments.race.at_budget import axis_of
 from sfnbench.session.execute import execute
+from sfnbench.trajectories.single import Looped
+from sfnbench.trajectories.vmapped import Vmapped
 
 CLIFF = '''
 from dataclasses import dataclass
@@ -114,6 +116,13 @@ def test_budget_in_seconds_ends_the_race(make_run):
     for row in result.rows:
         assert row["steps"] < 10**6
         assert row["seconds"] >= 0.1
+
+
+def test_one_seed_runs_by_plain_autograd(make_run):
+    entrant = race.Entrant(make_run("monkey_saddle", {}, "gradient_descent", {}))
+    alone, together = (entrant.lift(entrant.starts(seeds)) for seeds in ((0,), (0, 1)))
+    assert isinstance(alone, Looped)
+    assert isinstance(together, Vmapped)
 
 
 def test_the_same_run_gives_the_same_bits(make_run):

@@ -1,0 +1,69 @@
+"""One trajectory, advanced by plain autograd."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
+
+from ..core.memory import Parts
+from ..core.optimizer import Optimizer
+from ..core.oracle import Oracle
+from ..core.problem import Problem
+from .trajectories import Batches, Trajectories
+
+
+class Single(Trajectories):
+    """One trajectory, so S is 1.
+
+    Its optimizer is free to branch on values, to ask as often as it likes, and to stop by itself.
+    """
+
+    def __init__(self, problem: Problem, starts: Tensor) -> None:
+        super().__init__(problem, starts)
+        self._theta = starts[0]
+        self._memory = Parts()
+
+    @abstractmethod
+    def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
+        """The next point (d,)."""
+
+    def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
+        """One step; the point becomes NaN where a linear-algebra routine gives up."""
+        oracle = Oracle(
+            self.problem,
+            batches[0],
+            None if noise is None else noise[0],
+            eager=True,
+            theta=self._theta,
+            memory=self._memory,
+        )
+        try:
+            self._theta = self.advance(oracle, self._theta)
+        except LinAlgError:
+            self._theta = torch.full_like(self._theta, torch.nan)
+        self.theta = self._theta.unsqueeze(0)
+        self.count(oracle.calls)
+        self.loss_before = None if oracle.loss_here is None else oracle.loss_here.unsqueeze(0)
+
+
+class Looped(Single):
+    """One trajectory of an optimizer of sfnbench; a race loops over its seeds."""
+
+    def __init__(self, problem: Problem, optimizer: Optimizer, starts: Tensor) -> None:
+        super().__init__(problem, starts)
+        self.optimizer = optimizer
+        self._state = optimizer.init(starts[0])
+
+    def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
+        """The optimizer's own step."""
+        theta, self._state = self.optimizer.step(oracle, theta, self._state)
+        return theta
+
+    def reports(self) -> Mapping[str, Tensor]:
+        """The optimizer's own numbers about the last step by name, (1,) each."""
+        report = self.optimizer.report(self._state)
+        return {name: value.unsqueeze(0) for name, value in report.items()}

@@ -1,0 +1,61 @@
+"""S trajectories of one optimizer on one problem, advanced step by step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..core.cost import QUESTIONS, Calls
+from ..core.problem import Problem
+
+Batches = tuple[Any, ...]  # those of one trajectory, one for each of its optimizer's batch_sizes
+
+
+class Trajectories(ABC):
+    """S trajectories of one optimizer on one problem.
+
+    They keep their places. One that has ended is parked on its starting point, so that the shape of
+    the tensors stays the same, and with it the rounding of the other trajectories.
+
+    After each `step`: `theta` (S, d) is where they stand, NaN where one has broken; `calls` (S, 4)
+    are the questions that each has asked since the start, by kind, and `passes` (S, 4) the same in
+    passes over all examples; `loss_before` (S,) is the loss at the points that the step started
+    from, or None where the optimizer did not ask for it; `ended` says that the optimizer has
+    stopped by itself.
+    """
+
+    def __init__(self, problem: Problem, starts: Tensor) -> None:
+        n = starts.shape[0]
+        self.problem, self.starts, self.theta = problem, starts, starts
+        self.calls = np.zeros((n, len(QUESTIONS)), dtype=np.int64)
+        self.passes = np.zeros((n, len(QUESTIONS)))
+        self.loss_before: Tensor | None = None
+        self.parked = np.zeros(n, dtype=bool)
+        self.ended = False
+
+    @abstractmethod
+    def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
+        """Advance every trajectory that is not parked by one step.
+
+        Each has its own batches, and its own noise out of (S, n_noise, d).
+        """
+
+    def reports(self) -> Mapping[str, Tensor]:
+        """The optimizer's own numbers about the last step by name, (S,) each."""
+        return {}
+
+    def count(self, calls: Calls) -> None:
+        """Add these questions to the count of every trajectory that is not parked."""
+        self.calls[~self.parked] += calls.counts
+        self.passes[~self.parked] += calls.passes
+
+    def park(self, which: np.ndarray) -> None:
+        """Take some trajectories, a mask (S,), out of the race."""
+        self.parked |= which
+
+    def close(self) -> None:  # noqa: B027  # most hold nothing
+        """Release threads and other resources."""

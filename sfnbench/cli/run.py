@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..suite.reading import Suite
 
 Device = Literal["auto", "cpu", "cuda"]
-Engine = Literal["processes", "inline"]
 
 SuiteName = Annotated[
     str,
@@ -66,7 +65,7 @@ def run(
         int | None, typer.Option(help="Runs at a time; one for each core by default.")
     ] = None,
     engine: Annotated[
-        Engine,
+        str,
         typer.Option(help="processes: each run in a fresh one; inline: all in this one, to debug."),
     ] = "processes",
     out: Annotated[
@@ -89,7 +88,7 @@ def run(
     Runs that have a result are not executed again, so a killed `run` goes on where it was.
     Parameters given as ranges are tuned first: tuned.yaml, beside the results, has the winners.
     """
-    from ..session.engines.server import start_server
+    from ..session.engines._server import start_server
     from ..session.session import run_suite
     from ..suite.reading import load_suite
     from .progress import Terminal

@@ -5,10 +5,10 @@ An engine is a generator function: runs in, results out as they are done.
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 
 from ...environment import usable_cores
 from ...errors import SfnbenchError
@@ -17,11 +17,6 @@ from ...words import did_you_mean
 
 Progress = Callable[[Run, float], None]  # a run and the share of it that is done
 Engine = Callable[[Iterable[Run], "Conditions", Progress | None], Generator[Result, None, None]]
-
-ENGINES = {  # imported when asked for
-    "inline": "sfnbench.session.engines.inline:inline",
-    "processes": "sfnbench.session.engines.processes:processes",
-}
 
 
 @dataclass(frozen=True)
@@ -33,6 +28,25 @@ class Conditions:
     plugins: tuple[Path, ...] = ()  # searched for members by whichever process executes
     # (Run, progress) -> Result, by name, for another process to find
     task: str = "sfnbench.session.execute:execute"
+
+
+def names() -> tuple[str, ...]:
+    """Every engine: a file of this folder whose name has no underscore, with a function of that name.
+
+    >>> names()
+    ('inline', 'processes')
+    """
+    return tuple(
+        sorted(each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_")
+    )
+
+
+def find(name: str) -> Engine:
+    """The engine of that name, imported; SfnbenchError with the nearest name where there is none."""
+    if name not in names():
+        raise SfnbenchError(f"unknown engine {name!r}{did_you_mean(name, names())}")
+    engine: Engine = pkgutil.resolve_name(f"{__name__}.{name}:{name}")
+    return engine
 
 
 def execute_all(
@@ -53,11 +67,9 @@ def execute_all(
     Closing the iterator, or Ctrl-C, ends what is being executed; results that were already handed
     out stay with the caller.
     """
-    if engine not in ENGINES:
-        raise SfnbenchError(f"unknown engine {engine!r}{did_you_mean(engine, ENGINES)}")
+    start = find(engine)
     threads = 1 if threads is None else threads
     jobs = max(1, usable_cores() // max(1, threads)) if jobs is None else jobs
     if jobs < 1 or threads < 1:
         raise SfnbenchError(f"jobs and threads have to be at least 1, not {jobs} and {threads}")
-    start: Engine = resolve_name(ENGINES[engine])
     return start(runs, Conditions(jobs, threads, tuple(plugins), task), on_progress)

@@ -20,7 +20,7 @@ from ...errors import SfnbenchError
 from ...members.registry import add_plugins
 from ...records import Result, Run, Status
 from . import Conditions, Progress
-from .logs import shortened
+from ._logs import shortened
 
 
 def inline(

@@ -27,9 +27,9 @@ from pebble import ProcessExpired, concurrent
 from ... import environment
 from ...errors import SfnbenchError
 from ...records import Result, Run, Status
-from . import Conditions, Progress, logs
-from .server import ForkServer, ctrl_c_deferred, start_server
-from .worker import POLL_S, REPORT, WorkerTask, end_group, work
+from . import Conditions, Progress, _logs
+from ._server import ForkServer, ctrl_c_deferred, start_server
+from ._worker import POLL_S, REPORT, WorkerTask, end_group, work
 
 _numbers = itertools.count()
 
@@ -125,7 +125,7 @@ class _Workers:
             return None
         end_group(ended.task)
         result = _outcome(ended)
-        printed = logs.read(ended.task.output)
+        printed = _logs.read(ended.task.output)
         ended.task.output.unlink(missing_ok=True)
         # The log's last line says what happened.
         return replace(result, log=printed + result.log)

@@ -21,8 +21,8 @@ from gate import lives, until
 from sfnbench.errors import SfnbenchError
 from sfnbench.records import Result, Run
 from sfnbench.results.store import Store
-from sfnbench.session.engines import ENGINES, execute_all
-from sfnbench.session.engines.logs import MOST
+from sfnbench.session.engines import execute_all, names
+from sfnbench.session.engines._logs import MOST
 
 TESTS = Path(__file__).parent
 TASK = "engine_tasks:behave"
@@ -49,7 +49,7 @@ HARMLESS = ("fine", "fail", "leave", "numpy_memory", "torch_memory", "nothing", 
 FATAL = ("vanish", "killed", "segfault", "unsendable")
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
+@pytest.fixture(scope="module", params=names())
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -318,10 +318,10 @@ import json, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from engine_tasks import make_run
-from sfnbench.session.engines import execute_all, server
+from sfnbench.session.engines import _server, execute_all
 from sfnbench.results.store import Store
 
-server.PRELOADED = ["torch", "sfnbench.session.engines.worker"]  # all that these tasks need: starts in half the time
+_server.PRELOADED = ["torch", "sfnbench.session.engines._worker"]  # all that these tasks need: starts in half the time
 folder = Path({folder!r})
 runs = [make_run({act!r}, i, mark={mark!r}, gate={gate!r} if i >= 5 else "") for i in range(8)]
 with Store(folder, create=True) as store:

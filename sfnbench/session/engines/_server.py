@@ -22,7 +22,7 @@ PRELOADED = [
     "torch._dynamo",
     "scipy.linalg",
     "scipy.optimize",
-    "sfnbench.session.engines.worker",
+    "sfnbench.session.engines._worker",
     "sfnbench.session.execute",
     *(f"sfnbench.experiments.{name}.execute" for name in experiments.names()),
 ]

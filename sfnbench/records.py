@@ -81,6 +81,10 @@ class Run:
     dtype: str = "float64"
     device: str = "cpu"
     timeout_s: float = 3600.0  # after which the run is given up; it decides no number
+    # hashes of the code that runs it beside problem and method: {"harness": ...}
+    code: dict[str, str] = field(default_factory=dict)
+    # of the installed packages whose algorithms it runs: {"torch": "2.13.0"}
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -104,6 +108,8 @@ class Run:
         del data["suite"], data["timeout_s"]
         for spec in (data["problem"], data["method"]):
             del spec["label"]
+        for path in data["settings"].get("paths", ()):  # their sources are in the code
+            path["optimizer"] = {name: path["optimizer"][name] for name in ("use", "params")}
         return {**data, "format": FORMAT}
 
     @property

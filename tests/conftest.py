@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 
 from sfnbench.cli import main as cli
-from sfnbench.members import registry
+from sfnbench.members import plugins, registry
 from sfnbench.records import Run, Spec
 
 settings.register_profile(
@@ -69,15 +69,15 @@ profiles:
 @pytest.fixture
 def own_members(tmp_path):
     """Members that a test brings in a folder of its own are forgotten after it."""
-    added, path = list(registry._added), list(registry._package.__path__)
+    added, path = list(plugins._added), list(plugins._package.__path__)
     yield
-    registry._added[:] = added
+    plugins._added[:] = added
     for key, cls in list(registry._registered.items()):
         module = sys.modules.get(cls.__module__)
         if module is None or (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del registry._registered[key]
             sys.modules.pop(cls.__module__, None)
-    registry._package.__path__[:] = path
+    plugins._package.__path__[:] = path
     importlib.invalidate_caches()
 
 

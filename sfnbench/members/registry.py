@@ -11,31 +11,31 @@ sfnbench itself, in the plugins that ship with it, in ``./plugins``, in the path
 from __future__ import annotations
 
 import ast
-import hashlib
+import functools
 import importlib
 import importlib.util
 import json
 import sys
-import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..errors import PluginError
 from ..words import did_you_mean
+from .imports import class_file
+from .plugins import PACKAGE, extend_package
+from .plugins import add_plugins as add_plugins
+from .plugins import plugin_paths as plugin_paths
+from .plugins import shipped as shipped
+from .reading import HERE as HERE
+from .reading import Source, counts, read
 
 Kind = Literal["optimizer", "problem", "finder"]
 KINDS: tuple[Kind, ...] = ("optimizer", "problem", "finder")
-# plugin files are imported as its modules, so that worker processes reach them by name
-PACKAGE = "sfnbench_plugins"
-HERE = Path(__file__).parents[1]
-
-_package = sys.modules.setdefault(PACKAGE, types.ModuleType(PACKAGE))
-_package.__path__ = []
-_added: list[Path] = []
 _registered: dict[tuple[str, str], type] = {}
+_there: set[str] = set()  # packages that were found; one that was not may be installed meanwhile
 
 C = TypeVar("C", bound=type)
 
@@ -92,57 +92,20 @@ def register(name: str) -> Callable[[C], C]:
     return add
 
 
-def shipped(folder: str) -> Path:
-    """The folder ``plugins`` or ``suites`` of sfnbench.
-
-    In a wheel inside the package, in a clone beside it.
-    """
-    inside = HERE / "share" / folder
-    return inside if inside.is_dir() else HERE.parent / folder
-
-
-def add_plugins(path: str | Path) -> None:
-    """Look for members in this folder (or its ``optimizers``, ``problems`` and ``finders``) or file as well."""
-    resolved = Path(path).resolve()
-    if not resolved.exists():
-        raise PluginError(f"--plugins {path}: no such file or folder")
-    if resolved not in _added:
-        _added.append(resolved)
-
-
-def plugin_paths() -> tuple[Path, ...]:
-    """Every folder or file that is searched for plugins, in order, for a worker process to search the same."""
-    here = Path("plugins").resolve()
-    found = [shipped("plugins").resolve(), here, *_added]
-    return tuple(dict.fromkeys(path for path in found if path.exists()))
-
-
 def members(kind: Kind) -> dict[str, Member]:
     """Every member of a kind by name, broken ones included.
 
     Two different files under one name are an error.
     """
-    found: dict[str, Member] = {}
-    for member in _discover(kind):
-        other = found.get(member.name)
-        if (
-            other
-            and other.path != member.path
-            and other.path.read_bytes() != member.path.read_bytes()
-        ):
-            raise PluginError(
-                f"two {kind}s are called {member.name!r}: {other.path} and {member.path}"
-            )
-        found.setdefault(member.name, member)
-    return dict(sorted(found.items()))
+    return dict(sorted(_by_name(kind, _discover(kind)).items()))
 
 
 def find(kind: Kind, name: str) -> Member:
     """The member of that name; PluginError with the nearest name where there is none."""
-    known = members(kind)
-    if name not in known:
-        raise PluginError(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
-    return known[name]
+    found = _by_name(kind, _discover(kind, name))
+    if name not in found:
+        raise PluginError(f"unknown {kind} {name!r}{did_you_mean(name, members(kind))}")
+    return found[name]
 
 
 def is_stock(name: str) -> bool:
@@ -158,7 +121,7 @@ def load(member: Member) -> type[Any]:
     if member.error:
         raise PluginError(f"{member.path}: {member.error}")
     if (member.kind, member.name) not in _registered:
-        _extend_package()
+        extend_package()
         try:
             importlib.import_module(member.module)
         except PluginError:
@@ -189,37 +152,61 @@ def build(kind: Kind, name: str, params: dict[str, Any]) -> Any:
     return TypeAdapter(load(find(kind, name))).validate_json(json.dumps(params), strict=True)
 
 
-def source_hash(member: Member) -> str:
-    """Hash of the member's file and of the sfnbench modules that it imports, core and registry aside."""
-    digest = hashlib.sha256()
-    for path in sorted(_sources(member.path, set()), key=lambda p: p.name):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 # -- discovery -------------------------------------------------------------------------------------
 
 
-def _discover(kind: Kind) -> Iterator[Member]:
+def _by_name(kind: Kind, discovered: Iterator[Member]) -> dict[str, Member]:
+    found: dict[str, Member] = {}
+    for member in discovered:
+        other = found.setdefault(member.name, member)
+        if other.path != member.path and other.path.read_bytes() != member.path.read_bytes():
+            raise PluginError(
+                f"two {kind}s are called {member.name!r}: {other.path} and {member.path}"
+            )
+    return found
+
+
+def _discover(kind: Kind, name: str | None = None) -> Iterator[Member]:
+    """All members of a kind, or those of that name: no other file is read."""
     folder = f"{kind}s"
-    for path in _files(HERE / folder):
+    for path in _files(HERE / folder, name):
         yield from _read(kind, path, f"sfnbench.{folder}.{path.stem}")
     for root in plugin_paths():
-        for path in _files(root / folder):
+        for path in _files(root / folder, name):
             yield from _read(kind, path, f"{PACKAGE}.{folder}.{path.stem}")
-        for path in _files(root) if root.is_dir() else [root]:
+        for path in _files(root, name):
             yield from _read(kind, path, f"{PACKAGE}.{path.stem}", any_kind=True)
-    for entry in entry_points(group=f"sfnbench.{folder}"):
-        yield _read_entry(kind, entry)
-    for (live, name), cls in _registered.items():
-        if live == kind and cls.__module__ == "__main__":  # defined in a script or a notebook
+    for entry in _entry_points(tuple(sys.path)).select(group=f"sfnbench.{folder}"):
+        if name in (None, entry.name):
+            yield _read_entry(kind, entry)
+    for (live, own), cls in _registered.items():
+        # defined in a script or a notebook
+        if live == kind and cls.__module__ == "__main__" and name in (None, own):
             yield Member(
-                kind, name, Path(_file(cls)), "__main__", cls.__name__, _summary(cls.__doc__)
+                kind, own, Path(_file(cls)), "__main__", cls.__name__, _summary(cls.__doc__)
             )
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
+def _files(root: Path, name: str | None) -> list[Path]:
+    """The files of members in a folder, or that of one name; `root` may be a lone file."""
+    if root.is_file():
+        found = [root]
+    elif name is None:
+        found = sorted(root.glob("*.py"))
+    else:
+        found = [root / f"{name}.py"] if name.isidentifier() else []
+    return [
+        path
+        for path in found
+        if not path.stem.startswith("_") and name in (None, path.stem) and path.is_file()
+    ]
+
+
+@functools.lru_cache(maxsize=4)
+def _entry_points(path: tuple[str, ...]) -> EntryPoints:
+    """Those of all installed packages: reading them takes longer than anything else here."""
+    counts["entry point scans"] += 1
+    return entry_points()
 
 
 def _read(kind: Kind, path: Path, module: str, any_kind: bool = False) -> Iterator[Member]:
@@ -229,65 +216,55 @@ def _read(kind: Kind, path: Path, module: str, any_kind: bool = False) -> Iterat
     """
     broken = Member(kind, path.stem, path, module)
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError, OSError) as error:
-        at = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
-        yield Member(**{**vars(broken), "error": f"{at}{getattr(error, 'msg', None) or error}"})
+        source = read(path)
+    except (SyntaxError, ValueError, OSError) as error:  # ValueError: its bytes are no text
+        yield replace(broken, error=_what(error))
         return
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    for node in classes:
-        named = _kind_of({_last_name(base) for base in node.bases})
-        name = _registered_name(node)
-        if (named or (None if any_kind else kind)) != kind or (name is None and named is None):
+    for found in _classes(source):
+        known_kind = found.kind or (None if any_kind else kind)
+        if known_kind != kind or (found.registered is None and found.kind is None):
             continue
-        wrong = _missing_package(tree)
-        if name is None:
-            wrong = f"line {node.lineno}: {node.name} lacks @register({path.stem!r})"
-        elif name != path.stem:
+        wrong = _missing_package(source)
+        if found.registered is None:
+            wrong = f"line {found.line}: {found.name} lacks @register({path.stem!r})"
+        elif found.registered != path.stem:
             wrong = (
-                f"line {node.lineno}: registered as {name!r}, but the file is called {path.name}"
+                f"line {found.line}: registered as {found.registered!r}, "
+                f"but the file is called {path.name}"
             )
-        fields = tuple(_fields(node))
-        yield Member(
-            kind,
-            path.stem,
-            path,
-            module,
-            node.name,
-            _summary(ast.get_docstring(node)),
-            fields,
-            wrong,
+        yield replace(
+            broken, class_name=found.name, summary=found.summary, fields=found.fields, error=wrong
         )
 
 
 def _read_entry(kind: Kind, entry: EntryPoint) -> Member:
+    """The member of an entry point, whose file and package may have any name."""
     module, _, class_name = entry.value.partition(":")
-    top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top)
-    if spec is None or spec.origin is None:
-        return Member(
-            kind,
-            entry.name,
-            Path(top),
-            module,
-            class_name,
-            error=f"entry point {entry.value!r}: no such module",
+    broken = Member(kind, entry.name, Path(module), module, class_name)
+    path = class_file(module, class_name)
+    if path is None:
+        return replace(broken, error=f"entry point {entry.value!r}: no such module")
+    broken = replace(broken, path=path)
+    try:
+        source = read(path)
+    except (SyntaxError, ValueError, OSError) as error:
+        return replace(broken, error=f"entry point {entry.value!r}: {_what(error)}")
+    found = next((each for each in _classes(source) if each.name == class_name), None)
+    if found is None:  # made by calls, perhaps: importing it will say
+        return broken
+    wrong = _missing_package(source)
+    if found.registered not in (None, entry.name):
+        wrong = (
+            f"line {found.line}: registered as {found.registered!r}, "
+            f"but the entry point is called {entry.name!r}"
         )
-    path = Path(spec.origin)
-    if rest:
-        path = path.parent.joinpath(*rest).with_suffix(".py")
-    for member in _read(kind, path, module) if path.exists() else ():
-        if member.class_name == class_name and member.name == entry.name:
-            return member
-    return Member(kind, entry.name, path, module, class_name)
+    return replace(broken, summary=found.summary, fields=found.fields, error=wrong)
 
 
-def _extend_package() -> None:
-    """Let Python's own import machinery find plugin files by name."""
-    for path in plugin_paths():
-        folder = str(path if path.is_dir() else path.parent)
-        if folder not in _package.__path__:
-            _package.__path__.append(folder)
+def _what(error: Exception) -> str:
+    """What is wrong with a file, and in which line."""
+    at = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
+    return f"{at}{getattr(error, 'msg', None) or error}"
 
 
 # -- reading source --------------------------------------------------------------------------------
@@ -338,45 +315,54 @@ def _summary(docstring: str | None) -> str:
     return (docstring or "").strip().partition("\n")[0]
 
 
-def _missing_package(tree: ast.Module) -> str | None:
-    for node in tree.body:
+@dataclass(frozen=True)
+class _Class:
+    """A class as its source reads."""
+
+    name: str
+    line: int
+    kind: Kind | None  # as its bases say
+    registered: str | None  # the name in @register
+    summary: str
+    fields: tuple[Field, ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def _classes(source: Source) -> tuple[_Class, ...]:
+    return tuple(
+        _Class(
+            node.name,
+            node.lineno,
+            _kind_of({_last_name(base) for base in node.bases}),
+            _registered_name(node),
+            _summary(ast.get_docstring(node)),
+            tuple(_fields(node)),
+        )
+        for node in source.tree.body
+        if isinstance(node, ast.ClassDef)
+    )
+
+
+def _missing_package(source: Source) -> str | None:
+    for node in source.tree.body:
         tops: list[str] = []
         if isinstance(node, ast.Import):
             tops = [alias.name.partition(".")[0] for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             tops = [node.module.partition(".")[0]]
         for top in tops:
-            if top not in sys.modules and importlib.util.find_spec(top) is None:
+            if not _is_there(top):
                 return f"line {node.lineno}: needs the package {top!r}, which is not installed"
     return None
 
 
-def _sources(path: Path, seen: set[Path]) -> set[Path]:
-    """The file and, recursively, the files of the members and of sfnbench that its imports name."""
-    if (
-        path in seen
-        or not path.is_file()
-        or path in {HERE / "members" / "registry.py", HERE / "errors.py"}
-    ):
-        return seen
-    seen.add(path)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            if node.level:
-                base = path.parents[node.level - 1]
-            elif (node.module or "").startswith("sfnbench."):
-                base = HERE.parent
-            else:
-                continue
-            target = base.joinpath(*(node.module or "").split("."))
-            for candidate in (target, *(target / alias.name for alias in node.names)):
-                _sources(candidate.with_suffix(".py"), seen)
-                if (
-                    candidate != HERE and (candidate / "__init__.py").is_file()
-                ):  # a package may import its files by name
-                    for file in candidate.glob("*.py"):
-                        _sources(file, seen)
-    return seen
+def _is_there(top: str) -> bool:
+    if top in _there or top in sys.modules or top in sys.stdlib_module_names:
+        return True
+    found = importlib.util.find_spec(top) is not None
+    if found:
+        _there.add(top)
+    return found
 
 
 def _line_in(error: BaseException, path: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..records import Run
@@ -30,6 +30,9 @@ def differences(before: Run, now: Run) -> dict[Path, str]:
     """What decides the numbers and differs: its path in `Run.decisive`, and that in words."""
     old, new = dict(_leaves(before.decisive)), dict(_leaves(now.decisive))
     found = {}
+    if now.code and not before.code:  # of a version whose ids rested on less code, hashed otherwise
+        found["code",] = "it was not recorded with which harness it was run"
+        old, new = _without_code(old), _without_code(new)
     for path in dict.fromkeys([*old, *new]):
         if any(path == other[: len(path)] and len(other) > len(path) for other in (*old, *new)):
             continue  # an empty mapping on one side: what the other has in it is said
@@ -37,6 +40,15 @@ def differences(before: Run, now: Run) -> dict[Path, str]:
         if was is _ABSENT or is_ is _ABSENT or json.dumps(was) != json.dumps(is_):
             found[path] = _sentence(path, was, is_)
     return found
+
+
+def _without_code(leaves: Mapping[Path, Any]) -> dict[Path, Any]:
+    of_code = {("method", "source"), ("problem", "source")}
+    return {
+        path: value
+        for path, value in leaves.items()
+        if path not in of_code and path[0] not in ("code", "versions")
+    }
 
 
 def _leaves(data: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -53,13 +65,15 @@ def _sentence(path: Path, was: object, now: object) -> str:
             return "its source changed"
         case ("problem", "source"):
             return "the problem's source changed"
+        case ("code", name):
+            return f"the {name} changed"
         case ("format",):
             return f"the format of results was {was}, is {now}"
         case ("method", "params", *rest):
             name = ".".join(rest)
         case ("problem", "params", *rest):
             name = f"the problem's {'.'.join(rest)}"
-        case ("settings", *rest):
+        case ("settings" | "versions", *rest):
             name = ".".join(rest)
         case _:
             name = ".".join(path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import inspect
 import itertools
 import json
@@ -20,7 +19,7 @@ from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from ..errors import PluginError, SfnbenchError
-from ..members import registry
+from ..members import identity, registry
 from ..members.registry import Kind, Member
 from ..records import Spec
 from ..words import did_you_mean
@@ -86,10 +85,10 @@ class Placed(NamedTuple):
 class Target:
     """What an entry's name stands for.
 
-    Its source, and its parameters completed, or None with the issues noted.
+    Its parameters completed, or None with the issues noted.
     """
 
-    source: str
+    is_stock: bool
     complete: Callable[[Node], dict[str, Any] | None]
 
 
@@ -122,7 +121,7 @@ class Chooser:
         wrong = [name for name, values in (*grids.items(), *ranges.items()) if not values]
         spoiled = {given.content[name].at for name in wrong}
         if (
-            not target.source
+            target.is_stock
         ):  # a stock optimizer's complaint about what is wrong would stand elsewhere
             given = given.without(*wrong)
         grids = {name: values for name, values in grids.items() if values}
@@ -254,11 +253,9 @@ class Chooser:
         lows = {name: nodes[0] for name, (_, nodes) in spans.items()}
         plain = target.complete(_with(params, lows))
         if not spans:
-            return (
-                None
-                if plain is None
-                else Spec(use, label, plain, _with_sources_of(plain, target.source))
-            )
+            if plain is None:
+                return None
+            return Spec(use, label, plain, identity.source_hash(self.kind, use, plain))
         ranges = {}
         for name, (scale, nodes) in sorted(spans.items()):
             ends = [target.complete(_with(params, {**lows, name: node})) for node in nodes]
@@ -275,7 +272,8 @@ class Chooser:
         if target.complete(_with(params, {**lows, **middles})) is None:
             return None
         written = {**plain, **{name: each.written for name, each in ranges.items()}}
-        return Tunable(use, label, written, _with_sources_of(written, target.source), ranges)
+        source = identity.source_hash(self.kind, use, written)
+        return Tunable(use, label, written, source, ranges)
 
     def _range(
         self, target: Target, params: Node, name: str, scale: Scale, values: list[Any]
@@ -296,7 +294,7 @@ class Chooser:
     def _target(self, use: Node) -> Target | None:
         name = use.content
         if self.kind == "optimizer" and registry.is_stock(name):
-            return Target("", functools.partial(self._complete_stock, use))
+            return Target(True, functools.partial(self._complete_stock, use))
         if name not in self.known:
             hint = (
                 ": only optimizers can be named by their module"
@@ -312,9 +310,7 @@ class Chooser:
         except PluginError as error:
             self._note(use.at, str(error))
             return None
-        return Target(
-            registry.source_hash(member), functools.partial(self._complete, use, cls, adapter)
-        )
+        return Target(False, functools.partial(self._complete, use, cls, adapter))
 
     def _complete(
         self, use: Node, cls: type, adapter: TypeAdapter[Any], params: Node
@@ -376,18 +372,6 @@ def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:
         raise PluginError(
             f"{member.path}: the fields of {cls.__name__} cannot be read: {reason}"
         ) from error
-
-
-def _with_sources_of(params: Any, source: str) -> str:
-    """The hash of a source, joined with those of the optimizers that its parameters name."""
-    for value in (
-        params.values() if isinstance(params, dict) else params if isinstance(params, list) else ()
-    ):
-        if isinstance(value, dict) and isinstance(value.get("use"), str):
-            inner = registry.source_hash(registry.find("optimizer", value["use"]))
-            source = hashlib.sha256(f"{source}/{inner}".encode()).hexdigest()[:16]
-        source = _with_sources_of(value, source)
-    return source
 
 
 def _identity(node: Node) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import SuiteError
 from ..members import registry
+from ..members.identity import identify
 from ..members.registry import Kind
 from ..records import Run, Spec
 from ..words import did_you_mean
@@ -77,7 +78,7 @@ def missing_data(runs: Iterable[Run]) -> list[str]:
 
 
 def _run(suite: Suite, problem: Spec, optimizer: Spec, seeds: tuple[int, ...], device: str) -> Run:
-    return Run(
+    run = Run(
         suite=suite.name,
         experiment=suite.experiment,
         problem=problem,
@@ -88,6 +89,7 @@ def _run(suite: Suite, problem: Spec, optimizer: Spec, seeds: tuple[int, ...], d
         device=device,
         timeout_s=suite.timeout_s,
     )
+    return identify(run, suite.method)
 
 
 def _pick(

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from sfnbench.errors import PluginError
-from sfnbench.members import registry
+from sfnbench.members import plugins, registry
 
 METHOD = '''
 """A method."""
@@ -48,7 +48,7 @@ def test_a_file_is_a_member(plugin):
 
 
 def test_a_plugin_may_be_a_lone_file_or_lie_in_a_folder_of_both_kinds(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_added", [])
+    monkeypatch.setattr(plugins, "_added", [])
     for name in ("alone", "in_folder"):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{name}.py").write_text(METHOD.format(name=name))
@@ -138,23 +138,6 @@ def test_entry_points_are_members(tmp_path):
         assert registry.load(member).name == "theirs"
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
-
-
-def test_the_hash_follows_the_file_and_what_it_imports(plugin):
-    path = plugin("optimizers", "hashed", METHOD.format(name="hashed"))
-    before = registry.source_hash(registry.find("optimizer", "hashed"))
-    assert before == registry.source_hash(registry.find("optimizer", "hashed"))
-    path.write_text(path.read_text().replace("0.5", "0.6"))
-    assert registry.source_hash(registry.find("optimizer", "hashed")) != before
-    sources = registry._sources(registry.HERE / "optimizers" / "sfn.py", set())
-    assert {source.name for source in sources} >= {"sfn.py", "_damping.py"}
-    mlp = registry._sources(registry.HERE / "problems" / "mlp.py", set())
-    assert {source.name for source in mlp} >= {
-        "mlp.py",
-        "digits.py",
-        "mnist.py",
-    }  # what a package finds by name too
-    assert not {source.name for source in sources} & {"core.py", "registry.py"}
 
 
 def test_listing_imports_no_torch():

@@ -9,6 +9,7 @@ import yaml
 
 from sfnbench import load_suite, plan
 from sfnbench.errors import SuiteError
+from sfnbench.members import identity
 from sfnbench.optimizers.gradient_descent import GradientDescent
 from sfnbench.optimizers.switch import Switch
 from sfnbench.session.execute import execute
@@ -87,13 +88,11 @@ def test_entries_of_a_suite_are_completed(tmp_path):
 def test_the_run_s_id_follows_the_sources_of_both(tmp_path, monkeypatch):
     entry = {"use": "switch", "first": "noisy_gradient_descent", "then": "gradient_descent"}
     (before,) = plan(load_suite(suite(tmp_path, entry)))
-    from sfnbench.members import registry
-
-    real = registry.source_hash
+    real = identity._file_digest
     monkeypatch.setattr(
-        registry,
-        "source_hash",
-        lambda m: real(m) + ("x" if m.name == "noisy_gradient_descent" else ""),
+        identity,
+        "_file_digest",
+        lambda file: real(file) + ("x" if file.stem == "noisy_gradient_descent" else ""),
     )
     (after,) = plan(load_suite(suite(tmp_path, entry)))
     assert before.id != after.id

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sfnbench.errors import SuiteError
-from sfnbench.members import registry
+from sfnbench.members import plugins
 from sfnbench.suite.reading import Suite, load_suite
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -15,7 +15,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 
 def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder, with the plugins at hand."""
-    monkeypatch.setattr(registry, "_added", [PLUGINS])
+    monkeypatch.setattr(plugins, "_added", [PLUGINS])
     monkeypatch.chdir(folder)
 
 

@@ -13,6 +13,7 @@ import torch
 
 from sfnbench.errors import SuiteError
 from sfnbench.members import registry
+from sfnbench.members.identity import source_hash
 from sfnbench.records import FORMAT, Run, Spec
 from sfnbench.suite.plan import plan
 from sfnbench.suite.reading import Suite, load_suite
@@ -100,7 +101,7 @@ def test_a_name_that_the_suite_lacks_joins_alone_with_its_defaults(suite: Suite)
         "gradient_descent",
         "gradient_descent",
         vars(registry.load(registry.find("optimizer", "gradient_descent"))()),
-        registry.source_hash(registry.find("optimizer", "gradient_descent")),
+        source_hash("optimizer", "gradient_descent", {}),
     )
 
 
@@ -168,15 +169,18 @@ RUN = Run(
     method=Spec("o", "O", {"lr": 1e-5, "word": "é"}, "23"),
     seeds=(0, 2),
     settings={"budget": {"steps": 3, "seconds": None}, "metrics": [["loss", 1]]},
+    code={"harness": "45"},
+    versions={"torch": "2.13.0"},
 )
 
 
 def test_the_id_is_the_hash_of_what_decides_the_numbers_written_as_json() -> None:
     text = (
-        '{"device": "cpu", "dtype": "float64", "experiment": "race", "format": %d, '
+        '{"code": {"harness": "45"}, "device": "cpu", "dtype": "float64", "experiment": "race", "format": %d, '
         '"method": {"params": {"lr": 1e-05, "word": "\\u00e9"}, "source": "23", "use": "o"}, '
         '"problem": {"params": {"a": 0.1, "b": [1.0, 2.0]}, "source": "01", "use": "p"}, '
-        '"seeds": [0, 2], "settings": {"budget": {"seconds": null, "steps": 3}, "metrics": [["loss", 1]]}}'
+        '"seeds": [0, 2], "settings": {"budget": {"seconds": null, "steps": 3}, "metrics": [["loss", 1]]}, '
+        '"versions": {"torch": "2.13.0"}}'
     )
     assert hashlib.sha256((text % FORMAT).encode()).hexdigest().startswith(RUN.id)
     assert len(RUN.id) == 16
@@ -227,6 +231,8 @@ def test_names_and_patience_leave_the_id_alone(other: Run) -> None:
         replace(RUN, method=changed(RUN.method, use="q")),
         replace(RUN, method=changed(RUN.method, params={"lr": 1e-4, "word": "é"})),
         replace(RUN, method=changed(RUN.method, source="24")),
+        replace(RUN, code={"harness": "46"}),
+        replace(RUN, versions={"torch": "2.14.0"}),
         replace(RUN, seeds=(0, 1)),
         replace(RUN, seeds=(0,)),
         replace(RUN, settings={**RUN.settings, "budget": {"steps": 4, "seconds": None}}),

@@ -11,6 +11,7 @@ from suite_writing import enter, expect, load, race
 
 from sfnbench.errors import SfnbenchError, SuiteError
 from sfnbench.members import registry
+from sfnbench.members.identity import source_hash
 from sfnbench.metrics.measuring import METRICS
 from sfnbench.suite.reading import Suite, available, load_suite, title
 
@@ -43,7 +44,7 @@ def test_defaults() -> None:
         "suite_bowl",
         {"dim": 2},
     )
-    assert probe.source == registry.source_hash(registry.find("optimizer", "suite_probe"))
+    assert probe.source == source_hash("optimizer", "suite_probe", probe.params)
 
 
 def test_everything_given() -> None:

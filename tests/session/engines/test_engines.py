@@ -127,7 +127,7 @@ def test_plugins_are_searched_where_the_caller_says(
     # what the workers descend from was started before all this
     execute(make_run("fine"), engine=engine)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sfnbench.members.registry._added", [])
+    monkeypatch.setattr("sfnbench.members.plugins._added", [])
     monkeypatch.setenv("SFNBENCH_TEST_VARIABLE", "as it is now")
     (tmp_path / "mine").mkdir()
     (row,) = execute(make_run("surroundings"), engine=engine, plugins=(tmp_path / "mine",))[

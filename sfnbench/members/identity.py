@@ -1,0 +1,203 @@
+"""What decides a run's numbers beside its values: the code that it runs, and whose version.
+
+Each file is hashed with all that it imports of sfnbench or of its own package. Two kinds of hashes
+make a run stale, each with a reason of its own: the source of the problem and of the method, and
+the harness, which is the experiment's ``execute`` with all that it imports. A version stands for
+the code of an installed package. Nothing here imports torch, or a member.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import PluginError
+from ..records import Run
+from . import registry
+from .imports import class_file, is_installed, reach, source_of
+from .plugins import plugin_paths
+from .reading import HERE
+from .registry import Kind
+
+# What a member speaks with its harness, which imports it too: it counts as the harness's alone.
+_VOCABULARY: Mapping[Kind, tuple[str, ...]] = {
+    "optimizer": ("optimizer", "problem", "fields"),
+    "problem": ("problem", "fields"),
+    "finder": ("finder", "problem", "fields"),
+}
+_READERS = {"find", "find_text", "load", "load_text"}  # of sfnbench.datasets, by a set's name
+
+
+@dataclass(frozen=True)
+class Code:
+    """Code that a run reaches: files by their places, and packages whose version stands for them.
+
+    A place is the path from the folder of the member, or from sfnbench's, so that it is the same
+    on every machine.
+    """
+
+    files: Mapping[str, Path]
+    packages: frozenset[str] = frozenset()
+
+
+def identify(run: Run, method: Kind) -> Run:
+    """The run with the hashes and versions of the code that it runs; its method is of that kind."""
+    members = [
+        *codes("problem", run.problem.use, run.problem.params),
+        *codes(method, run.method.use, run.method.params),
+    ]
+    paths = [path["optimizer"] for path in run.settings.get("paths", ())]
+    on_paths = [each for path in paths for each in codes("optimizer", path["use"], path["params"])]
+    code = {"harness": digest([harness(run.experiment)])}
+    if on_paths:
+        code["optimizers of its paths"] = digest(on_paths)
+    packages = {package for each in (*members, *on_paths) for package in each.packages}
+    versions = {package: _version(package) for package in sorted(packages)}
+    return replace(run, code=code, versions=versions)
+
+
+def source_hash(kind: Kind, use: str, params: Mapping[str, Any]) -> str:
+    """Hash of the source behind a problem or a method, and behind what its parameters name.
+
+    Empty where the version of a package stands for all of it.
+    """
+    return digest(codes(kind, use, params))
+
+
+def harness(experiment: str) -> Code:
+    """The code that runs an experiment, members aside."""
+    found = reach(HERE / "experiments" / experiment / "execute.py")
+    return Code(_placed(found.files, HERE))
+
+
+def codes(kind: Kind, use: str, params: Mapping[str, Any]) -> list[Code]:
+    """The code of a member or of a stock optimizer, then of what its parameters name."""
+    own = _member(kind, use) or _stock(use)
+    found = [own] if own else []
+    if own and "sfnbench/datasets/__init__.py" in own.files:
+        known = _datasets()
+        named = {*_texts(params), *_datasets_in(own)} & set(known)
+        found += [_of_file(known[name]) for name in sorted(named)]
+    for entry in _entries(params):
+        inner = {name: value for name, value in entry.items() if name != "use"}
+        found += codes("optimizer", entry["use"], inner)
+    return found
+
+
+def digest(found: Iterable[Code]) -> str:
+    """Sixteen digits of all files, the same in every process and place; empty without files."""
+    lines = {
+        f"{place} {_file_digest(file)}\n" for each in found for place, file in each.files.items()
+    }
+    text = "".join(sorted(lines))
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+
+def _member(kind: Kind, name: str) -> Code | None:
+    try:
+        member = registry.find(kind, name)
+    except PluginError:
+        return None
+    shared = {HERE / "core" / f"{module}.py" for module in _VOCABULARY[kind]}
+    spoken = frozenset().union(*(reach(file).files for file in shared))
+    found = reach(member.path)
+    return Code(_placed(found.files - spoken, member.path.parent), found.packages)
+
+
+def _stock(use: str) -> Code | None:
+    """The code behind ``package.module.Class`` or ``package.module:Class``; None for another name."""
+    module, _, name = use.partition(":") if ":" in use else use.rpartition(".")
+    top = module.partition(".")[0]
+    if top in ("scipy", "torch"):
+        return Code({}, frozenset({top}))
+    file = class_file(module, name) if module else None
+    if file is None:
+        return None
+    if is_installed(file):
+        return Code({file.name: file}, frozenset({top}))
+    return _of_file(file)
+
+
+def _of_file(file: Path) -> Code:
+    found = reach(file)
+    return Code(_placed(found.files, file.parent), found.packages)
+
+
+def _placed(files: Iterable[Path], root: Path) -> dict[str, Path]:
+    return {_place(file, root): file for file in files}
+
+
+def _place(file: Path, root: Path) -> str:
+    share = HERE / "share"  # of a wheel: plugins that lie beside the package in a clone
+    if file.is_relative_to(HERE) and not file.is_relative_to(share):
+        return file.relative_to(HERE.parent).as_posix()
+    return Path(os.path.relpath(file, root)).as_posix()
+
+
+def _file_digest(file: Path) -> str:
+    read = source_of(file)
+    return read.digest if read else hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _datasets() -> dict[str, Path]:
+    folders = [HERE / "datasets", *(path / "datasets" for path in plugin_paths())]
+    files = [file for folder in folders for file in folder.glob("[!_]*.py")]
+    return {file.stem: file for file in reversed(files)}
+
+
+def _datasets_in(code: Code) -> Iterator[str]:
+    """Names with which the code calls for datasets: those in ``load("mnist")``."""
+    for file in code.files.values():
+        read = source_of(file)
+        for node in ast.walk(read.tree) if read else ():
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                called = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+                if called in _READERS:
+                    yield str(node.args[0].value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts among parameters."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+
+
+def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
+    """The outermost entries {use: NAME, ...} among parameters."""
+    inner = value.values() if isinstance(value, Mapping) else value
+    for each in inner if isinstance(inner, Iterable) and not isinstance(inner, str) else ():
+        if isinstance(each, Mapping) and isinstance(each.get("use"), str):
+            yield each
+        else:
+            yield from _entries(each)
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def _version(package: str) -> str:
+    """The version of an installed package, without its build: the same for every device."""
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        names = _distributions().get(package)
+        version = importlib.metadata.version(names[0]) if names else ""
+    return version.partition("+")[0]

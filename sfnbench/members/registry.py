@@ -18,7 +18,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -176,8 +176,8 @@ def _discover(kind: Kind, name: str | None = None) -> Iterator[Member]:
             yield from _read(kind, path, f"{PACKAGE}.{folder}.{path.stem}")
         for path in _files(root, name):
             yield from _read(kind, path, f"{PACKAGE}.{path.stem}", any_kind=True)
-    for entry in _entry_points(tuple(sys.path)).select(group=f"sfnbench.{folder}"):
-        if name in (None, entry.name):
+    for entry in _entry_points(tuple(sys.path)):
+        if entry.group == f"sfnbench.{folder}" and name in (None, entry.name):
             yield _read_entry(kind, entry)
     for (live, own), cls in _registered.items():
         # defined in a script or a notebook
@@ -203,10 +203,11 @@ def _files(root: Path, name: str | None) -> list[Path]:
 
 
 @functools.lru_cache(maxsize=4)
-def _entry_points(path: tuple[str, ...]) -> EntryPoints:
-    """Those of all installed packages: reading them takes longer than anything else here."""
+def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Those of all kinds in all installed packages: reading them takes longer than all else here."""
     counts["entry point scans"] += 1
-    return entry_points()
+    found = entry_points()
+    return tuple(entry for kind in KINDS for entry in found.select(group=f"sfnbench.{kind}s"))
 
 
 def _read(kind: Kind, path: Path, module: str, any_kind: bool = False) -> Iterator[Member]:

@@ -29,7 +29,7 @@ def why_stale(stored: Run, planned: Run) -> str:
 def differences(before: Run, now: Run) -> dict[Path, str]:
     """What decides the numbers and differs: its path in `Run.decisive`, and that in words."""
     old, new = dict(_leaves(before.decisive)), dict(_leaves(now.decisive))
-    found = {}
+    found: dict[Path, str] = {}
     if now.code and not before.code:  # of a version whose ids rested on less code, hashed otherwise
         found["code",] = "it was not recorded with which harness it was run"
         old, new = _without_code(old), _without_code(new)

@@ -1,8 +1,11 @@
 """Runs that wait at a gate, for tests that end a session in the middle of its work, however fast the machine is."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -73,6 +76,23 @@ class Gate:
         """Whether no process waits there any more, once the session that it belongs to has ended."""
         pids = [int(file.name.partition("-")[2]) for file in self.folder.glob("waiting-*")]
         return until(lambda: not any(map(lives, pids)))
+
+
+@contextmanager
+def session(*words, **how):
+    """`sfnbench run` in a process of its own, whose stderr is read while it runs."""
+    words = [sys.executable, "-m", "sfnbench", "run", *words]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **pipes, **how) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def done(lines):
+    """The runs that are said to be done."""
+    return (line.partition(" ")[2].partition(":")[0] for line in lines if line.startswith("["))
 
 
 def until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:

@@ -7,10 +7,9 @@ import json
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
-from gate import Gate
+from gate import Gate, done, session
 
 from sfnbench import Store
 
@@ -303,23 +302,6 @@ def test_python_dash_m_is_the_same_command():
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.startswith(
         "sfnbench "
     )
-
-
-@contextmanager
-def session(*words, **how):
-    """`sfnbench run` in a process of its own, whose stderr is read while it runs."""
-    words = [sys.executable, "-m", "sfnbench", "run", *words]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen(words, text=True, **pipes, **how) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def done(lines):
-    """The runs that are said to be done."""
-    return (line.partition(" ")[2].partition(":")[0] for line in lines if line.startswith("["))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The README does what it says: its Python runs, its suite is right, its commands are there."""
+"""README and docs do what they say: their Python runs, their suite is right, commands exist."""
 
 import re
 import subprocess
@@ -11,7 +11,8 @@ from sfnbench import load_suite, plan
 from sfnbench.members import contract, registry
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
 
 
 def blocks(language):

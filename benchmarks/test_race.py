@@ -8,7 +8,9 @@ import torch
 from side_by_side import seconds
 
 from sfnbench.core.problem import Problem
-from sfnbench.experiments.race import execute as race
+from sfnbench.experiments.race.loop import advance
+from sfnbench.experiments.randomness import generator
+from sfnbench.experiments.setup import Setup
 from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.sfn import SaddleFreeNewton
 from sfnbench.records import Run, Spec
@@ -98,9 +100,9 @@ def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
         seeds=(0,),
         settings={"budget": {"steps": n_steps}, "metrics": [["loss", 1]]},
     )
-    entrant = race.Entrant(run)
-    mlp = entrant.problem
-    start = mlp.start(race.generator(0, "start"))
+    setup = Setup(run)
+    mlp = setup.problem
+    start = mlp.start(generator(0, "start"))
 
     def by_hand():
         theta, velocity, losses = start.clone().requires_grad_(), torch.zeros_like(start), []
@@ -114,11 +116,8 @@ def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
         return losses
 
     def raced():
-        return (
-            race._advance(entrant, (0,), run.settings, lambda fraction: None)
-            .series()["loss"][0]
-            .tolist()
-        )
+        recording, outcomes = advance(setup, (0,), run.settings, lambda fraction: None)
+        return recording.series(outcomes.end)["loss"][0].tolist()
 
     torch.testing.assert_close(torch.tensor(raced()), torch.tensor(by_hand()), rtol=1e-9, atol=0)
     hand_s, race_s = seconds(by_hand, raced, rounds=15)

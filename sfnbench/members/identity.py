@@ -28,8 +28,8 @@ from .registry import Kind
 
 # What a member speaks with its harness, which imports it too: it counts as the harness's alone.
 _VOCABULARY: Mapping[Kind, tuple[str, ...]] = {
-    "optimizer": ("optimizer", "problem", "fields"),
-    "problem": ("problem", "fields"),
+    "optimizer": ("optimizer", "problem", "network", "fields"),
+    "problem": ("problem", "network", "fields"),
     "finder": ("finder", "problem", "fields"),
 }
 _READERS = {"find", "find_text", "load", "load_text"}  # of sfnbench.datasets, by a set's name

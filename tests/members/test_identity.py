@@ -22,17 +22,37 @@ MACHINERY = {
     for file in [
         "core/cost",
         "core/curvature",
+        "core/derivatives",
         "core/linearise",
         "core/memory",
+        "core/network",
         "core/oracle",
         "core/problem",
-        "experiments/race/execute",
-        "experiments/race/track",
+        "experiments/draws",
+        "experiments/randomness",
+        "experiments/setup",
+        "trajectories/single",
+        "trajectories/stock",
+        "trajectories/vmapped",
+    ]
+}
+OWN_MACHINERY = {
+    "race": [
+        "experiments/race/blocks",
+        "experiments/race/loop",
+        "experiments/race/outcomes",
+        "experiments/race/recording",
         "linalg/lanczos",
         "metrics/measuring",
-        "trajectories/vmapped",
-        "trajectories/stock",
-    ]
+    ],
+    "critical_points": [
+        "core/finder",
+        "experiments/critical_points/search",
+        "experiments/critical_points/spectrum",
+        "linalg/spectrum",
+        "metrics/measuring",
+    ],
+    "throughput": ["experiments/throughput/timer"],
 }
 REPORTING = ("cli", "report", "results", "session", "suite", "survival")
 
@@ -48,6 +68,7 @@ def files(kind, use, **params):
 def test_the_harness_is_what_runs_an_experiment_not_what_reports_it(experiment):
     found = set(harness(experiment).files)
     assert found >= MACHINERY
+    assert found >= {f"sfnbench/{file}.py" for file in OWN_MACHINERY[experiment]}
     assert f"sfnbench/experiments/{experiment}/execute.py" in found
     rooms = {place.split("/")[1] for place in found}
     assert not rooms & {*REPORTING, "members", "words.py", "errors.py", "environment.py"}

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfnbench.experiments.race.execute import generator
+from sfnbench.experiments.randomness import generator
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
 from sfnbench.session.execute import execute
 from sfnbench.theory import escape_laws as laws

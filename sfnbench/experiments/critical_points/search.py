@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -13,22 +12,24 @@ from torch.utils._pytree import tree_map
 
 from ...core.finder import Equations, Finder, Iterate
 from ...core.problem import Problem
+from ..progress import Progress
 
 # squared gradient norm at which a search is done: quadratic convergence ends at rounding, not
 # before
 ENOUGH = 1e-26
-PATIENCE, FALL = 8, 0.9  # a lane has stalled where |g|^2 fell by less than a tenth in eight steps
+PATIENCE, FALL = 8, 0.9  # a search has stalled where |g|^2 fell by less than a tenth in eight steps
 
 
 @dataclass(frozen=True)
 class Ends:
     """Where S searches ended."""
 
+    starts: Tensor  # (S, d)
     theta: Tensor  # (S, d)
     grad: Tensor  # (S, d)
     steps: np.ndarray  # (S,) of the finder
     calls: np.ndarray  # (S, 4) by kind
-    seconds: np.ndarray  # (S,) each lane's share of the batch's
+    seconds: np.ndarray  # (S,) each search's share of the batch's
 
 
 def search(
@@ -36,36 +37,44 @@ def search(
     finder: Finder,
     starts: Tensor,
     batched: bool,
-    progress: Callable[[float], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> Ends:
     """Search from all starts (S, d) at once.
 
-    A lane ends where its squared gradient norm is 1e-26, where it is no number any more, where it
-    has stalled, or after the finder's steps. Lanes that have ended leave the batch.
+    A search ends where its squared gradient norm is 1e-26, where that is no longer finite, where it
+    has stalled, or after the finder's steps. Searches that have ended leave the batch.
     """
-    n_lanes = len(starts)
-    equations = Equations(problem, n_lanes, batched)
-    ends = starts.clone()
+    n = len(starts)
+    equations = Equations(problem, n, batched)
     at = Iterate(starts, equations.grad(starts), finder.init(starts))
-    slopes = at.grad.clone()
-    n_steps, seconds = np.zeros(n_lanes, dtype=np.int64), np.zeros(n_lanes)
-    history = [at.grad.square().sum(1)]  # of the lanes that go on
-    lanes = torch.arange(n_lanes, device=starts.device)
+    theta, grad = starts.clone(), at.grad.clone()
+    steps, seconds = np.zeros(n, dtype=np.int64), np.zeros(n)
+    places = torch.arange(n, device=starts.device)  # of the searches that go on
+    history = [at.grad.square().sum(1)]  # their squared gradient norms, step by step
     for k in range(finder.steps + 1):
-        going = torch.isfinite(history[-1]) & (history[-1] > ENOUGH)
-        if k >= PATIENCE:
-            going &= history[-1] < FALL * history[-1 - PATIENCE]
+        going = _going(history)
         if not going.all():
             at = tree_map(lambda t, going=going: t[going], at)
-            lanes, history = lanes[going], [norms[going] for norms in history[-PATIENCE:]]
-        if k == finder.steps or not len(lanes):
+            places = places[going]
+            history = [norms[going] for norms in history[-PATIENCE:]]
+        if k == finder.steps or not len(places):
             break
         began = perf_counter()
-        at = finder.step(equations.of(lanes), at)
-        here = lanes.cpu().numpy()
+        at = finder.step(equations.of(places), at)
+        here = places.cpu().numpy()
         seconds[here] += (perf_counter() - began) / len(here)
-        n_steps[here] += 1
-        ends[lanes], slopes[lanes] = at.theta, at.grad
+        steps[here] += 1
+        theta[places], grad[places] = at.theta, at.grad
         history.append(at.grad.square().sum(1))
-        progress((k + 1 + (n_lanes - len(lanes)) / n_lanes * (finder.steps - k - 1)) / finder.steps)
-    return Ends(ends, slopes, n_steps, equations.calls, seconds)
+        left = len(places) / n * (1 - (k + 1) / finder.steps)
+        progress(1 - left)
+    return Ends(starts, theta, grad, steps, equations.calls, seconds)
+
+
+def _going(history: list[Tensor]) -> Tensor:
+    """Whether each search (S,) goes on, by its squared gradient norms (S,) so far."""
+    norms = history[-1]
+    going = torch.isfinite(norms) & (norms > ENOUGH)
+    if len(history) > PATIENCE:
+        going &= norms < FALL * history[-1 - PATIENCE]
+    return going

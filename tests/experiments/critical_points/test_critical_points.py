@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sfnbench import Store, load_suite, plan, run_suite
 from sfnbench.cli import new
 from sfnbench.errors import SuiteError
-from sfnbench.experiments.critical_points.starts import Restricted, UpsideDown, starts
+from sfnbench.experiments.critical_points.starts import starts
+from sfnbench.experiments.critical_points.views import Restricted, UpsideDown
 from sfnbench.members import contract, registry
 from sfnbench.problems.mlp import MultilayerPerceptron
 from sfnbench.problems.spin_glass import SphericalSpinGlass

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from sfnbench import load_suite, plan
-from sfnbench.experiments.race import execute as race
+from sfnbench.experiments.race import blocks
 from sfnbench.experiments.race.at_budget import axis_of
+from sfnbench.experiments.randomness import generator
+from sfnbench.experiments.setup import Setup
 from sfnbench.session.execute import execute
 from sfnbench.trajectories.single import Looped
 from sfnbench.trajectories.vmapped import Vmapped
@@ -74,7 +76,7 @@ def test_a_seed_that_breaks_leaves_the_others_alone(make_run, plugin, optimizer,
 def test_a_seed_that_raises_is_an_error_of_its_own(make_run, plugin):
     plugin("optimizers", "moody", MOODY)
     result = execute(make_run("monkey_saddle", {}, "moody", {}, seeds=6, steps=3))
-    starts = [race.generator(seed, "start") for seed in range(6)]
+    starts = [generator(seed, "start") for seed in range(6)]
     from sfnbench.problems.monkey_saddle import MonkeySaddle
 
     raises = [float(MonkeySaddle().start(rng)[0]) > 0 for rng in starts]
@@ -119,8 +121,8 @@ def test_budget_in_seconds_ends_the_race(make_run):
 
 
 def test_one_seed_runs_by_plain_autograd(make_run):
-    entrant = race.Entrant(make_run("monkey_saddle", {}, "gradient_descent", {}))
-    alone, together = (entrant.lift(entrant.starts(seeds)) for seeds in ((0,), (0, 1)))
+    setup = Setup(make_run("monkey_saddle", {}, "gradient_descent", {}))
+    alone, together = (setup.trajectories(setup.starts(seeds)) for seeds in ((0,), (0, 1)))
     assert isinstance(alone, Looped)
     assert isinstance(together, Vmapped)
 
@@ -149,9 +151,9 @@ def test_the_size_of_blocks_decides_nothing(make_run, monkeypatch):
         run = make_run(
             problem, {}, optimizer, {}, steps=60, metrics=["loss", ["gradient_norm", 7]], cost=200
         )
-        monkeypatch.setattr(race, "BLOCK_S", 1e9)
+        monkeypatch.setattr(blocks, "BLOCK_S", 1e9)
         large = execute(run)
-        monkeypatch.setattr(race, "BLOCK_S", 0.0)
+        monkeypatch.setattr(blocks, "BLOCK_S", 0.0)
         small = execute(run)
         for name, values in large.series.items():
             if name != "seconds":
@@ -174,15 +176,7 @@ def test_the_loss_series_is_the_loss_at_each_point(make_run, optimizer):
     run = make_run("linear_autoencoder", {}, optimizer, params, seeds=2, steps=12)
     along = execute(run).series["loss"]
     with pytest.MonkeyPatch.context() as patch:
-        block = race._block
-
-        def measured_only(*args):
-            made = block(*args)
-            if made is not None:
-                made.losses = None
-            return made
-
-        patch.setattr(race, "_block", measured_only)
+        patch.setattr(blocks.Stepper, "_losses", lambda stepper, steps: None)
         measured = execute(run).series["loss"]
     np.testing.assert_allclose(along, measured, rtol=1e-12)
 

@@ -11,6 +11,7 @@ import pytest
 from sfnbench import Store, Suite, SuiteError, load_suite, plan, run_suite
 from sfnbench.experiments.summary import mark_best, summary
 from sfnbench.experiments.throughput import execute as throughput
+from sfnbench.experiments.throughput import machine
 from sfnbench.records import Run, Spec
 from sfnbench.results.export import rows
 from sfnbench.results.tables import render
@@ -111,15 +112,15 @@ def test_steps_that_diverge_are_told():
     ("cores", "note"), [(0.0, ""), (1.5, "disturbed: others kept 1.5 cores busy")]
 )
 def test_a_busy_machine_is_told_in_the_table(monkeypatch, cores, note):
-    class Busy(throughput._Others):
-        def seen(self):
+    class Busy(machine.OtherProcesses):
+        def columns(self):
             return {
                 "load": 2.0,
                 "busy_cores_of_others": cores,
-                "disturbed": cores > throughput.QUIET,
+                "disturbed": cores > machine.QUIET,
             }
 
-    monkeypatch.setattr(throughput, "_Others", Busy)
+    monkeypatch.setattr(throughput, "OtherProcesses", Busy)
     monkeypatch.setattr(throughput, "STEADY", np.inf)
     result = measured()
     (row,) = mark_best(summary([result]))
@@ -128,12 +129,12 @@ def test_a_busy_machine_is_told_in_the_table(monkeypatch, cores, note):
 
 
 def test_processor_seconds_of_others_are_those_that_are_not_its_own(monkeypatch):
-    others = throughput._Others()
+    others = machine.OtherProcesses()
     began = others.began
     monkeypatch.setattr(others, "_busy", lambda: others.busy + 6.0)
-    monkeypatch.setattr(throughput, "perf_counter", lambda: began + 4.0)
-    assert others.seen()["busy_cores_of_others"] == 1.5
-    assert others.seen()["disturbed"] is True
+    monkeypatch.setattr(machine, "perf_counter", lambda: began + 4.0)
+    assert others.columns()["busy_cores_of_others"] == 1.5
+    assert others.columns()["disturbed"] is True
 
 
 def test_runs_one_at_a_time_of_one_seed(tmp_path):
@@ -143,7 +144,7 @@ def test_runs_one_at_a_time_of_one_seed(tmp_path):
     assert isinstance(suite, Suite)
     assert [run.experiment for run in plan(suite)] == ["throughput"]
     with pytest.raises(
-        SuiteError, match="fast measures throughput: its runs are executed one at a time, not 2"
+        SuiteError, match="fast measures throughput: its runs go one at a time, not 2"
     ):
         run_suite(suite, jobs=2, out=tmp_path / "out")
     with pytest.raises(

@@ -1,0 +1,134 @@
+"""The end of a search as a row of numbers: what kind of point it is, and what it cost."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...core.cost import QUESTIONS
+from ...core.problem import Problem
+from ...linalg.inertia import count_below
+from ...metrics import measuring as metrics
+from ...records import Run, Status
+from .search import Ends
+from .spectrum import Spectrum, hessian_at, spectrum_at
+from .starts import Start
+from .views import Restricted
+
+# relative residual of Newton's system from which a gradient counts as lying in the Hessian's kernel
+FLAT = 0.9
+SAME_LOSS = 1e-6  # relative distance within which a loss is that of a known critical point
+
+Row = dict[str, Any]
+
+
+class Measured(NamedTuple):
+    """The end of one search: its row, spectrum and point (d,)."""
+
+    row: Row
+    spectrum: Spectrum
+    point: np.ndarray
+
+
+def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Measured:
+    """The end of search i in a space, measured in the whole problem."""
+    whole, theta = space, ends.theta[i]
+    if isinstance(space, Restricted):
+        whole, theta = space.problem, space.embedded(theta)
+    row: Row = {"path": None, "path_step": None, "noise": None}
+    row.update(start.facts)
+    row["subspace"] = space.subspace.name if isinstance(space, Restricted) else None
+    row.update(_start_facts(run, space, ends.starts[i]))
+    row.update(_losses(whole, theta, run.settings["energy"]))
+    spectrum = spectrum_at(whole, theta, run.settings)
+    row.update(spectrum.facts)
+    row["converged"] = bool(row["gradient_norm"] ** 2 < run.settings["cut_off"])
+    row["end_point"] = _kind(row)
+    row["status"] = str(_status(row))
+    row["steps"], row["seconds"] = int(ends.steps[i]), float(ends.seconds[i])
+    for k, kind in enumerate(QUESTIONS):
+        row[f"n_{kind}"] = int(ends.calls[i, k])
+    if isinstance(space, Restricted) and row["converged"]:
+        within = count_below(space.hessian(ends.theta[i], None).cpu().numpy())
+        row["predicted_index"] = within + space.subspace.normal_index(theta)
+    for name in whole.measures:
+        row[name] = _metric(whole, name, theta)
+    return Measured(row, spectrum, theta.cpu().numpy())
+
+
+def mark_distinct(
+    rows: list[Row], points: list[np.ndarray], problem: Problem, tolerance: float
+) -> None:
+    """Mark the first row of each critical point as distinct, and the rows of known ones as known.
+
+    Two points (d,) are the same where their invariants agree to within a relative tolerance. A
+    point is known where the problem's own table has its loss and index.
+    """
+    seen: list[np.ndarray] = []
+    for row, point in zip(rows, points, strict=True):
+        row["distinct"], row["known"] = False, None
+        if not row["converged"]:
+            continue
+        numbers = problem.invariants(torch.as_tensor(point)).numpy()
+        apart = [np.abs(numbers - other).max() / (1 + np.abs(other).max()) for other in seen]
+        if not any(distance <= tolerance for distance in apart):
+            row["distinct"] = True
+            seen.append(numbers)
+        if len(problem.critical_points) > 1:
+            row["known"] = _is_known(row, problem)
+
+
+def _start_facts(run: Run, space: Problem, start: Tensor) -> Row:
+    """Loss, energy, gradient norm and alpha at a start, in the whole problem."""
+    whole = space
+    if isinstance(space, Restricted):
+        whole, start = space.problem, space.embedded(start)
+    facts = _losses(whole, start, run.settings["energy"])
+    H = hessian_at(whole, start)
+    facts["alpha"] = count_below(H) / len(H) if np.isfinite(H).all() else None
+    return {f"start_{name}": value for name, value in facts.items()}
+
+
+def _losses(problem: Problem, theta: Tensor, energy: str) -> Row:
+    """Loss, energy and gradient norm at theta (d,)."""
+    return {
+        "loss": _metric(problem, "loss", theta),
+        "energy": _metric(problem, energy, theta),
+        "gradient_norm": _metric(problem, "gradient_norm", theta),
+    }
+
+
+def _metric(problem: Problem, name: str, theta: Tensor) -> float:
+    return float(metrics.measure(problem, name, theta[None])[name][0])
+
+
+def _kind(row: Row) -> str:
+    """Minimum, maximum, saddle (of whatever kernel) or degenerate; else why it is none of them."""
+    if row["index"] is None or not math.isfinite(row["gradient_norm"]):
+        return "diverged"
+    if not row["converged"]:
+        return "gradient-flat" if (row["residual"] or 0) > FLAT else "not critical"
+    up, down = row["n_positive"] > 0, row["index"] > 0
+    if down and up:
+        return "saddle"
+    if row["n_zero"]:
+        return "degenerate"
+    return "maximum" if down else "minimum"
+
+
+def _status(row: Row) -> Status:
+    if row["end_point"] == "diverged":
+        return Status.DIVERGED
+    return Status.OK if row["converged"] else Status.STUCK
+
+
+def _is_known(row: Row, problem: Problem) -> bool:
+    for known in problem.critical_points:
+        near = abs(known.loss - row["loss"]) <= SAME_LOSS * (1 + abs(known.loss))
+        if near and known.index == row["index"]:
+            return True
+    return False

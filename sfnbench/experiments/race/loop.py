@@ -1,0 +1,82 @@
+"""The loop of a race: some seeds advance together until each has ended or the budget is used up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from ..draws import Draws
+from ..progress import Progress
+from ..setup import Setup
+from .blocks import Block, Stepper, synchronise
+from .budget import Budget, steps_in
+from .outcomes import Outcomes
+from .recording import N_PATHS, Every, Recording
+
+
+def advance(
+    setup: Setup, seeds: tuple[int, ...], settings: Mapping[str, Any], progress: Progress
+) -> tuple[Recording, Outcomes]:
+    """The history and the outcomes of these seeds."""
+    budget, starts = Budget.of(setup, settings), setup.starts(seeds)
+    recording = Recording(
+        setup.problem, _every(setup, settings), starts, N_PATHS if setup.is_plane else 0
+    )
+    outcomes = Outcomes(setup.problem, starts, recording.start_losses, budget)
+    trajectories = setup.trajectories(starts)
+    stepper = Stepper(setup, trajectories, Draws(setup, seeds))
+    try:
+        while outcomes.going.any() and _is_left(budget, recording, stepper):
+            most = budget.steps - recording.n_steps
+            block = stepper.advance(most, outcomes.going, outcomes.is_used_up)
+            if block is None:
+                break
+            _take_in(block, recording, outcomes)
+            trajectories.park(~outcomes.going)
+            done = recording.n_steps / budget.steps
+            progress(min(1.0, max(done, float(stepper.seconds.max()) / budget.seconds)))
+    finally:
+        trajectories.close()
+    outcomes.finish(recording.n_steps)
+    return recording, outcomes
+
+
+def warm_up(setup: Setup, seeds: tuple[int, ...]) -> float:
+    """One step on copies, thrown away: first calls of kernels are several times slower.
+
+    Returns the seconds that it took.
+    """
+    began = perf_counter()
+    with contextlib.suppress(Exception):  # the race itself meets any error again, and reports it
+        trajectories = setup.trajectories(setup.starts(seeds))
+        trajectories.step(*Draws(setup, seeds).next())
+        trajectories.close()
+        synchronise(setup.device)
+    return perf_counter() - began
+
+
+def _is_left(budget: Budget, recording: Recording, stepper: Stepper) -> bool:
+    """Whether steps and seconds are left."""
+    return recording.n_steps < budget.steps and stepper.seconds.max() < budget.seconds
+
+
+def _take_in(block: Block, recording: Recording, outcomes: Outcomes) -> None:
+    first = recording.n_steps + 1
+    costs = outcomes.budget.costs(block.passes)  # (n, S)
+    losses, due = recording.add(block, costs, outcomes.going)
+    outcomes.add(first, block.points, costs, losses, due)
+
+
+def _every(setup: Setup, settings: Mapping[str, Any]) -> dict[str, Every]:
+    """How far apart each metric is measured; the loss at every step unless the suite says other."""
+    every: dict[str, Every] = {"loss": 1}
+    for name, given in settings["metrics"]:
+        if isinstance(given, int):
+            every[name] = given
+        elif "epochs" in given:
+            every[name] = steps_in(setup, given["epochs"])
+        else:
+            every[name] = {"cost": given["cost"]}
+    return every

@@ -1,0 +1,133 @@
+"""How each trajectory of a race goes on: when it escapes, where it is, and how it ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...core.problem import Problem
+from ...records import Status
+from .budget import Budget
+
+# A trajectory is near the saddle within so many times the distance that it started at, so no
+# problem has to give a length.
+NEAR = 2.0
+
+
+class Outcomes:
+    """When S trajectories escaped, where they are, and when and how they ended.
+
+    A trajectory ends at the very step at which it diverges, escapes a loss without a floor, or uses
+    up its cost. Whatever it did in the rest of the block is dropped, so the size of blocks decides
+    nothing. `end` and `escape` (S,) are steps, -1 where there is none yet. `status` (S,) is the
+    status of each, `last` and `before_last` (S, d) are its last two points, and `steps_near` (S,)
+    counts the steps before the escape that ended near the saddle.
+    """
+
+    def __init__(
+        self, problem: Problem, starts: Tensor, start_losses: np.ndarray, budget: Budget
+    ) -> None:
+        n = starts.shape[0]
+        self.budget = budget
+        self._problem = problem
+        self.end, self.escape = np.full(n, -1), np.full(n, -1)
+        self.status = np.full(n, str(Status.OK), dtype=object)
+        self.last = starts.clone()
+        self.before_last = torch.full_like(starts, torch.nan)
+        self.steps_near = np.zeros(n, dtype=np.int64)
+        self._near = NEAR * self._from_saddle(starts)  # (S,)
+        broken = ~np.isfinite(start_losses)
+        self.end[broken], self.status[broken] = 0, str(Status.DIVERGED)
+
+    @property
+    def going(self) -> np.ndarray:
+        """Whether each trajectory (S,) goes on."""
+        return self.end < 0
+
+    def is_used_up(self, passes: np.ndarray) -> bool:
+        """Whether passes (S, 4) leave no cost to any trajectory that goes on."""
+        if np.isinf(self.budget.cost):
+            return False
+        used_up = self.budget.is_used_up(self.budget.costs(passes))
+        return bool((used_up | ~self.going).all())
+
+    def add(
+        self, first: int, points: Tensor, costs: np.ndarray, losses: np.ndarray, due: np.ndarray
+    ) -> None:
+        """Take in a block of n steps from step `first` on, and end trajectories where they end.
+
+        It has points (n, S, d) and costs (n, S) so far, and losses (n, S) at the steps (n,) where
+        they were due.
+        """
+        n = points.shape[0]
+        finite = torch.isfinite(points).all(2).cpu().numpy()  # (n, S)
+        measured = due[:, None] & np.isfinite(losses)
+        # steps (S,) into the block; n: not in this block
+        broken = _first(~finite | (due[:, None] & ~measured))
+        escaped = _first(self._escaped(points, losses) & measured)
+        stop = np.minimum(broken, _first(self.budget.is_used_up(costs)))
+
+        going = self.going
+        newly = going & (self.escape < 0) & (escaped < n) & (escaped < broken) & (escaped <= stop)
+        self.escape[newly] = first + escaped[newly]
+        if not self._problem.bounded_below:
+            stop = np.where(newly, escaped, stop)
+        self._count_near(first, points, going, stop)
+        ends = going & (stop < n)
+        self.end[ends] = first + stop[ends]
+        self.status[ends & (broken == stop)] = str(Status.DIVERGED)
+        self._move(first, points)
+
+    def finish(self, n_steps: int) -> None:
+        """End every trajectory that still goes on, at the last step of the race."""
+        self.end[self.going] = n_steps
+
+    def is_near_saddle(self) -> np.ndarray:
+        """Whether the last point of each trajectory (S,) is near the saddle."""
+        near = self._from_saddle(self.last) <= self._near
+        return np.asarray(near.cpu().numpy())
+
+    def has_stayed(self) -> np.ndarray:
+        """Whether the last step of each trajectory (S,), if it made two or more, did not move."""
+        same = (self.last == self.before_last).all(1).cpu().numpy()
+        return np.asarray((self.end >= 2) & same)
+
+    def _count_near(self, first: int, points: Tensor, going: np.ndarray, stop: np.ndarray) -> None:
+        distances = self._from_saddle(points)  # (n, S)
+        # one that starts at the saddle itself is near it at any distance
+        near = ((distances <= self._near) | (self._near == 0)).cpu().numpy()
+        step = first + np.arange(points.shape[0])[:, None]
+        before_escape = (self.escape < 0) | (step < self.escape)
+        counted = going & (step <= first + stop) & before_escape
+        self.steps_near += (near & counted).sum(0)
+
+    def _move(self, first: int, points: Tensor) -> None:
+        """Set the last two points of every trajectory that was alive in this block."""
+        n, device = points.shape[0], points.device
+        alive = torch.as_tensor(np.flatnonzero((self.end < 0) | (self.end >= first)), device=device)
+        ends = torch.as_tensor(self.end, device=device)[alive]
+        stop = torch.where(ends < 0, n - 1, ends - first)
+        before = torch.where((stop > 0)[:, None], points[stop - 1, alive], self.last[alive])
+        self.before_last[alive], self.last[alive] = before, points[stop, alive]
+
+    def _from_saddle(self, points: Tensor) -> Tensor:
+        """Distances (...) of points (..., d) from the problem's saddle; NaN where it has none."""
+        saddle = self._problem.saddle
+        if saddle is None:
+            return points.new_full(points.shape[:-1], torch.nan)
+        return torch.linalg.vector_norm(points - saddle.point.to(points), dim=-1)
+
+    def _escaped(self, points: Tensor, losses: np.ndarray) -> np.ndarray:
+        """Whether points (n, S, d) with losses (n, S) have left the saddle."""
+        if self._problem.saddle is None:
+            return np.zeros(losses.shape, dtype=bool)
+        n, n_trajectories, dim = points.shape
+        flat = torch.as_tensor(losses, dtype=points.dtype, device=points.device).reshape(-1)
+        left = torch.func.vmap(self._problem.escaped)(points.reshape(-1, dim), flat)
+        return np.asarray(left.reshape(n, n_trajectories).cpu().numpy(), dtype=bool)
+
+
+def _first(events: np.ndarray) -> np.ndarray:
+    """The first row (S,) of events (n, S) that is true in each column; n where there is none."""
+    return np.where(events.any(0), events.argmax(0), events.shape[0])

@@ -1,0 +1,157 @@
+"""A row of plain numbers for each seed of a race, with the certificate of its end point."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core.cost import QUESTIONS
+from ...metrics import measuring as metrics
+from ...records import Status
+from ..setup import Setup
+from .outcomes import Outcomes
+from .recording import Recording
+
+Columns = dict[str, Sequence[Any] | np.ndarray]  # by name, an entry for each seed
+
+# Ends that are not at the saddle, however near they are.
+ELSEWHERE = ("minimum", "not critical", "diverged")
+
+
+def rows(
+    setup: Setup, seeds: tuple[int, ...], recording: Recording, outcomes: Outcomes
+) -> list[dict[str, Any]]:
+    """A row for each seed, once the race is over.
+
+    Columns are made first, because there may be many seeds.
+    """
+    certificates = metrics.certify_all(setup.problem, outcomes.last)
+    columns: Columns = {"seed": seeds, "status": outcomes.status, "steps": outcomes.end}
+    columns.update(_losses(setup, recording, outcomes))
+    columns.update(_escapes(recording, outcomes))
+    columns.update(_spent(recording, outcomes))
+    for place, name in enumerate(metrics.Certificate._fields):
+        columns[name] = [certificate[place] for certificate in certificates]
+    columns.update(_at_saddle(setup, outcomes, certificates))
+    for name in setup.problem.measures:
+        columns[name] = _at_end(setup, outcomes, name)
+    columns["n_lanes"] = [len(seeds)] * len(seeds)  # seeds that shared a vmapped call
+    made = _row_by_row(columns)
+    _mark_stuck(made, setup, outcomes)
+    for i, row in enumerate(made):
+        if outcomes.status[i] == Status.DIVERGED:
+            row["not_finite"] = _not_finite(setup, outcomes, i, row)
+    return made
+
+
+def _losses(setup: Setup, recording: Recording, outcomes: Outcomes) -> Columns:
+    final = _at_end(setup, outcomes, "loss")
+    losses, at = recording.values["loss"].whole, np.array(recording.measured_at["loss"])
+    seen = np.where(at[:, None] <= outcomes.end, losses, np.nan)  # (k, S)
+    best = np.fmin(np.fmin.reduce(seen), final)
+    known = np.isfinite(seen).any(0) | np.isfinite(final)
+    return {
+        "start_loss": recording.start_losses,
+        "final_loss": final,
+        "best_loss": _where(known, best),
+    }
+
+
+def _escapes(recording: Recording, outcomes: Outcomes) -> Columns:
+    step, escaped = outcomes.escape, outcomes.escape >= 0
+    return {
+        "escape_step": _where(escaped, step),
+        "escape_seconds": _where(escaped, _at(recording.seconds.whole, step)),
+        "escape_cost": _where(escaped, _cost(recording, outcomes, step)),
+    }
+
+
+def _spent(recording: Recording, outcomes: Outcomes) -> Columns:
+    """What each trajectory used until its end, and the optimizer's own numbers there."""
+    end = outcomes.end
+    columns: Columns = {
+        "seconds": _at(recording.seconds.whole, end),
+        "cost": _cost(recording, outcomes, end),
+    }
+    calls = _at(recording.calls.whole, end)  # (S, 4)
+    for k, kind in enumerate(QUESTIONS):
+        columns[f"n_{kind}"] = calls[:, k]
+    for name, report in recording.reports.items():
+        columns[name] = _at(report.whole, end)
+    return columns
+
+
+def _at_saddle(
+    setup: Setup, outcomes: Outcomes, certificates: Sequence[metrics.Certificate]
+) -> Columns:
+    """Whether a saddle captured each trajectory, and its steps near the saddle before its escape.
+
+    A trajectory is captured where its end point is certified as a strict saddle of whatever kind,
+    or is critical, no minimum and near the saddle: the Hessian does not decide on degenerate ones.
+    """
+    nothing = [None] * len(certificates)
+    if setup.problem.saddle is None:
+        return {"captured": nothing, "dwell_steps": nothing}
+    captured = []
+    for certificate, near in zip(certificates, outcomes.is_near_saddle().tolist(), strict=True):
+        kind = certificate.end_point
+        captured.append(kind == "strict saddle" or (near and kind not in ELSEWHERE))
+    return {"captured": captured, "dwell_steps": outcomes.steps_near}
+
+
+def _mark_stuck(made: list[dict[str, Any]], setup: Setup, outcomes: Outcomes) -> None:
+    """A trajectory is stuck where it no longer moves, and not because its gradient is zero.
+
+    On another minibatch, or with other noise, it might have moved.
+    """
+    if not setup.deterministic:
+        return
+    for row, stayed in zip(made, outcomes.has_stayed().tolist(), strict=True):
+        if stayed and row["status"] == Status.OK and row["end_point"] == "not critical":
+            row["status"] = str(Status.STUCK)
+
+
+def _not_finite(setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]) -> str:
+    """What was not finite first where trajectory i broke: an answer that it asked for, or its step.
+
+    Its last finite point is looked at, on all examples. A minibatch may break a trajectory where
+    all examples do not.
+    """
+    last = outcomes.last[i]
+    point = last if last.isfinite().all() else outcomes.before_last[i]
+    asked = [kind for kind in QUESTIONS if row[f"n_{kind}"]]
+    with contextlib.suppress(Exception):  # a broken trajectory must not cost the others
+        return metrics.not_finite(setup.problem, point, asked) or "the step"
+    return "the step"
+
+
+def _at(array: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The entries (S, ...) of an array (n, S, ...) at each trajectory's own step (S,)."""
+    return np.asarray(array[step, np.arange(len(step))])
+
+
+def _cost(recording: Recording, outcomes: Outcomes, step: np.ndarray) -> np.ndarray:
+    return outcomes.budget.costs(_at(recording.passes.whole, step))
+
+
+def _at_end(setup: Setup, outcomes: Outcomes, name: str) -> np.ndarray:
+    """A metric or measure at the points (S,) where the trajectories ended."""
+    found = metrics.measure(setup.problem, name, outcomes.last)[name]
+    return np.asarray(found.cpu().numpy(), dtype=np.float64)
+
+
+def _where(known: np.ndarray, values: np.ndarray) -> list[Any]:
+    """The values (S,), None where they are not known."""
+    pairs = zip(known.tolist(), values.tolist(), strict=True)
+    return [value if there else None for there, value in pairs]
+
+
+def _row_by_row(columns: Columns) -> list[dict[str, Any]]:
+    """The columns as rows of plain Python values."""
+    plain = [
+        column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()
+    ]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*plain, strict=True)]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from functools import cache, cached_property
+from types import NoneType
+from typing import Any, Literal, TypedDict, cast, get_args, get_type_hints
 
 import numpy as np
 
@@ -119,13 +121,175 @@ class Run:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class Row(TypedDict):
+    """One seed, search or timing: the columns that every experiment has."""
+
+    seed: int
+    status: str  # the value of a `Status`
+
+
+class RaceRow(Row):
+    """One seed of a race; None: not measured. A problem's measures and a method's reports join."""
+
+    steps: int | None
+    start_loss: float | None
+    final_loss: float | None
+    best_loss: float | None
+    escape_step: int | None  # None: it has not escaped
+    escape_seconds: float | None
+    escape_cost: float | None
+    seconds: float | None
+    cost: float | None  # in gradients
+    n_loss: int | None
+    n_grad: int | None
+    n_hvp: int | None
+    n_hessian: int | None
+    gradient_norm: float | None
+    min_eigenvalue: float | None
+    min_eigenvalue_residual: float | None
+    index_fraction: float | None
+    end_point: str | None
+    captured: bool | None
+    dwell_steps: int | None  # near the saddle before the escape
+    n_lanes: int | None  # seeds that shared its batch
+    not_finite: str | None  # what was not, where it diverged
+
+
+class PointRow(Row):
+    """One search for a critical point, from its start to its end."""
+
+    start: str  # path, random or cube
+    path: int | None
+    path_step: int | None
+    noise: float | None
+    subspace: str | None
+    start_loss: float | None
+    start_energy: float | None
+    start_gradient_norm: float | None
+    start_alpha: float | None
+    loss: float
+    energy: float
+    gradient_norm: float
+    index: int | None
+    index_strict: int | None
+    index_sure: bool | None
+    predicted_index: int | None
+    alpha: float | None  # share of negative eigenvalues
+    n_zero: int | None
+    n_positive: int | None
+    residual: float | None
+    flatness: float | None
+    centre: float | None
+    spread: float | None
+    min_eigenvalue: float | None
+    max_eigenvalue: float | None
+    gap: float | None
+    converged: bool
+    distinct: bool
+    known: bool | None
+    end_point: str
+    steps: int
+    seconds: float
+    n_loss: int
+    n_grad: int
+    n_hvp: int
+    n_hessian: int
+
+
+class TimingRow(Row):
+    """The timings of one dtype: medians over blocks, and their quartiles."""
+
+    dtype: str
+    warmup_s: float | None
+    steps_per_s: float | None
+    steps_per_s_q1: float | None
+    steps_per_s_q3: float | None
+    samples_per_s: float | None
+    samples_per_s_q1: float | None
+    samples_per_s_q3: float | None
+    grads_per_s: float | None
+    grads_per_s_q1: float | None
+    grads_per_s_q3: float | None
+    hvp_per_s: float | None
+    hvp_per_s_q1: float | None
+    hvp_per_s_q3: float | None
+    step_in_grads: float | None
+    step_in_grads_q1: float | None
+    step_in_grads_q3: float | None
+    hvp_in_grads: float | None
+    hvp_in_grads_q1: float | None
+    hvp_in_grads_q3: float | None
+    flops_per_s: float | None
+    flops_per_s_q1: float | None
+    flops_per_s_q3: float | None
+    matmul_flops_per_s: float | None
+    flops_share: float | None
+    drift: float | None
+    drifting: bool | None
+    peak_memory_bytes: int | None
+    load: float | None
+    busy_cores_of_others: float | None
+    disturbed: bool | None
+
+
+Rate = Literal[
+    "steps_per_s",
+    "samples_per_s",
+    "grads_per_s",
+    "hvp_per_s",
+    "step_in_grads",
+    "hvp_in_grads",
+    "flops_per_s",
+]  # timings that have quartiles
+ROWS: dict[str, type] = {"race": RaceRow, "critical_points": PointRow, "throughput": TimingRow}
+
+
+@cache
+def columns(experiment: str) -> dict[str, tuple[type, ...]]:
+    """The columns of an experiment's rows, each with the types that its values may have."""
+    hints = get_type_hints(ROWS.get(experiment, Row))
+    return {name: get_args(hint) or (hint,) for name, hint in hints.items()}
+
+
+def number(row: Mapping[str, object], name: str) -> float | None:
+    """A column by a name that is data: a problem's measure, a method's report."""
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def quartiles(row: TimingRow, rate: Rate) -> tuple[float, float, float] | None:
+    """Median, lower and upper quartile over blocks; None where it was not measured."""
+    middle, low, high = (number(row, f"{rate}{part}") for part in ("", "_q1", "_q3"))
+    if middle is None or low is None or high is None:
+        return None
+    return middle, low, high
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a reader of a result has to know of its problem; blank where the run broke before."""
+
+    n_parameters: int | None = None
+    has_saddle: bool = False
+    bounded_below: bool | None = None
+    population: int | None = None  # examples
+    measures: tuple[str, ...] = ()
+    weight_decay: float | None = None
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Facts:
+        """From JSON; what this version does not know is passed over."""
+        known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        return cls(**{**known, "measures": tuple(known.get("measures", ()))})
+
+
 @dataclass(frozen=True)
 class Result:
     """What came of a run: a row per seed (or point, or timing), series as arrays, circumstances."""
 
     run: Run
     status: Status  # the gravest of its rows
-    rows: tuple[dict[str, Any], ...] = ()  # scalars, plain JSON values; None: not measured
+    rows: tuple[Row, ...] = ()  # plain JSON values; None: not measured
     # (n_rows, n) each, NaN after a row's end; a landscape by its own places
     series: dict[str, np.ndarray] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -133,10 +297,44 @@ class Result:
     seconds: float = 0.0  # wall-clock of everything, set-up and metrics included
 
     def __post_init__(self) -> None:
-        """Take a status by its name, too."""
+        """Take a status by its name, and rows without what was not measured."""
         object.__setattr__(self, "status", Status(self.status))
+        object.__setattr__(self, "rows", tuple(map(self._completed, self.rows)))
+
+    def _completed(self, row: Row) -> Row:
+        optional = _optional_columns(self.run.experiment)
+        if row.keys() >= optional.keys() and "status" in row:
+            return row
+        blank = {"status": self.status.value, **optional}
+        missing = {name: value for name, value in blank.items() if name not in row}
+        return cast(Row, {**row, **missing})
+
+    @property
+    def race_rows(self) -> tuple[RaceRow, ...]:
+        """The rows of a race."""
+        return cast("tuple[RaceRow, ...]", self.rows)
+
+    @property
+    def points(self) -> tuple[PointRow, ...]:
+        """The rows of a search for critical points."""
+        return cast("tuple[PointRow, ...]", self.rows)
+
+    @property
+    def timings(self) -> tuple[TimingRow, ...]:
+        """The rows of a throughput measurement."""
+        return cast("tuple[TimingRow, ...]", self.rows)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the problem said of itself."""
+        return Facts.of(self.environment.get("problem") or {})
 
     @property
     def reason(self) -> str:
         """The last line of the log: why a run broke."""
         return (self.log.strip().splitlines() or ["no reason given"])[-1]
+
+
+@cache
+def _optional_columns(experiment: str) -> dict[str, None]:
+    return {name: None for name, types in columns(experiment).items() if NoneType in types}

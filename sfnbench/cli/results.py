@@ -25,6 +25,7 @@ from .terminal import (
 
 if TYPE_CHECKING:
     from ..records import Result
+    from ..results.tables import Table
 
 Axis = Literal["steps", "cost", "seconds"]
 
@@ -94,7 +95,8 @@ def show(
     """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
     from ..core.cost import price_list
     from ..experiments.race.at_budget import at_budget, repriced
-    from ..experiments.summary import Spread, chosen, summary
+    from ..experiments.summary import matching, summary
+    from ..results.cells import Spread
     from ..results.store import Store
     from ..results.tables import ordered
     from ..session.folders import find_results
@@ -111,13 +113,13 @@ def show(
     folder = find_results(folder)
     with Store(folder) as store:
         read = store.results if at or prices else store.summaries
-        picked = chosen(
+        picked = matching(
             read(damaged=damaged.append), problems or (), optimizers or (), statuses or ()
         )
         results = (repriced(result, priced) for result in _kept(picked, bare))
         table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
     say_damaged(damaged, is_all=not bare)
-    print_table(ordered(table, sort) if sort else table, bare, style, by, spread)
+    print_table(ordered(table, sort) if sort else table, style, by)
     say_broken(bare, folder)
 
 
@@ -204,7 +206,7 @@ def compare(
     if style == "plain":
         shown, lines = comparing.told_once(shown)
     if shown or style != "plain":
-        typer.echo(rendered([change.row() for change in shown], style))
+        typer.echo(rendered([change.line() for change in shown], style))
     for line in lines:
         typer.echo(line)
     counts = Counter(change.verdict for change in changes)
@@ -310,10 +312,12 @@ def _budget(at: str) -> tuple[str, float]:
     return axis, budget
 
 
-def _print_scaling(table: list[dict[str, Any]], style: Format) -> None:
+def _print_scaling(table: Table, style: Format) -> None:
+    from ..results.tables import as_records
+
     heading = "How the time to escape grows, one factor at a time"
     if table and style == "json":
-        typer.echo(json.dumps({heading: table}, indent=2))
+        typer.echo(json.dumps({heading: as_records(table)}, indent=2))
     elif table:
         typer.echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
 
@@ -330,12 +334,22 @@ def _critical_points(folders: Iterable[Path]) -> list[Any]:
 
 
 def _print_critical_points(results: list[Any], style: Format) -> None:
-    from ..experiments.critical_points.analysis import findings, tables, title
+    from ..experiments.critical_points.analysis import title
+    from ..experiments.critical_points.table import findings, tables
+    from ..results.tables import as_records
 
     found = tables(results) if results else {}
     said = [f"{title(result)}: {findings(result)}" for result in results if result.rows]
     if found and style == "json":
-        typer.echo(json.dumps({**found, "findings": said}, indent=2))
+        typer.echo(
+            json.dumps(
+                {
+                    **{heading: as_records(table) for heading, table in found.items()},
+                    "findings": said,
+                },
+                indent=2,
+            )
+        )
         return
     for heading, table in found.items():
         typer.echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")

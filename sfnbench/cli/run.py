@@ -181,7 +181,7 @@ def _print_results(folder: Path, style: Format) -> None:
     damaged: list[DamagedError] = []
     with Store(folder) as store:
         results = list(store.summaries(damaged=damaged.append))
-    print_table(summary(results), results, style)
+    print_table(summary(results), style)
     say_damaged(damaged)
     quoted = shlex.quote(str(folder))
     say(

@@ -11,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from ..errors import DamagedError
-    from ..experiments.summary import Spread
     from ..records import Result
     from ..results.tables import Table
 
@@ -48,27 +47,15 @@ def rendered(table: Table, style: Format) -> str:
     return render(table, style)
 
 
-def print_table(
-    table: Table,
-    results: Iterable[Result],
-    style: Format,
-    by: str | None = None,
-    spread: Spread = "range",
-) -> None:
-    """The table of these results, or one for each problem or optimizer.
+def print_table(table: Table, style: Format, by: str | None = None) -> None:
+    """The table, or one for each problem or optimizer; to people its signs are explained."""
+    from ..results.tables import grouped, legend
 
-    To people the best is marked, signs explained.
-    """
-    from ..experiments.summary import legend, mark_best
-    from ..results.tables import grouped
-
-    if style in FOR_PEOPLE:
-        table = mark_best(table, results)
     for i, (name, part) in enumerate((grouped(table, by) if by else {"": table}).items()):
         if by:
             typer.echo(f"{chr(10) if i else ''}{in_words(name, style)}")
         typer.echo(rendered(part, style))
-    if style in FOR_PEOPLE and (signs := legend(table, spread)):
+    if style in FOR_PEOPLE and (signs := legend(table)):
         typer.echo(f"{chr(10) if style == 'github' else ''}{in_words(signs, style)}")
 
 

@@ -15,16 +15,18 @@ from typing import Any
 from ..core.cost import PRICES
 from ..errors import DamagedError, NoResultsError, StoreError
 from ..experiments.critical_points import analysis as cp
+from ..experiments.critical_points.table import controlled, findings
 from ..experiments.race.at_budget import repriced
 from ..experiments.race.profiles import Solving, profiles, solving
 from ..experiments.race.scaling import drawn as scaling_drawn
 from ..experiments.race.scaling import table as scaling_table
 from ..experiments.race.trajectories import Landscape, landscape, path
-from ..experiments.summary import legend, mark_best, summary
+from ..experiments.summary import summary
 from ..members import registry
 from ..records import Result
+from ..results.cells import columns
 from ..results.store import Store
-from ..results.tables import Table
+from ..results.tables import Table, as_text, legend
 from .curves import DRAWN, curves, escaped_within, index_curve, rates, spread, window, within
 from .reasons import damage, reasons
 
@@ -132,7 +134,7 @@ class Section:
 
     def table(self) -> Table:
         """As `sfnbench show` prints it."""
-        return mark_best(summary(self._bare), self._bare)
+        return summary(self._bare)
 
     def families(self) -> list[dict[str, Any]]:
         """The error of networks that differ in width, where a suite has several, by optimizer."""
@@ -196,7 +198,7 @@ class Section:
         """
         found = {"Escape against one factor": scaling_table(self.scaling)}
         for result in self._searches():
-            found |= cp.controlled(result)
+            found |= controlled(result)
         return {title: table for title, table in found.items() if table}
 
     def _searches(self) -> list[Result]:
@@ -207,16 +209,13 @@ class Section:
     def data(self) -> dict[str, Any]:
         """Everything that the page's script draws, as plain JSON values without infinity."""
         table = self.table()
-        columns = list(dict.fromkeys(name for row in table for name in row))
-        columns = [
-            name for name in columns if any(row.get(name) not in ("", None) for row in table)
-        ]
+        names = columns(table)
         return {
             "experiment": self.experiment,
             "problems": list(self.problems),
             "optimizers": list(self.optimizers),
-            "columns": columns,
-            "rows": [[str(row.get(name, "")) for name in columns] for row in table],
+            "columns": names,
+            "rows": [list(line.values()) for line in as_text(table, is_starred=True)],
             "statuses": [[p, o, dict(found)] for (p, o), found in self.statuses.items()],
             "drawn": self.cut,
             "windows": self.windows,
@@ -224,8 +223,8 @@ class Section:
             "families": self.families(),
             "scaling": self.scaling,
             "legend": legend(table),
-            "said": [f"{cp.title(result)}: {cp.findings(result)}" for result in self._searches()],
-            "tables": self.tables(),
+            "said": [f"{cp.title(result)}: {findings(result)}" for result in self._searches()],
+            "tables": {title: as_text(table) for title, table in self.tables().items()},
             "profiles": self.profiles(),
             "landscapes": [{"p": p, **over} for p, over in self.landscapes.items()],
             "facts": [

@@ -22,6 +22,7 @@ from ..records import Result, Status
 from ..survival.comparisons import holm, paired_differences
 from ..survival.intervals import LEVEL, MIN_RUNS
 from ..words import listed
+from .cells import Cell, Entry
 from .staleness import differences
 from .store import FILE, Damaged, Store
 
@@ -74,34 +75,27 @@ class Change:
         math.nan
     )  # of Wilcoxon's signed-rank test, corrected after Holm for all pairs that differ
 
-    def row(self) -> dict[str, Any]:
+    def line(self) -> dict[str, Entry]:
         """As a row of a table."""
         suite, _, problem, optimizer = self.place
-        around = (
-            ""
-            if self.interval is None or math.isnan(self.interval[0])
-            else "[{:.3g}, {:.3g}]".format(*self.interval)
-        )
-        numbers = [
-            "" if math.isnan(value) else f"{value:.6g}" for value in (self.before, self.after)
-        ]
-        row: dict[str, Any] = {
+        low, high = self.interval or (None, None)
+        return {
             "suite": suite,
             "problem": problem,
             "optimizer": optimizer,
             "what": self.what,
-        }
-        row |= {
-            "before": numbers[0],
-            "after": numbers[1],
-            "difference": around,
-            "pairs": self.n or "",
-        }
-        return row | {
-            "p": "" if math.isnan(self.p) else f"{self.p:.2g}",
+            "before": _number(self.before, ".6g"),
+            "after": _number(self.after, ".6g"),
+            "difference": Cell(None, low, high, form=".3g", pattern="[{low}, {high}]"),
+            "pairs": self.n or None,
+            "p": _number(self.p, ".2g"),
             "verdict": self.verdict,
             "why": self.why,
         }
+
+
+def _number(value: float, form: str) -> Cell | None:
+    return None if math.isnan(value) else Cell(value, form=form)
 
 
 class Paired(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,9 @@ def _rows_of(result: Result) -> list[Row]:
         "commit": result.environment.get("commit"),
         "run_id": run.id,
     }
-    own = result.rows or tuple({"seed": seed} for seed in run.seeds)
-    return [
-        {"status": result.status, **circumstances, **row} for row in own
-    ]  # a timing has a dtype of its own
+    own: Sequence[Mapping[str, Any]] = result.rows or [{"seed": seed} for seed in run.seeds]
+    # A timing has a dtype of its own.
+    return [{"status": result.status, **circumstances, **row} for row in own]
 
 
 # -- formats ---------------------------------------------------------------------------------------

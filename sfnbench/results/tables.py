@@ -1,79 +1,142 @@
-"""A table as text, in every format that the command line offers."""
+"""Tables of cells: the best marked, sorted, grouped, and at the very end printed."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import re
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tabulate import tabulate
 
 from ..errors import SfnbenchError
 from ..words import did_you_mean
+from .cells import Cell, Entry, Line, as_json, columns, is_empty, rank, text
 
-FORMATS = {"plain": "simple", "github": "github", "latex": "latex", "html": "html"}
+FORMATS = {"plain": "simple", "github": "github", "latex": "latex", "html": "html"}  # for people
 SEPARATORS = {"csv": ",", "tsv": "\t"}
-NUMBER = r"[-+]?(?:inf|[0-9.]+(?:e[-+]?[0-9]+)?)"  # that a cell begins with
-Table = list[dict[str, Any]]
+Table = Sequence[Line]
 
 
 def render(table: Table, style: str) -> str:
     """The table as text in one of the formats plain, github, latex, html, tsv, csv and json.
 
-    A row need not have every column: problems have measures of their own.
+    A row need not have every column: problems have measures of their own. Formats for people have
+    stars at the best, JSON has numbers, intervals and flags apart.
     """
-    names = dict.fromkeys(name for row in table for name in row)
-    shown = [name for name in names if any(row.get(name) not in ("", None) for row in table)]
-    rows = [{name: row.get(name, "") for name in shown} for row in table]
     if style == "json":
-        return json.dumps(rows, indent=2)
+        return json.dumps(as_records(table), indent=2, allow_nan=False)
     if style in SEPARATORS:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, shown, lineterminator="\n", delimiter=SEPARATORS[style])
+        written = io.StringIO(newline="")
+        names = columns(table)
+        writer = csv.DictWriter(written, names, lineterminator="\n", delimiter=SEPARATORS[style])
         writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue().rstrip("\n")
-    return str(tabulate(rows, headers="keys", tablefmt=FORMATS[style], disable_numparse=True))
+        writer.writerows(as_text(table))
+        return written.getvalue().rstrip("\n")
+    shown = as_text(table, is_starred=True)
+    return str(tabulate(shown, headers="keys", tablefmt=FORMATS[style], disable_numparse=True))
+
+
+def as_text(table: Table, *, is_starred: bool = False) -> list[dict[str, str]]:
+    """The table as people read it: text by column for each row, empty columns left out."""
+    names = columns(table)
+    return [{name: text(line.get(name), is_starred=is_starred) for name in names} for line in table]
+
+
+def as_records(table: Table) -> list[dict[str, Any]]:
+    """The table for other programs: a mapping by column for each row, as `as_json` has it."""
+    names = columns(table)
+    return [{name: as_json(line.get(name)) for name in names} for line in table]
+
+
+def to_json(table: Table) -> dict[str, Any]:
+    """The table for the report's page: its columns, and entries by row as `as_json` has them."""
+    names = columns(table)
+    rows = [[as_json(line.get(name)) for name in names] for line in table]
+    return {"columns": names, "rows": rows}
+
+
+def mark_best(table: Table) -> Table:
+    """The same table with a flag at the best of each problem (and dtype) in each column.
+
+    The best is the lowest score, where those that have one differ. None is best where all scores
+    are infinite.
+    """
+    scores: dict[tuple[str, str, str], set[float]] = {}
+    for line in table:
+        for name, cell in line.items():
+            if isinstance(cell, Cell) and cell.score is not None:
+                scores.setdefault(_contest(line, name), set()).add(cell.score)
+    best = {
+        contest: min(found)
+        for contest, found in scores.items()
+        if len(found) > 1 and min(found) < math.inf
+    }
+    return [{name: _marked(line, name, best) for name in line} for line in table]
+
+
+def _contest(line: Line, column: str) -> tuple[str, str, str]:
+    return text(line.get("problem")), text(line.get("dtype")), column
+
+
+def _marked(line: Line, column: str, best: dict[tuple[str, str, str], float]) -> Entry:
+    entry = line[column]
+    if not isinstance(entry, Cell) or entry.score is None:
+        return entry
+    return replace(entry, best=entry.score == best.get(_contest(line, column)))
+
+
+def legend(table: Table) -> str:
+    """The signs that occur in the table, explained in one line; empty where there are none."""
+    cells = [
+        (name, entry) for line in table for name, entry in line.items() if isinstance(entry, Cell)
+    ]
+    parts = []
+    if any(cell.best for _, cell in cells):
+        rivals = dict.fromkeys(
+            cell.rivals for _, cell in cells if cell.score is not None and cell.rivals
+        )
+        parts.append(f"* best of its problem, {', '.join(rivals)}")
+    if any(cell.is_beyond for _, cell in cells):
+        parts.append("> N: later than the N steps made")
+    held: dict[str, dict[str, None]] = {}
+    for name, cell in cells:
+        if cell.brackets and cell.has_interval:
+            held.setdefault(cell.brackets, {})[name] = None
+    if held:
+        main, *others = sorted(held, key=lambda brackets: -len(held[brackets]))
+        further = [f", of {' and '.join(held[brackets])} {brackets}" for brackets in others]
+        parts.append(f"[a, b]: {main}{''.join(further)}")
+    return "; ".join(parts)
 
 
 def ordered(table: Table, column: str) -> Table:
-    """The rows by a column, ``-column`` downwards.
+    """The rows by a column, ``-column`` downwards, by its numbers, else by its words.
 
-    By the number that a cell begins with, else by its words.
-
-    A column may be named by the first words of its name, where no other begins so.
-
-    ``> 500`` comes after every number; rows without the column come last. SfnbenchError where no
+    A column may be named by the first words of its name, where no other begins so. ``> 500`` comes
+    after every number, never after that; rows without the column come last. SfnbenchError where no
     row has it.
     """
-    down, name = column.startswith("-"), column.removeprefix("-").replace("_", " ").strip()
-    known = dict.fromkeys(each for row in table for each in row)
+    is_descending = column.startswith("-")
+    name = column.removeprefix("-").replace("_", " ").strip()
+    known = dict.fromkeys(each for line in table for each in line)
     alike = [each for each in known if each.startswith(f"{name} ")]
-    name = alike[0] if name not in known and len(alike) == 1 else name
+    if name not in known and len(alike) == 1:
+        name = alike[0]
     if name not in known:
         raise SfnbenchError(f"there is no column {name!r} to sort by{did_you_mean(name, known)}")
-    filled = sorted(
-        (row for row in table if row.get(name, "") not in ("", None)),
-        key=lambda row: _rank(row[name]),
-        reverse=down,
-    )
-    return filled + [row for row in table if row.get(name, "") in ("", None)]
+    filled = [line for line in table if not is_empty(line.get(name))]
+    empty = [line for line in table if is_empty(line.get(name))]
+    return [*sorted(filled, key=lambda line: rank(line[name]), reverse=is_descending), *empty]
 
 
 def grouped(table: Table, column: str) -> dict[str, Table]:
     """The table in parts, one for each value of a column, in the order of their first rows."""
-    parts: dict[str, Table] = {}
-    for row in table:
-        parts.setdefault(row.get(column, ""), []).append(
-            {name: value for name, value in row.items() if name != column}
-        )
-    return parts
-
-
-def _rank(cell: Any) -> tuple[int, float, str]:
-    """Numbers first, what exceeds the budget next, words last."""
-    text = str(cell)
-    found = re.match(rf"(> )?({NUMBER})", text)
-    return (1 if found[1] else 0, float(found[2]), text) if found else (2, 0.0, text)
+    parts: dict[str, list[Line]] = {}
+    for line in table:
+        rest = {name: entry for name, entry in line.items() if name != column}
+        parts.setdefault(text(line.get(column)), []).append(rest)
+    return dict(parts)

@@ -24,7 +24,7 @@ import yaml
 
 from ..errors import SuiteError
 from ..experiments.race.keys import Tune
-from ..records import Result, Run, Status
+from ..records import Result, Run, Status, number
 from ..suite.entries import Tunable
 from ..suite.ranges import MAX_RANGES, Range
 from ..suite.reading import TUNING_SEEDS, Suite
@@ -182,14 +182,9 @@ def winners(runs: Iterable[Run], tune: Tune, results: Mapping[str, Result]) -> t
         done = [results.get(trial.id) for trial in trials(run, tune)]
         losses = tuple(middle(result, tune.metric) for result in done if result is not None)
         if len(losses) == len(done):
-            facts = [result.environment.get("problem", {}) for result in done if result is not None]
-            is_bottomless = any(fact.get("bounded_below") is False for fact in facts)
-            cost = math.fsum(
-                row.get("cost") or 0.0
-                for result in done
-                if result is not None
-                for row in result.rows
-            )
+            kept = [result for result in done if result is not None]
+            is_bottomless = any(result.facts.bounded_below is False for result in kept)
+            cost = math.fsum(row["cost"] or 0.0 for result in kept for row in result.race_rows)
             found.append(Tuned(run, tune, settings(run, tune), losses, cost, is_bottomless))
     return tuple(found)
 
@@ -199,7 +194,7 @@ def middle(result: Result, metric: str) -> float:
 
     A seed that diverged or failed, or has no finite number, counts as infinite.
     """
-    values = [row.get(metric) if Status(row["status"]).sound else None for row in result.rows]
+    values = [number(row, metric) if Status(row["status"]).sound else None for row in result.rows]
     finite = [value if value is not None and math.isfinite(value) else math.inf for value in values]
     return median(finite) if finite else math.inf
 

@@ -9,9 +9,11 @@ from scipy import stats
 
 from sfnbench.errors import SfnbenchError
 from sfnbench.experiments.critical_points import analysis as cp
-from sfnbench.experiments.summary import mark_best, summary
+from sfnbench.experiments.critical_points.table import controls, cut_offs, findings, tables
+from sfnbench.experiments.summary import summary
 from sfnbench.records import Result, Run, Spec
 from sfnbench.report.figures import draw
+from sfnbench.results.cells import text
 from sfnbench.theory.landscapes import GaussianField, semicircle_below_zero
 
 N = 400
@@ -98,11 +100,10 @@ def test_spectra_moved_outwards_are_at_that_distance():
     expected = cp.rms(FIELD.alpha(1.2 * ENERGIES) - FIELD.alpha(ENERGIES))
     assert by_energy == pytest.approx(expected, abs=2 / N)
     assert by_centre < 1 / N
-    (table,) = [t for name, t in cp.tables([moved]).items() if name.endswith("by start")]
-    assert float(table[0]["of it at least"]) == pytest.approx(FIELD.centre_spread(N), abs=1e-4)
-    assert float(table[0]["outwards"]) == pytest.approx(
-        0.2 * np.abs(ENERGIES[ENERGIES != 0]).sum() / 13, abs=1e-3
-    )
+    (table,) = [t for name, t in tables([moved]).items() if name.endswith("by start")]
+    assert table[0]["start"] == "random"
+    assert table[0]["of it at least"].value == pytest.approx(FIELD.centre_spread(N))
+    assert table[0]["outwards"].value == pytest.approx(0.2 * np.abs(ENERGIES).sum() / 13, abs=1e-3)
     shifted = moved.series["eigenvalues"][0]
     assert (
         cp.semicircle_distance(shifted, -ENERGIES[0], FIELD)
@@ -129,9 +130,9 @@ def test_cut_offs_let_pass_what_is_below_them_and_count_the_flat():
     pairs = [row(e, -e, slope) for e, slope in zip((-1.0, 0.0, 1.0), slopes, strict=True)]
     pairs[1][0]["end_point"] = "gradient-flat"
     pairs.append(pairs[0])  # found twice
-    table = {r["|grad|^2 below"]: r for r in cp.cut_offs(result(pairs))}
-    shares = [table[c]["ends"].split()[0] for c in ("0.0001", "1e-08", "1e-14", "1e-20")]
-    assert shares == ["4/4", "3/4", "2/4", "2/4"]
+    table = {text(line["|grad|^2 below"]): line for line in cut_offs(result(pairs))}
+    shares = [table[c]["ends"].value for c in ("0.0001", "1e-08", "1e-14", "1e-20")]
+    assert shares == [4, 3, 2, 2]
     assert [table[c]["distinct"] for c in ("0.0001", "1e-08", "1e-20")] == [3, 2, 1]
     assert [table[c]["of them flat"] for c in ("0.0001", "1e-20")] == [1, 0]
     assert [table[c]["of them not flat"] for c in ("0.0001", "1e-08", "1e-20")] == [2, 1, 1]
@@ -144,10 +145,10 @@ def test_controls_and_what_they_mean():
         {},
         {"weight_decay": 0.01},
     )
-    names = [r["what"] for r in cp.controls(dead)]
+    names = [line["what"] for line in controls(dead)]
     assert "of them padded with dead units" in names
     assert "start points, before any search" in names
-    said = cp.findings(dead)
+    said = findings(dead)
     assert "A curve that rises is therefore no evidence of critical points by itself" in said
     assert "6 of the distinct points are narrower networks" in said
     assert cp.distances(dead) == (None, None)
@@ -155,9 +156,9 @@ def test_controls_and_what_they_mean():
 
 def test_the_summary_has_success_with_its_interval():
     pairs = [row(e, -e, 1e-15 if e < 0 else 1.0) for e in ENERGIES]
-    (line,) = mark_best(summary([result(pairs)]))
+    (line,) = summary([result(pairs)])
     interval = stats.binomtest(6, 13).proportion_ci(method="wilson")
-    assert line["converged"] == f"6/13 ({interval.low:.2f}-{interval.high:.2f})"
+    assert text(line["converged"]) == f"6/13 ({interval.low:.2f}-{interval.high:.2f})"
     assert line["distinct"] == 6
 
 

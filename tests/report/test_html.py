@@ -13,6 +13,7 @@ import pytest
 from sfnbench import load_suite, plan
 from sfnbench.errors import NoResultsError, StoreError
 from sfnbench.experiments.critical_points import analysis as cp
+from sfnbench.experiments.critical_points.table import findings
 from sfnbench.report.gathered import gather
 from sfnbench.report.html import write
 from sfnbench.results.store import FILE, Store
@@ -126,7 +127,7 @@ def test_what_is_missing_is_said_and_the_rest_shown(tmp_path, folder, race):
         "has format 1",
         f"{half / FILE}",
         "damaged (",
-        "timeout: no word of why (slow on saddle)",
+        "timeout: no reason given (slow on saddle)",
     ):
         assert any(said in note for note in notes), (said, notes)
         assert said in text
@@ -219,7 +220,7 @@ def test_critical_points_have_their_curve_and_theory(tmp_path, folder):
     assert list(data["tables"]) == [
         f"{cp.title(result)}: {what}" for what in ("by cut-off", "controls", "by start")
     ]
-    assert data["said"] == [f"{cp.title(result)}: {cp.findings(result)}"]
+    assert data["said"] == [f"{cp.title(result)}: {findings(result)}"]
 
 
 def test_throughput_is_a_bar_a_dtype(tmp_path, folder, race):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 
@@ -9,7 +11,7 @@ from ...core.finder import Finder
 from ...core.problem import Problem
 from ...errors import SuiteError
 from ...members import registry
-from ...records import Result, Run, Status
+from ...records import PointRow, Result, Run, Status
 from ..progress import Progress, part_of
 from ..setup import VMAP_DIM, n_fitting
 from .rows import Measured, mark_distinct, measured
@@ -47,7 +49,8 @@ def execute(run: Run, progress: Progress) -> Result:
         "measures": list(problem.measures),
         "weight_decay": run.problem.params.get("weight_decay"),
     }
-    return Result(run, status, tuple(rows), arrays, {"problem": facts})
+    made = cast("list[PointRow]", rows)
+    return Result(run, status, tuple(made), arrays, {"problem": facts})
 
 
 def _searched(run: Run, space: Problem, finder: Finder, progress: Progress) -> list[Measured]:

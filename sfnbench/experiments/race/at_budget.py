@@ -5,33 +5,32 @@ Where each run stood when it had used up so many steps, so much cost or so much 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ...core.cost import PRICES, QUESTIONS, price
-from ...records import Result
-from ...results.tables import Table
-from ..summary import Spread, middle
+from ...records import RaceRow, Result, Status
+from ...results.cells import Entry, Spread, share
+from ...results.tables import Table, mark_best
+from .table import middle
 
 AXES = ("steps", "cost", "seconds")
 BUDGETS = (*AXES, "epochs")
+REACHED = "among those all of whose seeds reached the budget"
 
 
 def at_budget(
     results: Iterable[Result], axis: str, budget: float, spread: Spread = "range"
 ) -> Table:
-    """One row per problem and optimizer.
+    """One row per problem and optimizer: each metric as last measured within the budget.
 
-    Each metric as it was last measured within the budget, median and `spread`.
-
-    The loss, and every other metric with a series, over seeds. `reached` says how many seeds went
+    Median and `spread` over seeds of every metric with a series. `reached` says how many seeds went
     as far as that: one that ended before counts with its last value, and one that diverged as
     infinite.
     """
-    return [_row(result, axis, budget, spread) for result in results]
+    return mark_best([_line(result, axis, budget, spread) for result in results])
 
 
 def axis_of(result: Result, axis: str) -> np.ndarray:
@@ -53,7 +52,7 @@ def axis_of(result: Result, axis: str) -> np.ndarray:
         return np.concatenate([np.zeros_like(seconds[:, :1]), shares.cumsum(1)], axis=1)
     return price(
         passes,
-        result.environment["problem"]["n_parameters"],
+        result.facts.n_parameters or 0,
         result.environment.get("prices", PRICES),
     )
 
@@ -67,17 +66,17 @@ def repriced(result: Result, prices: Mapping[str, float]) -> Result:
         return result
     result = replace(result, environment={**result.environment, "prices": dict(prices)})
     costs = axis_of(result, "cost")
-    rows = []
-    for row, spent in zip(result.rows, costs, strict=True):
-        left = row.get("escape_step")
-        new = {
-            "cost": float(np.nanmax(spent)),
-            "escape_cost": None if left is None else float(spent[int(left)]),
-        }
-        rows.append(
-            {name: new.get(name, value) if name in row else value for name, value in row.items()}
-        )
-    return replace(result, rows=tuple(rows))
+    pairs = zip(result.race_rows, costs, strict=True)
+    return replace(result, rows=tuple(_repriced(row, spent) for row, spent in pairs))
+
+
+def _repriced(row: RaceRow, spent: np.ndarray) -> RaceRow:
+    """The row with the cost (n,) that it had spent after each step."""
+    if row["cost"] is None:
+        return row
+    left = row["escape_step"]
+    escape_cost = None if left is None else float(spent[left])
+    return {**row, "cost": float(np.nanmax(spent)), "escape_cost": escape_cost}
 
 
 def _by_kind(result: Result, what: str) -> np.ndarray:
@@ -85,34 +84,41 @@ def _by_kind(result: Result, what: str) -> np.ndarray:
     return np.stack([result.series[f"{what}.{kind}"] for kind in QUESTIONS], -1)
 
 
-def _row(result: Result, axis: str, budget: float, spread: Spread) -> dict[str, Any]:
-    run = result.run
-    row: dict[str, Any] = {"problem": run.problem.label, "optimizer": run.method.label}
+def _line(result: Result, axis: str, budget: float, spread: Spread) -> dict[str, Entry]:
+    run, n_seeds = result.run, len(result.run.seeds)
+    line: dict[str, Entry] = {"problem": run.problem.label, "optimizer": run.method.label}
     names = [name.removesuffix(".step") for name in result.series if name.endswith(".step")]
     if not names:  # the run broke before it began
-        return {**row, "reached": f"0/{len(run.seeds)}", "loss": ""}
+        return {**line, "reached": share(0, n_seeds), "loss": None}
     used = axis_of(result, axis)
-    row["reached"] = f"{int((np.nanmax(used, 1) >= budget * (1 - 1e-9)).sum())}/{len(run.seeds)}"
-    broken = np.array([seed.get("status") in ("diverged", "error") for seed in result.rows])
+    n_reached = int((np.nanmax(used, 1) >= budget * (1 - 1e-9)).sum())
+    line["reached"] = share(n_reached, n_seeds)
+    broken = [row["status"] in (Status.DIVERGED, Status.ERROR) for row in result.rows]
     for name in names:
-        row[name.replace("_", " ")] = middle(
-            _last_values(result, name, used, budget, broken), spread=spread
-        )
-    return row
+        cell = middle(_last_values(result, name, used, budget, broken), spread)
+        if cell and n_reached == n_seeds and _has_best(result, name):
+            cell = replace(cell, score=cell.value, rivals=REACHED)
+        line[name.replace("_", " ")] = cell
+    return line
+
+
+def _has_best(result: Result, name: str) -> bool:
+    """Whether the lowest is the best; a loss without a floor says when a race was stopped."""
+    facts = result.facts
+    return name in facts.measures or (name == "loss" and facts.bounded_below is not False)
 
 
 def _last_values(
-    result: Result, name: str, used: np.ndarray, budget: float, broken: np.ndarray
+    result: Result, name: str, used: np.ndarray, budget: float, broken: Sequence[bool]
 ) -> list[float | None]:
     values: list[float | None] = []
     for seed, steps in enumerate(result.series[f"{name}.step"]):
         at = steps[np.isfinite(steps)].astype(int)
         within = at[used[seed, at] <= budget * (1 + 1e-9)]
-        ended = broken[seed] and np.nanmax(used[seed]) <= budget
-        if ended:
+        if broken[seed] and np.nanmax(used[seed]) <= budget:
             values.append(np.inf)
+        elif len(within):
+            values.append(float(result.series[name][seed, len(within) - 1]))
         else:
-            values.append(
-                float(result.series[name][seed, len(within) - 1]) if len(within) else None
-            )
+            values.append(None)
     return values

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...records import Result, Run, Status
+from ...records import Result, Row, Run, Status
 from ..progress import Progress, part_of
 from ..setup import Setup
 from .budget import prices
@@ -27,7 +27,7 @@ def execute(run: Run, progress: Progress) -> Result:
     setup = Setup(run)
     n = min(setup.seeds_at_once, len(run.seeds))
     chunks = [run.seeds[i : i + n] for i in range(0, len(run.seeds), n)]
-    made: list[dict[str, Any]] = []
+    made: list[Row] = []
     parts: list[dict[str, np.ndarray]] = []
     log = []
     # two seeds meet the same kernels as a thousand

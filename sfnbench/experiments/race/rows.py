@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ...core.cost import QUESTIONS
 from ...metrics import measuring as metrics
-from ...records import Status
+from ...records import RaceRow, Status
 from ..setup import Setup
 from .outcomes import Outcomes
 from .recording import Recording
@@ -23,7 +23,7 @@ ELSEWHERE = ("minimum", "not critical", "diverged")
 
 def rows(
     setup: Setup, seeds: tuple[int, ...], recording: Recording, outcomes: Outcomes
-) -> list[dict[str, Any]]:
+) -> list[RaceRow]:
     """A row for each seed, once the race is over.
 
     Columns are made first, because there may be many seeds.
@@ -44,7 +44,7 @@ def rows(
     for i, row in enumerate(made):
         if outcomes.status[i] == Status.DIVERGED:
             row["not_finite"] = _not_finite(setup, outcomes, i, row)
-    return made
+    return cast("list[RaceRow]", made)
 
 
 def _losses(setup: Setup, recording: Recording, outcomes: Outcomes) -> Columns:

@@ -85,11 +85,12 @@ class Point(NamedTuple):
         A seed that got stuck would never escape: it counts as watched for the whole budget.
         """
         budget = float(result.run.settings.get("budget", {}).get("steps", 0))
-        watched = [row.get("steps") if row.get("status") == "ok" else budget for row in result.rows]
+        rows = result.race_rows
+        watched = [row["steps"] if row["status"] == "ok" else budget for row in rows]
         return cls(
             x,
-            Escapes.of(result.rows),
-            [row["seed"] for row in result.rows],
+            Escapes.of(rows),
+            [row["seed"] for row in rows],
             max(each or budget for each in watched),
         )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...core.oracle import Oracle
-from ...records import Result, Run, Status
+from ...records import Result, Run, Status, TimingRow
 from ...trajectories.trajectories import Trajectories
 from ..draws import Draws
 from ..progress import Progress
@@ -51,7 +51,8 @@ def execute(run: Run, progress: Progress) -> Result:
         progress((i + 1) / len(dtypes))
     status = Status.gravest(row["status"] for row in rows)
     arrays = {"seconds_per_step": np.stack(series)}
-    return Result(run, status, tuple(rows), arrays, {"problem": setup.facts})
+    timings = cast("list[TimingRow]", rows)
+    return Result(run, status, tuple(timings), arrays, {"problem": setup.facts})
 
 
 class _Steps:

@@ -1,56 +1,66 @@
-"""The table of a throughput suite.
-
-Medians over blocks with their quartiles, and whether others disturbed them.
-"""
+"""The table of a throughput measurement: medians over blocks, and whether others disturbed them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
-from ...records import Result
+from ...records import Rate, Result, Status, TimingRow, quartiles
+from ...results.cells import Cell, Entry, Spread
 from ...results.tables import Table
 
+FASTEST: dict[Rate, str] = {
+    "steps_per_s": "steps/s",
+    "samples_per_s": "samples/s",
+    "hvp_per_s": "HVP/s",
+}  # columns in which high is good
+IN_GRADIENTS: dict[Rate, str] = {
+    "step_in_grads": "gradients a step",
+    "hvp_in_grads": "gradients an HVP",
+}
+RIVALS = "at its dtype, among those without a note"
 
-def throughput_rows(result: Result) -> Table:
-    """A row for each dtype of one run."""
+
+def table(result: Result, spread: Spread) -> Table:
+    """A row for each dtype of one run; brackets hold quartiles, whatever `spread` says."""
     run = result.run
     names = {"problem": run.problem.label, "optimizer": run.method.label}
-    return [{**names, **_row(row)} for row in result.rows or ({"status": result.status},)]
+    if not result.rows:
+        return [{**names, "note": str(result.status)}]
+    return [{**names, **_line(row)} for row in result.timings]
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    share, memory, warmup_s = (
-        row.get("flops_share"),
-        row.get("peak_memory_bytes"),
-        row.get("warmup_s"),
-    )
-    return {
-        "dtype": row.get("dtype", ""),
-        "steps/s": _spread(row, "steps_per_s"),
-        "samples/s": _spread(row, "samples_per_s"),
-        "HVP/s": _spread(row, "hvp_per_s"),
-        "gradients a step": _spread(row, "step_in_grads"),
-        "gradients an HVP": _spread(row, "hvp_in_grads"),
-        "of a matrix product": "" if share is None else f"{share:.1%}",
-        "peak MB": "" if memory is None else f"{memory / 1e6:.0f}",
-        "warm-up s": "" if warmup_s is None else f"{warmup_s:.2g}",
-        "note": ", ".join(_notes(row)),
-    }
+def _line(row: TimingRow) -> dict[str, Entry]:
+    note = ", ".join(_notes(row))
+    line: dict[str, Entry] = {"dtype": row["dtype"]}
+    for rate, column in FASTEST.items():
+        cell = _timing(row, rate)
+        if cell and cell.value is not None and not note:
+            cell = replace(cell, score=-cell.value, rivals=RIVALS)
+        line[column] = cell
+    for rate, column in IN_GRADIENTS.items():
+        line[column] = _timing(row, rate)
+    memory = row["peak_memory_bytes"]
+    line["of a matrix product"] = _number(row["flops_share"], ".1%")
+    line["peak MB"] = _number(None if memory is None else memory / 1e6, ".0f")
+    line["warm-up s"] = _number(row["warmup_s"], ".2g")
+    line["note"] = note
+    return line
 
 
-def _spread(row: Mapping[str, Any], name: str) -> str:
-    """``median [quartiles]``; nothing where it was not measured."""
-    middle = row.get(name)
-    return (
-        "" if middle is None else f"{middle:.3g} [{row[f'{name}_q1']:.3g}, {row[f'{name}_q3']:.3g}]"
-    )
+def _number(value: float | None, form: str) -> Cell | None:
+    return None if value is None else Cell(value, form=form)
 
 
-def _notes(row: Mapping[str, Any]) -> list[str]:
-    notes = [] if row["status"] == "ok" else [row["status"]]
-    if row.get("disturbed"):
+def _timing(row: TimingRow, rate: Rate) -> Cell | None:
+    """Median and quartiles; None where it was not measured."""
+    found = quartiles(row, rate)
+    return Cell(*found, form=".3g", brackets="the quartiles over blocks") if found else None
+
+
+def _notes(row: TimingRow) -> list[str]:
+    notes = [] if row["status"] == Status.OK else [row["status"]]
+    if row["disturbed"]:
         notes.append(f"disturbed: others kept {row['busy_cores_of_others']:.1f} cores busy")
-    if row.get("drifting"):
+    if row["drifting"]:
         notes.append(f"drifting: rates varied by {row['drift']:.0%} between blocks")
     return notes

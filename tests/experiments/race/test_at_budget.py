@@ -1,6 +1,7 @@
 """Results at an equal budget, by series written by hand and by a race whose costs are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from sfnbench.core.cost import PRICES
 from sfnbench.experiments.race.at_budget import at_budget, axis_of, repriced
 from sfnbench.records import Result, Run, Spec
+from sfnbench.results.tables import as_text
 from sfnbench.session.execute import execute
 
 
@@ -45,18 +47,13 @@ def result(statuses=("ok", "ok", "diverged")):
     ],
 )
 def test_each_run_is_shown_as_it_was_last_measured_within_the_budget(axis, budget, reached, loss):
-    (row,) = at_budget([result()], axis, budget)
-    assert (row["problem"], row["optimizer"], row["reached"], row["loss"]) == (
-        "problem",
-        "mine",
-        reached,
-        loss,
-    )
+    (line,) = as_text(at_budget([result()], axis, budget))
+    assert line == {"problem": "problem", "optimizer": "mine", "reached": reached, "loss": loss}
 
 
 def test_one_that_merely_ended_counts_with_its_last_value():
-    (row,) = at_budget([result(("ok", "ok", "stuck"))], "steps", 4)
-    assert row["loss"] == "3 [2, 6]"
+    (line,) = as_text(at_budget([result(("ok", "ok", "stuck"))], "steps", 4))
+    assert line["loss"] == "3 [2, 6]"
 
 
 def test_costs_are_those_of_the_rows(make_run):
@@ -70,9 +67,24 @@ def test_costs_are_those_of_the_rows(make_run):
 
 def test_a_run_without_series_keeps_its_row():
     broken = Result(result().run, "error", (), {}, {})
-    assert at_budget([broken], "cost", 1) == [
-        {"problem": "problem", "optimizer": "mine", "reached": "0/3", "loss": ""}
-    ]
+    (line,) = as_text(at_budget([broken], "cost", 1))
+    assert line == {"problem": "problem", "optimizer": "mine", "reached": "0/3"}
+
+
+def test_the_best_is_among_those_that_reached_the_budget():
+    sound, short = ("ok", "ok", "ok"), ("ok", "ok", "stuck")  # the third ends after two steps
+    better = result(sound)
+    better = replace(better, series={**better.series, "loss": better.series["loss"] / 2})
+    for third in (result(short), result(sound)):
+        results = [result(sound), better, third]
+        best = [line["loss"].best for line in at_budget(results, "steps", 2)]
+        assert best == [False, True, False]
+    assert not any(line["loss"].best for line in at_budget([result(), better], "steps", 4))
+    floorless = [
+        replace(each, environment={"problem": {"n_parameters": 7, "bounded_below": False}})
+        for each in (result(sound), better)
+    ]  # whose loss says when the race was stopped
+    assert not any(line["loss"].best for line in at_budget(floorless, "steps", 2))
 
 
 @pytest.mark.parametrize(("size", "share"), [(None, 1.0), (20, 1 / 3)])
@@ -82,8 +94,8 @@ def test_epochs_are_shares_of_all_examples_whatever_is_asked_of_them(make_run, s
         make_run("mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": size}, seeds=2, steps=6)
     )
     assert axis_of(raced, "epochs") == pytest.approx(np.outer([1, 1], np.arange(7) * share))
-    (row,) = at_budget([raced], "epochs", 2 * share)
-    assert row["loss"] == at_budget([raced], "steps", 2)[0]["loss"]
+    (line,) = at_budget([raced], "epochs", 2 * share)
+    assert line["loss"] == at_budget([raced], "steps", 2)[0]["loss"]
 
 
 def test_other_prices_change_every_cost_and_nothing_else(make_run):

@@ -1,0 +1,113 @@
+"""The table of a race: a row per problem and optimizer, medians over seeds, nothing left out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...records import RaceRow, Result, Status, number
+from ...results.cells import Cell, Entry, Spread, Tally, share
+from ...results.tables import Table
+from ...survival.escapes import Escapes
+from ...survival.intervals import median
+
+SOUND = "among those of which no seed broke or diverged"
+ESCAPED = "in cost and seconds among those that escaped"
+SADDLE = ("escaped", "escape step", "captured", "steps near saddle")
+NO_CONTEST = ("escaped", "captured", "steps near saddle")
+OVER_SEEDS = "the lowest and highest over seeds"
+OF_MEDIAN = "the 95 % interval of the median"
+
+
+def table(result: Result, spread: Spread) -> Table:
+    """One row: statuses, escapes and captures, losses, cost, seconds, end points."""
+    run, rows, facts = result.run, result.race_rows, result.facts
+    line: dict[str, Entry] = {"problem": run.problem.label, "optimizer": run.method.label}
+    counts = Counter(row["status"] for row in rows) or {str(result.status): len(run.seeds)}
+    line["seeds"] = Tally(dict(Counter(counts).most_common()))
+    is_rival = all(Status(status).sound for status in counts)
+    ends = Counter(row["end_point"] for row in rows if row["end_point"])
+    if "diverged" in ends:
+        is_rival = False
+    escape = _escape_step(rows) if facts.has_saddle and rows else None
+    line |= _at_saddle(rows, escape) if escape else dict.fromkeys(SADDLE)
+    # The loss of a problem without a floor says when the race was stopped, not how well it went.
+    losses = [row["final_loss"] for row in rows] if facts.bounded_below else []
+    line["final loss"] = middle(losses, spread)
+    for name in facts.measures:
+        line[name.replace("_", " ")] = middle([number(row, name) for row in rows], spread)
+    _compete(line, is_rival, SOUND)
+    # Who has not left has saved nothing, and without a saddle all spend what they are given.
+    has_escaped = escape is not None and escape.value is not None and math.isfinite(escape.value)
+    line |= _spent(rows, spread, is_rival and has_escaped)
+    line["end points"] = Tally(dict(ends.most_common()), ", ") if ends else None
+    return [line]
+
+
+def _at_saddle(rows: Sequence[RaceRow], escape: Cell) -> dict[str, Entry]:
+    """What `SADDLE` names; captures and steps are of those seeds that came to an end at all."""
+    captured = [row["captured"] for row in rows if row["captured"] is not None]
+    entries = (
+        share(sum(row["escape_step"] is not None for row in rows), len(rows)),
+        escape,
+        share(sum(captured), len(rows)) if captured else None,
+        middle([row["dwell_steps"] for row in rows], "none"),
+    )
+    return dict(zip(SADDLE, entries, strict=True))
+
+
+def _escape_step(rows: Sequence[RaceRow]) -> Cell:
+    """The median escape step with its interval.
+
+    What is infinite is later than the steps that the censored made; where those are too few for
+    that, because the others broke, it is never. Where all have escaped, an interval without an end
+    ends with inf.
+    """
+    estimate = Escapes.of(rows).median()
+    able = [row for row in rows if not Status(row["status"]).never_escapes]
+    watched = [row["steps"] or 0 for row in able if row["escape_step"] is None]
+    is_never = 2 * len(able) <= len(rows)
+    return Cell(
+        *estimate,
+        form="g",
+        brackets=OF_MEDIAN,
+        never=is_never,
+        censored=max(watched) if watched and not is_never else None,
+    )
+
+
+def _spent(rows: Sequence[RaceRow], spread: Spread, is_rival: bool) -> dict[str, Entry]:
+    line: dict[str, Entry] = {
+        "cost in gradients": middle([row["cost"] for row in rows], spread, form=".3g"),
+        "seconds a seed": middle([row["seconds"] for row in rows], "none", form=".2g"),
+    }
+    _compete(line, is_rival, ESCAPED)
+    return line
+
+
+def _compete(line: dict[str, Entry], is_rival: bool, rivals: str) -> None:
+    """Let the numbers of a row compete, the lowest being the best."""
+    for name, cell in line.items():
+        if isinstance(cell, Cell) and name not in NO_CONTEST:
+            line[name] = replace(cell, score=cell.value if is_rival else None, rivals=rivals)
+
+
+def middle(
+    values: Sequence[float | None], spread: Spread = "range", *, form: str = ".4g"
+) -> Cell | None:
+    """The median of what is there and its spread; a NaN counts as infinite, None as not there."""
+    known = np.array([value for value in values if value is not None], dtype=float)
+    if not len(known):
+        return None
+    known[np.isnan(known)] = np.inf
+    value = float(np.median(known))
+    if spread == "none":
+        return Cell(value, form=form)
+    if spread == "interval":
+        _, low, high = median(known)
+        return Cell(value, low, high, form=form, brackets=OF_MEDIAN)
+    return Cell(value, float(known.min()), float(known.max()), form=form, brackets=OVER_SEEDS)

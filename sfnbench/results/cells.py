@@ -1,0 +1,161 @@
+"""What a table holds: numbers until they are printed.
+
+An entry is a `Cell` (a number with its interval and flags), a `Tally` (counts by name) or words.
+Stars and sorting compare numbers; `text` prints an entry, `as_json` keeps its parts apart.
+
+>>> fast, slow = Cell(4.551, form=".2g"), Cell(4.649, form=".2g")
+>>> text(fast), text(slow), rank(fast) < rank(slow)
+('4.6', '4.6', True)
+>>> late = Cell(math.inf, 3, math.inf, form="g", censored=10)
+>>> text(late)
+'> 10 [3, > 10]'
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+STAR = " *"
+NEVER = "never"
+INTERVAL = "{value} [{low}, {high}]"
+RANGE = "{low} to {high}"
+
+Spread = Literal["range", "interval", "none"]  # of seeds: lowest and highest, or of the median
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as it was measured, how it is printed, and what it competes for.
+
+    An infinite number is never, or later than `censored`, or else beyond all finite ones.
+    """
+
+    value: float | None = None  # None: an interval alone
+    low: float | None = None
+    high: float | None = None
+    form: str = ".4g"  # of each number
+    pattern: str = INTERVAL  # where there is an interval
+    brackets: str = ""  # what the interval is, in words
+    of: int | None = None  # the value is a count of so many
+    never: bool = False  # more than half broke, which will not escape however long one waits
+    censored: float | None = None  # steps made without an escape
+    score: float | None = None  # what the best is the lowest of; None: it does not compete
+    rivals: str = ""  # whom it competes with, in words
+    best: bool = False
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval, of more than one point."""
+        if self.low is None or self.high is None or math.isnan(self.low):
+            return False
+        return self.value is None or self.low != self.high
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether some number is only known to be later than the steps that were made."""
+        numbers = (self.value, self.low, self.high)
+        return self.censored is not None and math.inf in numbers
+
+    def number(self, number: float) -> str:
+        """One of its numbers as text."""
+        if number == math.inf and self.never:
+            return NEVER
+        if number == math.inf and self.censored is not None:
+            return f"> {self.censored:g}"
+        return format(number, self.form)
+
+    def __str__(self) -> str:
+        if self.of is not None and self.value is not None:
+            value = f"{self.value:g}/{self.of}"
+        else:
+            value = "" if self.value is None else self.number(self.value)
+        if not self.has_interval or self.low is None or self.high is None:
+            return value
+        low, high = self.number(self.low), self.number(self.high)
+        return self.pattern.format(value=value, low=low, high=high)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts by name, the most common first."""
+
+    counts: Mapping[str, int]
+    separator: str = " "
+
+    def __str__(self) -> str:
+        return self.separator.join(f"{count} {name}" for name, count in self.counts.items())
+
+
+Entry = Cell | Tally | str | int | None  # words and whole numbers stand for themselves
+Line = Mapping[str, Entry]
+
+
+def share(count: int, of: int, low: float | None = None, high: float | None = None) -> Cell:
+    """A count of so many, with the interval of the share.
+
+    >>> text(share(3, 4, 0.3, 0.95))
+    '3/4 (0.30-0.95)'
+    """
+    pattern = "{value} ({low}-{high})"
+    return Cell(count, low, high, form=".2f", pattern=pattern, of=of)
+
+
+def text(entry: Entry, *, is_starred: bool = False) -> str:
+    """An entry as people read it; with `is_starred` the best carries a star."""
+    if entry is None:
+        return ""
+    is_best = is_starred and isinstance(entry, Cell) and entry.best
+    return f"{entry}{STAR if is_best else ''}"
+
+
+def rank(entry: Entry) -> tuple[int, float, str]:
+    """What a column is sorted by: numbers, later than so many steps, never, words."""
+    words = text(entry)
+    if isinstance(entry, int):
+        return 0, entry, ""
+    if isinstance(entry, Tally):
+        return 0, next(iter(entry.counts.values()), 0), words
+    if not isinstance(entry, Cell):
+        return 3, 0.0, words
+    number = entry.low if entry.value is None else entry.value
+    if number is None:
+        return 3, 0.0, words
+    if number == math.inf and entry.never:
+        return 2, 0.0, words
+    if number == math.inf and entry.censored is not None:
+        return 1, entry.censored, words
+    return 0, number / (entry.of or 1), words
+
+
+def as_json(entry: Entry) -> Any:
+    """An entry with its parts apart, in strict JSON: null for what is infinite or not there."""
+    if isinstance(entry, Tally):
+        return dict(entry.counts)
+    if not isinstance(entry, Cell):
+        return None if entry == "" else entry
+    parts: dict[str, Any] = {"text": text(entry), "value": _finite(entry.value)}
+    if entry.of is not None:
+        parts["of"] = entry.of
+    parts |= {"low": _finite(entry.low), "high": _finite(entry.high)}
+    return parts | {"never": entry.never, "censored": entry.censored, "best": entry.best}
+
+
+def is_empty(entry: Entry) -> bool:
+    """Whether there is nothing to print."""
+    return text(entry) == ""
+
+
+def columns(table: Iterable[Line]) -> list[str]:
+    """The columns in which some row has something, in the order in which they come up."""
+    filled: dict[str, bool] = {}
+    for line in table:
+        for name, entry in line.items():
+            filled[name] = filled.get(name, False) or not is_empty(entry)
+    return [name for name, is_filled in filled.items() if is_filled]
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,38 @@
+"""Why runs broke and how they are run again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from sfnbench.records import Result, Run, Spec
+from sfnbench.report.reasons import reasons, way_back
+
+
+def result(optimizer, rows=(), status="ok"):
+    problem = Spec("p", "problem", {}, "")
+    run = Run("s", "race", problem, Spec(optimizer, optimizer, {}, ""), (0, 1), {})
+    return Result(run, status, tuple(rows))
+
+
+def test_each_reason_is_told_once_with_those_it_befell():
+    broke = [replace(result(name, (), "error"), log="Traceback\nE: no\n") for name in "abcde"]
+    late = replace(result("f", (), "timeout"), log="stopped after 3 s\n")
+    fine = [{"seed": 0, "status": "ok"}]
+    results = [*broke, result("fine", fine * 2), late]
+    diverged = {"seed": 0, "status": "diverged", "not_finite": "the Hessian"}
+    nan = result("nan", [diverged, *fine], status="diverged")
+    assert reasons([nan, results[5]]) == ["diverged: the Hessian was not finite (nan on problem)"]
+    first = ", ".join(f"{name} on problem" for name in "abcd")
+    assert reasons(results) == [
+        f"error: E: no ({first} and 1 more)",
+        "timeout: stopped after 3 s (f on problem)",
+    ]
+
+
+def test_the_way_back_is_a_command_for_those_that_broke():
+    broke = [result(name, (), "error") for name in "ab"]
+    fine = result("fine", [{"seed": 0, "status": "ok"}])
+    assert way_back([*broke, fine], Path("runs/s")).startswith(
+        "2 of 3 runs broke; `sfnbench run s --only failed` executes them again"
+    )
+    assert "`sfnbench run s --out other --only failed`" in way_back(broke, Path("other"))
+    assert way_back([fine], Path("runs/s")) == ""

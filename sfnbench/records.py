@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from functools import cache, cached_property
 from types import NoneType
-from typing import Any, Literal, TypedDict, cast, get_args, get_type_hints
+from typing import Any, Literal, Self, TypedDict, cast, get_args, get_type_hints
 
 import numpy as np
 
@@ -63,6 +63,23 @@ class Spec:
     label: str
     params: dict[str, Any]  # plain JSON values
     source: str  # hash of the source that decides its numbers; empty for a stock optimizer
+
+    @property
+    def instances(self) -> tuple[Any, ...]:
+        """The members that its reader built from the parameters; empty where it was made by hand.
+
+        They are no field: no part of equality, of `asdict`, of pickles, of an id.
+        """
+        return self.__dict__.get("_instances", ())
+
+    def carrying(self, *instances: Any) -> Self:
+        """The same spec, with the members built from its parameters."""
+        object.__setattr__(self, "_instances", instances)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @property
     def is_open(self) -> bool:

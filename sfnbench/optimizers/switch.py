@@ -15,6 +15,7 @@ from ..core.problem import Problem
 from ..errors import PluginError
 from ..members import registry
 from ..members.registry import register
+from ..words import explain
 from .krylov_sfn import KrylovSaddleFreeNewton
 from .msgd import MomentumSGD
 
@@ -31,18 +32,13 @@ def _build(entry: Any) -> Optimizer:
         raise ValueError(
             f"must be one of sfnbench's own optimizers, not the stock one {entry['use']!r}"
         )
+    params = {key: value for key, value in entry.items() if key != "use"}
     try:
-        made = registry.build(
-            "optimizer", entry["use"], {key: value for key, value in entry.items() if key != "use"}
-        )
+        made = registry.build("optimizer", entry["use"], params)
     except PluginError as error:
         raise ValueError(str(error)) from error
     except ValidationError as error:
-        told = (
-            f"{'.'.join(map(str, e['loc']))}: {e['msg'][0].lower()}{e['msg'][1:]}"
-            for e in error.errors()
-        )
-        raise ValueError(f"{entry['use']}: {'; '.join(told)}") from error
+        raise ValueError(f"{entry['use']}: {explain(error, params)}") from error
     assert isinstance(made, Optimizer)
     return made
 

@@ -23,10 +23,9 @@ import numpy as np
 import yaml
 
 from ..errors import SuiteError
-from ..experiments.race.keys import Tune
+from ..experiments.keys import Tune
 from ..records import Result, Run, Status, number
-from ..suite.entries import Tunable
-from ..suite.ranges import MAX_RANGES, Range
+from ..suite.ranges import MAX_RANGES, Range, Tunable
 from ..suite.reading import TUNING_SEEDS, Suite
 
 FILE = "tuned.yaml"
@@ -159,7 +158,9 @@ def trials(run: Run, tune: Tune) -> tuple[Run, ...]:
     seeds = range(TUNING_SEEDS, TUNING_SEEDS + tune.seeds)
     if max(run.seeds) >= TUNING_SEEDS:
         raise SuiteError(f"seeds from {TUNING_SEEDS} on are for tuning alone, not {max(run.seeds)}")
-    metrics = [metric for metric in run.settings["metrics"] if metric[0] == "loss"] or [["loss", 1]]
+    metrics = [metric for metric in run.settings["metrics"] if metric[0] == "loss"] or [
+        ["loss", {"steps": 1}]
+    ]
     frame = replace(
         run,
         seeds=tuple(seeds),

@@ -1,389 +1,249 @@
-"""From an entry of a suite to the members it asks for.
+"""Entries of a suite, read into the members that they ask for.
 
-Looked up, parameters checked and completed, grids unrolled.
+Names are looked up, parameters checked and completed, grids unrolled.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import inspect
-import itertools
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
-
-from ..errors import PluginError, SfnbenchError
+from ..errors import PluginError
 from ..members import identity, registry
 from ..members.registry import Kind, Member
 from ..records import Spec
 from ..words import did_you_mean
-from .ranges import MAX_RANGES, Range, Scale, ranges_of, read_range
-from .wording import Wording, describe
+from .completion import OWN_KEYS, Completed, Completion, RegisteredCompletion, StockCompletion
+from .grids import combinations, read_grids, suffix
+from .ranges import MAX_RANGES, Range, Scale, Tunable, ranges_of, read_range
 from .yaml_nodes import Issue, Mark, Node
 
-MAX_COMBINATIONS = 1000
-_OWN_KEYS = ("use", "label")  # of an entry; everything else in it is a parameter
-_HINT = " (several values to try are written {grid: [first, second]})"
-
-# What a member's __post_init__ may raise on values it did not foresee; ValueError is pydantic's
-# already
-_UNFORESEEN = (
-    SfnbenchError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-)
+Span = tuple[Scale, list[Node]]  # a range as it is written: its scale, and its ends or choices
 
 
-@dataclass(frozen=True)
-class Tunable(Spec):
-    """An optimizer some of whose parameters are still ranges.
+class LocatedSpec(NamedTuple):
+    """A member that a suite asks for, and where."""
 
-    `params` has those as they are written.
-    """
-
-    ranges: dict[
-        str, Range
-    ]  # by parameter, in alphabetical order, which is that of the sampler's dimensions
-
-    @property
-    def is_open(self) -> bool:
-        """Its ranges wait for values."""
-        return True
-
-    def settled(self, values: Mapping[str, Any]) -> Spec:
-        """The optimizer with a value for each range."""
-        return Spec(self.use, self.label, {**self.params, **values}, self.source)
-
-    @property
-    def extremes(self) -> tuple[Spec, ...]:
-        """The optimizer at each end and choice of a range, the other ranges at their first."""
-        first = {name: each.values[0] for name, each in self.ranges.items()}
-        found = [
-            {**first, name: value} for name, each in self.ranges.items() for value in each.values
-        ]
-        return tuple(map(self.settled, found))
-
-
-class Placed(NamedTuple):
-    """A choice and where it was made."""
-
-    chosen: Spec
+    spec: Spec
     at: Mark
 
 
-@dataclass(frozen=True)
-class Target:
-    """What an entry's name stands for.
+class EntryResult(NamedTuple):
+    """The members that an entry asks for, one for each combination of its grids, and its issues."""
 
-    Its parameters completed, or None with the issues noted.
-    """
-
-    is_stock: bool
-    complete: Callable[[Node], dict[str, Any] | None]
+    specs: list[LocatedSpec]
+    issues: list[Issue]
 
 
-Span = tuple[Scale, list[Node]]  # a range as it was written: its ends or choices
+class EntryReader:
+    """Reads the entries of one kind, each entry and each set of parameters once."""
 
+    def __init__(self, kind: Kind, known: dict[str, Member] | None = None) -> None:
+        self.kind = kind
+        self.known = registry.members(kind) if known is None else known
+        self._results: dict[Node, EntryResult] = {}
+        self._completions: dict[str, Completion] = {}
 
-@dataclass
-class Chooser:
-    """Makes the choices of one kind that a suite asks for, and notes everything that is wrong with them."""
+    def read(self, entry: Node) -> EntryResult:
+        """The members that an entry asks for."""
+        if entry not in self._results:
+            self._results[entry] = _Entry(self, entry).read()
+        return self._results[entry]
 
-    kind: Kind
-    known: dict[str, Member]
-    issues: list[Issue] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, kind: Kind) -> Chooser:
-        """A chooser among all members of a kind."""
-        return cls(kind, registry.members(kind))
-
-    def choose(self, entry: Node) -> list[Placed]:
-        """What an entry asks for: one member, or one for each combination of its grids."""
-        use = self._use(entry)
-        target = self._target(use) if use else None
-        if not (use and target):
-            return []
-        label = self._label(entry) or use
-        given = entry.without(*_OWN_KEYS) if entry.is_mapping else Node(entry.at, {})
-        grids = self._grids(given)
-        ranges = self._ranges(given.without(*grids))
-        wrong = [name for name, values in (*grids.items(), *ranges.items()) if not values]
-        spoiled = {given.content[name].at for name in wrong}
-        if (
-            target.is_stock
-        ):  # a stock optimizer's complaint about what is wrong would stand elsewhere
-            given = given.without(*wrong)
-        grids = {name: values for name, values in grids.items() if values}
-        spans = {name: span for name, span in ranges.items() if span}
-        found = []
-        for values in itertools.product(*grids.values()):
-            picked = dict(zip(grids, values, strict=True))
-            params = _with(Node(use.at, given.content, keys=given.keys), picked)
-            suffix = "".join(f" {name}={_written(node)}" for name, node in picked.items())
-            made = self._made(target, use.content, label.content + suffix, params, spans)
-            if made is not None:
-                found.append(Placed(made, label.at))
-        # What is spoiled was left where it stood, for a member's other parameters to be checked all
-        # the same
-        self.issues = [issue for issue in self.issues if issue.at not in spoiled]
-        return found
-
-    def default(self, name: str) -> Spec | None:
+    def default(self, name: str) -> EntryResult:
         """The member of that name with its defaults."""
-        found = self.choose(Node(Mark(1, 1), name, text=name))
-        return found[0].chosen if found else None
+        return self.read(Node(Mark(1, 1), name, text=name))
 
-    def expect_distinct(self, placed: Iterable[Placed]) -> None:
-        """Note choices that share a label, and those that would compute the same numbers twice."""
-        labels: set[str] = set()
-        members: dict[str, str] = {}
-        for chosen, at in placed:
-            member = json.dumps([chosen.use, chosen.params], sort_keys=True)
-            if chosen.label in labels:
-                self._note(
-                    at, f"two {self.kind}s are called {chosen.label!r}: give one of them a label"
-                )
-            elif member in members:
-                self._note(
-                    at,
-                    f"{chosen.label!r} is {members[member]!r} again: same {self.kind}, same parameters",
-                )
-            labels.add(chosen.label)
-            members.setdefault(member, chosen.label)
+    def completion(self, name: str) -> Completion:
+        """What completes the parameters of a member; PluginError where there is none."""
+        if name not in self._completions:
+            if self.kind == "optimizer" and registry.is_stock(name):
+                self._completions[name] = StockCompletion()
+            elif name in self.known:
+                self._completions[name] = RegisteredCompletion(self.known[name])
+            elif registry.is_stock(name):
+                message = "only optimizers can be named by their module"
+                raise PluginError(f"unknown {self.kind} {name!r}: {message}")
+            else:
+                hint = did_you_mean(name, self.known)
+                raise PluginError(f"unknown {self.kind} {name!r}{hint}")
+        return self._completions[name]
+
+
+def repeated(kind: Kind, located: Iterable[LocatedSpec]) -> Iterator[Issue]:
+    """An issue for each label that is used twice, and each member that would run twice."""
+    labels: set[str] = set()
+    members: dict[str, str] = {}
+    for spec, at in located:
+        member = json.dumps([spec.use, spec.params], sort_keys=True)
+        if spec.label in labels:
+            message = f"two {kind}s are called {spec.label!r}: give one of them a label"
+            yield Issue(at, message)
+        elif member in members:
+            first = members[member]
+            message = f"{spec.label!r} repeats {first!r}: same {kind}, same parameters"
+            yield Issue(at, message)
+        labels.add(spec.label)
+        members.setdefault(member, spec.label)
+
+
+class _Entry:
+    """One entry while it is read."""
+
+    def __init__(self, reader: EntryReader, node: Node) -> None:
+        self._reader, self._node = reader, node
+        self._kind = reader.kind
+        self._issues: list[Issue] = []
+        self._wrong: set[Mark] = set()  # where an issue stands already: what follows is no news
+
+    def read(self) -> EntryResult:
+        use = self._use()
+        specs: list[LocatedSpec] = []
+        if use is not None:
+            try:
+                completion = self._reader.completion(use.content)
+                specs = list(self._read(use, completion))
+            except PluginError as error:
+                self._note(use.at, str(error))
+        return EntryResult(specs, self._issues)
+
+    def _read(self, use: Node, completion: Completion) -> Iterator[LocatedSpec]:
+        label = self._label() or use
+        given = Node(use.at, {})
+        if self._node.is_mapping:
+            given = self._node.without(*OWN_KEYS)
+        grids = read_grids(given, self._issues.append)
+        ranges = self._ranges(given.without(*grids))
+        wrong = {name for name, values in (*grids.items(), *ranges.items()) if not values}
+        wrong |= {name for name, node in given.content.items() if _is_misread(node)}
+        for name in wrong:
+            self._wrong |= given.content[name].marks()
+        if wrong and isinstance(completion, StockCompletion):
+            # A stock optimizer says only in words which parameter is wrong, so that a complaint
+            # could not be told from a new one
+            self._wrong.add(use.at)
+            given = given.without(*wrong)
+        spans = {name: span for name, span in ranges.items() if span}
+        for picked in combinations({name: values for name, values in grids.items() if values}):
+            params = Node(use.at, {**given.content, **picked}, keys=given.keys)
+            spec = self._spec(use, label.content + suffix(picked), completion, params, spans)
+            if spec is not None:
+                yield LocatedSpec(spec, label.at)
 
     def _note(self, at: Mark, message: str) -> None:
-        self.issues.append(Issue(at, message))
+        self._issues.append(Issue(at, message))
 
-    # -- an entry's parts --------------------------------------------------------------------------
+    # -- the parts of an entry ---------------------------------------------------------------------
 
-    def _use(self, entry: Node) -> Node | None:
+    def _use(self) -> Node | None:
+        entry = self._node
         if isinstance(entry.content, str):
             return entry
         if not entry.is_mapping:
-            self._note(
-                entry.at,
-                f"{_a(self.kind)} is a name or a mapping with the key 'use', not {describe(entry)}",
-            )
+            expected = f"{self._a_kind} is a name or a mapping with the key 'use'"
+            self._note(entry.at, f"{expected}, not {entry.described}")
             return None
         use = entry.child("use")
         if use is None:
-            named = [key for key in entry.content if key in self.known]
-            self._note(
-                entry.at,
-                "missing key 'use'" + (f": write {{use: {named[0]}, ...}}" if named else ""),
-            )
-        elif not isinstance(use.content, str):
-            self._note(use.at, f"use must be the name of {_a(self.kind)}, not {describe(use)}")
-        else:
-            return use
-        return None
+            named = [key for key in entry.content if key in self._reader.known]
+            hint = f": write {{use: {named[0]}, ...}}" if named else ""
+            self._note(entry.at, f"missing key 'use'{hint}")
+            return None
+        if not isinstance(use.content, str):
+            self._note(use.at, f"use must be the name of {self._a_kind}, not {use.described}")
+            return None
+        return use
 
-    def _label(self, entry: Node) -> Node | None:
-        label = entry.child("label")
+    @property
+    def _a_kind(self) -> str:
+        return f"an {self._kind}" if self._kind == "optimizer" else f"a {self._kind}"
+
+    def _label(self) -> Node | None:
+        label = self._node.child("label")
         if label is None:
             return None
         if isinstance(label.content, str) and label.content.strip() and label.content.isprintable():
             return label
         hint = " (put it in quotes)" if isinstance(label.content, int | float) else ""
-        self._note(label.at, f"label must be text on one line, not {describe(label)}{hint}")
+        self._note(label.at, f"label must be text on one line, not {label.described}{hint}")
         return None
 
-    def _grids(self, params: Node) -> dict[str, list[Node]]:
-        """The values of each gridded parameter; what is wrong with a grid is noted."""
-        grids: dict[str, list[Node]] = {}
-        for name, node in params.content.items():
-            if node.is_mapping and "grid" in node.content:
-                grids[name] = self._grid(name, node)
-        n_combinations = math.prod(max(len(values), 1) for values in grids.values())
-        if n_combinations > MAX_COMBINATIONS:
-            self._note(
-                params.at,
-                f"these grids have {n_combinations} combinations, more than {MAX_COMBINATIONS}",
-            )
-            return {name: values[:1] for name, values in grids.items()}
-        return grids
-
-    def _grid(self, name: str, node: Node) -> list[Node]:
-        values = node.content["grid"]
-        for key in node.content:
-            if key != "grid":
-                self._note(node.keys[key], f"unknown key {key!r} beside grid")
-        if not values.is_list:
-            self._note(values.at, f"grid must be a list, not {describe(values)}")
-            return []
-        if not values.content:
-            self._note(values.at, f"grid is empty: {name} needs at least one value")
-        distinct: dict[str, Node] = {}
-        for value in values.content:
-            if distinct.setdefault(_identity(value), value) is not value:
-                self._note(value.at, f"the grid of {name} has {_written(value)} twice")
-        return list(distinct.values())
-
     def _ranges(self, params: Node) -> dict[str, Span | None]:
-        """The span of each parameter that is a range, None where that is wrong, which is noted."""
+        """The ends or choices of each parameter that is a range, None where they are wrong."""
         found = ranges_of(params)
-        if self.kind != "optimizer":
+        if self._kind != "optimizer":
             for name in found:
-                self._note(
-                    params.keys[name], f"{name} is a range: only parameters of optimizers are tuned"
-                )
+                message = f"{name} is a range: only parameters of optimizers are tuned"
+                self._note(params.keys[name], message)
             return dict.fromkeys(found)
         if len(found) > MAX_RANGES:
             self._note(params.at, f"{len(found)} ranges, more than {MAX_RANGES}")
-        return {name: read_range(name, node, self.issues.append) for name, node in found.items()}
+        note = self._issues.append
+        return {name: read_range(name, node, note) for name, node in found.items()}
 
-    def _made(
-        self, target: Target, use: str, label: str, params: Node, spans: dict[str, Span]
+    # -- specs -------------------------------------------------------------------------------------
+
+    def _complete(self, use: Node, completion: Completion, params: Node) -> Completed | None:
+        return completion.complete(use, params, self._note_new)
+
+    def _note_new(self, issue: Issue) -> None:
+        if issue.at not in self._wrong:
+            self._issues.append(issue)
+
+    def _spec(
+        self, use: Node, label: str, completion: Completion, params: Node, spans: dict[str, Span]
     ) -> Spec | None:
-        """The choice with these parameters, every end and choice of its ranges checked.
-
-        None with the issues noted.
-        """
+        """The member with these parameters, at each end and choice of its ranges."""
         lows = {name: nodes[0] for name, (_, nodes) in spans.items()}
-        plain = target.complete(_with(params, lows))
+        plain = self._complete(use, completion, params.replaced(lows))
         if not spans:
             if plain is None:
                 return None
-            return Spec(use, label, plain, identity.source_hash(self.kind, use, plain))
-        ranges = {}
+            source = identity.source_hash(self._kind, use.content, plain.params)
+            return Spec(use.content, label, plain.params, source).carrying(plain.instance)
+        ranges: dict[str, Range] = {}
+        instances = []
         for name, (scale, nodes) in sorted(spans.items()):
-            ends = [target.complete(_with(params, {**lows, name: node})) for node in nodes]
-            values = [end[name] for end in ends if end is not None]
-            if len(values) == len(nodes):
-                ranges[name] = self._range(target, _with(params, lows), name, scale, values)
+            each = [params.replaced({**lows, name: node}) for node in nodes]
+            ends = [self._complete(use, completion, end) for end in each]
+            found = [end for end in ends if end is not None]
+            instances += [end.instance for end in found]
+            if len(found) == len(nodes):
+                values = [end.params[name] for end in found]
+                ranges[name] = _range(use, completion, params.replaced(lows), name, scale, values)
         if plain is None or len(ranges) < len(spans):
             return None
-        middles = {
-            name: Node(params.content[name].at, each.value(0.5), text=f"{each.value(0.5)}")
-            for name, each in ranges.items()
-            if each.scale != "choice"
-        }
-        if target.complete(_with(params, {**lows, **middles})) is None:
+        middles = params.replaced({**lows, **_middles(params, ranges)})
+        if self._complete(use, completion, middles) is None:
             return None
-        written = {**plain, **{name: each.written for name, each in ranges.items()}}
-        source = identity.source_hash(self.kind, use, written)
-        return Tunable(use, label, written, source, ranges)
-
-    def _range(
-        self, target: Target, params: Node, name: str, scale: Scale, values: list[Any]
-    ) -> Range:
-        """A range of whole numbers where its ends are whole and nothing between them will do."""
-        if scale == "choice":
-            return Range(scale, tuple(values))
-        is_whole = all(type(value) is int for value in values)
-        if is_whole:
-            n_before = len(self.issues)
-            fraction = Node(params.at, values[0] + 0.5)
-            is_whole = target.complete(_with(params, {name: fraction})) is None
-            del self.issues[n_before:]  # it was a question
-        return Range(scale, tuple(values if is_whole else map(float, values)), is_whole)
-
-    # -- members and their parameters --------------------------------------------------------------
-
-    def _target(self, use: Node) -> Target | None:
-        name = use.content
-        if self.kind == "optimizer" and registry.is_stock(name):
-            return Target(True, functools.partial(self._complete_stock, use))
-        if name not in self.known:
-            hint = (
-                ": only optimizers can be named by their module"
-                if registry.is_stock(name)
-                else did_you_mean(name, self.known)
-            )
-            self._note(use.at, f"unknown {self.kind} {name!r}{hint}")
-            return None
-        try:
-            member = self.known[name]
-            cls = registry.load(member)
-            adapter = _adapter(cls, member)
-        except PluginError as error:
-            self._note(use.at, str(error))
-            return None
-        return Target(False, functools.partial(self._complete, use, cls, adapter))
-
-    def _complete(
-        self, use: Node, cls: type, adapter: TypeAdapter[Any], params: Node
-    ) -> dict[str, Any] | None:
-        names = [each.name for each in dataclasses.fields(cls) if each.init]
-        wording = Wording(
-            params, lambda path: () if path else [*names, *_OWN_KEYS], f" of {use.content}", _HINT
-        )
-        try:
-            # By way of JSON, whose strict reading takes a list for a tuple and a whole number for a
-            # float, and no more
-            made = adapter.validate_json(json.dumps(params.plain()), strict=True)
-            values = adapter.dump_python(made, mode="json", warnings=False)
-        except ValidationError as error:
-            self.issues += wording.issues(error)
-            return None
-        except (*_UNFORESEEN, PydanticSerializationError) as error:
-            reason = (
-                str(error)
-                if isinstance(error, SfnbenchError)
-                else f"{type(error).__name__}: {error}"
-            )
-            self._note(use.at, f"{use.content} cannot be made: {reason}")
-            return None
-        return {name: values[name] for name in names}
-
-    def _complete_stock(self, use: Node, params: Node) -> dict[str, Any] | None:
-        from ..trajectories.stock import check  # imports torch
-
-        given = params.plain()
-        issues = check(use.content, given)
-        for name, message in issues:
-            value = params.child(name) if name else None
-            is_key = name in params.keys and message.startswith("unknown")
-            self._note(
-                params.keys[name] if name and is_key else value.at if value else use.at, message
-            )
-        return None if issues else given
+        written = {**plain.params, **{name: each.written for name, each in ranges.items()}}
+        source = identity.source_hash(self._kind, use.content, written)
+        return Tunable(use.content, label, written, source, ranges).carrying(*instances)
 
 
-def _with(params: Node, values: Mapping[str, Node]) -> Node:
-    return Node(params.at, {**params.content, **values}, keys=params.keys)
+def _range(
+    use: Node, completion: Completion, params: Node, name: str, scale: Scale, values: list[Any]
+) -> Range:
+    """A range of whole numbers where its ends are whole and no fraction between them is allowed."""
+    if scale == "choice":
+        return Range(scale, tuple(values))
+    if all(type(value) is int for value in values):
+        fraction = params.replaced({name: Node(params.at, values[0] + 0.5)})
+        if completion.complete(use, fraction, lambda issue: None) is None:
+            return Range(scale, tuple(values), is_whole=True)
+    return Range(scale, tuple(map(float, values)))
 
 
-def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:
-    """Pydantic's reader for a member's fields.
-
-    PluginError where the class is not fit to be made from a suite.
-    """
-    if "__dataclass_fields__" not in vars(cls):  # those of a base do not count
-        raise PluginError(f"{member.path}: {cls.__name__} is not a dataclass")
-    if inspect.isabstract(cls):
-        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
-        raise PluginError(f"{member.path}: {cls.__name__} does not define {missing}")
-    try:
-        return TypeAdapter(cls)
-    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
-        reason = str(error.message).partition("\n")[0]
-        raise PluginError(
-            f"{member.path}: the fields of {cls.__name__} cannot be read: {reason}"
-        ) from error
+def _middles(params: Node, ranges: dict[str, Range]) -> dict[str, Node]:
+    """The middle of each range between two ends."""
+    found = {}
+    for name, each in ranges.items():
+        if each.scale != "choice":
+            value = each.value(0.5)
+            found[name] = Node(params.content[name].at, value, text=f"{value}")
+    return found
 
 
-def _identity(node: Node) -> str:
-    """Equal for values that are the same number, however written."""
-    is_number = isinstance(node.content, int | float) and not isinstance(node.content, bool)
-    return repr(float(node.content)) if is_number else json.dumps(node.plain())
-
-
-def _written(node: Node) -> str:
-    is_word = isinstance(node.content, str) and node.content.isprintable()
-    return str(node.content) if is_word else json.dumps(node.plain())
-
-
-def _a(kind: Kind) -> str:
-    return f"an {kind}" if kind == "optimizer" else f"a {kind}"
+def _is_misread(node: Node) -> bool:
+    return any(each.is_misread for each in node.nodes())

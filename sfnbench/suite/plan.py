@@ -1,23 +1,24 @@
-"""What is to be run.
-
-A suite unrolled into runs, each with an id that hashes what decides its numbers.
-"""
+"""A suite unrolled into runs, each with an id that hashes what decides its numbers."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
+from .. import experiments
 from ..errors import SuiteError
 from ..members import registry
 from ..members.identity import identify
 from ..members.registry import Kind
 from ..records import Run, Spec
 from ..words import did_you_mean
-from .entries import Chooser, Tunable
+from .completion import instances
+from .entries import EntryReader
 from .reading import Suite
+
+if TYPE_CHECKING:
+    from ..core.problem import Problem
 
 
 def plan(
@@ -28,40 +29,45 @@ def plan(
     seeds: int | Sequence[int] | None = None,
     device: str = "cpu",
 ) -> tuple[Run, ...]:
-    """Every problem of the suite with every optimizer (or finder, as its experiment has it), in the suite's order.
+    """Each problem of the suite with each of its optimizers (or finders), in the suite's order.
 
-    `optimizers` and `problems` pick by label or by `use`. A name that the suite lacks and the
-    registry knows joins with its defaults, so that a new method runs beside the results that are
-    there. `seeds` takes the place of the suite's.
+    `optimizers` and `problems` pick by label or by `use`. A name that is not in the suite but in
+    the registry joins with its defaults, so that a new method runs beside the results that are
+    there. `seeds` takes the place of the suite's. SuiteError has a line for everything wrong.
 
     Where an optimizer has ranges, the run is open: `sfnbench.tuning` says which runs to execute for
     it.
     """
     issues: list[str] = []
     picked_problems = _pick("problem", suite.problems, problems, issues)
-    picked_optimizers = _pick(suite.method, suite.optimizers, optimizers, issues)
+    picked_methods = _pick(suite.method, suite.optimizers, optimizers, issues)
     picked_seeds = suite.seeds if seeds is None else _count_or_list(seeds, issues)
-    if suite.experiment == "throughput" and len(picked_seeds) != 1:
-        issues.append(
-            f"{suite.name} measures throughput, which is of one seed, not of {len(picked_seeds)}"
-        )
-    on_paths = [Spec(**path["optimizer"]) for path in suite.settings.get("paths", ())]
-    built = [
-        (chosen, registry.build("problem", chosen.use, chosen.params)) for chosen in picked_problems
-    ]
-    metric = (
-        suite.tune.metric
-        if suite.tune and any(isinstance(each, Tunable) for each in picked_optimizers)
-        else ""
-    )
-    issues += _inescapable(built, metric)
-    issues += _misfits(built, picked_optimizers if suite.method == "optimizer" else on_paths)
+    keys = experiments.find(suite.experiment).keys.Keys
+    if len(picked_seeds) != 1 and not keys.is_seeded:
+        message = f"{suite.name}: {suite.experiment} takes one seed, not {len(picked_seeds)}"
+        issues.append(message)
+    built = [(spec, instances("problem", spec)[0]) for spec in picked_problems]
+    if suite.tune and any(spec.is_open for spec in picked_methods):
+        issues += _without_saddle(built, suite.tune.metric)
+    issues += _unreachable(built)
+    issues += _misfits(built, picked_methods if suite.method == "optimizer" else suite.inner)
     if issues:
         raise SuiteError("\n".join(issues))
-    pairs = itertools.product(picked_problems, picked_optimizers)
-    return tuple(
-        _run(suite, problem, optimizer, picked_seeds, device) for problem, optimizer in pairs
-    )
+    runs = []
+    for problem, method in itertools.product(picked_problems, picked_methods):
+        run = Run(
+            suite=suite.name,
+            experiment=suite.experiment,
+            problem=problem,
+            method=method,
+            seeds=picked_seeds,
+            settings=suite.settings,
+            dtype=suite.dtype,
+            device=device,
+            timeout_s=suite.timeout_s,
+        )
+        runs.append(identify(run, suite.method))
+    return tuple(runs)
 
 
 def missing_data(runs: Iterable[Run]) -> list[str]:
@@ -70,96 +76,72 @@ def missing_data(runs: Iterable[Run]) -> list[str]:
     Reads and downloads nothing.
     """
     problems = {run.problem.label: run.problem for run in runs}
-    why = {
-        label: registry.build("problem", chosen.use, chosen.params).missing_data
-        for label, chosen in problems.items()
-    }
-    return [f"{label}: missing data: {reason}" for label, reason in why.items() if reason]
-
-
-def _run(suite: Suite, problem: Spec, optimizer: Spec, seeds: tuple[int, ...], device: str) -> Run:
-    run = Run(
-        suite=suite.name,
-        experiment=suite.experiment,
-        problem=problem,
-        method=optimizer,
-        seeds=seeds,
-        settings=suite.settings,
-        dtype=suite.dtype,
-        device=device,
-        timeout_s=suite.timeout_s,
-    )
-    return identify(run, suite.method)
+    lines = []
+    for label, spec in problems.items():
+        reason = instances("problem", spec)[0].missing_data
+        if reason:
+            lines.append(f"{label}: missing data: {reason}")
+    return lines
 
 
 def _pick(
     kind: Kind, offered: tuple[Spec, ...], names: Iterable[str] | None, issues: list[str]
 ) -> tuple[Spec, ...]:
-    """The offered choices of those names, then the registry's members.
-
-    All that are offered where nothing was asked.
-    """
+    """The offered specs of those names, then members of the registry; all offered if None."""
     if names is None:
         return offered
-    names = list(dict.fromkeys(names))
-    joining = []
-    for name in names:
-        if not any(name in (chosen.label, chosen.use) for chosen in offered):
-            joining += _join(kind, name, offered, issues)
-    return (*(chosen for chosen in offered if {chosen.label, chosen.use} & set(names)), *joining)
+    wanted = dict.fromkeys(names)
+    picked = [spec for spec in offered if spec.label in wanted or spec.use in wanted]
+    known = {name for spec in offered for name in (spec.label, spec.use)}
+    joining = [name for name in wanted if name not in known]
+    if joining:
+        reader = EntryReader(kind)
+        for name in joining:
+            picked += _join(reader, name, offered, issues)
+    return tuple(picked)
 
 
-def _join(kind: Kind, name: str, offered: tuple[Spec, ...], issues: list[str]) -> list[Spec]:
-    chooser = Chooser.of(kind)
-    if name not in chooser.known and not registry.is_stock(name):
-        known = {*chooser.known, *(chosen.label for chosen in offered)}
-        issues.append(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
+def _join(
+    reader: EntryReader, name: str, offered: tuple[Spec, ...], issues: list[str]
+) -> list[Spec]:
+    """The member of the registry with its defaults."""
+    if name not in reader.known and not registry.is_stock(name):
+        known = {*reader.known, *(spec.label for spec in offered)}
+        issues.append(f"unknown {reader.kind} {name!r}{did_you_mean(name, known)}")
         return []
-    chosen = chooser.default(name)
-    issues += [issue.message for issue in chooser.issues]
-    return [chosen] if chosen else []
+    result = reader.default(name)
+    issues += [issue.message for issue in result.issues]
+    return [located.spec for located in result.specs]
 
 
-def _inescapable(built: Iterable[tuple[Spec, Any]], metric: str) -> list[str]:
-    """A line for each problem that nobody can escape from, and for each without a saddle if the escape is what is tuned."""
-    found = []
-    for chosen, problem in built:
+def _without_saddle(built: Iterable[tuple[Spec, Problem]], metric: str) -> Iterator[str]:
+    """A line for each problem that cannot be tuned by its escape."""
+    for spec, problem in built:
         if metric.startswith("escape") and problem.saddle is None:
-            found.append(
-                f"{chosen.label} cannot be tuned by {metric}: it has no saddle to escape from"
-            )
-        if problem.lowest is None or problem.saddle is None:
+            yield f"{spec.label} cannot be tuned by {metric}: it has no saddle to escape from"
+
+
+def _unreachable(built: Iterable[tuple[Spec, Problem]]) -> Iterator[str]:
+    """A line for each problem whose loss cannot fall as far as counts as an escape."""
+    for spec, problem in built:
+        lowest, saddle = problem.lowest, problem.saddle
+        if lowest is None or saddle is None:
             continue
-        if problem.saddle.loss - problem.escape_drop <= problem.lowest:
-            fall = f"the saddle's loss is {problem.saddle.loss:.4g} and nothing is below {problem.lowest:.4g}"
-            found.append(
-                f"{chosen.label}: nobody can fall by escape_drop {problem.escape_drop:g}: {fall}"
-            )
-    return found
+        if saddle.loss - problem.escape_drop <= lowest:
+            losses = f"saddle loss {saddle.loss:.4g}, lowest loss {lowest:.4g}"
+            yield f"{spec.label}: escape_drop {problem.escape_drop:g} is unreachable: {losses}"
 
 
-def _misfits(built: Sequence[tuple[Spec, Any]], optimizers: Iterable[Spec]) -> list[str]:
-    """A line for each optimizer that cannot run on a problem, and why.
-
-    A batch larger than the data, say.
-    """
-    from ..core.problem import batch_misfit
-    from ..trajectories import stock  # imports torch
-
-    found = []
-    extremes = (each.extremes if isinstance(each, Tunable) else (each,) for each in optimizers)
-    for chosen in chain.from_iterable(extremes):
-        optimizer = (
-            None
-            if registry.is_stock(chosen.use)
-            else registry.build("optimizer", chosen.use, chosen.params)
-        )
-        for on, problem in built:
-            sizes = [stock.batch_size(chosen.params)]
-            why = optimizer.misfit(problem) if optimizer else batch_misfit(problem, sizes)
-            if why:
-                found.append(f"{chosen.label} on {on.label}: {why}")
-    return list(dict.fromkeys(found))
+def _misfits(built: Sequence[tuple[Spec, Problem]], optimizers: Iterable[Spec]) -> dict[str, None]:
+    """A line for each optimizer that cannot run on a problem, such as a batch beyond its data."""
+    lines = {}
+    for spec in optimizers:
+        for optimizer in instances("optimizer", spec):
+            for on, problem in built:
+                reason = optimizer.misfit(problem)
+                if reason:
+                    lines[f"{spec.label} on {on.label}: {reason}"] = None
+    return lines
 
 
 def _count_or_list(seeds: int | Sequence[int], issues: list[str]) -> tuple[int, ...]:
@@ -168,7 +150,6 @@ def _count_or_list(seeds: int | Sequence[int], issues: list[str]) -> tuple[int, 
             issues.append(f"seeds must be at least 1, not {seeds}")
         return tuple(range(seeds))
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        issues.append(
-            f"seeds must be distinct whole numbers of at least 0, and one at least, not {list(seeds)}"
-        )
+        expected = "one or more different whole numbers from 0 on"
+        issues.append(f"seeds must be {expected}, not {list(seeds)}")
     return tuple(seeds)

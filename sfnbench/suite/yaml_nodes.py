@@ -1,22 +1,22 @@
 """YAML with positions: every value knows the line and column it was written at.
 
-YAML 1.1's traps are closed: ``1e-3`` is a number; ``on``, ``y``, ``1:30``, ``012`` and
-``2014-06-10`` are text; a key given twice is an error. Aliases and merge keys work; what they write
-out to is bounded.
+The traps of YAML 1.1 are closed: ``1e-3`` is a number; ``on``, ``y``, ``1:30``, ``012`` and
+``2014-06-10`` are text; a key given twice is an error. Aliases and merge keys work, up to a bound
+on the values that they expand to.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import yaml
 
 MAX_DEPTH = 40
-MAX_VALUES = 20_000  # aliases written out: a few lines of them can ask for more than memory holds
+MAX_VALUES = 20_000  # with aliases expanded: a few lines of them can ask for more than memory holds
 MAX_INT = 2**63
 
 _TAG = "tag:yaml.org,2002:"
@@ -26,7 +26,8 @@ _PATTERNS = {  # the core schema of YAML 1.2, without its octal and hexadecimal 
     _TAG + "bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
     _TAG + "int": re.compile(r"[-+]?(0|[1-9][0-9]*)"),
     _TAG + "float": re.compile(
-        r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+        r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
     ),
     _MERGE: re.compile(r"<<"),
 }
@@ -54,15 +55,16 @@ class Node:
     content: Any
     text: str = ""  # a scalar as it was written
     keys: dict[str, Mark] = field(default_factory=dict)  # where a mapping's keys were written
+    is_misread: bool = False  # a scalar with an issue of its own: what follows from it is no news
 
     @property
     def is_mapping(self) -> bool:
-        """Whether it has keys."""
+        """Whether its content is a dict of nodes."""
         return isinstance(self.content, dict)
 
     @property
     def is_list(self) -> bool:
-        """Whether it has places."""
+        """Whether its content is a list of nodes."""
         return isinstance(self.content, list)
 
     def child(self, part: str | int) -> Node | None:
@@ -71,31 +73,66 @@ class Node:
             return self.content.get(part) if self.is_mapping else None
         return self.content[part] if self.is_list and 0 <= part < len(self.content) else None
 
+    def follow(self, path: Iterable[str | int]) -> Node:
+        """The value at a path of keys and places, or the last one on the way to it."""
+        node = self
+        for part in path:
+            below = node.child(part)
+            if below is None:
+                break
+            node = below
+        return node
+
+    @property
+    def children(self) -> Iterable[Node]:
+        """The values of a mapping or a list."""
+        if self.is_mapping:
+            return tuple(self.content.values())
+        return tuple(self.content) if self.is_list else ()
+
+    @property
+    def described(self) -> str:
+        """The value as its author will recognise it."""
+        if self.is_mapping:
+            return "a mapping"
+        if self.is_list:
+            return "a list"
+        if self.content is None:
+            return self.text or "nothing"
+        return repr(self.content[:60]) if isinstance(self.content, str) else self.text
+
     def plain(self) -> Any:
         """The value without its positions."""
         if self.is_mapping:
             return {key: node.plain() for key, node in self.content.items()}
         return [node.plain() for node in self.content] if self.is_list else self.content
 
-    def marks(self) -> Iterator[Mark]:
-        """Every position within."""
-        yield self.at
-        yield from self.keys.values()
-        for node in (
-            self.content.values() if self.is_mapping else self.content if self.is_list else ()
-        ):
-            yield from node.marks()
+    def nodes(self) -> Iterator[Node]:
+        """The node and all nodes within."""
+        yield self
+        for node in self.children:
+            yield from node.nodes()
+
+    def marks(self) -> set[Mark]:
+        """Every position within, those of keys too."""
+        found = set()
+        for node in self.nodes():
+            found |= {node.at, *node.keys.values()}
+        return found
 
     def without(self, *keys: str) -> Node:
-        """The mapping less some of its keys."""
-        return Node(
-            self.at, {k: v for k, v in self.content.items() if k not in keys}, keys=self.keys
-        )
+        """The mapping without some of its keys."""
+        kept = {key: node for key, node in self.content.items() if key not in keys}
+        return Node(self.at, kept, keys=self.keys)
+
+    def replaced(self, values: Mapping[str, Node]) -> Node:
+        """The mapping with other values for some of its keys."""
+        return Node(self.at, {**self.content, **values}, keys=self.keys)
 
     def override(self, patch: Node) -> Node:
-        """The value with another laid over it.
+        """The value with a patch laid over it.
 
-        Mappings are merged key by key, everything else is replaced.
+        Mappings are merged key by key; the patch replaces everything else.
         """
         if not (self.is_mapping and patch.is_mapping):
             return patch
@@ -105,31 +142,37 @@ class Node:
         return Node(self.at, merged, keys={**self.keys, **patch.keys})
 
 
+def items(node: Node | None) -> list[Node]:
+    """The values of a list; none where there is no list."""
+    return node.content if node and node.is_list else []
+
+
 def parse(text: str) -> tuple[Node | None, list[Issue]]:
-    """The one document of a YAML text, None where there is none to be had, and everything that is wrong with it."""
+    """The one document of a YAML text, and everything that is wrong with it.
+
+    None where the text has no document, or is no YAML.
+    """
     issues: list[Issue] = []
+    at: Mark | None
     loader = None
     try:
         loader = _Loader(text)
         raw = loader.get_single_node()
-        return (None if raw is None else _Conversion(issues).node(raw, 0)), issues
+        if raw is None:
+            return None, issues
+        return _Conversion(issues).node(raw, 0), issues
     except yaml.reader.ReaderError as error:
-        issues.append(
-            Issue(
-                position(text, error.position),
-                f"character #x{error.character:04x} has no place in YAML",
-            )
-        )
+        at = position(text, error.position)
+        message = f"character #x{error.character:04x} has no place in YAML"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        issues.append(Issue(_mark(mark) if mark else None, _syntax(error)))
-    except (
-        ValueError,
-        OverflowError,
-    ):  # PyYAML does not catch what chr() says to an escape like "\Uffffffff"
+        at = _mark(mark) if mark else None
+        message = _syntax(error)
+    except (ValueError, OverflowError):
+        # PyYAML does not catch what chr() raises for an escape such as "\\Uffffffff"
         at = _mark(loader.get_mark()) if loader else None
-        issues.append(Issue(at, "not valid YAML: an escape or a version number out of range"))
-    return None, issues
+        message = "not valid YAML: an escape or a version number out of range"
+    return None, [*issues, Issue(at, message)]
 
 
 def position(text: str, offset: int) -> Mark:
@@ -156,7 +199,7 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass
 class _Conversion:
-    """One walk from PyYAML's node tree to ours, noting what is wrong and how large it has grown."""
+    """One walk from PyYAML's tree of nodes to ours, which notes mistakes and counts values."""
 
     issues: list[Issue]
     n_values: int = 0
@@ -164,9 +207,8 @@ class _Conversion:
     def node(self, raw: yaml.Node, depth: int) -> Node:
         self.n_values += 1
         if self.n_values > MAX_VALUES:
-            raise yaml.MarkedYAMLError(
-                None, None, f"more than {MAX_VALUES} values with aliases", raw.start_mark
-            )
+            message = f"more than {MAX_VALUES} values with aliases"
+            raise yaml.MarkedYAMLError(None, None, message, raw.start_mark)
         if depth > MAX_DEPTH:
             raise _too_deep(raw.start_mark)
         if isinstance(raw, yaml.MappingNode):
@@ -175,7 +217,10 @@ class _Conversion:
         if isinstance(raw, yaml.SequenceNode):
             self._expect_tag(raw, "seq")
             return Node(_mark(raw.start_mark), [self.node(item, depth + 1) for item in raw.value])
-        return Node(_mark(raw.start_mark), self._scalar(raw), text=raw.value)
+        n_before = len(self.issues)
+        value = self._scalar(raw)
+        is_misread = len(self.issues) > n_before
+        return Node(_mark(raw.start_mark), value, text=raw.value, is_misread=is_misread)
 
     def _mapping(self, raw: yaml.MappingNode, depth: int) -> Node:
         content: dict[str, Node] = {}
@@ -186,9 +231,9 @@ class _Conversion:
             if not isinstance(key, yaml.ScalarNode):
                 self.issues.append(Issue(at, "a key must be text"))
             elif key.value in keys:
-                self.issues.append(
-                    Issue(at, f"duplicate key {key.value!r} (first on line {keys[key.value].line})")
-                )
+                first = keys[key.value].line
+                message = f"duplicate key {key.value!r} (first on line {first})"
+                self.issues.append(Issue(at, message))
             elif key.tag == _MERGE:
                 keys[key.value] = at
                 merged = self._merged(value, depth)
@@ -201,14 +246,13 @@ class _Conversion:
         return Node(_mark(raw.start_mark), content, keys=keys)
 
     def _merged(self, raw: yaml.Node, depth: int) -> list[Node]:
-        """What a merge key brings in, the strongest first."""
+        """The mappings that a merge key brings in, the strongest first."""
         given = self.node(raw, depth + 1)
         nodes = given.content if given.is_list else [given]
         for node in nodes:
             if not node.is_mapping:
-                self.issues.append(
-                    Issue(node.at, "<< must be given a mapping or a list of mappings")
-                )
+                message = "<< must be given a mapping or a list of mappings"
+                self.issues.append(Issue(node.at, message))
         return [node for node in nodes if node.is_mapping]
 
     def _scalar(self, raw: yaml.Node) -> Any:
@@ -227,9 +271,8 @@ class _Conversion:
             return text.lower() == "true" if tag == _TAG + "bool" else None
         number = _number(tag, text)
         if number is None:
-            self.issues.append(
-                Issue(at, f"a number must be finite and within 64 bits, not {text[:40]}")
-            )
+            message = f"a number must be finite and within 64 bits, not {text[:40]}"
+            self.issues.append(Issue(at, message))
         return number
 
     def _expect_tag(self, raw: yaml.Node, name: str) -> None:

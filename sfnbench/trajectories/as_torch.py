@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
 from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
@@ -17,6 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 from ..core.cost import QUESTIONS, Calls
 from ..core.optimizer import Optimizer
 from ..core.oracle import Oracle
+from ..words import explain
 from .module_loss import Closure, ModuleLoss, ModuleOracle
 
 # The key of a state dict's `state` that holds everything that a step leaves to the next.
@@ -210,15 +210,7 @@ def _checked(optimizer: Optimizer) -> Optimizer:
     try:
         return TypeAdapter(type(optimizer)).validate_python(values)
     except ValidationError as error:
-        wrong = "; ".join(_worded(each) for each in error.errors())
-        raise ValueError(f"{type(optimizer).__name__}: {wrong}") from error
-
-
-def _worded(error: ErrorDetails) -> str:
-    """A field's error in pydantic's words, in lower case."""
-    where = ".".join(map(str, error["loc"]))
-    message = error["msg"]
-    return f"{where}: {message[0].lower()}{message[1:]}"
+        raise ValueError(f"{type(optimizer).__name__}: {explain(error, values)}") from error
 
 
 def _trainable(params: Iterable[Tensor]) -> tuple[Tensor, ...]:

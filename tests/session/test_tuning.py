@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from tuned_suites import SUITE, of, run
 
 from sfnbench import Result, SuiteError, load_suite, plan
-from sfnbench.experiments.keys import MOST_STEPS
-from sfnbench.experiments.race.keys import Tune
+from sfnbench.experiments.keys import MOST_STEPS, Tune
 from sfnbench.session.session import preview
 from sfnbench.session.tuning import expected_best, middle, sample, trials, winners
 from sfnbench.suite.ranges import MAX_RANGES
@@ -76,8 +75,9 @@ def test_trials_measure_the_loss_alone_within_their_own_budget(write):
     suite, open_run = of(write(text), "msgd")
     first = trials(open_run, suite.tune)[0]
     assert first.settings == {
-        "budget": {"steps": MOST_STEPS, "seconds": None, "cost": 7.0},
-        "metrics": [["loss", 3]],
+        "budget": {"steps": MOST_STEPS, "seconds": None, "cost": 7.0, "epochs": None},
+        "metrics": [["loss", {"steps": 3}]],
+        "prices": open_run.settings["prices"],
     }
     assert (first.problem, first.method.use, first.experiment) == (
         open_run.problem,

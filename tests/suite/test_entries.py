@@ -8,7 +8,8 @@ from suite_writing import enter, expect, load, race
 
 from sfnbench.errors import SuiteError
 from sfnbench.members import registry
-from sfnbench.suite.entries import MAX_COMBINATIONS, Chooser
+from sfnbench.suite.entries import EntryReader
+from sfnbench.suite.grids import MAX_COMBINATIONS
 
 
 @pytest.fixture(autouse=True)
@@ -45,14 +46,13 @@ def test_params_are_complete_plain_and_one_for_each_way_of_writing() -> None:
 def test_params_of_every_member_make_the_same_member_again(kind: registry.Kind) -> None:
     n_made = 0
     for name, member in registry.members(kind).items():
-        chosen = (
-            None
-            if member.where == "plugin" and name.startswith("suite_")
-            else Chooser.of(kind).default(name)
-        )
-        if chosen:
+        if member.where == "plugin" and name.startswith("suite_"):
+            continue
+        for located in EntryReader(kind).default(name).specs:
             cls = registry.load(member)
-            assert TypeAdapter(cls).validate_json(json.dumps(chosen.params), strict=True) == cls()
+            text = json.dumps(located.spec.params)
+            assert TypeAdapter(cls).validate_json(text, strict=True) == cls()
+            assert located.spec.instances == (cls(),)
             n_made += 1
     assert n_made >= 3
 
@@ -159,7 +159,7 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
         ("suite_probe, {use: §suite_probe, lr: 3}", None),
         (
             "{use: suite_probe, lr: 0.5}, {use: suite_probe, label: §b, lr: 0.50}",
-            "'b' is 'suite_probe' again: same optimizer, same parameters",
+            "'b' repeats 'suite_probe': same optimizer, same parameters",
         ),
         ("§torch.optim.Adm", "unknown optimizer 'torch.optim.Adm' (did you mean 'Adam'?)"),
         ("§.Adam", re.compile("unknown optimizer '.Adam'.*")),

@@ -59,8 +59,9 @@ def test_every_problem_meets_every_optimizer_in_the_order_of_the_suite(suite: Su
         )
         assert run.timeout_s == 9
         assert run.settings == {
-            "budget": {"steps": 7, "seconds": None, "cost": None},
-            "metrics": [["loss", 1], ["gradient_norm", 2]],
+            "budget": {"steps": 7, "seconds": None, "cost": None, "epochs": None},
+            "metrics": [["loss", {"steps": 1}], ["gradient_norm", {"steps": 2}]],
+            "prices": {"loss": 1 / 3, "grad": 1, "hvp": 2, "hessian": 2},
         }
     assert len({run.id for run in runs}) == len({run.slot for run in runs}) == len(runs)
 
@@ -273,29 +274,27 @@ def test_a_run_survives_json(suite: Suite) -> None:
     [
         (
             "use: lee, escape_drop: 0.25",
-            "escape_drop 0.25: the saddle's loss is 0 and nothing is below -0.25",
+            "escape_drop 0.25 is unreachable: saddle loss 0, lowest loss -0.25",
         ),
         (
             "use: strict_saddle_quartic, n: 4, escape_drop: 1",
-            "escape_drop 1: the saddle's loss is 0 and nothing is below -1",
+            "escape_drop 1 is unreachable: saddle loss 0, lowest loss -1",
         ),
         (
             "use: matrix_factorization, escape_drop: 100",
-            "the saddle's loss is 15 and nothing is below 2.5",
+            "saddle loss 15, lowest loss 2.5",
         ),
         (
             "use: tensor_decomposition, escape_drop: 50",
-            "the saddle's loss is 3 and nothing is below 0",
+            "saddle loss 3, lowest loss 0",
         ),
         (
             "use: linear_autoencoder, n_inputs: 2, n_hidden: 1, variances: [2, 1], escape_drop: 1",
-            "1.5 and nothing is below 0.5",
+            "saddle loss 1.5, lowest loss 0.5",
         ),
     ],
 )
-def test_an_escape_that_nobody_can_reach_is_refused(
-    tmp_path: Path, problem: str, fall: str
-) -> None:
+def test_an_unreachable_escape_is_refused(tmp_path: Path, problem: str, fall: str) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(f"problems: [{{{problem}, label: deep}}]\noptimizers: [sfn]\n")
     with pytest.raises(SuiteError, match=re.escape(fall)):

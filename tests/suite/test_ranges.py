@@ -9,8 +9,7 @@ from suite_writing import enter, expect, load, race
 
 from sfnbench.errors import SuiteError
 from sfnbench.experiments.keys import MOST_STEPS
-from sfnbench.suite.entries import Tunable
-from sfnbench.suite.ranges import EDGE, MAX_RANGES, Range, Scale
+from sfnbench.suite.ranges import EDGE, MAX_RANGES, Range, Scale, Tunable
 
 TUNE = "tune: {trials: 4}"
 
@@ -92,17 +91,15 @@ profiles:
 """,
     )
     tune, quick = load(text).tune, load(text, "quick").tune
-    assert tune.budget.model_dump() == {"steps": 7, "seconds": None, "cost": 3}
+    trial = {"steps": 7, "seconds": None, "cost": 3, "epochs": None}
+    assert tune.budget.model_dump() == trial
     assert (tune.sampler, tune.metric, tune.seed) == ("sobol", "best_loss", 0)
-    assert quick.budget.model_dump() == {"steps": 7, "seconds": None, "cost": 3}
+    assert quick.budget.model_dump() == trial
     assert (quick.trials, quick.sampler) == (2, "sobol")
     assert load(text, "fixed").tune is None
     by_cost = load(text.replace("{cost: 3, steps: 7}", "{cost: 3}")).tune
-    assert by_cost.budget.model_dump() == {
-        "steps": MOST_STEPS,
-        "seconds": None,
-        "cost": 3,
-    }  # not cut short by steps
+    # The suite's steps do not cut it short
+    assert by_cost.budget.model_dump() == {**trial, "steps": MOST_STEPS}
     assert load(race()).tune is None
 
 

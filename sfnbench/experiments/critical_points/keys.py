@@ -8,27 +8,23 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import model_validator
 
 from ...members.registry import Kind
-from ..keys import MOST_STEPS, Above0, NotBelow0, SeededKeys, StrictModel
+from ..keys import MOST_STEPS, Above0, Entry, MetricName, NotBelow0, SeededKeys, StrictModel
 
 
 class OnPath(StrictModel):
-    """Starts on an optimizer's path, one path a seed.
+    """Starts on an optimizer's path, one path a seed: points of it, drawn with their noise."""
 
-    So many of its points, drawn with their noise.
-    """
-
-    optimizer: Any
+    optimizer: Annotated[Any, Entry("optimizer")]
     steps: Annotated[int, Ge(1), Le(MOST_STEPS)] = 100
-    every: Annotated[int, Ge(1)] = 1  # of its points are kept
+    every: Annotated[int, Ge(1)] = 1  # so far apart are the points that are kept
     up: bool = False  # climb the loss instead
     count: Annotated[int, Ge(1)] = 10  # starts a seed
-    noise: Annotated[tuple[NotBelow0, ...], MinLen(1)] = (
-        0.0,
-    )  # amplitudes of uniform noise, one drawn for each start
+    # Amplitudes of uniform noise, one drawn for each start
+    noise: Annotated[tuple[NotBelow0, ...], MinLen(1)] = (0.0,)
 
 
 class Cube(StrictModel):
-    """Starts uniform in a cube round 0."""
+    """Starts uniform in a cube around 0."""
 
     count: Annotated[int, Ge(0)] = 0  # a seed
     amplitude: Above0 = 1.0
@@ -43,13 +39,12 @@ class Keys(SeededKeys):
     paths: tuple[OnPath, ...] = ()
     random: Annotated[int, Ge(0)] = 0  # starts a seed, each the problem's own
     cube: Cube = Cube()
-    subspaces: bool = (
-        False  # search in the problem's subspaces too, such as networks with fewer units
-    )
-    spectrum: Literal["eigenvalues", "density"] = (
-        "eigenvalues"  # density: the index by inertia, for large networks
-    )
-    energy: str = "loss"  # what is drawn against alpha: the loss, or a measure
+    # Search in the problem's subspaces too, such as networks with fewer units
+    subspaces: bool = False
+    # density: the index by inertia, for large networks
+    spectrum: Literal["eigenvalues", "density"] = "eigenvalues"
+    # Drawn against alpha: the loss, or a measure
+    energy: Annotated[str, MetricName()] = "loss"
     cut_off: Above0 = 1e-20  # squared gradient norm below which a point is called critical
     zero: NotBelow0 = 1e-6  # |eigenvalues| up to this count as zero, in units of the largest
     same: NotBelow0 = 1e-7  # points whose invariants differ by less, relatively, are one point
@@ -59,9 +54,3 @@ class Keys(SeededKeys):
         if not (self.paths or self.random or self.cube.count):
             raise ValueError("no starts: give paths, random or cube")
         return self
-
-    def settings(self) -> dict[str, Any]:
-        """All of them; the optimizers of the paths are filled in when they are chosen."""
-        own = ("random", "cube", "subspaces", "spectrum", "energy", "cut_off", "zero", "same")
-        paths = [path.model_dump() for path in self.paths]
-        return {"paths": paths, **{name: self.model_dump()[name] for name in own}}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...core.cost import PRICES
 from ...records import Result, Row, Run, Status
 from ..progress import Progress, part_of
 from ..setup import Setup
@@ -49,7 +50,7 @@ def execute(run: Run, progress: Progress) -> Result:
     if setup.is_plane:
         series = _drawable(setup, run.seeds[:N_PATHS], series)
     environment: dict[str, Any] = {"warmup_s": warmup_s, "problem": setup.facts}
-    if "prices" in run.settings:
+    if prices(run.settings) != PRICES:
         environment["prices"] = prices(run.settings)
     status = Status.gravest(row["status"] for row in made)
     return Result(run, status, tuple(made), series, environment, "\n".join(log))

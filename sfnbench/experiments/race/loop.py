@@ -73,8 +73,10 @@ def _every(setup: Setup, settings: Mapping[str, Any]) -> dict[str, Every]:
     """How far apart each metric is measured; the loss at every step unless the suite says other."""
     every: dict[str, Every] = {"loss": 1}
     for name, given in settings["metrics"]:
-        if isinstance(given, int):
+        if isinstance(given, int):  # steps, as earlier results of format 3 have them
             every[name] = given
+        elif "steps" in given:
+            every[name] = int(given["steps"])
         elif "epochs" in given:
             every[name] = steps_in(setup, given["epochs"])
         else:

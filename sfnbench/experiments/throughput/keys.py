@@ -10,13 +10,10 @@ from ..keys import ExperimentKeys
 
 
 class Keys(ExperimentKeys):
-    """The keys of a throughput suite.
-
-    One seed, and no budget but so many blocks of so many seconds.
-    """
+    """The keys of a throughput suite: one seed, and some seconds of timing instead of a budget."""
 
     seeds: ClassVar[int] = 1
-    dtype: ClassVar[str] = "float64"  # of no say: each run measures all of `dtypes`
+    dtype: ClassVar[str] = "float64"  # without effect: each run measures all of `dtypes`
 
     dtypes: Annotated[tuple[Literal["float32", "float64"], ...], MinLen(1)] = ("float64",)
     blocks: Annotated[int, Ge(3), Le(1000)] = 20  # quartiles need a few
@@ -24,9 +21,5 @@ class Keys(ExperimentKeys):
     optimizers: Annotated[tuple[Any, ...], MinLen(1)]
 
     def settings(self) -> dict[str, Any]:
-        """Dtypes and blocks."""
-        return {
-            "dtypes": list(dict.fromkeys(self.dtypes)),
-            "blocks": self.blocks,
-            "block_seconds": self.block_seconds,
-        }
+        """Dtypes, each once, and blocks."""
+        return {**super().settings(), "dtypes": list(dict.fromkeys(self.dtypes))}

@@ -1,0 +1,165 @@
+"""The parameters that an entry gives, checked and completed by the member that they are for."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from ..errors import PluginError, SfnbenchError
+from ..members import registry
+from ..members.registry import Kind, Member
+from ..records import Spec
+from .ranges import Tunable
+from .validation import to_issues
+from .yaml_nodes import Issue, Node
+
+if TYPE_CHECKING:
+    from ..core.problem import Problem
+
+OWN_KEYS = ("use", "label")  # of an entry; its other keys are parameters
+_LIST_HINT = " (several values to try are written {grid: [first, second]})"
+
+# What a member's __post_init__ may raise on values that it did not expect; ValueError is pydantic's
+_UNEXPECTED = (
+    SfnbenchError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    PydanticSerializationError,
+)
+
+Note = Callable[[Issue], None]
+
+
+class Completed(NamedTuple):
+    """All parameters of a member, as plain JSON values, and the member built from them."""
+
+    params: dict[str, Any]
+    instance: Any
+
+
+class Completion(ABC):
+    """Completes the parameters of one member; the same parameters are checked and built once."""
+
+    def __init__(self) -> None:
+        self._completed: dict[str, Completed] = {}
+
+    def complete(self, use: Node, params: Node, note: Note) -> Completed | None:
+        """All parameters, from those that an entry gives; None where some are wrong."""
+        # By way of JSON, whose strict reading takes a list for a tuple and a whole number for a
+        # float, and no more
+        text = json.dumps(params.plain())
+        if text not in self._completed:
+            completed = self._complete(use, params, text, note)
+            if completed is None:
+                return None
+            self._completed[text] = completed
+        return self._completed[text]
+
+    @abstractmethod
+    def _complete(self, use: Node, params: Node, text: str, note: Note) -> Completed | None:
+        """Checks and builds; `text` is the parameters as JSON."""
+
+
+class RegisteredCompletion(Completion):
+    """Of a member of the registry, by its fields; PluginError where it is broken."""
+
+    def __init__(self, member: Member) -> None:
+        super().__init__()
+        cls = registry.load(member)
+        self._adapter = _adapter(cls, member)
+        self._names = [each.name for each in dataclasses.fields(cls) if each.init]
+
+    def _complete(self, use: Node, params: Node, text: str, note: Note) -> Completed | None:
+        try:
+            instance = self._adapter.validate_json(text, strict=True)
+            values = self._adapter.dump_python(instance, mode="json", warnings=False)
+        except ValidationError as error:
+            keys = [*self._names, *OWN_KEYS]
+            owner = f" of {use.content}"
+            for issue in to_issues(
+                error, params, lambda path: () if path else keys, owner, _LIST_HINT
+            ):
+                note(issue)
+            return None
+        except _UNEXPECTED as error:
+            is_ours = isinstance(error, SfnbenchError)
+            reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
+            note(Issue(use.at, f"{use.content} cannot be made: {reason}"))
+            return None
+        return Completed({name: values[name] for name in self._names}, instance)
+
+
+class StockCompletion(Completion):
+    """Of a stock optimizer, whose parameters stay as given."""
+
+    def _complete(self, use: Node, params: Node, text: str, note: Note) -> Completed | None:
+        from ..trajectories.stock import check  # imports torch
+
+        given = json.loads(text)
+        issues = check(use.content, given)
+        for name, message in issues:
+            value = params.child(name) if name else None
+            if name in params.keys and message.startswith("unknown"):
+                note(Issue(params.keys[name], message))
+            else:
+                note(Issue(value.at if value else use.at, message))
+        return None if issues else Completed(given, _stock(given))
+
+
+@dataclasses.dataclass(frozen=True)
+class StockOptimizer:
+    """What a plan asks a stock optimizer."""
+
+    batch_size: int | None
+
+    def misfit(self, problem: Problem) -> str | None:
+        """Why it cannot run on this problem; None where it can."""
+        from ..core.problem import batch_misfit  # imports torch
+
+        return batch_misfit(problem, [self.batch_size])
+
+
+def instances(kind: Kind, spec: Spec) -> tuple[Any, ...]:
+    """The members that a spec stands for, built: one, or for a Tunable one at each extreme."""
+    if spec.instances:
+        return spec.instances
+    specs = tuple(spec.extremes) if isinstance(spec, Tunable) else (spec,)
+    return tuple(_build(kind, each) for each in specs)
+
+
+def _build(kind: Kind, spec: Spec) -> Any:
+    if registry.is_stock(spec.use):
+        return _stock(spec.params)
+    return registry.build(kind, spec.use, spec.params)
+
+
+def _stock(params: dict[str, Any]) -> StockOptimizer:
+    from ..trajectories.stock import batch_size  # imports torch
+
+    return StockOptimizer(batch_size(params))
+
+
+def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:
+    """Pydantic's reader of a member's fields; PluginError where a suite cannot make the class."""
+    if "__dataclass_fields__" not in vars(cls):  # those of a base do not count
+        raise PluginError(f"{member.path}: {cls.__name__} is not a dataclass")
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+        raise PluginError(f"{member.path}: {cls.__name__} does not define {missing}")
+    try:
+        return TypeAdapter(cls)
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        reason = str(error.message).partition("\n")[0]
+        message = f"{member.path}: the fields of {cls.__name__} cannot be read: {reason}"
+        raise PluginError(message) from error

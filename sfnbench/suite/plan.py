@@ -42,15 +42,7 @@ def plan(
     picked_problems = _pick("problem", suite.problems, problems, issues)
     picked_methods = _pick(suite.method, suite.optimizers, optimizers, issues)
     picked_seeds = suite.seeds if seeds is None else _count_or_list(seeds, issues)
-    keys = experiments.find(suite.experiment).keys.Keys
-    if len(picked_seeds) != 1 and not keys.is_seeded:
-        message = f"{suite.name}: {suite.experiment} takes one seed, not {len(picked_seeds)}"
-        issues.append(message)
-    built = [(spec, instances("problem", spec)[0]) for spec in picked_problems]
-    if suite.tune and any(spec.is_open for spec in picked_methods):
-        issues += _without_saddle(built, suite.tune.metric)
-    issues += _unreachable(built)
-    issues += _misfits(built, picked_methods if suite.method == "optimizer" else suite.inner)
+    issues += _impossible(suite, picked_problems, picked_methods, len(picked_seeds))
     if issues:
         raise SuiteError("\n".join(issues))
     runs = []
@@ -112,6 +104,20 @@ def _join(
     result = reader.default(name)
     issues += [issue.message for issue in result.issues]
     return [located.spec for located in result.specs]
+
+
+def _impossible(
+    suite: Suite, problems: Iterable[Spec], methods: Sequence[Spec], n_seeds: int
+) -> Iterator[str]:
+    """A line for everything that a suite's problems and methods cannot do together."""
+    keys = experiments.find(suite.experiment).keys.Keys
+    if n_seeds != 1 and not keys.is_seeded:
+        yield f"{suite.name}: {suite.experiment} takes one seed, not {n_seeds}"
+    built = [(spec, instances("problem", spec)[0]) for spec in problems]
+    if suite.tune and any(spec.is_open for spec in methods):
+        yield from _without_saddle(built, suite.tune.metric)
+    yield from _unreachable(built)
+    yield from _misfits(built, methods if suite.method == "optimizer" else suite.inner)
 
 
 def _without_saddle(built: Iterable[tuple[Spec, Problem]], metric: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..core.cost import PRICES
 from ..records import Run
 
 Path = tuple[str, ...]
@@ -19,7 +20,8 @@ def why_stale(stored: Run, planned: Run) -> str:
 
     >>> from sfnbench.records import Run, Spec
     >>> problem = Spec("mlp", "digits", {}, "")
-    >>> before, now = (Run("s", "race", problem, Spec("sfn", "sfn", {"lr": lr}, ""), (0,), {}) for lr in (0.1, 0.2))
+    >>> methods = [Spec("sfn", "sfn", {"lr": lr}, "") for lr in (0.1, 0.2)]
+    >>> before, now = [Run("s", "race", problem, method, (0,), {}) for method in methods]
     >>> why_stale(before, now)
     'sfn on digits: lr was 0.1, is 0.2'
     """
@@ -28,7 +30,7 @@ def why_stale(stored: Run, planned: Run) -> str:
 
 def differences(before: Run, now: Run) -> dict[Path, str]:
     """What decides the numbers and differs: its path in `Run.decisive`, and that in words."""
-    old, new = dict(_leaves(before.decisive)), dict(_leaves(now.decisive))
+    old, new = dict(_leaves(_complete(before.decisive))), dict(_leaves(_complete(now.decisive)))
     found: dict[Path, str] = {}
     if now.code and not before.code:  # of a version whose ids rested on less code, hashed otherwise
         found["code",] = "it was not recorded with which harness it was run"
@@ -49,6 +51,25 @@ def _without_code(leaves: Mapping[Path, Any]) -> dict[Path, Any]:
         for path, value in leaves.items()
         if path not in of_code and path[0] not in ("code", "versions")
     }
+
+
+def _complete(decisive: dict[str, Any]) -> dict[str, Any]:
+    """With the settings of a race in the form of today.
+
+    Earlier versions of format 3 left out what a suite did not give, and wrote a metric's steps as
+    a bare number.
+    """
+    settings = decisive["settings"]
+    if not isinstance(settings.get("budget"), dict):
+        return decisive
+    budget = {"seconds": None, "cost": None, "epochs": None, **settings["budget"]}
+    prices = {**PRICES, **settings.get("prices", {})}
+    metrics = [
+        [name, {"steps": every} if isinstance(every, int) else every]
+        for name, every in settings.get("metrics", [])
+    ]
+    complete = {**settings, "budget": budget, "prices": prices, "metrics": metrics}
+    return {**decisive, "settings": complete}
 
 
 def _leaves(data: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:

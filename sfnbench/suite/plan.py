@@ -140,7 +140,7 @@ def _unreachable(built: Iterable[tuple[Spec, Problem]]) -> Iterator[str]:
 
 def _misfits(built: Sequence[tuple[Spec, Problem]], optimizers: Iterable[Spec]) -> dict[str, None]:
     """A line for each optimizer that cannot run on a problem, such as a batch beyond its data."""
-    lines = {}
+    lines: dict[str, None] = {}
     for spec in optimizers:
         for optimizer in instances("optimizer", spec):
             for on, problem in built:

@@ -106,7 +106,7 @@ def test_the_run_s_id_follows_the_sources_of_both(tmp_path, monkeypatch):
             r"then: unknown optimizer 'krylov_snf' \(did you mean 'krylov_sfn'\?\)",
         ),
         ({"then": {"use": "msgd", "lr": -1}}, r"then: msgd: lr must be greater than 0, not -1"),
-        ({"then": {"use": "msgd", "lrr": 1}}, r"then: msgd: lrr: unexpected keyword argument"),
+        ({"then": {"use": "msgd", "lrr": 1}}, r"then: msgd: unknown key 'lrr'"),
         (
             {"first": {"lr": 1}},
             r"first: must be an optimizer's name, or a mapping with the key 'use'",

@@ -197,7 +197,7 @@ class Unfit(Optimizer):
             MomentumSGD(lr=-1.0),
             [parameter(2)],
             ValueError,
-            "MomentumSGD: lr: input should be greater than 0",
+            "MomentumSGD: lr must be greater than 0, not -1.0",
         ),
         (MomentumSGD(batch_size=8), [parameter(2)], ValueError, "batch size of 8.*closure"),
         (

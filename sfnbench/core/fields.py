@@ -1,4 +1,4 @@
-"""Types of a member's fields: what a suite may give for them."""
+"""Types of a member's fields, with the values that a suite may give for them."""
 
 from typing import Annotated
 

@@ -54,5 +54,5 @@ class Optimizer(ABC):
         """The next point (d,) and memory."""
 
     def report(self, state: State) -> Mapping[str, Tensor]:
-        """Scalars () by name that describe the last step; the race keeps them beside its metrics."""
+        """Scalars () by name about the last step; the race keeps them beside its metrics."""
         return {}

@@ -32,7 +32,7 @@ class Curvature:
     _product: Callable[[Tensor], Tensor]
 
     def hvp(self, vector: Tensor) -> Tensor:
-        """The Hessian, or the matrix that was asked for in its place, times vector, (d,) -> (d,)."""
+        """The Hessian, or the matrix asked for in its place, times a vector, (d,) -> (d,)."""
         return self._product(vector)
 
 

@@ -93,8 +93,8 @@ class Problem(ABC):
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
         """The tensors that theta (d,) is made of, by name, as views in their own shapes.
 
-        A network's weights, biases and recurrent matrices: what a method for matrices, or for
-        layers, has to see. A gradient (d,) comes apart in the same way.
+        They are a network's weights, biases and recurrent matrices, which methods for matrices or
+        for layers have to see. A gradient (d,) comes apart in the same way.
         """
         return {"theta": theta}
 
@@ -105,7 +105,7 @@ class Problem(ABC):
 
     @property
     def missing_data(self) -> str:
-        """Which of its data are missing and cannot be fetched, and what to do; empty where all is well.
+        """Which of its data are missing and cannot be fetched, and what to do; else empty.
 
         Reads nothing.
         """
@@ -170,7 +170,7 @@ class Problem(ABC):
         return ()
 
     def escaped(self, theta: Tensor, loss: Tensor) -> Tensor:
-        """Whether a trajectory at theta (d,) with this loss () has left the saddle: a boolean ()."""
+        """Whether a trajectory at theta (d,) with this loss () has left the saddle, a boolean."""
         if self.saddle is None:
             return torch.zeros_like(loss, dtype=torch.bool)
         return loss < self.saddle.loss - self.escape_drop

@@ -31,7 +31,7 @@ class Draws:
             self._noise_rngs = [generator(seed, "noise") for seed in seeds]
 
     def next(self) -> tuple[list[Batches], Tensor | None]:
-        """The batches of each seed, and standard normal noise (S, n_noise, d) where it is wanted."""
+        """The batches of each seed, and standard normal noise (S, n_noise, d) if any is wanted."""
         return self._batches(), self._noise()
 
     def _batches(self) -> list[Batches]:

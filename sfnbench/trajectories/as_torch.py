@@ -102,7 +102,8 @@ class ModuleOptimizer(torch.optim.Optimizer):
         counts = np.array(self._own["calls"])
         return Calls(counts, counts.astype(float))
 
-    def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]  # the loss is a tensor
+    # torch's own returns a number
+    def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """One step; returns the loss () at the point where it began.
 
         Where the method did not ask for that loss, it is one more question, which is not counted.

@@ -89,7 +89,7 @@ class ModuleLoss(Problem):
     def gradient(
         self, theta: Tensor, batch: Closure, *, create_graph: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """The loss () and its gradient (d,), zero for a parameter that the loss does not contain."""
+        """The loss () and its gradient (d,), zero for parameters that the loss does not contain."""
         loss = self._ask(theta, batch)
         grads: Sequence[Tensor | None] = ()
         if loss.requires_grad:

@@ -111,10 +111,7 @@ class Vmapped(Trajectories):
         for i in range(start.shape[0]):
             here = slice(i, i + 1)
             theta, state = start[here], _rows(self._state, here)
-            own = tuple(
-                batch if dim is None else _rows(batch, here)
-                for batch, dim in zip(batches, dims, strict=True)
-            )
+            own = _own(batches, dims, here)
             own_noise = None if noise is None else noise[here]
             try:
                 step = self._advance(theta, state, own, dims, own_noise)
@@ -125,13 +122,7 @@ class Vmapped(Trajectories):
                 broken[i] = True
             steps.append(step)
         self.park(broken)
-        losses = [step.loss for step in steps if step.loss is not None]
-        return After(
-            torch.cat([step.theta for step in steps]),
-            tree_map(lambda *leaves: torch.cat(leaves), *[step.state for step in steps]),
-            torch.cat(losses) if len(losses) == len(steps) else None,
-            calls,
-        )
+        return _joined(steps, calls)
 
 
 def stack(batches: Sequence[Batches]) -> tuple[Batches, Dims]:
@@ -161,3 +152,19 @@ def map_points(f: Callable[[Tensor], Any], points: Tensor, chunk: int) -> Any:
 
 def _rows(tree: Any, here: slice) -> Any:
     return tree_map(lambda t: t[here], tree)
+
+
+def _own(batches: Batches, dims: Dims, here: slice) -> Batches:
+    """The rows of stacked batches; those that are shared stay whole."""
+    pairs = zip(batches, dims, strict=True)
+    return tuple(batch if dim is None else _rows(batch, here) for batch, dim in pairs)
+
+
+def _joined(steps: Sequence[After], calls: Calls) -> After:
+    """The steps of single trajectories as one, with the calls of each."""
+    theta = torch.cat([step.theta for step in steps])
+    states = [step.state for step in steps]
+    state = tree_map(lambda *leaves: torch.cat(leaves), *states)
+    losses = [step.loss for step in steps if step.loss is not None]
+    loss = torch.cat(losses) if len(losses) == len(steps) else None
+    return After(theta, state, loss, calls)

@@ -17,6 +17,7 @@ from sfnbench.finders.least_squares import LeastSquares
 from sfnbench.finders.levenberg_marquardt import LevenbergMarquardt
 from sfnbench.finders.newton_mr import NewtonMR
 from sfnbench.members.contract.shared import Waves
+from sfnbench.problems.autoencoder import Autoencoder
 from sfnbench.problems.linear_autoencoder import LinearAutoencoder
 
 FINDERS = {
@@ -171,3 +172,14 @@ def test_a_search_ends_where_it_is_done_or_stalls():
     short = search(Wells(), LevenbergMarquardt(steps=2), points(Wells(), 1), batched=True)
     assert short.steps[0] == 2
     assert short.grad.square().sum() > ENOUGH
+
+
+def test_products_are_a_problem_s_own_where_it_has_some():
+    problem = Autoencoder(size=4, n_examples=20, hidden=(3, 2))
+    (theta,) = points(problem, 1)
+    v = torch.linspace(-1, 1, problem.dim, dtype=torch.float64)
+    own = problem.linearised(theta, None, "hessian")
+    g, product = Equations(problem, 1).products(theta[None])
+    assert torch.equal(g, own.grad)
+    assert torch.equal(product(v), own.product(v))
+    torch.testing.assert_close(product(v), problem.hessian(theta, None) @ v)

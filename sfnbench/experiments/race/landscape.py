@@ -27,8 +27,8 @@ def landscape(problem: Problem, starts: Tensor) -> dict[str, np.ndarray]:
     centre is the saddle, or the middle of starts and known critical points where there is none. It
     ends at twice the distance at which some point of the grid counts as escaped.
     """
-    points = [*starts, *(point.point.to(starts) for point in problem.critical_points)]
-    known = torch.stack(points)
+    criticals = [critical.point.to(starts) for critical in problem.critical_points]
+    known = torch.stack([*starts, *criticals])
     centre = (known.amax(0) + known.amin(0)) / 2
     if problem.saddle is not None:
         centre = problem.saddle.point.to(starts)
@@ -54,7 +54,8 @@ def _way_out(problem: Problem, centre: Tensor, unit: float) -> float:
 
 def _grid(centre: Tensor, unit: float, reach: float) -> Tensor:
     """The points (N_SIDE^2, 2) of the grid, the first coordinate running fastest."""
-    line = unit * torch.sinh(reach * (torch.arange(N_SIDE).to(centre) / (N_SIDE // 2) - 1))
+    t = torch.arange(N_SIDE).to(centre) / (N_SIDE // 2) - 1
+    line = unit * torch.sinh(reach * t)
     return centre + torch.cartesian_prod(line, line).flip(1)
 
 

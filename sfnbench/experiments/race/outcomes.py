@@ -61,15 +61,20 @@ class Outcomes:
         they were due.
         """
         n = points.shape[0]
+        loss_due = due[:, None]  # (n, 1)
         finite = torch.isfinite(points).all(2).cpu().numpy()  # (n, S)
-        measured = due[:, None] & np.isfinite(losses)
+        measured = loss_due & np.isfinite(losses)
+        is_broken = ~finite | (loss_due & ~measured)
+        has_escaped = measured & self._escaped(points, losses)
         # steps (S,) into the block; n: not in this block
-        broken = _first(~finite | (due[:, None] & ~measured))
-        escaped = _first(self._escaped(points, losses) & measured)
-        stop = np.minimum(broken, _first(self.budget.is_used_up(costs)))
+        broken = _first(is_broken)
+        escaped = _first(has_escaped)
+        used_up = _first(self.budget.is_used_up(costs))
+        stop = np.minimum(broken, used_up)
 
         going = self.going
-        newly = going & (self.escape < 0) & (escaped < n) & (escaped < broken) & (escaped <= stop)
+        in_time = (escaped < n) & (escaped < broken) & (escaped <= stop)
+        newly = going & (self.escape < 0) & in_time
         self.escape[newly] = first + escaped[newly]
         if not self._problem.bounded_below:
             stop = np.where(newly, escaped, stop)
@@ -94,22 +99,26 @@ class Outcomes:
         return np.asarray((self.end >= 2) & same)
 
     def _count_near(self, first: int, points: Tensor, going: np.ndarray, stop: np.ndarray) -> None:
-        distances = self._from_saddle(points)  # (n, S)
+        within = self._from_saddle(points) <= self._near  # (n, S)
         # one that starts at the saddle itself is near it at any distance
-        near = ((distances <= self._near) | (self._near == 0)).cpu().numpy()
-        step = first + np.arange(points.shape[0])[:, None]
+        near = (within | (self._near == 0)).cpu().numpy()
+        step = first + np.arange(points.shape[0])[:, None]  # (n, 1)
+        before_end = step <= first + stop
         before_escape = (self.escape < 0) | (step < self.escape)
-        counted = going & (step <= first + stop) & before_escape
-        self.steps_near += (near & counted).sum(0)
+        counted = near & going & before_end & before_escape
+        self.steps_near += counted.sum(0)
 
     def _move(self, first: int, points: Tensor) -> None:
         """Set the last two points of every trajectory that was alive in this block."""
         n, device = points.shape[0], points.device
-        alive = torch.as_tensor(np.flatnonzero((self.end < 0) | (self.end >= first)), device=device)
-        ends = torch.as_tensor(self.end, device=device)[alive]
-        stop = torch.where(ends < 0, n - 1, ends - first)
-        before = torch.where((stop > 0)[:, None], points[stop - 1, alive], self.last[alive])
-        self.before_last[alive], self.last[alive] = before, points[stop, alive]
+        was_alive = (self.end < 0) | (self.end >= first)
+        alive = torch.as_tensor(np.flatnonzero(was_alive), device=device)
+        end = torch.as_tensor(self.end, device=device)[alive]
+        stop = torch.where(end < 0, n - 1, end - first)
+        before_is_here = (stop > 0)[:, None]  # in this block, and not in the one before it
+        before = torch.where(before_is_here, points[stop - 1, alive], self.last[alive])
+        self.before_last[alive] = before
+        self.last[alive] = points[stop, alive]
 
     def _from_saddle(self, points: Tensor) -> Tensor:
         """Distances (...) of points (..., d) from the problem's saddle; NaN where it has none."""

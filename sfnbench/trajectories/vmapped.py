@@ -111,7 +111,7 @@ class Vmapped(Trajectories):
         for i in range(start.shape[0]):
             here = slice(i, i + 1)
             theta, state = start[here], _rows(self._state, here)
-            own = _own(batches, dims, here)
+            own = _own_batches(batches, dims, here)
             own_noise = None if noise is None else noise[here]
             try:
                 step = self._advance(theta, state, own, dims, own_noise)
@@ -122,7 +122,7 @@ class Vmapped(Trajectories):
                 broken[i] = True
             steps.append(step)
         self.park(broken)
-        return _joined(steps, calls)
+        return _merged(steps, calls)
 
 
 def stack(batches: Sequence[Batches]) -> tuple[Batches, Dims]:
@@ -154,13 +154,13 @@ def _rows(tree: Any, here: slice) -> Any:
     return tree_map(lambda t: t[here], tree)
 
 
-def _own(batches: Batches, dims: Dims, here: slice) -> Batches:
+def _own_batches(batches: Batches, dims: Dims, here: slice) -> Batches:
     """The rows of stacked batches; those that are shared stay whole."""
     pairs = zip(batches, dims, strict=True)
     return tuple(batch if dim is None else _rows(batch, here) for batch, dim in pairs)
 
 
-def _joined(steps: Sequence[After], calls: Calls) -> After:
+def _merged(steps: Sequence[After], calls: Calls) -> After:
     """The steps of single trajectories as one, with the calls of each."""
     theta = torch.cat([step.theta for step in steps])
     states = [step.state for step in steps]

@@ -10,7 +10,7 @@ import torch
 
 from sfnbench.core.finder import Equations, Iterate
 from sfnbench.core.problem import Problem
-from sfnbench.experiments.critical_points.search import ENOUGH, PATIENCE, search
+from sfnbench.experiments.critical_points.search import DONE_BELOW, PATIENCE, search
 from sfnbench.finders.damped_newton import DampedNewton
 from sfnbench.finders.gradient_norm import GradientNorm
 from sfnbench.finders.least_squares import LeastSquares
@@ -171,7 +171,7 @@ def test_a_search_ends_where_it_is_done_or_stalls():
     assert PATIENCE <= stalled.steps[0] < 100
     short = search(Wells(), LevenbergMarquardt(steps=2), points(Wells(), 1), batched=True)
     assert short.steps[0] == 2
-    assert short.grad.square().sum() > ENOUGH
+    assert short.grad.square().sum() > DONE_BELOW
 
 
 def test_products_are_a_problem_s_own_where_it_has_some():

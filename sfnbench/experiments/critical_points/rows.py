@@ -21,15 +21,13 @@ from .views import Restricted
 
 # relative residual of Newton's system from which a gradient counts as lying in the Hessian's kernel
 FLAT = 0.9
-SAME_LOSS = 1e-6  # relative distance within which a loss is that of a known critical point
-
-Row = dict[str, Any]
+KNOWN_LOSS = 1e-6  # relative distance within which a loss is that of a known critical point
 
 
 class Measured(NamedTuple):
     """The end of one search: its row, spectrum and point (d,)."""
 
-    row: Row
+    row: dict[str, Any]
     spectrum: Spectrum
     point: np.ndarray
 
@@ -39,11 +37,11 @@ def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Meas
     whole, theta = space, ends.theta[i]
     if isinstance(space, Restricted):
         whole, theta = space.problem, space.embedded(theta)
-    row: Row = {"path": None, "path_step": None, "noise": None}
+    row: dict[str, Any] = {"path": None, "path_step": None, "noise": None}
     row.update(start.facts)
     row["subspace"] = space.subspace.name if isinstance(space, Restricted) else None
     row.update(_start_facts(run, space, ends.starts[i]))
-    row.update(_losses(whole, theta, run.settings["energy"]))
+    row.update(_levels(whole, theta, run.settings["energy"]))
     spectrum = spectrum_at(whole, theta, run.settings)
     row.update(spectrum.facts)
     row["converged"] = bool(row["gradient_norm"] ** 2 < run.settings["cut_off"])
@@ -61,7 +59,7 @@ def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Meas
 
 
 def mark_distinct(
-    rows: list[Row], points: list[np.ndarray], problem: Problem, tolerance: float
+    rows: list[dict[str, Any]], points: list[np.ndarray], problem: Problem, tolerance: float
 ) -> None:
     """Mark the first row of each critical point as distinct, and the rows of known ones as known.
 
@@ -82,18 +80,18 @@ def mark_distinct(
             row["known"] = _is_known(row, problem)
 
 
-def _start_facts(run: Run, space: Problem, start: Tensor) -> Row:
+def _start_facts(run: Run, space: Problem, start: Tensor) -> dict[str, Any]:
     """Loss, energy, gradient norm and alpha at a start, in the whole problem."""
     whole = space
     if isinstance(space, Restricted):
         whole, start = space.problem, space.embedded(start)
-    facts = _losses(whole, start, run.settings["energy"])
+    facts = _levels(whole, start, run.settings["energy"])
     H = hessian_at(whole, start)
     facts["alpha"] = count_below(H) / len(H) if np.isfinite(H).all() else None
     return {f"start_{name}": value for name, value in facts.items()}
 
 
-def _losses(problem: Problem, theta: Tensor, energy: str) -> Row:
+def _levels(problem: Problem, theta: Tensor, energy: str) -> dict[str, Any]:
     """Loss, energy and gradient norm at theta (d,)."""
     return {
         "loss": _metric(problem, "loss", theta),
@@ -106,7 +104,7 @@ def _metric(problem: Problem, name: str, theta: Tensor) -> float:
     return float(metrics.measure(problem, name, theta[None])[name][0])
 
 
-def _kind(row: Row) -> str:
+def _kind(row: dict[str, Any]) -> str:
     """Minimum, maximum, saddle (of whatever kernel) or degenerate; else why it is none of them."""
     if row["index"] is None or not math.isfinite(row["gradient_norm"]):
         return "diverged"
@@ -120,15 +118,15 @@ def _kind(row: Row) -> str:
     return "maximum" if down else "minimum"
 
 
-def _status(row: Row) -> Status:
+def _status(row: dict[str, Any]) -> Status:
     if row["end_point"] == "diverged":
         return Status.DIVERGED
     return Status.OK if row["converged"] else Status.STUCK
 
 
-def _is_known(row: Row, problem: Problem) -> bool:
+def _is_known(row: dict[str, Any], problem: Problem) -> bool:
     for known in problem.critical_points:
-        near = abs(known.loss - row["loss"]) <= SAME_LOSS * (1 + abs(known.loss))
+        near = abs(known.loss - row["loss"]) <= KNOWN_LOSS * (1 + abs(known.loss))
         if near and known.index == row["index"]:
             return True
     return False

@@ -16,7 +16,7 @@ from ..progress import Progress
 
 # squared gradient norm at which a search is done: quadratic convergence ends at rounding, not
 # before
-ENOUGH = 1e-26
+DONE_BELOW = 1e-26
 PATIENCE, FALL = 8, 0.9  # a search has stalled where |g|^2 fell by less than a tenth in eight steps
 
 
@@ -74,7 +74,7 @@ def search(
 def _going(history: list[Tensor]) -> Tensor:
     """Whether each search (S,) goes on, by its squared gradient norms (S,) so far."""
     norms = history[-1]
-    going = torch.isfinite(norms) & (norms > ENOUGH)
+    going = torch.isfinite(norms) & (norms > DONE_BELOW)
     if len(history) > PATIENCE:
         going &= norms < FALL * history[-1 - PATIENCE]
     return going

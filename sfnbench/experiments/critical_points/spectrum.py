@@ -22,7 +22,7 @@ N_PROBES, N_NODES = 4, 64  # of Lanczos quadrature
 TINY = 1e-300  # for a Hessian that vanishes
 
 # The facts that a spectrum may give, in the order of a row; None for those that it does not.
-FACTS = (
+SPECTRUM_FACTS = (
     "index",
     "index_strict",
     "index_sure",
@@ -59,13 +59,15 @@ def spectrum_at(problem: Problem, theta: Tensor, settings: dict[str, Any]) -> Sp
     length = problem.dim if whole else N_PROBES * min(N_NODES, problem.dim)
     if not np.isfinite(H).all():
         nothing = np.full(length, math.nan)
-        return Spectrum(nothing, nothing, dict.fromkeys(FACTS))
+        return Spectrum(nothing, nothing, dict.fromkeys(SPECTRUM_FACTS))
     gradient = torch.func.grad(lambda t: problem.loss(t, None))(theta)
     if basis is not None:
         gradient = basis.mT @ gradient
     g = gradient.double().cpu().numpy()
-    found = _whole(H, g, settings["zero"]) if whole else _density(H, g, settings["zero"])
-    facts: dict[str, Any] = dict.fromkeys(FACTS) | found.facts
+    found = (
+        _by_eigenvalues(H, g, settings["zero"]) if whole else _by_quadrature(H, g, settings["zero"])
+    )
+    facts: dict[str, Any] = dict.fromkeys(SPECTRUM_FACTS) | found.facts
     facts["alpha"] = facts["index"] / len(H)
     facts["centre"] = float(np.trace(H) / len(H))
     variance = np.square(H).sum() / len(H) - facts["centre"] ** 2
@@ -81,7 +83,7 @@ def hessian_at(problem: Problem, theta: Tensor) -> np.ndarray:
     return np.asarray(H.double().cpu().numpy())
 
 
-def _whole(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
+def _by_eigenvalues(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
     """All eigenvalues (n,), and how the gradient lies in their basis."""
     L, Q = np.linalg.eigh(H)
     in_basis = Q.T @ g
@@ -105,7 +107,7 @@ def _whole(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
     return Spectrum(L, np.full(len(L), 1 / len(L)), facts)
 
 
-def _density(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
+def _by_quadrature(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
     """Nodes and weights of Lanczos quadrature.
 
     The index is counted by inertia, because no eigenvalue of a large H is computed.

@@ -30,7 +30,7 @@ class Start(NamedTuple):
 def starts(run: Run, problem: Problem) -> Iterator[Start]:
     """Every start that a run asks for, seed by seed the same draws for every finder."""
     for number, path in enumerate(run.settings["paths"]):
-        yield from _along(run, problem, number, path)
+        yield from _starts_on_path(run, problem, number, path)
     for seed in run.seeds:
         rng = generator(seed, "random starts")
         for _ in range(run.settings["random"]):
@@ -41,9 +41,11 @@ def starts(run: Run, problem: Problem) -> Iterator[Start]:
             yield Start(point, {"seed": seed, "start": "cube", "noise": cube["amplitude"]})
 
 
-def _along(run: Run, problem: Problem, number: int, path: dict[str, Any]) -> Iterator[Start]:
+def _starts_on_path(
+    run: Run, problem: Problem, number: int, path: dict[str, Any]
+) -> Iterator[Start]:
     """The starts drawn from one path: a step, and noise of an amplitude, both at random."""
-    points = _path(run, problem, path)
+    points = _points_on_path(run, problem, path)
     for i, seed in enumerate(run.seeds):
         rng = generator(seed, f"starts of path {number}")
         for _ in range(path["count"]):
@@ -68,17 +70,21 @@ def _in_cube(dim: int, rng: torch.Generator) -> Tensor:
     return 2 * torch.rand(dim, generator=rng, dtype=torch.float64) - 1
 
 
-def _path(run: Run, problem: Problem, path: dict[str, Any]) -> list[Tensor]:
+def _points_on_path(run: Run, problem: Problem, path: dict[str, Any]) -> list[Tensor]:
     """The points (S, d) of all seeds at steps 0, every, 2 every, ... of an optimizer's path."""
     race = replace(run, experiment="race", method=Spec(**path["optimizer"]))
     setup = Setup(race, UpsideDown(problem) if path["up"] else problem)
     n = min(setup.seeds_at_once, len(run.seeds))
     chunks = [run.seeds[i : i + n] for i in range(0, len(run.seeds), n)]
-    columns = [list(_points(setup, seeds, path["steps"], path["every"])) for seeds in chunks]
+    columns = [
+        list(_points_of_seeds(setup, seeds, path["steps"], path["every"])) for seeds in chunks
+    ]
     return [torch.cat(points) for points in zip(*columns, strict=True)]
 
 
-def _points(setup: Setup, seeds: tuple[int, ...], steps: int, every: int) -> Iterator[Tensor]:
+def _points_of_seeds(
+    setup: Setup, seeds: tuple[int, ...], steps: int, every: int
+) -> Iterator[Tensor]:
     """The points (S, d) of some seeds; one that has diverged stays at its last finite point."""
     kept = setup.starts(seeds)
     trajectories, draws = setup.trajectories(kept), Draws(setup, seeds)

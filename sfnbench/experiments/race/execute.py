@@ -16,8 +16,8 @@ from ...core.cost import PRICES
 from ...records import Result, Row, Run, Status
 from ..progress import Progress, part_of
 from ..setup import Setup
-from .budget import prices
 from .landscape import landscape
+from .limits import prices
 from .loop import advance, warm_up
 from .recording import N_PATHS
 from .rows import rows

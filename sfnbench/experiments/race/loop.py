@@ -11,7 +11,7 @@ from ..draws import Draws
 from ..progress import Progress
 from ..setup import Setup
 from .blocks import Block, Stepper, synchronise
-from .budget import Budget, steps_in
+from .limits import Limits, steps_in
 from .outcomes import Outcomes
 from .recording import N_PATHS, Every, Recording
 
@@ -20,23 +20,23 @@ def advance(
     setup: Setup, seeds: tuple[int, ...], settings: Mapping[str, Any], progress: Progress
 ) -> tuple[Recording, Outcomes]:
     """The history and the outcomes of these seeds."""
-    budget, starts = Budget.of(setup, settings), setup.starts(seeds)
+    limits, starts = Limits.of(setup, settings), setup.starts(seeds)
     recording = Recording(
         setup.problem, _every(setup, settings), starts, N_PATHS if setup.is_plane else 0
     )
-    outcomes = Outcomes(setup.problem, starts, recording.start_losses, budget)
+    outcomes = Outcomes(setup.problem, starts, recording.start_losses, limits)
     trajectories = setup.trajectories(starts)
     stepper = Stepper(setup, trajectories, Draws(setup, seeds))
     try:
-        while outcomes.going.any() and _is_left(budget, recording, stepper):
-            most = budget.steps - recording.n_steps
+        while outcomes.going.any() and _is_left(limits, recording, stepper):
+            most = limits.steps - recording.n_steps
             block = stepper.advance(most, outcomes.going, outcomes.is_used_up)
             if block is None:
                 break
             _take_in(block, recording, outcomes)
             trajectories.park(~outcomes.going)
-            done = recording.n_steps / budget.steps
-            progress(min(1.0, max(done, float(stepper.seconds.max()) / budget.seconds)))
+            done = recording.n_steps / limits.steps
+            progress(min(1.0, max(done, float(stepper.seconds.max()) / limits.seconds)))
     finally:
         trajectories.close()
     outcomes.finish(recording.n_steps)
@@ -57,14 +57,14 @@ def warm_up(setup: Setup, seeds: tuple[int, ...]) -> float:
     return perf_counter() - began
 
 
-def _is_left(budget: Budget, recording: Recording, stepper: Stepper) -> bool:
+def _is_left(limits: Limits, recording: Recording, stepper: Stepper) -> bool:
     """Whether steps and seconds are left."""
-    return recording.n_steps < budget.steps and stepper.seconds.max() < budget.seconds
+    return recording.n_steps < limits.steps and stepper.seconds.max() < limits.seconds
 
 
 def _take_in(block: Block, recording: Recording, outcomes: Outcomes) -> None:
     first = recording.n_steps + 1
-    costs = outcomes.budget.costs(block.passes)  # (n, S)
+    costs = outcomes.limits.costs(block.passes)  # (n, S)
     losses, due = recording.add(block, costs, outcomes.going)
     outcomes.add(first, block.points, costs, losses, due)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...core.problem import Problem
 from ...records import Status
-from .budget import Budget
+from .limits import Limits
 
 # A trajectory is near the saddle within so many times the distance that it started at, so no
 # problem has to give a length.
@@ -26,10 +26,10 @@ class Outcomes:
     """
 
     def __init__(
-        self, problem: Problem, starts: Tensor, start_losses: np.ndarray, budget: Budget
+        self, problem: Problem, starts: Tensor, start_losses: np.ndarray, limits: Limits
     ) -> None:
         n = starts.shape[0]
-        self.budget = budget
+        self.limits = limits
         self._problem = problem
         self.end, self.escape = np.full(n, -1), np.full(n, -1)
         self.status = np.full(n, str(Status.OK), dtype=object)
@@ -47,9 +47,9 @@ class Outcomes:
 
     def is_used_up(self, passes: np.ndarray) -> bool:
         """Whether passes (S, 4) leave no cost to any trajectory that goes on."""
-        if np.isinf(self.budget.cost):
+        if np.isinf(self.limits.cost):
             return False
-        used_up = self.budget.is_used_up(self.budget.costs(passes))
+        used_up = self.limits.is_used_up(self.limits.costs(passes))
         return bool((used_up | ~self.going).all())
 
     def add(
@@ -69,7 +69,7 @@ class Outcomes:
         # steps (S,) into the block; n: not in this block
         broken = _first(is_broken)
         escaped = _first(has_escaped)
-        used_up = _first(self.budget.is_used_up(costs))
+        used_up = _first(self.limits.is_used_up(costs))
         stop = np.minimum(broken, used_up)
 
         going = self.going

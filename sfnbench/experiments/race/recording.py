@@ -13,7 +13,7 @@ from ...core.cost import QUESTIONS
 from ...core.problem import Problem
 from ...metrics import measuring as metrics
 from .blocks import Block
-from .budget import ROUNDING
+from .limits import SHARE_ROUNDING
 
 # Where there are two parameters, the points of so many seeds, the first ones, are kept: enough to
 # draw.
@@ -206,5 +206,5 @@ def _due(every: Every, steps: np.ndarray, costs: np.ndarray, cost: float) -> np.
     if isinstance(every, int):
         return steps % every == 0
     spent = np.concatenate([[cost], costs])
-    multiples = np.floor(spent / every["cost"] * (1 + ROUNDING))
+    multiples = np.floor(spent / every["cost"] * (1 + SHARE_ROUNDING))
     return (np.diff(multiples) > 0) | (steps == 0)

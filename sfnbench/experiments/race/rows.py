@@ -30,12 +30,12 @@ def rows(
     """
     certificates = metrics.certify_all(setup.problem, outcomes.last)
     columns: Columns = {"seed": seeds, "status": outcomes.status, "steps": outcomes.end}
-    columns.update(_losses(setup, recording, outcomes))
-    columns.update(_escapes(recording, outcomes))
-    columns.update(_spent(recording, outcomes))
+    columns.update(_loss_columns(setup, recording, outcomes))
+    columns.update(_escape_columns(recording, outcomes))
+    columns.update(_spent_columns(recording, outcomes))
     for place, name in enumerate(metrics.Certificate._fields):
         columns[name] = [certificate[place] for certificate in certificates]
-    columns.update(_at_saddle(setup, outcomes, certificates))
+    columns.update(_captured(setup, outcomes, certificates))
     for name in setup.problem.measures:
         columns[name] = _at_end(setup, outcomes, name)
     columns["n_lanes"] = [len(seeds)] * len(seeds)  # seeds that shared a vmapped call
@@ -47,7 +47,7 @@ def rows(
     return cast("list[RaceRow]", made)
 
 
-def _losses(setup: Setup, recording: Recording, outcomes: Outcomes) -> Columns:
+def _loss_columns(setup: Setup, recording: Recording, outcomes: Outcomes) -> Columns:
     final = _at_end(setup, outcomes, "loss")
     losses, at = recording.values["loss"].whole, np.array(recording.measured_at["loss"])
     seen = np.where(at[:, None] <= outcomes.end, losses, np.nan)  # (k, S)
@@ -56,35 +56,35 @@ def _losses(setup: Setup, recording: Recording, outcomes: Outcomes) -> Columns:
     return {
         "start_loss": recording.start_losses,
         "final_loss": final,
-        "best_loss": _where(known, best),
+        "best_loss": _known_only(known, best),
     }
 
 
-def _escapes(recording: Recording, outcomes: Outcomes) -> Columns:
+def _escape_columns(recording: Recording, outcomes: Outcomes) -> Columns:
     step, escaped = outcomes.escape, outcomes.escape >= 0
     return {
-        "escape_step": _where(escaped, step),
-        "escape_seconds": _where(escaped, _at(recording.seconds.whole, step)),
-        "escape_cost": _where(escaped, _cost(recording, outcomes, step)),
+        "escape_step": _known_only(escaped, step),
+        "escape_seconds": _known_only(escaped, _at_own_step(recording.seconds.whole, step)),
+        "escape_cost": _known_only(escaped, _cost(recording, outcomes, step)),
     }
 
 
-def _spent(recording: Recording, outcomes: Outcomes) -> Columns:
+def _spent_columns(recording: Recording, outcomes: Outcomes) -> Columns:
     """What each trajectory used until its end, and the optimizer's own numbers there."""
     end = outcomes.end
     columns: Columns = {
-        "seconds": _at(recording.seconds.whole, end),
+        "seconds": _at_own_step(recording.seconds.whole, end),
         "cost": _cost(recording, outcomes, end),
     }
-    calls = _at(recording.calls.whole, end)  # (S, 4)
+    calls = _at_own_step(recording.calls.whole, end)  # (S, 4)
     for k, kind in enumerate(QUESTIONS):
         columns[f"n_{kind}"] = calls[:, k]
     for name, report in recording.reports.items():
-        columns[name] = _at(report.whole, end)
+        columns[name] = _at_own_step(report.whole, end)
     return columns
 
 
-def _at_saddle(
+def _captured(
     setup: Setup, outcomes: Outcomes, certificates: Sequence[metrics.Certificate]
 ) -> Columns:
     """Whether a saddle captured each trajectory, and its steps near the saddle before its escape.
@@ -128,13 +128,13 @@ def _not_finite(setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]) -
     return "the step"
 
 
-def _at(array: np.ndarray, step: np.ndarray) -> np.ndarray:
+def _at_own_step(array: np.ndarray, step: np.ndarray) -> np.ndarray:
     """The entries (S, ...) of an array (n, S, ...) at each trajectory's own step (S,)."""
     return np.asarray(array[step, np.arange(len(step))])
 
 
 def _cost(recording: Recording, outcomes: Outcomes, step: np.ndarray) -> np.ndarray:
-    return outcomes.budget.costs(_at(recording.passes.whole, step))
+    return outcomes.limits.costs(_at_own_step(recording.passes.whole, step))
 
 
 def _at_end(setup: Setup, outcomes: Outcomes, name: str) -> np.ndarray:
@@ -143,7 +143,7 @@ def _at_end(setup: Setup, outcomes: Outcomes, name: str) -> np.ndarray:
     return np.asarray(found.cpu().numpy(), dtype=np.float64)
 
 
-def _where(known: np.ndarray, values: np.ndarray) -> list[Any]:
+def _known_only(known: np.ndarray, values: np.ndarray) -> list[Any]:
     """The values (S,), None where they are not known."""
     pairs = zip(known.tolist(), values.tolist(), strict=True)
     return [value if there else None for there, value in pairs]

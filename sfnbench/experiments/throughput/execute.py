@@ -30,12 +30,12 @@ from ..draws import Draws
 from ..progress import Progress
 from ..setup import Setup
 from .machine import OtherProcesses, PeakMemory
-from .timer import Timer, Work, repeated
+from .timer import Timer, Work, repeating
 
 # The square matrices whose product shows what the device can do.
 PRODUCT_SIZE = {"cpu": 1024, "cuda": 4096}
 # Between the quartiles of any rate, as a share of its median, before rates are marked as drifting.
-STEADY = 0.1
+MOST_DRIFT = 0.1
 
 
 def execute(run: Run, progress: Progress) -> Result:
@@ -55,7 +55,7 @@ def execute(run: Run, progress: Progress) -> Result:
     return Result(run, status, tuple(timings), arrays, {"problem": setup.facts})
 
 
-class _Steps:
+class _Replay:
     """Steps of an optimizer as work, always from the same start and with the same draws."""
 
     def __init__(self, setup: Setup, seed: int) -> None:
@@ -93,7 +93,7 @@ def _measure(
     """
     timer = Timer(setup.device, settings["blocks"], settings["block_seconds"])
     memory, others = PeakMemory(setup.device), OtherProcesses()
-    steps = _Steps(setup, seed)
+    steps = _Replay(setup, seed)
     warmup_s, _ = timer.time(steps.prepare(1))
     with FlopCounterMode(display=False) as counter:
         steps.prepare(1)()
@@ -101,18 +101,18 @@ def _measure(
     blocks = {"steps": timer.block_of(steps.prepare)}
     peak = memory.in_bytes()
     for name, ask in _questions(setup, seed).items():
-        blocks[name] = timer.block_of(repeated(ask))
+        blocks[name] = timer.block_of(repeating(ask))
     if flops:
-        blocks["product"] = timer.block_of(repeated(_product(setup)))
+        blocks["product"] = timer.block_of(repeating(_product(setup)))
     seconds = timer.in_turn(blocks)
     row: dict[str, Any] = {"status": str(steps.status()), "warmup_s": warmup_s}
     steps.close()
-    row.update(_rates(setup, seconds))
+    row.update(_rate_columns(setup, seconds))
     if flops:
         possible = 2 * PRODUCT_SIZE[setup.device.type] ** 3 / seconds["product"]
         row.update(_flops(flops / seconds["steps"], possible))
     row["drift"] = _drift(row)
-    row["drifting"] = row["drift"] > STEADY
+    row["drifting"] = row["drift"] > MOST_DRIFT
     row["peak_memory_bytes"] = peak
     row.update(others.columns())
     return row, seconds["steps"]
@@ -142,7 +142,7 @@ def _product(setup: Setup) -> Callable[[], Tensor]:
     return partial(torch.mm, A, A)
 
 
-def _rates(setup: Setup, seconds: dict[str, np.ndarray]) -> dict[str, float]:
+def _rate_columns(setup: Setup, seconds: dict[str, np.ndarray]) -> dict[str, float]:
     """Steps, examples and questions a second, and the cost of a step and a product in gradients."""
     rates = _spread("steps_per_s", 1 / seconds["steps"])
     n_examples = setup.batch_sizes[0] or setup.problem.population

@@ -12,7 +12,7 @@ import torch
 
 Work = Callable[[], int]  # does something, and returns how many units of it
 Prepare = Callable[[int], Work]  # gets so many units of work ready
-Block = Callable[[], tuple[float, int]]  # seconds of one block, and the units that it did
+TimedWork = Callable[[], tuple[float, int]]  # seconds of one block, and the units that it did
 
 MOST_UNITS = 10_000  # in a block, because their draws are made beforehand
 
@@ -41,7 +41,7 @@ class Timer:
         torch.cuda.synchronize(self.device)
         return float(begin.elapsed_time(end)) / 1e3, n
 
-    def block_of(self, prepare: Prepare) -> Block:
+    def block_of(self, prepare: Prepare) -> TimedWork:
         """Finds how many units fill a block, and returns what times one.
 
         `prepare(n)` gets ready, untimed, and returns the work that does n units.
@@ -53,7 +53,7 @@ class Timer:
                 return lambda: self.time(prepare(n))
             n = min(MOST_UNITS, max(2 * n, int(n * self.block_s / max(took, 1e-9))))
 
-    def in_turn(self, blocks: Mapping[str, Block]) -> dict[str, np.ndarray]:
+    def in_turn(self, blocks: Mapping[str, TimedWork]) -> dict[str, np.ndarray]:
         """Seconds (n_blocks,) of a unit of each work, whose blocks take turns.
 
         A third more comes first, untimed: the first second of a process is slower by some per cent.
@@ -66,7 +66,7 @@ class Timer:
         return {name: np.array(each[-self.n_blocks :]) for name, each in seconds.items()}
 
 
-def repeated(act: Callable[[], Any]) -> Prepare:
+def repeating(act: Callable[[], Any]) -> Prepare:
     """Work whose unit is to act once."""
 
     def work(n: int) -> int:

@@ -12,11 +12,11 @@ import numpy as np
 from ...core.cost import PRICES, price
 from ..setup import Setup
 
-ROUNDING = 1e-9  # shares of minibatches do not sum to whole numbers exactly
+SHARE_ROUNDING = 1e-9  # shares of minibatches do not sum to whole numbers exactly
 
 
 @dataclass(frozen=True)
-class Budget:
+class Limits:
     """What each trajectory may use; a race ends with whichever is used up first."""
 
     steps: int
@@ -26,7 +26,7 @@ class Budget:
     dim: int  # parameters, by which a Hessian is priced
 
     @classmethod
-    def of(cls, setup: Setup, settings: Mapping[str, Any]) -> Budget:
+    def of(cls, setup: Setup, settings: Mapping[str, Any]) -> Limits:
         """The budget that the settings of a run give."""
         given = settings["budget"]
         steps = given["steps"]
@@ -47,7 +47,7 @@ class Budget:
 
     def is_used_up(self, costs: np.ndarray) -> np.ndarray:
         """Whether trajectories that have cost so much (...) have no cost left."""
-        return costs >= self.cost * (1 - ROUNDING)
+        return costs >= self.cost * (1 - SHARE_ROUNDING)
 
 
 def prices(settings: Mapping[str, Any]) -> dict[str, float]:
@@ -65,4 +65,4 @@ def steps_in(setup: Setup, epochs: float) -> int:
     share = 1.0
     if population:
         share = max((size or population) / population for size in setup.batch_sizes)
-    return max(1, math.ceil(epochs / share * (1 - ROUNDING)))
+    return max(1, math.ceil(epochs / share * (1 - SHARE_ROUNDING)))

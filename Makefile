@@ -23,7 +23,7 @@ report: $(VENV)/test ## a sample report and the figures of the README, anew, fro
 		--window-size=1200,1500 --screenshot=docs/report.png file://$(CURDIR)/docs/report.html
 
 test: $(VENV)/test ## install what the tests need and pass them (minutes)
-	$(BIN)/python -m pytest -q -m "not slow"
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n logical --maxprocesses 4 --dist loadfile
 
 test-slow: $(VENV)/test ## the tests that take long, as every night: MNIST in full
 	$(BIN)/python -m pytest -q -m slow --timeout=3600

@@ -4,20 +4,38 @@ A run in a line, members of their own, and the command line in a folder of their
 """
 
 import importlib
+import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from shipping import copy_shipped
 
 from sfnbench.cli import main as cli
 from sfnbench.members import plugins, registry
 from sfnbench.records import Run, Spec
 
+# Limits on time would fail on a busy machine.
 settings.register_profile(
-    "sfnbench", deadline=None, derandomize=True
-)  # time limits would fail on a busy machine
+    "sfnbench", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("sfnbench")
+
+
+def pytest_configure(config):
+    """Let tests see what ships, and nothing of what a user keeps in ./plugins, ./suites and ./runs."""
+    folder = Path(tempfile.mkdtemp(prefix="sfnbench-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder))
+    if not (plugins.HERE / "share").is_dir():
+        copy_shipped(plugins.HERE.parent, folder / "share")
+        plugins.HERE = folder
+    (folder / "empty").mkdir()
+    config.add_cleanup(lambda: os.chdir(config.invocation_params.dir))
+    os.chdir(folder / "empty")
 
 
 @pytest.fixture(autouse=True, scope="session")

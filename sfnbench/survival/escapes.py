@@ -4,14 +4,13 @@ Nothing is dropped, padded or averaged away. A time is in steps, in cost or in s
 
 >>> left, stayed = {"steps": 10, "escape_step": 8}, {"steps": 10, "escape_step": None}
 >>> escapes = Escapes.of([left, left, stayed])
->>> escapes.median().value, escapes.success().value
-(8.0, 0.6666666666666666)
+>>> escapes.median().value, escapes.success().value, escapes.expected_running_time()
+(8.0, 0.6666666666666666, 13.0)
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -20,16 +19,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..records import Status
-from .intervals import LEVEL, MIN_RUNS, Estimate, Floats, bootstrap, proportion
+from .intervals import MIN_RUNS, TAIL, Estimate, Floats, proportion
 
 Axis = Literal["step", "cost", "seconds"]
 
+TOTAL: dict[Axis, str] = {"step": "steps", "cost": "cost", "seconds": "seconds"}  # of a whole run
+
 
 class Survival(NamedTuple):
-    """A Kaplan-Meier curve.
-
-    The share that has not escaped after each time, with its interval at each.
-    """
+    """A Kaplan-Meier curve: the share that has not escaped after each time, with its interval."""
 
     times: Floats  # (m,), ascending; the share is 1 before the first
     share: Floats  # (m,)
@@ -39,68 +37,66 @@ class Survival(NamedTuple):
 
 @dataclass(frozen=True)
 class Escapes:
-    """When each of n runs escaped, and for how long those that did not were watched.
+    """When each of n runs escaped, and for how long the others were watched.
 
-    A run whose budget was used up is *censored*: all that is known is that its escape is later. One
-    that broke never escapes, so it is later than all that do.
+    A run whose budget ended first is *censored*: its escape is later than the time at which it
+    ended. A run that ended without having escaped and could not go on (its status `never_escapes`)
+    is not censored: it is later than every escape, whatever the budget.
     """
 
-    times: Floats  # (n,) of the escape, or when watching ended; inf where the run broke
+    times: Floats  # (n,) of the escape, or of the end of a censored run; inf: never
     escaped: NDArray[np.bool_]  # (n,)
-    spent: Floats  # (n,) what the run used up to its escape or its end
+    spent: Floats  # (n,) up to the escape or the end of the run
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], axis: Axis = "step") -> Escapes:
-        """From the rows of a race.
+        """The escapes of a race's rows. A row without numbers has spent nothing."""
+        n = len(rows)
+        times, escaped, spent = np.zeros(n), np.zeros(n, bool), np.zeros(n)
+        for place, row in enumerate(rows):
+            time = row.get(f"escape_{axis}")
+            escaped[place] = time is not None
+            spent[place] = (row.get(TOTAL[axis]) or 0.0) if time is None else time
+            never = time is None and Status(row.get("status", "ok")).never_escapes
+            times[place] = math.inf if never else spent[place]
+        return cls(times, escaped, spent)
 
-        A row that lacks numbers, for its run broke as a whole, has spent nothing.
-        """
-        total = {"step": "steps", "cost": "cost", "seconds": "seconds"}[axis]
-        found = [row.get(f"escape_{axis}") for row in rows]
-        spent = [
-            row.get(total) or 0.0 if time is None else time
-            for row, time in zip(rows, found, strict=True)
-        ]
-        times = [
-            math.inf if time is None and Status(row.get("status", "ok")).never_escapes else watched
-            for row, time, watched in zip(rows, found, spent, strict=True)
-        ]
-        return cls(
-            np.array(times, float),
-            np.array([time is not None for time in found], bool),
-            np.array(spent, float),
-        )
+    @property
+    def never(self) -> NDArray[np.bool_]:
+        """Which runs (n,) will not escape, however large their budget."""
+        return np.isinf(self.times) & ~self.escaped
+
+    @property
+    def censored(self) -> NDArray[np.bool_]:
+        """Which runs (n,) might have escaped later."""
+        return ~self.escaped & ~self.never
 
     def survival(self) -> Survival:
-        """The Kaplan-Meier curve (Kaplan, Meier 1958) with log-log intervals of Greenwood's variance.
+        """The Kaplan-Meier curve (Kaplan, Meier 1958) with an interval at each time.
 
-        Where the share is 1 or 0 that variance is nothing, and the interval is the binomial one of
-        n runs.
+        The intervals are the beta product confidence procedure's: Clopper and Pearson's exact ones
+        for a share of n runs where none is censored before, and at least 95 % with censoring, for
+        few runs, too. Fay, Brittain, Proschan 2013, "Pointwise confidence intervals for a survival
+        distribution with small samples or heavy censoring", by its method of moments.
         """
-        from scipy import stats  # slow to import
-
-        if not len(self.times):
-            return Survival(*(np.array([]) for _ in Survival._fields))
-        curve = stats.ecdf(self._sample(self._last)).sf
-        around: Any = None
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # of what is filled in below
-            around = curve.confidence_interval(LEVEL, method="log-log")
-        share = np.asarray(curve.probabilities, float)
-        certain = ((1 - LEVEL) / 2) ** (1 / len(self.times))
-        low = np.where(share == 1, certain, np.where(share == 0, 0.0, around.low.probabilities))
-        high = np.where(
-            share == 1, 1.0, np.where(share == 0, 1 - certain, around.high.probabilities)
-        )
-        return Survival(np.asarray(curve.quantiles, float), share, low, high)
+        watched = np.minimum(self.times, self._last)
+        times = np.unique(watched)
+        at_risk = (watched[:, None] >= times).sum(0)
+        n_left = ((watched[:, None] == times) & self.escaped[:, None]).sum(0)
+        n_after = (self.times[:, None] > times).sum(0)
+        if len(times):  # those that end last are known to stay beyond their end
+            n_after[-1] = at_risk[-1] - n_left[-1]
+        share = np.cumprod(1 - n_left / at_risk)
+        low, high = _beta_product(at_risk, n_left, n_after)
+        return Survival(times, share, low, high)
 
     def median(self) -> Estimate:
         """The median time of escape; inf where fewer than half of the runs are known to escape.
 
-        Where the curve is at one half between two escapes it is their mean, as everywhere. The
-        interval is where the curve's own contains one half (Brookmeyer, Crowley 1982); at log-log
-        intervals it covered 93 to 98 % for 5 to 64 runs, where linear ones covered 87 to 98 % and
-        the bootstrap 90 to 96 %.
+        Where the curve is at one half between two escapes it is their mean. The interval is where
+        the curve's own contains one half (as Brookmeyer, Crowley 1982): of runs that share one
+        budget it is that of the sign test, by exact order statistics. Fewer than six runs have
+        none.
         """
         curve = self.survival()
         middle = _crossing(curve.times, curve.share)
@@ -109,62 +105,43 @@ class Escapes:
         return Estimate(middle, _below(curve.times, curve.low), _below(curve.times, curve.high))
 
     def resampled_medians(self, counts: ArrayLike) -> Floats:
-        """The medians (R,) of R resamples, of which counts (R, n) say how often each run is in each; nan of an empty one.
+        """The medians (R,) of R resamples; counts (R, n) say how often each run is in each.
 
-        As `median` has it, whose value is that of a resample with every run once.
+        A resample with every run once has the value of `median`, an empty one has nan.
         """
         order = np.lexsort((~self.escaped, self.times))  # of equal times, escapes come first
-        times, escaped, n = (
-            self.times[order],
-            self.escaped[order],
-            np.asarray(counts, float)[:, order],
-        )
+        times, escaped = self.times[order], self.escaped[order]
+        n = np.asarray(counts, float)[:, order]
         at_risk = n[:, ::-1].cumsum(1)[:, ::-1]
         with np.errstate(invalid="ignore"):  # 0 / 0 after the last
             share = np.where(escaped & (n > 0), 1 - n / at_risk, 1.0).cumprod(1)
-        half, below = share <= 0.5 * (1 + 1e-12), share < 0.5 * (1 - 1e-12)
-        first, last = (
-            np.where(there.any(1), times[there.argmax(1)], math.inf) for there in (half, below)
-        )
-        on = np.isclose(
-            np.take_along_axis(share, half.argmax(1)[:, None], 1)[:, 0], 0.5, rtol=1e-12
-        )
-        return np.where(n.sum(1) == 0, math.nan, np.where(on, (first + last) / 2, first))
+        at_most_half = share <= 0.5 * (1 + 1e-12)
+        below_half = share < 0.5 * (1 - 1e-12)
+        first = _first_time(times, at_most_half)
+        lowest = np.take_along_axis(share, at_most_half.argmax(1)[:, None], 1)[:, 0]
+        is_half = np.isclose(lowest, 0.5, rtol=1e-12)
+        medians = np.where(is_half, (first + _first_time(times, below_half)) / 2, first)
+        return np.where(n.sum(1) == 0, math.nan, medians)
 
     def success(self) -> Estimate:
         """The share of runs that escaped, with Wilson's interval."""
         return proportion(self.escaped)
 
-    def expected_running_time(self) -> Estimate:
-        """What all runs spent over the number that escaped.
+    def expected_running_time(self) -> float:
+        """What all runs spent over the number that escaped; inf where none did.
 
-        The mean price of one escape if one restarts until it comes.
-
-        inf without an escape. Interval by bootstrap. Hansen et al. 2021, "COCO", section 4.
+        That is the mean price of one escape of a method that is restarted until it escapes. It has
+        no interval: in a sample where all escaped nothing shows how much a failure costs, and a
+        bootstrap over five runs that escape in 9 of 10 cases covered the truth in 76 % of samples.
+        `success` has the interval of the rate. Hansen et al. 2021, "COCO", section 4.
         """
-
-        def ratio(spent: Floats, escaped: Floats, axis: int = -1) -> Floats:
-            with np.errstate(divide="ignore"):
-                return np.asarray(spent.sum(axis) / escaped.sum(axis))
-
-        if not self.escaped.any():
-            return Estimate(math.inf, math.nan, math.nan)
-        return bootstrap(ratio, self.spent, self.escaped.astype(float), paired=True)
+        n_escaped = int(self.escaped.sum())
+        return float(self.spent.sum()) / n_escaped if n_escaped else math.inf
 
     @property
     def _last(self) -> float:
-        """The last time that anything is known of."""
+        """The last finite time, up to which those that never escape are watched."""
         return float(self.times[np.isfinite(self.times)].max(initial=0.0))
-
-    def _sample(self, last: float) -> Any:
-        """As scipy takes it, the broken watched until `last`.
-
-        With every escape before that, they are later than all.
-        """
-        from scipy import stats
-
-        times = np.minimum(self.times, last)
-        return stats.CensoredData(uncensored=times[self.escaped], right=times[~self.escaped])
 
 
 class Verdict(NamedTuple):
@@ -177,22 +154,60 @@ class Verdict(NamedTuple):
 def logrank(a: Escapes, b: Escapes) -> Verdict:
     """Whether two methods escape at different rates (Mantel 1966), two-sided.
 
-    P is 1 where nobody escaped.
-
-    Likewise where the escapes tell nothing apart: all at once, from runs that were all still there.
+    p is 1 where no run escaped, and where all escaped at once.
     """
     from scipy import stats
 
     if not (a.escaped.any() or b.escaped.any()):
         return Verdict(0.0, 1.0)
+    last = max(a._last, b._last)
     with np.errstate(invalid="ignore"):
-        last = max(a._last, b._last)
-        found = stats.logrank(a._sample(last), b._sample(last))
-    return (
-        Verdict(0.0, 1.0)
-        if math.isnan(found.statistic)
-        else Verdict(float(found.statistic), float(found.pvalue))
-    )
+        test = stats.logrank(_censored_data(a, last), _censored_data(b, last))
+    if math.isnan(test.statistic):
+        return Verdict(0.0, 1.0)
+    return Verdict(float(test.statistic), float(test.pvalue))
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+
+def _censored_data(escapes: Escapes, last: float) -> Any:
+    """Escapes as scipy takes them; a run that never escapes is watched until `last`, as late as any."""
+    from scipy import stats
+
+    times = np.minimum(escapes.times, last)
+    return stats.CensoredData(uncensored=times[escapes.escaped], right=times[~escapes.escaped])
+
+
+def _beta_product(
+    at_risk: NDArray[np.int_], n_left: NDArray[np.int_], n_after: NDArray[np.int_]
+) -> tuple[Floats, Floats]:
+    """Limits (m,) of a curve's shares, from those at risk, those that left, those still there (m,).
+
+    Each escape multiplies the share by a Beta(r, 1), r runs at risk. The upper limit is a quantile
+    of that product up to now, the lower one of the product with the next escape's factor, which
+    might come at once. Both products are taken for the Beta with the same first two moments, which
+    they are where no run is censored.
+    """
+    r, d = at_risk.astype(float), n_left
+    first = np.cumprod((r - d + 1) / (r + 1))  # moments of d factors Beta(r, 1) ... Beta(r-d+1, 1)
+    second = np.cumprod((r - d + 1) * (r - d + 2) / ((r + 1) * (r + 2)))
+    high = _beta_quantile(1 - TAIL, first, second)
+    after = n_after.astype(float)
+    low = _beta_quantile(TAIL, first * after / (after + 1), second * after / (after + 2))
+    return low, high
+
+
+def _beta_quantile(level: float, first: Floats, second: Floats) -> Floats:
+    """Quantiles of Betas by their first two moments; a first of 0 or 1 is a constant."""
+    from scipy import stats
+
+    variance = second - first**2
+    is_constant = (first == 0) | (first == 1)
+    scale = (first - second) / np.where(is_constant, 1.0, variance)
+    a = np.where(is_constant, 1.0, first * scale)
+    b = np.where(is_constant, 1.0, (1 - first) * scale)
+    return np.where(is_constant, first, stats.beta.ppf(level, a, b))
 
 
 def _below(times: Floats, shares: Floats) -> float:
@@ -202,12 +217,16 @@ def _below(times: Floats, shares: Floats) -> float:
 
 
 def _crossing(times: Floats, shares: Floats) -> float:
-    """Where a curve of steps crosses one half.
-
-    In the middle of a step that lies at one half exactly.
-    """
+    """Where a curve crosses one half; the middle of a step that lies at one half exactly."""
     on = np.isclose(shares, 0.5, rtol=1e-12)
     if not on.any():
         return _below(times, shares)
     below = np.flatnonzero((shares < 0.5) & ~on)
     return float(times[on.argmax()] + times[below[0]]) / 2 if len(below) else math.inf
+
+
+def _first_time(times: Floats, there: NDArray[np.bool_]) -> Floats:
+    """The first of times (n,) at which each of R rows (R, n) is true; inf where none is."""
+    if not there.shape[1]:
+        return np.full(len(there), math.inf)
+    return np.where(there.any(1), times[there.argmax(1)], math.inf)

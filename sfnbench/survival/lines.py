@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -15,21 +14,21 @@ N_NEWTON = 50  # steps at most; two or three do
 
 
 class Lines(NamedTuple):
-    """Straight lines y = intercept + slope x, as many as were fitted."""
+    """R straight lines y = intercept + slope x."""
 
     slope: Floats  # (R,)
     intercept: Floats  # (R,)
 
 
 def censored_lines(x: ArrayLike, y: ArrayLike, bounds: ArrayLike) -> Lines:
-    """R lines by least squares through values y (R, m) at x (m,), some of which are known only to lie above bounds (m,).
+    """R lines by least squares through y (R, m) at x (m,); a y of inf is only known to be larger.
 
         sum over known y of (y - l(x))^2  +  sum over y = inf of max(0, bound - l(x))^2
 
-    So a value that is censored lifts the line where it passes below, and says nothing where it
-    passes above: to leave it out would make what is slow look fast. The sum is convex; Newton's
-    method finds its least in a few steps. nan is left out. A line needs two values known at
-    different x, and is nan without.
+    A censored value lies above its bound, one of bounds (m,). It lifts a line that passes below
+    that, and adds nothing to one that passes above: without it, slow methods would look fast. The
+    sum is convex; Newton's method finds its least value in a few steps. nan is left out. A line
+    needs two known values at different x, and is nan without.
     """
     x, y, bounds = (np.asarray(each, float) for each in (x, y, bounds))
     known, censored = np.isfinite(y), np.isposinf(y)
@@ -37,24 +36,24 @@ def censored_lines(x: ArrayLike, y: ArrayLike, bounds: ArrayLike) -> Lines:
     used = known
     for _ in range(N_NEWTON):
         lines = _least_squares(x, values, used)
-        now = known | (censored & (lines.intercept[:, None] + lines.slope[:, None] * x < bounds))
+        passes_below = lines.intercept[:, None] + lines.slope[:, None] * x < bounds
+        now = known | (censored & passes_below)
         if (now == used).all():
             break
         used = now
-    at = np.where(known, x, math.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where nothing is known
-        enough = np.nanmax(at, 1) > np.nanmin(at, 1)
-    return Lines(*(np.where(enough, each, math.nan) for each in lines))
+    highest = np.where(known, x, -math.inf).max(1)
+    lowest = np.where(known, x, math.inf).min(1)
+    slope, intercept = (np.where(highest > lowest, each, math.nan) for each in lines)
+    return Lines(slope, intercept)
 
 
 def _least_squares(x: Floats, y: Floats, used: NDArray[np.bool_]) -> Lines:
     """Lines through y (R, m) at x (m,) where they are used (R, m)."""
+    n = used.sum(1)
+    y = np.where(used, y, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):  # where too few are
-        n = used.sum(1)
-        mean_x, mean_y = (
-            np.where(used, each, 0.0).sum(1) / n for each in (np.broadcast_to(x, y.shape), y)
-        )
+        mean_x = np.where(used, x, 0.0).sum(1) / n
+        mean_y = y.sum(1) / n
         apart = np.where(used, x - mean_x[:, None], 0.0)
-        slope = (apart * np.where(used, y, 0.0)).sum(1) / (apart**2).sum(1)
+        slope = (apart * y).sum(1) / (apart**2).sum(1)
         return Lines(slope, mean_y - slope * mean_x)

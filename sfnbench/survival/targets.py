@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -9,11 +11,9 @@ from .intervals import Floats
 
 
 def hitting_times(losses: ArrayLike, times: ArrayLike, targets: ArrayLike) -> Floats:
-    """When each of S runs first had a loss at or below each of T targets, (S, T).
+    """When each of S runs first had a loss at or below each of T targets (S, T); inf: never.
 
-    Inf where it never had.
-
-    Losses (S, n), nan after a run's end, at times (S, n) or (n,).
+    Losses (S, n) are nan after a run's end; times are (S, n) or (n,).
     """
     losses = np.asarray(losses, float)[:, None, :]  # (S, 1, n)
     hit = losses <= np.asarray(targets, float)[:, None]  # (S, T, n)
@@ -25,13 +25,11 @@ def hitting_times(losses: ArrayLike, times: ArrayLike, targets: ArrayLike) -> Fl
 
 
 def ecdf(times: ArrayLike) -> tuple[Floats, Floats]:
-    """The share of hitting times of any shape that are at most t.
+    """All finite hitting times in order (m,), and the share of times that are at most each (m,).
 
-    All finite t in order (m,), and the shares (m,).
-
-    Times of all problems, targets and runs belong in one array: the targets are absolute, so a new
-    rival changes nobody's curve; one that nobody reaches keeps the shares below 1. Hansen et al.
-    2021, section 5.
+    Times of all problems, targets and runs belong in one array, of any shape. Targets are absolute,
+    so a new rival changes no other curve, and one that no run reaches keeps the shares below 1.
+    Hansen et al. 2021, "COCO", section 5.
     """
     flat = np.asarray(times, float).ravel()
     at, counts = np.unique(flat[np.isfinite(flat)], return_counts=True)
@@ -39,16 +37,21 @@ def ecdf(times: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def performance_ratios(times: ArrayLike) -> Floats:
-    """Times of P problems by S methods (P, S) over the best on each problem.
+    """Times of P problems by S methods (P, S) over the best time on each problem; inf: never.
 
-    Inf (or nan) where never, nobody's best.
-
-    The ECDF of a column is that method's performance profile. Dolan, Moré 2002, equation 2.1;
-    unlike the ECDF of hitting times it depends on who takes part.
+    nan counts as never. Where the best took no time and another took some there is no ratio: that
+    problem's row is nan. The ECDF of a column is a method's performance profile. Unlike the ECDF of
+    hitting times it depends on the rivals. Dolan, Moré 2002, equation 2.1.
     """
-    known: Floats = np.nan_to_num(np.asarray(times, float), nan=np.inf, posinf=np.inf)
-    best = known.min(1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = known / best
-    ratios[known == best] = 1.0  # two that took no time at all are alike
-    return np.where(np.isfinite(known), ratios, np.inf)
+    known = np.nan_to_num(np.asarray(times, float), nan=np.inf, posinf=np.inf)
+    solved = np.isfinite(known)
+    ratios = np.full(known.shape, math.inf)
+    for row, problem, is_solved in zip(ratios, known, solved, strict=True):
+        reached = problem[is_solved]
+        if reached.any() and reached.min() == 0:
+            row[:] = math.nan
+        elif reached.any():
+            row[is_solved] = reached / reached.min()
+        else:  # all of them took no time, or none reached anything
+            row[is_solved] = 1.0
+    return ratios

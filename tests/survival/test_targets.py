@@ -38,10 +38,24 @@ def test_the_ecdf_counts_what_was_never_reached():
     assert [len(each) for each in nothing] == [0, 0]
 
 
-def test_performance_ratios():
-    times = [[1.0, 2.0, math.inf], [6.0, 3.0, 3.0], [math.inf] * 3, [0.0, 0.0, 1.0]]
-    exact = [[1, 2, math.inf], [2, 1, 1], [math.inf] * 3, [1, 1, math.inf]]
-    assert performance_ratios(times).tolist() == exact
+@given(
+    st.lists(
+        st.lists(st.sampled_from([1.0, 2.0, 3.0, math.inf]), min_size=3, max_size=3), min_size=1
+    )
+)
+def test_performance_ratios_of_the_definition(times):
+    for problem, ratios in zip(times, performance_ratios(times), strict=True):
+        best = min(problem)
+        exact = [math.inf if t == math.inf else t / best for t in problem]
+        assert ratios.tolist() == exact
+
+
+def test_there_is_no_ratio_to_a_best_that_took_no_time():
+    """A method that solved the problem is not called one that never did."""
+    assert np.isnan(performance_ratios([[0.0, 0.0, 1.0]])).all()
+    assert np.isnan(performance_ratios([[0.0, 2.0, math.inf]])).all()
+    alike = performance_ratios([[0.0, 0.0, math.nan]])
+    assert alike.tolist() == [[1, 1, math.inf]]
 
 
 def test_without_losses_no_target_is_reached():

@@ -17,7 +17,7 @@ def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
     """The rows of all results, the best of each problem marked.
 
     Of a race one per problem and optimizer: medians over seeds and, in brackets, the lowest and
-    highest or with `spread` "interval" the median's bootstrap interval, from five seeds on. A seed
+    highest or with `spread` "interval" the median's interval, from six seeds on. A seed
     that has not escaped counts as later than all that have, so that the median of the escape step
     is exact, or known only to exceed the budget; its brackets are always an interval. No row
     competes of which a seed broke or diverged. Of a search for critical points one per problem and

@@ -4,7 +4,7 @@ What became worse, what better, and what cannot be compared.
 
 Counts (seeds that broke, questions asked) are compared by equality. Losses, escapes and times are
 paired by seed: a verdict is given where the 95 % interval of the median difference lies beyond the
-tolerance, on one side. Of fewer than five seeds that interval is where all of them lie.
+tolerance, on one side. Of fewer than six seeds that interval is where all of them lie.
 """
 
 from __future__ import annotations

@@ -195,7 +195,11 @@ def test_escape_against_one_factor_has_its_figure_and_its_table(tmp_path, folder
     medians = [np.median([row["escape_step"] for row in result.rows]) for result in made]
     assert series["y"] == medians[::-1]
     (row,) = data["tables"]["Escape against one factor"]
-    assert (row["of"], row["medians"], row["slope"]) == (label, "2 of 2", series["said"])
+    assert (row["of"], row["medians"], row["slope, 95 % over seeds"]) == (
+        label,
+        "2 of 2",
+        series["said"],
+    )
 
 
 def test_critical_points_have_their_curve_and_theory(tmp_path, folder):

@@ -260,12 +260,12 @@ def test_another_learning_rate_is_compared_and_said():
 
 
 def test_many_tests_are_corrected_where_the_seeds_suffice():
-    """32 seeds of pure noise in 60 runs: without correction several would be called."""
+    """32 seeds of pure noise in 200 runs: without correction several would be called."""
     import numpy as np
 
     rng = np.random.default_rng(1)
     sides = [{}, {}]
-    for i in range(60):
+    for i in range(200):
         for side in sides:
             noise = rng.lognormal(0.0, 0.3, 32)
             made = result(rows(32, final_loss=lambda s, noise=noise: float(noise[s])), f"o{i}")

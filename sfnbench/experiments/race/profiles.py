@@ -88,13 +88,14 @@ def costs_of(runs: Sequence[Solving]) -> list[float]:
 def profiles(problems: Sequence[Sequence[Solving]]) -> list[dict[str, list[float]]]:
     """For each optimizer tau (m,) and the share of problems (m,).
 
-    Problems are rows, optimizers their columns.
-
-    None at all of fewer than two problems or optimizers, or where nobody solved anything.
+    Problems are rows, optimizers their columns. A problem that the best solved at no cost, and
+    another at some, is left out. There are no profiles of fewer than two problems or optimizers,
+    nor where no problem was solved.
     """
-    ratios = (
-        performance_ratios([costs_of(runs) for runs in problems]) if problems else np.empty((0, 0))
-    )
+    if not problems:
+        return []
+    ratios = performance_ratios([costs_of(runs) for runs in problems])
+    ratios = ratios[~np.isnan(ratios).any(1)]
     if min(ratios.shape) < 2 or not np.isfinite(ratios).any():
         return []
     edge = 1.2 * float(ratios[np.isfinite(ratios)].max())

@@ -1,6 +1,4 @@
-"""How the time to escape grows.
-
-Runs that are alike but for one number, a line through their medians, and the law.
+"""How the time to escape grows with one number by which runs differ.
 
 A family is found, not declared: the runs of a suite whose member has one parameter that differs,
 and nothing else that does. Where that parameter sets the number of parameters, the factor is the
@@ -14,16 +12,15 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from ...records import Result
 from ...results.tables import Table
-from ...survival.escapes import Escapes
-from ...survival.intervals import MIN_RUNS, N_RESAMPLES, Estimate, Floats, resampled_interval
-from ...survival.lines import censored_lines
+from ...survival.intervals import Floats
 from ...theory.escape_laws import gradient_descent_median_escape, steps_an_e_fold
+from .fits import LOGARITHM, POWER, Form, Point, fit, in_words, slope_of
 
 SPECTRUM = "eigenvalues"  # a parameter of that name is a list of eigenvalues
 FAR = 3  # times as long as anything known: a budget that would squeeze an axis
@@ -40,59 +37,7 @@ SAID = {  # of factors whose name does not say it
 }
 
 
-@dataclass(frozen=True)
-class Form:
-    """What the law of a factor is, and on which axes it is a straight line.
-
-    The factor's own axis is logarithmic.
-    """
-
-    slope: str  # what the slope of that line is called
-    is_power: bool  # steps ~ x^slope; otherwise steps = intercept - slope ln x
-
-    def along(self, x: Floats) -> Floats:
-        """The abscissa of a factor."""
-        return np.log(x) if self.is_power else -np.log(x)
-
-    def up(self, steps: Floats) -> Floats:
-        """The ordinate of steps; what took none has no logarithm, and is nan."""
-        with np.errstate(divide="ignore"):
-            up = np.log(steps) if self.is_power else steps
-        return np.where(np.isneginf(up), math.nan, up)
-
-    def steps(self, up: Floats) -> Floats:
-        """The steps of an ordinate."""
-        return np.exp(up) if self.is_power else up
-
-
-POWER = Form("exponent", is_power=True)
-LOGARITHM = Form("steps an e-fold nearer", is_power=False)
 FORMS = {("problem", "radius"): LOGARITHM}  # of all others a power
-
-
-class Point(NamedTuple):
-    """One run of a family: how far the factor is, and when each seed escaped."""
-
-    x: float
-    escapes: Escapes
-    seeds: Sequence[int]
-    budget: float  # steps up to which a median would have been seen
-
-    @classmethod
-    def of(cls, x: float, result: Result) -> Point:
-        """Of a run.
-
-        A seed that got stuck would never escape: it counts as watched for the whole budget.
-        """
-        budget = float(result.run.settings.get("budget", {}).get("steps", 0))
-        rows = result.race_rows
-        watched = [row["steps"] if row["status"] == "ok" else budget for row in rows]
-        return cls(
-            x,
-            Escapes.of(rows),
-            [row["seed"] for row in rows],
-            max(each or budget for each in watched),
-        )
 
 
 @dataclass(frozen=True)
@@ -152,54 +97,6 @@ def families(results: Iterable[Result]) -> list[Family]:
         for runs in family.series.values():
             runs.sort(key=lambda run: run[0])
     return list(map(_by_dimension, several))
-
-
-class Fit(NamedTuple):
-    """A straight line through medians, on the axes of its form."""
-
-    slope: Estimate  # nan where there is no line
-    intercept: float
-    why_not: str  # why there is none; empty where there is one
-    # by a median beyond the budget that it would miss: the truth is steeper, and no interval knows
-    # it
-    held: bool = False
-
-
-def fit(points: Sequence[Point], form: Form) -> Fit:
-    """The line through the Kaplan-Meier medians of a series.
-
-    A median beyond the budget holds it up, if need be.
-
-    Its slope's interval is by bootstrap over seeds, the same ones drawn at every point, for seeds
-    are paired: they share their draws. There is none for fewer than five seeds, as with medians.
-    """
-    seeds = sorted({seed for point in points for seed in point.seeds})
-    drawn = np.random.default_rng(0).multinomial(
-        len(seeds), np.full(len(seeds), 1 / len(seeds)), N_RESAMPLES
-    )
-    counts = np.vstack([np.ones_like(seeds), drawn])  # every seed once, and then the resamples
-    medians = [
-        point.escapes.resampled_medians(counts[:, np.searchsorted(seeds, point.seeds)])
-        for point in points
-    ]
-    x, bounds = (
-        np.array([getattr(point, name) for point in points], float) for name in ("x", "budget")
-    )
-    lines = censored_lines(form.along(x), form.up(np.stack(medians, 1)), form.up(bounds))
-    slope, intercept = float(lines.slope[0]), float(lines.intercept[0])
-    if math.isnan(slope):
-        return Fit(
-            Estimate(slope, math.nan, math.nan),
-            intercept,
-            _why_not(np.array([each[0] for each in medians])),
-        )
-    beyond = np.isinf([each[0] for each in medians])
-    held = bool((beyond & (intercept + slope * form.along(x) < form.up(bounds))).any())
-    few = min(len(point.seeds) for point in points) < MIN_RUNS
-    around = (
-        Estimate(slope, math.nan, math.nan) if few else resampled_interval(slope, lines.slope[1:])
-    )
-    return Fit(around, intercept, "", held)
 
 
 def law(result: Result) -> float | None:
@@ -262,10 +159,10 @@ def drawn(
 
 
 def table(figures: Iterable[Mapping[str, Any]]) -> Table:
-    """A row a line.
+    """A row a line: the number of its medians, its slope, whether it holds, and the exact law.
 
-    To how many medians it was fitted, its slope with the 95 % interval, and the exact law's where
-    known.
+    Brackets hold the 95 % interval over seeds, from four points and six seeds on; a slope without
+    one says by how much whole steps may have moved it.
     """
     return [
         {
@@ -273,7 +170,7 @@ def table(figures: Iterable[Mapping[str, Any]]) -> Table:
             "of": one["name"],
             "medians": f"{len(one['x']) - sum(one['beyond'])} of {len(one['x'])}",
             "fit": figure["slope"],
-            "slope": one["said"],
+            "slope, 95 % over seeds": one["said"],
             "exact law": one["law_said"],
         }
         for figure in figures
@@ -324,15 +221,6 @@ def _by_dimension(family: Family) -> Family:
     return replace(family, factor="dimension", series=series)
 
 
-def _why_not(medians: Floats) -> str:
-    n_known = int((np.isfinite(medians) & (medians > 0)).sum())
-    if len(medians) == 1:
-        return "no fit: one point"
-    if np.isinf(medians).all():
-        return "no fit: beyond the budget everywhere"
-    return f"no fit: {n_known} of {len(medians)} medians within the budget"
-
-
 def _series(family: Family, label: str, places: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     runs, form = family.series[label], family.form
     points = [Point.of(x, result) for x, result in runs]
@@ -351,7 +239,7 @@ def _series(family: Family, label: str, places: Mapping[str, Mapping[str, int]])
         "fit": None
         if fitted.why_not
         else _line(x, form.steps(fitted.intercept + fitted.slope.value * form.along(x))),
-        "said": fitted.why_not or _said(fitted),
+        "said": in_words(fitted, form),
         "law": _line(x, exact) if len(exact) == len(x) else None,
         "law_said": _law_said(family, runs, x, exact),
     }
@@ -386,28 +274,14 @@ def _top(family: Family, series: Sequence[Mapping[str, Any]]) -> float:
 def _law_said(
     family: Family, runs: Sequence[tuple[float, Result]], x: Floats, exact: Floats
 ) -> str:
-    """The slope of the exact law.
-
-    Known for the distance, fitted to its own steps for every other factor.
-    """
+    """The slope of the exact law: known for the distance, else fitted to the law's own steps."""
     if len(exact) < len(x) or len(x) < 2:
         return ""
     if family.factor == "radius":
         run = runs[0][1].run
         return f"{steps_an_e_fold(run.method.params['lr'], min(run.problem.params[SPECTRUM])):.4g}"
-    nothing = np.full(len(x), math.nan)
-    return (
-        f"{censored_lines(family.form.along(x), family.form.up(exact)[None], nothing).slope[0]:.3g}"
-    )
+    return slope_of(x, exact, family.form)
 
 
 def _line(x: Floats, y: Floats) -> dict[str, list[float]]:
     return {"x": x.tolist(), "y": y.tolist()}
-
-
-def _said(fitted: Fit) -> str:
-    held = ", held up by the budget" if fitted.held else ""
-    value, low, high = (
-        f"{round(each, 9) + 0:.3g}" if math.isfinite(each) else f"{each:g}" for each in fitted.slope
-    )  # no -1e-16
-    return f"{value}{held}" if math.isnan(fitted.slope.low) else f"{value} [{low}, {high}]{held}"

@@ -136,7 +136,7 @@ def test_without_censoring_the_curve_has_clopper_and_pearsons_intervals(n):
 def test_with_censoring_the_limits_are_quantiles_of_the_product_of_betas():
     """Drawn by definition: a factor Beta(r, 1) an escape, and one more for the lower limit.
 
-    The Beta of the same two moments is off by less than 0.01.
+    The Beta of the same two moments is off by less than 0.02, most where three runs are left.
     """
     curve = escapes(TREATED, TREATED_CENSORED).survival()
     rng = np.random.default_rng(0)
@@ -148,8 +148,8 @@ def test_with_censoring_the_limits_are_quantiles_of_the_product_of_betas():
             for already in range(TREATED.count(end)):
                 product *= rng.beta(at_risk - already, 1, len(product))
         next_one = rng.beta((watched > time).sum(), 1, len(product))
-        assert curve.high[place] == pytest.approx(np.quantile(product, 0.975), abs=0.01)
-        assert curve.low[place] == pytest.approx(np.quantile(product * next_one, 0.025), abs=0.01)
+        assert curve.high[place] == pytest.approx(np.quantile(product, 0.975), abs=0.02)
+        assert curve.low[place] == pytest.approx(np.quantile(product * next_one, 0.025), abs=0.02)
 
 
 def test_curve_median_and_test_agree_with_lifelines():

@@ -23,7 +23,7 @@ from ..records import Run
 from . import registry
 from .imports import class_file, is_installed, reach, source_of
 from .plugins import plugin_paths
-from .reading import HERE
+from .reading import HERE, Source
 from .registry import Kind
 
 # What a member speaks with its harness, which imports it too: it counts as the harness's alone.
@@ -108,10 +108,9 @@ def _member(kind: Kind, name: str) -> Code | None:
         member = registry.find(kind, name)
     except PluginError:
         return None
-    shared = {HERE / "core" / f"{module}.py" for module in _VOCABULARY[kind]}
-    spoken = frozenset().union(*(reach(file).files for file in shared))
+    shared = reach(*(HERE / "core" / f"{module}.py" for module in _VOCABULARY[kind]))
     found = reach(member.path)
-    return Code(_placed(found.files - spoken, member.path.parent), found.packages)
+    return Code(_placed(found.files - shared.files, member.path.parent), found.packages)
 
 
 def _stock(use: str) -> Code | None:
@@ -158,12 +157,19 @@ def _datasets() -> dict[str, Path]:
 def _datasets_in(code: Code) -> Iterator[str]:
     """Names with which the code calls for datasets: those in ``load("mnist")``."""
     for file in code.files.values():
-        read = source_of(file)
-        for node in ast.walk(read.tree) if read else ():
-            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-                called = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
-                if called in _READERS:
-                    yield str(node.args[0].value)
+        if read := source_of(file):
+            yield from _called_for(read)
+
+
+@functools.lru_cache(maxsize=1024)
+def _called_for(read: Source) -> tuple[str, ...]:
+    calls = [node for node in ast.walk(read.tree) if isinstance(node, ast.Call) and node.args]
+    return tuple(
+        str(call.args[0].value)
+        for call in calls
+        if isinstance(call.args[0], ast.Constant)
+        and (getattr(call.func, "attr", None) or getattr(call.func, "id", None)) in _READERS
+    )
 
 
 def _texts(value: Any) -> Iterator[str]:

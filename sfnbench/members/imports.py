@@ -8,6 +8,7 @@ Nothing is imported to find it.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
@@ -38,29 +39,29 @@ _ALGORITHMS = ("torch.optim", "scipy.optimize", "scipy.sparse.linalg", "scipy.st
 
 @dataclass(frozen=True)
 class Reach:
-    """What a file's imports lead to, the file included."""
+    """What the imports of files lead to, themselves included."""
 
     files: frozenset[Path] = frozenset()
     packages: frozenset[str] = frozenset()  # those that others wrote and that decide numbers
 
 
-def reach(path: Path) -> Reach:
-    """All files and packages that a file's imports lead to, directly or through others."""
+def reach(*paths: Path) -> Reach:
+    """All files and packages that the imports of files lead to, directly or through others."""
     files: set[Path] = set()
     packages: set[str] = set()
-    waiting = [path]
+    folders = plugin_folders()
+    waiting = [*paths]
     while waiting:
         at = waiting.pop()
-        if at in files or _is_silent(at):
+        if at in files:
             continue
         files.add(at)
         source = source_of(at)
-        for wanted in source.imports if source else ():
-            for target in _targets(wanted, at):
-                if isinstance(target, Path):
-                    waiting.append(target)
-                else:
-                    packages.add(target)
+        for target in _direct(source, folders) if source else ():
+            if isinstance(target, Path):
+                waiting.append(target)
+            else:
+                packages.add(target)
     return Reach(frozenset(files), frozenset(packages))
 
 
@@ -98,6 +99,14 @@ def is_installed(path: Path) -> bool:
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=1024)
+def _direct(source: Source, folders: tuple[Path, ...]) -> tuple[Path | str, ...]:
+    """The files and packages that a file imports itself, with plugins in these folders."""
+    found = (target for wanted in source.imports for target in _targets(wanted, source.path))
+    counting = (target for target in found if isinstance(target, str) or not _is_silent(target))
+    return tuple(dict.fromkeys(counting))
 
 
 def _targets(wanted: Import, at: Path) -> Iterator[Path | str]:

@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..errors import PluginError
 from ..words import did_you_mean
-from .imports import class_file
+from .imports import class_file, source_of
 from .plugins import PACKAGE, extend_package
 from .plugins import add_plugins as add_plugins
 from .plugins import plugin_paths as plugin_paths
@@ -32,9 +32,13 @@ from .plugins import shipped as shipped
 from .reading import HERE as HERE
 from .reading import Source, counts, read
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 Kind = Literal["optimizer", "problem", "finder"]
 KINDS: tuple[Kind, ...] = ("optimizer", "problem", "finder")
 _registered: dict[tuple[str, str], type] = {}
+_digests: dict[str, str] = {}  # of plugins' modules, when they were imported
 _there: set[str] = set()  # packages that were found; one that was not may be installed meanwhile
 
 C = TypeVar("C", bound=type)
@@ -117,28 +121,24 @@ def is_stock(name: str) -> bool:
 
 
 def load(member: Member) -> type[Any]:
-    """The member's class, imported; PluginError says what is broken and where."""
+    """The member's class, imported; PluginError says what is broken and where.
+
+    A plugin that was edited since it was imported, in a notebook say, is imported again.
+    """
     if member.error:
         raise PluginError(f"{member.path}: {member.error}")
-    if (member.kind, member.name) not in _registered:
-        extend_package()
-        try:
-            importlib.import_module(member.module)
-        except PluginError:
-            raise
-        except (
-            Exception
-        ) as error:  # a plugin's import may raise anything, and must stop nothing else
-            _registered.pop((member.kind, member.name), None)
-            line = _line_in(error, member.path)
-            raise PluginError(
-                f"{member.path}:{line}: cannot be imported: {type(error).__name__}: {error}"
-            ) from error
-    if (member.kind, member.name) not in _registered:
+    key = member.kind, member.name
+    if key in _registered and _is_outdated(member):
+        del _registered[key], sys.modules[member.module]
+        # two edits within one second leave bytecode that Python takes for the newer one's
+        Path(importlib.util.cache_from_source(str(member.path))).unlink(missing_ok=True)
+    if key not in _registered:
+        _import(member)
+    if key not in _registered:
         raise PluginError(
             f"{member.path}: does not register a {member.kind} called {member.name!r}"
         )
-    return _registered[member.kind, member.name]
+    return _registered[key]
 
 
 def build(kind: Kind, name: str, params: dict[str, Any]) -> Any:
@@ -147,9 +147,39 @@ def build(kind: Kind, name: str, params: dict[str, Any]) -> Any:
     Raises pydantic's ValidationError, with every wrong value in it. Strict: "3" is not a number,
     and 1 is not true.
     """
+    return adapter(load(find(kind, name))).validate_json(json.dumps(params), strict=True)
+
+
+@functools.cache
+def adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    """Pydantic's reader and writer of a member's fields, made once: that takes it 10 ms."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(load(find(kind, name))).validate_json(json.dumps(params), strict=True)
+    return TypeAdapter(cls)
+
+
+def _import(member: Member) -> None:
+    extend_package()
+    importlib.invalidate_caches()  # the file may be younger than the last look at its folder
+    if source := source_of(member.path):
+        _digests[member.module] = source.digest
+    try:
+        importlib.import_module(member.module)
+    except PluginError:
+        raise
+    except Exception as error:  # a plugin's import may raise anything, and must stop nothing else
+        _registered.pop((member.kind, member.name), None)
+        line = _line_in(error, member.path)
+        raise PluginError(
+            f"{member.path}:{line}: cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _is_outdated(member: Member) -> bool:
+    if member.where != "plugin" or member.module not in sys.modules:
+        return False
+    source, known = source_of(member.path), _digests.get(member.module)
+    return source is not None and known is not None and source.digest != known
 
 
 # -- discovery -------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, NamedTuple
 
 import torch
-from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic import PlainSerializer, PlainValidator, ValidationError
 from torch import Tensor
 
 from ..core.fields import BelowOne, Count
@@ -48,7 +48,7 @@ def _entry(optimizer: Optimizer) -> dict[str, Any]:
     name = type(optimizer).name  # type: ignore[attr-defined]  # what @register put there
     return {
         "use": name,
-        **TypeAdapter(type(optimizer)).dump_python(optimizer, mode="json", warnings=False),
+        **registry.adapter(type(optimizer)).dump_python(optimizer, mode="json", warnings=False),
     }
 
 

@@ -1,5 +1,6 @@
 """Members are found by being there; what is wrong with one is said, and stops no other."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -8,6 +9,7 @@ import pytest
 
 from sfnbench.errors import PluginError
 from sfnbench.members import plugins, registry
+from sfnbench.members.reading import counts
 
 METHOD = '''
 """A method."""
@@ -143,3 +145,37 @@ def test_entry_points_are_members(tmp_path):
 def test_listing_imports_no_torch():
     code = "import sys; from sfnbench.members import registry; registry.members('optimizer'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_plugin_written_or_edited_between_two_calls_is_found(plugin):
+    with pytest.raises(PluginError, match="unknown optimizer 'later'"):
+        registry.find("optimizer", "later")
+    path = plugin("optimizers", "later", METHOD.format(name="later"))
+    assert registry.build("optimizer", "later", {}).lr == 0.5
+    path.write_text(path.read_text().replace("0.5", "0.4"))
+    assert registry.build("optimizer", "later", {}).lr == 0.4
+    path.unlink()
+    with pytest.raises(PluginError, match="unknown optimizer 'later'"):
+        registry.find("optimizer", "later")
+
+
+def test_a_second_look_parses_nothing_and_scans_nothing(plugin):
+    path = plugin("optimizers", "seen", METHOD.format(name="seen"))
+    os.utime(path, ns=(0, 1_000_000_000))  # long ago
+    for kind in registry.KINDS:
+        registry.members(kind)
+    before = dict(counts)
+    for kind in registry.KINDS:
+        registry.members(kind)
+    registry.find("optimizer", "seen")
+    assert dict(counts) == before
+
+
+def test_finding_one_member_reads_no_other():
+    code = """
+        from sfnbench.members import registry
+        from sfnbench.members.reading import counts
+        registry.find("optimizer", "sfn")
+        assert counts["files parsed"] == 1, counts
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

@@ -14,6 +14,7 @@ from ...core.finder import Finder
 from ...core.optimizer import Optimizer
 from ...core.problem import Problem
 from ...errors import CheckError
+from .. import registry
 
 N_LANES = 3
 
@@ -56,9 +57,9 @@ def fields_are_plain_values(member: Problem | Optimizer | Finder) -> None:
 
     Default values survive the way through JSON and the check of their types.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
-    adapter = TypeAdapter(type(member))
+    adapter = registry.adapter(type(member))
     try:
         again = adapter.validate_json(
             json.dumps(adapter.dump_python(member, mode="json")), strict=True

@@ -10,68 +10,35 @@ sfnbench itself, in the plugins that ship with it, in ``./plugins``, in the path
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import PluginError
 from ..words import did_you_mean
-from .imports import class_file, source_of
-from .plugins import PACKAGE, extend_package
+from .discovery import KINDS as KINDS
+from .discovery import Kind as Kind
+from .discovery import Member as Member
+from .discovery import discover, kind_of, summary_of
+from .imports import source_of
 from .plugins import add_plugins as add_plugins
+from .plugins import extend_package
 from .plugins import plugin_paths as plugin_paths
 from .plugins import shipped as shipped
 from .reading import HERE as HERE
-from .reading import Source, counts, read
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-Kind = Literal["optimizer", "problem", "finder"]
-KINDS: tuple[Kind, ...] = ("optimizer", "problem", "finder")
 _registered: dict[tuple[str, str], type] = {}
 _digests: dict[str, str] = {}  # of plugins' modules, when they were imported
-_there: set[str] = set()  # packages that were found; one that was not may be installed meanwhile
 
 C = TypeVar("C", bound=type)
-
-
-@dataclass(frozen=True)
-class Field:
-    """A parameter of a member as its source states it."""
-
-    name: str
-    annotation: str
-    default: str | None  # None: it has to be given
-
-
-@dataclass(frozen=True)
-class Member:
-    """A problem, optimizer or finder as its file reads, whether or not it could be imported."""
-
-    kind: Kind
-    name: str
-    path: Path
-    module: str
-    class_name: str = ""
-    summary: str = ""
-    fields: tuple[Field, ...] = ()
-    error: str | None = None
-
-    @property
-    def where(self) -> str:
-        """Shipped (in sfnbench), plugin (a file) or package (an entry point)."""
-        if self.module.startswith("sfnbench."):
-            return "shipped"
-        return "plugin" if self.module.startswith(PACKAGE + ".") else "package"
 
 
 def register(name: str) -> Callable[[C], C]:
@@ -81,7 +48,7 @@ def register(name: str) -> Callable[[C], C]:
     """
 
     def add(cls: C) -> C:
-        kind = _kind_of({base.__name__ for base in cls.__mro__})
+        kind = kind_of({base.__name__ for base in cls.__mro__})
         if kind is None:
             raise PluginError(
                 f"@register({name!r}): {cls.__name__} derives from neither Optimizer, Problem nor Finder"
@@ -101,12 +68,12 @@ def members(kind: Kind) -> dict[str, Member]:
 
     Two different files under one name are an error.
     """
-    return dict(sorted(_by_name(kind, _discover(kind)).items()))
+    return dict(sorted(_by_name(kind).items()))
 
 
 def find(kind: Kind, name: str) -> Member:
     """The member of that name; PluginError with the nearest name where there is none."""
-    found = _by_name(kind, _discover(kind, name))
+    found = _by_name(kind, name)
     if name not in found:
         raise PluginError(f"unknown {kind} {name!r}{did_you_mean(name, members(kind))}")
     return found[name]
@@ -182,12 +149,9 @@ def _is_outdated(member: Member) -> bool:
     return source is not None and known is not None and source.digest != known
 
 
-# -- discovery -------------------------------------------------------------------------------------
-
-
-def _by_name(kind: Kind, discovered: Iterator[Member]) -> dict[str, Member]:
+def _by_name(kind: Kind, name: str | None = None) -> dict[str, Member]:
     found: dict[str, Member] = {}
-    for member in discovered:
+    for member in (*discover(kind, name), *_of_main(kind, name)):
         other = found.setdefault(member.name, member)
         if other.path != member.path and other.path.read_bytes() != member.path.read_bytes():
             raise PluginError(
@@ -196,204 +160,12 @@ def _by_name(kind: Kind, discovered: Iterator[Member]) -> dict[str, Member]:
     return found
 
 
-def _discover(kind: Kind, name: str | None = None) -> Iterator[Member]:
-    """All members of a kind, or those of that name: no other file is read."""
-    folder = f"{kind}s"
-    for path in _files(HERE / folder, name):
-        yield from _read(kind, path, f"sfnbench.{folder}.{path.stem}")
-    for root in plugin_paths():
-        for path in _files(root / folder, name):
-            yield from _read(kind, path, f"{PACKAGE}.{folder}.{path.stem}")
-        for path in _files(root, name):
-            yield from _read(kind, path, f"{PACKAGE}.{path.stem}", any_kind=True)
-    for entry in _entry_points(tuple(sys.path)):
-        if entry.group == f"sfnbench.{folder}" and name in (None, entry.name):
-            yield _read_entry(kind, entry)
+def _of_main(kind: Kind, name: str | None) -> Iterator[Member]:
+    """Members that a script or a notebook defines itself."""
     for (live, own), cls in _registered.items():
-        # defined in a script or a notebook
         if live == kind and cls.__module__ == "__main__" and name in (None, own):
-            yield Member(
-                kind, own, Path(_file(cls)), "__main__", cls.__name__, _summary(cls.__doc__)
-            )
-
-
-def _files(root: Path, name: str | None) -> list[Path]:
-    """The files of members in a folder, or that of one name; `root` may be a lone file."""
-    if root.is_file():
-        found = [root]
-    elif name is None:
-        found = sorted(root.glob("*.py"))
-    else:
-        found = [root / f"{name}.py"] if name.isidentifier() else []
-    return [
-        path
-        for path in found
-        if not path.stem.startswith("_") and name in (None, path.stem) and path.is_file()
-    ]
-
-
-@functools.lru_cache(maxsize=4)
-def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Those of all kinds in all installed packages: reading them takes longer than all else here."""
-    counts["entry point scans"] += 1
-    found = entry_points()
-    return tuple(entry for kind in KINDS for entry in found.select(group=f"sfnbench.{kind}s"))
-
-
-def _read(kind: Kind, path: Path, module: str, any_kind: bool = False) -> Iterator[Member]:
-    """The member that a file holds: its one registered class, or what is wrong.
-
-    Nothing for a file of another kind.
-    """
-    broken = Member(kind, path.stem, path, module)
-    try:
-        source = read(path)
-    except (SyntaxError, ValueError, OSError) as error:  # ValueError: its bytes are no text
-        yield replace(broken, error=_what(error))
-        return
-    for found in _classes(source):
-        known_kind = found.kind or (None if any_kind else kind)
-        if known_kind != kind or (found.registered is None and found.kind is None):
-            continue
-        wrong = _missing_package(source)
-        if found.registered is None:
-            wrong = f"line {found.line}: {found.name} lacks @register({path.stem!r})"
-        elif found.registered != path.stem:
-            wrong = (
-                f"line {found.line}: registered as {found.registered!r}, "
-                f"but the file is called {path.name}"
-            )
-        yield replace(
-            broken, class_name=found.name, summary=found.summary, fields=found.fields, error=wrong
-        )
-
-
-def _read_entry(kind: Kind, entry: EntryPoint) -> Member:
-    """The member of an entry point, whose file and package may have any name."""
-    module, _, class_name = entry.value.partition(":")
-    broken = Member(kind, entry.name, Path(module), module, class_name)
-    path = class_file(module, class_name)
-    if path is None:
-        return replace(broken, error=f"entry point {entry.value!r}: no such module")
-    broken = replace(broken, path=path)
-    try:
-        source = read(path)
-    except (SyntaxError, ValueError, OSError) as error:
-        return replace(broken, error=f"entry point {entry.value!r}: {_what(error)}")
-    found = next((each for each in _classes(source) if each.name == class_name), None)
-    if found is None:  # made by calls, perhaps: importing it will say
-        return broken
-    wrong = _missing_package(source)
-    if found.registered not in (None, entry.name):
-        wrong = (
-            f"line {found.line}: registered as {found.registered!r}, "
-            f"but the entry point is called {entry.name!r}"
-        )
-    return replace(broken, summary=found.summary, fields=found.fields, error=wrong)
-
-
-def _what(error: Exception) -> str:
-    """What is wrong with a file, and in which line."""
-    at = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
-    return f"{at}{getattr(error, 'msg', None) or error}"
-
-
-# -- reading source --------------------------------------------------------------------------------
-
-
-def _kind_of(names: set[str]) -> Kind | None:
-    named: dict[str, Kind] = {
-        "Optimizer": "optimizer",
-        "Problem": "problem",
-        "Network": "problem",
-        "Finder": "finder",
-    }
-    return next((kind for base, kind in named.items() if base in names), None)
-
-
-def _last_name(node: ast.expr) -> str:
-    return (
-        node.attr
-        if isinstance(node, ast.Attribute)
-        else node.id
-        if isinstance(node, ast.Name)
-        else ""
-    )
-
-
-def _registered_name(node: ast.ClassDef) -> str | None:
-    for call in node.decorator_list:
-        if (
-            isinstance(call, ast.Call)
-            and _last_name(call.func) == "register"
-            and len(call.args) == 1
-        ):
-            return str(getattr(call.args[0], "value", ""))
-    return None
-
-
-def _fields(node: ast.ClassDef) -> Iterator[Field]:
-    for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            annotation = ast.unparse(item.annotation)
-            if not annotation.startswith("ClassVar"):
-                yield Field(
-                    item.target.id, annotation, ast.unparse(item.value) if item.value else None
-                )
-
-
-def _summary(docstring: str | None) -> str:
-    return (docstring or "").strip().partition("\n")[0]
-
-
-@dataclass(frozen=True)
-class _Class:
-    """A class as its source reads."""
-
-    name: str
-    line: int
-    kind: Kind | None  # as its bases say
-    registered: str | None  # the name in @register
-    summary: str
-    fields: tuple[Field, ...]
-
-
-@functools.lru_cache(maxsize=1024)
-def _classes(source: Source) -> tuple[_Class, ...]:
-    return tuple(
-        _Class(
-            node.name,
-            node.lineno,
-            _kind_of({_last_name(base) for base in node.bases}),
-            _registered_name(node),
-            _summary(ast.get_docstring(node)),
-            tuple(_fields(node)),
-        )
-        for node in source.tree.body
-        if isinstance(node, ast.ClassDef)
-    )
-
-
-def _missing_package(source: Source) -> str | None:
-    for node in source.tree.body:
-        tops: list[str] = []
-        if isinstance(node, ast.Import):
-            tops = [alias.name.partition(".")[0] for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            tops = [node.module.partition(".")[0]]
-        for top in tops:
-            if not _is_there(top):
-                return f"line {node.lineno}: needs the package {top!r}, which is not installed"
-    return None
-
-
-def _is_there(top: str) -> bool:
-    if top in _there or top in sys.modules or top in sys.stdlib_module_names:
-        return True
-    found = importlib.util.find_spec(top) is not None
-    if found:
-        _there.add(top)
-    return found
+            summary = summary_of(cls.__doc__)
+            yield Member(kind, own, Path(_file(cls)), "__main__", cls.__name__, summary)
 
 
 def _line_in(error: BaseException, path: Path) -> int:

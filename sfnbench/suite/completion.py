@@ -158,7 +158,7 @@ def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         raise PluginError(f"{member.path}: {cls.__name__} does not define {missing}")
     try:
-        return TypeAdapter(cls)
+        return registry.adapter(cls)
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         reason = str(error.message).partition("\n")[0]
         message = f"{member.path}: the fields of {cls.__name__} cannot be read: {reason}"

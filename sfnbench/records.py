@@ -23,7 +23,9 @@ class Status(StrEnum):
     """How a run, or one of its rows, ended; from the best to the gravest."""
 
     OK = "ok"
+    STOPPED = "stopped"  # by the method's own rule
     STUCK = "stuck"  # it can no longer move
+    WORSE = "worse"  # its loss ends far above its start
     DIVERGED = "diverged"  # its numbers are no longer finite
     ERROR = "error"
     OOM = "oom"  # memory ran out
@@ -37,12 +39,13 @@ class Status(StrEnum):
     @property
     def never_escapes(self) -> bool:
         """Whether it will not escape any more, however large its budget; a timeout might have."""
-        return self in (Status.STUCK, Status.DIVERGED, Status.ERROR, Status.OOM)
+        ended = (Status.STOPPED, Status.STUCK, Status.WORSE)
+        return self in ended or self in (Status.DIVERGED, Status.ERROR, Status.OOM)
 
     @property
     def sound(self) -> bool:
         """Whether its loss counts."""
-        return self in (Status.OK, Status.STUCK)
+        return self in (Status.OK, Status.STOPPED, Status.STUCK)
 
     @classmethod
     def gravest(cls, statuses: Iterable[str]) -> Status:
@@ -165,10 +168,13 @@ class RaceRow(Row):
     min_eigenvalue: float | None
     min_eigenvalue_residual: float | None
     index_fraction: float | None
+    root_distance: float | None  # from the critical point that Newton's method arrives at
     end_point: str | None
     captured: bool | None
     dwell_steps: int | None  # near the saddle before the escape
     n_lanes: int | None  # seeds that shared its batch
+    limit: str | None  # what ended it: steps, epochs, seconds, cost, divergence, escape, itself
+    message: str | None  # the method's own, where it stopped by itself
     not_finite: str | None  # what was not, where it diverged
 
 

@@ -49,6 +49,10 @@ class Optimizer(ABC):
         """The memory before the first step: a NamedTuple of tensors."""
         return ()
 
+    def carried(self, state: State) -> Any:
+        """The part of the state that decides the next step; the rest is there to be reported."""
+        return state
+
     @abstractmethod
     def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
         """The next point (d,) and memory."""

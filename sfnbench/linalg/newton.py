@@ -15,89 +15,146 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Function = Callable[[Floats], Floats]
 
 MOST_STEPS = 40
 QUADRATIC = 0.5  # a step at most this share of the one before: on the way, quadratically or better
 LINEAR = 0.93  # up to x^15; exponential tails have 1, and powers of a tail more
 STEADY = 0.01  # by how much two ratios in a row may differ where steps fall linearly
 ARRIVED = 1e-8  # a step this short, in units of the way so far, ends the search
+TINY = 1e-9  # ... and so does one this short, in units of the point itself: it is rounding
 ROUNDING = 1e-10  # eigenvalues below this, in units of the largest, are zero to rounding
 
 
 @dataclass(frozen=True)
-class Root:
-    """A critical point that Newton's method arrived at."""
+class Roots:
+    """The critical points that Newton's method arrived at from S points; NaN where at none."""
 
-    point: Floats  # (d,)
-    distance: float  # from where it set out
-    convergence: Literal["quadratic", "linear"]
-    steps: int
+    points: Floats  # (S, d)
+    is_linear: Bools  # (S,): the steps fell linearly, so the point is degenerate
+    first_steps: Floats  # (S, d): Newton's step at each start, NaN where there is none
+
+    @property
+    def found(self) -> Bools:
+        """Whether there is a root (S,)."""
+        return np.asarray(np.isfinite(self.points).all(1))
 
 
-def newton_root(
-    gradient: Callable[[Floats], Floats], hessian: Callable[[Floats], Floats], start: Floats
-) -> Root | None:
-    """The critical point that Newton's steps from `start` (d,) contract to; None where they do not.
+def newton_roots(
+    gradient: Function,
+    hessian: Function,
+    starts: Floats,
+    reach: Floats | None = None,
+) -> Roots:
+    """The critical points that Newton's steps from starts (S, d) contract to.
 
-    It takes a Hessian (d, d) and its eigenvalues a step, two steps where there is no critical point
-    near. Rotating, scaling or shifting the parameters, or scaling the loss, changes nothing.
+    `gradient` takes points (n, d) to (n, d), `hessian` to (n, d, d); each step takes both, and the
+    Hessian's eigenvalues. Where the first step is longer than `reach` (S,), the search ends there.
+    Rotating, scaling or shifting the parameters, or scaling the loss, changes nothing.
 
     >>> H = np.diag([10.0, -2.0])
-    >>> saddle = newton_root(lambda x: H @ x, lambda x: H, np.array([0.3, 0.4]))
-    >>> saddle.point.tolist(), saddle.distance
-    ([0.0, 0.0], 0.5)
-    >>> tail = newton_root(lambda x: -np.exp(-x), lambda x: np.exp(-x)[:, None], np.array([15.0]))
-    >>> tail is None  # it falls for ever
-    True
+    >>> saddle = newton_roots(lambda x: x @ H, lambda x: H[None], np.array([[0.3, 0.4]]))
+    >>> saddle.points
+    array([[0., 0.]])
+    >>> tail = newton_roots(lambda x: -np.exp(-x), lambda x: np.exp(-x)[..., None], np.array([[15.0]]))
+    >>> tail.found  # it falls for ever
+    array([False])
     """
-    x = start.astype(np.float64)
-    lengths: list[float] = []
-    for n_steps in range(MOST_STEPS):
-        g, H = gradient(x), hessian(x)
-        if not (np.isfinite(g).all() and np.isfinite(H).all()):
-            return None
-        if not g.any():
-            return _root(x, start, "quadratic", n_steps)
-        step = _step(H, g)
-        length = float(np.linalg.norm(step))
-        if length == 0.0:  # a gradient in the Hessian's kernel: no linear method goes on from here
-            return None
-        lengths.append(length)
-        ratios = [after / before for before, after in pairwise(lengths)]
-        if ratios and ratios[-1] > LINEAR and not _is_rounding(g, H, x):
-            return None
-        x = x + step
-        is_there = length <= ARRIVED * sum(lengths) and ratios and ratios[-1] <= QUADRATIC
-        if is_there or _is_rounding(gradient(x), H, x):
-            return _root(x, start, "quadratic", n_steps + 1)
-        if len(ratios) >= 3 and ratios[-1] > STEADY and max(np.abs(np.diff(ratios[-3:]))) < STEADY:
-            rest = step * ratios[-1] / (1 - ratios[-1])
-            return _root(x + rest, start, "linear", n_steps + 1)
-    return None
+    search = _Search(gradient, hessian, starts.astype(np.float64))
+    for k in range(MOST_STEPS):
+        if not search.going.any():
+            break
+        search.advance(reach if k == 0 else None)
+        if k == 0:
+            first_steps = search.last_steps.copy()
+    points = np.where(search.is_root[:, None], search.x, np.nan)
+    return Roots(points, search.is_linear, first_steps)
 
 
-def _step(H: Floats, g: Floats) -> Floats:
-    """Newton's step (d,), directions of eigenvalues that are zero to rounding left out."""
-    L, Q = np.linalg.eigh((H + H.T) / 2)
-    is_seen = np.abs(L) > ROUNDING * np.abs(L).max(initial=0.0)
-    along = np.where(is_seen, -(Q.T @ g) / np.where(is_seen, L, 1.0), 0.0)
-    return np.asarray(Q @ along)
+class _Search:
+    """Where S searches are, how long their last steps were, and how each ended."""
+
+    def __init__(self, gradient: Function, hessian: Function, starts: Floats) -> None:
+        n = len(starts)
+        self._gradient, self._hessian = gradient, hessian
+        self.x = starts.copy()
+        self.going = np.ones(n, dtype=bool)
+        self.is_root, self.is_linear = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.last_steps = np.full_like(starts, np.nan)
+        self._way, self._length = np.zeros(n), np.full(n, np.nan)
+        self._ratios = np.full((n, 3), np.nan)  # of each step's length to that of the one before
+
+    def advance(self, reach: Floats | None) -> None:
+        """A step of all searches that go on, none longer than `reach` (S,)."""
+        which = np.flatnonzero(self.going)
+        x = self.x[which]
+        g, H = self._gradient(x), self._hessian(x)
+        H = np.broadcast_to(H, (len(x), *H.shape[-2:]))
+        usable = np.isfinite(g).all(1) & np.isfinite(H).all((1, 2))
+        steps = np.full_like(x, np.nan)
+        steps[usable] = _steps(H[usable], g[usable])
+        self.last_steps[which] = steps
+        if reach is not None:
+            usable &= np.linalg.norm(steps, axis=1) <= reach[which]
+        self.give_up(which[~usable])
+        if not usable.any():
+            return
+        which, x, g, H, steps = which[usable], x[usable], g[usable], H[usable], steps[usable]
+        tiny = np.linalg.norm(steps, axis=1) <= TINY * np.linalg.norm(x, axis=1)
+        tiny &= steps.any(1)
+        self.take(which, steps, tiny | _is_rounding(g, H, x))
+        after = _is_rounding(self._gradient(self.x[which]), H, self.x[which])
+        self.arrive(which, tiny | after)
+
+    def give_up(self, which: NDArray[np.intp]) -> None:
+        """No critical point is found from these."""
+        self.going[which] = False
+
+    def take(self, which: NDArray[np.intp], step: Floats, at_rounding: Bools) -> None:
+        """Take a step (n, d) in these searches, or give up where steps no longer fall."""
+        length = np.linalg.norm(step, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = length / self._length[which]
+        # a gradient in the Hessian's kernel has no step: no linear method goes on from there
+        lost = ((ratio > LINEAR) | (length == 0)) & ~at_rounding
+        self._ratios[which] = np.column_stack([self._ratios[which, 1:], ratio])
+        self._length[which], self._way[which] = length, self._way[which] + length
+        self.x[which[~lost]] += step[~lost]
+        self.give_up(which[lost])
+        self._finish_linear(which[~lost], step[~lost])
+
+    def arrive(self, which: NDArray[np.intp], at_rounding: Bools) -> None:
+        """End the searches that have arrived, at rounding or with a last step that is short."""
+        short = self._length[which] <= ARRIVED * self._way[which]
+        short &= self._ratios[which, -1] <= QUADRATIC
+        there = which[(short | at_rounding) & self.going[which]]
+        self.is_root[there], self.going[there] = True, False
+
+    def _finish_linear(self, which: NDArray[np.intp], step: Floats) -> None:
+        """Sum the rest of the way where the last three steps have fallen by the same share."""
+        ratios = self._ratios[which]
+        steady = (np.abs(np.diff(ratios)) < STEADY).all(1) & (ratios[:, -1] > STEADY)
+        there, last = which[steady], ratios[steady, -1:]
+        self.x[there] += step[steady] * last / (1 - last)
+        self.is_root[there], self.is_linear[there], self.going[there] = True, True, False
 
 
-def _is_rounding(g: Floats, H: Floats, x: Floats) -> bool:
-    """Whether the gradient is no longer than its own rounding."""
-    unit = np.finfo(np.float64).eps * np.linalg.norm(x) * np.linalg.norm(H)
-    return bool(np.linalg.norm(g) <= 4 * unit)
+def _steps(H: Floats, g: Floats) -> Floats:
+    """Newton's steps (n, d), directions of eigenvalues that are zero to rounding left out."""
+    L, Q = np.linalg.eigh((H + H.swapaxes(1, 2)) / 2)
+    is_seen = np.abs(L) > ROUNDING * np.abs(L).max(1, keepdims=True)
+    in_basis = np.einsum("nij,ni->nj", Q, g)
+    along = np.where(is_seen, -in_basis / np.where(is_seen, L, 1.0), 0.0)
+    return np.asarray(np.einsum("nij,nj->ni", Q, along))
 
 
-def _root(
-    x: Floats, start: Floats, convergence: Literal["quadratic", "linear"], steps: int
-) -> Root:
-    return Root(x, float(np.linalg.norm(x - start)), convergence, steps)
+def _is_rounding(g: Floats, H: Floats, x: Floats) -> Bools:
+    """Whether gradients (n, d) are no longer than their own rounding."""
+    unit = np.finfo(np.float64).eps * np.linalg.norm(x, axis=1) * np.linalg.norm(H, axis=(1, 2))
+    return np.asarray(np.linalg.norm(g, axis=1) <= 4 * unit)

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -22,7 +21,6 @@ Metric = Callable[
     [Problem, Tensor], Tensor | dict[str, Tensor]
 ]  # several scalars where one is not told without another
 
-CRITICAL_GRADIENT = 1e-6  # a point whose gradient is longer is not called critical
 ZERO_EIGENVALUE = 1e-6  # in units of the largest |eigenvalue|: smaller ones count as zero ...
 FLAT_EIGENVALUE = (
     1e-9  # ... and so do smaller ones in absolute terms, where all of the Hessian vanishes
@@ -38,12 +36,12 @@ BATCHED_DIM = 64
 
 def loss(problem: Problem, theta: Tensor) -> Tensor:
     """The whole loss."""
-    return _ask(problem).loss(theta)
+    return uncounted(problem).loss(theta)
 
 
 def gradient_norm(problem: Problem, theta: Tensor) -> Tensor:
     """Euclidean norm of the gradient of the whole loss."""
-    return _ask(problem).grad(theta).norm()
+    return uncounted(problem).grad(theta).norm()
 
 
 def min_eigenvalue(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
@@ -104,60 +102,24 @@ def measure(problem: Problem, name: str, points: Tensor) -> dict[str, Tensor]:
         found = own(theta) if own else METRICS[name](problem, theta)
         return found if isinstance(found, dict) else {name: found}
 
-    values = map_points(scalars, points[finite], _chunk(problem))
+    values = map_points(scalars, points[finite], chunk(problem))
     return {
         each: nothing.index_put((finite,), value.to(points.dtype)) for each, value in values.items()
     }
 
 
-class Certificate(NamedTuple):
-    """What kind of point a trajectory ended at.
+def bottoms(problem: Problem, points: Tensor) -> list[tuple[float, float, float | None]]:
+    """Lowest eigenvalue, its residual, and alpha at points (n, d), those of a small problem at once.
 
-    What cannot be told of a Hessian too large to be taken is None.
+    Alpha is None where the Hessian is too large to be taken whole.
     """
-
-    gradient_norm: float
-    min_eigenvalue: float | None
-    min_eigenvalue_residual: float | None
-    index_fraction: float | None
-    # minimum | strict saddle | degenerate | critical, lowest eigenvalue unresolved | not critical |
-    # diverged
-    end_point: str
-
-
-def certify(problem: Problem, theta: Tensor) -> Certificate:
-    """The certificate of an end point (d,): "converged" is never said without it."""
-    return certify_all(problem, theta[None])[0]
-
-
-def certify_all(problem: Problem, points: Tensor) -> list[Certificate]:
-    """The certificates of end points (n, d), those of a small problem in batches."""
-    norms = measure(problem, "gradient_norm", points)["gradient_norm"]
-    told = torch.isfinite(norms)
-    found: dict[str, list[float]] = {}
-    if told.any():
-        bottoms = map_points(lambda theta: _bottom(problem, theta), points[told], _chunk(problem))
-        found = {name: values.tolist() for name, values in bottoms.items()}
-    bottom = zip(*found.values(), strict=True)
-    return [
-        _judge(problem, norm, *next(bottom))
-        if known
-        else Certificate(norm, None, None, None, "diverged")
-        for norm, known in zip(norms.tolist(), told.tolist(), strict=True)
-    ]
-
-
-def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
-    """The first of loss, gradient, and of the second derivatives that were asked for, that is not finite at theta (d,)."""
-    loss, grad = _ask(problem).loss_and_grad(theta)
-    answers = {"the loss": loss, "the gradient": grad}
-    if "hvp" in asked:
-        answers["the Hessian-vector product"] = (
-            _ask(problem).curvature(theta).hvp(torch.ones_like(theta))
-        )
-    if "hessian" in asked:
-        answers["the Hessian"] = _ask(problem).hessian(theta)
-    return next((name for name, answer in answers.items() if not answer.isfinite().all()), "")
+    if not len(points):
+        return []
+    found = map_points(lambda theta: _bottom(problem, theta), points, chunk(problem))
+    columns = [found["lowest"].tolist(), found["residual"].tolist(), found["alpha"].tolist()]
+    if problem.dim > DENSE_LIMIT:
+        columns[2] = [None] * len(points)
+    return list(zip(*columns, strict=True))
 
 
 def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
@@ -177,32 +139,13 @@ def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
     return {"lowest": lowest, "residual": torch.zeros_like(lowest), "zero": zero, "alpha": alpha}
 
 
-def _judge(
-    problem: Problem, norm: float, lowest: float, residual: float, zero: float, alpha: float
-) -> Certificate:
-    whole = problem.dim <= DENSE_LIMIT
-    otherwise = (
-        ("minimum" if lowest > zero else "degenerate")
-        if whole
-        else "critical, lowest eigenvalue unresolved"
-    )
-    kind = "strict saddle" if lowest < -zero else otherwise
-    return Certificate(
-        norm,
-        lowest,
-        residual,
-        alpha if whole else None,
-        kind if norm <= CRITICAL_GRADIENT else "not critical",
-    )
-
-
-def _chunk(problem: Problem) -> int:
+def chunk(problem: Problem) -> int:
     """How many points are measured together."""
     return 1024 if problem.dim <= BATCHED_DIM else 1
 
 
-def _ask(problem: Problem) -> Oracle:
-    """Somebody to ask whom nobody counts; small problems are measured inside a transform."""
+def uncounted(problem: Problem) -> Oracle:
+    """An oracle whose count is dropped; small problems are measured inside a transform."""
     return Oracle(problem, eager=problem.dim > BATCHED_DIM)
 
 
@@ -210,7 +153,7 @@ def _extremes(problem: Problem, theta: Tensor) -> Extremes:
     start = torch.from_numpy(np.random.default_rng(0).standard_normal(problem.dim)).to(
         theta
     )  # torch's not under vmap
-    return extreme_eigenvalues(_ask(problem).curvature(theta).hvp, start, N_LANCZOS)
+    return extreme_eigenvalues(uncounted(problem).curvature(theta).hvp, start, N_LANCZOS)
 
 
 def _zero(eigenvalues: Tensor) -> Tensor:

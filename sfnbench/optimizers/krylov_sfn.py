@@ -108,6 +108,10 @@ class KrylovSaddleFreeNewton(Optimizer):
         negative = basis.eigenvalues < -1e-6 * basis.eigenvalues.abs().amax()
         return at, Memory(at - theta, negative.sum().to(theta.dtype), refused, damping)
 
+    def carried(self, state: Memory) -> Tensor:
+        """The last step alone decides the next."""
+        return state.update
+
     def report(self, state: Memory) -> Mapping[str, Tensor]:
         """Negative eigenvalues met, inner steps refused so far, and the last damping."""
         return {

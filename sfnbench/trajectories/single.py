@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
+from torch.utils._pytree import tree_map
 
 from ..core.memory import Parts
 from ..core.optimizer import Optimizer
 from ..core.oracle import Oracle
 from ..core.problem import Problem
 from .trajectories import Batches, Trajectories
+from .vmapped import unchanged
 
 
 class Single(Trajectories):
@@ -57,11 +61,22 @@ class Looped(Single):
         super().__init__(problem, starts)
         self.optimizer = optimizer
         self._state = optimizer.init(starts[0])
+        self._before: Any = None  # point and state before the last step
 
     def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
         """The optimizer's own step."""
+        self._before = (theta, self._state)
         theta, self._state = self.optimizer.step(oracle, theta, self._state)
         return theta
+
+    def is_fixed(self) -> np.ndarray:
+        """Whether the last step changed nothing."""
+        if self._before is None:
+            return super().is_fixed()
+        (theta, state), carried = self._before, self.optimizer.carried
+        trees = (theta, carried(state)), (self._theta, carried(self._state))
+        before, after = tree_map(lambda t: t[None], trees)
+        return unchanged(before, after)
 
     def reports(self) -> Mapping[str, Tensor]:
         """The optimizer's own numbers about the last step by name, (1,) each."""

@@ -36,6 +36,7 @@ class Trajectories(ABC):
         self.loss_before: Tensor | None = None
         self.parked = np.zeros(n, dtype=bool)
         self.ended = False
+        self.stopped: str | None = None  # the optimizer's own words, once it has ended
 
     @abstractmethod
     def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
@@ -47,6 +48,14 @@ class Trajectories(ABC):
     def reports(self) -> Mapping[str, Tensor]:
         """The optimizer's own numbers about the last step by name, (S,) each."""
         return {}
+
+    def is_fixed(self) -> np.ndarray:
+        """Whether the last step of each (S,) changed neither its point nor the optimizer's state.
+
+        On a function that stays the same, it will then never move again. An optimizer whose state
+        is out of sight is never known to be fixed.
+        """
+        return np.zeros(len(self.starts), dtype=bool)
 
     def count(self, calls: Calls) -> None:
         """Add these questions to the count of every trajectory that is not parked."""

@@ -40,6 +40,7 @@ class Vmapped(Trajectories):
         self.optimizer = optimizer
         self._state: State = torch.func.vmap(optimizer.init)(starts)
         self._first_state = self._state
+        self._before: Any = None  # point and state before the last step
         self._mask: Tensor | None = None  # `parked` as a tensor, once one is
 
     def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
@@ -56,6 +57,7 @@ class Vmapped(Trajectories):
             after = self._advance(start, self._state, stacked, dims, noise)
         except LinAlgError:
             after = self._advance_one_by_one(start, stacked, dims, noise)
+        self._before = (start, self._state)
         self.theta, self._state, self.loss_before = after.theta, after.state, after.loss
         if self._mask is not None:
             self.theta = torch.where(self._mask[:, None], torch.nan, after.theta)
@@ -67,6 +69,14 @@ class Vmapped(Trajectories):
         if not tree_flatten(self._state)[0]:
             return {}
         return torch.func.vmap(self.optimizer.report)(self._state)
+
+    def is_fixed(self) -> np.ndarray:
+        """Whether the last step of each (S,) changed nothing."""
+        if self._before is None:
+            return super().is_fixed()
+        (theta, state), carried = self._before, self.optimizer.carried
+        same = unchanged((theta, carried(state)), (self.theta, carried(self._state)))
+        return np.asarray(same & ~self.parked)
 
     def park(self, which: np.ndarray) -> None:
         """Hold some trajectories, a mask (S,), at their starting points from now on."""
@@ -138,6 +148,13 @@ def stack(batches: Sequence[Batches]) -> tuple[Batches, Dims]:
         shared = each[0] is None
         stacked.append(None if shared else tree_map(lambda *leaves: torch.stack(leaves), *each))
     return tuple(stacked), dims
+
+
+def unchanged(before: Any, after: Any) -> np.ndarray:
+    """Whether every tensor (S, ...) of two trees is the same, for each of the S."""
+    pairs = zip(tree_flatten(before)[0], tree_flatten(after)[0], strict=True)
+    same = [(old == new).reshape(len(new), -1).all(1) for old, new in pairs]
+    return np.asarray(torch.stack(same).all(0).cpu().numpy())
 
 
 def map_points(f: Callable[[Tensor], Any], points: Tensor, chunk: int) -> Any:

@@ -1,11 +1,29 @@
 """Newton's method as a certificate: it arrives at critical points, and at nothing on a tail."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfnbench.linalg.newton import newton_root
+from sfnbench.linalg.newton import newton_roots
+
+
+def newton_root(gradient, hessian, start):
+    """The root (d,) from one start; None where there is none."""
+    found = newton_roots(
+        lambda x: np.array([gradient(each) for each in x]),
+        lambda x: np.array([hessian(each) for each in x]),
+        start[None],
+    )
+    if not found.found[0]:
+        return None
+    return SimpleNamespace(
+        point=found.points[0],
+        distance=np.linalg.norm(found.points[0] - start),
+        convergence="linear" if found.is_linear[0] else "quadratic",
+    )
 
 
 def power(n):
@@ -108,3 +126,24 @@ def test_units_of_loss_and_parameters_change_nothing(loss, unit, angle, shift):
     assert plain.distance == pytest.approx(np.hypot(0.0002, 0.0003), rel=1e-9)
     assert other.distance == pytest.approx(u * plain.distance, rel=1e-5)
     assert other.convergence == plain.convergence == "quadratic"
+
+
+def test_many_starts_at_once_are_as_one_by_one():
+    gradient, hessian = monkey()
+    starts = np.array([[1e-3, 2e-3], [0.5, 0.1], [3.0, -2.0], [0.0, 0.0]])
+    together = newton_roots(
+        lambda x: np.array([gradient(each) for each in x]),
+        lambda x: np.array([hessian(each) for each in x]),
+        starts,
+    )
+    for i, start in enumerate(starts):
+        alone = newton_root(gradient, hessian, start)
+        np.testing.assert_allclose(together.points[i], alone.point, atol=1e-12)
+
+
+def test_a_first_step_beyond_reach_ends_the_search():
+    H = np.diag([1.0, -1.0])
+    starts = np.array([[3.0, 4.0], [0.3, 0.4]])
+    found = newton_roots(lambda x: x @ H, lambda x: H[None], starts, reach=np.array([1.0, 1.0]))
+    assert found.found.tolist() == [False, True]
+    np.testing.assert_allclose(found.first_steps, -starts)

@@ -80,7 +80,7 @@ def test_on_a_saddle_the_absolute_value_leaves_and_the_hessian_is_caught(make_ru
         )
         assert all((row["escape_step"] is not None) is escapes for row in result.rows)
         if not escapes:
-            assert {row["end_point"] for row in result.rows} == {"strict saddle"}
+            assert {row["end_point"] for row in result.rows} == {"min-max saddle"}
 
 
 def test_inner_steps_take_new_gradients_in_the_old_subspace():

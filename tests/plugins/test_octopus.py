@@ -95,7 +95,7 @@ def test_saddle_free_newton_without_noise_leaves_one_saddle_and_is_caught_by_the
     nu = Octopus(n=4).nu
     for row in rows:
         assert row["final_loss"] == pytest.approx(-nu)
-        assert (row["captured"], row["end_point"]) == (True, "strict saddle")
+        assert (row["captured"], row["end_point"]) == (True, "min-max saddle")
 
 
 def test_misuse():

@@ -13,6 +13,7 @@ from ...core.cost import QUESTIONS
 from ...core.problem import Problem
 from ...linalg.inertia import count_below
 from ...metrics import measuring as metrics
+from ...metrics.certificate import kind_of, tail
 from ...records import Run, Status
 from .search import Ends
 from .spectrum import Spectrum, hessian_at, spectrum_at
@@ -46,6 +47,11 @@ def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Meas
     row.update(spectrum.facts)
     row["converged"] = bool(row["gradient_norm"] ** 2 < run.settings["cut_off"])
     row["end_point"] = _kind(row)
+    if row["converged"] and whole.tangent(theta) is None:
+        begun = ends.starts[i]
+        begun = space.embedded(begun) if isinstance(space, Restricted) else begun
+        if kind := tail(whole, theta, begun):  # its gradient is small, but no more than that
+            row["converged"], row["end_point"] = False, kind
     row["status"] = str(_status(row))
     row["steps"], row["seconds"] = int(ends.steps[i]), float(ends.seconds[i])
     for k, kind in enumerate(QUESTIONS):
@@ -105,17 +111,14 @@ def _metric(problem: Problem, name: str, theta: Tensor) -> float:
 
 
 def _kind(row: dict[str, Any]) -> str:
-    """Minimum, maximum, saddle (of whatever kernel) or degenerate; else why it is none of them."""
+    """The kind of a critical point, by the certificate's names; else why it is none."""
     if row["index"] is None or not math.isfinite(row["gradient_norm"]):
         return "diverged"
     if not row["converged"]:
         return "gradient-flat" if (row["residual"] or 0) > FLAT else "not critical"
-    up, down = row["n_positive"] > 0, row["index"] > 0
-    if down and up:
-        return "saddle"
-    if row["n_zero"]:
-        return "degenerate"
-    return "maximum" if down else "minimum"
+    n_zero = np.zeros(row["n_zero"], dtype=bool)
+    signs = np.array([-1] * row["index"] + [1] * row["n_positive"])
+    return kind_of(np.append(signs < 0, n_zero), np.append(signs > 0, n_zero))
 
 
 def _status(row: dict[str, Any]) -> Status:

@@ -24,14 +24,17 @@ class Limits:
     cost: float  # in gradients; inf: without limit
     prices: Mapping[str, float]  # of a question by kind, in gradients
     dim: int  # parameters, by which a Hessian is priced
+    steps_from: str = "steps"  # or "epochs", where these allow fewer steps
 
     @classmethod
     def of(cls, setup: Setup, settings: Mapping[str, Any]) -> Limits:
         """The budget that the settings of a run give."""
         given = settings["budget"]
-        steps = given["steps"]
+        steps, steps_from = given["steps"], "steps"
         if given.get("epochs"):
-            steps = min(steps, steps_in(setup, given["epochs"]))
+            in_epochs = steps_in(setup, given["epochs"])
+            steps_from = "epochs" if in_epochs < steps else "steps"
+            steps = min(steps, in_epochs)
         cost = given.get("cost")
         return cls(
             steps=steps,
@@ -39,6 +42,7 @@ class Limits:
             cost=math.inf if cost is None else cost,
             prices=prices(settings),
             dim=setup.problem.dim,
+            steps_from=steps_from,
         )
 
     def costs(self, passes: np.ndarray) -> np.ndarray:
@@ -48,6 +52,10 @@ class Limits:
     def is_used_up(self, costs: np.ndarray) -> np.ndarray:
         """Whether trajectories that have cost so much (...) have no cost left."""
         return costs >= self.cost * (1 - SHARE_ROUNDING)
+
+    def is_exceeded(self, costs: np.ndarray) -> np.ndarray:
+        """Whether trajectories that have cost so much (...) have spent more than there was."""
+        return costs > self.cost * (1 + SHARE_ROUNDING)
 
 
 def prices(settings: Mapping[str, Any]) -> dict[str, float]:

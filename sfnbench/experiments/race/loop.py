@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
+from ...records import Status
 from ..draws import Draws
 from ..progress import Progress
 from ..setup import Setup
 from .blocks import Block, Stepper, synchronise
 from .limits import Limits, steps_in
-from .outcomes import Outcomes
+from .outcomes import ITSELF, Outcomes
 from .recording import N_PATHS, Every, Recording
 
 
@@ -32,14 +33,19 @@ def advance(
             most = limits.steps - recording.n_steps
             block = stepper.advance(most, outcomes.going, outcomes.is_used_up)
             if block is None:
+                outcomes.finish(recording.n_steps, ITSELF, Status.STOPPED)
+                outcomes.message = trajectories.stopped or ""
                 break
+            going = outcomes.going
             _take_in(block, recording, outcomes)
+            outcomes.is_fixed[going] = trajectories.is_fixed()[going]
             trajectories.park(~outcomes.going)
             done = recording.n_steps / limits.steps
             progress(min(1.0, max(done, float(stepper.seconds.max()) / limits.seconds)))
     finally:
         trajectories.close()
-    outcomes.finish(recording.n_steps)
+    over = recording.n_steps >= limits.steps
+    outcomes.finish(recording.n_steps, limits.steps_from if over else "seconds")
     return recording, outcomes
 
 

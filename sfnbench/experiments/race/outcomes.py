@@ -14,15 +14,19 @@ from .limits import Limits
 # problem has to give a length.
 NEAR = 2.0
 
+# limits that may end a trajectory, besides steps, epochs and seconds
+COST, DIVERGENCE, ESCAPE, ITSELF = "cost", "divergence", "escape", "itself"
+
 
 class Outcomes:
     """When S trajectories escaped, where they are, and when and how they ended.
 
-    A trajectory ends at the very step at which it diverges, escapes a loss without a floor, or uses
-    up its cost. Whatever it did in the rest of the block is dropped, so the size of blocks decides
-    nothing. `end` and `escape` (S,) are steps, -1 where there is none yet. `status` (S,) is the
-    status of each, `last` and `before_last` (S, d) are its last two points, and `steps_near` (S,)
-    counts the steps before the escape that ended near the saddle.
+    A trajectory ends at the very step at which it diverges or escapes a loss without a floor, and
+    at the last step that its budget of cost pays for. Whatever it did beyond is dropped, so the
+    size of blocks decides nothing. `end` and `escape` (S,) are steps, -1 where there is none yet.
+    `status` (S,) is the status of each and `limit` (S,) what ended it: steps, epochs, seconds,
+    cost, divergence, escape or itself. `last` and `before_last` (S, d) are its last two points, and
+    `steps_near` (S,) counts the steps before the escape that ended near the saddle.
     """
 
     def __init__(
@@ -33,12 +37,16 @@ class Outcomes:
         self._problem = problem
         self.end, self.escape = np.full(n, -1), np.full(n, -1)
         self.status = np.full(n, str(Status.OK), dtype=object)
+        self.limit = np.full(n, "", dtype=object)
         self.last = starts.clone()
         self.before_last = torch.full_like(starts, torch.nan)
         self.steps_near = np.zeros(n, dtype=np.int64)
+        self.message = ""  # of the method, where it stopped by itself
+        self.is_fixed = np.zeros(n, dtype=bool)  # it can no longer move, and knows it
         self._near = NEAR * self._from_saddle(starts)  # (S,)
         broken = ~np.isfinite(start_losses)
         self.end[broken], self.status[broken] = 0, str(Status.DIVERGED)
+        self.limit[broken] = DIVERGENCE
 
     @property
     def going(self) -> np.ndarray:
@@ -69,34 +77,36 @@ class Outcomes:
         # steps (S,) into the block; n: not in this block
         broken = _first(is_broken)
         escaped = _first(has_escaped)
-        used_up = _first(self.limits.is_used_up(costs))
-        stop = np.minimum(broken, used_up)
+        stop = np.minimum(broken, self._last_paid(costs))
 
         going = self.going
         in_time = (escaped < n) & (escaped < broken) & (escaped <= stop)
         newly = going & (self.escape < 0) & in_time
         self.escape[newly] = first + escaped[newly]
-        if not self._problem.bounded_below:
-            stop = np.where(newly, escaped, stop)
+        leaves = newly & (not self._problem.bounded_below)
+        stop = np.where(leaves, escaped, stop)
         self._count_near(first, points, going, stop)
         ends = going & (stop < n)
         self.end[ends] = first + stop[ends]
-        self.status[ends & (broken == stop)] = str(Status.DIVERGED)
+        self.limit[ends] = COST
+        self.limit[ends & leaves] = ESCAPE
+        diverged = ends & (broken == stop)
+        self.status[diverged], self.limit[diverged] = str(Status.DIVERGED), DIVERGENCE
         self._move(first, points)
 
-    def finish(self, n_steps: int) -> None:
+    def finish(self, n_steps: int, limit: str, status: Status = Status.OK) -> None:
         """End every trajectory that still goes on, at the last step of the race."""
-        self.end[self.going] = n_steps
+        going = self.going
+        self.limit[going], self.status[going], self.end[going] = limit, str(status), n_steps
 
-    def is_near_saddle(self) -> np.ndarray:
-        """Whether the last point of each trajectory (S,) is near the saddle."""
-        near = self._from_saddle(self.last) <= self._near
-        return np.asarray(near.cpu().numpy())
+    def _last_paid(self, costs: np.ndarray) -> np.ndarray:
+        """The step (S,) into a block with costs (n, S) that uses up the budget.
 
-    def has_stayed(self) -> np.ndarray:
-        """Whether the last step of each trajectory (S,), if it made two or more, did not move."""
-        same = (self.last == self.before_last).all(1).cpu().numpy()
-        return np.asarray((self.end >= 2) & same)
+        -1 where the first step of the block already costs too much, n where the budget lasts.
+        """
+        step = _first(self.limits.is_used_up(costs))
+        exceeded = _first(self.limits.is_exceeded(costs))
+        return np.where((step == exceeded) & (step < len(costs)), step - 1, step)
 
     def _count_near(self, first: int, points: Tensor, going: np.ndarray, stop: np.ndarray) -> None:
         within = self._from_saddle(points) <= self._near  # (n, S)

@@ -9,6 +9,8 @@ from typing import Any, cast
 import numpy as np
 
 from ...core.cost import QUESTIONS
+from ...core.problem import Problem
+from ...metrics import certificate
 from ...metrics import measuring as metrics
 from ...records import RaceRow, Status
 from ..setup import Setup
@@ -17,8 +19,8 @@ from .recording import Recording
 
 Columns = dict[str, Sequence[Any] | np.ndarray]  # by name, an entry for each seed
 
-# Ends that are not at the saddle, however near they are.
-ELSEWHERE = ("minimum", "not critical", "diverged")
+# A loss is far above where a trajectory began by more than so many times the size of that loss.
+FAR_ABOVE = 10.0
 
 
 def rows(
@@ -28,19 +30,22 @@ def rows(
 
     Columns are made first, because there may be many seeds.
     """
-    certificates = metrics.certify_all(setup.problem, outcomes.last)
+    starts = setup.starts(seeds)
+    certificates = certificate.certify_all(setup.problem, outcomes.last, starts)
     columns: Columns = {"seed": seeds, "status": outcomes.status, "steps": outcomes.end}
     columns.update(_loss_columns(setup, recording, outcomes))
     columns.update(_escape_columns(recording, outcomes))
     columns.update(_spent_columns(recording, outcomes))
-    for place, name in enumerate(metrics.Certificate._fields):
-        columns[name] = [certificate[place] for certificate in certificates]
+    columns["limit"] = outcomes.limit
+    for place, name in enumerate(certificate.Certificate._fields):
+        if name != "is_held":
+            columns[name] = [each[place] for each in certificates]
     columns.update(_captured(setup, outcomes, certificates))
     for name in setup.problem.measures:
         columns[name] = _at_end(setup, outcomes, name)
     columns["n_lanes"] = [len(seeds)] * len(seeds)  # seeds that shared a vmapped call
     made = _row_by_row(columns)
-    _mark_stuck(made, setup, outcomes)
+    _mark_ends(made, setup, outcomes)
     for i, row in enumerate(made):
         if outcomes.status[i] == Status.DIVERGED:
             row["not_finite"] = _not_finite(setup, outcomes, i, row)
@@ -85,33 +90,46 @@ def _spent_columns(recording: Recording, outcomes: Outcomes) -> Columns:
 
 
 def _captured(
-    setup: Setup, outcomes: Outcomes, certificates: Sequence[metrics.Certificate]
+    setup: Setup, outcomes: Outcomes, certificates: Sequence[certificate.Certificate]
 ) -> Columns:
-    """Whether a saddle captured each trajectory, and its steps near the saddle before its escape.
+    """Whether a saddle holds each trajectory, and its steps near the saddle before its escape.
 
-    A trajectory is captured where its end point is certified as a strict saddle of whatever kind,
-    or is critical, no minimum and near the saddle: the Hessian does not decide on degenerate ones.
+    A trajectory is captured where it ends near a critical point that is no minimum.
     """
     nothing = [None] * len(certificates)
     if setup.problem.saddle is None:
         return {"captured": nothing, "dwell_steps": nothing}
-    captured = []
-    for certificate, near in zip(certificates, outcomes.is_near_saddle().tolist(), strict=True):
-        kind = certificate.end_point
-        captured.append(kind == "strict saddle" or (near and kind not in ELSEWHERE))
+    captured = [each.is_held for each in certificates]
     return {"captured": captured, "dwell_steps": outcomes.steps_near}
 
 
-def _mark_stuck(made: list[dict[str, Any]], setup: Setup, outcomes: Outcomes) -> None:
-    """A trajectory is stuck where it no longer moves, and not because its gradient is zero.
+def _mark_ends(made: list[dict[str, Any]], setup: Setup, outcomes: Outcomes) -> None:
+    """Tell apart what ended ok: what can no longer move, and what ended far above its start.
 
-    On another minibatch, or with other noise, it might have moved.
+    A trajectory is stuck where a step changed neither the point nor anything that the method
+    remembers, on a function that stays the same: every further step would do the same. At a
+    critical point that is no failure.
     """
-    if not setup.deterministic:
-        return
-    for row, stayed in zip(made, outcomes.has_stayed().tolist(), strict=True):
-        if stayed and row["status"] == Status.OK and row["end_point"] == "not critical":
+    for i, row in enumerate(made):
+        if row["status"] == Status.STOPPED:
+            row["message"] = outcomes.message
+        if row["status"] not in (Status.OK, Status.STOPPED):
+            continue
+        is_stuck = outcomes.is_fixed[i] and setup.deterministic
+        if is_stuck and row["end_point"] == certificate.NOT_CERTIFIED:
             row["status"] = str(Status.STUCK)
+        if is_far_above(setup.problem, row["start_loss"], row["final_loss"]):
+            row["status"] = str(Status.WORSE)
+
+
+def is_far_above(problem: Problem, start: float, final: float) -> bool:
+    """Whether a final loss is far above the loss at the start.
+
+    The size of a loss is its height above the lowest one there is, where that is known.
+    """
+    lowest = problem.lowest
+    size = abs(start) if lowest is None else start - lowest
+    return final - start > FAR_ABOVE * max(size, problem.escape_drop)
 
 
 def _not_finite(setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]) -> str:
@@ -124,7 +142,7 @@ def _not_finite(setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]) -
     point = last if last.isfinite().all() else outcomes.before_last[i]
     asked = [kind for kind in QUESTIONS if row[f"n_{kind}"]]
     with contextlib.suppress(Exception):  # a broken trajectory must not cost the others
-        return metrics.not_finite(setup.problem, point, asked) or "the step"
+        return certificate.not_finite(setup.problem, point, asked) or "the step"
     return "the step"
 
 

@@ -106,9 +106,10 @@ def test_stuck_is_a_point_that_stays_though_its_gradient_is_not_zero(make_run, p
 def test_budget_in_cost_ends_a_lane_at_the_step_that_uses_it_up(make_run):
     result = execute(make_run("quadratic_saddle", {}, "sfn", {}, steps=50, cost=12))
     for row in result.rows:
-        assert row["steps"] == 3  # 1 gradient and a Hessian at 2 d = 4 a step: 5, 10, 15
-        assert (row["n_grad"], row["n_hessian"]) == (3, 3)
-    assert result.series["loss"].shape == (3, 4)
+        # 1 gradient and a Hessian at 2 d = 4 a step: 5, 10, and 15 is more than there was
+        assert (row["steps"], row["cost"], row["limit"]) == (2, 10, "cost")
+        assert (row["n_grad"], row["n_hessian"]) == (2, 2)
+    assert result.series["loss"].shape == (3, 3)
 
 
 def test_budget_in_seconds_ends_the_race(make_run):
@@ -305,10 +306,10 @@ def test_no_step_is_made_that_the_budget_does_not_pay_for(make_run, plugin):
     )
     (row,) = execute(run).rows
     (module,) = (module for name, module in sys.modules.items() if name.endswith(".counting"))
-    warm_up = 1
-    assert row["steps"] == len(module.MADE) - warm_up
+    warm_up, beyond = 1, 1  # the step that cost too much is dropped
+    assert row["steps"] in (len(module.MADE) - warm_up, len(module.MADE) - warm_up - beyond)
     assert row["n_grad"] == row["cost"]
-    assert 1500 <= row["cost"] < 1600
+    assert 1400 < row["cost"] <= 1500
 
 
 @pytest.mark.parametrize(("size", "n_steps"), [(None, 3), (300, 3), (100, 9), (7, 129)])
@@ -352,10 +353,10 @@ def test_a_suite_may_price_otherwise_and_its_budget_with_it(tmp_path):
     assert usual.run.id != dear.run.id
     assert "prices" not in usual.environment
     assert [row["steps"] for row in (*usual.rows, *dear.rows)] == [
-        8,
-        8,
-        3,
-        3,
+        7,
+        7,
+        2,
+        2,
     ]  # of 5 gradients; of 17
     for row, spent in zip(dear.rows, axis_of(dear, "cost"), strict=True):
         assert row["cost"] == row["n_grad"] + 2 * 8 * row["n_hessian"] == np.nanmax(spent)

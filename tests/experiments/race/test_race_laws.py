@@ -152,10 +152,10 @@ def test_noise_leaves_the_stable_manifold():
 
 def test_newton_is_captured_and_saddle_free_newton_is_not():
     newton = execute(race("quadratic_saddle", {}, "damped_newton", steps=5, seeds=range(8))).rows
-    assert {row["end_point"] for row in newton} == {"strict saddle"}
+    assert {row["end_point"] for row in newton} == {"min-max saddle"}
     assert {row["index_fraction"] for row in newton} == {0.5}
     sfn = execute(race("quadratic_saddle", {}, "sfn", steps=60, seeds=range(8))).rows
-    assert {row["end_point"] for row in sfn} == {"not critical"}
+    assert {row["end_point"] for row in sfn} == {"not certified"}
     assert all(row["escape_step"] is not None for row in sfn)
 
 

@@ -1,0 +1,242 @@
+"""What kind of point a trajectory ended at, and the proof of it.
+
+A small gradient alone proves nothing: it may be that of a tail, of a point beside a saddle that
+gradient descent is about to leave, or of a loss in small units. An end point gets the name of a
+critical point where Newton's method arrives at one from it (`linalg.newton`), within a hundredth of
+the way from the start. A saddle holds an end point that is within twice the distance that the race
+started at, if it is the saddle that the race started at, or that has a saddle's name. All of this
+is the same in any units of loss and parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..core.problem import Problem
+from ..linalg.newton import Roots, newton_roots
+from ..trajectories.vmapped import map_points
+from . import measuring
+from .measuring import DENSE_LIMIT, ZERO_EIGENVALUE
+
+Floats = NDArray[np.float64]
+
+# the four kinds of critical points
+MINIMUM, MAXIMUM, SADDLE, DEGENERATE = "minimum", "maximum", "min-max saddle", "degenerate"
+NOT_CERTIFIED, RAN_AWAY, DIVERGED = "not certified", "ran away", "diverged"
+
+FREE = (MINIMUM, DEGENERATE)  # kinds that hold no trajectory, unless it started there
+
+NEAR_SADDLE = 2.0  # distances of the start from the saddle
+NEAR_ROOT = 0.01  # of the way from the start to the critical point
+SAME_POINT = 1e-3  # two points are one within this share of the start's distance
+FLATTENED = 0.2  # where Newton's steps fell linearly, a curvature that shrank so much vanishes
+AWAY = 0.7  # the cosine of Newton's step with the way so far, from which a point runs away
+STRIDE = 0.05  # and the length of the step, in units of the way so far
+N_AWAY = 5  # Newton's steps that have to lead on like this
+
+
+class Certificate(NamedTuple):
+    """What kind of point a trajectory ended at; None for what cannot be said."""
+
+    gradient_norm: float
+    min_eigenvalue: float | None
+    min_eigenvalue_residual: float | None
+    index_fraction: float | None
+    root_distance: float | None  # from the critical point that Newton's method arrives at
+    end_point: str  # one of the names above
+    is_held: bool  # near a critical point that is no minimum
+
+
+def certify(problem: Problem, theta: Tensor, start: Tensor | None = None) -> Certificate:
+    """The certificate of an end point (d,) that was reached from a start (d,).
+
+    Without a start, only a critical point itself, to six digits, is near.
+    """
+    return certify_all(problem, theta[None], None if start is None else start[None])[0]
+
+
+def certify_all(problem: Problem, ends: Tensor, starts: Tensor | None = None) -> list[Certificate]:
+    """The certificates of end points (S, d) that were reached from starts (S, d)."""
+    norms = measuring.measure(problem, "gradient_norm", ends)["gradient_norm"]
+    known = torch.isfinite(norms).cpu().numpy()
+    bottoms = measuring.bottoms(problem, ends[torch.as_tensor(known, device=ends.device)])
+    kinds, distances = np.full(len(ends), DIVERGED, dtype=object), np.full(len(ends), math.nan)
+    held = np.zeros(len(ends), dtype=bool)
+    if known.any():
+        begun = ends if starts is None else starts
+        search = _Ends(problem, ends[known], begun[known], is_alone=starts is None)
+        kinds[known], distances[known] = search.kinds, search.distances
+        held[known] = search.is_held
+    found = iter(bottoms)
+    certificates = []
+    for i, norm in enumerate(norms.tolist()):
+        lowest, residual, alpha = next(found) if known[i] else (None, None, None)
+        distance = None if math.isnan(distances[i]) else float(distances[i])
+        is_held = bool(held[i])
+        certificates.append(Certificate(norm, lowest, residual, alpha, distance, kinds[i], is_held))
+    return certificates
+
+
+class _Ends:
+    """End points (S, d), finite, with the critical points near them."""
+
+    def __init__(self, problem: Problem, ends: Tensor, starts: Tensor, is_alone: bool) -> None:
+        self.problem = problem
+        self.like = ends.double()
+        self.ends, self.starts = _numbers(ends), _numbers(starts)
+        n = len(self.ends)
+        self.kinds = np.full(n, NOT_CERTIFIED, dtype=object)
+        self.distances = np.full(n, math.nan)
+        self.is_held = np.zeros(n, dtype=bool)
+        if problem.dim > DENSE_LIMIT:
+            return
+        self.way = np.linalg.norm(self.ends - self.starts, axis=1)
+        self.is_alone = is_alone
+        self.radius = self._radius()
+        roots = newton_roots(self.gradients, self.hessians, self.ends, reach=2 * self.radius)
+        arrived, beside_saddle = self._near(roots)
+        near = arrived | beside_saddle
+        if near.any():
+            kinds = self._kinds_at(roots, near)
+            # elsewhere, a degenerate point may be a valley of minima
+            is_free = np.where(beside_saddle[near], kinds == MINIMUM, np.isin(kinds, FREE))
+            self.is_held[near] = ~is_free
+            self.kinds[near] = np.where(arrived[near], kinds, NOT_CERTIFIED)
+        for i in np.flatnonzero(~near).tolist():
+            if self._runs_away(i, roots.first_steps[i]):
+                self.kinds[i] = RAN_AWAY
+
+    def gradients(self, points: Floats) -> Floats:
+        """The gradients (n, d) of the whole loss."""
+        return self._mapped(torch.func.grad(lambda t: self.problem.loss(t, None)), points)
+
+    def hessians(self, points: Floats) -> Floats:
+        """The Hessians (n, d, d)."""
+        return self._mapped(lambda t: self.problem.hessian(t, None), points)
+
+    def _mapped(self, f: Callable[[Tensor], Tensor], points: Floats) -> Floats:
+        found = map_points(f, torch.as_tensor(points).to(self.like), measuring.chunk(self.problem))
+        return _numbers(found)
+
+    def _radius(self) -> Floats:
+        """How far from each end (S,) a critical point may at most be."""
+        if self.is_alone:
+            return 1e-6 * np.linalg.norm(self.ends, axis=1)
+        # the way from the start to the point itself is at most a little longer than to the end
+        radius = NEAR_ROOT / (1 - NEAR_ROOT) * self.way
+        if self.problem.saddle is not None:
+            radius = np.maximum(radius, NEAR_SADDLE * self._from_saddle(self.starts))
+        return radius
+
+    def _from_saddle(self, points: Floats) -> Floats:
+        assert self.problem.saddle is not None
+        return np.linalg.norm(points - _numbers(self.problem.saddle.point), axis=1)
+
+    def _near(self, roots: Roots) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether each end (S,) has arrived at the critical point found from it.
+
+        And whether it is near that point, which is the saddle that the race started at.
+        """
+        with np.errstate(invalid="ignore"):
+            self.distances = np.linalg.norm(roots.points - self.ends, axis=1)
+            to_root = np.linalg.norm(roots.points - self.starts, axis=1)
+            arrived = self.distances <= NEAR_ROOT * to_root
+            if self.is_alone:
+                arrived = self.distances <= self.radius
+            beside_saddle = np.zeros(len(self.ends), dtype=bool)
+            if self.problem.saddle is not None:
+                away = self._from_saddle(self.starts)
+                unit = np.where(away > 0, away, 1e-6)
+                is_saddle = self._from_saddle(roots.points) <= SAME_POINT * unit
+                reach = np.where(away > 0, NEAR_SADDLE * away, np.inf)
+                beside_saddle = is_saddle & (self.distances <= reach)
+        return arrived & roots.found, np.asarray(beside_saddle & roots.found)
+
+    def _kinds_at(self, roots: Roots, near: NDArray[np.bool_]) -> NDArray[np.str_]:
+        """The kinds of the critical points that are near."""
+        H, H_end = self.hessians(roots.points[near]), self.hessians(self.ends[near])
+        kinds = []
+        for at_root, at_end, is_linear in zip(H, H_end, roots.is_linear[near], strict=True):
+            L, Q = np.linalg.eigh(at_root)
+            is_zero = np.abs(L) <= ZERO_EIGENVALUE * np.abs(L).max()
+            if is_linear:
+                is_zero |= np.abs(L) <= FLATTENED * np.abs(np.einsum("ji,jk,ki->i", Q, at_end, Q))
+            kinds.append(kind_of((L < 0) & ~is_zero, (L > 0) & ~is_zero))
+        return np.array(kinds, dtype=object)
+
+    def _runs_away(self, i: int, step: Floats) -> bool:
+        """Whether Newton's steps from end i lead on, away from its start, while the loss falls."""
+        x, start = self.ends[i], self.starts[i]
+        loss = self._loss(x)
+        if not (self.way[i] > 0 and loss < self._loss(start)):
+            return False
+        for _ in range(N_AWAY):
+            way, length = x - start, np.linalg.norm(step)
+            far = np.linalg.norm(way)
+            if not np.isfinite(step).all() or length < STRIDE * far:
+                return False
+            if step @ way < AWAY * length * far:
+                return False
+            x = x + step
+            if not self._loss(x) < loss:
+                return False
+            loss = self._loss(x)
+            step = newton_roots(
+                self.gradients, self.hessians, x[None], reach=np.zeros(1)
+            ).first_steps[0]
+        return True
+
+    def _loss(self, x: Floats) -> float:
+        return float(self.problem.loss(torch.as_tensor(x).to(self.like), None))
+
+
+def tail(problem: Problem, theta: Tensor, start: Tensor) -> str:
+    """Why a point (d,) with a tiny gradient, reached from a start (d,), is no critical point.
+
+    `RAN_AWAY`, `NOT_CERTIFIED`, or nothing where Newton's method arrives at one from there.
+    """
+    if problem.dim > DENSE_LIMIT:
+        return ""
+    search = _Ends(problem, theta[None], start[None], is_alone=False)
+    reach = np.maximum(1e-3 * np.linalg.norm(search.ends, axis=1), 1e-12)
+    roots = newton_roots(search.gradients, search.hessians, search.ends, reach)
+    if roots.found[0]:
+        return ""
+    return RAN_AWAY if search.kinds[0] == RAN_AWAY else NOT_CERTIFIED
+
+
+def kind_of(negative: NDArray[np.bool_], positive: NDArray[np.bool_]) -> str:
+    """The kind of a critical point whose eigenvalues (d,) are negative, positive, or else zero.
+
+    >>> kind_of(np.array([True, False]), np.array([False, False]))
+    'degenerate'
+    """
+    if negative.any() and positive.any():
+        return SADDLE
+    if not (negative | positive).all():
+        return DEGENERATE
+    return MAXIMUM if negative.any() else MINIMUM
+
+
+def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
+    """What is not finite first at theta (d,): loss, gradient, or a second derivative in `asked`."""
+    oracle = measuring.uncounted(problem)
+    loss, grad = oracle.loss_and_grad(theta)
+    answers = {"the loss": loss, "the gradient": grad}
+    if "hvp" in asked:
+        hvp = measuring.uncounted(problem).curvature(theta).hvp(torch.ones_like(theta))
+        answers["the Hessian-vector product"] = hvp
+    if "hessian" in asked:
+        answers["the Hessian"] = measuring.uncounted(problem).hessian(theta)
+    return next((name for name, answer in answers.items() if not answer.isfinite().all()), "")
+
+
+def _numbers(tensor: Tensor) -> Floats:
+    return np.asarray(tensor.detach().double().cpu().numpy())

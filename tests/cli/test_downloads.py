@@ -146,7 +146,7 @@ def test_fetch_leaves_the_network_alone_where_there_is_a_data_folder(
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
     code, _, err = sfnbench("data", "fetch", "mnist")
     assert code == 1
-    assert f"SFNBENCH_DATA={tmp_path} is set: nothing is downloaded" in err
+    assert f"SFNBENCH_DATA={tmp_path} is set: its files are checked, nothing is downloaded" in err
     assert f"SFNBENCH_DATA={tmp_path} has no mnist/images.gz: download " in err
     assert asked == []
 

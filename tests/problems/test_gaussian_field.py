@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sfnbench.members import contract
+from sfnbench.members.contract import problems as contract
 from sfnbench.problems.gaussian_field import GaussianField
 
 

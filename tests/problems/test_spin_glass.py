@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfnbench.members import contract
+from sfnbench.members.contract import problems as contract
 from sfnbench.problems.spin_glass import SphericalSpinGlass
 
 

@@ -3,9 +3,10 @@
 import functools
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,25 +61,20 @@ class LinearAutoencoder(Problem):
     escape_drop: Positive = 0.05
 
     def __post_init__(self) -> None:
-        k, p, s = self.n_inputs, self.n_hidden, self.spectrum
-        if len(s) != k or len(set(s)) != k or not all(0 < value < math.inf for value in s):
-            raise ValueError(
-                f"variances must be n_inputs = {k} different positive numbers, got {list(s)}"
-            )
-        inside = all(0 <= i < k for i in self.saddle_at)
-        if not inside or len(set(self.saddle_at)) != len(self.saddle_at) or len(self.saddle_at) > p:
-            raise ValueError(
-                f"saddle_at must be at most n_hidden = {p} different places in 0..{k - 1}, got {list(self.saddle_at)}"
-            )
+        k, p, s = self.n_inputs, self.n_hidden, self.variances
+        if s is not None and not (len(s) == len(set(s)) == k and all(map(_is_variance, s))):
+            expected = f"n_inputs = {k} different positive numbers"
+            raise ValueError(f"variances must be {expected}, got {list(s)}")
+        places = set(self.saddle_at)
+        are_inside = all(0 <= i < k for i in places)
+        if not are_inside or len(places) != len(self.saddle_at) or len(places) > p:
+            expected = f"at most n_hidden = {p} different places in 0..{k - 1}"
+            raise ValueError(f"saddle_at must be {expected}, got {list(self.saddle_at)}")
 
     @property
-    def spectrum(self) -> tuple[float, ...]:
+    def spectrum(self) -> Sequence[float]:
         """The variances s."""
-        return (
-            tuple(float(i) for i in range(1, self.n_inputs + 1))
-            if self.variances is None
-            else self.variances
-        )
+        return range(1, self.n_inputs + 1) if self.variances is None else self.variances
 
     @property
     def dim(self) -> int:
@@ -103,19 +99,34 @@ class LinearAutoencoder(Problem):
     @property
     def lowest(self) -> float:
         """The loss of the projection onto the largest components."""
-        order = sorted(range(self.n_inputs), key=lambda i: -self.spectrum[i])
-        return self.critical_point(order[: self.n_hidden]).loss
+        places: Sequence[int] = range(self.n_inputs)
+        if self.variances is not None:
+            places = sorted(places, key=self.variances.__getitem__)
+        return self._loss_at(places[-self.n_hidden :])
 
     def critical_point(self, subset: Iterable[int]) -> CriticalPoint:
         """The projection onto these components, given as places in `variances`."""
         inside = tuple(subset)
         k, p, s, m = self.n_inputs, self.n_hidden, self.spectrum, len(inside)
-        outside = [i for i in range(k) if i not in inside]
-        A = torch.zeros(p, k, dtype=torch.float64)
-        A[range(m), inside] = 1.0
-        better = sum(s[i] > s[j] for i in outside for j in inside)
-        loss = math.fsum(s[i] for i in outside) / k
-        return CriticalPoint(torch.cat([A, A]).ravel(), loss, better + (p - m) * (k - m))
+        both = np.zeros((2, p, k))  # A and B^T; numpy's zeros take no memory until they are read
+        both[:, range(m), inside] = 1.0
+        better = sum(self._n_larger(j) for j in inside)
+        better -= sum(s[i] > s[j] for i in inside for j in inside)
+        index = better + (p - m) * (k - m)
+        return CriticalPoint(torch.from_numpy(both).ravel(), self._loss_at(inside), index)
+
+    def _n_larger(self, j: int) -> int:
+        """How many variances are larger than that of component j."""
+        if self.variances is None:
+            return self.n_inputs - 1 - j
+        return sum(value > self.variances[j] for value in self.variances)
+
+    def _loss_at(self, subset: Iterable[int]) -> float:
+        """The loss of the projection onto these components: the mean of the other variances."""
+        k, inside = self.n_inputs, set(subset)
+        if self.variances is None:
+            return float(k * (k + 1) // 2 - sum(i + 1 for i in inside)) / k
+        return math.fsum(s for i, s in enumerate(self.variances) if i not in inside) / k
 
     def invariants(self, theta: Tensor) -> Tensor:
         """The diagonal (k,) of B A.
@@ -148,3 +159,7 @@ class LinearAutoencoder(Problem):
         """The identity (k, k) and the weights s / k (k,) of the columns."""
         s = torch.tensor(self.spectrum, dtype=torch.float64)
         return torch.eye(self.n_inputs, dtype=torch.float64), s / self.n_inputs
+
+
+def _is_variance(value: float) -> bool:
+    return 0 < value < math.inf

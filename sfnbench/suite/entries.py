@@ -44,6 +44,7 @@ class EntryReader:
         self.known = registry.members(kind) if known is None else known
         self._results: dict[Node, EntryResult] = {}
         self._completions: dict[str, Completion] = {}
+        self._sources: dict[str, str] = {}
 
     def read(self, entry: Node) -> EntryResult:
         """The members that an entry asks for."""
@@ -69,6 +70,13 @@ class EntryReader:
                 hint = did_you_mean(name, self.known)
                 raise PluginError(f"unknown {self.kind} {name!r}{hint}")
         return self._completions[name]
+
+    def source(self, use: str, params: dict[str, Any]) -> str:
+        """The hash of the source that decides a member's numbers."""
+        key = json.dumps([use, params])
+        if key not in self._sources:
+            self._sources[key] = identity.source_hash(self.kind, use, params)
+        return self._sources[key]
 
 
 def repeated(kind: Kind, located: Iterable[LocatedSpec]) -> Iterator[Issue]:
@@ -200,7 +208,7 @@ class _Entry:
         if not spans:
             if plain is None:
                 return None
-            source = identity.source_hash(self._kind, use.content, plain.params)
+            source = self._reader.source(use.content, plain.params)
             return Spec(use.content, label, plain.params, source).carrying(plain.instance)
         ranges: dict[str, Range] = {}
         instances = []
@@ -218,7 +226,7 @@ class _Entry:
         if self._complete(use, completion, middles) is None:
             return None
         written = {**plain.params, **{name: each.written for name, each in ranges.items()}}
-        source = identity.source_hash(self._kind, use.content, written)
+        source = self._reader.source(use.content, written)
         return Tunable(use.content, label, written, source, ranges).carrying(*instances)
 
 

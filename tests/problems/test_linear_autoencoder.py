@@ -80,6 +80,19 @@ def test_any_variances_in_any_order(data):
     assert (problem.saddle is None) == (known.index == 0)
 
 
+def test_the_default_variances_are_1_to_k_however_many():
+    given = LinearAutoencoder(n_inputs=5, variances=(1.0, 2.0, 3.0, 4.0, 5.0))
+    default = LinearAutoencoder(n_inputs=5)
+    for one, other in zip(given.critical_points, default.critical_points, strict=True):
+        assert one.point.equal(other.point)
+        assert (one.loss, one.index) == (other.loss, other.index)
+    k = 10**7
+    huge = LinearAutoencoder(n_inputs=k, n_hidden=2)
+    assert huge.saddle.loss == (k + 1) / 2  # the mean of 1..k
+    assert huge.lowest == (k * (k + 1) / 2 - 2 * k + 1) / k
+    assert huge.saddle.index == 2 * k
+
+
 def test_the_only_minimum_keeps_the_largest_components():
     problem = LinearAutoencoder(variances=(3.0, 1.0, 9.0, 4.0, 5.0, 2.0))
     (minimum,) = [known for known in problem.critical_points if known.index == 0]

@@ -1,6 +1,9 @@
 import json
+import pickle
 import re
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -8,8 +11,10 @@ from suite_writing import enter, expect, load, race
 
 from sfnbench.errors import SuiteError
 from sfnbench.members import registry
+from sfnbench.suite.completion import RegisteredCompletion
 from sfnbench.suite.entries import EntryReader
 from sfnbench.suite.grids import MAX_COMBINATIONS
+from sfnbench.suite.plan import plan
 
 
 @pytest.fixture(autouse=True)
@@ -217,3 +222,55 @@ def test_a_grid_beyond_reason_is_refused_before_it_is_unrolled() -> None:
         f"[§{{use: suite_probe, lr: {grid}, n_inner: {grid}, damping: {grid}, radius: {grid}}}]"
     )
     expect(text, f"these grids have {100**4} combinations, more than {MAX_COMBINATIONS}")
+
+
+def test_a_number_that_is_none_brings_one_line() -> None:
+    finite = "a number must be finite and within 64 bits, not .nan"
+    expect(race("[{use: torch.optim.AdamW, lr: §.nan}]"), finite)
+    expect(race("[{use: torch.optim.Adam, betas: [0.9, §.nan], §bets: 1}]"), finite, BETS)
+    expect(race("[{use: suite_probe, shape: [1, §.nan]}]"), finite)
+
+
+BETS = "unknown key 'bets' (did you mean 'betas'?)"
+
+
+def test_a_range_where_nothing_is_tuned_is_refused() -> None:
+    expect(
+        """
+        experiment: critical_points
+        problems: [suite_bowl]
+        paths: [{optimizer: §{use: suite_probe, lr: {uniform: [1, 2]}}}]
+        """,
+        "a range cannot be tuned here: give a value",
+    )
+
+
+def test_the_same_parameters_are_checked_and_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    make = RegisteredCompletion._complete
+
+    def counted(self: Any, use: Any, params: Any, text: str, note: Any) -> Any:
+        built.append((use.content, text))
+        return make(self, use, params, text, note)
+
+    monkeypatch.setattr(RegisteredCompletion, "_complete", counted)
+    text = race(
+        "[suite_probe, {use: suite_probe, label: b, lr: 2}]",
+        more="profiles: {quick: {seeds: 1}, other: {optimizers: [{use: suite_probe, lr: 2}]}}",
+    )
+    suite = load(text)
+    assert len(plan(suite)) == 2
+    assert sorted(built) == [
+        ("suite_bowl", "{}"),
+        ("suite_probe", '{"lr": 2}'),
+        ("suite_probe", "{}"),
+    ]
+
+
+def test_the_built_member_is_no_part_of_its_spec() -> None:
+    [spec] = load(race()).optimizers
+    [probe] = spec.instances
+    assert probe.lr == 1
+    again = pickle.loads(pickle.dumps(spec))
+    assert (again, again.instances) == (spec, ())
+    assert set(asdict(spec)) == {"use", "label", "params", "source"}

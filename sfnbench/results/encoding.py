@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import tokenize
 import zipfile
 import zlib
 from typing import Any
@@ -17,14 +19,11 @@ import numpy as np
 from ..errors import StoreError
 from ..records import Run, Spec
 
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)  # what damage makes these raise
+UNREADABLE = (  # what damage makes json, zipfile and numpy raise
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, SyntaxError),
+    *(EOFError, OSError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    *(struct.error, tokenize.TokenError),
+)
 
 
 def to_json(value: object) -> str:

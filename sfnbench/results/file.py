@@ -124,6 +124,8 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
 
 def _connect(file: Path, mode: str) -> sqlite3.Connection:
     db = sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=30)
+    # Text that is no UTF-8 is one result's damage; validation finds it.
+    db.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
         _is_blank(db)  # connecting looks at nothing yet
     except BaseException:

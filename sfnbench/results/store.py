@@ -7,7 +7,6 @@ numbers again.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -17,14 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import DamagedError, StoreError
-from ..records import Result, Run, Status
-from .encoding import UNREADABLE, pack, to_json, to_run, unpack
+from ..records import Facts, Result, Run, Status
+from .encoding import UNREADABLE, pack, to_json, unpack
 from .file import FILE as FILE
 from .file import explained, open_to_read, open_to_write, take_lock
 from .staleness import why_stale
+from .validation import check_series, check_text, read_environment, read_rows, read_run
 
 Damaged = Callable[[DamagedError], None]  # takes what cannot be read, so that the rest is
+MOST_WHY = 120  # characters of a reason
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"
 _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (suite, experiment, problem, optimizer) DO UPDATE SET id = excluded.id"""
@@ -90,7 +93,7 @@ class Store(AbstractContextManager["Store"]):
             for place, run in planned.items():
                 before = held.get(place, run.id)
                 if before != run.id and self.finished(before):
-                    reasons.append(why_stale(self._load(before, series=False).run, run))
+                    reasons.append(self._why_stale(before, run))
                 db.execute(_PLACE, (*place, run.id))
             for place, run_id in held.items():
                 if place not in planned and (place[0], run_id) in ids:
@@ -99,6 +102,12 @@ class Store(AbstractContextManager["Store"]):
                         place,
                     )
         return tuple(reasons)
+
+    def _why_stale(self, stored: str, planned: Run) -> str:
+        try:
+            return why_stale(self._load(stored, series=False).run, planned)
+        except DamagedError:
+            return f"{planned.title}: the stored result is damaged"
 
     def discard(self, ids: Iterable[str]) -> None:
         """Forget the results of these runs."""
@@ -125,17 +134,15 @@ class Store(AbstractContextManager["Store"]):
         return tuple(run for run_id, run in _by_id(runs).items() if run_id not in done)
 
     def broken(self, runs: Iterable[Run]) -> tuple[Run, ...]:
-        """Those to execute again, each id once.
-
-        They broke, or, mended since, have no result where the last one broke.
-        """
+        """Those to re-run, each id once: their last result broke, under this id or an earlier one."""
         status = dict(self._select("SELECT id, status FROM runs"))
-        shown = {tuple(place): status[run_id] for *place, run_id in self._select(_SHOWN)}
-        return tuple(
-            run
-            for run in _by_id(runs).values()
-            if (found := status.get(run.id, shown.get(_place(run)))) and Status(found).failed
-        )
+        shown = {slot: status[run_id] for slot, run_id in self.current().items()}
+        found = []
+        for run in _by_id(runs).values():
+            last = status.get(run.id, shown.get(_place(run)))
+            if last is not None and _has_failed(last):
+                found.append(run)
+        return tuple(found)
 
     def get(self, run_id: str) -> Result:
         """One result by its run's id."""
@@ -165,48 +172,56 @@ class Store(AbstractContextManager["Store"]):
             if current
             else "SELECT suite, experiment, problem_label, label, id FROM runs ORDER BY created, rowid"
         )
-        for *place, run_id in self._select(order):
+        for *slot, run_id in self._select(order):
             try:
-                result = self._load(run_id, series)
+                result = self._of_slot(slot, run_id, current, series)
             except StoreError as error:
-                told = DamagedError(self.file, _name(*place[2:]), str(error.__cause__ or error))
+                damage = self._damage(slot[2], slot[3], error.__cause__ or error)
                 if damaged is None:
-                    raise told from error
-                damaged(told)
-                rows = self._without_series(run_id) if is_partial else None
-                if rows is None:
+                    raise damage from error
+                damaged(damage)
+                if not is_partial:
                     continue
-                result = rows
-            if current:
-                suite, _, problem, optimizer = place
-                result = replace(result, run=_relabelled(result.run, suite, problem, optimizer))
+                with suppress(StoreError):
+                    yield self._of_slot(slot, run_id, current, series=False)
+                continue
             yield result
 
-    def _without_series(self, run_id: str) -> Result | None:
-        with suppress(StoreError):
-            return self._load(run_id, False)
-        return None
+    def _of_slot(self, slot: list[Any], run_id: str, current: bool, series: bool) -> Result:
+        """The result that a slot shows, under the slot's labels where it is current."""
+        try:
+            suite, _, problem, method = (check_text(each, "label") for each in slot)
+        except ValueError as error:
+            raise self._damage(slot[2], slot[3], error) from error
+        result = self._load(run_id, series)
+        if not current:
+            return result
+        return replace(result, run=_relabelled(result.run, suite, problem, method))
 
     def _load(self, run_id: str, series: bool) -> Result:
         columns = "problem_label, label, run, status, rows, environment, log, seconds"
         found = self._select(f"SELECT {columns} FROM runs WHERE id = ?", run_id)
         if not found:
             raise StoreError(f"{self.folder}: no result of run {run_id}")
-        problem, optimizer, run, status, rows, environment, log, seconds = found[0]
+        problem, optimizer, *stored = found[0]
         try:
-            packed = self._select("SELECT npz FROM series WHERE id = ?", run_id) if series else []
-            if series and not packed:
-                raise ValueError("its series are missing")
-            arrays = unpack(packed[0][0]) if series else {}
-            status = Status(status)
-            run, rows, environment = (
-                to_run(json.loads(run)),
-                tuple(json.loads(rows)),
-                json.loads(environment),
-            )
+            arrays = self._series(run_id) if series else {}
+            result = _to_result(*stored, arrays)
+            if series:
+                check_series(result)
         except UNREADABLE as error:
-            raise DamagedError(self.file, _name(problem, optimizer), str(error)) from error
-        return Result(run, status, rows, arrays, environment, log, seconds)
+            raise self._damage(problem, optimizer, error) from error
+        return result
+
+    def _series(self, run_id: str) -> dict[str, np.ndarray]:
+        packed = self._select("SELECT npz FROM series WHERE id = ?", run_id)
+        if not packed:
+            raise ValueError("its series are missing")
+        return unpack(packed[0][0])
+
+    def _damage(self, problem: object, optimizer: object, error: BaseException) -> DamagedError:
+        title = f"{optimizer} on {problem}" if optimizer else f"{problem}"
+        return DamagedError(self.file, _printable(title), _printable(str(error))[:MOST_WHY])
 
     # -- the file ----------------------------------------------------------------------------------
 
@@ -309,8 +324,33 @@ def _place(run: Run) -> tuple[str, str, str, str]:
     return run.suite, *run.slot
 
 
-def _name(problem: str, optimizer: str | None) -> str:
-    return f"{optimizer} on {problem}" if optimizer else problem
+def _to_result(
+    run: object,
+    status: str,
+    rows: object,
+    environment: object,
+    log: object,
+    seconds: float,
+    series: dict[str, np.ndarray],
+) -> Result:
+    """From the columns of the table; ValueError and others of `UNREADABLE` for damage."""
+    known_run, known_environment = read_run(run), read_environment(environment)
+    facts = Facts.of(known_environment.get("problem") or {})
+    known_rows = read_rows(rows, known_run, facts)
+    log = check_text(log, "log")
+    return Result(
+        known_run, Status(status), known_rows, series, known_environment, log, float(seconds)
+    )
+
+
+def _has_failed(status: object) -> bool:
+    """Whether a stored status is that of a failed run; one that is damaged is worth another try."""
+    return status not in set(Status) or Status(str(status)).failed
+
+
+def _printable(text: str) -> str:
+    """One line without control characters or halves of surrogate pairs."""
+    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
 
 
 def _relabelled(run: Run, suite: str, problem: str, optimizer: str) -> Run:

@@ -1,0 +1,228 @@
+"""What is read from a results file is checked here, once, so that no reader need doubt it.
+
+Whatever the bytes, the JSON and its types: ValueError with the reason, or data of the right kind.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+
+from ..records import Facts, Result, Row, Run, Status, columns, number
+from .encoding import to_run
+
+MOST_LEVELS = 40  # of lists and mappings in one another
+LARGEST = 2**63  # whole numbers below it
+SHOWN = 30  # characters of a wrong value in a message
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_FACTS = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(Facts).items()}
+_FACTS["measures"] = (list,)
+
+
+def parse(text: object, name: str) -> Any:
+    """The JSON in a column of that name."""
+    if not isinstance(text, str):
+        raise ValueError(f"its {name} is no text")
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"its {name} is nested too deeply") from None
+    if not text.isascii() or _SURROGATE.search(text):
+        check_text(json.dumps(value, ensure_ascii=False), name)
+    return value
+
+
+def check_text(text: object, name: str) -> str:
+    """Text that can be printed: half of a surrogate pair cannot."""
+    if not isinstance(text, str):
+        raise ValueError(f"its {name} is {_short(text)}, not text")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"its {name} is not valid Unicode") from None
+    return text
+
+
+def read_run(text: object) -> Run:
+    """The run, with parameters that the program need not understand but can handle."""
+    data = parse(text, "run")
+    _check_depth(data, "run")
+    if not isinstance(data, dict):
+        raise ValueError("its run is no mapping")
+    try:
+        run = to_run(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"its run lacks something ({error})") from None
+    for spec in (run.problem, run.method):
+        _check(isinstance(spec.params, dict), "parameters", spec.params)
+        for name in ("use", "label", "source"):
+            check_text(getattr(spec, name), name)
+    for name in ("suite", "experiment", "dtype", "device"):
+        check_text(getattr(run, name), name)
+    _check(all(type(seed) is int for seed in run.seeds), "seeds", run.seeds)
+    for hashes in (run.code, run.versions):
+        _check(isinstance(hashes, dict), "code", hashes)
+        _check(all(isinstance(each, str) for each in hashes.values()), "code", hashes)
+    _check(_fits(run.timeout_s, (float,)), "timeout", run.timeout_s)
+    _check_settings(run)
+    return run
+
+
+def _check_settings(run: Run) -> None:
+    settings = run.settings
+    _check(isinstance(settings, dict), "settings", settings)
+    budget = settings.get("budget", {})
+    _check(isinstance(budget, dict), "budget", budget)
+    _check(all(_fits(each, (float, NoneType)) for each in budget.values()), "budget", budget)
+    paths = settings.get("paths", [])
+    _check(isinstance(paths, list) and all(map(_is_path, paths)), "paths", paths)
+
+
+def _is_path(path: object) -> bool:
+    """Whether it is a path on which searches start: an optimizer, and whether it climbs."""
+    optimizer = path.get("optimizer") if isinstance(path, dict) else None
+    if not isinstance(path, dict) or not isinstance(optimizer, dict) or "up" not in path:
+        return False
+    is_named = isinstance(optimizer.get("label"), str)
+    return is_named and isinstance(optimizer.get("params"), dict)
+
+
+def read_environment(text: object) -> dict[str, Any]:
+    """The circumstances of a result; the facts of its problem are of the right types."""
+    environment = parse(text, "environment")
+    _check_depth(environment, "environment")
+    if not isinstance(environment, dict):
+        raise ValueError(f"its environment is {_short(environment)}, not a mapping")
+    _check(_fits(environment.get("commit"), (str, NoneType)), "commit", environment.get("commit"))
+    prices = environment.get("prices", {})
+    _check(isinstance(prices, dict) and _all_numbers(prices.values()), "prices", prices)
+    facts = environment.get("problem", {})
+    _check(isinstance(facts, dict | None), "problem", facts)
+    for name, value in (facts or {}).items():
+        if name in _FACTS and not _fits(value, _FACTS[name]):
+            raise ValueError(f"its problem's {name} is {_short(value)}")
+    measures = (facts or {}).get("measures", [])
+    _check(all(isinstance(name, str) for name in measures), "measures", measures)
+    return environment
+
+
+def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
+    """The rows: each has the columns of its experiment, of their types; others are free."""
+    rows = parse(text, "rows")
+    if not isinstance(rows, list):
+        raise ValueError(f"its rows are {_short(rows)}, not a list")
+    known = columns(run.experiment)
+    required = {name for name, types in known.items() if NoneType not in types} - {"status"}
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ValueError(f"its row {i} is {_short(row)}, not a mapping")
+        if not required <= row.keys():
+            raise ValueError(f"its row {i} lacks {', '.join(sorted(required - row.keys()))}")
+        _check_row(row, f"its row {i}", known)
+        for name in facts.measures:
+            if row.get(name) is not None and number(row, name) is None:
+                raise ValueError(f"its row {i} has {name} {_short(row[name])}, not a number")
+    return tuple(rows)
+
+
+def _check_row(row: Mapping[str, Any], place: str, known: Mapping[str, tuple[type, ...]]) -> None:
+    for name, value in row.items():
+        types = known.get(name)
+        if types is None:
+            _check_depth(value, name)
+        elif not _fits(value, types):
+            expected = " or ".join(_NAMES[each] for each in types)
+            raise ValueError(f"{place} has {name} {_short(value)}, not {expected}")
+    if row.get("status", Status.OK) not in set(Status):
+        raise ValueError(f"{place} has status {_short(row['status'])}")
+
+
+def check_series(result: Result) -> None:
+    """Series are numbers, with a row each of the result's rows, and steps that were made."""
+    series = result.series
+    for name, array in series.items():
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"its series {name} holds no numbers")
+    if result.run.experiment == "race":
+        _check_race(result)
+    elif any(array.ndim != 2 or len(array) != len(result.rows) for array in series.values()):
+        raise ValueError("its series have another number of rows than its table")
+
+
+def _check_race(result: Result) -> None:
+    series = result.series
+    names = [name for name in series if not name.startswith(("theta.", "landscape"))]
+    if any(series[name].ndim != 2 or len(series[name]) != len(result.rows) for name in names):
+        raise ValueError("its series have another number of rows than its table")
+    if not names:
+        return
+    n_steps = series["seconds"].shape[1] if "seconds" in series else 0
+    for name in names:
+        is_measured = f"{name}.step" in series or name.endswith(".step")
+        if not is_measured and series[name].shape[1] != n_steps:
+            raise ValueError(f"its series {name} has another length than seconds")
+    for name in names:
+        if name.endswith(".step"):
+            _check_steps(series, name, n_steps)
+    for row in result.race_rows:
+        if (row["escape_step"] or 0) >= max(1, n_steps):
+            raise ValueError("its escape is later than its series")
+
+
+def _check_steps(series: Mapping[str, np.ndarray], name: str, n_steps: int) -> None:
+    steps, values = series[name], series.get(name.removesuffix(".step"))
+    if values is None or values.shape != steps.shape:
+        raise ValueError(f"its series {name} fits no values")
+    known = steps[~np.isnan(steps)]
+    if len(known) and not (known.min() >= 0 and known.max() < n_steps):
+        raise ValueError(f"its series {name} has steps that were not made")
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_NAMES[NoneType] = "null"
+
+
+def _fits(value: object, types: Sequence[type]) -> bool:
+    """Whether a JSON value is of one of the types; a whole number is a number, true is not."""
+    kind = type(value)
+    if kind is int:
+        return (int in types or float in types) and -LARGEST < value < LARGEST  # type: ignore[operator]
+    return kind in types
+
+
+def _all_numbers(values: Iterable[object]) -> bool:
+    return all(_fits(value, (float,)) and math.isfinite(value) for value in values)  # type: ignore[arg-type]
+
+
+def _check(is_right: bool, name: str, value: object) -> None:
+    if not is_right:
+        raise ValueError(f"its {name}: {_short(value)}")
+
+
+def _check_depth(value: object, name: str) -> None:
+    """ValueError where lists and mappings are nested more deeply than readers can follow."""
+    level: list[object] = [value]
+    for _ in range(MOST_LEVELS):
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        if not inner:
+            return
+        level = inner
+    raise ValueError(f"its {name} is nested more than {MOST_LEVELS} levels deep")
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -11,65 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..records import Result
+from ..records import Result, columns
 from ..words import did_you_mean
 from .encoding import to_json
 from .store import Damaged, Store
 
-Row = dict[str, Any]
+FlatRow = dict[str, Any]
 
-TEXT = {
-    *(
-        "suite",
-        "experiment",
-        "problem",
-        "problem_label",
-        "problem_params",
-        "optimizer",
-        "label",
-        "optimizer_params",
-    ),
-    *("status", "end_point", "device", "dtype", "commit", "run_id"),
-}
-WHOLE = {"seed", "steps", "escape_step", "n_loss", "n_grad", "n_hvp", "n_hessian"}
+# Of the run, then of its rows. What else rows hold comes after these.
+CIRCUMSTANCES = (
+    *("suite", "experiment", "problem", "problem_label", "problem_params"),
+    *("optimizer", "label", "optimizer_params"),
+)
 COLUMNS = (
-    *(
-        "suite",
-        "experiment",
-        "problem",
-        "problem_label",
-        "problem_params",
-        "optimizer",
-        "label",
-        "optimizer_params",
-    ),
+    *CIRCUMSTANCES,
     *("seed", "status", "steps", "start_loss", "final_loss", "best_loss"),
-    *(
-        "escape_step",
-        "escape_seconds",
-        "escape_cost",
-        "seconds",
-        "cost",
-        "n_loss",
-        "n_grad",
-        "n_hvp",
-        "n_hessian",
-    ),
-    *(
-        "gradient_norm",
-        "min_eigenvalue",
-        "min_eigenvalue_residual",
-        "index_fraction",
-        "end_point",
-        "device",
-        "dtype",
-        "commit",
-        "run_id",
-    ),
+    *("escape_step", "escape_seconds", "escape_cost", "seconds", "cost"),
+    *("n_loss", "n_grad", "n_hvp", "n_hessian"),
+    *("gradient_norm", "min_eigenvalue", "min_eigenvalue_residual", "index_fraction"),
+    *("end_point", "device", "dtype", "commit", "run_id"),
 )
 
 
-def rows(store: Store, current: bool = True, damaged: Damaged | None = None) -> list[Row]:
+def rows(store: Store, current: bool = True, damaged: Damaged | None = None) -> list[FlatRow]:
     """One flat row per run and seed (or point, or timing).
 
     `COLUMNS`, then whatever else the rows hold; None is empty.
@@ -110,7 +74,7 @@ def export(
     return len(table)
 
 
-def _rows_of(result: Result) -> list[Row]:
+def _rows_of(result: Result) -> list[FlatRow]:
     run, method = result.run, result.run.method
     circumstances = {
         "suite": run.suite,
@@ -134,19 +98,19 @@ def _rows_of(result: Result) -> list[Row]:
 # -- formats ---------------------------------------------------------------------------------------
 
 
-def _write_csv(table: list[Row], path: Path) -> None:
+def _write_csv(table: list[FlatRow], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(table[0]) if table else COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: _flat(value) for name, value in row.items()} for row in table)
 
 
-def _write_jsonl(table: list[Row], path: Path) -> None:
+def _write_jsonl(table: list[FlatRow], path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in table)
 
 
-def _write_parquet(table: list[Row], path: Path) -> None:
+def _write_parquet(table: list[FlatRow], path: Path) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -155,24 +119,14 @@ def _write_parquet(table: list[Row], path: Path) -> None:
             f"{path.suffix} needs the package pyarrow: pip install 'sfnbench[parquet]'"
         ) from None
     names = list(table[0]) if table else COLUMNS
-    columns = {
+    arrays = {
         name: _arrow_column(pa, name, [_flat(row.get(name)) for row in table]) for name in names
     }
-    pq.write_table(pa.table(columns), path)
+    pq.write_table(pa.table(arrays), path)
 
 
 def _arrow_column(pa: Any, name: str, values: list[Any]) -> Any:
-    wanted = (
-        pa.string()
-        if name in TEXT
-        else pa.int64()
-        if name in WHOLE
-        else pa.float64()
-        if name in COLUMNS
-        else None
-    )
-    if name in WHOLE and not all(value is None or isinstance(value, int) for value in values):
-        wanted = None  # pyarrow would cut off what follows the point
+    wanted = {str: pa.string(), int: pa.int64(), float: pa.float64()}.get(_type_of(name))
     for kind in (wanted, None):  # None: as the values suggest
         try:
             return pa.array(values, kind)
@@ -181,11 +135,18 @@ def _arrow_column(pa: Any, name: str, values: list[Any]) -> Any:
     return pa.array([value if value is None else str(value) for value in values], pa.string())
 
 
+def _type_of(name: str) -> type | None:
+    """The type of a stated column, whatever its values; None of those that rows add."""
+    if name not in COLUMNS:
+        return None
+    return columns("race").get(name, (str,))[0]
+
+
 def _flat(value: Any) -> Any:
     return to_json(value) if isinstance(value, dict | list | tuple) else value
 
 
-WRITERS: dict[str, Callable[[list[Row], Path], None]] = {
+WRITERS: dict[str, Callable[[list[FlatRow], Path], None]] = {
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,

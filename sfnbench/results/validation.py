@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
-from ..records import Facts, Result, Row, Run, Status, columns, number
+from ..records import ROWS, Facts, Result, Row, Run, Status, columns, number
 from .encoding import to_run
 
 MOST_LEVELS = 40  # of lists and mappings in one another
@@ -151,28 +151,33 @@ def check_series(result: Result) -> None:
             raise ValueError(f"its series {name} holds no numbers")
     if result.run.experiment == "race":
         _check_race(result)
-    elif any(array.ndim != 2 or len(array) != len(result.rows) for array in series.values()):
-        raise ValueError("its series have another number of rows than its table")
+    elif result.run.experiment in ROWS:
+        _check_n_rows(result, series)
+
+
+def _check_n_rows(result: Result, names: Iterable[str]) -> None:
+    n_rows = len(result.rows)
+    for name in names:
+        if result.series[name].ndim != 2 or len(result.series[name]) != n_rows:
+            raise ValueError(f"its series {name} has another number of rows than its table")
 
 
 def _check_race(result: Result) -> None:
+    """Metrics with their steps, everything else with an entry for each step of `seconds`."""
     series = result.series
-    names = [name for name in series if not name.startswith(("theta.", "landscape"))]
-    if any(series[name].ndim != 2 or len(series[name]) != len(result.rows) for name in names):
-        raise ValueError("its series have another number of rows than its table")
-    if not names:
+    measured = [name for name in series if f"{name}.step" in series or name.endswith(".step")]
+    if not measured and "seconds" not in series:
         return
+    others = [name for name in series if not name.startswith(("theta.", "landscape"))]
+    _check_n_rows(result, others)
     n_steps = series["seconds"].shape[1] if "seconds" in series else 0
-    for name in names:
-        is_measured = f"{name}.step" in series or name.endswith(".step")
-        if not is_measured and series[name].shape[1] != n_steps:
-            raise ValueError(f"its series {name} has another length than seconds")
-    for name in names:
+    for name in others:
         if name.endswith(".step"):
             _check_steps(series, name, n_steps)
-    for row in result.race_rows:
-        if (row["escape_step"] or 0) >= max(1, n_steps):
-            raise ValueError("its escape is later than its series")
+        elif name not in measured and series[name].shape[1] != n_steps:
+            raise ValueError(f"its series {name} has another length than seconds")
+    if any((row["escape_step"] or 0) >= n_steps for row in result.race_rows):
+        raise ValueError("its escape is later than its series")
 
 
 def _check_steps(series: Mapping[str, np.ndarray], name: str, n_steps: int) -> None:

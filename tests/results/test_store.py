@@ -40,12 +40,20 @@ arrays = st.dictionaries(
     ),
     max_size=3,
 )
+# Columns of the experiment are typed; others are free.
+rows = st.builds(
+    lambda free, seed, status, loss: {**free, "seed": seed, "status": status, "final_loss": loss},
+    st.dictionaries(st.text(), json_values, max_size=3),
+    st.integers(0, 2**40),
+    st.sampled_from(["ok", "diverged"]),
+    st.none() | st.floats(),
+)
 results = st.builds(
     Result,
     st.builds(
         Run,
         suite=st.text(max_size=9),
-        experiment=st.sampled_from(["race", "throughput"]),
+        experiment=st.sampled_from(["race", "another"]),
         problem=chosen,
         method=chosen,
         seeds=st.lists(st.integers(0, 2**40), max_size=4).map(tuple),
@@ -54,7 +62,7 @@ results = st.builds(
         device=st.sampled_from(["cpu", "cuda"]),
     ),
     status=st.sampled_from(["ok", "diverged", "error"]),
-    rows=st.lists(st.dictionaries(st.text(), json_values, max_size=3), max_size=3).map(tuple),
+    rows=st.lists(rows, max_size=3).map(tuple),
     series=arrays,
     environment=st.dictionaries(
         st.text(), json_values.filter(lambda v: not isinstance(v, dict)), max_size=2
@@ -119,6 +127,7 @@ def test_results_outlive_the_process_that_wrote_them(tmp_path: Path) -> None:
 
 def test_what_json_lacks_costs_no_result(tmp_path: Path) -> None:
     odd = {
+        "seed": 0,
         "n": np.int64(3),
         "x": np.float32(0.5),
         "where": Path("a/b"),

@@ -154,7 +154,7 @@ def damaged_series(**changes):
     ("series", "why"),
     [
         (damaged_series(loss=np.array([["x", "y", "z"]])), "its series loss holds no numbers"),
-        (damaged_series(loss=np.zeros((2, 3))), "another number of rows"),
+        (damaged_series(loss=np.zeros((2, 3))), "its series loss has another number of rows"),
         (damaged_series(loss=np.zeros(3)), "another number of rows"),
         (damaged_series(loss=np.zeros((1, 2))), "its series loss.step fits no values"),
         (damaged_series(**{"loss.step": np.array([[0.0, 1, 9]])}), "steps that were not made"),

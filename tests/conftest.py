@@ -78,7 +78,7 @@ title: Tiny
 seeds: 3
 budget: {steps: 20}
 problems: [quadratic_saddle, monkey_saddle]
-optimizers: [sfn, {use: gradient_descent, lr: 0.05}]
+optimizers: [{use: sfn, damping: 0}, {use: gradient_descent, lr: 0.05}]
 profiles:
   quick: {budget: {steps: 2}}
 """

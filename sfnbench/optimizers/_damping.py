@@ -1,7 +1,4 @@
-"""What damped and saddle-free Newton, dense and in a Krylov subspace, share.
-
-The choice of the damping.
-"""
+"""The choice of the damping, for damped and saddle-free Newton, dense and in a Krylov subspace."""
 
 from typing import Literal
 
@@ -16,10 +13,12 @@ PAPER_DAMPINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # Dauphin et al. 2014, app
 
 
 def lowest(oracle: Oracle, candidates: list[Tensor]) -> Tensor:
-    """The candidate point (d,) with the lowest loss.
+    """The candidate point (d,) with the lowest loss; a loss that is not a number counts as inf.
 
-    One whose loss is not a number is never chosen before one whose is.
+    A single candidate costs no loss.
     """
+    if len(candidates) == 1:
+        return candidates[0]
     losses = torch.stack([oracle.loss(theta) for theta in candidates])
     best = torch.nan_to_num(losses, nan=torch.inf).argmin()
     return torch.stack(candidates).index_select(0, best.reshape(1)).squeeze(0)

@@ -20,26 +20,30 @@ class SaddleFreeNewton(Optimizer):
 
         theta <- theta - lr (|H| + damping I)^-1 grad f(theta) + noise z,    z ~ N(0, I)
 
-    It is the minimiser of the first-order model within the region where first- and second-order
-    models agree, measured by d^T |H| d <= trust_radius; the paper absorbs the radius into the step.
-    With `trust_radius` Delta the step d has exactly that length, d = -sqrt(Delta / (g^T A^-1 g))
-    A^-1 g with A = |H| + damping I, and lr multiplies it.
+    Fields: `lr`; `damping` a number, or `paper` (the default): then each step takes that one of
+    1, 1e-1, ..., 1e-5 whose step has the lowest loss, which a network needs; or a list of numbers
+    to choose from. `trust_radius` Delta gives the step d that length, d^T A d = Delta with
+    A = |H| + damping I: d = -sqrt(Delta / (g^T A^-1 g)) A^-1 g, and lr multiplies it. `noise` is
+    the standard deviation of what is added to every step, 0 by default.
 
-    Undamped on a quadratic saddle, it annuls every direction of positive curvature in one step and
-    doubles the negative ones in each. Where the gradient has no component along a negative
-    direction, as exactly on the stable manifold, it is caught all the same, unless there is `noise`
-    (off by default). `damping: paper` takes at every step that one of 1, 1e-1, ..., 1e-5 whose step
-    has the lowest loss. Cost of a step: a gradient, a Hessian, O(d^3) for its eigendecomposition
-    and, with the paper's rule, six losses. Reference: Dauphin et al. 2014, equation 6, section 5.
+    The step minimises the first-order model within the region where first- and second-order models
+    agree, measured by d^T |H| d; the paper absorbs the region's radius into the step. Undamped
+    (`damping: 0`) on a quadratic saddle, it annuls every direction of positive curvature in one
+    step and doubles the negative ones in each. On a network eigenvalues near zero make undamped
+    steps of any length. Where the gradient has no component along a negative direction, as exactly
+    on the stable manifold, the saddle holds it unless there is `noise`.
+
+    Cost of a step: a gradient, a Hessian, O(d^3) for its eigendecomposition and, with the paper's
+    rule, six losses. Reference: Dauphin et al. 2014, equation 6, section 5, appendix F.1.
     """
 
     lr: Positive = 1.0
-    damping: Damping = 0.0
+    damping: Damping = "paper"
     trust_radius: Positive | None = None
     noise: NonNegative = 0.0
 
     @property
-    def n_noise(self) -> int:  # type: ignore[override]  # as many as this setting wants: none for a noise-free method
+    def n_noise(self) -> int:  # type: ignore[override]  # by this setting: none without noise
         """One normal vector a step where there is noise."""
         return 1 if self.noise else 0
 
@@ -49,16 +53,14 @@ class SaddleFreeNewton(Optimizer):
         direction = directions(g, oracle.hessian(theta), spectrum=torch.abs)
         steps = [direction(damping) for damping in dampings(self.damping)]
         if self.trust_radius is not None:
-            # A^-1 g = -step, so g^T A^-1 g = -(g . step); zero only where the gradient is, and then
-            # so is the step
-            steps = [
-                torch.sqrt(self.trust_radius / (-(g @ s)).clamp_min(torch.finfo(s.dtype).tiny)) * s
-                for s in steps
-            ]
-        points = [theta + self.lr * s for s in steps]
-        theta = lowest(oracle, points) if len(points) > 1 else points[0]
-        return (
-            theta + self.noise * oracle.noise[0]
-            if self.n_noise and oracle.noise is not None
-            else theta
-        ), state
+            steps = [_stretched(s, g, self.trust_radius) for s in steps]
+        theta = lowest(oracle, [theta + self.lr * s for s in steps])
+        if self.n_noise and oracle.noise is not None:
+            theta = theta + self.noise * oracle.noise[0]
+        return theta, state
+
+
+def _stretched(step: Tensor, g: Tensor, radius: float) -> Tensor:
+    """The step -A^-1 g (d,) at the length at which its square, measured by A, is the radius."""
+    squared = -(g @ step)  # g^T A^-1 g: zero only where the gradient is, and the step with it
+    return torch.sqrt(radius / squared.clamp_min(torch.finfo(step.dtype).tiny)) * step

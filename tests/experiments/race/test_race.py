@@ -99,12 +99,14 @@ def test_stuck_is_a_point_that_stays_though_its_gradient_is_not_zero(make_run, p
     plugin("optimizers", "still", still.replace("- 0.01 * grad", "+ 0 * grad"))
     (row,) = execute(make_run("monkey_saddle", {}, "still", {}, seeds=1, steps=3)).rows
     assert row["status"] == "stuck"
-    (row,) = execute(make_run("quadratic_saddle", {}, "damped_newton", {}, seeds=1, steps=3)).rows
+    (row,) = execute(
+        make_run("quadratic_saddle", {}, "damped_newton", {"damping": 0.0}, seeds=1, steps=3)
+    ).rows
     assert row["status"] == "ok"  # it stays too, but where the gradient is zero
 
 
 def test_budget_in_cost_ends_a_lane_at_the_step_that_uses_it_up(make_run):
-    result = execute(make_run("quadratic_saddle", {}, "sfn", {}, steps=50, cost=12))
+    result = execute(make_run("quadratic_saddle", {}, "sfn", {"damping": 0.0}, steps=50, cost=12))
     for row in result.rows:
         # 1 gradient and a Hessian at 2 d = 4 a step: 5, 10, and 15 is more than there was
         assert (row["steps"], row["cost"], row["limit"]) == (2, 10, "cost")
@@ -114,7 +116,15 @@ def test_budget_in_cost_ends_a_lane_at_the_step_that_uses_it_up(make_run):
 
 def test_budget_in_seconds_ends_the_race(make_run):
     result = execute(
-        make_run("quadratic_saddle", {}, "damped_newton", {}, seeds=2, steps=10**6, seconds=0.1)
+        make_run(
+            "quadratic_saddle",
+            {},
+            "damped_newton",
+            {"damping": 0.0},
+            seeds=2,
+            steps=10**6,
+            seconds=0.1,
+        )
     )
     for row in result.rows:
         assert row["steps"] < 10**6
@@ -270,7 +280,7 @@ def test_a_gpu_that_is_not_there_is_said_so(make_run):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(DeviceError, match="no GPU"):
-        execute(replace(make_run("monkey_saddle", {}, "sfn", {}), device="cuda"))
+        execute(replace(make_run("monkey_saddle", {}, "sfn", {"damping": 0.0}), device="cuda"))
 
 
 COUNTING = '''

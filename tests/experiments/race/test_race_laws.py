@@ -20,6 +20,8 @@ from sfnbench.session.execute import execute
 coordinate = st.floats(0.01, 1).flatmap(lambda x: st.sampled_from([x, -x]))
 angle = st.floats(0, 2 * math.pi)
 
+UNDAMPED = {"damping": 0.0}
+
 
 def race(problem, problem_params, optimizer, optimizer_params=None, *, steps, seeds=(0,)):
     return Run(
@@ -44,12 +46,12 @@ def at(radius, theta):
 
 @given(coordinate, coordinate)
 def test_newton_lands_on_the_quadratic_saddle_in_one_step(x, y):
-    assert step(DampedNewton(), QuadraticSaddle(), (x, y)).norm() <= 1e-15
+    assert step(DampedNewton(damping=0.0), QuadraticSaddle(), (x, y)).norm() <= 1e-15
 
 
 @given(coordinate, coordinate)
 def test_sfn_annuls_positive_curvature_and_doubles_negative(x, y):
-    after = step(SaddleFreeNewton(), QuadraticSaddle(), (x, y))
+    after = step(SaddleFreeNewton(damping=0.0), QuadraticSaddle(), (x, y))
     assert abs(after[0]) <= 1e-15
     assert float(after[1]) == pytest.approx(2 * y, rel=1e-14)
 
@@ -71,7 +73,7 @@ def test_damped_sfn_divides_by_damped_absolute_curvature(x, y, damping):
 
 @given(st.floats(1e-3, 10), angle)
 def test_newton_halves_the_radius_on_the_monkey_saddle(radius, theta):
-    after = step(DampedNewton(), MonkeySaddle(), at(radius, theta))
+    after = step(DampedNewton(damping=0.0), MonkeySaddle(), at(radius, theta))
     assert after.tolist() == pytest.approx(
         [c / 2 for c in at(radius, theta)], rel=1e-12, abs=1e-14 * radius
     )
@@ -79,7 +81,7 @@ def test_newton_halves_the_radius_on_the_monkey_saddle(radius, theta):
 
 @given(st.floats(1e-3, 10), angle)
 def test_sfn_changes_the_radius_of_the_monkey_saddle_by_the_known_factor(radius, theta):
-    after = step(SaddleFreeNewton(), MonkeySaddle(), at(radius, theta))
+    after = step(SaddleFreeNewton(damping=0.0), MonkeySaddle(), at(radius, theta))
     assert float(after.norm()) / radius == pytest.approx(
         math.sqrt(1.25 - math.cos(3 * theta)), rel=1e-10
     )
@@ -89,7 +91,7 @@ def test_sfn_changes_the_radius_of_the_monkey_saddle_by_the_known_factor(radius,
 def test_sfn_grows_by_three_halves_along_the_steepest_rays(theta):
     point = at(0.1, theta)
     for _ in range(5):
-        after = step(SaddleFreeNewton(), MonkeySaddle(), point)
+        after = step(SaddleFreeNewton(damping=0.0), MonkeySaddle(), point)
         assert after.tolist() == pytest.approx([1.5 * c for c in point], rel=1e-9)
         point = tuple(after.tolist())
 
@@ -102,7 +104,7 @@ def test_sfn_leaves_at_the_logarithm_of_the_distance(y, escape_radius):
         return  # on the border rounding decides
     # x is annulled by the first step, so that |y| > R is f = -y^2 < -R^2
     params = {"start_at": [0.0, y], "escape_drop": escape_radius**2}
-    (row,) = execute(race("quadratic_saddle", params, "sfn", steps=60)).rows
+    (row,) = execute(race("quadratic_saddle", params, "sfn", UNDAMPED, steps=60)).rows
     assert (row["escape_step"], row["steps"]) == (law, law)
 
 
@@ -124,12 +126,17 @@ def test_gradient_descent_leaves_at_the_step_that_its_factor_says(y, lr):
     assert row["escape_cost"] == row["n_grad"] == row["escape_step"]
 
 
-@pytest.mark.parametrize("optimizer", ["gradient_descent", "msgd", "damped_newton", "sfn"])
+@pytest.mark.parametrize(
+    ("optimizer", "params"),
+    [("gradient_descent", {}), ("msgd", {}), ("damped_newton", UNDAMPED), ("sfn", UNDAMPED)],
+)
 @pytest.mark.parametrize(
     ("problem", "start"), [("quadratic_saddle", [0.1, 0.0]), ("monkey_saddle", [0.1, 0.0])]
 )
-def test_on_the_stable_manifold_a_noise_free_method_is_censored(problem, start, optimizer):
-    (row,) = execute(race(problem, {"start_at": start}, optimizer, steps=80)).rows
+def test_on_the_stable_manifold_a_noise_free_method_is_censored(
+    problem, start, optimizer, settings
+):
+    (row,) = execute(race(problem, {"start_at": start}, optimizer, params, steps=80)).rows
     assert row["escape_step"] is None
     assert row["escape_cost"] is None
     assert row["steps"] == 80
@@ -141,7 +148,7 @@ def test_noise_leaves_the_stable_manifold():
         "quadratic_saddle",
         {"start_at": [0.1, 0.0]},
         "sfn",
-        {"noise": 1e-3},
+        {**UNDAMPED, "noise": 1e-3},
         steps=80,
         seeds=range(8),
     )
@@ -151,10 +158,12 @@ def test_noise_leaves_the_stable_manifold():
 
 
 def test_newton_is_captured_and_saddle_free_newton_is_not():
-    newton = execute(race("quadratic_saddle", {}, "damped_newton", steps=5, seeds=range(8))).rows
+    newton = execute(
+        race("quadratic_saddle", {}, "damped_newton", UNDAMPED, steps=5, seeds=range(8))
+    ).rows
     assert {row["end_point"] for row in newton} == {"min-max saddle"}
     assert {row["index_fraction"] for row in newton} == {0.5}
-    sfn = execute(race("quadratic_saddle", {}, "sfn", steps=60, seeds=range(8))).rows
+    sfn = execute(race("quadratic_saddle", {}, "sfn", UNDAMPED, steps=60, seeds=range(8))).rows
     assert {row["end_point"] for row in sfn} == {"not certified"}
     assert all(row["escape_step"] is not None for row in sfn)
 
@@ -164,12 +173,12 @@ def test_newton_is_captured_and_saddle_free_newton_is_not():
 def test_trust_region_step_has_the_stated_length(delta, seed):
     problem = QuadraticSaddle(eigenvalues=(5.0, 2.0, -1.0, -0.3), rotation=seed, radius=0.7)
     theta = problem.start(torch.Generator().manual_seed(seed))
-    d = step(SaddleFreeNewton(trust_radius=delta), problem, theta.tolist()) - theta
+    d = step(SaddleFreeNewton(damping=0.0, trust_radius=delta), problem, theta.tolist()) - theta
     values, Q = np.linalg.eigh(problem.hessian(theta, None).numpy())
     absolute = (Q * np.abs(values)) @ Q.T
     assert float(d.numpy() @ absolute @ d.numpy()) == pytest.approx(delta, rel=1e-9)
     free = (
-        step(SaddleFreeNewton(), problem, theta.tolist()) - theta
+        step(SaddleFreeNewton(damping=0.0), problem, theta.tolist()) - theta
     )  # the same direction, only its length is set
     assert float(torch.nn.functional.cosine_similarity(d, free, dim=0)) == pytest.approx(
         1, abs=1e-12

@@ -1,9 +1,9 @@
-"""|H|^-1 g, and other functions of a dense symmetric matrix that are applied to a vector for several dampings.
+"""|H|^-1 g: functions of a dense symmetric matrix, applied to a vector for several dampings.
 
-Only the basis that H is diagonal in is needed, not its eigenvectors in full. On a CPU H = Q T Q^T
+They need the map into H's eigenbasis, not the eigenvectors themselves. On a CPU H = Q T Q^T
 is made tridiagonal (LAPACK's sytrd, 4/3 n^3 flop), T = Z diag(eigenvalues) Z^T diagonalised by
 divide and conquer (stevd), and a vector goes through Q as reflections and through Z as a matrix, 4
-n^2 flop each. What is left out of a full eigendecomposition is the product Q Z, 2 n^3 flop.
+n^2 flop each. That saves the product Q Z of a full eigendecomposition, 2 n^3 flop.
 Reference: Golub, Van Loan 2013, Matrix Computations, sections 8.3 and 8.4.
 """
 
@@ -19,12 +19,10 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
 
-# the size of a matrix from which the tridiagonal way is the faster one; below, its calls are what
-# it costs
+# the size of a matrix from which the tridiagonal way is faster; below, its calls cost more
 LARGE = 160
-WORKSPACE = (
-    64 * 66
-)  # numbers that LAPACK's ormqr wants to turn one vector in blocks of 64 reflections
+# numbers that LAPACK's ormqr wants to turn one vector in blocks of 64 reflections
+WORKSPACE = 64 * 66
 
 
 class Eigenbasis(NamedTuple):
@@ -40,7 +38,7 @@ def directions(
 ) -> Callable[[float], Tensor]:
     """The map damping -> -(s(H) + damping I)^-1 g (n,), s acting on eigenvalues.
 
-    One eigenbasis serves them all.
+    One eigenbasis serves all dampings.
 
     Directions in which s(H) + damping I vanishes to rounding are left out (a pseudo-inverse), for g
     has no say there. g is (n,) and H (n, n), symmetric. Raises torch's LinAlgError where H is not
@@ -52,7 +50,7 @@ def directions(
 def directions_in(
     basis: Eigenbasis, g: Tensor, spectrum: Callable[[Tensor], Tensor]
 ) -> Callable[[float], Tensor]:
-    """The same in an eigenbasis that is there already, for a g (n,) of the matrix's precision."""
+    """The same in a given eigenbasis, for a g (n,) of the matrix's precision."""
     curvature, in_basis = spectrum(basis.eigenvalues), basis.coordinates(g)
     floor = torch.finfo(g.dtype).eps * basis.eigenvalues.abs().amax(-1)
 
@@ -68,7 +66,7 @@ def directions_in(
 def eigenbasis(H: Tensor) -> Eigenbasis:
     """The eigenbasis of a symmetric H (n, n).
 
-    By torch on a GPU, inside a transform and for small n, else by scipy.
+    torch computes it on a GPU, inside a transform and for small n, else scipy does.
     """
     inside = torch.func.debug_unwrap(H) is not H
     if H.device.type == "cpu" and H.shape[-1] >= LARGE and not inside and not H.requires_grad:

@@ -8,7 +8,7 @@ from scipy.linalg.lapack import dsytrf, dsytrf_lwork
 
 
 def count_below(H: NDArray[np.float64], value: float = 0.0) -> int:
-    """The number of eigenvalues of a symmetric H (n, n) below `value`: its index, where that is 0.
+    """The number of eigenvalues of a symmetric H (n, n) below `value`: below 0, the index.
 
     By Sylvester's law of inertia: H - value I = L D L^T, factored with the pivots of Bunch and
     Kaufman, has as many negative eigenvalues as D, whose blocks are 1x1 or 2x2. n^3 / 3 flop

@@ -1,6 +1,4 @@
-"""The Lanczos process.
-
-A symmetric matrix seen through its products, in the subspace where the gradient feels it.
+"""The Lanczos process: a symmetric matrix restricted to a Krylov subspace, by its products alone.
 
 Everything here is a fixed sequence of operations without a branch on values, so it runs under
 `torch.func.vmap` and asks a GPU for nothing in between. Shapes: d parameters, k vectors.
@@ -14,9 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Product = Callable[
-    [Tensor], Tensor
-]  # (d,) -> (d,), symmetric; what it returns is its caller's to write in
+# (d,) -> (d,), symmetric; the caller may write into the vector that it returns
+Product = Callable[[Tensor], Tensor]
 
 
 class Subspace(NamedTuple):
@@ -36,7 +33,7 @@ def lanczos(
     last: Tensor | None = None,
     reorthogonalise: bool = True,
 ) -> Subspace:
-    """The span of start, H start, ..., H^(k-1) start (d,), with `last` (d,) in place of the last of these if it is given.
+    """The span of start, H start, ..., H^(k-1) start (d,); `last` (d,) replaces the last of these.
 
     Each new vector is made orthogonal to its two neighbours, then once more to all of the basis.
     Without that second pass (Lanczos' own recurrence, as in Dauphin et al. 2014, appendix E, after
@@ -82,10 +79,7 @@ def _zeros(like: Tensor, k: int) -> Tensor:
 
 
 def _column(V: Tensor, w: Tensor, j: int, reorthogonalise: bool) -> Tensor:
-    """The products (j + 1,) of w (d,) with the basis up to vector j.
-
-    Of w is left what lies across it.
-    """
+    """The products (j + 1,) of w (d,) with the basis up to vector j, which are taken out of w."""
     basis, neighbours = V[: j + 1], V[max(j - 1, 0) : j + 1]
     if not reorthogonalise:
         column = basis @ w
@@ -100,16 +94,16 @@ def _column(V: Tensor, w: Tensor, j: int, reorthogonalise: bool) -> Tensor:
 
 
 class Extremes(NamedTuple):
-    """The lowest and highest Ritz values (), each with the distance within which there is an eigenvalue of H."""
+    """The lowest and highest Ritz values ()."""
 
     lowest: Tensor
-    lowest_residual: Tensor
+    lowest_residual: Tensor  # within which there is an eigenvalue of H
     highest: Tensor
     highest_residual: Tensor
 
 
 def extreme_eigenvalues(product: Product, start: Tensor, k: int) -> Extremes:
-    """Both ends of the spectrum from k products, the start (d,) being any vector with a share in both.
+    """Both ends of the spectrum by k products, from a start (d,) that has a share in both.
 
     The lowest Ritz value is never below the lowest eigenvalue, and some eigenvalue lies within its
     residual |H y - t y|: a negative one proves negative curvature, a positive one only that none
@@ -117,14 +111,11 @@ def extreme_eigenvalues(product: Product, start: Tensor, k: int) -> Extremes:
     """
     space = lanczos(product, start, k)
     values, Q = torch.linalg.eigh(space.matrix.double())
-    used = (
-        torch.linalg.vector_norm(space.basis, dim=1) > 0
-    )  # what a process that ended early left zero is no Ritz vector
+    # vectors that are zero, as the process ended early, make no Ritz vectors
+    used = torch.linalg.vector_norm(space.basis, dim=1) > 0
     inside = (Q.square() * used[:, None]).sum(0) > 0.5
-    lowest, highest = (
-        torch.where(inside, values, torch.inf).argmin(),
-        torch.where(inside, values, -torch.inf).argmax(),
-    )
+    lowest = torch.where(inside, values, torch.inf).argmin()
+    highest = torch.where(inside, values, -torch.inf).argmax()
     bounds = space.residual * Q[-1].abs() * used[-1]
 
     def at(vector: Tensor, place: Tensor) -> Tensor:
@@ -136,17 +127,16 @@ def extreme_eigenvalues(product: Product, start: Tensor, k: int) -> Extremes:
 
 
 def _unit(w: Tensor, scale: Tensor) -> Tensor:
-    """The unit vector w / |w|, or zero where w is only what rounding leaves of a vector of norm `scale`."""
+    """The unit vector w / |w|, or zero where w is the rounding of a vector of norm `scale`."""
     norm = torch.linalg.vector_norm(w)
     left = norm > 10 * torch.finfo(w.dtype).eps * scale
     return w * torch.where(left, 1 / torch.where(left, norm, 1.0), 0.0)
 
 
 def _orthonormalised(V: Tensor, M: Tensor, residual: Tensor) -> Subspace:
-    """The same span and matrix in an orthonormal basis, by the eigendecomposition of the Gram matrix."""
+    """The same span and matrix in an orthonormal basis, by the eigenvectors of the Gram matrix."""
     sizes, U = torch.linalg.eigh((V @ V.mT).double())
     independent = sizes > len(V) * torch.finfo(V.dtype).eps * sizes[-1]
-    R = U * torch.where(
-        independent, torch.where(independent, sizes, 1.0).rsqrt(), 0.0
-    )  # (k, k): R^T V is orthonormal
+    # R (k, k): R^T V is orthonormal
+    R = U * torch.where(independent, torch.where(independent, sizes, 1.0).rsqrt(), 0.0)
     return Subspace(R.to(V.dtype).mT @ V, (R.mT @ M.double() @ R).to(M.dtype), residual)

@@ -1,4 +1,4 @@
-"""The spectral density of a symmetric matrix that is too large to be diagonalised, by stochastic Lanczos quadrature."""
+"""The spectral density of a large symmetric matrix, by stochastic Lanczos quadrature."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Quadrature(NamedTuple):
     weights: Tensor  # (n_probes, k), each row sums to 1
 
     def density(self, grid: Tensor, width: float) -> Tensor:
-        """The density (n,) on a grid (n,), each node spread as a Gaussian of this standard deviation; integrates to 1."""
+        """The density (n,) on a grid (n,), each node a Gaussian of standard deviation `width`."""
         apart = (grid[:, None, None] - self.nodes) / width
         bumps = torch.exp(-(apart**2) / 2) / (width * math.sqrt(2 * math.pi))
         return (bumps * self.weights).sum(-1).mean(-1)
@@ -34,10 +34,10 @@ class Quadrature(NamedTuple):
 def lanczos_quadrature(
     product: Product, like: Tensor, k: int, n_probes: int, rng: torch.Generator
 ) -> Quadrature:
-    """The spectral measure of H, (d, d) for `like` (d,), from `n_probes` random vectors of k products each.
+    """The spectral measure of H (d, d), by k products for each of `n_probes` vectors as `like` (d,).
 
     A rule of k nodes integrates polynomials of degree 2 k - 1 exactly against its own probe's
-    measure; what is left is the probes' spread, which falls as 1 / sqrt(n_probes d). Cost: n_probes
+    measure; the error is the probes' spread, which falls as 1 / sqrt(n_probes d). Cost: n_probes
     k products, memory k d. It draws, so it does not run under `torch.func.vmap`. References: Golub,
     Meurant 2010, chapter 7; Lin, Saad, Yang 2016, "Approximating spectral densities of large
     matrices"; Ghorbani, Krishnan, Xiao 2019, "An investigation into neural net optimization via

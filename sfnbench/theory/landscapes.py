@@ -1,8 +1,6 @@
-"""What theory says of random landscapes in high dimension.
+"""Index, spectrum and number of critical points of random landscapes in high dimension, by theory.
 
-Index, spectrum and number of their critical points.
-
-Numpy alone, so that whatever draws a curve can have it. An energy is per dimension, e = loss / N.
+Numpy alone, so that figures can draw the curves without torch. An energy is per dimension, e = loss / N.
 The spectrum of a critical point is a semicircle whose centre is a function of its energy; the part
 of it below zero is the index.
 
@@ -33,18 +31,15 @@ COVARIANCES = {
 
 
 def semicircle_density(x: ArrayLike, centre: float, radius: float) -> Floats:
-    """Wigner's semicircle: the density at x of eigenvalues within `radius` of `centre`.
-
-    Any shape, and the same out.
-    """
+    """Wigner's semicircle: the density at x, of any shape, of eigenvalues round `centre`."""
     t = (np.asarray(x, dtype=float) - centre) / radius
     return 2 / (math.pi * radius) * np.sqrt(np.clip(1 - t**2, 0, None))
 
 
 def semicircle_below_zero(centre: ArrayLike, radius: float) -> Floats:
-    """The share of a semicircle that is negative.
+    """The negative share of a semicircle: 1/2 + (arcsin t + t sqrt(1 - t^2)) / pi.
 
-    1/2 + (arcsin t + t sqrt(1 - t^2)) / pi with t = -centre / radius.
+    t = -centre / radius; the shape is that of `centre`.
     """
     t = np.clip(-np.asarray(centre, dtype=float) / radius, -1, 1)
     return 0.5 + (np.arcsin(t) + t * np.sqrt(1 - t**2)) / math.pi
@@ -60,20 +55,17 @@ class Landscape(ABC):
 
     @abstractmethod
     def centre(self, energy: ArrayLike) -> Floats:
-        """The centre of the spectrum of a typical critical point of that energy.
-
-        The shape of `energy`.
-        """
+        """The centre of the spectrum at typical critical points, in the shape of `energy`."""
 
     @property
     def wandering(self) -> float:
-        """The variance of the centre at one energy, times n in n dimensions, before |det H| weighs it."""
+        """The variance of the centre at one energy, times n, before |det H| weighs it."""
         return 0.0
 
     def centre_spread(self, n: int) -> float:
         """The standard deviation of a spectrum's mean at one energy in n dimensions.
 
-        No search can bring points nearer.
+        It is a property of the points: no search makes it smaller.
 
         sqrt(w / (1 - n w / 2s)), w = wandering / n + 2s / n^2: the centre's variance and that of a
         GOE matrix's own trace, s = radius^2 / 4. The denominator is what |det H| adds inside the
@@ -84,10 +76,7 @@ class Landscape(ABC):
         return math.sqrt(w / (1 - n * w / (2 * s)))
 
     def alpha(self, energy: ArrayLike) -> Floats:
-        """The fraction of negative eigenvalues at a typical critical point of that energy.
-
-        The shape of `energy`.
-        """
+        """The share of negative eigenvalues at typical critical points, in the shape of `energy`."""
         return semicircle_below_zero(self.centre(energy), self.radius)
 
 
@@ -116,7 +105,8 @@ class GaussianField(Landscape):
         f, slope, curvature = self.f, self.slope, self.curvature
         if not (f > 0 > slope and f * curvature >= slope**2 and math.isfinite(f * curvature)):
             raise ValueError(
-                f"no Gaussian field has f = {f:g}, f' = {slope:g}, f'' = {curvature:g}: need f > 0 > f' and f f'' >= f'^2"
+                f"no Gaussian field has f = {f:g}, f' = {slope:g}, f'' = {curvature:g}: "
+                f"need f > 0 > f' and f f'' >= f'^2"
             )
         if not 0 <= self.parabola < math.inf:
             raise ValueError(f"parabola must be finite and not negative, got {self.parabola:g}")
@@ -132,32 +122,27 @@ class GaussianField(Landscape):
         return 2 * math.sqrt(self.curvature)
 
     def centre(self, energy: ArrayLike) -> Floats:
-        """The typical centre at field energy V / N, beyond the radius too, where all of them are minima or maxima."""
-        bare = (
-            self.parabola * math.sqrt(self.curvature)
-            + np.asarray(energy, dtype=float) * self.slope / self.f
-        )
+        """The typical centre at field energy V / N.
+
+        Beyond the radius all critical points are minima, or all are maxima.
+        """
+        field = np.asarray(energy, dtype=float) * self.slope / self.f
+        bare = self.parabola * math.sqrt(self.curvature) + field
         # c - bare = 2 k d/dc of the semicircle's mean ln|lambda|, which is c inside of R and c -
         # sqrt(c^2 - R^2) beyond
         k, R = (1 - self.slope**2 / (self.f * self.curvature)) / 2, self.radius
-        beyond = (1 - k) * np.abs(bare) - k * np.sqrt(
-            np.clip(bare**2 - (1 - 2 * k) * R**2, 0, None)
-        )
-        return np.where(
-            np.abs(bare) < (1 - k) * R, bare / (1 - k), np.sign(bare) * beyond / (1 - 2 * k)
-        )
+        root = np.sqrt(np.clip(bare**2 - (1 - 2 * k) * R**2, 0, None))
+        beyond = np.sign(bare) * ((1 - k) * np.abs(bare) - k * root) / (1 - 2 * k)
+        return np.where(np.abs(bare) < (1 - k) * R, bare / (1 - k), beyond)
 
     @property
     def wandering(self) -> float:
-        """Of c: f'' - f'^2 / f."""
+        """That of c: f'' - f'^2 / f."""
         return self.curvature - self.slope**2 / self.f
 
     @property
     def complexity(self) -> float:
-        """The limit of ln(number of critical points) / N = (m^2 - 1) / 2 - ln m; from m = 1 on 0.
-
-        There is one.
-        """
+        """The limit of ln(number of critical points) / N = (m^2 - 1) / 2 - ln m; from m = 1 on 0."""
         m = min(self.parabola, 1.0)
         return (m**2 - 1) / 2 - math.log(m) if m else math.inf
 
@@ -170,9 +155,9 @@ class GaussianField(Landscape):
 
 @dataclass(frozen=True)
 class SphericalSpinGlass(Landscape):
-    """The spherical p-spin glass, loss / N = N^-(p+1)/2 sum J_i...k s_i ...
+    """The spherical p-spin glass.
 
-    s_k on |s|^2 = N, J standard normal.
+        loss / N = N^-(p+1)/2 sum J_i...k s_i ... s_k    on |s|^2 = N, J standard normal
 
     Its Hessian on the sphere at energy e is a GOE matrix of radius 2 sqrt(p (p - 1)) minus p e I,
     exactly at every point. References: Auffinger, Ben Arous, Cerny 2013, theorems 2.5 and 2.8;
@@ -184,7 +169,8 @@ class SphericalSpinGlass(Landscape):
     def __post_init__(self) -> None:
         if self.p < 3:
             raise ValueError(
-                f"p must be at least 3, got {self.p}: for p = 2 the critical points are 2 N eigenvectors"
+                f"p must be at least 3, got {self.p}: "
+                f"for p = 2 the critical points are 2 N eigenvectors"
             )
 
     @property
@@ -198,18 +184,16 @@ class SphericalSpinGlass(Landscape):
 
     @property
     def threshold_energy(self) -> float:
-        """-E_inf = -2 sqrt((p - 1) / p).
-
-        Minima are typical below, saddles of extensive index above.
-        """
+        """-E_inf = -2 sqrt((p - 1) / p): minima are typical below, saddles of high index above."""
         return -2 * math.sqrt((self.p - 1) / self.p)
 
     def complexity(self, energy: float, index: int | None = None) -> float:
-        """The limit of ln(number of critical points near energy e <= 0) / N, of all of them or of those of one index.
+        """The limit of ln(number of critical points near energy e <= 0) / N, of any index or of one.
 
-        Of all: ln(p - 1) / 2 - e^2 (p - 2) / (4 (p - 1)), minus I(e) below the threshold; of index
-        k: I(e) (k + 1) times. I(e) = 2 / E_inf^2 times the integral of sqrt(z^2 - E_inf^2) from
-        E_inf to |e|. Of one index there are none but below the threshold: minus infinity above.
+        For any index: ln(p - 1) / 2 - e^2 (p - 2) / (4 (p - 1)), minus I(e) below the threshold;
+        for index k minus (k + 1) I(e). I(e) is 2 / E_inf^2 times the integral of
+        sqrt(z^2 - E_inf^2) from E_inf to |e|. Above the threshold there are none of one index:
+        minus infinity.
         """
         u, edge, p = abs(energy), -self.threshold_energy, self.p
         total = math.log(p - 1) / 2 - u**2 * (p - 2) / (4 * (p - 1))
@@ -220,16 +204,14 @@ class SphericalSpinGlass(Landscape):
         return total - barrier * (1 if index is None else index + 1)
 
     def lowest_energy(self, index: int = 0) -> float:
-        """-E_k, below which there is no critical point of this index.
-
-        Of index 0, the ground state.
-        """
+        """-E_k, below which there is no critical point of this index; of index 0 the ground state."""
         from scipy.optimize import brentq
 
+        def excess(u: float) -> float:
+            return self.complexity(-u, index)
+
         edge = -self.threshold_energy
-        return -float(
-            brentq(lambda u: self.complexity(-u, index), edge * (1 + 1e-12), 2 * edge, xtol=1e-12)
-        )
+        return -float(brentq(excess, edge * (1 + 1e-12), 2 * edge, xtol=1e-12))
 
 
 THEORIES = {
@@ -239,5 +221,5 @@ THEORIES = {
 
 
 def theory_of(problem: str, params: Mapping[str, Any]) -> Landscape | None:
-    """What theory there is of a problem, by its registry name and parameters; None for most."""
+    """The theory of a problem, by its registry name and parameters; None where there is none."""
     return THEORIES[problem](params) if problem in THEORIES else None

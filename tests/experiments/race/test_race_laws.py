@@ -133,9 +133,7 @@ def test_gradient_descent_leaves_at_the_step_that_its_factor_says(y, lr):
 @pytest.mark.parametrize(
     ("problem", "start"), [("quadratic_saddle", [0.1, 0.0]), ("monkey_saddle", [0.1, 0.0])]
 )
-def test_on_the_stable_manifold_a_noise_free_method_is_censored(
-    problem, start, optimizer, settings
-):
+def test_on_the_stable_manifold_a_noise_free_method_is_censored(problem, start, optimizer, params):
     (row,) = execute(race(problem, {"start_at": start}, optimizer, params, steps=80)).rows
     assert row["escape_step"] is None
     assert row["escape_cost"] is None

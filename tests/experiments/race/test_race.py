@@ -353,7 +353,8 @@ def test_an_epoch_of_a_problem_without_examples_is_a_step(make_run):
 
 def test_a_suite_may_price_otherwise_and_its_budget_with_it(tmp_path):
     text = (
-        "problems: [quadratic_saddle]\noptimizers: [sfn]\nseeds: 2\nbudget: {steps: 9, cost: 36}\n"
+        "problems: [quadratic_saddle]\noptimizers: [{use: sfn, damping: 0}]\n"
+        "seeds: 2\nbudget: {steps: 9, cost: 36}\n"
     )
     (tmp_path / "usual.yaml").write_text(text)
     (tmp_path / "dear.yaml").write_text(text + "prices: {hessian: 8, loss: 0}\n")

@@ -33,6 +33,8 @@ def pytest_configure(config):
     if not (plugins.HERE / "share").is_dir():
         copy_shipped(plugins.HERE.parent, folder / "share")
         plugins.HERE = folder
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # the workers look for the tests from this process's folder
     (folder / "empty").mkdir()
     config.add_cleanup(lambda: os.chdir(config.invocation_params.dir))
     os.chdir(folder / "empty")

@@ -44,8 +44,15 @@ def sections(make_run, tmp_path_factory):
     return gather([folder])[0]
 
 
-def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
-    written = draw_races(sections, tmp_path / "new" / "folder", "steps")
+@pytest.fixture(scope="module")
+def drawn(sections, tmp_path_factory):
+    """The files of the figures, drawn twice."""
+    root = tmp_path_factory.mktemp("drawn")
+    return [draw_races(sections, root / "new" / name, "steps") for name in "ab"]
+
+
+def test_each_problem_has_its_figure_in_each_format(drawn):
+    written = drawn[0]
     assert {path.suffix[1:] for path in written} == set(FORMATS)
     names = {path.stem for path in written}
     panels = {"test_quadratic_saddle", "test_linear_autoencoder", "test_mlp_2_b", "test_mlp_3_b"}
@@ -54,11 +61,9 @@ def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_the_same_results_make_the_same_file(sections, tmp_path, suffix):
-    first, second = (
-        [path for path in draw_races(sections, tmp_path / name) if path.suffix[1:] == suffix]
-        for name in "ab"
-    )
+def test_the_same_results_make_the_same_file(drawn, suffix):
+    first, second = ([path for path in each if path.suffix[1:] == suffix] for each in drawn)
+    assert first
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 

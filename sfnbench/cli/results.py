@@ -151,15 +151,19 @@ def merge(
 ) -> None:
     """Join folders of results that were made apart into one.
 
-    Where two of them hold the same run, the result in OUT stays, else the first one counts.
+    Where two of them hold the same run, the result in OUT stays, else the first one counts. Where
+    their numbers differ, that is said.
     """
-    from ..results.store import merge as join
+    from ..results.merge import merge as join
     from ..words import counted
 
     *sources, target = folders
     if not sources:
         raise SfnbenchError("merge needs folders to join and one to write: DIR... OUT")
-    typer.echo(f"{target}: {counted(join(sources, target), 'result')} added")
+    merged = join(sources, target)
+    typer.echo(f"{target}: {counted(merged.n_added, 'result')} added")
+    for line in merged.conflicts:
+        say(line)
 
 
 @commands.command()

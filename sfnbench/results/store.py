@@ -250,7 +250,8 @@ class Store(AbstractContextManager["Store"]):
         except OSError:
             return False
 
-    def _copy_from(self, source: Store) -> None:
+    def copy_from(self, source: Store) -> None:
+        """Every result of another store that this one lacks, and the slots that show them."""
         with self._writing() as db:
             mine = {row[0] for row in db.execute("SELECT id FROM runs")}
             waiting = {
@@ -267,23 +268,6 @@ class Store(AbstractContextManager["Store"]):
             for row in source._db.execute(_SHOWN):
                 if row[:4] in waiting:
                     db.execute(_PLACE, row)
-
-
-def merge(sources: Iterable[Path | str], target: Path | str) -> int:
-    """Copy into `target` every result of the sources that it lacks, and the slots that show them.
-
-    Says how many.
-
-    Where two folders hold the same run or fill the same slot, the target's own stays, then the
-    first source's.
-    """
-    with Store(target, create=True) as into:
-        before = len(into.ids())
-        for folder in sources:
-            with Store(folder) as source, explained(source.file):
-                if not source.file.samefile(into.file):
-                    into._copy_from(source)
-        return len(into.ids()) - before
 
 
 def _row(result: Result) -> tuple[Any, ...]:

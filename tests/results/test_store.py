@@ -16,7 +16,7 @@ from storing import make_result, make_run, same_result
 
 from sfnbench.errors import StoreError
 from sfnbench.records import Result, Run, Spec
-from sfnbench.results.store import Store, merge
+from sfnbench.results.store import Store
 
 # -- what goes in comes out ------------------------------------------------------------------------
 
@@ -285,27 +285,3 @@ def test_one_run_in_two_slots_and_two_suites_is_executed_once_and_shown_in_each(
         assert [r.run for r in store.results()] == runs
         assert store.adopt([make_run("a", lr=5)]) == ("a on saddle: lr was 0.1, is 5",)
         assert [r.run for r in store.results()] == runs[1:], "the other suite's slot is its own"
-
-
-def test_merge_copies_what_is_missing_and_keeps_what_is_there(tmp_path: Path) -> None:
-    mine, theirs, both, waiting = (
-        make_run("m"),
-        make_run("t", lr=1),
-        make_run("b", lr=2),
-        make_run("w", lr=3),
-    )
-    with Store(tmp_path / "target", create=True) as store:
-        store.put(make_result(mine))
-        store.put(make_result(both, seed=1))
-        store.adopt([make_run("w", lr=4)])
-    with Store(tmp_path / "source", create=True) as store:
-        for run in (theirs, both, waiting):
-            store.put(make_result(run, seed=2))
-    sources = [tmp_path / "source", tmp_path / "source", tmp_path / "target"]
-    assert merge(sources, tmp_path / "target") == 2
-    with Store(tmp_path / "target") as store:
-        assert [r.run for r in store.results()] == [mine, both, waiting, theirs]
-        assert same_result(store.get(both.id), make_result(both, seed=1))
-        assert same_result(store.get(theirs.id), make_result(theirs, seed=2))
-    with pytest.raises(StoreError, match="no results in"):
-        merge([tmp_path / "absent"], tmp_path / "target")

@@ -11,9 +11,10 @@ import pytest
 from torch import Tensor
 
 from sfnbench import Optimizer
+from sfnbench.experiments.compare import compare
+from sfnbench.experiments.throughput.compare import STEP
 from sfnbench.members import registry
 from sfnbench.records import Run, Spec
-from sfnbench.results.compare import STEP, compare
 from sfnbench.session.execute import execute
 
 N_RUNS = 5

@@ -192,23 +192,24 @@ def compare(
     machine. With --bits every stored number counts, and 3 says that one differs: from where on, and
     how the environments do.
     """
-    from ..results import compare as comparing
+    from ..experiments.compare import compare as compare_results
+    from ..results.compare import is_regression, load, share_reasons
 
     if bits:
         _compare_bits(Path(before), Path(after))
         return
     damaged: list[DamagedError] = []
-    first, second = (comparing.load(side, damaged=damaged.append) for side in (before, after))
+    first, second = (load(side, damaged=damaged.append) for side in (before, after))
     say_damaged(damaged)
     if not first.keys() & second.keys():
         raise SfnbenchError(
             f"{before} and {after} have nothing in common: no run of the same suite, problem and optimizer"
         )
-    changes = comparing.compare(first, second)
+    changes = compare_results(first, second)
     lines: list[str] = []
     shown = [change for change in changes if everything or change.verdict != "same"]
     if style == "plain":
-        shown, lines = comparing.told_once(shown)
+        shown, lines = share_reasons(shown)
     if shown or style != "plain":
         typer.echo(rendered([change.line() for change in shown], style))
     for line in lines:
@@ -217,7 +218,7 @@ def compare(
     say(", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
     if counts.keys() == {"not comparable"}:
         raise SfnbenchError(f"nothing of {before} and {after} can be compared")
-    if comparing.is_regression(changes):
+    if is_regression(changes):
         raise typer.Exit(3)
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from sfnbench.errors import NoResultsError, StoreError
+from sfnbench.experiments.compare import compare
 from sfnbench.records import Result, Run, Spec
-from sfnbench.results.compare import TOLERANCE, compare, is_regression, load, told_once
+from sfnbench.results.compare import TOLERANCE, is_regression, load, share_reasons
 from sfnbench.results.store import Store
 from sfnbench.session.execute import execute
 
@@ -149,8 +150,13 @@ def test_searches_that_converge_no_more_are_counted_start_by_start():
     found, lost = (
         [{"seed": i // 3, "status": "ok", "converged": i < n} for i in range(6)] for n in (5, 3)
     )
-    assert verdicts([result(found)], [result(lost)]) == {"not converged": "worse"}
-    assert verdicts([result(lost)], [result(found)]) == {"not converged": "better"}
+    found, lost = (searches(result(rows)) for rows in (found, lost))
+    assert verdicts([found], [lost]) == {"not converged": "worse"}
+    assert verdicts([lost], [found]) == {"not converged": "better"}
+
+
+def searches(made):
+    return replace(made, run=replace(made.run, experiment="critical_points"))
 
 
 def test_one_seed_that_breaks_is_worse_whatever_the_median_says():
@@ -223,22 +229,22 @@ def test_a_reason_that_several_share_is_told_once_with_their_names():
         ):
             side[made.run.suite, *made.run.slot] = made
     changes = [change for change in compare(*sides) if change.verdict != "same"]
-    kept, lines = told_once(changes)
+    kept, lines = share_reasons(changes)
     who = "(6 runs: o0 on saddle, o1 on saddle, o2 on saddle, o3 on saddle and 2 more)"
     assert lines == [
         f"not comparable: seconds: cpu was a, is b {who}",
         f"lr was not set, is 2 {who}",
     ]
-    assert [(change.place[3], change.what) for change in kept] == [
+    assert [(change.slot[3], change.what) for change in kept] == [
         (name, what) for name in names for what in ("n_hvp", "final_loss")
     ]
     assert {change.why for change in kept} == {""}
     alone = [
         change
         for change in changes
-        if change.place[3] == "o3" and change.what in ("seconds", "n_hvp")
+        if change.slot[3] == "o3" and change.what in ("seconds", "n_hvp")
     ]
-    assert told_once(alone) == (alone, [])
+    assert share_reasons(alone) == (alone, [])
 
 
 def test_runs_of_one_side_alone_are_not_compared():

@@ -1,0 +1,48 @@
+"""What two races are compared by: counts by equality, losses, escapes and times seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...records import RaceRow
+from ...results.compare import TOLERANCE_S, Change, Measure, Pairs, or_never, own_measures
+
+ROUNDING = 1e-12  # of the loss at the start: losses below that have all arrived
+
+
+def changes(pairs: Pairs[RaceRow]) -> Iterator[Change]:
+    """Seeds that broke, steps and questions, then measures of each seed."""
+    yield pairs.broken()
+    yield from _counts(pairs)
+    start = max((abs(row["start_loss"] or 0.0) for pair in pairs.rows for row in pair), default=0.0)
+    for measure in _measures(pairs):
+        floor = ROUNDING * start if measure.what == "final_loss" else 0.0
+        change = pairs.measured(measure, floor)
+        if change is not None:
+            yield change
+
+
+def _counts(pairs: Pairs[RaceRow]) -> Iterator[Change]:
+    limit = (pairs.before.run.settings.get("budget") or {}).get("seconds")
+    if limit and any((row["seconds"] or 0) >= limit for pair in pairs.rows for row in pair):
+        why = "the clock ended the run, not the count of steps"
+        yield Change.not_comparable(pairs.slot, "steps", why)
+    else:
+        yield from pairs.questions()
+
+
+def _measures(pairs: Pairs[RaceRow]) -> Iterator[Measure[RaceRow]]:
+    facts = pairs.after.facts
+    if facts.bounded_below is not False:
+        yield Measure("final_loss", lambda row: or_never(row["final_loss"]))
+    if facts.has_saddle:
+        yield Measure("escape_step", lambda row: or_never(row["escape_step"]))
+        yield Measure("escape_cost", lambda row: or_never(row["escape_cost"]))
+    yield from own_measures(pairs)
+    if not pairs.machine:
+        yield Measure("seconds a step", _seconds_a_step, TOLERANCE_S, is_time=True)
+
+
+def _seconds_a_step(row: RaceRow) -> float | None:
+    steps, seconds = row["steps"], row["seconds"]
+    return seconds / steps if steps and seconds is not None else None

@@ -126,7 +126,8 @@ def _write_parquet(table: list[FlatRow], path: Path) -> None:
 
 
 def _arrow_column(pa: Any, name: str, values: list[Any]) -> Any:
-    wanted = {str: pa.string(), int: pa.int64(), float: pa.float64()}.get(_type_of(name))
+    own = _type_of(name)
+    wanted = {str: pa.string(), int: pa.int64(), float: pa.float64()}[own] if own else None
     for kind in (wanted, None):  # None: as the values suggest
         try:
             return pa.array(values, kind)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -206,7 +206,7 @@ class Store(AbstractContextManager["Store"]):
         problem, optimizer, *stored = found[0]
         try:
             arrays = self._series(run_id) if series else {}
-            result = _to_result(*stored, arrays)
+            result = _to_result(stored, arrays)
             if series:
                 check_series(result)
         except UNREADABLE as error:
@@ -308,23 +308,17 @@ def _place(run: Run) -> tuple[str, str, str, str]:
     return run.suite, *run.slot
 
 
-def _to_result(
-    run: object,
-    status: str,
-    rows: object,
-    environment: object,
-    log: object,
-    seconds: float,
-    series: dict[str, np.ndarray],
-) -> Result:
-    """From the columns of the table; ValueError and others of `UNREADABLE` for damage."""
-    known_run, known_environment = read_run(run), read_environment(environment)
-    facts = Facts.of(known_environment.get("problem") or {})
-    known_rows = read_rows(rows, known_run, facts)
+def _to_result(stored: Sequence[Any], series: dict[str, np.ndarray]) -> Result:
+    """From the columns run, status, rows, environment, log and seconds.
+
+    ValueError and others of `UNREADABLE` for damage.
+    """
+    run_text, status, rows_text, environment_text, log, seconds = stored
+    run, environment = read_run(run_text), read_environment(environment_text)
+    facts = Facts.of(environment.get("problem") or {})
+    rows = read_rows(rows_text, run, facts)
     log = check_text(log, "log")
-    return Result(
-        known_run, Status(status), known_rows, series, known_environment, log, float(seconds)
-    )
+    return Result(run, Status(status), rows, series, environment, log, float(seconds))
 
 
 def _has_failed(status: object) -> bool:

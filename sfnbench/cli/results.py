@@ -193,7 +193,8 @@ def compare(
     how the environments do.
     """
     from ..experiments.compare import compare as compare_results
-    from ..results.compare import is_regression, load, share_reasons
+    from ..results.compare import is_regression, share_reasons
+    from ..results.loading import load
 
     if bits:
         _compare_bits(Path(before), Path(after))

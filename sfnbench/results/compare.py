@@ -12,19 +12,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
-from .. import environment
 from ..core.cost import QUESTIONS
-from ..errors import NoResultsError
 from ..records import Result, Row, Status, number
 from ..survival.comparisons import holm, paired_differences
 from ..survival.intervals import LEVEL, MIN_RUNS
 from ..words import listed
 from .cells import Cell, Entry
 from .staleness import differences
-from .store import FILE, Damaged, Store
 
 Verdict = Literal["worse", "better", "changed", "undecided", "same", "not comparable"]
 Seed = tuple[int, str]  # and dtype, where a run has several
@@ -224,38 +220,6 @@ def _own(name: str, row: Mapping[str, object]) -> float:
     return or_never(number(row, name))
 
 
-def load(
-    side: str | Path, runs: Path = Path("runs"), damaged: Damaged | None = None
-) -> dict[Slot, Result]:
-    """The results of a folder, or those that a commit left anywhere below `runs`.
-
-    A commit is given as git takes it: a hash, a branch, HEAD~1. Of several results in one slot the
-    last counts. StoreError where there are none, or where one is damaged that `damaged` does not
-    take.
-    """
-    if Path(side).is_dir():
-        with Store(side) as store:
-            return {_slot(result): result for result in store.summaries(damaged=damaged)}
-    commit = environment.revision(Path.cwd(), str(side))
-    if commit is None:
-        raise NoResultsError(f"{side}: neither a folder of results nor a commit of the clone here")
-    found: dict[Slot, Result] = {}
-    for file in sorted(runs.glob(f"**/{FILE}"), key=lambda file: file.stat().st_mtime):
-        with Store(file.parent) as store:
-            found |= {
-                _slot(r): r
-                for r in store.summaries(current=False, damaged=damaged)
-                if r.environment.get("commit") == commit
-            }
-    if not found:
-        again = (
-            "check it out and run a suite with `--out` a folder of its own below; what has a result"
-            " is not run again"
-        )
-        raise NoResultsError(f"{side}: commit {commit[:12]} has left no results in {runs}; {again}")
-    return found
-
-
 def is_regression(changes: Iterable[Change]) -> bool:
     """Whether anything became worse."""
     return any(change.verdict == "worse" for change in changes)
@@ -303,10 +267,6 @@ def corrected(changes: Sequence[Change]) -> list[Change]:
 
 
 # -- inside ----------------------------------------------------------------------------------------
-
-
-def _slot(result: Result) -> Slot:
-    return result.run.suite, *result.run.slot
 
 
 def _begins(path: Sequence[str], starts: Iterable[tuple[str, ...]]) -> bool:

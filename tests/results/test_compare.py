@@ -9,7 +9,8 @@ import pytest
 from sfnbench.errors import NoResultsError, StoreError
 from sfnbench.experiments.compare import compare
 from sfnbench.records import Result, Run, Spec
-from sfnbench.results.compare import TOLERANCE, is_regression, load, share_reasons
+from sfnbench.results.compare import TOLERANCE, is_regression, share_reasons
+from sfnbench.results.loading import load
 from sfnbench.results.store import Store
 from sfnbench.session.execute import execute
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .cost import Calls
@@ -77,6 +78,21 @@ class Oracle:
             self.problem, batch, lambda part: self._loss_and_grad(theta, part)
         )
         return self._note(theta, loss), grad
+
+    def differentiable_grad(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss () and the gradient (d,) as a function of theta, which requires gradients.
+
+        It counts as one gradient, and each pass back through it as a Hessian-vector product. It
+        needs plain autograd, and all of the batch at once.
+        """
+        batch = self.batches[0]
+        self._count("grad", batch)
+        with torch.enable_grad():
+            loss = self.problem.loss(theta, batch)
+            (grad,) = torch.autograd.grad(loss, theta, create_graph=True)
+        if grad.requires_grad:
+            grad.register_hook(lambda _: self._count("hvp", batch))
+        return loss.detach(), grad
 
     def curvature(self, theta: Tensor, kind: CurvatureKind = "hessian") -> Curvature:
         """Loss, gradient and products with a curvature matrix at theta.

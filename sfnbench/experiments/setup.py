@@ -72,7 +72,9 @@ class Setup:
         if self.optimizer:
             vmappable = self.optimizer.vmappable
         else:
-            vmappable = stock.shares_batches(self.method.use)
+            vmappable = stock.shares_batches(
+                self.problem, self.method.use, self.method.params, self.dtype
+            )
         dim = self.problem.dim
         if not vmappable or (self.device.type == "cpu" and dim > VMAP_DIM):
             return 1
@@ -100,9 +102,10 @@ class Setup:
         points = [self.problem.start(generator(seed, "start")) for seed in seeds]
         return torch.stack(points).to(self.device, self.dtype)
 
-    def trajectories(self, starts: Tensor) -> Trajectories:
-        """Trajectories from starts (S, d); S is at most `seeds_at_once`."""
+    def trajectories(self, starts: Tensor, seeds: tuple[int, ...]) -> Trajectories:
+        """Trajectories of these seeds from starts (S, d); S is at most `seeds_at_once`."""
         if self.optimizer is None:
-            return stock.lift_stock(self.problem, self.method.use, self.method.params, starts)
+            use, params = self.method.use, self.method.params
+            return stock.lift_stock(self.problem, use, params, starts, seeds)
         kind = Vmapped if starts.shape[0] > 1 else Looped
         return kind(self.problem, self.optimizer, starts)

@@ -84,7 +84,7 @@ def is_stock(name: str) -> bool:
 
     The registry's own names have no dot.
     """
-    return "." in name and name[0].isidentifier()
+    return ("." in name or ":" in name) and name[0].isidentifier()
 
 
 def load(member: Member) -> type[Any]:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
@@ -18,7 +18,7 @@ from ..members.registry import Kind, Member
 from ..records import Spec
 from .ranges import Tunable
 from .validation import to_issues
-from .yaml_nodes import Issue, Node
+from .yaml_nodes import Issue, Mark, Node
 
 if TYPE_CHECKING:
     from ..core.problem import Problem
@@ -100,21 +100,49 @@ class RegisteredCompletion(Completion):
         return Completed({name: values[name] for name in self._names}, instance)
 
 
+class Ground(NamedTuple):
+    """What a suite's optimizers run on: its problems, and its dtypes."""
+
+    problems: tuple[Spec, ...] = ()
+    dtypes: tuple[str, ...] = ("float64",)
+
+    @property
+    def built(self) -> dict[str, Problem]:
+        """The problems by label."""
+        return {spec.label: instances("problem", spec)[0] for spec in self.problems}
+
+
 class StockCompletion(Completion):
-    """Of a stock optimizer, whose parameters stay as given."""
+    """Of a stock optimizer, which tries its parameters on the suite's problems.
+
+    They stay as given.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__()
+        self._ground = ground
 
     def _complete(self, use: Node, params: Node, text: str, note: Note) -> Completed | None:
         from ..trajectories.stock import check  # imports torch
 
         given = json.loads(text)
-        issues = check(use.content, given)
-        for name, message in issues:
-            value = params.child(name) if name else None
-            if name in params.keys and message.startswith("unknown"):
-                note(Issue(params.keys[name], message))
-            else:
-                note(Issue(value.at if value else use.at, message))
-        return None if issues else Completed(given, _stock(given))
+        faults = check(use.content, given, self._ground.built, self._ground.dtypes)
+        for path, message in faults:
+            is_key = message.startswith("unknown key")
+            note(Issue(_place(use, params, path, is_key=is_key), message))
+        return None if faults else Completed(given, _stock(given))
+
+
+def _place(use: Node, params: Node, path: Sequence[str], *, is_key: bool) -> Mark:
+    """Where a path of keys leads: its last key, or what stands there; the name for no path."""
+    at, node = use.at, params
+    for key in path:
+        child = node.child(key)
+        if child is None:
+            break
+        at = node.keys[key] if is_key and key == path[-1] else child.at
+        node = child
+    return at
 
 
 @dataclasses.dataclass(frozen=True)

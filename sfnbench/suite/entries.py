@@ -14,11 +14,19 @@ from ..members import identity, registry
 from ..members.registry import Kind, Member
 from ..records import Spec
 from ..words import did_you_mean
-from .completion import OWN_KEYS, Completed, Completion, RegisteredCompletion, StockCompletion
+from .completion import (
+    OWN_KEYS,
+    Completed,
+    Completion,
+    Ground,
+    RegisteredCompletion,
+    StockCompletion,
+)
 from .grids import combinations, read_grids, suffix
 from .ranges import MAX_RANGES, Range, Scale, Tunable, ranges_of, read_range
 from .yaml_nodes import Issue, Mark, Node
 
+GROUND = Ground()
 Span = tuple[Scale, list[Node]]  # a range as it is written: its scale, and its ends or choices
 
 
@@ -39,12 +47,19 @@ class EntryResult(NamedTuple):
 class EntryReader:
     """Reads the entries of one kind, each entry and each set of parameters once."""
 
-    def __init__(self, kind: Kind, known: dict[str, Member] | None = None) -> None:
+    def __init__(
+        self, kind: Kind, known: dict[str, Member] | None = None, ground: Ground = GROUND
+    ) -> None:
         self.kind = kind
         self.known = registry.members(kind) if known is None else known
+        self._ground = ground
         self._results: dict[Node, EntryResult] = {}
         self._completions: dict[str, Completion] = {}
         self._sources: dict[str, str] = {}
+
+    def on(self, ground: Ground) -> EntryReader:
+        """A reader of the same entries that tries stock optimizers on this ground."""
+        return self if ground == self._ground else EntryReader(self.kind, self.known, ground)
 
     def read(self, entry: Node) -> EntryResult:
         """The members that an entry asks for."""
@@ -60,7 +75,7 @@ class EntryReader:
         """What completes the parameters of a member; PluginError where there is none."""
         if name not in self._completions:
             if self.kind == "optimizer" and registry.is_stock(name):
-                self._completions[name] = StockCompletion()
+                self._completions[name] = StockCompletion(self._ground)
             elif name in self.known:
                 self._completions[name] = RegisteredCompletion(self.known[name])
             elif registry.is_stock(name):

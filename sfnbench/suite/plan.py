@@ -13,8 +13,8 @@ from ..members.identity import identify
 from ..members.registry import Kind
 from ..records import Run, Spec
 from ..words import did_you_mean
-from .completion import instances
-from .entries import EntryReader
+from .completion import Ground, instances
+from .entries import GROUND, EntryReader
 from .reading import Suite
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def plan(
     """
     issues: list[str] = []
     picked_problems = _pick("problem", suite.problems, problems, issues)
-    picked_methods = _pick(suite.method, suite.optimizers, optimizers, issues)
+    ground = _ground(suite, picked_problems)
+    picked_methods = _pick(suite.method, suite.optimizers, optimizers, issues, ground)
     picked_seeds = suite.seeds if seeds is None else _count_or_list(seeds, issues)
     issues += _impossible(suite, picked_problems, picked_methods, len(picked_seeds))
     if issues:
@@ -76,8 +77,17 @@ def missing_data(runs: Iterable[Run]) -> list[str]:
     return lines
 
 
+def _ground(suite: Suite, problems: tuple[Spec, ...]) -> Ground:
+    """What stock optimizers that join are tried on."""
+    return Ground(problems, tuple(suite.settings.get("dtypes", [suite.dtype])))
+
+
 def _pick(
-    kind: Kind, offered: tuple[Spec, ...], names: Iterable[str] | None, issues: list[str]
+    kind: Kind,
+    offered: tuple[Spec, ...],
+    names: Iterable[str] | None,
+    issues: list[str],
+    ground: Ground = GROUND,
 ) -> tuple[Spec, ...]:
     """The offered specs of those names, then members of the registry; all offered if None."""
     if names is None:
@@ -87,7 +97,7 @@ def _pick(
     known = {name for spec in offered for name in (spec.label, spec.use)}
     joining = [name for name in wanted if name not in known]
     if joining:
-        reader = EntryReader(kind)
+        reader = EntryReader(kind).on(ground)
         for name in joining:
             picked += _join(reader, name, offered, issues)
     return tuple(picked)

@@ -20,8 +20,10 @@ from ..experiments.keys import Entry, ExperimentKeys, Tune
 from ..members import registry
 from ..members.registry import Kind
 from ..records import Spec
+from ..trajectories.classes import look_in
 from ..words import KeyPath, did_you_mean
 from .checks import TUNING_SEEDS, repeated_seeds, wrong_metrics, wrong_tuning
+from .completion import Ground
 from .entries import EntryReader, repeated
 from .files import available, locate, located, read, title
 from .schema import PROFILES, known_keys, marked
@@ -60,6 +62,7 @@ def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
     ``file:line:column: message``.
     """
     path = locate(path_or_name)
+    look_in(path.parent)  # a suite may name a class of a module beside it
     root, misread = _mapping(path)
     issues: list[Issue] = []
     profiles = _profiles(root, issues)
@@ -131,6 +134,10 @@ class SuiteReader:
         self._schema = self._find_schema()
         self._keys = self._validate()
         self._problems = self._read_entries("problem")
+        keys: Any = self._keys
+        dtypes = getattr(keys, "dtypes", None) or (getattr(keys, "dtype", "float64"),)
+        ground = Ground(self._problems, tuple(dtypes))
+        self._entries = {**entries, "optimizer": entries["optimizer"].on(ground)}
         self._methods = self._read_entries(self._schema.method)
         places = list(marked(self._schema, tree))
         self._inner: dict[KeyPath, Spec] = {}

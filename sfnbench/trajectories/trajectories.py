@@ -25,7 +25,7 @@ class Trajectories(ABC):
     are the questions that each has asked since the start, by kind, and `passes` (S, 4) the same in
     passes over all examples; `loss_before` (S,) is the loss at the points that the step started
     from, or None where the optimizer did not ask for it; `ended` says that the optimizer has
-    stopped by itself.
+    stopped by itself, and `stopped` is what it said then, if it said anything.
     """
 
     def __init__(self, problem: Problem, starts: Tensor) -> None:

@@ -45,6 +45,10 @@ class View(Problem):
 class UpsideDown(View):
     """A problem turned over: an optimizer climbs on it."""
 
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """The problem's own."""
+        return self.problem.tensors(theta)
+
     def loss(self, theta: Tensor, batch: Any) -> Tensor:
         """Minus the problem's loss."""
         return -self.problem.loss(theta, batch)

@@ -26,7 +26,7 @@ def advance(
         setup.problem, _every(setup, settings), starts, N_PATHS if setup.is_plane else 0
     )
     outcomes = Outcomes(setup.problem, starts, recording.start_losses, limits)
-    trajectories = setup.trajectories(starts)
+    trajectories = setup.trajectories(starts, seeds)
     stepper = Stepper(setup, trajectories, Draws(setup, seeds))
     try:
         while outcomes.going.any() and _is_left(limits, recording, stepper):
@@ -44,6 +44,8 @@ def advance(
             progress(min(1.0, max(done, float(stepper.seconds.max()) / limits.seconds)))
     finally:
         trajectories.close()
+    if trajectories.ended:
+        recording.recount(trajectories.calls, trajectories.passes)
     over = recording.n_steps >= limits.steps
     outcomes.finish(recording.n_steps, limits.steps_from if over else "seconds")
     return recording, outcomes
@@ -56,7 +58,7 @@ def warm_up(setup: Setup, seeds: tuple[int, ...]) -> float:
     """
     began = perf_counter()
     with contextlib.suppress(Exception):  # the race itself meets any error again, and reports it
-        trajectories = setup.trajectories(setup.starts(seeds))
+        trajectories = setup.trajectories(setup.starts(seeds), seeds)
         trajectories.step(*Draws(setup, seeds).next())
         trajectories.close()
         synchronise(setup.device)

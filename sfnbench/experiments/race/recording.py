@@ -98,6 +98,14 @@ class Recording:
         self._keep_paths(block.points)
         return losses
 
+    def recount(self, calls: np.ndarray, passes: np.ndarray) -> None:
+        """Make calls and passes (S, 4) the totals of the last step.
+
+        An optimizer that stops by itself has asked after it, to find that it has to.
+        """
+        self.calls.whole[-1] = calls
+        self.passes.whole[-1] = passes
+
     def series(self, end: np.ndarray) -> dict[str, np.ndarray]:
         """Arrays by name, NaN after the step (S,) at which each trajectory ended.
 

@@ -67,7 +67,7 @@ class _Replay:
         draws = Draws(self._setup, self._seeds)
         drawn = [draws.next() for _ in range(n)]
         self.close()
-        trajectories = self._trajectories = self._setup.trajectories(self._start)
+        trajectories = self._trajectories = self._setup.trajectories(self._start, self._seeds)
         return partial(_step_through, trajectories, drawn)
 
     def status(self) -> Status:

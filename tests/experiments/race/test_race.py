@@ -133,7 +133,7 @@ def test_budget_in_seconds_ends_the_race(make_run):
 
 def test_one_seed_runs_by_plain_autograd(make_run):
     setup = Setup(make_run("monkey_saddle", {}, "gradient_descent", {}))
-    alone, together = (setup.trajectories(setup.starts(seeds)) for seeds in ((0,), (0, 1)))
+    alone, together = (setup.trajectories(setup.starts(seeds), seeds) for seeds in ((0,), (0, 1)))
     assert isinstance(alone, Looped)
     assert isinstance(together, Vmapped)
 

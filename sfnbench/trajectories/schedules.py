@@ -1,0 +1,114 @@
+"""Learning rates that change from step to step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+
+from ..errors import PluginError
+from ..words import did_you_mean
+from .classes import find_class
+
+TORCHS = "torch.optim.lr_scheduler."
+SHAPES = ("constant", "linear", "cosine")
+KEYS = ("use", "steps", "warmup", "end")
+
+
+@dataclass(frozen=True)
+class Course:
+    """A rate that grows from 0 for `warmup` steps, then falls to `end` times itself at `steps`.
+
+    It stays there. A linear fall, half a period of a cosine, or none.
+    """
+
+    shape: str
+    steps: int = 1
+    warmup: int = 0
+    end: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        """The factor of the rate in a step, counted from 0."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        if self.shape == "constant":
+            return 1.0
+        t = min(1.0, (step - self.warmup) / (self.steps - self.warmup))
+        fallen = t if self.shape == "linear" else (1 - math.cos(math.pi * t)) / 2
+        return 1 - (1 - self.end) * fallen
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What makes a scheduler for each optimizer: one of torch's by name, or a course."""
+
+    cls: type[LRScheduler]
+    settings: Mapping[str, Any]
+
+    @property
+    def wants_loss(self) -> bool:
+        """Whether the rate follows the losses."""
+        return issubclass(self.cls, ReduceLROnPlateau)
+
+    def made(self, optimizer: Optimizer) -> LRScheduler:
+        """A scheduler of this optimizer's rate."""
+        return self.cls(optimizer, **{k: _inner(v, optimizer) for k, v in self.settings.items()})
+
+
+def _inner(value: Any, optimizer: Optimizer) -> Any:
+    """A setting; where it names schedules itself, they are made."""
+    if isinstance(value, Schedule):
+        return value.made(optimizer)
+    return [_inner(each, optimizer) for each in value] if isinstance(value, list) else value
+
+
+def read_schedule(given: Any) -> Schedule:
+    """The schedule that a suite asks for; ValueError says what is wrong with it."""
+    if isinstance(given, str):
+        given = {"use": given}
+    if not isinstance(given, dict):
+        raise ValueError(f"a schedule is a name or a mapping with the key 'use', not {given!r}")
+    use = given.get("use", "constant")
+    if not isinstance(use, str):
+        raise ValueError(f"use must be the name of a schedule, not {use!r}")
+    if use in SHAPES:
+        return Schedule(LambdaLR, {"lr_lambda": _course(use, given)})
+    try:
+        full = use if "." in use or ":" in use else f"{TORCHS}{use}"
+        cls = find_class(full, LRScheduler, "schedule")
+    except PluginError as error:
+        raise ValueError(f"{error}{did_you_mean(use, SHAPES)}") from error
+    settings = {key: _read_inner(value) for key, value in given.items() if key != "use"}
+    return Schedule(cls, settings)
+
+
+def _read_inner(value: Any) -> Any:
+    if isinstance(value, dict) and "use" in value:
+        return read_schedule(value)
+    return [_read_inner(each) for each in value] if isinstance(value, list) else value
+
+
+def _course(shape: str, given: Mapping[str, Any]) -> Course:
+    for key in given:
+        if key not in KEYS:
+            raise ValueError(
+                f"unknown key {key!r} of the schedule {shape}{did_you_mean(key, KEYS)}"
+            )
+    steps, warmup, end = given.get("steps"), given.get("warmup", 0), given.get("end", 0.0)
+    if not (type(warmup) is int and warmup >= 0):
+        raise ValueError(f"warmup must be a whole number of steps, not {warmup!r}")
+    if shape == "constant":
+        if not warmup:
+            raise ValueError("a constant schedule says nothing without warmup: {warmup: STEPS}")
+        return Course(shape, warmup=warmup)
+    if steps is None:
+        raise ValueError(f"the schedule {shape} needs its steps: {{use: {shape}, steps: NUMBER}}")
+    if not (type(steps) is int and steps > warmup):
+        raise ValueError(f"steps must be a whole number above warmup {warmup}, not {steps!r}")
+    if not (isinstance(end, int | float) and 0 <= end <= 1):
+        raise ValueError(f"end must be a share of the rate between 0 and 1, not {end!r}")
+    return Course(shape, steps, warmup, float(end))

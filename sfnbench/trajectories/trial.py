@@ -1,0 +1,183 @@
+"""An optimizer of torch tried on a tiny problem, before a run meets what is wrong with it.
+
+The trial makes the steps that the run will make, on tensors of the same names and kinds, and finds
+out what the class has to be given in a step, which no signature tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.problem import Problem
+from .torch_entries import Entry, Fault, read_entry
+from .torch_stock import Asking, Need, Separate
+from .trajectories import Trajectories
+
+N_STEPS = 12  # many methods do something else in every tenth step
+MOST = 6  # numbers along each side of a tensor
+NEEDS = (
+    Need(gradient=True),
+    Need(gradient=False, closure=True),
+    Need(gradient=True, closure=True),
+    Need(gradient=True, graph=True),
+    Need(gradient=False, closure=True, graph=True),
+    Need(gradient=True, closure=True, graph=True),
+)
+
+
+@dataclass(frozen=True)
+class Tiny(Problem):
+    """A convex quartic in a few tensors."""
+
+    kinds: tuple[tuple[str, tuple[int, ...]], ...]  # names and shapes
+
+    @property
+    def dim(self) -> int:
+        """All numbers of the tensors."""
+        return sum(math.prod(shape) for _, shape in self.kinds)
+
+    def start(self, rng: torch.Generator) -> Tensor:
+        """A normal point."""
+        return torch.randn(self.dim, generator=rng, dtype=torch.float64)
+
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """Views by name."""
+        parts = theta.split([math.prod(shape) for _, shape in self.kinds])
+        return {
+            name: part.view(shape) for (name, shape), part in zip(self.kinds, parts, strict=True)
+        }
+
+    def loss(self, theta: Tensor, batch: Any) -> Tensor:
+        """A bowl, steeper in some directions and farther out."""
+        curvature = torch.linspace(1, 2, self.dim, dtype=theta.dtype, device=theta.device)
+        return (curvature * theta**2).sum() / 2 + (theta**4).sum() / 20
+
+
+def kinds_of(problem: Problem) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Names and shapes of a problem's tensors, cut down to a tiny problem's."""
+    views = problem.tensors(torch.zeros(problem.dim, dtype=torch.float64))
+    return tuple((name, tuple(min(n, MOST) for n in view.shape)) for name, view in views.items())
+
+
+def need_of(use: str, params: Mapping[str, Any], problem: Problem, dtype: torch.dtype) -> Need:
+    """What the class has to be given in a step on this problem; ValueError where it fails."""
+    found = tried(use, params, problem, dtype)
+    if isinstance(found, Fault):
+        raise ValueError(found.message)
+    return found
+
+
+def tried(
+    use: str, params: Mapping[str, Any], problem: Problem, dtype: torch.dtype
+) -> Need | Fault:
+    """What the class wants in a step, or what it says where it cannot make one."""
+    return _tried(use, json.dumps(params, sort_keys=True), kinds_of(problem), dtype)
+
+
+@functools.lru_cache(maxsize=4096)
+def _tried(
+    use: str, params: str, kinds: tuple[tuple[str, tuple[int, ...]], ...], dtype: torch.dtype
+) -> Need | Fault:
+    entry, problem = read_entry(use, json.loads(params)), Tiny(kinds)
+    if callable(getattr(entry.cls, "backward", None)):
+        return Fault((), f"{use}: it goes back through the loss by a backward() of its own")
+    said: list[BaseException] = []
+    for need in NEEDS:
+        try:
+            made = _steps(entry, problem, dtype, need)
+        except Exception as error:  # an optimizer of others may raise anything
+            said.append(error)
+            continue
+        if need.closure and not need.gradient and not _waits(entry, problem, dtype, need, made):
+            continue
+        if need.closure and entry.others:
+            alone = "it asks for losses itself, and leaves no tensors to another optimizer"
+            return Fault((), f"{use}: {alone}")
+        return need
+    return _fault(entry, said)
+
+
+def _steps(entry: Entry, problem: Problem, dtype: torch.dtype, need: Need) -> Tensor:
+    """Where some steps lead."""
+    trajectories = _trajectories(entry, problem, dtype, need)
+    with _silence():
+        for _ in range(1 if entry.is_elementwise else N_STEPS):
+            trajectories.step([(None,)], None)
+    return trajectories.theta
+
+
+def _trajectories(entry: Entry, problem: Problem, dtype: torch.dtype, need: Need) -> Trajectories:
+    starts = problem.start(torch.Generator().manual_seed(3)).to(dtype)[None]
+    with _silence():
+        if need == NEEDS[0]:
+            return Separate(problem, starts, entry, (0,))
+        return Asking(problem, starts, entry, (0,), need)
+
+
+def _waits(entry: Entry, problem: Problem, dtype: torch.dtype, need: Need, made: Tensor) -> bool:
+    """Whether a method takes no gradient before it asks for one.
+
+    If it does, one that is not a number makes its steps so.
+    """
+    trajectories = _trajectories(entry, problem, dtype, need)
+    assert isinstance(trajectories, Asking)
+    trajectories.spoiled = True
+    try:
+        with _silence():
+            for _ in range(N_STEPS):
+                trajectories.step([(None,)], None)
+    except Exception:  # what breaks on it has looked at it
+        return False
+    return torch.equal(trajectories.theta, made)
+
+
+def _fault(entry: Entry, said: Sequence[BaseException]) -> Fault:
+    """What to tell of a method that failed in every way.
+
+    The first way is that of most; what is said of a closure there is answered by the second.
+    """
+    error = said[0]
+    if "closure" in str(error) and len(said) > 1:
+        error = said[1]
+    told = next(iter(str(error).splitlines()), "") or type(error).__name__
+    if isinstance(error, NotImplementedError):
+        told = "it has no step of its own"
+    elif isinstance(error, LookupError | AttributeError):
+        told = f"{type(error).__name__}: {told}"
+    key = next((name for name in entry.own if name in str(error)), None)
+    return Fault((key,) if key else (), f"{entry.use}: {told}{_way_out(entry, told)}")
+
+
+def _way_out(entry: Entry, told: str) -> str:
+    """What to write, where a class wants what a suite has a key for."""
+    if entry.roles.base and not entry.base and any(each in told for each in ("base", "`params`")):
+        return " (write base: {use: torch.optim.SGD, lr: 0.1})"
+    if entry.groups:
+        return ""
+    if "use_muon" in told or "Tensor.__contains__" in told:
+        return " (write groups: {matrices: {use_muon: true}, vectors: {use_muon: false}})"
+    if "2D" in told:
+        return " (give others to another: groups: {vectors: {use: torch.optim.AdamW}})"
+    return ""
+
+
+@contextlib.contextmanager
+def _silence() -> Any:
+    """Without what optimizers print, and what they warn of: a run says it again."""
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report.gathered import gather
 from sfnbench.report.html import write
+from sfnbench.report.sections import gather
 from sfnbench.results.store import Store
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -249,27 +249,27 @@ def report(
     statistic of start points and of what has not converged.
     """
     from ..core.cost import price_list
-    from ..experiments.race.scaling import table
-    from ..report.gathered import gather
+    from ..experiments.race.scaling import growths, table
     from ..report.html import write
+    from ..report.sections import gather
     from ..session.folders import find_results, latest
 
     asked = [find_results(each) for each in folders] if folders else [latest()]
     sections, notes = gather(asked, price_list(prices or ()))
     for note in notes:
         say(note)
-    points = _critical_points(
-        {section.folder for section in sections if section.experiment == "critical_points"}
-    )
-    _print_critical_points(points, style)
-    _print_scaling([row for section in sections for row in table(section.scaling)], style)
+    of = {
+        experiment: [r for s in sections if s.experiment == experiment for r in s.results]
+        for experiment in ("critical_points", "race")
+    }
+    _print_critical_points(of["critical_points"], style)
+    families = [each for s in sections if s.experiment == "race" for each in growths(s.results)]
+    _print_scaling(table(families), style)
     say(f"\nThe report is in {write(sections, notes, out)}")
     if figures:
-        from ..report.figures import draw
-        from ..report.race_figures import draw_races
+        from ..report import draw_matplotlib
 
-        drawn = draw(points, figures) if any(result.rows for result in points) else []
-        for path in [*drawn, *draw_races(sections, figures, axis)]:
+        for path in draw_matplotlib.write(sections, figures, axis):
             say(str(path))
 
 
@@ -326,17 +326,6 @@ def _print_scaling(table: Table, style: Format) -> None:
         typer.echo(json.dumps({heading: as_records(table)}, indent=2))
     elif table:
         typer.echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
-
-
-def _critical_points(folders: Iterable[Path]) -> list[Any]:
-    from ..results.store import Store
-
-    found = []
-    for folder in sorted(folders):
-        with Store(folder) as store:
-            results = store.results(damaged=lambda error: None)  # said already
-            found += [result for result in results if result.run.experiment == "critical_points"]
-    return found
 
 
 def _print_critical_points(results: list[Any], style: Format) -> None:

@@ -75,9 +75,9 @@ def say_damaged(errors: Iterable[DamagedError], is_all: bool = False) -> None:
 
 def say_broken(results: list[Result], folder: Path) -> None:
     """Why runs broke and seeds diverged, and the way back."""
-    from ..report.reasons import reasons, way_back
+    from ..report.reasons import reasons, rerun_hint
 
-    for line in filter(None, [*reasons(results), way_back(results, folder)]):
+    for line in filter(None, [*reasons(results), rerun_hint(results, folder)]):
         say(line)
 
 

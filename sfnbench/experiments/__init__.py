@@ -1,7 +1,8 @@
 """Experiments by name: a folder each, found by being there.
 
 A folder holds ``keys.py`` (the class `Keys`: what a suite may say) and ``execute.py`` (the function
-`execute`: a run in, a result out), and may hold ``table.py``, ``curves.py`` and ``compare.py``.
+`execute`: a run in, a result out), and may hold ``table.py``, ``compare.py`` and a folder ``figures/`` with a file for each kind of figure: its
+function `extract` takes what it needs of one result, and its function `figures` draws all of them.
 Nothing is imported before it is used, so that reading a suite or a table imports no torch.
 
 >>> names()
@@ -14,6 +15,7 @@ import importlib
 import importlib.util
 import pkgutil
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 
 from ..errors import SuiteError
@@ -44,9 +46,9 @@ class Experiment:
         return self._optional("table")
 
     @property
-    def curves(self) -> ModuleType | None:
-        """How its results read as curves."""
-        return self._optional("curves")
+    def figures(self) -> tuple[ModuleType, ...]:
+        """The kinds of figures that its results have, in alphabetical order."""
+        return _figures(self.name)
 
     @property
     def compare(self) -> ModuleType | None:
@@ -56,6 +58,16 @@ class Experiment:
     def _optional(self, part: str) -> ModuleType | None:
         module = f"{__name__}.{self.name}.{part}"
         return importlib.import_module(module) if importlib.util.find_spec(module) else None
+
+
+@cache
+def _figures(experiment: str) -> tuple[ModuleType, ...]:
+    folder = f"{__name__}.{experiment}.figures"
+    if not importlib.util.find_spec(folder):
+        return ()
+    paths = importlib.import_module(folder).__path__
+    found = sorted(each.name for each in pkgutil.iter_modules(paths))
+    return tuple(importlib.import_module(f"{folder}.{name}") for name in found)
 
 
 def names() -> tuple[str, ...]:

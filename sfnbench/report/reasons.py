@@ -1,4 +1,4 @@
-"""Why runs broke, seeds diverged and results cannot be read, each reason once."""
+"""Why runs failed, seeds diverged and results cannot be read, each reason once."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..words import counted, listed
 
 
 def reasons(results: Iterable[Result]) -> list[str]:
-    """A line for each reason, with those it befell."""
-    befell: dict[str, dict[str, None]] = {}
+    """A line for each reason, with the runs that it stopped."""
+    titles: dict[str, dict[str, None]] = {}
     for result in results:
         for reason in _reasons_of(result):
-            befell.setdefault(reason, {})[result.run.title] = None
-    return [f"{reason} ({listed(list(names))})" for reason, names in befell.items()]
+            titles.setdefault(reason, {})[result.run.title] = None
+    return [f"{reason} ({listed(list(names))})" for reason, names in titles.items()]
 
 
 def damage(errors: Iterable[DamagedError]) -> list[str]:
-    """A line for each way in which a file's results cannot be read, with whose they are."""
+    """A line for each way in which a file's results cannot be read, with the runs concerned."""
     names: dict[tuple[Path, str], list[str]] = {}
     for error in errors:
         names.setdefault((error.file, error.why), []).append(error.name)
@@ -30,23 +30,30 @@ def damage(errors: Iterable[DamagedError]) -> list[str]:
     ]
 
 
-def way_back(results: Iterable[Result], folder: Path) -> str:
-    """How many runs broke, and how they are executed again; empty where none did."""
+def rerun_hint(results: Iterable[Result], folder: Path) -> str:
+    """How many runs failed and the command that re-runs them; empty where none failed."""
     results = list(results)
     suites = {result.run.suite: None for result in results if result.status.failed}
     if not suites:
         return ""
-    n = sum(result.status.failed for result in results)
-    commands = (
-        f"`sfnbench run {suite}{'' if folder == RUNS / suite else f' --out {folder}'} --only failed`"
-        for suite in suites
+    n_failed = sum(result.status.failed for result in results)
+    commands = [_command(suite, folder) for suite in suites]
+    verb = "re-runs" if len(commands) == 1 else "re-run"
+    return (
+        f"{n_failed} of {counted(len(results), 'run')} failed; {', '.join(commands)} {verb}"
+        f" {'it' if n_failed == 1 else 'them'}"
+        " (with the file, --plugins, -o, --profile and --seeds of the first time)"
     )
-    again = f"{'it' if n == 1 else 'them'} again (with the file, --plugins, -o, --profile and --seeds that it was run with)"
-    return f"{n} of {counted(len(results), 'run')} broke; {', '.join(commands)} executes {again}"
+
+
+def _command(suite: str, folder: Path) -> str:
+    out = "" if folder == RUNS / suite else f" --out {folder}"
+    return f"`sfnbench run {suite}{out} --only failed`"
 
 
 def _reasons_of(result: Result) -> Iterator[str]:
     if result.status.failed:
         yield f"{result.status}: {result.reason}"
-    for what in dict.fromkeys(row["not_finite"] for row in result.rows if row.get("not_finite")):
+    not_finite = dict.fromkeys(row.get("not_finite") for row in result.rows)
+    for what in filter(None, not_finite):
         yield f"diverged: {what} was not finite"

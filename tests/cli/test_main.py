@@ -154,8 +154,11 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     )
     code, _, err = run("-o", "sfn", "-o", "crashes")
     assert code == 1
-    told = "error: RuntimeError: out of order (crashes on quadratic_saddle, crashes on monkey_saddle)\n2 of 4 runs broke; "
-    assert f"{told}`sfnbench run tiny --only failed` executes them again" in err
+    told = (
+        "error: RuntimeError: out of order (crashes on quadratic_saddle, crashes on monkey_saddle)\n"
+        "2 of 4 runs failed; "
+    )
+    assert f"{told}`sfnbench run tiny --only failed` re-runs them" in err
     assert told in sfnbench("show")[2]
     rows = table(sfnbench)
     assert rows["quadratic_saddle", "crashes"]["seeds"] == {"error": 3}

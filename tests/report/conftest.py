@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from labels import EVIL, MARKED
 
-from sfnbench.report.gathered import gather
 from sfnbench.report.html import write
+from sfnbench.report.sections import gather
 from sfnbench.results.store import Store
 from sfnbench.session.execute import execute
 
@@ -30,8 +30,20 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def wait_for_figures():
+    """Scroll to each figure of a suite, so that it is drawn."""
+
+    def wait(page, i):
+        for figure in page.locator(f"#suite-{i} figure").all():
+            figure.scroll_into_view_if_needed()
+            figure.locator(".js-plotly-plot .main-svg").first.wait_for()
+
+    return wait
+
+
 @pytest.fixture
-def visit(browser):
+def visit(browser, wait_for_figures):
     """Open a file, all suites and figures drawn.
 
     Whatever the page complains of or asks the network for fails the test.
@@ -59,9 +71,7 @@ def visit(browser):
         for i in range(page.locator(".suite").count()):
             page.locator(f"#suite-{i}").scroll_into_view_if_needed()
             page.wait_for_selector(f"#suite-{i}[data-drawn]")
-            for figure in page.locator(f"#suite-{i} figure:not([hidden])").all():
-                figure.scroll_into_view_if_needed()
-                figure.locator(".js-plotly-plot .main-svg").first.wait_for()
+            wait_for_figures(page, i)
         return page
 
     yield open_

@@ -1,4 +1,4 @@
-"""The page in a real browser: how figures and text look, in the light, in the dark and on a phone."""
+"""The page in a real browser: how it looks, by day and night, on a phone and on paper."""
 
 import re
 from dataclasses import replace
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report.gathered import gather
 from sfnbench.report.html import write
+from sfnbench.report.sections import gather
 from sfnbench.results.store import Store
 from sfnbench.session.execute import execute
 
@@ -21,15 +21,17 @@ def test_every_figure_says_what_its_axes_are(visit, report):
     assert all(x and y for x, y in titles)
 
 
-def test_trajectories_begin_together_and_lie_in_a_square(visit, report):
+def test_trajectories_begin_together_and_lie_in_a_square(visit, wait_for_figures, report):
     page = visit(report)
-    for problem in "01":
-        page.locator("#suite-0 select").first.select_option(problem)
+    for problem in (0, 1):
+        page.locator("#suite-0 select").first.select_option(index=problem)
+        wait_for_figures(page, 0)
         plot = "document.querySelector('#suite-0 [data-figure=trajectories] .plot')"
         kinds = page.evaluate(f"{plot}.data.map((t) => [t.type, t.name])")
         assert [name for kind, name in kinds if kind == "contour"] == ["loss"]
         assert [name for _, name in kinds[-2:]] == ["start", "saddle"]
-        starts = page.evaluate(f"{plot}.data.slice(1, -1).map((t) => [t.x[0], t.y[0]])")
+        lines = "(t) => t.mode === 'lines' || t.name === 'start'"
+        starts = page.evaluate(f"{plot}.data.filter({lines}).map((t) => [t.x[0], t.y[0]])")
         assert len(starts) == 3
         assert starts[0] == starts[1] == starts[2]  # both optimizers and the mark
         shaded = page.locator(
@@ -62,17 +64,17 @@ def timings(tmp_path_factory):
     return write(*gather([root / "a"]), root / "report.html")
 
 
-def test_the_roof_lies_over_the_middle_of_its_bar(visit, timings):
+def test_the_share_stands_over_the_middle_of_its_bar(visit, timings):
     page = visit(timings)
     middles = """(selector) => [...document.querySelectorAll('#suite-0 ' + selector)].map((each) => {
         const box = each.getBoundingClientRect(); return (box.left + box.right) / 2 })"""
-    bars, lines = (
+    bars, shares = (
         page.evaluate(middles, selector)
-        for selector in (".barlayer .point path", ".scatterlayer .points path")
+        for selector in (".barlayer .point path", ".textpoint text")
     )
-    assert (len(bars), len(lines)) == (4, 3)
-    assert bars[:2] == pytest.approx(lines[:2], abs=1)  # of the one that counts in both
-    assert bars[2] == pytest.approx(lines[2], abs=1)
+    assert (len(bars), len(shares)) == (4, 3)
+    assert bars[:2] == pytest.approx(shares[:2], abs=1)  # of the one that counts in both
+    assert bars[2] == pytest.approx(shares[2], abs=1)
     written = page.locator("#suite-0 .textpoint, #suite-0 .bartext").evaluate_all(
         "all => all.map((t) => t.textContent)"
     )
@@ -106,7 +108,7 @@ def test_text_has_contrast_in_the_light_and_in_the_dark(visit, report, scheme):
 
 def test_figures_follow_when_it_gets_dark(visit, report):
     page = visit(report, color_scheme="light")
-    ink = "document.querySelector('.plot').layout.font.color"
+    ink = "document.querySelector('.plot')._fullLayout.font.color"
     before = page.evaluate(ink)
     page.emulate_media(color_scheme="dark")
     for _ in range(200):
@@ -124,7 +126,7 @@ def rgb(colour):
 def test_a_phone_scrolls_only_downwards(visit, report):
     page = visit(report, viewport={"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    widths = page.locator("figure:not([hidden])").evaluate_all(
+    widths = page.locator("figure").evaluate_all(
         "all => all.map((f) => f.getBoundingClientRect().width)"
     )
     assert max(widths) <= 360
@@ -173,7 +175,46 @@ def test_what_diverges_does_not_flatten_the_others(visit, make_run, tmp_path):
         "figure[data-figure=loss]",
         "document.querySelector('figure[data-figure=loss] .plot')",
     )
-    assert page.locator(f"{figure} figcaption").inner_text().endswith("Out of the picture: lr=5.")
+    assert page.locator(f"{figure} figcaption").inner_text().endswith("Off the scale: lr=5.")
     low, high = page.evaluate(f"{plot}.layout.yaxis.range")
     assert -3 < low < high < 3
     assert page.evaluate(f"{plot}.data.length") == 6  # all there
+
+
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_figures_wait_for_the_window_and_a_printer_gets_them_all(browser, report, paper):
+    page = browser.new_page(viewport={"width": 800, "height": 300})
+    page.goto(report.as_uri())
+    page.wait_for_selector("#summary")
+    count = "document.querySelectorAll('.js-plotly-plot').length"
+    assert page.evaluate(count) < 14
+    page.evaluate(
+        """addEventListener('beforeprint', () => { window.printed = [...panels.keys()].map((plot) =>
+        [plot._fullLayout.width, plot.closest('figure').getBoundingClientRect().height]) })"""
+    )
+    page.pdf(format=paper)
+    assert page.evaluate(count) == 2 * 7  # as above, of two suites
+    assert {width for width, _ in page.evaluate("printed")} == {330}  # 87 mm: two in 180 mm
+    page.wait_for_function("[...panels.keys()].every((plot) => plot._fullLayout.width !== 330)")
+    page.close()
+
+
+def test_printed_figures_lie_beside_each_other_within_the_page(visit, report):
+    page = visit(report)
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 680, "height": 1000})  # A4 without its margins
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    boxes = [each.bounding_box() for each in page.locator("#suite-0 .plot .main-svg").all()]
+    assert max(box["x"] + box["width"] for box in boxes) <= 680
+    assert len({round(box["x"]) for box in boxes}) == 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    inside = """[...document.querySelectorAll('figure')].every((each) =>
+        getComputedStyle(each).breakInside === 'avoid' && each.scrollWidth <= each.clientWidth)"""
+    assert page.evaluate(inside)
+
+
+def test_a_table_that_scrolls_has_shadows_at_its_edges(visit, report):
+    page = visit(report, viewport={"width": 360, "height": 700})
+    table = page.locator("#suite-0 .scroll").first
+    assert table.evaluate("(each) => each.scrollWidth > each.clientWidth")
+    assert table.evaluate("(each) => getComputedStyle(each).backgroundImage").count("gradient") == 8

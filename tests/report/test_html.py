@@ -1,5 +1,6 @@
 """The page as text: whole, escaped, and honest about what is missing."""
 
+import html
 import json
 import math
 import re
@@ -7,15 +8,15 @@ import sqlite3
 import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from sfnbench import load_suite, plan
 from sfnbench.errors import NoResultsError, StoreError
 from sfnbench.experiments.critical_points import analysis as cp
 from sfnbench.experiments.critical_points.table import findings
-from sfnbench.report.gathered import gather
+from sfnbench.report.figure import MOST_IN_COLOUR
 from sfnbench.report.html import write
+from sfnbench.report.sections import gather
 from sfnbench.results.store import FILE, Store
 from sfnbench.session.execute import execute
 
@@ -29,6 +30,15 @@ seeds: 2
 energy: energy
 problems: [{use: spin_glass, dim: 12}]
 random: 8
+"""
+
+TUNED = """
+tune: {trials: 8}
+tuned:
+- {problem: saddle, optimizer: sfn, params: {damping: 0.00123456}, final_loss: 0.5, trials: 8,
+   failed: 1, remarks: [damping is at the low end], expected_best: {1: 0.7}, spread: []}
+- {problem: saddle, optimizer: msgd, broken: no trial has a finite loss, params: null,
+   final_loss: .inf, trials: 8, failed: 8, expected_best: {1: .inf}, spread: []}
 """
 
 
@@ -49,15 +59,27 @@ def folder(tmp_path):
 
 
 def page(tmp_path, *folders):
-    gathered, notes = gather(folders)
-    return write(gathered, notes, tmp_path / "report.html").read_text(), notes
+    found, notes = gather(folders)
+    return write(found, notes, tmp_path / "report.html").read_text(), notes
 
 
-def sections(text):
-    return [
-        json.loads(found)
-        for found in re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
-    ]
+def drawn(text):
+    """The panels of each section, by name."""
+    scripts = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
+    return [{panel["name"]: panel for panel in json.loads(each)["panels"]} for each in scripts]
+
+
+def traces(panel):
+    return list(dict.fromkeys(trace["meta"] for trace in panel["plot"]["data"]))
+
+
+def cells(text, title=None):
+    """The body of a table, of the first or of the folded one with that title."""
+    start = text.index(f"<summary>{title}</summary>" if title else "<details open>")
+    body = text[start:].partition("<tbody>")[2].partition("</tbody>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", body, re.S)
+    found = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S) for row in rows]
+    return [[html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in row] for row in found]
 
 
 def labelled(result, optimizer, problem="saddle", suite="toy"):
@@ -72,9 +94,9 @@ def labelled(result, optimizer, problem="saddle", suite="toy"):
 def test_everything_is_in_the_one_file(tmp_path, folder, race):
     text, notes = page(tmp_path, folder("a", labelled(race, "sfn"), labelled(race, "other")))
     assert notes == []
-    (data,) = sections(text)
-    assert data["optimizers"] == ["sfn", "other"]
-    assert {"loss", "escape"} <= data["drawn"][0].keys()
+    (panels,) = drawn(text)
+    assert {"loss", "escape"} <= panels.keys()
+    assert traces(panels["escape"]) == ["sfn", "other"]
     head = text[: text.index("<main>")]
     assert "Content-Security-Policy" in head
     assert not re.search(
@@ -89,8 +111,9 @@ def test_labels_stay_text(tmp_path, folder, race, label):
     text, _ = page(
         tmp_path, folder("a", labelled(race, label, label, "suite " + label.replace("/", "")))
     )
-    (data,) = sections(text)
-    assert data["optimizers"] == data["problems"] == [label]
+    (panels,) = drawn(text)
+    assert traces(panels["escape"]) == [label]
+    assert cells(text)[0][:2] == [label, label]
     own = text.replace(plotly.offline.get_plotlyjs(), "")
     if "<" in label:
         assert label not in own
@@ -99,8 +122,8 @@ def test_labels_stay_text(tmp_path, folder, race, label):
 def test_numbers_that_broke_are_valid_json(tmp_path, folder, race):
     rows = tuple({**row, "final_loss": math.nan, "status": "diverged"} for row in race.rows)
     text, _ = page(tmp_path, folder("a", replace(labelled(race, "sfn"), rows=rows)))
-    (data,) = sections(text)
-    assert data["statuses"] == [[0, 0, {"diverged": 6}]]
+    assert drawn(text)
+    assert cells(text, "Statuses") == [["saddle", "6 diverged"]]
 
 
 def test_what_is_missing_is_said_and_the_rest_shown(tmp_path, folder, race):
@@ -131,10 +154,10 @@ def test_what_is_missing_is_said_and_the_rest_shown(tmp_path, folder, race):
     ):
         assert any(said in note for note in notes), (said, notes)
         assert said in text
-    first, last = sections(text)
-    assert first["optimizers"] == ["sfn", "slow"]
-    assert last["optimizers"] == ["sfn", "other"]  # its rows are there
-    assert ["loss" in run for run in last["drawn"]] == [False, True]
+    first, last = drawn(text)
+    assert traces(first["escape"]) == ["sfn"]
+    assert traces(last["escape"]) == ["sfn", "other"]  # its rows are there
+    assert traces(last["loss"]) == ["other"]
 
 
 def test_members_that_are_no_longer_installed_are_shown_all_the_same(tmp_path, folder, race):
@@ -142,9 +165,10 @@ def test_members_that_are_no_longer_installed_are_shown_all_the_same(tmp_path, f
     gone = replace(gone, run=replace(gone.run, method=replace(gone.run.method, use="was_a_plugin")))
     text, notes = page(tmp_path, folder("a", gone), folder("b", gone))
     assert notes == [
-        "no longer installed: the optimizer was_a_plugin; what they did is shown, but cannot be run again"
+        "no longer installed: the optimizer was_a_plugin;"
+        " their results are shown, but cannot be re-run"
     ]
-    assert sections(text)[0]["optimizers"] == ["gone"]
+    assert traces(drawn(text)[0]["escape"]) == ["gone"]
 
 
 def test_a_report_is_called_html(tmp_path, folder, race):
@@ -165,21 +189,6 @@ def test_without_plotly_it_says_what_to_install(tmp_path, folder, race, monkeypa
     assert not (tmp_path / "report.html").exists()
 
 
-def test_networks_of_several_widths_are_a_family(tmp_path, folder, make_run):
-    made = []
-    for width in (2, 3):
-        run = make_run(
-            "mlp", {"size": 4, "n_examples": 30, "hidden": [width]}, "msgd", {}, seeds=2, steps=2
-        )
-        made.append(labelled(execute(run), "msgd", f"mlp {width}"))
-    text, _ = page(tmp_path, folder("a", *made))
-    (family,) = sections(text)[0]["families"]
-    assert (family["x"], family["o"]) == ([2, 3], 0)
-    errors = [sorted(row["training_error"] for row in result.rows) for result in made]
-    assert family["low"] == pytest.approx([low for low, _ in errors], rel=1e-3)
-    assert family["high"] == pytest.approx([high for _, high in errors], rel=1e-3)
-
-
 def test_escape_against_one_factor_has_its_figure_and_its_table(tmp_path, folder, make_run):
     label, made = "<b>descent</b>", []
     for radius in (1e-1, 1e-3):
@@ -187,68 +196,55 @@ def test_escape_against_one_factor_has_its_figure_and_its_table(tmp_path, folder
         made.append(labelled(execute(run), label, f"at {radius:g}"))
     text, _ = page(tmp_path, folder("a", *made))
     assert label not in text
-    (data,) = sections(text)
-    (figure,) = data["scaling"]
-    assert figure["x"] == "distance from the saddle"
-    (series,) = figure["series"]
-    assert (series["name"], series["o"], series["p"], series["x"]) == (label, 0, None, [1e-3, 1e-1])
-    medians = [np.median([row["escape_step"] for row in result.rows]) for result in made]
-    assert series["y"] == medians[::-1]
-    (row,) = data["tables"]["Escape against one factor"]
-    assert (row["of"], row["medians"], row["slope, 95 % over seeds"]) == (
-        label,
-        "2 of 2",
-        series["said"],
-    )
+    (panels,) = drawn(text)
+    layout = panels["scaling"]["plot"]["layout"]
+    assert layout["xaxis"]["title"]["text"] == "distance from the saddle"
+    (row,) = cells(text, "Escape against one factor")
+    assert row[1:3] == [label, "2 of 2"]
 
 
-def test_critical_points_have_their_curve_and_theory(tmp_path, folder):
+def test_critical_points_have_their_figures_tables_and_findings(tmp_path, folder):
     (tmp_path / "glass.yaml").write_text(GLASS)
     (run,) = plan(load_suite(tmp_path / "glass.yaml"))
     result = execute(run)
     text, _ = page(tmp_path, folder("a", result))
-    (data,) = sections(text)
-    (drawn,) = data["drawn"]
-    distinct = [row for row in result.rows if row["distinct"]]
-    assert drawn["points"]["x"] == pytest.approx([row["alpha"] for row in distinct], rel=1e-3)
-    assert drawn["points"]["y"] == pytest.approx([row["energy"] for row in distinct], rel=1e-3)
-    assert len(drawn["spectra"]["levels"]) == 3
-    assert "theory" in drawn
-    lowest = drawn["spectra"]["theory"][0]
-    assert max(lowest["y"]) == pytest.approx(
-        2 / (math.pi * 2 * 6**0.5), rel=1e-2
-    )  # of radius 2 sqrt(p (p - 1))
-    assert np.mean(lowest["x"]) == pytest.approx(
-        -3 * min(row["energy"] for row in distinct), rel=1e-3
-    )
-    assert list(data["tables"]) == [
-        f"{cp.title(result)}: {what}" for what in ("by cut-off", "controls", "by start")
+    (panels,) = drawn(text)
+    assert {"points", "controls", "lowest", "middle", "highest"} <= panels.keys()
+    for what in ("by cut-off", "controls", "by start"):
+        assert cells(text, f"{cp.title(result)}: {what}")
+    assert f"{cp.title(result)}: {findings(result)}" in html.unescape(text)
+
+
+def test_tuned_values_are_shown(tmp_path, folder, race):
+    made = folder("a", labelled(race, "sfn"))
+    (made / "tuned.yaml").write_text(TUNED)
+    text, _ = page(tmp_path, made)
+    assert cells(text, "Tuned values") == [
+        ["saddle", "sfn", "damping=0.001235", "0.5", "8", "1", "damping is at the low end"],
+        ["saddle", "msgd", "", "inf", "8", "8", "no trial has a finite loss"],
     ]
-    assert data["said"] == [f"{cp.title(result)}: {findings(result)}"]
 
 
-def test_throughput_is_a_bar_a_dtype(tmp_path, folder, race):
-    row = {
-        "seed": 0,
-        "status": "ok",
-        "steps_per_s": 10.0,
-        "steps_per_s_q1": 9.0,
-        "steps_per_s_q3": 12.0,
-    }
-    rows = (
-        {**row, "dtype": "float32"},
-        {**row, "dtype": "float64"},
-        {"seed": 0, "status": "oom", "dtype": "bfloat16"},
-    )
-    timed = labelled(replace(race, rows=rows, series={}), "sfn")
-    text, _ = page(
-        tmp_path, folder("a", replace(timed, run=replace(timed.run, experiment="throughput")))
-    )
-    (drawn,) = sections(text)[0]["drawn"]
-    bars = {"x": ["float32", "float64"], "low": [9, 9], "y": [10, 10], "high": [12, 12]}
-    assert drawn["rates"] == {
-        **bars,
-        "share": [None, None],
-        "roof": [None, None],
-    }  # no FLOPs were counted
-    assert "escape" not in drawn
+@pytest.mark.parametrize("content", ["", "tuned: 3", "{", "tuned: [{problem: p}]"])
+def test_tuned_values_that_cannot_be_read_are_named(tmp_path, folder, race, content):
+    made = folder("a", labelled(race, "sfn"))
+    (made / "tuned.yaml").write_text(content)
+    text, _ = page(tmp_path, made)
+    assert cells(text, "Tuned values") == [[f"{made / 'tuned.yaml'} cannot be read"]]
+
+
+def test_an_array_that_occurs_twice_is_written_once(tmp_path, folder, race):
+    text, _ = page(tmp_path, folder("a", labelled(race, "sfn")))
+    (script,) = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
+    arrays = [tuple(each) for each in json.loads(script)["arrays"]]
+    assert len(set(arrays)) == len(arrays)
+
+
+def test_more_methods_than_colours_have_their_legend_beside(tmp_path, folder, race):
+    made = folder("a", *(labelled(race, f"sfn {i}") for i in range(MOST_IN_COLOUR + 1)))
+    text, _ = page(tmp_path, made)
+    assert '<div class="beside">' in text
+    legend = text.partition('<nav id="legend"')[2].partition("</nav>")[0]
+    samples = re.findall(r"<svg.*?</svg>", legend, re.S)
+    assert len(set(samples)) == len(samples) == MOST_IN_COLOUR + 1
+    assert "best 12 of 25 methods are in colour" in drawn(text)[0]["escape"]["caption"]

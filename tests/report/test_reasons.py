@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report.reasons import reasons, way_back
+from sfnbench.report.reasons import reasons, rerun_hint
 
 
 def result(optimizer, rows=(), status="ok"):
@@ -13,7 +13,7 @@ def result(optimizer, rows=(), status="ok"):
     return Result(run, status, tuple(rows))
 
 
-def test_each_reason_is_told_once_with_those_it_befell():
+def test_each_reason_is_given_once_with_its_runs():
     broke = [replace(result(name, (), "error"), log="Traceback\nE: no\n") for name in "abcde"]
     late = replace(result("f", (), "timeout"), log="stopped after 3 s\n")
     fine = [{"seed": 0, "status": "ok"}]
@@ -28,11 +28,11 @@ def test_each_reason_is_told_once_with_those_it_befell():
     ]
 
 
-def test_the_way_back_is_a_command_for_those_that_broke():
+def test_failed_runs_have_a_command_that_re_runs_them():
     broke = [result(name, (), "error") for name in "ab"]
     fine = result("fine", [{"seed": 0, "status": "ok"}])
-    assert way_back([*broke, fine], Path("runs/s")).startswith(
-        "2 of 3 runs broke; `sfnbench run s --only failed` executes them again"
+    assert rerun_hint([*broke, fine], Path("runs/s")).startswith(
+        "2 of 3 runs failed; `sfnbench run s --only failed` re-runs them"
     )
-    assert "`sfnbench run s --out other --only failed`" in way_back(broke, Path("other"))
-    assert way_back([fine], Path("runs/s")) == ""
+    assert "`sfnbench run s --out other --only failed`" in rerun_hint(broke, Path("other"))
+    assert rerun_hint([fine], Path("runs/s")) == ""

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from sfnbench.experiments.race import scaling
+from sfnbench.experiments.race.families import families
+from sfnbench.experiments.race.figures import scaling as drawing
 from sfnbench.experiments.race.fits import LOGARITHM, Point, fit
 from sfnbench.records import Result, Run, Spec
 from sfnbench.session.execute import execute
@@ -40,7 +42,7 @@ def found(*results):
     """Of each family its factor, and the values of the first series."""
     return {
         family.factor: [x for x, _ in next(iter(family.series.values()))]
-        for family in scaling.families(results)
+        for family in families(results)
     }
 
 
@@ -97,7 +99,7 @@ def test_a_parameter_that_sets_the_dimension_is_the_dimension():
 
 def test_a_setting_of_an_optimizer_makes_a_family_a_problem():
     made = [result({"name": name}, {"noise": noise}) for name in "ab" for noise in (0.1, 0.001)]
-    (family,) = scaling.families(made)
+    (family,) = families(made)
     assert (family.kind, family.use, family.factor, len(family.series)) == (
         "optimizer",
         "o",
@@ -109,11 +111,7 @@ def test_a_setting_of_an_optimizer_makes_a_family_a_problem():
 
 def test_families_that_share_their_factor_are_told_apart_by_what_is_fixed():
     made = [result({"a": a, "b": b, "c": "same"}) for a in (1.0, 2.0) for b in (3.0, 4.0)]
-    places = {
-        "problem": {each.run.problem.label: i for i, each in enumerate(made)},
-        "optimizer": {"o None": 0},
-    }
-    titles = [figure["title"] for figure in scaling.drawn(made, places)]
+    titles = [title for title, _, _ in scaling.growths(made)]
     assert sorted(titles) == sorted(
         [
             f"p, {fixed}: escape against {factor}"
@@ -149,12 +147,10 @@ def measured(make_run):
 
 
 @pytest.fixture(scope="module")
-def figure(measured):
-    places = {"problem": {f"radius={r:g}": i for i, r in enumerate((1e-1, 1e-2, 1e-4, 1e-8))}}
-    (drawn,) = scaling.drawn(
-        measured, {**places, "optimizer": {"gradient_descent": 0, "damped_newton": 1}}
-    )
-    return drawn
+def by_distance(measured):
+    """The one family's title, the family and its two series."""
+    ((title, family, series),) = scaling.growths(measured)
+    return title, family, series
 
 
 def test_gradient_descent_recovers_its_slope_but_for_whole_steps(measured):
@@ -163,41 +159,52 @@ def test_gradient_descent_recovers_its_slope_but_for_whole_steps(measured):
     along = LOGARITHM.along(np.array([point.x for point in made]))
     apart = along - along.mean()
     rounding = np.abs(apart).sum() / 2 / (apart**2).sum()  # every step lies in [exact, exact + 1)
-    found = fit(made, LOGARITHM)
+    fitted = fit(made, LOGARITHM)
     exact = 1 / math.log1p(LR * -CURVATURE)
-    assert abs(found.slope.value - exact) <= rounding
-    assert found.slope.low <= exact <= found.slope.high
-    assert found.slope.high - found.slope.low <= 4 * rounding
-    assert not found.misfit.is_rejected
+    assert abs(fitted.slope.value - exact) <= rounding
+    assert fitted.slope.low <= exact <= fitted.slope.high
+    assert fitted.slope.high - fitted.slope.low <= 4 * rounding
+    assert not fitted.misfit.is_rejected
 
 
-def test_its_law_stands_beside_it(figure):
-    descent, newton = figure["series"]
-    assert figure["title"] == "quadratic_saddle: escape against distance from the saddle"
-    assert descent["law_said"] == f"{1 / math.log1p(LR * -CURVATURE):.4g}"
-    steps = np.array(descent["law"]["y"])
-    apart = np.diff(steps) / np.diff(np.log(descent["x"]))
+def test_its_law_stands_beside_it(by_distance):
+    title, _, (descent, newton) = by_distance
+    assert title == "quadratic_saddle: escape against distance from the saddle"
+    assert descent.law_slope == f"{1 / math.log1p(LR * -CURVATURE):.4g}"
+    apart = np.diff(descent.law) / np.diff(np.log(descent.x))
     assert apart == pytest.approx(-1 / math.log1p(LR * -CURVATURE), rel=0.01)
-    assert (newton["law"], newton["law_said"]) == (None, "")
+    assert (newton.law, newton.law_slope) == (None, "")
 
 
-def test_a_budget_far_beyond_everything_known_does_not_squeeze_the_rest(
-    measured, figure, monkeypatch
-):
-    monkeypatch.setattr(scaling, "FAR", 1.0)
-    places = {"problem": dict.fromkeys((f"radius={r:g}" for r in (1e-1, 1e-2, 1e-4, 1e-8)), 0)}
-    (drawn,) = scaling.drawn(
-        measured, {**places, "optimizer": {"gradient_descent": 0, "damped_newton": 1}}
-    )
-    assert drawn["top"] == pytest.approx(1.1 * max(figure["series"][0]["high"]))
-
-
-def test_what_never_escapes_is_beyond(figure):
-    _, newton = figure["series"]
-    assert newton["beyond"] == [True] * 4
-    assert newton["y"] == [1500] * 4
-    assert newton["fit"] is None
-    assert figure["top"] == 1500
-    rows = scaling.table([figure])
+def test_what_never_escapes_is_beyond(by_distance):
+    _, _, (_, newton) = by_distance
+    assert newton.is_beyond.all()
+    assert newton.medians.tolist() == [1500] * 4
+    rows = scaling.table([by_distance])
     assert [row["medians"] for row in rows] == ["4 of 4", "0 of 4"]
     assert rows[1]["slope, 95 % over seeds"] == "no fit: beyond the budget everywhere"
+
+
+def test_a_budget_far_beyond_all_medians_does_not_squeeze_the_rest(by_distance, monkeypatch):
+    _, family, series = by_distance
+    assert drawing.top(family, series) == 1500
+    monkeypatch.setattr(drawing, "FAR", 1.0)
+    assert drawing.top(family, series) == pytest.approx(1.1 * max(series[0].high))
+
+
+def test_a_figure_has_lines_dots_triangles_and_the_law(measured):
+    (figure,) = drawing.figures([(result, True) for result in measured])
+    (panel,) = figure.panels
+    line, dots, law, triangles = panel.traces
+    assert (line.method, line.style, dots.style) == ("gradient_descent", "line", "points")
+    assert np.asarray(law.y)[0] > np.asarray(law.y)[-1]  # the nearer, the later
+    assert (triangles.method, triangles.symbol) == ("damped_newton", "triangle-up-open")
+    named = [trace.name for trace in panel.traces if trace.in_legend]
+    assert len(named) == 3  # the dots are the line's
+    assert named[-1] == "damped_newton: no fit: beyond the budget everywhere"
+
+
+def test_a_family_without_any_median_has_no_figure():
+    late = [result({"a": a}, steps=[None] * 5) for a in (1.0, 2.0)]
+    assert len(scaling.growths(late)) == 1
+    assert list(drawing.figures([(each, True) for each in late])) == []

@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfnbench.experiments.race.profiles import GAP, Descent, costs_of, profiles, solving
+from sfnbench.experiments.race.figures.profiles import (
+    GAP,
+    Descent,
+    costs_of,
+    extract,
+    figures,
+    profiles,
+)
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report.gathered import Section
 
 INF, NAN = math.inf, math.nan
 
@@ -49,14 +55,14 @@ def escaping(*costs):
 
 
 def test_a_saddle_is_solved_when_half_of_the_seeds_have_left():
-    assert solving(escaping(2.0, 6.0, 4.0)) == 4
-    assert solving(escaping(2.0, 3.0, None)) == 3
-    assert solving(escaping(2.0, None, None)) == INF
+    assert extract(escaping(2.0, 6.0, 4.0)) == 4
+    assert extract(escaping(2.0, 3.0, None)) == 3
+    assert extract(escaping(2.0, None, None)) == INF
 
 
 def test_a_run_that_broke_solved_nothing_and_a_bottomless_problem_without_a_saddle_says_nothing():
-    assert solving(result()) == INF
-    assert solving(result(losses=[[1.0, -9.0]], bounded_below=False)) is None
+    assert extract(result()) == INF
+    assert extract(result(losses=[[1.0, -9.0]], bounded_below=False)) is None
 
 
 def test_the_target_is_a_hundredth_of_the_way_from_the_best_to_the_start():
@@ -65,7 +71,7 @@ def test_the_target_is_a_hundredth_of_the_way_from_the_best_to_the_start():
     Reached by the first at 2, by the second at 3, never by the last.
     """
     runs = [[[101, 50, 2, 1]], [[101, 50, 3, 2]], [[101, 50, 40, 2.01]]]
-    descents = [solving(result(losses=each, bounded_below=True)) for each in runs]
+    descents = [extract(result(losses=each, bounded_below=True)) for each in runs]
     assert GAP == 0.01
     assert costs_of(descents) == [2, 3, INF]
 
@@ -73,7 +79,7 @@ def test_the_target_is_a_hundredth_of_the_way_from_the_best_to_the_start():
 def test_half_of_the_seeds_have_to_reach_it_at_what_it_had_cost_by_then():
     losses = [[10, 0, NAN], [10, 10, 0], [10, NAN, NAN]]
     at = [[0, 4, NAN], [0, 3, 6], [0, NAN, NAN]]
-    descent = solving(result(losses=losses, at=at, bounded_below=True))
+    descent = extract(result(losses=losses, at=at, bounded_below=True))
     assert costs_of([descent]) == [6]  # 4, 6 and never
 
 
@@ -87,14 +93,14 @@ def test_shares_within_tau_of_the_best():
     """The first is best on two of three and twice as dear on the third, which the last alone never solves."""
     first, second, last = profiles([[1.0, 3.0, 2.0], [1.0, INF, 4.0], [8.0, 4.0, INF]])
     edge = 1.2 * 4
-    assert first == {"x": [1, 1, 2, edge], "y": [0, 2 / 3, 1, 1]}
-    assert second == {"x": [1, 1, 3, edge], "y": [0, 1 / 3, 2 / 3, 2 / 3]}
-    assert last == {"x": [1, 2, 4, edge], "y": [0, 1 / 3, 2 / 3, 2 / 3]}
+    assert as_lists(first) == ([1, 1, 2, edge], [0, 2 / 3, 1, 1])
+    assert as_lists(second) == ([1, 1, 3, edge], [0, 1 / 3, 2 / 3, 2 / 3])
+    assert as_lists(last) == ([1, 2, 4, edge], [0, 1 / 3, 2 / 3, 2 / 3])
 
 
 def test_who_solves_nothing_stays_at_nothing():
-    _, never = profiles([[1.0, INF], [2.0, INF]])
-    assert set(never["y"]) == {0}
+    _, (_, never) = profiles([[1.0, INF], [2.0, INF]])
+    assert set(never) == {0}
 
 
 @pytest.mark.parametrize("problems", [[], [[1.0, 2.0]], [[1.0], [2.0]], [[INF, INF], [INF, INF]]])
@@ -111,19 +117,16 @@ def test_one_problem_or_one_optimizer_or_nothing_solved_has_none(problems):
 )
 def test_a_profile_is_its_definition_counted_out(problems):
     for o, curve in enumerate(profiles(problems)):
-        assert np.all(np.diff(curve["y"]) >= 0)
+        x, y = curve
+        assert np.all(np.diff(y) >= 0)
         for tau in (1.0, 1.3, 1.5, 2.0, 3.0, 8.0):
             counted = sum(
                 costs[o] < INF and costs[o] <= tau * min(costs) * (1 + 1e-12) for costs in problems
             )
-            reached = [
-                y for x, y in zip(curve["x"], curve["y"], strict=True) if x <= tau * (1 + 1e-12)
-            ]
-            assert max(reached) == pytest.approx(counted / len(problems))
+            assert y[x <= tau * (1 + 1e-12)].max() == pytest.approx(counted / len(problems))
 
 
-def test_a_problem_that_someone_has_no_result_of_is_left_out(tmp_path):
-    section = Section(tmp_path, "s", "race")
+def test_a_problem_that_an_optimizer_has_no_result_of_is_left_out():
     costs = {
         ("a", "one"): 1.0,
         ("a", "other"): 2.0,
@@ -131,9 +134,35 @@ def test_a_problem_that_someone_has_no_result_of_is_left_out(tmp_path):
         ("c", "one"): 9.0,
         ("c", "other"): 3.0,
     }
+    runs = []
     for (problem, optimizer), cost in costs.items():
         rows = escaping(cost).rows
-        section.add(result(rows, [[0.0]], problem=problem, optimizer=optimizer, has_saddle=True))
-    one, other = section.profiles()
-    assert (one["o"], one["x"][:-1], one["y"]) == (0, [1, 1, 3], [0, 0.5, 1, 1])
-    assert (other["o"], other["x"][:-1], other["y"]) == (1, [1, 1, 2], [0, 0.5, 1, 1])
+        run = result(rows, [[0.0]], problem=problem, optimizer=optimizer, has_saddle=True)
+        runs.append((run, extract(run)))
+    (figure,) = figures(runs)
+    one, other = figure.panels[0].traces
+    assert (one.method, *as_lists((one.x[:-1], one.y))) == ("one", [1, 1, 3], [0, 0.5, 1, 1])
+    assert (other.method, *as_lists((other.x[:-1], other.y))) == (
+        "other",
+        [1, 1, 2],
+        [0, 0.5, 1, 1],
+    )
+
+
+def as_lists(curve):
+    return tuple(each.tolist() for each in curve)
+
+
+def test_the_note_states_the_gap():
+    runs = [
+        (
+            result(
+                rows=escaping(1.0).rows, losses=[[0.0]], problem=p, optimizer=o, has_saddle=True
+            ),
+            1.0,
+        )
+        for p in "ab"
+        for o in "cd"
+    ]
+    (figure,) = figures(runs)
+    assert "all but 1 % of the way" in figure.panels[0].caption

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report import race_figures
-from sfnbench.report.figures import FORMATS
-from sfnbench.report.gathered import gather
-from sfnbench.report.race_figures import draw_races
+from sfnbench.report.draw_matplotlib import FORMATS, paint, write
+from sfnbench.report.looks import looks
+from sfnbench.report.sections import gather
 from sfnbench.results.store import Store
 from sfnbench.session.execute import execute
 
@@ -44,27 +43,29 @@ def sections(make_run, tmp_path_factory):
     return gather([folder])[0]
 
 
-@pytest.fixture(scope="module")
-def drawn(sections, tmp_path_factory):
-    """The files of the figures, drawn twice."""
-    root = tmp_path_factory.mktemp("drawn")
-    return [draw_races(sections, root / "new" / name, "steps") for name in "ab"]
-
-
-def test_each_problem_has_its_figure_in_each_format(drawn):
-    written = drawn[0]
+def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
+    written = write(sections, tmp_path / "new" / "folder", "steps")
     assert {path.suffix[1:] for path in written} == set(FORMATS)
     names = {path.stem for path in written}
     panels = {"test_quadratic_saddle", "test_linear_autoencoder", "test_mlp_2_b", "test_mlp_3_b"}
-    assert names == {*panels, "test_quadratic_saddle_trajectories", "test_mlp_widths"}
+    whole = {"test_escaped", "test_mlp_widths"}
+    assert names == {*panels, *whole, "test_quadratic_saddle_trajectories"}
     assert all(path.stat().st_size > 1000 for path in written)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_the_same_results_make_the_same_file(drawn, suffix):
-    first, second = ([path for path in each if path.suffix[1:] == suffix] for each in drawn)
-    assert first
+def test_the_same_results_make_the_same_file(sections, tmp_path, suffix):
+    first, second = (
+        [path for path in write(sections, tmp_path / name) if path.suffix[1:] == suffix]
+        for name in "ab"
+    )
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def canvas_of(section, panel):
+    """The figure of the first problem that has such a panel."""
+    named = (f for f in section.figures if any(each.name == panel for each in f.panels))
+    return paint(next(named), looks(section.methods))
 
 
 def test_what_diverges_does_not_flatten_the_others(make_run, tmp_path):
@@ -78,10 +79,9 @@ def test_what_diverges_does_not_flatten_the_others(make_run, tmp_path):
                 steps=8,
             )
             store.put(execute(replace(run, method=replace(run.method, label=f"lr={lr:g}"))))
-    ((section,), _), looks = gather([tmp_path / "results"]), dict.fromkeys(range(3), ("-", "C0"))
-    ((_, figure), *_) = race_figures._figures(section, looks, "steps")
-    axes = figure.axes[0]  # of the loss
-    assert axes.get_title() == "out of the picture: lr=5"
+    ((section,), _) = gather([tmp_path / "results"])
+    axes = canvas_of(section, "loss").axes[0]
+    assert axes.get_title() == "Loss\nOff the scale: lr=5."
     assert axes.get_ylim()[1] < 1000 < max(axes.get_lines()[2].get_ydata())
 
 
@@ -93,8 +93,9 @@ def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_r
                     "quadratic_saddle",
                     {"radius": radius},
                     "noisy_gradient_descent",
-                    {"noise": noise},
+                    {"noise": noise, "lr": 0.2},
                     seeds=5,
+                    steps=100,
                 )
                 problem = replace(run.problem, label=f"$_{radius} <b>")
                 store.put(
@@ -103,7 +104,7 @@ def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_r
                     )
                 )
     sections, _ = gather([tmp_path / "results"])
-    written = draw_races(sections, tmp_path / "figures")
+    written = write(sections, tmp_path / "figures")
     names = {path.stem for path in written if "against" in path.stem}
     by_distance = "test_quadratic_saddle_escape_against_distance_from_the_saddle"
     assert names == {
@@ -111,11 +112,6 @@ def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_r
         "test_noisy_gradient_descent_escape_against_noise_of_the_gradient",
     }
     assert {path.suffix[1:] for path in written if path.stem == by_distance} == set(FORMATS)
-
-
-def test_switches_are_marked(sections):
-    (switched,) = [run for run in sections[0].drawn if "switch" in run]
-    assert 0 < switched["switch"]["steps"] <= 30
 
 
 def bars(problem, optimizer, rows):
@@ -148,15 +144,11 @@ def test_bars_have_their_roof_and_say_where_there_is_none(tmp_path):
         for result in made:
             store.put(result)
     sections, _ = gather([tmp_path / "a"])
-    looks = {0: ("-", "k"), 1: ("-", "r")}
-    ((name, figure),) = race_figures._figures(sections[0], looks, "cost")
-    assert name == "p throughput"
-    assert texts(figure) == ["25%", "no FLOPs", "50%"]
-    heights = [
-        path.vertices[0, 1] for lines in figure.axes[0].collections for path in lines.get_paths()
-    ]
-    assert {80.0, 40.0} <= set(heights)  # 20 steps a second over their shares
-    assert [path.stem for path in draw_races(sections, tmp_path / "b")] == ["fast_p_throughput"] * 3
+    canvas = canvas_of(sections[0], "rates")
+    assert sorted(texts(canvas)) == ["25 %", "50 %", "no FLOPs"]
+    heights = {y for line in canvas.axes[0].get_lines() for y in line.get_ydata()}
+    assert {80.0, 40.0} <= heights  # 20 steps a second over their shares
+    assert [path.stem for path in write(sections, tmp_path / "b")] == ["fast_p_throughput"] * 3
 
 
 def test_two_problems_and_two_optimizers_have_profiles(make_run, tmp_path):
@@ -164,7 +156,7 @@ def test_two_problems_and_two_optimizers_have_profiles(make_run, tmp_path):
         for problem in ("quadratic_saddle", "monkey_saddle"):
             for optimizer, params in (("sfn", {}), ("msgd", {"lr": 0.05})):
                 store.put(execute(make_run(problem, {}, optimizer, params, steps=60)))
-    written = {path.stem for path in draw_races(gather([tmp_path / "a"])[0], tmp_path / "b")}
+    written = {path.stem for path in write(gather([tmp_path / "a"])[0], tmp_path / "b")}
     assert "test_profiles" in written
     assert {
         f"test_{problem}_trajectories" for problem in ("quadratic_saddle", "monkey_saddle")

@@ -1,18 +1,15 @@
-"""The report on critical points.
-
-Distances to theory, correlations with their controls, figures as files.
-"""
+"""The analysis of critical points: distances to theory, correlations with their controls."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from sfnbench.errors import SfnbenchError
 from sfnbench.experiments.critical_points import analysis as cp
-from sfnbench.experiments.critical_points.table import controls, cut_offs, findings, tables
+from sfnbench.experiments.critical_points.figures import alpha, cut_offs, spectra
+from sfnbench.experiments.critical_points.table import controls, findings, tables
+from sfnbench.experiments.critical_points.table import cut_offs as cut_off_table
 from sfnbench.experiments.summary import summary
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report.figures import draw
 from sfnbench.results.cells import text
 from sfnbench.theory.landscapes import GaussianField, semicircle_below_zero
 
@@ -130,7 +127,7 @@ def test_cut_offs_let_pass_what_is_below_them_and_count_the_flat():
     pairs = [row(e, -e, slope) for e, slope in zip((-1.0, 0.0, 1.0), slopes, strict=True)]
     pairs[1][0]["end_point"] = "gradient-flat"
     pairs.append(pairs[0])  # found twice
-    table = {text(line["|grad|^2 below"]): line for line in cut_offs(result(pairs))}
+    table = {text(line["|grad|^2 below"]): line for line in cut_off_table(result(pairs))}
     shares = [table[c]["ends"].value for c in ("0.0001", "1e-08", "1e-14", "1e-20")]
     assert shares == [4, 3, 2, 2]
     assert [table[c]["distinct"] for c in ("0.0001", "1e-08", "1e-20")] == [3, 2, 1]
@@ -168,35 +165,69 @@ def test_a_run_that_broke_has_its_row():
     assert line["starts"] == "timeout"
 
 
-@pytest.mark.filterwarnings("error")
-def test_a_search_that_found_nothing_has_its_figures(tmp_path):
-    pytest.importorskip("matplotlib")
-    assert draw(
-        [result([row(e, -e, 1.0) for e in ENERGIES], "mlp", {}, {"weight_decay": None})], tmp_path
-    )
+def figures_of(module, *results):
+    runs = [(each, module.extract(each)) for each in results]
+    return list(module.figures([run for run in runs if run[1] is not None]))
 
 
-def test_figures_are_files_of_every_format(tmp_path):
-    pytest.importorskip("matplotlib")
+def named(panel):
+    return {trace.name: trace for trace in panel.traces}
+
+
+def test_critical_points_stand_beside_their_controls_and_theory():
     unconverged = row(0.2, 0.0, 1.0)
-    diverged = {
-        **unconverged[0],
-        **dict.fromkeys(("index", "alpha", "residual")),
-        "end_point": "diverged",
-    }
-    some = result([*(row(e, -e) for e in ENERGIES), unconverged, (diverged, np.full(N, np.nan))])
-    written = draw([some, ON_THEORY], tmp_path / "figures")
-    assert {path.suffix for path in written} == {".svg", ".pdf", ".png"}
-    names = {path.name for path in written}
-    assert "s_a_b_c_lm_index.svg" in names
-    for path in written:
-        head = path.read_bytes()[:200]
-        assert head.startswith((b"\x89PNG", b"%PDF")) or b"<?xml" in head
-    text = (tmp_path / "figures" / "s_a_b_c_lm_spectra.svg").read_text()
-    assert text.count("<svg") == 1
+    some = result([*(row(e, -e) for e in ENERGIES), unconverged])
+    (figure,) = figures_of(alpha, some)
+    points, controls = figure.panels
+    assert points.y.range == controls.y.range
+    found = named(points)["lm: 13 critical points"]
+    assert found.y.tolist() == ENERGIES.tolist()
+    theory = named(points)["theory"]
+    assert theory.x == pytest.approx(FIELD.alpha(theory.y))
+    assert named(controls)["lm: 14 starts"].n_finite == 14
+    assert named(controls)["lm: 1 not converged"].symbol == "x"
+    assert "alpha - theory 0.0" in points.caption
 
 
-def test_nothing_to_draw_is_an_error(tmp_path):
-    pytest.importorskip("matplotlib")
-    with pytest.raises(SfnbenchError, match="there are no critical points here to draw"):
-        draw([], tmp_path)
+def test_networks_padded_with_dead_units_are_marked():
+    pairs = [row(e, -e, subspace="2 units" if e > 0 else None) for e in ENERGIES]
+    (figure,) = figures_of(alpha, result(pairs, "mlp", {}, {"weight_decay": 0.01}))
+    names = named(figure.panels[0])
+    assert names["lm: 6 narrower networks padded with dead units"].symbol == "triangle-up"
+    assert "Weight decay 0.01." in figure.panels[0].caption
+
+
+def test_a_spectrum_is_a_density_beside_its_semicircle():
+    (figure,) = figures_of(spectra, ON_THEORY)
+    assert [panel.name for panel in figure.panels] == ["lowest", "middle", "highest"]
+    lowest = figure.panels[0]
+    histogram, semicircle = lowest.traces
+    at, density = np.asarray(histogram.x), np.nan_to_num(histogram.y)
+    assert density.sum() * (at[1] - at[0]) == pytest.approx(1)
+    assert np.mean(semicircle.x) == pytest.approx(-ENERGIES[0])
+    assert max(semicircle.y) == pytest.approx(2 / (np.pi * FIELD.radius), rel=1e-3)
+
+
+def test_cut_offs_have_a_panel_each():
+    slopes = (1e-15, 1e-6, 1e-3)
+    pairs = [row(e, -e, slope) for e, slope in zip((-1.0, 0.0, 1.0), slopes, strict=True)]
+    pairs[1][0]["end_point"] = "gradient-flat"
+    (figure,) = figures_of(cut_offs, result(pairs))
+    lax, usual, strict = figure.panels
+    assert {trace.name for trace in lax.traces} == {"lm: 2 points", "lm: 1 gradient-flat"}
+    assert {trace.name for trace in usual.traces} == {"lm: 1 points", "lm: 1 gradient-flat"}
+    assert {trace.name for trace in strict.traces} == {"lm: 1 points"}
+
+
+def test_a_search_that_found_nothing_has_its_controls_and_no_spectra():
+    nothing = result([row(e, -e, 1.0) for e in ENERGIES], "mlp", {}, {"weight_decay": None})
+    (figure,) = figures_of(alpha, nothing)
+    assert named(figure.panels[1])["lm: 13 not converged"].n_finite == 13
+    assert "too few points for a correlation" in figure.panels[0].caption
+    assert figures_of(spectra, nothing) == []
+
+
+def test_a_run_that_broke_draws_nothing():
+    broken = Result(ON_THEORY.run, "timeout")
+    for module in (alpha, spectra, cut_offs):
+        assert figures_of(module, broken) == []

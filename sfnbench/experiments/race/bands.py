@@ -1,0 +1,152 @@
+"""Metrics of one race as bands: quantiles over its seeds, against what these had used up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...records import Result, Status
+from ...survival.intervals import MIN_RUNS, Floats
+from .at_budget import AXES, axis_of
+
+N_POINTS = 50  # of a band: about as many as a phone can show
+QUANTILES = (0.25, 0.5, 0.75)  # over seeds; of fewer than MIN_RUNS seeds, their range
+LOGARITHMIC = ("loss", "gradient_norm")  # where all of their numbers are positive
+DECADES, TIMES = 3, 100  # above the typical band, on a logarithmic and a linear axis: off the scale
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """Low, middle and high of one metric at m points; inf where a seed broke."""
+
+    used: dict[str, Floats]  # (m,) steps, cost and seconds that half of the seeds had used up
+    low: Floats
+    middle: Floats
+    high: Floats
+
+    @property
+    def edges(self) -> tuple[Floats, Floats, Floats]:
+        """Low, middle and high."""
+        return self.low, self.middle, self.high
+
+
+def used_by(result: Result) -> dict[str, Floats]:
+    """What each seed had used up after each step, (S, steps + 1), by axis."""
+    return {axis: axis_of(result, axis) for axis in AXES}
+
+
+def band(result: Result, metric: str, used: Mapping[str, Floats]) -> Band | None:
+    """The band of one metric; None where it was not measured.
+
+    A seed that ended keeps its last value; one that broke counts as infinite.
+    """
+    if f"{metric}.step" not in result.series:
+        return None
+    steps = result.series[f"{metric}.step"]  # (S, n)
+    grid = np.unique(steps[np.isfinite(steps)])
+    if not len(grid):
+        return None
+    places = np.linspace(0, len(grid) - 1, min(len(grid), N_POINTS)).astype(int)
+    grid = grid[np.unique(places)]  # (m,)
+    low, middle, high = quantiles(_on_grid(result, metric, grid))
+    return Band({axis: typical(each, grid) for axis, each in used.items()}, low, middle, high)
+
+
+def typical(used: Floats, steps: Floats) -> Floats:
+    """What half of the seeds had used up at these steps (m,); one that ended stays where it was."""
+    ends = np.isfinite(used).sum(1) - 1  # (S,)
+    places = np.minimum(steps[None].astype(int), np.maximum(ends, 0)[:, None])
+    started = ends >= 0
+    if not started.any():
+        return np.full(len(steps), np.nan)
+    at_steps = np.take_along_axis(used[started], places[started], axis=1)
+    return cast(Floats, np.median(at_steps, axis=0))
+
+
+def quantiles(values: ArrayLike) -> Floats:
+    """Low, middle and high over seeds (3, m) of values (S, m); nan counts as infinite.
+
+    >>> quantiles([[3.0], [1.0]]).ravel().tolist()
+    [1.0, 2.0, 3.0]
+    """
+    known = np.nan_to_num(np.asarray(values, float), nan=np.inf, posinf=np.inf, neginf=-np.inf)
+    levels = QUANTILES if len(known) >= MIN_RUNS else (0.0, 0.5, 1.0)
+    with np.errstate(invalid="ignore"):  # between two infinite ones
+        found = np.quantile(known, levels, axis=0, method="averaged_inverted_cdf")  # as in tables
+    return cast(Floats, np.where(np.isnan(found), np.inf, found))
+
+
+class Window(NamedTuple):
+    """The upright axis of several bands: one of them may rise to 1e107 where its run diverges."""
+
+    is_log: bool
+    off_scale: list[str]  # whose bands leave it
+    range: tuple[float, float] | None  # of what is left; None: nothing leaves it
+    ends: tuple[float, float] | None  # far outside: where bands that leave are cut
+
+    def cut(self, band: Band) -> Band:
+        """The band, cut where a painter has no numbers for the way there."""
+        if self.ends is None:
+            return band
+        low, middle, high = (_clip(edge, *self.ends) for edge in band.edges)
+        return replace(band, low=low, middle=middle, high=high)
+
+
+def window(bands: Mapping[str, Band], metric: str) -> Window:
+    """The upright axis that shows the typical bands of a metric."""
+    heights = {label: _finite(*band.edges) for label, band in bands.items()}
+    is_log = metric in LOGARITHMIC and all((each > 0).all() for each in heights.values())
+    sizes = {label: np.log10(y) if is_log else np.abs(y) for label, y in heights.items()}
+    most = _most([_finite(band.middle) for band in bands.values()], is_log)
+    off_scale = [label for label, size in sizes.items() if (size > most).any()]
+    if not off_scale:
+        return Window(is_log, [], None, None)
+    kept = [heights[label][size <= most] for label, size in sizes.items()]
+    shown = np.concatenate([np.log10(y) if is_log else y for y in kept])
+    low, high = float(shown.min()), float(shown.max())
+    margin = 0.05 * ((high - low) or 1.0)
+    low, high = low - margin, high + margin
+    limits, ends = (low, high), (low - 20 * margin, high + 20 * margin)
+    if is_log:
+        limits, ends = (10 ** limits[0], 10 ** limits[1]), (10 ** ends[0], 10 ** ends[1])
+    return Window(is_log, off_scale, limits, ends)
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+
+def _on_grid(result: Result, metric: str, grid: Floats) -> Floats:
+    """The last value of each seed at each step of the grid, (S, m)."""
+    steps, values = result.series[f"{metric}.step"], result.series[metric]
+    shown = np.full((len(values), len(grid)), np.nan)
+    for seed, (at, measured) in enumerate(zip(steps, values, strict=True)):
+        at = at[np.isfinite(at)]
+        last = np.searchsorted(at, grid, side="right") - 1
+        if len(at):
+            shown[seed] = np.where(last >= 0, measured[last], np.nan)
+        if not Status(result.rows[seed]["status"]).sound:
+            shown[seed, grid > (at[-1] if len(at) else -1)] = np.inf
+    return shown
+
+
+def _most(middles: list[Floats], is_log: bool) -> float:
+    """How large a number may be, or its logarithm, before it is off the scale."""
+    known = [np.log10(y) if is_log else np.abs(y) for y in middles if len(y)]
+    tops = sorted(float(each.max()) for each in known)
+    typical_top = tops[(len(tops) - 1) // 2] if tops else 0.0
+    if is_log:
+        return typical_top + DECADES
+    return TIMES * typical_top or np.inf
+
+
+def _clip(values: Floats, low: float, high: float) -> Floats:
+    return np.where(np.isfinite(values), np.clip(values, low, high), values)
+
+
+def _finite(*values: Floats) -> Floats:
+    joined = np.concatenate(values)
+    return joined[np.isfinite(joined)]

@@ -1,0 +1,1 @@
+"""Figures of throughput, a file each: what it needs of a run, what it draws of all."""

@@ -1,0 +1,231 @@
+"""Panels as Plotly draws them on the page: plain JSON values.
+
+Arrays occur many times over, as one curve is drawn against steps, cost and seconds: each is kept
+once, in `Arrays`, and a trace refers to it by ``{"ref": [place]}``. Colours of the theme, which
+only the browser knows, are ``{"css": "--ink"}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .figure import Axis, Panel, Trace
+from .looks import GREY, Look, looks_in
+
+DIGITS = 4  # of a number: what an eye can tell apart
+HEIGHT = 320  # of a panel in pixels, its legend aside
+INK, GRID, PAPER = ({"css": name} for name in ("--ink", "--line", "--paper"))
+SHAPES = {"line": "linear", "step": "hv", "histogram": "hvh"}
+MARKERS_ALONG = 8  # of a line, of those methods that have markers
+Json = dict[str, Any]
+
+_AXIS = {"gridcolor": GRID, "linecolor": GRID, "zerolinecolor": GRID, "automargin": True}
+_HOVER = "%{fullData.name}<br>%{x:.4g}, %{y:.4g}<extra></extra>"
+TEMPLATE: Json = {  # what all panels share
+    "layout": {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": INK, "family": "system-ui, sans-serif", "size": 13},
+        "margin": {"t": 8, "r": 12, "b": 44, "l": 54},
+        "hovermode": "closest",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GRID},
+        "showlegend": False,
+        "dragmode": False,
+        "legend": {"y": 0, "yref": "container", "yanchor": "bottom", "x": 0, "font": {"size": 11}},
+        "xaxis": _AXIS,
+        "yaxis": {**_AXIS, "exponentformat": "power"},
+    },
+    "data": {
+        "scatter": [{"hovertemplate": _HOVER, "line": {"width": 2}, "showlegend": False}],
+        "bar": [{"hovertemplate": _HOVER, "textposition": "outside", "textangle": -90}],
+    },
+}
+
+
+@dataclass
+class Arrays:
+    """Numbers of many traces, each array once."""
+
+    values: list[Sequence[Any]] = field(default_factory=list)
+    _places: dict[tuple[Any, ...], int] = field(default_factory=dict)
+
+    def __call__(self, *parts: ArrayLike) -> Json:
+        """A reference to an array, or to one that goes along the first and back on the second."""
+        return {"ref": [self._place(tuple(numbers(part))) for part in parts]}
+
+    def _place(self, values: tuple[Any, ...]) -> int:
+        if values not in self._places:
+            self._places[values] = len(self.values)
+            self.values.append(values)
+        return self._places[values]
+
+
+def numbers(values: ArrayLike) -> list[float | None]:
+    """Rounded to `DIGITS`; None for a number that is not finite, which JSON lacks.
+
+    >>> numbers([1 / 3, float("inf")])
+    [0.3333, None]
+    """
+    floats = np.asarray(values, float).ravel().tolist()
+    return [float(f"{each:.{DIGITS}g}") if np.isfinite(each) else None for each in floats]
+
+
+def plot(panel: Panel, looks: Mapping[str, Look], arrays: Arrays) -> Json:
+    """Data and layout of a panel, as ``Plotly.react`` takes them."""
+    own = looks_in(panel, looks)
+    data = [_contour(panel)] if panel.contours is not None else []
+    for trace in panel.in_order:
+        if np.size(trace.x):
+            look = own[trace.method] if trace.method is not None else None
+            data += _traces(trace, look, arrays)
+            if panel.has_legend and trace.in_legend:
+                data[-1]["showlegend"] = True
+    return {"data": data, "layout": _layout(panel, data)}
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+
+def _traces(trace: Trace, look: Look | None, arrays: Arrays) -> Iterator[Json]:
+    if trace.style == "bars":
+        yield _bars(trace, look or Look(GREY), arrays)
+        return
+    if trace.low is not None and trace.style != "points":
+        yield _band(trace, look or Look(GREY), arrays)
+    yield _scatter(trace, look, arrays)
+
+
+def _base(trace: Trace, arrays: Arrays) -> Json:
+    made: Json = {"name": escape(trace.name, quote=False), "x": arrays(trace.x)}
+    made["y"] = arrays(trace.y)
+    if trace.method is not None:
+        made["meta"] = trace.method
+    if trace.text is not None:
+        made["text"] = list(trace.text)
+    return made
+
+
+def _scatter(trace: Trace, look: Look | None, arrays: Arrays) -> Json:
+    is_line = trace.style != "points" and not trace.is_dot
+    colour = look.colour if look else (GREY if is_line else INK)
+    made = {**_base(trace, arrays), "type": "scatter"}
+    if is_line:
+        dash = look.dash if look else "solid"
+        made["line"] = {"color": colour, "dash": dash, "shape": SHAPES[trace.style]}
+        if trace.width != 2:
+            made["line"]["width"] = trace.width
+    if not is_line or (look and look.marker):
+        made["marker"] = _marker(trace, look, colour)
+    modes = [("lines", is_line), ("markers", "marker" in made), ("text", "text" in made)]
+    made["mode"] = "+".join(name for name, is_there in modes if is_there)
+    if trace.text is not None:
+        made |= {"textposition": "top center", "textfont": {"size": 11}}
+    if trace.style == "points" and trace.low is not None:
+        made["error_y"] = _errors(trace, arrays)
+    return made
+
+
+def _marker(trace: Trace, look: Look | None, colour: Any) -> Json:
+    symbol = trace.symbol or (look.marker if look else "") or "circle"
+    if trace.style in ("line", "step") and not trace.is_dot and look is not None:
+        size = 7 + 3 * look.n_round
+        return {"color": colour, "symbol": symbol, "size": size, "maxdisplayed": MARKERS_ALONG}
+    made = {"color": colour, "symbol": symbol, "size": trace.size * 4 / 3}
+    if symbol == "x" or symbol.endswith("-open"):
+        made |= {
+            "symbol": {"x": "x-thin"}.get(symbol, symbol),
+            "line": {"width": 2, "color": colour},
+        }
+    elif trace.method is not None:
+        made["opacity"] = 0.8
+    return made
+
+
+def _band(trace: Trace, look: Look, arrays: Arrays) -> Json:
+    """The area between low and high, gone round once."""
+    x, low, high = (np.asarray(each, float) for each in (trace.x, trace.low, trace.high))
+    known = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": arrays(x[known], x[known]),
+        "y": arrays(high[known], low[known]),
+        "meta": trace.method,
+        "name": escape(trace.name, quote=False),
+        "fill": "toself",
+        "fillcolor": f"{look.colour}2b",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "hovertemplate": None,
+    }
+
+
+def _bars(trace: Trace, look: Look, arrays: Arrays) -> Json:
+    marker = {
+        "color": look.colour,
+        "pattern": {"shape": look.pattern, "size": 8 + 4 * look.n_round},
+    }
+    made = {**_base(trace, arrays), "type": "bar", "marker": marker, "width": trace.width}
+    if trace.low is not None:
+        made["error_y"] = _errors(trace, arrays)
+    return made
+
+
+def _errors(trace: Trace, arrays: Arrays) -> Json:
+    y, low, high = (np.asarray(each, float) for each in (trace.y, trace.low, trace.high))
+    made: Json = {"type": "data", "symmetric": False, "thickness": 1.5}
+    return {**made, "array": arrays(high - y), "arrayminus": arrays(y - low)}
+
+
+def _contour(panel: Panel) -> Json:
+    assert panel.contours is not None
+    at, heights = panel.contours.at, np.asarray(panel.contours.heights, float)
+    rows = [numbers(row) for row in heights.round(3)]
+    return {
+        "type": "contour",
+        "name": "loss",
+        "x": numbers(at),
+        "y": numbers(at),
+        "z": rows,
+        "showscale": False,
+        "hoverinfo": "skip",
+        "contours": {"start": -1, "end": 1, "size": 1 / 8, "coloring": "heatmap"},
+        "line": {"color": GREY, "width": 0.7, "smoothing": 1},
+        "colorscale": [[0, "rgba(128, 128, 128, 0.55)"], [1, "rgba(128, 128, 128, 0)"]],
+    }
+
+
+def _layout(panel: Panel, data: Sequence[Json]) -> Json:
+    made: Json = {"xaxis": _axis(panel.x), "yaxis": _axis(panel.y)}
+    if panel.is_square:
+        made["xaxis"] |= {"constrain": "domain", "zeroline": False}
+        made["yaxis"] |= {"constrain": "domain", "zeroline": False, "scaleanchor": "x"}
+    if panel.marks:
+        line = {"color": GREY, "width": 1, "dash": "dot"}
+        made["shapes"] = [
+            {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+            for x, _ in panel.marks
+        ]
+    if panel.has_legend:
+        below = 20 * sum(trace.get("showlegend", False) for trace in data) + 12  # a row an entry
+        made |= {"showlegend": True, "height": HEIGHT + below, "margin": {"b": 44 + below}}
+    return made
+
+
+def _axis(axis: Axis) -> Json:
+    made: Json = {"title": {"text": axis.title}, "type": axis.scale}
+    if axis.range is not None:
+        ends = np.log10(axis.range) if axis.scale == "log" else axis.range
+        made["range"] = [float(end) for end in ends]
+    if axis.ticks is not None:
+        made |= {
+            "tickvals": [x for x, _ in axis.ticks],
+            "ticktext": [text for _, text in axis.ticks],
+        }
+    return made

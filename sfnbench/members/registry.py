@@ -10,7 +10,6 @@ sfnbench itself, in the plugins that ship with it, in ``./plugins``, in the path
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import json
@@ -39,6 +38,8 @@ _registered: dict[tuple[str, str], type] = {}
 _digests: dict[str, str] = {}  # of plugins' modules, when they were imported
 
 C = TypeVar("C", bound=type)
+
+_adapters: dict[type, TypeAdapter[Any]] = {}
 
 
 def register(name: str) -> Callable[[C], C]:
@@ -117,12 +118,13 @@ def build(kind: Kind, name: str, params: dict[str, Any]) -> Any:
     return adapter(load(find(kind, name))).validate_json(json.dumps(params), strict=True)
 
 
-@functools.cache
 def adapter(cls: type[Any]) -> TypeAdapter[Any]:
     """Pydantic's reader and writer of a member's fields, made once: that takes it 10 ms."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(cls)
+    if cls not in _adapters:
+        _adapters[cls] = TypeAdapter(cls)
+    return _adapters[cls]
 
 
 def _import(member: Member) -> None:

@@ -253,7 +253,7 @@ def test_a_suite_says_the_same_in_other_words(suite: Suite, tmp_path: Path) -> N
     The same runs.
     """
     path = tmp_path / "other.yaml"
-    text = SUITE.replace("label: SFN", "label: other, lr: 1, damping: 0").replace(
+    text = SUITE.replace("label: SFN", "label: other, lr: 1, damping: paper").replace(
         "timeout: 9", "title: T"
     )
     path.write_text(

@@ -1,4 +1,4 @@
-"""What is handed from room to room: a run is asked for, a result comes of it.
+"""The records that every room passes on: a run goes in, a result comes out.
 
 Plain frozen data, for any process anywhere. Standard library and numpy alone.
 """
@@ -349,7 +349,7 @@ class Result:
 
     @cached_property
     def facts(self) -> Facts:
-        """What the problem said of itself."""
+        """The facts of its problem."""
         return Facts.of(self.environment.get("problem") or {})
 
     @property

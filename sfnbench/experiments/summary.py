@@ -19,8 +19,8 @@ def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
     Of a race one per problem and optimizer: medians over seeds and, in brackets, the lowest and
     highest or with `spread` "interval" the median's interval, from six seeds on. A seed
     that has not escaped counts as later than all that have, so that the median of the escape step
-    is exact, or known only to exceed the budget; its brackets are always an interval. No row
-    competes of which a seed broke or diverged. Of a search for critical points one per problem and
+    is exact, or known only to exceed the budget; its brackets are always an interval. A row with a
+    seed that broke or diverged does not compete. Of a search for critical points one per problem and
     finder, of a throughput measurement one per dtype.
     """
     return mark_best([line for result in results for line in _lines(result, spread)])

@@ -131,7 +131,7 @@ def rank(entry: Entry) -> tuple[int, float, str]:
 
 
 def as_json(entry: Entry) -> Any:
-    """An entry with its parts apart, in strict JSON: null for what is infinite or not there."""
+    """An entry with its parts apart, in strict JSON: null for infinite and missing numbers."""
     if isinstance(entry, Tally):
         return dict(entry.counts)
     if not isinstance(entry, Cell):

@@ -30,8 +30,8 @@ R = TypeVar("R", bound=Row)
 TOLERANCE = 0.01  # of a loss or an escape: a smaller relative difference is as good as none
 TOLERANCE_S = 0.25  # of a time: a machine that does other things, too, makes as much
 
-# What has to be equal for any number to mean the same; anything else that differs is said beside
-# the verdict.
+# What has to be equal for any number to mean the same; any other difference stands beside the
+# verdict.
 DECISIVE = (
     ("experiment",),
     ("dtype",),

@@ -13,17 +13,19 @@ from ..errors import NoResultsError, StoreError
 from ..records import FORMAT
 
 FILE = "results.sqlite"
-APPLICATION = 0x53464E42  # "SFNB": tells our files from anybody else's SQLite
+APPLICATION = 0x53464E42  # "SFNB": tells our files from others
 
 TABLES = (
     """CREATE TABLE runs (
         id TEXT PRIMARY KEY, suite TEXT, experiment TEXT,
-        problem TEXT, problem_label TEXT, problem_params TEXT, optimizer TEXT, label TEXT, optimizer_params TEXT,
+        problem TEXT, problem_label TEXT, problem_params TEXT,
+        optimizer TEXT, label TEXT, optimizer_params TEXT,
         seeds TEXT, settings TEXT, dtype TEXT, device TEXT, run TEXT NOT NULL,
-        status TEXT NOT NULL, seconds REAL NOT NULL, created TEXT NOT NULL, commit_id TEXT, environment TEXT NOT NULL,
-        rows TEXT NOT NULL, log TEXT NOT NULL)""",
+        status TEXT NOT NULL, seconds REAL NOT NULL, created TEXT NOT NULL, commit_id TEXT,
+        environment TEXT NOT NULL, rows TEXT NOT NULL, log TEXT NOT NULL)""",
     # Apart, so that listing the runs does not read past the arrays.
-    "CREATE TABLE series (id TEXT PRIMARY KEY REFERENCES runs ON DELETE CASCADE, npz BLOB NOT NULL)",
+    """CREATE TABLE series (
+        id TEXT PRIMARY KEY REFERENCES runs ON DELETE CASCADE, npz BLOB NOT NULL)""",
     """CREATE TABLE places (
         suite TEXT, experiment TEXT, problem TEXT, optimizer TEXT, id TEXT NOT NULL,
         UNIQUE (suite, experiment, problem, optimizer))""",
@@ -31,10 +33,11 @@ TABLES = (
     f"PRAGMA user_version = {FORMAT}",
 )
 
+_AGAIN = "if it is a copy, copy it again, else move it away and run again"
 _MEANINGS = {
     "SQLITE_FULL": "no space left on the disk; what was stored before is kept",
-    "SQLITE_NOTADB": "damaged, or not a results file; if it is a copy, copy it again, else move it away and run again",
-    "SQLITE_CORRUPT": "damaged, or copied in part; if it is a copy, copy it again, else move it away and run again",
+    "SQLITE_NOTADB": f"damaged, or not a results file; {_AGAIN}",
+    "SQLITE_CORRUPT": f"damaged, or copied in part; {_AGAIN}",
     "SQLITE_READONLY": "cannot be written to",
     "SQLITE_CANTOPEN": "cannot be opened",
     "SQLITE_PERM": "cannot be opened",

@@ -1,4 +1,4 @@
-"""Why a stored run no longer answers what is asked: what decides its numbers, before and now."""
+"""Why a stored run is stale: everything that decides its numbers, before and now."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def differences(before: Run, now: Run) -> dict[Path, str]:
         old, new = _without_code(old), _without_code(new)
     for path in dict.fromkeys([*old, *new]):
         if any(path == other[: len(path)] and len(other) > len(path) for other in (*old, *new)):
-            continue  # an empty mapping on one side: what the other has in it is said
+            continue  # an empty mapping on one side: the entries of the other are named
         was, is_ = old.get(path, _ABSENT), new.get(path, _ABSENT)
         if was is _ABSENT or is_ is _ABSENT or json.dumps(was) != json.dumps(is_):
             found[path] = _sentence(path, was, is_)

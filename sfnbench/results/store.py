@@ -33,7 +33,11 @@ _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (suite, experiment, problem, optimizer) DO UPDATE SET id = excluded.id"""
 # What joined later stands with its problem, not at the end.
 _SHOWN = """SELECT places.* FROM places JOIN runs USING (id)
-    ORDER BY min(places.rowid) OVER (PARTITION BY places.suite, places.experiment, places.problem), places.rowid"""
+    ORDER BY
+        min(places.rowid) OVER (PARTITION BY places.suite, places.experiment, places.problem),
+        places.rowid"""
+_ALL = "SELECT suite, experiment, problem_label, label, id FROM runs ORDER BY created, rowid"
+_CLEAR = "DELETE FROM places WHERE (suite, experiment, problem, optimizer) = (?, ?, ?, ?)"
 
 
 class Store(AbstractContextManager["Store"]):
@@ -97,10 +101,7 @@ class Store(AbstractContextManager["Store"]):
                 db.execute(_PLACE, (*place, run.id))
             for place, run_id in held.items():
                 if place not in planned and (place[0], run_id) in ids:
-                    db.execute(
-                        "DELETE FROM places WHERE (suite, experiment, problem, optimizer) = (?, ?, ?, ?)",
-                        place,
-                    )
+                    db.execute(_CLEAR, place)
         return tuple(reasons)
 
     def _why_stale(self, stored: str, planned: Run) -> str:
@@ -134,7 +135,7 @@ class Store(AbstractContextManager["Store"]):
         return tuple(run for run_id, run in _by_id(runs).items() if run_id not in done)
 
     def broken(self, runs: Iterable[Run]) -> tuple[Run, ...]:
-        """Those to re-run, each id once: their last result broke, under this id or an earlier one."""
+        """Those to re-run, each id once: their last result broke, under whatever id."""
         status = dict(self._select("SELECT id, status FROM runs"))
         shown = {slot: status[run_id] for slot, run_id in self.current().items()}
         found = []
@@ -167,12 +168,7 @@ class Store(AbstractContextManager["Store"]):
     def _each(
         self, current: bool, series: bool, damaged: Damaged | None, is_partial: bool = False
     ) -> Iterator[Result]:
-        order = (
-            _SHOWN
-            if current
-            else "SELECT suite, experiment, problem_label, label, id FROM runs ORDER BY created, rowid"
-        )
-        for *slot, run_id in self._select(order):
+        for *slot, run_id in self._select(_SHOWN if current else _ALL):
             try:
                 result = self._of_slot(slot, run_id, current, series)
             except StoreError as error:

@@ -1,4 +1,4 @@
-"""What is read from a results file is checked here, once, so that no reader need doubt it.
+"""The check of everything read from a results file, made once, so that readers can trust it.
 
 Whatever the bytes, the JSON and its types: ValueError with the reason, or data of the right kind.
 """
@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
-from ..records import ROWS, Facts, Result, Row, Run, Status, columns, number
+from ..records import ROWS, Facts, Result, Row, Run, Status, columns
 from .encoding import to_run
 
 MOST_LEVELS = 40  # of lists and mappings in one another
@@ -23,6 +23,7 @@ SHOWN = 30  # characters of a wrong value in a message
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _FACTS = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(Facts).items()}
 _FACTS["measures"] = (list,)
+_STATUSES = frozenset(map(str, Status))
 
 
 def parse(text: object, name: str) -> Any:
@@ -124,23 +125,30 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
             raise ValueError(f"its row {i} is {_short(row)}, not a mapping")
         if not required <= row.keys():
             raise ValueError(f"its row {i} lacks {', '.join(sorted(required - row.keys()))}")
-        _check_row(row, f"its row {i}", known)
-        for name in facts.measures:
-            if row.get(name) is not None and number(row, name) is None:
-                raise ValueError(f"its row {i} has {name} {_short(row[name])}, not a number")
+    measures = dict.fromkeys(facts.measures, (float, bool, NoneType))
+    for name in dict.fromkeys(name for row in rows for name in row):
+        _check_column(rows, name, known.get(name) or measures.get(name))
+    for status in {row["status"] for row in rows if "status" in row}:
+        if status not in _STATUSES:
+            raise ValueError(f"its rows have the status {_short(status)}")
     return tuple(rows)
 
 
-def _check_row(row: Mapping[str, Any], place: str, known: Mapping[str, tuple[type, ...]]) -> None:
-    for name, value in row.items():
-        types = known.get(name)
-        if types is None:
-            _check_depth(value, name)
-        elif not _fits(value, types):
+def _check_column(
+    rows: Sequence[Mapping[str, Any]], name: str, types: tuple[type, ...] | None
+) -> None:
+    """By the types that occur, because there may be many rows."""
+    occurring = {type(row[name]) for row in rows if name in row}
+    if types is None:
+        if not occurring.isdisjoint((dict, list)):
+            _check_depth([row.get(name) for row in rows], name)
+        return
+    if int not in occurring and occurring <= set(types):
+        return
+    for i, row in enumerate(rows):
+        if name in row and not _fits(row[name], types):
             expected = " or ".join(_NAMES[each] for each in types)
-            raise ValueError(f"{place} has {name} {_short(value)}, not {expected}")
-    if row.get("status", Status.OK) not in set(Status):
-        raise ValueError(f"{place} has status {_short(row['status'])}")
+            raise ValueError(f"its row {i} has {name} {_short(row[name])}, not {expected}")
 
 
 def check_series(result: Result) -> None:
@@ -197,14 +205,13 @@ _NAMES[NoneType] = "null"
 
 def _fits(value: object, types: Sequence[type]) -> bool:
     """Whether a JSON value is of one of the types; a whole number is a number, true is not."""
-    kind = type(value)
-    if kind is int:
-        return (int in types or float in types) and -LARGEST < value < LARGEST  # type: ignore[operator]
-    return kind in types
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (int in types or float in types) and -LARGEST < value < LARGEST
+    return type(value) in types
 
 
-def _all_numbers(values: Iterable[object]) -> bool:
-    return all(_fits(value, (float,)) and math.isfinite(value) for value in values)  # type: ignore[arg-type]
+def _all_numbers(values: Iterable[Any]) -> bool:
+    return all(_fits(value, (float,)) and math.isfinite(value) for value in values)
 
 
 def _check(is_right: bool, name: str, value: object) -> None:

@@ -76,7 +76,7 @@ def test_a_sound_folder_is_read_whole(folder):
         ("rows", "[", "Expecting value"),
         ("rows", DEEP, "its rows is nested too deeply"),
         ("rows", json.dumps([{**ROW, "extra": json.loads(NESTED)}]), "nested more than"),
-        ("rows", json.dumps([{**ROW, "status": "fine"}]), "its row 0 has status 'fine'"),
+        ("rows", json.dumps([{**ROW, "status": "fine"}]), "its rows have the status 'fine'"),
         ("rows", json.dumps([{**ROW, "steps": "9"}]), "steps '9', not a whole number or null"),
         ("rows", json.dumps([{**ROW, "steps": True}]), "steps True, not a whole number or null"),
         ("rows", json.dumps([{**ROW, "final_loss": [1]}]), "final_loss [1], not a number or null"),

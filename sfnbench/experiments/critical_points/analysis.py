@@ -67,7 +67,7 @@ def ordinate_of(result: Result) -> Ordinate:
 def distinct(rows: Rows, cut_off: float | None = None) -> list[PointRow]:
     """The distinct critical points among rows; with a cut-off, those that it would let pass.
 
-    Beyond the suite's own cut-off points are told apart by their loss.
+    Beyond the suite's own cut-off points differ where their losses do.
     """
     if cut_off is None:
         return [row for row in rows if row["distinct"]]

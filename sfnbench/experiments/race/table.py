@@ -15,7 +15,7 @@ from ...results.tables import Table
 from ...survival.escapes import Escapes
 from ...survival.intervals import median
 
-SOUND = "among those of which no seed broke or diverged"
+SOUND = "among those without a seed that broke or diverged"
 ESCAPED = "in cost and seconds among those that escaped"
 SADDLE = ("escaped", "escape step", "captured", "steps near saddle")
 NO_CONTEST = ("escaped", "captured", "steps near saddle")
@@ -63,8 +63,8 @@ def _at_saddle(rows: Sequence[RaceRow], escape: Cell) -> dict[str, Entry]:
 def _escape_step(rows: Sequence[RaceRow]) -> Cell:
     """The median escape step with its interval.
 
-    What is infinite is later than the steps that the censored made; where those are too few for
-    that, because the others broke, it is never. Where all have escaped, an interval without an end
+    An infinite number is later than the steps of the censored seeds; where most seeds broke, it is
+    never. Where all have escaped, an interval without an end
     ends with inf.
     """
     estimate = Escapes.of(rows).median()
@@ -99,7 +99,7 @@ def _compete(line: dict[str, Entry], is_rival: bool, rivals: str) -> None:
 def middle(
     values: Sequence[float | None], spread: Spread = "range", *, form: str = ".4g"
 ) -> Cell | None:
-    """The median of what is there and its spread; a NaN counts as infinite, None as not there."""
+    """The median of the known numbers and its spread; a NaN counts as infinite, None is unknown."""
     known = np.array([value for value in values if value is not None], dtype=float)
     if not len(known):
         return None

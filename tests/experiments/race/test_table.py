@@ -198,7 +198,9 @@ def test_the_legend_says_among_whom_the_best_is_and_what_brackets_hold():
     smooth = summary(
         [result(name, [row(None, loss)] * 4, SMOOTH) for name, loss in (("a", 1.0), ("b", 2.0))]
     )
-    assert legend(smooth) == "* best of its problem, among those of which no seed broke or diverged"
+    assert (
+        legend(smooth) == "* best of its problem, among those without a seed that broke or diverged"
+    )
     pairs = ((3, 1.0), (4, 2.0), (5, 3.0), (9, 4.0), (9, 5.0), (9, 6.0))
     spread = result("a", [row(step, loss) for step, loss in pairs])
     interval = "[a, b]: the 95 % interval of the median"

@@ -54,12 +54,17 @@ class EntryReader:
         self.known = registry.members(kind) if known is None else known
         self._ground = ground
         self._results: dict[Node, EntryResult] = {}
-        self._completions: dict[str, Completion] = {}
+        self._completions: dict[str, Completion] = {}  # of members of the registry
+        self._stock: dict[str, Completion] = {}
         self._sources: dict[str, str] = {}
 
     def on(self, ground: Ground) -> EntryReader:
         """A reader of the same entries that tries stock optimizers on this ground."""
-        return self if ground == self._ground else EntryReader(self.kind, self.known, ground)
+        if ground == self._ground:
+            return self
+        other = EntryReader(self.kind, self.known, ground)
+        other._completions, other._sources = self._completions, self._sources  # ground or not
+        return other
 
     def read(self, entry: Node) -> EntryResult:
         """The members that an entry asks for."""
@@ -73,10 +78,10 @@ class EntryReader:
 
     def completion(self, name: str) -> Completion:
         """What completes the parameters of a member; PluginError where there is none."""
+        if self.kind == "optimizer" and registry.is_stock(name):
+            return self._stock.setdefault(name, StockCompletion(self._ground))
         if name not in self._completions:
-            if self.kind == "optimizer" and registry.is_stock(name):
-                self._completions[name] = StockCompletion(self._ground)
-            elif name in self.known:
+            if name in self.known:
                 self._completions[name] = RegisteredCompletion(self.known[name])
             elif registry.is_stock(name):
                 message = "only optimizers can be named by their module"

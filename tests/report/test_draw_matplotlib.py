@@ -131,7 +131,13 @@ def texts(figure):
 
 
 def test_bars_have_their_roof_and_say_where_there_is_none(tmp_path):
-    row = {"status": "ok", "steps_per_s": 20.0, "steps_per_s_q1": 19.0, "steps_per_s_q3": 21.0}
+    row = {
+        "seed": 0,
+        "status": "ok",
+        "steps_per_s": 20.0,
+        "steps_per_s_q1": 19.0,
+        "steps_per_s_q3": 21.0,
+    }
     made = [
         bars(
             "p",

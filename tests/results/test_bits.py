@@ -64,7 +64,7 @@ def test_runs_that_only_one_folder_holds_are_counted(tmp_path):
         Store(tmp_path / "b", create=True) as b,
     ):
         result = next(a.results())
-        b.put(replace(result, status="error", rows=()))
+        b.put(replace(result, status="error", rows=(), series={}))
         found = compare_bits(a, b)
     assert found.different == {
         "sfn on monkey_saddle": "ok with 2 rows, error with 0 rows; in equal environments"

@@ -360,11 +360,12 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(gate, sfnbe
 
 
 @pytest.mark.parametrize("kind", ["optimizer", "problem", "finder"])
-def test_a_template_is_a_member_that_keeps_the_contract(kind):
+def test_a_template_is_a_member_that_keeps_the_contract(monkeypatch, kind):
     """The files that `sfnbench new` copies are Python files like any other: linted and checked."""
     from sfnbench.cli.new import TEMPLATES
-    from sfnbench.members import contract
+    from sfnbench.members import contract, registry
 
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     path = TEMPLATES / f"{kind}.py"
     spec = importlib.util.spec_from_file_location(f"template_of_{kind}", path)
     module = importlib.util.module_from_spec(spec)

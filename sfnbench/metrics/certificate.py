@@ -37,6 +37,7 @@ NEAR_SADDLE = 2.0  # distances of the start from the saddle
 NEAR_ROOT = 0.01  # of the way from the start to the critical point
 SAME_POINT = 1e-3  # two points are one within this share of the start's distance
 FLATTENED = 0.2  # where Newton's steps fell linearly, a curvature that shrank so much vanishes
+VANISHED = 1e-12  # ... as does one below this, in units of the Hessian at the start
 AWAY = 0.7  # the cosine of Newton's step with the way so far, from which a point runs away
 STRIDE = 0.05  # and the length of the step, in units of the way so far
 N_AWAY = 5  # Newton's steps that have to lead on like this
@@ -163,9 +164,11 @@ class _Ends:
         """The kinds of the critical points that are near."""
         H, H_end = self.hessians(roots.points[near]), self.hessians(self.ends[near])
         kinds = []
-        for at_root, at_end, is_linear in zip(H, H_end, roots.is_linear[near], strict=True):
+        units = VANISHED * np.linalg.norm(self.hessians(self.starts[near]), axis=(1, 2))
+        found = zip(H, H_end, roots.is_linear[near], units, strict=True)
+        for at_root, at_end, is_linear, unit in found:
             L, Q = np.linalg.eigh(at_root)
-            is_zero = np.abs(L) <= ZERO_EIGENVALUE * np.abs(L).max()
+            is_zero = np.abs(L) <= np.fmax(ZERO_EIGENVALUE * np.abs(L).max(), unit)
             if is_linear:
                 is_zero |= np.abs(L) <= FLATTENED * np.abs(np.einsum("ji,jk,ki->i", Q, at_end, Q))
             kinds.append(kind_of((L < 0) & ~is_zero, (L > 0) & ~is_zero))

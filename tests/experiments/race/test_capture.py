@@ -169,3 +169,9 @@ def test_units_of_parameters_change_no_label(make_run, unit):
         words = {(row["end_point"], row["captured"], row["status"]) for row in execute(run).rows}
         expected = "min-max saddle" if optimizer == "damped_newton" else "not certified"
         assert words == {(expected, True, "ok")}
+
+
+def test_however_far_newton_goes_the_monkey_saddle_is_degenerate(make_run):
+    """Each step halves the distance, until the Hessian is 1e-150 of the one at the start."""
+    run = make_run("monkey_saddle", {}, "damped_newton", {"damping": 0.0}, seeds=2, steps=500)
+    assert {row["end_point"] for row in execute(run).rows} == {"degenerate"}

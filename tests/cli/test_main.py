@@ -162,7 +162,7 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     assert told in sfnbench("show")[2]
     rows = table(sfnbench)
     assert rows["quadratic_saddle", "crashes"]["seeds"] == "3 error"
-    assert rows["quadratic_saddle", "sfn"]["seeds"] == {"ok": 3}
+    assert rows["quadratic_saddle", "sfn"]["seeds"] == "3 ok"
     assert "0 runs to do" in run("-o", "sfn", "-o", "crashes")[2]
     assert run("-o", "sfn", "-o", "crashes", "--only", "failed", "--dry-run")[1].count("to do") == 2
     assert "2 runs to do" in run("-o", "sfn", "-o", "crashes", "--only", "failed")[2]

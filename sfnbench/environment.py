@@ -54,7 +54,7 @@ def machine() -> dict[str, Any]:
 def assume(facts: dict[str, Any]) -> None:
     """Take `machine` as known.
 
-    A worker process is told what its parent found, and is spared asking git again.
+    A worker process takes what its parent found, and does not ask git again.
     """
     _machine.update(facts)
 

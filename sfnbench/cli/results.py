@@ -109,7 +109,7 @@ def show(
     priced = price_list(prices or ())
     spread: Spread = "interval" if interval else "range"
     damaged: list[DamagedError] = []
-    bare: list[Result] = []  # without series, of which thousands would fill the memory
+    bare: list[Result] = []  # without series: thousands would fill the memory
     folder = find_results(folder)
     with Store(folder) as store:
         read = store.results if at or prices else store.summaries

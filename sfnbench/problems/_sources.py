@@ -16,7 +16,7 @@ Source = TypeVar("Source")
 class FromImages:
     """What problems on images share.
 
-    The set, of which the first `n_examples` are taken, None for all.
+    The first `n_examples` of the set, or all of it for None.
     """
 
     dataset: str

@@ -50,7 +50,7 @@ N_LINEARISED = 2  # points: a trust region goes back from one that it refuses
 
 
 class _Abandoned(BaseException):
-    """Raised inside a minimiser's thread when nobody waits for its iterates any more."""
+    """Raised inside a minimiser's thread when its iterates are no longer wanted."""
 
 
 class _Iterates:

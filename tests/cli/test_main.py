@@ -170,7 +170,7 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     chosen = ("-o", "sfn", "-o", "crashes")
     code, _, err = sfnbench(
         "run", "tiny", *chosen, "--only", "failed"
-    )  # in new processes, which import it anew
+    )  # in new processes, which import it again
     assert code == 0
     assert "2 runs to do" in err
     assert "source changed" in err

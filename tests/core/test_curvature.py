@@ -134,7 +134,7 @@ def test_what_memory_cannot_hold_is_taken_in_parts():
             1 + 1 + 1,
             1,
             1,
-        ]  # a product in parts made its graph anew
+        ]  # a product in parts made its graph again
 
 
 def test_a_product_that_runs_out_of_memory_goes_on_in_parts():

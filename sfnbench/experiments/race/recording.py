@@ -133,7 +133,7 @@ class Recording:
         return series
 
     def _every_step(self) -> dict[str, np.ndarray]:
-        """Arrays (steps + 1, S) of which every step has a value, by name."""
+        """Arrays (steps + 1, S) that have a value at every step, by name."""
         arrays = {"seconds": self.seconds.whole}
         for name, report in self.reports.items():
             arrays[name] = report.whole

@@ -1,6 +1,6 @@
 """Throughput.
 
-What is counted is known, what is timed keeps its order, and nobody shares the machine unseen.
+Counts are exact, timings keep their order, and a busy machine is noticed.
 """
 
 from dataclasses import replace

@@ -33,23 +33,26 @@ class Schedule(NamedTuple):
 @register("perturbed_gradient_descent")
 @dataclass(frozen=True, kw_only=True)
 class PerturbedGradientDescent(Optimizer):
-    """Gradient descent that adds a point of a small ball where the gradient is small and no noise was added of late.
+    """Gradient descent that adds a point of a small ball where the gradient is small, but seldom.
 
-        theta <- theta + xi,  xi uniform in the ball of radius r    if |grad f| <= g_thres, t_thres steps after the last time
-        theta <- theta - eta grad f(theta)                          otherwise
+        theta <- theta + xi                   if |grad f| <= g_thres, t_thres steps after the last
+        theta <- theta - eta grad f(theta)    otherwise
+
+    with xi uniform in the ball of radius r.
 
     It returns to where it last perturbed, and stays there, if that has gained less than f_thres
     after t_thres steps: by the theory an epsilon-second-order stationary point, with probability 1
     - delta. The paper's parameters are
 
-        chi = 3 max(ln(d l gap / (c epsilon^2 delta)), 4),    eta = c / l,    r = sqrt(c) / chi^2 epsilon / l,
+        chi = 3 max(ln(d l gap / (c epsilon^2 delta)), 4),
+        eta = c / l,    r = sqrt(c) / chi^2 epsilon / l,
         g_thres = sqrt(c) / chi^2 epsilon,    f_thres = c / chi^3 sqrt(epsilon^3 / rho),
         t_thres = chi / c^2 l / sqrt(rho epsilon)
 
     Fields: `smoothness` l and `hessian_lipschitz` rho of the loss; `accuracy` epsilon; `gap` the
     start's loss over the lowest; `failure` delta; `c`, by the theory small enough. `lr`, `radius`,
     `gradient_threshold` and `wait` take the place of eta, r, g_thres and t_thres; `returns` false
-    never ends it: what experiments do. Cost of a step: one gradient; a perturbation, which the
+    never ends it, as in experiments. Cost of a step: one gradient; a perturbation, which the
     paper makes part of the next step, is one of its own. Source: Jin et al. 2017, "How to escape
     saddle points efficiently", algorithms 1 and 2; experiments as in Du et al. 2017.
     """
@@ -112,10 +115,7 @@ class PerturbedGradientDescent(Optimizer):
 
 
 def _in_ball(noise: Tensor | None) -> Tensor:
-    """A point (d,) uniform in the unit ball, from two standard normal vectors (2, d).
-
-    The length is U^(1/d), U uniform.
-    """
+    """A point (d,) uniform in the unit ball, of length U^(1/d), from two normal vectors (2, d)."""
     assert noise is not None
     uniform = torch.special.ndtr(noise[1, 0])
     return noise[0] / noise[0].norm() * uniform ** (1 / noise.shape[-1])

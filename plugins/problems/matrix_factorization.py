@@ -1,7 +1,4 @@
-"""Low-rank matrix factorization.
-
-Every critical point is known, and all but the best are strict saddles.
-"""
+"""Low-rank matrix factorization: every critical point is known, all but the best are saddles."""
 
 import functools
 import itertools
@@ -19,15 +16,16 @@ from sfnbench import Count, CriticalPoint, Index, Positive, Problem, constant, r
 class MatrixFactorization(Problem):
     """The factors of a matrix at a rank that is too low for it, fully observed.
 
-        f(U, V) = 1/2 |U V^T - M|_F^2,    U and V (k, r), M = diag(s), s_1, ..., s_k the singular values
+        f(U, V) = 1/2 |U V^T - M|_F^2,    U and V (k, r), M = diag(s)
 
-    theta holds U, then V, both by rows. The critical points are, up to (U, V) -> (U G, V G^-T), the
-    best approximations on a subset S of m <= r singular triples, here with the first m columns of U
-    and V at sqrt(s_i) e_i:
+    with s_1, ..., s_k the singular values. theta holds U, then V, both by rows. The critical points
+    are, up to (U, V) -> (U G, V G^-T), the best approximations on a subset S of m <= r singular
+    triples, here with the first m columns of U and V at sqrt(s_i) e_i:
 
-        f = 1/2 sum_{i not in S} s_i^2,    index = #{(i, j): i not in S, j in S, s_i > s_j} + (r - m)(k - m),
+        f = 1/2 sum_{i not in S} s_i^2,
+        index = #{(i, j): i not in S, j in S, s_i > s_j} + (r - m)(k - m),
 
-    for exchanging i for j has curvatures s_j - s_i and s_j + s_i, and an empty column s_i and -s_i
+    as exchanging i for j has curvatures s_j - s_i and s_j + s_i, and an empty column s_i and -s_i
     for every i outside. Only S = the r largest is a minimum; all others are strict saddles.
 
     Fields: `singular_values` s, positive and different; `rank` r, at most their number; `saddle_at`
@@ -58,13 +56,11 @@ class MatrixFactorization(Problem):
                 f"rank must be at most {k}, the number of singular_values, got {self.rank}"
             )
         places = self.saddle_at
-        if (
-            len(set(places)) < len(places)
-            or len(places) > self.rank
-            or not all(0 <= i < k for i in places)
-        ):
+        is_distinct = len(set(places)) == len(places) <= self.rank
+        if not is_distinct or not all(0 <= i < k for i in places):
             raise ValueError(
-                f"saddle_at must be at most rank = {self.rank} different places in 0..{k - 1}, got {list(places)}"
+                f"saddle_at must be at most rank = {self.rank} different places in 0..{k - 1}, "
+                f"got {list(places)}"
             )
 
     @property
@@ -90,9 +86,8 @@ class MatrixFactorization(Problem):
     @property
     def lowest(self) -> float:
         """The loss of the best approximation of that rank."""
-        return (
-            sum(value**2 for value in sorted(self.singular_values, reverse=True)[self.rank :]) / 2
-        )
+        left_out = sorted(self.singular_values, reverse=True)[self.rank :]
+        return sum(value**2 for value in left_out) / 2
 
     def critical_point(self, subset: tuple[int, ...]) -> CriticalPoint:
         """The best approximation on these singular triples."""
@@ -108,9 +103,8 @@ class MatrixFactorization(Problem):
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the critical point of `saddle_at`, in a uniform direction."""
         direction = torch.randn(self.dim, generator=rng, dtype=torch.float64)
-        return (
-            self.critical_point(self.saddle_at).point + self.radius * direction / direction.norm()
-        )
+        point = self.critical_point(self.saddle_at).point
+        return point + self.radius * direction / direction.norm()
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
         """The factors U and V (k, r)."""

@@ -1,7 +1,4 @@
-"""The octopus.
-
-Gradient descent takes exponentially long in the dimension, its saddles lying in a row.
-"""
+"""The octopus: a row of saddles that gradient descent leaves in exponential time."""
 
 import functools
 import math
@@ -24,7 +21,8 @@ class Octopus(Problem):
              + { -gamma x_i^2 + L sum_{j>i} x_j^2                                if s_i <= tau
                { g1(s_i) + g2(s_i) x_{i+1}^2 + L sum_{j>=i+2} x_j^2              otherwise
 
-        g1(s) = -gamma s^2 + (10 gamma - 14 L) (s - tau)^3 / (3 tau) + (5 L - 3 gamma) (s - tau)^4 / (2 tau^2)
+        g1(s) = -gamma s^2 + (10 gamma - 14 L) (s - tau)^3 / (3 tau)
+                + (5 L - 3 gamma) (s - tau)^4 / (2 tau^2)
         g2(s) = -gamma - (L + gamma) [10 t^3 + 15 t^4 + 6 t^5],    t = (s - 2 tau) / tau
         nu = (37 L + 13 gamma) tau^2 / 6
 
@@ -101,10 +99,8 @@ class Octopus(Problem):
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """f, ()."""
         L, gamma, tau = self.smoothness, self.gamma, self.tau
-        square, s = (
-            theta.square(),
-            theta.abs(),
-        )  # |x| has no second derivative at 0: it serves where s > tau alone
+        square = theta.square()
+        s = theta.abs()  # without a second derivative at 0: used only where s > tau
         n_low = (s <= 2 * tau).cumsum(0)
         left, leaving = n_low == 0, (s <= 2 * tau) & (n_low == 1)
         u, t = s - tau, (s - 2 * tau) / tau

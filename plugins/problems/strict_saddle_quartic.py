@@ -47,9 +47,8 @@ class StrictSaddleQuartic(Problem):
         if not math.isfinite(self.coupling):
             raise ValueError(f"coupling must be finite, got {self.coupling}")
         if self.index is not None and (self.index > self.n or self.coupling):
-            limit = (
-                f"at most n = {self.n}" if self.index > self.n else "None where coupling is not 0"
-            )
+            is_large = self.index > self.n
+            limit = f"at most n = {self.n}" if is_large else "None where coupling is not 0"
             raise ValueError(f"index must be {limit}, got {self.index}")
         if self.saddle.index == 0:
             raise ValueError(
@@ -77,12 +76,13 @@ class StrictSaddleQuartic(Problem):
 
     @property
     def lowest(self) -> float:
-        """-n (2 - a)^2 / 16, where coupling adds at least a t^2 / 2 a coordinate.
+        """-n (2 - a)^2 / 16: the coupling c adds at least a t^2 / 2 a coordinate.
 
-        A = c (n - 1) below 0, else -c.
+        a is c (n - 1) where c is negative, else -c.
         """
         c = self.coupling
-        return -self.n * (2 - (c * (self.n - 1) if c < 0 else -c)) ** 2 / 16
+        added = c * (self.n - 1) if c < 0 else -c
+        return -self.n * (2 - added) ** 2 / 16
 
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the saddle, in a uniform direction."""
@@ -101,10 +101,7 @@ class StrictSaddleQuartic(Problem):
         return CriticalPoint(point, -(self.n - k) / 4, k)
 
     def _coupled(self) -> Iterator[CriticalPoint]:
-        """Points t s of signs s.
-
-        With a = 12 t^2 - 2 - c the Hessian has a + c n along s, and a across.
-        """
+        """Points t s of signs s: the Hessian has a + c n along s, a across, a = 12 t^2 - 2 - c."""
         n, c = self.n, self.coupling
         kinds = [(0.0, 0), (2 - c * (n - 1), n)]  # 4 t^2, and the sum of the signs
         kinds += [(2 + c, 0)] if n % 2 == 0 else []
@@ -116,6 +113,5 @@ class StrictSaddleQuartic(Problem):
             signs[: (n - sum_of_signs) // 2] = -1
             a = 12 * t_squared - 2 - c
             loss = n * (t_squared**2 - t_squared) + c / 2 * t_squared * (sum_of_signs**2 - n)
-            yield CriticalPoint(
-                math.sqrt(t_squared) * signs, loss, (n - 1) * (a < 0) + (a + c * n < 0)
-            )
+            index = (n - 1) * (a < 0) + (a + c * n < 0)
+            yield CriticalPoint(math.sqrt(t_squared) * signs, loss, index)

@@ -15,13 +15,14 @@ from sfnbench import Count, CriticalPoint, Positive, Problem, register
 @register("tensor_decomposition")
 @dataclass(frozen=True, kw_only=True)
 class TensorDecomposition(Problem):
-    """The components of the tensor T = sum_k e_k^(x 4) of n orthonormal vectors, as points of the unit sphere.
+    """The components of the tensor T = sum_k e_k^(x 4), as points of the unit sphere.
 
-        one    f(v) = -T(u, u, u, u) = -sum_k u_k^4                                           u = v / |v|
-        all    f(v_1, ..., v_n) = sum_{i != j} T(u_i, u_i, u_j, u_j) = sum_{i != j} sum_k u_ik^2 u_jk^2
+        one    f(v) = -T(u, u, u, u) = -sum_k u_k^4
+        all    f(v_1, ..., v_n) = sum_{i != j} T(u_i, u_i, u_j, u_j)
+                                = sum_{i != j} sum_k u_ik^2 u_jk^2
 
-    The loss knows directions alone, so every critical point has its lengths as flat directions
-    besides; at those given here they are 1.
+    with n orthonormal e_k and u = v / |v|. The loss knows directions alone, so every critical point
+    has its lengths as flat directions besides; at those given here they are 1.
 
     Known of `one`, up to sign and order all there is: u = (1, ..., 1, 0, ..., 0) / sqrt m for m = 1
     to n, with f = -1/m and index m - 1, the components for m = 1. Known of `all`: the components
@@ -34,7 +35,8 @@ class TensorDecomposition(Problem):
     fall of the loss that counts as escaped. Cost of a loss: O(n), and O(n^2) for all. Source: Ge et
     al. 2015, equations 3 and 5.
 
-    >>> [(point.index, round(point.loss, 3)) for point in TensorDecomposition(n=3, objective="one").critical_points]
+    >>> points = TensorDecomposition(n=3, objective="one").critical_points
+    >>> [(point.index, round(point.loss, 3)) for point in points]
     [(0, -1.0), (1, -0.5), (2, -0.333)]
     """
 
@@ -48,11 +50,8 @@ class TensorDecomposition(Problem):
         if self.support is None:
             return
         if self.objective == "all" or not 2 <= self.support <= self.n:
-            limit = (
-                "None where all components are sought"
-                if self.objective == "all"
-                else f"in 2..{self.n}"
-            )
+            seeks_all = self.objective == "all"
+            limit = "None where all components are sought" if seeks_all else f"in 2..{self.n}"
             raise ValueError(f"support must be {limit}, got {self.support}")
 
     @property
@@ -67,9 +66,8 @@ class TensorDecomposition(Problem):
         if self.objective == "one":
             return tuple(CriticalPoint(self._flat(m), -1 / m, m - 1) for m in range(1, n + 1))
         components = torch.eye(n, dtype=torch.float64).ravel()
-        return CriticalPoint(components, 0.0, 0), CriticalPoint(
-            self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2
-        )
+        flat = CriticalPoint(self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2)
+        return CriticalPoint(components, 0.0, 0), flat
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint:

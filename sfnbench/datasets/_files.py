@@ -1,7 +1,4 @@
-"""Files of data sets.
-
-Found in SFNBENCH_DATA or downloaded, and used only if their checksum is right.
-"""
+"""Files of datasets: found in SFNBENCH_DATA or downloaded, used only if their checksum is right."""
 
 import functools
 import hashlib
@@ -15,24 +12,19 @@ from typing import Any, Literal
 
 from ..errors import DataError
 
-FOLDER = (
-    "SFNBENCH_DATA"  # environment variable: a folder of data files, which turns downloading off
-)
+# environment variable: a folder of data files, which turns downloading off
+FOLDER = "SFNBENCH_DATA"
 TIMEOUT_S = 30.0  # without an answer from a mirror
 CHUNK = 1 << 16  # bytes written at once: pooch's own 1,024 would flush 166,000 times for CIFAR-10
 
 State = Literal["ok", "missing", "damaged"]
-Watch = Callable[
-    [str, int], AbstractContextManager[Any]
-]  # (name, bytes) of a download -> pooch's progress bar, or None
+# (name, bytes) of a download -> pooch's progress bar, or None
+Watch = Callable[[str, int], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a dataset.
-
-    Its place in a data folder, its sum, and the addresses of folders that hold it.
-    """
+    """One file of a dataset: its place in a data folder, its sum, and its mirrors."""
 
     path: str  # such as mnist/train-labels-idx1-ubyte.gz
     sha256: str
@@ -53,13 +45,13 @@ class File:
 
     @property
     def origin(self) -> "File":
-        """What is downloaded to have it: itself, unless it is made from another."""
+        """The file to download for it: itself, unless it is made from another."""
         return self.recipe.source if self.recipe else self
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a file is made: `make` reads the source and writes the file, each at the path it is told.
+    """How a file is made: `make` reads the source and writes the file, each at the path given.
 
     Packed by another zlib the same contents are other bytes, so a made file is known by the sum
     that was taken of it when it was made. It lies beside the file, in the format of sha256sum.
@@ -70,10 +62,7 @@ class Recipe:
 
 
 def place(file: File) -> Path:
-    """Where the file is looked for on this machine.
-
-    In the folder of SFNBENCH_DATA, else in the user's cache.
-    """
+    """Where the file is looked for: in the folder of SFNBENCH_DATA, else in the user's cache."""
     folder = os.environ.get(FOLDER)
     return (Path(folder).expanduser() if folder else _cache()) / file.path
 
@@ -112,9 +101,9 @@ def locate(file: File, watch: Watch | None = None) -> Path:
 
 
 def why_missing(file: File) -> str:
-    """That the file is not there and may not be downloaded, and what to do.
+    """The message for a file that is not there and may not be downloaded; empty where all is well.
 
-    Empty where all is well. No sum is taken.
+    No sum is taken.
     """
     return _absent(file) if os.environ.get(FOLDER) and not place(file).exists() else ""
 
@@ -126,7 +115,10 @@ def _absent(file: File) -> str:
 def _how(file: File, then: str) -> str:
     """How a user who has a data folder comes by the file."""
     if file.recipe:
-        return f"unset {FOLDER} to let sfnbench make it from {file.origin.urls[0]}, or {then}, with its .sha256"
+        return (
+            f"unset {FOLDER} to let sfnbench make it from {file.origin.urls[0]}, or {then}, "
+            f"with its .sha256"
+        )
     return f"download {file.urls[0]} and {then}, or unset {FOLDER} to let sfnbench download it"
 
 
@@ -169,10 +161,7 @@ def _cache() -> Path:
 
 
 def _make(recipe: Recipe, path: Path, watch: Watch | None) -> None:
-    """Make the file beside its place, then move it there.
-
-    Half of it is never taken for the whole.
-    """
+    """Make the file beside its place, then move it there: half of it is never taken for all."""
     source = locate(recipe.source, watch)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,24 +195,20 @@ def _download(file: File, path: Path, watch: Watch | None) -> None:
                         progressbar=bar, chunk_size=CHUNK, timeout=TIMEOUT_S
                     ),
                 )
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # requests' errors are OSErrors; pooch raises ValueError for a wrong sum
+        # requests' errors are OSErrors; pooch raises ValueError for a wrong sum
+        except (OSError, ValueError) as error:
             failures.append(f"  {url}: {_reason(error)}")
         else:
             return
     raise DataError(
         f"{file.path} could not be downloaded into {path.parent}:\n" + "\n".join(failures) + "\n"
-        f"Without a network, put the file into a folder as {file.path} and name that folder in {FOLDER}"
+        f"Without a network, put the file into a folder as {file.path} "
+        f"and name that folder in {FOLDER}"
     )
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause in one line.
-
-    What requests and urllib3 wrap around it is noise to a user.
-    """
+    """The innermost cause in one line, without the wrappings of requests and urllib3."""
     while isinstance(
         cause := getattr(error, "reason", None) or next(iter(error.args), None), Exception
     ):

@@ -43,14 +43,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be unpacked: {error}") from error
     n_dims = data[3] if len(data) >= 4 else 0
     if data[:3] != bytes((0, 0, UNSIGNED_BYTE)) or n_dims == 0 or len(data) < 4 + 4 * n_dims:
-        raise DataError(
-            f"{path} is no idx file of unsigned bytes: it begins with {data[:8].hex(' ') or 'nothing'}"
-        )
+        begin = data[:8].hex(" ") or "nothing"
+        raise DataError(f"{path} is no idx file of unsigned bytes: it begins with {begin}")
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", n_dims, offset=4))
     values: NDArray[Any] = np.frombuffer(data, np.uint8, offset=4 + 4 * n_dims)
-    n_expected = int(
-        np.prod([*shape], dtype=object)
-    )  # Python's integers: a damaged header may ask for anything
+    # in Python's integers: a damaged header may ask for anything
+    n_expected = int(np.prod([*shape], dtype=object))
     if values.size != n_expected:
         raise DataError(
             f"{path} holds {values.size} values, but its header says {n_expected} {shape}"

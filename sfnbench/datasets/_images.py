@@ -1,4 +1,4 @@
-"""Labelled images: what a dataset of them is, and their reduction by exact area averages."""
+"""Labelled images: their datasets, and their reduction by exact area averages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Pixels:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageDataset:
-    """What is known of a set of labelled images before it is read."""
+    """The description of a set of labelled images, before it is read."""
 
     n_train: int
     n_test: int  # 0: all examples are training examples
@@ -66,24 +66,22 @@ class ImageDataset:
                 f"{side}x{side} pixels asked for, but the images have {self.side}x{self.side}"
             )
         stored = self.read(split)
-        if stored.values.shape != (n_there, self.side, self.side) or stored.labels.shape != (
-            n_there,
-        ):
-            shapes = f"images {stored.values.shape} and labels {stored.labels.shape}"
+        images, labels = stored.values.shape, stored.labels.shape
+        if images != (n_there, self.side, self.side) or labels != (n_there,):
             raise DataError(
-                f"{split} split: {shapes} where {n_there} of {self.side}x{self.side} pixels were expected"
+                f"{split} split: images {images} and labels {labels} where {n_there} of "
+                f"{self.side}x{self.side} pixels were expected"
             )
         x = np.empty((n, side, side))
         for first in range(0, n, BLOCK):
-            x[first : first + BLOCK] = area_average(
-                stored.values[first : min(first + BLOCK, n)], side
-            )
+            block = stored.values[first : min(first + BLOCK, n)]
+            x[first : first + BLOCK] = area_average(block, side)
         x /= stored.white
         return Images(x, stored.labels[:n].astype(np.int64), self.n_classes)
 
 
 def area_average(images: NDArray[Any], size: int) -> NDArray[np.float64]:
-    """Images (..., height, width) as (..., size, size), each new pixel the exact mean of the area it covers.
+    """Images (..., height, width) as (..., size, size): exact means over each new pixel's area.
 
         Y = W G W^T,    W[i, j] = |pixel j within new pixel i| / |new pixel i|
 
@@ -102,10 +100,7 @@ def area_average(images: NDArray[Any], size: int) -> NDArray[np.float64]:
 
 
 def _overlap(n_new: int, n_old: int) -> NDArray[np.float64]:
-    """W n_old (n_new, n_old).
-
-    In units in which every edge is a whole number, so that sums of bytes stay exact.
-    """
+    """W n_old (n_new, n_old): every edge is a whole number, so that sums of bytes stay exact."""
     new, old = np.arange(n_new)[:, None] * n_old, np.arange(n_old) * n_new
     covered = np.minimum(new + n_old, old + n_new) - np.maximum(new, old)
     return np.asarray(np.maximum(covered, 0), dtype=np.float64)

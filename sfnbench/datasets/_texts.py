@@ -1,7 +1,4 @@
-"""Text read character by character.
-
-What a dataset of it is, and its characters as places in an alphabet.
-"""
+"""Text read character by character: its datasets, and its characters as places in an alphabet."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,12 +27,10 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True)
 class TextDataset:
-    """What is known of a text before it is read."""
+    """The description of a text, before it is read."""
 
     n_characters: Mapping[TextSplit, int]  # of each split that there is
-    alphabet: (
-        str  # distinct characters, in the order of their code points; the same for every split
-    )
+    alphabet: str  # distinct characters, by their code points; the same for every split
     read: Callable[[TextSplit], str]
     terms: str  # on which it may be used
     files: tuple[File, ...] = ()  # what it needs on disk
@@ -57,13 +52,9 @@ class TextDataset:
 
 
 def encode(text: str, alphabet: str) -> Text:
-    """The text's characters as places in the alphabet.
-
-    DataError names the first character that it lacks.
-    """
-    known = np.frombuffer(
-        alphabet.encode("utf-32-le"), "<u4"
-    )  # sorted, so that a place is found by bisection
+    """The text's characters as places in the alphabet; DataError for one that it lacks."""
+    # sorted, so that a place is found by bisection
+    known = np.frombuffer(alphabet.encode("utf-32-le"), "<u4")
     points = np.frombuffer(text.encode("utf-32-le"), "<u4")
     codes = np.searchsorted(known, points)
     unknown = known.take(codes, mode="clip") != points

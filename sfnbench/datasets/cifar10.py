@@ -1,6 +1,4 @@
-"""CIFAR-10 in grey at 10x10.
-
-50,000 + 10,000 photographs of ten kinds of things, as the paper trains on them.
+"""CIFAR-10 in grey at 10x10: 50,000 + 10,000 photographs of ten kinds of things, as in the paper.
 
 Made once on this machine from the original colour images of 32x32. The grey is 0.299 R + 0.587 G +
 0.114 B, then the exact average over the area of each new pixel, then the nearest whole number. All
@@ -33,12 +31,10 @@ BATCHES: dict[str, Split] = {
     **{f"cifar-10-batches-py/data_batch_{i}": "train" for i in range(1, 6)},
     "cifar-10-batches-py/test_batch": "test",
 }
-RECONSTRUCT = np.empty(0).__reduce__()[
-    0
-]  # numpy's own function, whose module has moved over its versions
-ADMITTED: dict[
-    tuple[str, str], Any
-] = {  # all that a pickled array needs, under the names that old numpy pickled it
+# numpy's own function, whose module has moved over its versions
+RECONSTRUCT = np.empty(0).__reduce__()[0]
+# all that a pickled array needs, under the names that old numpy gave it
+ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): RECONSTRUCT,
     ("numpy", "ndarray"): np.ndarray,
@@ -47,15 +43,11 @@ ADMITTED: dict[
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads pickles of plain values and numpy arrays.
-
-    Anything else is refused before it is imported or called.
-    """
+    """Reads pickles of plain values and numpy arrays; nothing else is imported or called."""
 
     def __init__(self, file: BinaryIO) -> None:
-        super().__init__(
-            file, encoding="bytes"
-        )  # the batches are Python 2's, whose strings are bytes
+        # the batches are Python 2's, whose strings are bytes
+        super().__init__(file, encoding="bytes")
 
     def find_class(self, module: str, name: str) -> Any:
         """The admitted object of that name; UnpicklingError for every other."""

@@ -24,9 +24,8 @@ def _read(split: Split) -> Pixels:
 
         digits = load_digits()
         return Pixels(digits.images, digits.target, white=16.0)
-    rows = np.loadtxt(
-        table, delimiter=","
-    )  # what load_digits does, without the 1.6 s that importing it takes
+    # as load_digits does, without the 1.6 s that importing it takes
+    rows = np.loadtxt(table, delimiter=",")
     return Pixels(rows[:, :-1].reshape(-1, 8, 8), rows[:, -1], white=16.0)
 
 

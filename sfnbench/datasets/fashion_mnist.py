@@ -1,9 +1,7 @@
-"""Fashion-MNIST.
+"""Fashion-MNIST: 60,000 + 10,000 grey photographs of ten kinds of clothing, 28x28.
 
-60,000 + 10,000 grey photographs of ten kinds of clothing, 28x28, in the original files.
-
-In the form and the size of MNIST, and harder. Xiao, Rasul, Vollgraf 2017, "Fashion-MNIST: a novel
-image dataset for benchmarking machine learning algorithms".
+The original files. In the form and the size of MNIST, and harder. Xiao, Rasul, Vollgraf 2017,
+"Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms".
 """
 
 from ._idx import like_mnist

@@ -1,6 +1,4 @@
-r"""Penn Treebank in Mikolov's preprocessing, character by character.
-
-News in 50 characters, 5.1 million of them to train on.
+r"""Penn Treebank in Mikolov's preprocessing: news in 50 characters, 5.1 million to train on.
 
 The files as they are, nothing joined, stripped or added: each line is a sentence that begins with a
 space, has a space after each token and ends with a newline, which is the end-of-sentence token of

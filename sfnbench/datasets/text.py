@@ -1,8 +1,6 @@
-"""The reference manual of Python that ``help()`` shows.
+"""Python's reference manual, as ``help()`` shows it: 400,000 characters that come with Python.
 
-400,000 characters of English that come with Python itself.
-
-The topics of ``pydoc_data.topics`` in the order of their names, a newline after each; of that the
+The topics of ``pydoc_data.topics`` in the order of their names, a newline after each; of these the
 characters of the alphabet, newline and the 95 that ASCII prints (a few dashes and accents are left
 out), and of those the first 400,000. Length and alphabet are the same for every Python, so models
 have the same size; the text is the same on every platform but *not* for every release of Python, as

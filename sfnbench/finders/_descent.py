@@ -1,4 +1,4 @@
-"""What Newton's methods share: a step backtracked until the gradient is shorter."""
+"""A step of Newton's methods, backtracked until the gradient is shorter."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,7 @@ ARMIJO, SHRINK, HALVINGS = 1e-4, 0.5, 30
 
 
 def backtracked(equations: Equations, at: Iterate, direction: Tensor, slope: Tensor) -> Iterate:
-    """Along direction (S, d), the first of 1, 1/2, 1/4, ...
-
-    that shortens the gradient enough; no step where none does.
+    """The longest of 1, 1/2, 1/4, ... directions (S, d) that shortens the gradient enough, or none.
 
     Enough is Armijo's rule for |g|^2, which begins to change by 2 slope = 2 g . H direction, (S,),
     at most 0.

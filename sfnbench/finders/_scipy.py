@@ -1,4 +1,4 @@
-"""What scipy's solvers share: they run lane by lane, each to its end, in a finder's one step."""
+"""scipy's solvers as finders: lane by lane, each to its end, in one step."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,10 @@ System = Callable[[Equations, Callable[[Array], Tensor], Array], Array]
 
 
 def lane_by_lane(equations: Equations, at: Iterate, solve: System) -> Iterate:
-    """``solve(equations of one lane, point as the problem has it (1, d), start (d,)) -> end (d,)``, for every lane.
+    """The ends of ``solve(equations, placed, start (d,)) -> end (d,)``, called for each lane.
 
-    A lane on which a solver gives up because something was not finite becomes NaN.
+    It gets the equations of that lane, and `placed`, which turns an array into a point (1, d). A
+    lane becomes NaN where the solver gives up, as something was not finite.
     """
     ends = torch.empty_like(at.theta)
     for lane, start in enumerate(at.theta):

@@ -13,16 +13,13 @@ from ..members.registry import register
 from ._scipy import Array, lane_by_lane
 
 ENOUGH = 1e-26  # of the squared norm
-PATIENCE, FALL = (
-    300,
-    0.9,
-)  # the search has stalled where it gained less than a tenth in so many iterations
+PATIENCE, FALL = 300, 0.9  # it has stalled where 300 iterations lower the square by under a tenth
 
 
 @register("gradient_norm")
 @dataclass(frozen=True, kw_only=True)
 class GradientNorm(Finder):
-    """The squared length of the gradient minimised by L-BFGS, which needs Hessian-vector products alone.
+    """The squared length of the gradient, minimised by L-BFGS with Hessian-vector products.
 
         min 1/2 |g|^2,    whose gradient is H g
 
@@ -42,9 +39,8 @@ class GradientNorm(Finder):
     def _solve(
         self, equations: Equations, placed: Callable[[Array], Tensor], start: Array
     ) -> Array:
-        scale = (
-            1 / np.square(equations.grad(placed(start)).cpu().numpy()).sum()
-        )  # so that no tolerance depends on units
+        # in units of the first value, so that no tolerance depends on the loss's own
+        scale = 1 / np.square(equations.grad(placed(start)).cpu().numpy()).sum()
         seen: list[float] = []
 
         def value(x: Array) -> tuple[float, Array]:

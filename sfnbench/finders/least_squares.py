@@ -13,7 +13,7 @@ from ..core.finder import Equations, Finder, Iterate
 from ..members.registry import register
 from ._scipy import Array, lane_by_lane
 
-EPS = 3e-16  # all three tolerances: it is the gradient's length that tells, not scipy's rules
+EPS = 3e-16  # all three tolerances: the gradient's length decides, not scipy's rules
 
 
 @register("least_squares")

@@ -22,13 +22,13 @@ class Damping(NamedTuple):
 @register("levenberg_marquardt")
 @dataclass(frozen=True, kw_only=True)
 class LevenbergMarquardt(Finder):
-    """Levenberg and Marquardt's method for the least squares of the gradient, in the eigenbasis of the Hessian.
+    """Levenberg and Marquardt's method on the gradient, in the eigenbasis of the Hessian.
 
         theta <- theta - (H^2 + damping I)^-1 H g
 
     A step that does not shorten the gradient is tried again with eight times the damping, without
     another Hessian. After one that does, the damping follows the gain, the fall of |g|^2 over the
-    fall that the linear model foretells: a tenth for a gain above 1/2, half above 1/10, twice
+    fall that the linear model predicts: a tenth for a gain above 1/2, half above 1/10, twice
     otherwise. It reaches critical points of every kind and index, singular Hessians included, and
     stalls where |g| has a local minimum, as at gradient-flat points.
 
@@ -58,8 +58,8 @@ class LevenbergMarquardt(Finder):
             reach = Q if len(trying) == len(Q) else Q[trying]
             tried = at.theta[trying] - (reach @ (L * g / (L.square() + lam))[..., None])[..., 0]
             new = equations.of(trying).grad(tried)
-            foretold = (g * lam / (L.square() + lam)).square().sum(1)
-            gain = (before[trying] - new.square().sum(1)) / (before[trying] - foretold)
+            predicted = (g * lam / (L.square() + lam)).square().sum(1)
+            gain = (before[trying] - new.square().sum(1)) / (before[trying] - predicted)
             fell = new.square().sum(1) < before[trying]
             factor = torch.where(gain > 0.5, 0.1, torch.where(gain > 0.1, 0.5, 2.0))
             damping[trying] = torch.maximum(

@@ -23,7 +23,9 @@ Product = Callable[[Tensor], Tensor]
 class NewtonMR(Finder):
     """Newton's method by minimum residuals, which needs no invertible Hessian.
 
-        theta <- theta + t p,    p = argmin |H p + g|,    t the first of 1, 1/2, ... with Armijo's fall of |g|^2
+        theta <- theta + t p,    p = argmin |H p + g|
+
+    with t the first of 1, 1/2, ... that has Armijo's fall of |g|^2.
 
     Fields: `steps` at most; `solver` dense, by the eigenbasis, or minres, which asks for
     Hessian-vector products alone and suits larger networks; `cut` below which eigenvalues count as
@@ -42,11 +44,8 @@ class NewtonMR(Finder):
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:
         """One step, or none where no t is good enough."""
-        direction, slope = (
-            self._dense(equations, at)
-            if self.solver == "dense"
-            else self._matrix_free(equations, at)
-        )
+        solve = self._dense if self.solver == "dense" else self._matrix_free
+        direction, slope = solve(equations, at)
         return backtracked(equations, at, direction, slope)
 
     def _dense(self, equations: Equations, at: Iterate) -> tuple[Tensor, Tensor]:

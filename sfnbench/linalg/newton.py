@@ -62,7 +62,8 @@ def newton_roots(
     >>> saddle = newton_roots(lambda x: x @ H, lambda x: H[None], np.array([[0.3, 0.4]]))
     >>> saddle.points
     array([[0., 0.]])
-    >>> tail = newton_roots(lambda x: -np.exp(-x), lambda x: np.exp(-x)[..., None], np.array([[15.0]]))
+    >>> gradient, hessian = lambda x: -np.exp(-x), lambda x: np.exp(-x)[..., None]
+    >>> tail = newton_roots(gradient, hessian, np.array([[15.0]]))
     >>> tail.found  # it falls for ever
     array([False])
     """

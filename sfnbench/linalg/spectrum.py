@@ -34,7 +34,7 @@ class Quadrature(NamedTuple):
 def lanczos_quadrature(
     product: Product, like: Tensor, k: int, n_probes: int, rng: torch.Generator
 ) -> Quadrature:
-    """The spectral measure of H (d, d), by k products for each of `n_probes` vectors as `like` (d,).
+    """The spectral measure of H (d, d), by k products for each of `n_probes` random vectors.
 
     A rule of k nodes integrates polynomials of degree 2 k - 1 exactly against its own probe's
     measure; the error is the probes' spread, which falls as 1 / sqrt(n_probes d). Cost: n_probes

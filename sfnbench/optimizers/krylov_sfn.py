@@ -17,11 +17,11 @@ from ..linalg.lanczos import lanczos
 from ..members.registry import register
 from ._damping import Damping, dampings
 
-N_VECTORS = 20  # unless told otherwise, and where there are so many parameters
+N_VECTORS = 20  # by default, and at most as many as there are parameters
 
 
 class Memory(NamedTuple):
-    """What a step leaves to the next, and to the report."""
+    """The memory of the method, and its report."""
 
     update: Tensor  # (d,) the last step, whose direction the next subspace contains
     n_negative: Tensor  # () negative eigenvalues of the curvature matrix in the last subspace
@@ -32,10 +32,12 @@ class Memory(NamedTuple):
 @register("krylov_sfn")
 @dataclass(frozen=True, kw_only=True)
 class KrylovSaddleFreeNewton(Optimizer):
-    """Saddle-free Newton in the Krylov subspace of the gradient, for networks whose Hessian is too large.
+    """Saddle-free Newton in the Krylov subspace of the gradient: no Hessian is made.
 
         V        k Lanczos vectors: g, H g, ..., H^(k-2) g, and the direction of the last step
-        theta <- theta - V^T (|V H V^T| + damping I)^-1 V g        `inner_steps` times, with V and H as they are
+        theta <- theta - V^T (|V H V^T| + damping I)^-1 V g
+
+    with `inner_steps` such steps in the same V and H.
 
     Fields: `k` vectors, by default 20, or all of them where the problem has fewer parameters;
     `inner_steps` m of the paper, each with a new gradient in the same subspace; `damping` a number,
@@ -44,7 +46,7 @@ class KrylovSaddleFreeNewton(Optimizer):
     products, None for the batch of the gradients; `reorthogonalise` false is the paper's own
     Lanczos recurrence, its Gram matrix accounted for.
 
-    `curvature` puts another matrix into the same machinery, which tells whether it is |H| that
+    `curvature` puts another matrix in the place of |H|, to show whether it is |H| that
     helps: `absolute` |H|, `hessian` H itself (a damped Newton step: saddles attract it unless the
     damping exceeds |lambda_min|; give it a list that does), `gauss_newton`, and `fisher`, the outer
     products of the examples' gradients: see `sfnbench.core.curvature`.
@@ -72,9 +74,15 @@ class KrylovSaddleFreeNewton(Optimizer):
     def misfit(self, problem: Problem) -> str | None:
         """A subspace larger than the space, or a matrix that the problem has no outputs for."""
         if self.k is not None and self.k > problem.dim:
-            return f"k = {self.k} Krylov vectors were asked for, but the problem has only {problem.dim} parameters"
+            return (
+                f"k = {self.k} Krylov vectors were asked for, but the problem has only "
+                f"{problem.dim} parameters"
+            )
         if self.curvature in ("gauss_newton", "fisher") and not isinstance(problem, Network):
-            return f"curvature {self.curvature} needs a network, whose outputs and criterion are known apart"
+            return (
+                f"curvature {self.curvature} needs a network, whose outputs and criterion are "
+                f"known apart"
+            )
         return super().misfit(problem)
 
     def init(self, theta: Tensor) -> Memory:
@@ -104,7 +112,7 @@ class KrylovSaddleFreeNewton(Optimizer):
             )
             at, damping = self._best(oracle, at, loss, space.basis, direction)
             refused = refused + damping.isnan()
-        at = torch.where(finite, at, torch.nan)  # it has diverged, and nobody else in its batch
+        at = torch.where(finite, at, torch.nan)  # it has diverged; others in its batch have not
         negative = basis.eigenvalues < -1e-6 * basis.eigenvalues.abs().amax()
         return at, Memory(at - theta, negative.sum().to(theta.dtype), refused, damping)
 
@@ -128,7 +136,7 @@ class KrylovSaddleFreeNewton(Optimizer):
         V: Tensor,
         direction: Callable[[float], Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """The point with the lowest loss among the steps' ends and the point itself, and the damping that led there."""
+        """The best of the steps' ends and the point itself, and the damping that led there."""
 
         def end(damping: float) -> Tensor:
             return torch.addmv(at, V.mT, direction(damping).to(at.dtype))

@@ -56,7 +56,7 @@ Entry = Annotated[Optimizer, PlainValidator(_build), PlainSerializer(_entry)]
 
 
 class Phase(NamedTuple):
-    """Where the two stand, and how the loss has gone.
+    """The memories of both, and the losses of the first.
 
     Counters live on the CPU, where reading them waits for nothing.
     """
@@ -72,22 +72,20 @@ class Phase(NamedTuple):
 @register("switch")
 @dataclass(frozen=True, kw_only=True)
 class Switch(Optimizer):
-    """One optimizer until it stalls, then another from that point.
-
-    How the paper starts saddle-free Newton.
+    """One optimizer until it stalls, then another: so the paper starts saddle-free Newton.
 
     Fields: `first` and `then`, entries of a suite: a name, or {use: NAME, PARAMETER: VALUE, ...}.
     The first has stalled when the mean of its losses over `window` steps, as its own batches show
     them, is not below that of the window before by more than the share `gain`. The second begins
     with a fresh memory.
 
-    The first optimizer sees the same minibatches whatever follows it, so that all who switch from
-    it at a seed do so at the same point. Cost of a step: that of whoever is at work (and a loss,
-    where it asks for none at theta itself). The step of the switch is reported as `switch_step`.
-    Reference: Dauphin et al. 2014, section 6.2.
+    The first optimizer sees the same minibatches whatever follows it, so all methods that switch
+    from it at a seed do so at the same point. Cost of a step: that of the optimizer at work (and a
+    loss, where it asks for none at theta itself). The report has the step of the switch as
+    `switch_step`. Reference: Dauphin et al. 2014, section 6.2.
     """
 
-    vmappable = False  # its seeds do not switch together
+    vmappable = False  # its seeds do not switch at the same step
 
     first: Entry = field(default_factory=MomentumSGD)
     then: Entry = field(default_factory=KrylovSaddleFreeNewton)
@@ -125,7 +123,7 @@ class Switch(Optimizer):
         )
 
     def step(self, oracle: Oracle, theta: Tensor, state: Phase) -> tuple[Tensor, Phase]:
-        """A step of whoever is at work, and the test for a stall."""
+        """A step of the optimizer at work, and the test for a stall."""
         n_first, n_steps = len(self.first.batch_sizes), state.n_steps + 1
         if not state.switched.isnan():
             own = replace(oracle, batches=oracle.batches[n_first:])
@@ -148,7 +146,7 @@ class Switch(Optimizer):
         )
 
     def report(self, state: Phase) -> Mapping[str, Tensor]:
-        """The step of the switch, NaN before it, and what whoever is at work tells."""
+        """The step of the switch, NaN before it, and the report of the optimizer at work."""
         at_work, idle = self.first.report(state.first), self.then.report(state.then)
         if not state.switched.isnan():
             at_work, idle = idle, at_work

@@ -31,9 +31,7 @@ def ladder(
     descents: Descents,
     narrower: Callable[[int], Problem],
 ) -> tuple[CoordinateSubspace, ...]:
-    """The rungs 0, 1, 2, ....
-
-    Networks of at most so many units in each hidden layer, short of the whole.
+    """The rungs: networks of at most 0, 1, 2, ... units in each hidden layer, short of the whole.
 
     `descents` is theta (d,) -> for each hidden layer, the number of sigma_j above the weight decay;
     `narrower` makes the network of so many units a layer. theta holds the layers as matrices

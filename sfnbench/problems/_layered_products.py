@@ -1,6 +1,4 @@
-"""A network of sigmoid and linear layers to second order, by hand.
-
-Products with its curvature matrices.
+"""A network of sigmoid and linear layers to second order: products with its curvature matrices.
 
 Layers l = 1..L map a_{l-1}, examples by rows, to u_l = a_{l-1} W_l^T + b_l and a_l = phi_l(u_l), up
 to the outputs z = u_L. Let delta_l be the loss's gradient in u_l and t_l = delta_{l+1} W_{l+1} that
@@ -8,8 +6,10 @@ in a_l. R{f} is the derivative of f along v, whose share of W_l, b_l is V_l, c_l
 R{a_0} = 0, and back from R{delta_L} = d2l/dz2 R{z},
 
     R{u_l} = a_{l-1} V_l^T + R{a_{l-1}} W_l^T + c_l         R{a_l} = phi_l' R{u_l}
-    R{t_l} = R{delta_{l+1}} W_{l+1} + delta_{l+1} V_{l+1}   R{delta_l} = phi_l' R{t_l} + phi_l'' t_l R{u_l}
-    (H v) in W_l = R{delta_l}^T a_{l-1} + delta_l^T R{a_{l-1}},    in b_l the sum of R{delta_l} over examples.
+    R{t_l} = R{delta_{l+1}} W_{l+1} + delta_{l+1} V_{l+1}
+    R{delta_l} = phi_l' R{t_l} + phi_l'' t_l R{u_l}
+    (H v) in W_l = R{delta_l}^T a_{l-1} + delta_l^T R{a_{l-1}},
+             in b_l the sum of R{delta_l} over examples.
 
 Without the second term of each line back it is Gauss-Newton's product; with the gradient's e_b (e_b
 . R{z_b}) in place of R{delta_L} besides, the Fisher's. Reference: Pearlmutter 1994, Fast exact
@@ -34,9 +34,9 @@ Layers = list[tuple[Tensor, Tensor]]  # weights (n_out, n_in) and biases (n_out,
 
 
 class Criterion(NamedTuple):
-    """The mean loss () over examples of outputs z (n, n_out), and its first two derivatives in each output."""
+    """The mean loss over n examples, and its first two derivatives in each output."""
 
-    loss: Tensor
+    loss: Tensor  # ()
     slope: Tensor  # (n, n_out)
     bend: Tensor  # (n, n_out); outputs do not mix
 
@@ -91,7 +91,7 @@ def linearised(
 
 
 def _outputs(layers: Layers, x: Tensor, sigmoid: Sequence[bool]) -> tuple[list[Tensor], Tensor]:
-    """What is below each layer, its a written, and the outputs (n, n_out)."""
+    """The room below each layer, with its a written, and the outputs (n, n_out)."""
     below, n = [x], len(x)
     for (W, b), curved in zip(layers[:-1], sigmoid, strict=True):
         room = x.new_empty(3 * n, len(b))

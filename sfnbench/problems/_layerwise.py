@@ -12,9 +12,10 @@ With the Jacobians du_l/du_k = W_l D_{l-1} W_{l-1} ... W_{k+1} D_k, k < l, one e
 to the Hessian
 
     in W_l[i, j], W_l[m, n]:    M_l[i, m] a_{l-1}[j] a_{l-1}[n]
-    in W_l[i, j], W_k[m, n]:  ((M_l du_l/du_k)[i, m] a_{l-1}[j] + delta_l[i] (da_{l-1}/du_k)[j, m]) a_{k-1}[n],
+    in W_l[i, j], W_k[m, n]:  ((M_l du_l/du_k)[i, m] a_{l-1}[j]
+                                + delta_l[i] (da_{l-1}/du_k)[j, m]) a_{k-1}[n],
 
-the last term for W_l also multiplies what W_k changed. Each block's sum over examples is one matrix
+the last term as W_l also multiplies what W_k changed. Each block's sum over examples is one matrix
 product, half of it or a quarter for l = k, which is symmetric in (i, m) and in (j, n).
 Gauss-Newton's part of M is in Botev et al. 2017, Practical Gauss-Newton optimisation for deep
 learning, equation 8; the whole in Bishop 1992, Exact calculation of the Hessian matrix for the
@@ -30,12 +31,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK = (
-    2**20
-)  # numbers held at once for the largest product: more leaves the cache, fewer is overhead ...
+# numbers held at once for the largest product: more leave the cache, fewer are overhead ...
+BLOCK = 2**20
 LEAST = 128  # ... and with fewer examples at once, adding up the sums costs more than the products
-# sums of x x^T up to which scaling x for each of them beats taking the products of two inputs once
-# for all
+# sums of x x^T up to which it is faster to scale x for each of them than to take the products of
+# two inputs once for all
 FEW = 40
 
 
@@ -53,7 +53,7 @@ def hessian_by_layers(
     activation: Callable[[Tensor], Tensor],
     criterion: str,
 ) -> Tensor:
-    """The Hessian (d, d) of the mean criterion over examples x (n_in, n) with one-hot labels y (n_classes, n).
+    """The Hessian (d, d) of the mean criterion, for x (n_in, n) and one-hot y (n_classes, n).
 
     theta holds the layers in order, each as a matrix by rows whose last column are the biases.
     """
@@ -65,9 +65,8 @@ def hessian_by_layers(
         part = _block(layers, x[:, here], y[:, here], activation, criterion)
         sums = list(map(Tensor.add_, sums, part)) if sums else part
     ends = list(itertools.accumulate(map(math.prod, sizes)))
-    H = sums[0].new_empty(
-        ends[-1], ends[-1]
-    )  # from a sum, and so as batched as they are under vmap
+    # made from a sum, so that it is as batched as they are under vmap
+    H = sums[0].new_empty(ends[-1], ends[-1])
     for total, (at, below) in zip(sums, _pairs_of_layers(len(layers)), strict=True):
         rows, columns = (slice(ends[i] - math.prod(sizes[i]), ends[i]) for i in (at, below))
         if at == below:
@@ -88,13 +87,12 @@ def _n_factors(sizes: list[tuple[int, int]]) -> Iterator[int]:
     for at, below in _pairs_of_layers(len(sizes)):
         r, k = sizes[at]
         n_sums = r * (r + 1) // 2
-        yield (
-            r * k * sizes[below][0]
-            if at > below
-            else n_sums * k
-            if n_sums <= FEW
-            else k * (k + 1) // 2
-        )
+        if at > below:
+            yield r * k * sizes[below][0]
+        elif n_sums <= FEW:
+            yield n_sums * k
+        else:
+            yield k * (k + 1) // 2
 
 
 def _block(

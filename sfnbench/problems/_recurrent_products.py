@@ -12,8 +12,8 @@ R{h_0} = 0, and back from R{e_t} = d2l/dz_t^2 R{z_t},
     R{delta_t} = (1 - h_t^2) R{g_t} - 2 h_t g_t R{h_t}
 
 and H v in W is the sum of R{delta_t} h_{t-1}^T + delta_t R{h_{t-1}}^T, in V that of R{e_t} h_t^T +
-e_t R{h_t}^T. Without what is primed on the way back, without the last term there, and with the
-first ones here alone it is Gauss-Newton's product. Only W R{h} and W^T R{delta} must go step by
+e_t R{h_t}^T. It is Gauss-Newton's product without the primed terms and the last term on the way
+back, and with only the first terms here. Only W R{h} and W^T R{delta} must go step by
 step; all else is one matrix product for all steps, where differentiating twice takes T of them, and
 T sums. Reference: Pearlmutter 1994, Fast exact multiplication by the Hessian.
 """
@@ -26,16 +26,16 @@ from torch import Tensor
 
 from ..core.curvature import CurvatureKind, Linearisation
 
-Split = Callable[
-    [Tensor], list[Tensor]
-]  # views of a theta: E (k, m), W (m, m), b (m,), V (k, m), a (k,)
+# views of a theta: E (k, m), W (m, m), b (m,), V (k, m), a (k,)
+Split = Callable[[Tensor], list[Tensor]]
 
 
 def linearised(
     split: Split, theta: Tensor, here: Tensor, following: Tensor, kind: CurvatureKind
 ) -> Linearisation:
-    """The mean cross-entropy to second order at theta (d,), for codes (T, n) of characters and of those that follow.
+    """The mean cross-entropy to second order at theta (d,).
 
+    `here` and `following` are codes (T, n) of characters and of those that follow each.
     Products write in place: not for use inside torch.func's transforms.
     """
     with torch.no_grad():
@@ -62,7 +62,7 @@ def linearised(
 
 @dataclass
 class _Path:
-    """What products need of the network's way through T steps of n texts, and room for what they find, named R."""
+    """The network's way through T steps of n texts, and room for its derivatives, named R."""
 
     W: Tensor
     V: Tensor
@@ -110,16 +110,13 @@ class _Path:
         )
 
     def bend_errors(self) -> None:
-        """R{e} from R{z}.
-
-        The criterion's Hessian is diag p - p p^T of each prediction, over their number.
-        """
+        """R{e} from R{z}: the criterion's Hessian is diag p - p p^T for each prediction."""
         self.Re.sub_((self.p * self.Re).sum(1, keepdim=True)).mul_(self.p).div_(len(self.p))
 
     def square_errors(self) -> None:
-        """In its place e_s (e_s .
+        """The Fisher's e_s (e_s . R{z}_s) of each text s, in place of R{e}.
 
-        R{z}_s) of each text s; e is the mean's: n times it is one text's.
+        e is the gradient of the mean: n times it is one text's.
         """
         T, n, _ = self.h.shape
         e, Rz = self.e.view(T, n, -1), self.Re.view(T, n, -1)
@@ -140,10 +137,7 @@ class _Path:
             self.Rd[t].addcmul_(self.slope[t], Rg[t].addmm_(self.Rd[t + 1], self.W))
 
     def weigh(self, d: Tensor, e: Tensor, found: list[Tensor]) -> None:
-        """Write what deltas (T, n, m) and errors (T n, k) make of the weights, with h as it is.
-
-        E's are zero before.
-        """
+        """Write the weights' share of deltas (T, n, m) and errors (T n, k); E's is zero before."""
         E, W, b, V, a = found
         E.index_add_(0, self.codes, d.flatten(0, 1))
         torch.mm(d[1:].flatten(0, 1).mT, self.h[:-1].flatten(0, 1), out=W)
@@ -152,7 +146,7 @@ class _Path:
         torch.sum(e, 0, out=a)
 
     def weigh_again(self, found: list[Tensor]) -> None:
-        """Add what delta and e make of R{h}."""
+        """Add the weights' share of R{h}."""
         _, W, _, V, _ = found
         W.addmm_(self.d[1:].flatten(0, 1).mT, self.Rh[:-1].flatten(0, 1))
         V.addmm_(self.e.mT, self.Rh.flatten(0, 1))

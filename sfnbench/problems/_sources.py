@@ -1,7 +1,4 @@
-"""The data of a problem.
-
-Found by name and held against what was asked of them, before anything is read.
-"""
+"""The data of a problem, found by name and checked against its fields before anything is read."""
 
 import functools
 from collections.abc import Callable
@@ -14,10 +11,7 @@ Source = TypeVar("Source")
 
 
 class FromImages:
-    """What problems on images share.
-
-    The first `n_examples` of the set, or all of it for None.
-    """
+    """A problem on the first `n_examples` images of a dataset, None for all."""
 
     dataset: str
     n_examples: int | None
@@ -39,10 +33,7 @@ class FromImages:
 
 
 def source_of(name: str, find: Callable[[str], Source]) -> Source:
-    """What `find` knows of the dataset.
-
-    ValueError where there is none of that name or it is of another kind.
-    """
+    """The dataset as `find` describes it; ValueError for an unknown name or another kind."""
     try:
         return find(name)
     except DataError as error:

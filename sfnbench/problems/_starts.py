@@ -7,10 +7,7 @@ from torch import Tensor
 
 
 def on_sphere(dim: int, radius: float, rng: torch.Generator) -> Tensor:
-    """A point (d,) uniform on the sphere of that radius round 0.
-
-    A scaled normal vector, whose law has no direction.
-    """
+    """A point (d,) uniform on the sphere of that radius round 0: a scaled normal vector."""
     normal = torch.randn(dim, generator=rng, dtype=torch.float64)
     length: Tensor = torch.linalg.vector_norm(normal)
     return normal / length * radius

@@ -75,7 +75,8 @@ class Autoencoder(FromImages, Network):
         )
         if not self.hidden or any(width < 1 for width in self.hidden):
             raise ValueError(
-                f"hidden must be one or more positive widths, the code's last, got {list(self.hidden)}"
+                f"hidden must be one or more positive widths, the code's last, "
+                f"got {list(self.hidden)}"
             )
 
     @functools.cached_property
@@ -104,30 +105,18 @@ class Autoencoder(FromImages, Network):
         for weights, _ in self.layers(theta):
             if self.initialisation == "glorot":
                 torch.nn.init.xavier_uniform_(weights, generator=rng)
-            else:  # torch's own sparse_ thins out what leaves a unit, not what comes in
-                n_out, n_in = weights.shape
-                n_incoming = min(N_INCOMING, n_in)
-                places = (
-                    torch.rand(n_out, n_in, generator=rng, dtype=theta.dtype)
-                    .topk(n_incoming)
-                    .indices
-                )
-                weights.scatter_(
-                    1, places, torch.randn(n_out, n_incoming, generator=rng, dtype=theta.dtype)
-                )
+            else:
+                _fill_sparsely(weights, rng)
         return theta
 
     def layers(self, theta: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Views of theta: the weights (n_out, n_in) and biases (n_out,) of each layer."""
         # One split for all: going back it is one concatenation, where slices would each fill a
         # theta with zeros.
-        parts = theta.split(
-            [size for shape in self.shapes for size in (math.prod(shape), shape[0])]
-        )
-        return [
-            (w.view(shape), b)
-            for w, b, shape in zip(parts[::2], parts[1::2], self.shapes, strict=True)
-        ]
+        sizes = [size for shape in self.shapes for size in (math.prod(shape), shape[0])]
+        parts = theta.split(sizes)
+        weights = [part.view(shape) for part, shape in zip(parts[::2], self.shapes, strict=True)]
+        return list(zip(weights, parts[1::2], strict=True))
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
         """Each layer's weight (n_out, n_in) and bias (n_out,)."""
@@ -138,10 +127,7 @@ class Autoencoder(FromImages, Network):
         return found
 
     def outputs(self, theta: Tensor, batch: Tensor | None) -> Tensor:
-        """The outputs z (n_pixels, n) for the images of a batch.
-
-        The reconstructions are sigmoid(z).
-        """
+        """The outputs z (n_pixels, n) for the images of a batch: sigmoid(z) reconstructs them."""
         h = self.chosen(theta, batch)
         *hidden, (weights, biases) = self.layers(theta)
         for (w, b), curved in zip(hidden, self.is_sigmoid, strict=True):
@@ -151,10 +137,7 @@ class Autoencoder(FromImages, Network):
         return functional.linear(h, weights, biases).mT
 
     def fit(self, z: Tensor, batch: Tensor | None) -> Tensor:
-        """The cross-entropy () of outputs z (n_pixels, n).
-
-        Summed over pixels, mean over examples.
-        """
+        """The cross-entropy () of outputs z (n_pixels, n), summed over pixels, mean over n."""
         x = self.chosen(z, batch)
         return functional.binary_cross_entropy_with_logits(z.mT, x, reduction="sum") / z.shape[-1]
 
@@ -170,10 +153,7 @@ class Autoencoder(FromImages, Network):
         return with_decay(fit, theta, self.weight_decay)
 
     def reconstruction_error(self, theta: Tensor) -> Tensor:
-        """The squared error () of the reconstructions.
-
-        Summed over pixels, mean over all training examples.
-        """
+        """The squared error () of a training example: summed over pixels, mean over examples."""
         error = theta.new_zeros(())
         for weight, batch in self.parts(None, math.ceil(self.population / BLOCK)):
             residual = torch.sigmoid(self.outputs(theta, batch)).mT - self.chosen(theta, batch)
@@ -187,9 +167,15 @@ class Autoencoder(FromImages, Network):
 
     @constant
     def images(self) -> Tensor:
-        """All images (n, n_pixels).
-
-        By rows for full and minibatches alike, as pixels by rows were no faster.
-        """
+        """All images (n, n_pixels), by rows for full batches too: pixels by rows were no faster."""
         x = load(self.dataset, size=self.size, n_examples=self.n_examples).x
         return torch.from_numpy(x.reshape(len(x), -1))
+
+
+def _fill_sparsely(weights: Tensor, rng: torch.Generator) -> None:
+    """Set `N_INCOMING` normal weights a unit; torch's `sparse_` counts those that leave one."""
+    n_out, n_in = weights.shape
+    n_incoming = min(N_INCOMING, n_in)
+    order = torch.rand(n_out, n_in, generator=rng, dtype=weights.dtype)
+    values = torch.randn(n_out, n_incoming, generator=rng, dtype=weights.dtype)
+    weights.scatter_(1, order.topk(n_incoming).indices, values)

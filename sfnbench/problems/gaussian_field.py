@@ -16,13 +16,11 @@ from ..members.registry import register
 from ..theory.landscapes import GaussianField as Theory
 from ._starts import on_sphere
 
-FEATURES = (
-    256  # a dimension, unless told otherwise: the spectrum's fourth free cumulant is then 1.5 / 256
-)
+# a dimension, by default: the spectrum's fourth free cumulant is then 1.5 / 256
+FEATURES = 256
 # a dimension: with fewer, the Hessian is visibly a Wishart matrix, whatever the field should be
 FEWEST = 20
-# standard deviation of a start's coordinates where no parabola sets one: two starts know nothing of
-# each other
+# standard deviation of a start's coordinates without a parabola: two starts are then independent
 WIDE = 3.0
 
 BLOCK = 2048  # features
@@ -31,10 +29,12 @@ BLOCK = 2048  # features
 @register("gaussian_field")
 @dataclass(frozen=True, kw_only=True)
 class GaussianField(Problem):
-    """A Gaussian random field, whose critical points have the index and the spectrum that theory says.
+    """A Gaussian random field: theory knows the index and the spectrum of its critical points.
 
-        L(x) = V(x) + mu |x|^2 / 2,    <V(x) V(y)> = N f(|x - y|^2 / 2N),    mu = parabola sqrt(f''(0))
-        V(x) = sqrt(2N / K) sum_k cos(w_k . x + b_k),    w_k ~ N(0, s_k I / N),    b_k uniform on a circle
+        L(x) = V(x) + mu |x|^2 / 2,    <V(x) V(y)> = N f(|x - y|^2 / 2N)
+        V(x) = sqrt(2N / K) sum_k cos(w_k . x + b_k),    mu = parabola sqrt(f''(0))
+
+    with w_k ~ N(0, s_k I / N) and b_k uniform on a circle.
 
     Fields: `dim` N; `covariance` exponential, f(u) = exp(-u) with s = 1, or rational, f(u) = 1 / (1
     + u) with s ~ Exp(1); `features` K, None for 256 N and at least 20 N, for K / N decides how near
@@ -68,9 +68,9 @@ class GaussianField(Problem):
     def __post_init__(self) -> None:
         if self.n_features < FEWEST * self.dim:
             raise ValueError(
-                f"features = {self.features} are too few for dim = {self.dim}: the Hessian's spectrum is a semicircle"
-                f" only for many more features than dimensions; give {FEWEST * self.dim} or more, or null for"
-                f" {FEATURES * self.dim}"
+                f"features = {self.features} are too few for dim = {self.dim}: the Hessian's"
+                f" spectrum is a semicircle only for many more features than dimensions; give"
+                f" {FEWEST * self.dim} or more, or null for {FEATURES * self.dim}"
             )
 
     @property
@@ -80,7 +80,7 @@ class GaussianField(Problem):
 
     @functools.cached_property
     def theory(self) -> Theory:
-        """What theory says of it."""
+        """Its theory."""
         return Theory.of(self.covariance, self.parabola)
 
     @property
@@ -90,10 +90,7 @@ class GaussianField(Problem):
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint | None:
-        """0, where a critical point was planted there and is no minimum.
-
-        Its index by its Hessian.
-        """
+        """The planted critical point 0, unless it is a minimum; its index by its Hessian."""
         known = self.critical_points
         return known[0] if known and known[0].index else None
 
@@ -107,7 +104,7 @@ class GaussianField(Problem):
         return (CriticalPoint(origin, float(self.loss(origin, None)), index),)
 
     def start(self, rng: torch.Generator) -> Tensor:
-        """A point at `radius` from the planted critical point, or a normal one as wide as critical points lie."""
+        """A point at `radius` from the planted one, or normal, as wide as critical points lie."""
         if self.planted:
             return on_sphere(self.dim, self.radius, rng)
         # where the gradient vanishes, mu x = -grad V, and a component of grad V has variance -f'
@@ -134,19 +131,15 @@ class GaussianField(Problem):
         identity = torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
         curvature = -self.amplitude * torch.cos(w @ theta + b)
         H = self.stiffness * identity
-        for rows, weights in zip(
-            w.split(BLOCK), curvature.split(BLOCK), strict=True
-        ):  # small enough for the cache
+        blocks = zip(w.split(BLOCK), curvature.split(BLOCK), strict=True)  # they fit the cache
+        for rows, weights in blocks:
             H = H + rows.mT @ (weights[:, None] * rows)
         if self.planted:
             _, first, second = self._profile(theta)
             along, x = slope @ theta, theta / self.dim
             cross = slope[:, None] * x
-            H = (
-                H
-                - first * (cross + cross.mT + along / self.dim * identity)
-                - second * along * x[:, None] * x
-            )
+            H = H - first * (cross + cross.mT + along / self.dim * identity)
+            H = H - second * along * x[:, None] * x
         return H
 
     @property

@@ -32,7 +32,8 @@ class LinearAutoencoder(Problem):
     principal components: for such a subset S of m components, its unit vectors are the first m rows
     of A and of B^T, all else is zero, and
 
-        L = (1/k) sum_{i not in S} s_i,    index = #{(i, j): i not in S, j in S, s_i > s_j} + (p - m)(k - m).
+        L = (1/k) sum_{i not in S} s_i,
+        index = #{(i, j): i not in S, j in S, s_i > s_j} + (p - m)(k - m).
 
     Only S = the p largest is a minimum; all others are strict saddles, with further zero
     eigenvalues.
@@ -129,10 +130,7 @@ class LinearAutoencoder(Problem):
         return math.fsum(s for i, s in enumerate(self.variances) if i not in inside) / k
 
     def invariants(self, theta: Tensor) -> Tensor:
-        """The diagonal (k,) of B A.
-
-        At a critical point 1 for the components of its subset and 0 for the others.
-        """
+        """The diagonal (k,) of B A: at a critical point 1 for its components, 0 for the others."""
         A, Bt = theta.view(2, self.n_hidden, self.n_inputs).unbind()
         return (A * Bt).sum(0)
 

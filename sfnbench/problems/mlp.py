@@ -37,7 +37,8 @@ ACTIVATIONS = {
 class MultilayerPerceptron(FromImages, Network):
     """A fully connected classifier of images with any hidden layers.
 
-        L(theta) = mean_b criterion(W_l a(... a(W_1 x_b + b_1) ...) + b_l, y_b) + 1/2 weight_decay |theta|^2
+        L(theta) = mean_b criterion(W_l a(... a(W_1 x_b + b_1) ...) + b_l, y_b)
+                   + 1/2 weight_decay |theta|^2
 
     Fields: `dataset` a set of images (digits 8x8, 1,797 examples; mnist and fashion_mnist 28x28,
     60,000; cifar10 10x10 grey, 50,000); `size` the side in pixels that they are reduced to by exact
@@ -106,7 +107,7 @@ class MultilayerPerceptron(FromImages, Network):
         elif self.weight_decay == 0 and share.all():
             biases = share.log()
             loss = -share @ biases
-        else:  # under cross-entropy, weight decay moves the biases to where no formula says
+        else:  # under cross-entropy with weight decay the biases have no closed form
             return ()
         point = torch.zeros(self.dim, dtype=torch.float64)
         self.layers(point)[-1].biases.copy_(biases[:, None])
@@ -126,10 +127,7 @@ class MultilayerPerceptron(FromImages, Network):
         return replace(self, hidden=tuple(min(width, most) for width in self.hidden))
 
     def dead_unit_descents(self, theta: Tensor) -> list[int]:
-        """How many descent directions a dead unit of each hidden layer has at theta (d,).
-
-        See `_dead_units`.
-        """
+        """The descent directions of a dead unit of each hidden layer: see `_dead_units`."""
         a = self.examples(theta)[0]
         outs, ins = [a], []  # a_0, a_1, ... and z_1, z_2, ...
         for weights, biases in self.layers(theta.detach().requires_grad_()):
@@ -169,10 +167,7 @@ class MultilayerPerceptron(FromImages, Network):
         return self.answers(theta, self.chosen(theta, batch)[0])
 
     def answers(self, theta: Tensor, x: Tensor) -> Tensor:
-        """The network's outputs (n_classes, n) for images x (n_inputs, n).
-
-        Example by column, which is the faster way.
-        """
+        """The network's outputs (n_classes, n) for images x (n_inputs, n); columns are faster."""
         *hidden, last = self.layers(theta)
         activation = ACTIVATIONS[self.activation]
         for weights, biases in hidden:
@@ -202,7 +197,7 @@ class MultilayerPerceptron(FromImages, Network):
         return wrong.to(theta.dtype).mean()
 
     def chosen(self, like: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Images (n_inputs, n) and one-hot labels (n_classes, n) of a batch, on the device and in the dtype of `like`."""
+        """Images (n_inputs, n) and one-hot labels (n_classes, n) of a batch, where `like` is."""
         if batch is None:
             return self.examples(like)
         x, y = self.by_example(like)
@@ -210,16 +205,13 @@ class MultilayerPerceptron(FromImages, Network):
 
     @constant
     def examples(self) -> tuple[Tensor, Tensor]:
-        """All images (n_inputs, n) and one-hot labels (n_classes, n), laid out by rows of one pixel: for full batches."""
+        """All images (n_inputs, n) and labels (n_classes, n), by pixels: for full batches."""
         x, y = map(torch.from_numpy, self._arrays)
         return x.mT.contiguous(), y.mT.contiguous()
 
     @constant
     def by_example(self) -> tuple[Tensor, Tensor]:
-        """All images (n, n_inputs) and one-hot labels (n, n_classes), laid out by examples.
-
-        For minibatches.
-        """
+        """All images (n, n_inputs) and labels (n, n_classes), by examples: for minibatches."""
         x, y = map(torch.from_numpy, self._arrays)
         return x, y
 

@@ -17,7 +17,8 @@ from ._starts import check_start_at, on_sphere
 class MonkeySaddle(Problem):
     """The monkey saddle, whose Hessian vanishes at the saddle and is indefinite everywhere else.
 
-        f(x, y) = x^3 - 3 x y^2 = r^3 cos 3 phi,    Hessian [[6x, -6y], [-6y, -6x]], eigenvalues 6r and -6r
+        f(x, y) = x^3 - 3 x y^2 = r^3 cos 3 phi
+        Hessian [[6x, -6y], [-6y, -6x]], eigenvalues 6r and -6r
 
     Fields: `radius` the distance of the start from the saddle, in a uniform direction; `start_at` a
     stated start instead; `escape_drop` the fall of the loss that counts as escaped.
@@ -25,7 +26,7 @@ class MonkeySaddle(Problem):
     At the saddle the index is 0: no eigenvalue is negative, and no theory of strict saddles
     applies. Exact laws: Newton's method halves r from every start; undamped saddle-free Newton
     multiplies it by sqrt(5/4 - cos 3 phi), which is 3/2 along the three ways down and 1/2 along the
-    three ridges, where it is caught as well. Unbounded below.
+    three ridges, where the saddle attracts it, too. Unbounded below.
 
     Cost of a loss: a few multiplications. Reference: Dauphin et al. 2014, figure 2b.
 

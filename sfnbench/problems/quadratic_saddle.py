@@ -17,9 +17,7 @@ from ._starts import check_start_at, on_sphere
 @register("quadratic_saddle")
 @dataclass(frozen=True, kw_only=True)
 class QuadraticSaddle(Problem):
-    """A quadratic with any eigenvalues, its axes rotated at random if wanted.
-
-    As it stands 5 x^2 - y^2.
+    """A quadratic with any eigenvalues, by default 5 x^2 - y^2, its axes rotated if wanted.
 
         f(x) = 1/2 sum_i eigenvalues_i (R^T x)_i^2,    Hessian R diag(eigenvalues) R^T everywhere
 

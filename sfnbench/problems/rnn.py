@@ -1,7 +1,4 @@
-"""A recurrent network that reads text character by character.
-
-The other of the paper's two large problems.
-"""
+"""A recurrent network that reads text by characters: the other of the paper's large problems."""
 
 import functools
 import math
@@ -21,9 +18,8 @@ from ..members.registry import register
 from ._recurrent_products import linearised
 from ._sources import check_within, source_of
 
-BLOCK = (
-    2**18
-)  # characters predicted at once when bits are measured: with 50 symbols 52 MB of outputs in float32
+# characters predicted at once when bits are measured: 50 symbols make 52 MB of outputs in float32
+BLOCK = 2**18
 
 
 class Stack(torch.autograd.Function):
@@ -61,7 +57,9 @@ class RecurrentNetwork(Network):
     """A recurrent network of tanh units that predicts each next character of a text.
 
         h_t = tanh(E[c_t] + W h_{t-1} + b),    z_t = V h_t + a,    h_0 = 0
-        L(theta) = mean_{s, t} -log softmax(z_t)[c_{t+1}] + 1/2 weight_decay |theta|^2, in nats a character
+        L(theta) = mean_{s, t} -log softmax(z_t)[c_{t+1}] + 1/2 weight_decay |theta|^2
+
+    in nats a character.
 
     The text is cut into sequences s of T characters that do not overlap; each begins at h_0, and
     its last prediction is of the first character of the next. An example is a sequence.
@@ -117,7 +115,7 @@ class RecurrentNetwork(Network):
 
     @property
     def population(self) -> int:
-        """Number of sequences; what is left at the end of the text is not used."""
+        """Number of sequences; the rest at the end of the text is not used."""
         return (self.n_used - 1) // self.length  # the last prediction needs one more character
 
     @property
@@ -167,9 +165,8 @@ class RecurrentNetwork(Network):
         codes = self.chosen(theta, batch)[0]  # (T, n)
         # One look-up for all steps and one product for all outputs: only the recurrence itself goes
         # step by step.
-        inputs = (
-            (embedding + biases).index_select(0, codes.reshape(-1)).view(*codes.shape, self.n_units)
-        )
+        inputs = (embedding + biases).index_select(0, codes.reshape(-1))
+        inputs = inputs.view(*codes.shape, self.n_units)
         first, *rest = inputs.unbind()  # not inputs[t], for the reason that Stack gives
         h = [torch.tanh(first)]
         for x in rest:
@@ -177,7 +174,7 @@ class RecurrentNetwork(Network):
         return functional.linear(Stack.apply(*h), readout, out_biases).permute(2, 0, 1)
 
     def fit(self, z: Tensor, batch: Tensor | None) -> Tensor:
-        """The cross-entropy () of outputs z (n_symbols, T, n), its mean over sequences and positions, in nats."""
+        """The cross-entropy () of outputs z (n_symbols, T, n) in nats, mean over predictions."""
         z = z.permute(1, 2, 0)
         following = self.chosen(z, batch)[1]
         return (z.logsumexp(-1) - z.gather(-1, following[..., None])[..., 0]).mean()
@@ -196,7 +193,7 @@ class RecurrentNetwork(Network):
         return nats / math.log(2)
 
     def chosen(self, like: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Codes of the characters (T, n) of a batch's sequences and of those that follow each, on the device of `like`."""
+        """Codes (T, n) of a batch's characters and of those that follow each, where `like` is."""
         here, following = self.sequences(like)
         return (here.mT, following.mT) if batch is None else (here[batch].mT, following[batch].mT)
 

@@ -24,9 +24,7 @@ MOST_COUPLINGS = 2**26  # half a gigabyte of them
 @register("spin_glass")
 @dataclass(frozen=True, kw_only=True)
 class SphericalSpinGlass(Problem):
-    """The spherical p-spin glass.
-
-    Random couplings on a sphere, its critical energies in layers by index.
+    """The spherical p-spin glass: random couplings on a sphere, critical energies layered by index.
 
         H(s) = N^-(p-1)/2 sum J_i...k s_i ... s_k,    J_i...k ~ N(0, 1),    |s|^2 = N
         L(theta) = H(s) + (|theta|^2 - N)^2 / 8N,    s = sqrt(N) theta / |theta|
@@ -60,12 +58,13 @@ class SphericalSpinGlass(Problem):
     def __post_init__(self) -> None:
         if self.dim**self.p > MOST_COUPLINGS:
             raise ValueError(
-                f"dim = {self.dim} with p = {self.p} has {self.dim**self.p} couplings, more than {MOST_COUPLINGS}"
+                f"dim = {self.dim} with p = {self.p} has {self.dim**self.p} couplings, "
+                f"more than {MOST_COUPLINGS}"
             )
 
     @functools.cached_property
     def theory(self) -> Theory:
-        """What theory says of it."""
+        """Its theory."""
         return Theory(self.p)
 
     @functools.cached_property
@@ -142,17 +141,13 @@ class SphericalSpinGlass(Problem):
         return (_symmetric(J),)
 
     def _planting(self, J: Tensor) -> Tensor:
-        """The slope of H at s = (1, ..., 1), times s in all other places.
-
-        What conditioning on no slope takes away.
-        """
+        """The part of J that makes H's slope at s = (1, ..., 1), as conditioning removes it."""
         s = torch.ones(self.dim, dtype=torch.float64)
         for _ in range(self.p - 1):
             J = J @ s
         slope = self.p * (J - J.mean())
-        return slope.reshape(-1, *[1] * (self.p - 1)).expand((self.dim,) * self.p) / self.dim ** (
-            self.p - 1
-        )
+        expanded = slope.reshape(-1, *[1] * (self.p - 1)).expand((self.dim,) * self.p)
+        return expanded / self.dim ** (self.p - 1)
 
 
 def _symmetric(J: Tensor) -> Tensor:

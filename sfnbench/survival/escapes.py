@@ -172,7 +172,7 @@ def logrank(a: Escapes, b: Escapes) -> Verdict:
 
 
 def _censored_data(escapes: Escapes, last: float) -> Any:
-    """Escapes as scipy takes them; a run that never escapes is watched until `last`, as late as any."""
+    """Escapes as scipy takes them; a run that never escapes is watched until `last`."""
     from scipy import stats
 
     times = np.minimum(escapes.times, last)

@@ -21,7 +21,7 @@ N_STARTS = 4001
 def gradient_descent_escape(
     eigenvalues: ArrayLike, start: ArrayLike, lr: float, drop: float
 ) -> float:
-    """The step at which gradient descent is first more than `drop` below a quadratic saddle, or inf.
+    """The first step of gradient descent more than `drop` below a quadratic saddle, or inf.
 
         f(x_k) = 1/2 sum_i lambda_i (1 - lr lambda_i)^(2k) c_i^2 < -drop
 
@@ -90,7 +90,7 @@ def gradient_descent_median_escape(
 
 
 def steps_an_e_fold(lr: float, curvature: float) -> float:
-    """The steps more that gradient descent takes along lambda < 0 from e times nearer to the saddle.
+    """The steps more that gradient descent takes along lambda < 0 from e times nearer.
 
     1 / ln(1 + lr |lambda|).
     """

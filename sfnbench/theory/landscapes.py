@@ -1,8 +1,8 @@
 """Index, spectrum and number of critical points of random landscapes in high dimension, by theory.
 
-Numpy alone, so that figures can draw the curves without torch. An energy is per dimension, e = loss / N.
-The spectrum of a critical point is a semicircle whose centre is a function of its energy; the part
-of it below zero is the index.
+Numpy alone, so that figures can draw the curves without torch. An energy is per dimension, e = loss
+/ N. The spectrum of a critical point is a semicircle whose centre is a function of its energy; the
+part of it below zero is the index.
 
 >>> GaussianField.of("exponential").alpha(0.0).item()
 0.5
@@ -55,7 +55,7 @@ class Landscape(ABC):
 
     @abstractmethod
     def centre(self, energy: ArrayLike) -> Floats:
-        """The centre of the spectrum at typical critical points, in the shape of `energy`."""
+        """The centre of the spectrum at typical critical points, shaped as `energy`."""
 
     @property
     def wandering(self) -> float:
@@ -76,7 +76,7 @@ class Landscape(ABC):
         return math.sqrt(w / (1 - n * w / (2 * s)))
 
     def alpha(self, energy: ArrayLike) -> Floats:
-        """The share of negative eigenvalues at typical critical points, in the shape of `energy`."""
+        """The share of negative eigenvalues at typical critical points, shaped as `energy`."""
         return semicircle_below_zero(self.centre(energy), self.radius)
 
 
@@ -142,13 +142,13 @@ class GaussianField(Landscape):
 
     @property
     def complexity(self) -> float:
-        """The limit of ln(number of critical points) / N = (m^2 - 1) / 2 - ln m; from m = 1 on 0."""
+        """The limit of ln(number of critical points) / N: (m^2 - 1) / 2 - ln m, 0 from m = 1."""
         m = min(self.parabola, 1.0)
         return (m**2 - 1) / 2 - math.log(m) if m else math.inf
 
     @property
     def complexity_of_minima(self) -> float:
-        """The limit of ln(number of minima) / N = (4 m - 3 - m^2) / 2 - ln m; from m = 1 on 0."""
+        """The limit of ln(number of minima) / N: (4 m - 3 - m^2) / 2 - ln m, 0 from m = 1."""
         m = min(self.parabola, 1.0)
         return (4 * m - 3 - m**2) / 2 - math.log(m) if m else math.inf
 
@@ -188,7 +188,7 @@ class SphericalSpinGlass(Landscape):
         return -2 * math.sqrt((self.p - 1) / self.p)
 
     def complexity(self, energy: float, index: int | None = None) -> float:
-        """The limit of ln(number of critical points near energy e <= 0) / N, of any index or of one.
+        """The limit of ln(number of critical points near energy e <= 0) / N, of one index or any.
 
         For any index: ln(p - 1) / 2 - e^2 (p - 2) / (4 (p - 1)), minus I(e) below the threshold;
         for index k minus (k + 1) I(e). I(e) is 2 / E_inf^2 times the integral of
@@ -204,7 +204,7 @@ class SphericalSpinGlass(Landscape):
         return total - barrier * (1 if index is None else index + 1)
 
     def lowest_energy(self, index: int = 0) -> float:
-        """-E_k, below which there is no critical point of this index; of index 0 the ground state."""
+        """-E_k, below which no critical point has this index; for index 0 the ground state."""
         from scipy.optimize import brentq
 
         def excess(u: float) -> float:

@@ -228,7 +228,7 @@ def write_report(suite: Suite, tuned: Iterable[Tuned], folder: Path) -> Path:
     """
     assert suite.tune is not None
     head = (
-        f"# Written by `sfnbench run {suite.name}`, and never read back. Numbers are medians over tuning seeds.\n"
+        f"# Written by `sfnbench run {suite.name}`, and read by the report alone. Numbers are medians over tuning seeds.\n"
         "# cost: what all trials spent, in gradients; equal for all where `tune` has a budget of cost.\n"
         "# expected_best: the lowest median to expect of so many trials, drawn from these without replacement.\n"
     )

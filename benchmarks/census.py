@@ -26,7 +26,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 100
-SILENT = {tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT}
+SILENT = {
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.COMMENT,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+}
 PLAN = """
 import ast, sys
 n = 0
@@ -61,7 +67,9 @@ def code_lines(source: str, tree: ast.Module) -> int:
             continue
         value = body[0].value
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            docstrings.update(range(value.lineno, (value.end_lineno or value.lineno) + 1))
+            docstrings.update(
+                range(value.lineno, (value.end_lineno or value.lineno) + 1)
+            )
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in SILENT:
@@ -69,7 +77,9 @@ def code_lines(source: str, tree: ast.Module) -> int:
     return len(lines - docstrings)
 
 
-def imported(tree: ast.Module, inside: tuple[str, ...], modules: set[str]) -> Iterator[str]:
+def imported(
+    tree: ast.Module, inside: tuple[str, ...], modules: set[str]
+) -> Iterator[str]:
     """The modules of sfnbench that a module imports; `inside` is its own name, in parts."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom):
@@ -124,7 +134,9 @@ def floors(graph: dict[str, set[str]], in_circles: set[str]) -> int:
 
     def of(module: str) -> int:
         if module not in depth:
-            below = [of(t) for t in graph[module] if t not in in_circles and t != module]
+            below = [
+                of(t) for t in graph[module] if t not in in_circles and t != module
+            ]
             depth[module] = 1 + max(below, default=0)
         return depth[module]
 
@@ -146,7 +158,9 @@ def census(root: Path) -> dict[str, object]:
     """Every count by what it counts."""
     package = root / "sfnbench"
     sources = {
-        ".".join(path.relative_to(package).with_suffix("").parts): path.read_text(encoding="utf-8")
+        ".".join(path.relative_to(package).with_suffix("").parts): path.read_text(
+            encoding="utf-8"
+        )
         for path in sorted(package.rglob("*.py"))
     }
     trees = {name: ast.parse(source) for name, source in sources.items()}
@@ -154,10 +168,15 @@ def census(root: Path) -> dict[str, object]:
     nodes = {name: n_nodes(tree) for name, tree in trees.items()}
     n_code = sum(code_lines(source, trees[name]) for name, source in sources.items())
     statements = [
-        node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.stmt)
+        node
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt)
     ]
     n_ternaries = sum(
-        isinstance(node, ast.IfExp) for tree in trees.values() for node in ast.walk(tree)
+        isinstance(node, ast.IfExp)
+        for tree in trees.values()
+        for node in ast.walk(tree)
     )
     lines = [line for source in sources.values() for line in source.split("\n")]
     n_wide = sum(len(line) > WIDTH for line in lines)
@@ -174,7 +193,9 @@ def census(root: Path) -> dict[str, object]:
             inside = tuple(name.split("."))
             own = name.removesuffix(".__init__")
             graph[own] = set(imported(tree, inside, set(named) - {"__init__"})) - {own}
-    graph = {name: {t for t in targets if t in graph} for name, targets in graph.items()}
+    graph = {
+        name: {t for t in targets if t in graph} for name, targets in graph.items()
+    }
     rounds = circles(graph)
     rooms = {name: name.split(".")[0] for name in graph}
     arrows = {(rooms[a], rooms[b]) for a, targets in graph.items() for b in targets}
@@ -189,13 +210,16 @@ def census(root: Path) -> dict[str, object]:
         "code lines": n_code,
         "syntax nodes a code line": round(sum(nodes.values()) / n_code, 2),
         f"lines over {WIDTH}": f"{n_wide} ({100 * n_wide / len(lines):.1f} %)",
-        "ternaries per 1,000 statements": round(1000 * n_ternaries / len(statements), 1),
+        "ternaries per 1,000 statements": round(
+            1000 * n_ternaries / len(statements), 1
+        ),
         "names defined in two or more files": len(twice),
         "floors": floors(graph, {name for each in rounds for name in each}),
         "arrows between rooms": sum(1 for a, b in arrows if a != b),
         "circles of imports": "; ".join(" <-> ".join(each) for each in rounds) or 0,
         "lines of the report's JavaScript": sum(
-            path.read_text(encoding="utf-8").count("\n") for path in package.rglob("*.js")
+            path.read_text(encoding="utf-8").count("\n")
+            for path in package.rglob("*.js")
         ),
         "files parsed to plan rnn --profile quick": parses_per_plan(root),
     }

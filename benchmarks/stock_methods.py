@@ -39,7 +39,14 @@ ENTRIES = {  # what a class cannot do without
     "torch.optim.Muon": ADAMW_FOR_VECTORS,
     **{
         f"pytorch_optimizer.{name}": FLAGGED
-        for name in ("AdaGO", "AdaMuon", "DistributedMuon", "Muon", "MuonClip", "NorMuon")
+        for name in (
+            "AdaGO",
+            "AdaMuon",
+            "DistributedMuon",
+            "Muon",
+            "MuonClip",
+            "NorMuon",
+        )
     },
     "pytorch_optimizer.SpectralSphere": ADAMW_FOR_VECTORS,
     "pytorch_optimizer.BSAM": {"num_data": 100},
@@ -61,7 +68,9 @@ ENTRIES = {  # what a class cannot do without
         )
     },
 }
-DTYPES = {"pytorch_optimizer.FAdam": "float32"}  # it mixes in numbers of that dtype alone
+DTYPES = {
+    "pytorch_optimizer.FAdam": "float32"
+}  # it mixes in numbers of that dtype alone
 GRAPH = ("AdaHessian", "SophiaH")
 GRADIENT_FIRST = ("BSAM", "FriendlySAM", "LookSAM", "SAM")
 CLOSURE = ("AliG", "LBFGS", "WSAM")
@@ -108,9 +117,13 @@ def module(start: torch.Tensor) -> torch.nn.Module:
     """The same network of torch's own modules."""
     n_in, n_hidden, n_out = PROBLEM.widths
     net = torch.nn.Sequential(
-        torch.nn.Linear(n_in, n_hidden), torch.nn.Tanh(), torch.nn.Linear(n_hidden, n_out)
+        torch.nn.Linear(n_in, n_hidden),
+        torch.nn.Tanh(),
+        torch.nn.Linear(n_hidden, n_out),
     ).to(start.dtype)
-    for parameter, tensor in zip(net.parameters(), PROBLEM.tensors(start).values(), strict=True):
+    for parameter, tensor in zip(
+        net.parameters(), PROBLEM.tensors(start).values(), strict=True
+    ):
         parameter.data.copy_(tensor)
     return net
 
@@ -121,7 +134,9 @@ def construct(name: str, net: torch.nn.Module) -> list[torch.optim.Optimizer]:
     cls = getattr(importlib.import_module(package), short)
     entry = ENTRIES.get(name, {})
     params = list(net.parameters())
-    matrices, vectors = ([p for p in params if (p.dim() > 1) == flag] for flag in (True, False))
+    matrices, vectors = (
+        [p for p in params if (p.dim() > 1) == flag] for flag in (True, False)
+    )
     if entry is ADAMW_FOR_VECTORS:
         return [cls(matrices), torch.optim.AdamW(vectors)]
     if entry is FLAGGED:
@@ -143,7 +158,10 @@ def by_hand(
 ) -> tuple[torch.Tensor, list[int]]:
     """Theta after the steps, and how many gradients and products they took."""
     images = load(PROBLEM.dataset, size=PROBLEM.size, n_examples=PROBLEM.n_examples)
-    x, y = torch.from_numpy(images.x).flatten(1).to(start.dtype), torch.from_numpy(images.y).long()
+    x, y = (
+        torch.from_numpy(images.x).flatten(1).to(start.dtype),
+        torch.from_numpy(images.y).long(),
+    )
     net, short, n_grads = module(start), name.rpartition(".")[2], 0
     reseed(seed, 0, CPU)
     optimizers = construct(name, net)
@@ -165,10 +183,14 @@ def by_hand(
             if short not in CLOSURE:
                 closure()
             for optimizer in optimizers:
-                optimizer.step(closure) if short in CLOSURE + GRADIENT_FIRST else optimizer.step()
+                optimizer.step(
+                    closure
+                ) if short in CLOSURE + GRADIENT_FIRST else optimizer.step()
         _call(optimizers, "eval")
     theta = torch.empty_like(start)
-    for tensor, parameter in zip(PROBLEM.tensors(theta).values(), net.parameters(), strict=True):
+    for tensor, parameter in zip(
+        PROBLEM.tensors(theta).values(), net.parameters(), strict=True
+    ):
         tensor.copy_(parameter.detach())
     return theta, [n_grads, len(products)]
 
@@ -231,7 +253,9 @@ def rounding_grows_until(name: str, start: torch.Tensor) -> int:
 
     One that divides by what is nearly zero, or breaks off a line search, makes a large thing of it.
     """
-    noise = torch.randn(len(start), generator=torch.Generator().manual_seed(1)).to(start)
+    noise = torch.randn(len(start), generator=torch.Generator().manual_seed(1)).to(
+        start
+    )
     other = start * (1 + 8 * torch.finfo(start.dtype).eps * noise)
     for n_steps in (N_STEPS, 10, 5, 2):
         pair = [by_hand(name, each, SEEDS[0], n_steps)[0] for each in (start, other)]
@@ -255,24 +279,32 @@ def line_of(name: str) -> Line:
     after, _ = by_sfnbench(name, starts[:1], SEEDS[:1], line.n_steps)
     line.by_hand = agree(after[0], expected)
     _, counts = by_hand(name, starts[0], SEEDS[0], N_STEPS)
-    line.counts = calls[0, 1:3].tolist() == counts or f"{calls[0, 1:3].tolist()} for {counts}"
+    line.counts = (
+        calls[0, 1:3].tolist() == counts or f"{calls[0, 1:3].tolist()} for {counts}"
+    )
     line.seeds = _independent(name, starts, dtype)
     torch.manual_seed(5)
     np.random.seed(5)
     again, _ = by_sfnbench(name, starts[:1], SEEDS[:1])
-    line.repeats = torch.equal(alone.nan_to_num(), again.nan_to_num()) or "twice is not the same"
+    line.repeats = (
+        torch.equal(alone.nan_to_num(), again.nan_to_num()) or "twice is not the same"
+    )
     return line
 
 
 def _independent(name: str, starts: torch.Tensor, dtype: str) -> bool | str:
     """Whether each seed alone does what it does among others, in either order."""
-    alone = [by_sfnbench(name, starts[i : i + 1], SEEDS[i : i + 1])[0][0] for i in range(3)]
+    alone = [
+        by_sfnbench(name, starts[i : i + 1], SEEDS[i : i + 1])[0][0] for i in range(3)
+    ]
     entry = ENTRIES.get(name, {})
     if not stock.shares_batches(PROBLEM, name, entry, getattr(torch, dtype)):
         return True
     together = by_sfnbench(name, starts, SEEDS)[0]
     backwards = by_sfnbench(name, starts.flip(0), SEEDS[::-1])[0].flip(0)
-    found = [agree(batch[i], alone[i]) for batch in (together, backwards) for i in range(3)]
+    found = [
+        agree(batch[i], alone[i]) for batch in (together, backwards) for i in range(3)
+    ]
     return next((each for each in found if each is not True), True)
 
 
@@ -288,9 +320,9 @@ def scipy_line(method: str) -> Line:
     found, calls = _minimized_by_sfnbench(name, start, len(iterates))
     line.runs, line.seeds = True, True  # a thread of its own a seed
     pairs = zip(found, iterates, strict=False)
-    line.by_hand = all(np.allclose(a, b, rtol=1e-6, atol=1e-8) for a, b in pairs) and len(
-        found
-    ) == len(iterates)
+    line.by_hand = all(
+        np.allclose(a, b, rtol=1e-6, atol=1e-8) for a, b in pairs
+    ) and len(found) == len(iterates)
     line.by_hand = line.by_hand or "other iterates"
     line.counts = calls == counts or f"{calls} for {counts}"
     again, _ = _minimized_by_sfnbench(name, start, len(iterates))
@@ -379,10 +411,14 @@ def measured(package: str):
             try:
                 with lent_generators(CPU):
                     line = (
-                        scipy_line(name.removeprefix(f"{package}.")) if is_scipy else line_of(name)
+                        scipy_line(name.removeprefix(f"{package}."))
+                        if is_scipy
+                        else line_of(name)
                     )
             except Exception as error:
-                line = Line(name, runs=f"{type(error).__name__}: {error}".splitlines()[0])
+                line = Line(
+                    name, runs=f"{type(error).__name__}: {error}".splitlines()[0]
+                )
         yield line
 
 
@@ -405,7 +441,9 @@ def main() -> None:
         for line in measured(package):
             lines.append(line)
             print(written(line), flush=True)
-        print(f"\n{package}: {sum(line.is_right for line in lines)} of {len(lines)} are right.")
+        print(
+            f"\n{package}: {sum(line.is_right for line in lines)} of {len(lines)} are right."
+        )
 
 
 if __name__ == "__main__":

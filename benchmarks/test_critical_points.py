@@ -22,7 +22,9 @@ def test_the_index_of_2785_parameters_is_4_times_faster_by_inertia():
 
     Against LAPACK's eigenvalues, with and without a threshold.
     """
-    mlp = MultilayerPerceptron(dataset="digits", hidden=(37,), n_examples=500)  # 75 * 37 + 10
+    mlp = MultilayerPerceptron(
+        dataset="digits", hidden=(37,), n_examples=500
+    )  # 75 * 37 + 10
     assert mlp.dim == 2785
     H = mlp.hessian(mlp.start(torch.Generator().manual_seed(0)), None).numpy()
     eigenvalues = eigvalsh(H)
@@ -55,12 +57,16 @@ def test_starts_searched_in_a_batch_are_faster_than_one_by_one(dim, n_starts, fa
 
     def singly():
         return torch.cat(
-            [search(problem, finder, start[None], batched=False).grad for start in starts]
+            [
+                search(problem, finder, start[None], batched=False).grad
+                for start in starts
+            ]
         )
 
     one_step = LevenbergMarquardt(steps=1)
     batch, single = (
-        search(problem, one_step, starts[:4], batched=batched).theta for batched in (True, False)
+        search(problem, one_step, starts[:4], batched=batched).theta
+        for batched in (True, False)
     )
     torch.testing.assert_close(batch, single, rtol=1e-9, atol=1e-12)
     batch_s, single_s = seconds(together, singly, rounds=3)

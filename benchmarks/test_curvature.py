@@ -71,7 +71,9 @@ class SummedOverPixels(torch.nn.Module):
     """The problem's criterion, as a module."""
 
     def forward(self, z, x):
-        return torch.nn.functional.binary_cross_entropy_with_logits(z, x, reduction="sum") / len(x)
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            z, x, reduction="sum"
+        ) / len(x)
 
 
 def operator(module, x):
@@ -101,7 +103,9 @@ def test_a_product_costs_less_than_its_operations_say_and_than_the_peers(network
     )  # once, as PyHessian
     shaped = [
         part.view_as(p)
-        for part, p in zip(v.split([p.numel() for p in parameters]), parameters, strict=True)
+        for part, p in zip(
+            v.split([p.numel() for p in parameters]), parameters, strict=True
+        )
     ]
 
     def pyhessian():
@@ -111,7 +115,10 @@ def test_a_product_costs_less_than_its_operations_say_and_than_the_peers(network
     scale = float(ours.abs().max())
     torch.testing.assert_close(theirs @ v, ours, rtol=0, atol=1e-4 * scale)
     torch.testing.assert_close(
-        torch.cat([part.reshape(-1) for part in pyhessian()]), ours, rtol=0, atol=1e-4 * scale
+        torch.cat([part.reshape(-1) for part in pyhessian()]),
+        ours,
+        rtol=0,
+        atol=1e-4 * scale,
     )
     gradient_s, ours_s, curvlinops_s, pyhessian_s = seconds(
         lambda: Oracle(problem, eager=True).grad(theta),
@@ -143,7 +150,11 @@ def assembled_step(module, x, damping_grid):
     """
     import scipy.linalg
 
-    H, parameters, criterion = operator(module, x), list(module.parameters()), SummedOverPixels()
+    H, parameters, criterion = (
+        operator(module, x),
+        list(module.parameters()),
+        SummedOverPixels(),
+    )
 
     def set_to(theta):
         torch.nn.utils.vector_to_parameters(torch.from_numpy(theta), parameters)
@@ -154,7 +165,10 @@ def assembled_step(module, x, damping_grid):
 
     def gradient():
         return torch.cat(
-            [g.reshape(-1) for g in torch.autograd.grad(criterion(module(x), x), parameters)]
+            [
+                g.reshape(-1)
+                for g in torch.autograd.grad(criterion(module(x), x), parameters)
+            ]
         ).numpy()
 
     at = torch.nn.utils.parameters_to_vector(parameters).detach().numpy()
@@ -172,9 +186,9 @@ def assembled_step(module, x, damping_grid):
     for _ in range(M):
         lowest, best = loss(), at
         for damping in damping_grid:
-            point = at - V.T @ (Q @ (Q.T @ (V @ g) / (np.abs(eigenvalues) + damping))).astype(
-                np.float32
-            )
+            point = at - V.T @ (
+                Q @ (Q.T @ (V @ g) / (np.abs(eigenvalues) + damping))
+            ).astype(np.float32)
             set_to(point)
             if (value := loss()) < lowest:
                 lowest, best = value, point
@@ -192,7 +206,9 @@ def test_a_step_takes_less_than_one_put_together_from_the_peers(network):
 
     def ours():
         return float(
-            problem.loss(optimizer.step(Oracle(problem, eager=True), theta, state)[0], None)
+            problem.loss(
+                optimizer.step(Oracle(problem, eager=True), theta, state)[0], None
+            )
         )
 
     def theirs():
@@ -245,9 +261,17 @@ def test_a_step_needs_its_basis_and_a_few_gradients_worth_of_memory(network):
     code = textwrap.dedent(MEMORY).format(threads=THREADS, paper=PAPER, k=K, m=M)
     # The C library gives back to the system what is freed, as it would not by itself: what is held
     # is then what is used.
-    strict = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+    strict = {
+        **os.environ,
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "MALLOC_TRIM_THRESHOLD_": "0",
+    }
     out = subprocess.run(
-        [sys.executable, "-c", code], env=strict, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env=strict,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     basis, gradient, step = map(int, out.split())
     print(

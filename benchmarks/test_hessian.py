@@ -33,7 +33,9 @@ def _two_threads():
 
 
 def network(*hidden):
-    problem = MultilayerPerceptron(dataset="mnist", size=10, n_examples=N_EXAMPLES, hidden=hidden)
+    problem = MultilayerPerceptron(
+        dataset="mnist", size=10, n_examples=N_EXAMPLES, hidden=hidden
+    )
     return problem, problem.start(torch.Generator().manual_seed(0))
 
 
@@ -98,9 +100,13 @@ def test_absolute_inverse_costs_no_more_than_an_eigendecomposition(which):
     problem, theta = network(25)
     H = problem.hessian(theta, None)
     if which == "random":
-        H = torch.randn(H.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        H = torch.randn(
+            H.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
         H = (H + H.mT) / 2
-    g = torch.randn(len(H), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    g = torch.randn(
+        len(H), generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
 
     def own():
         direction = directions(g, H, torch.abs)
@@ -114,12 +120,17 @@ def test_absolute_inverse_costs_no_more_than_an_eigendecomposition(which):
 
     eigenvalues, Q = torch_eigh()
     plain = torch.stack(
-        [-Q @ ((Q.mT @ g) / (eigenvalues.abs() + damping)) for damping in (1.0, 1e-1, 1e-2, 1e-3)]
+        [
+            -Q @ ((Q.mT @ g) / (eigenvalues.abs() + damping))
+            for damping in (1.0, 1e-1, 1e-2, 1e-3)
+        ]
     )
     assert ((own() - plain).norm(dim=1) <= 1e-10 * plain.norm(dim=1)).all()
     own_s, scipy_s, torch_s = seconds(own, scipy_evd, torch_eigh, rounds=3)
     print(
         f"\n|H|^-1 g at n = {len(H)}, {which}, four dampings: {own_s:.2f} s, {own_s / scipy_s:.2f} of scipy's evd"
     )
-    print(f"({scipy_s:.2f} s) and {own_s / torch_s:.2f} of torch.linalg.eigh ({torch_s:.2f} s)")
+    print(
+        f"({scipy_s:.2f} s) and {own_s / torch_s:.2f} of torch.linalg.eigh ({torch_s:.2f} s)"
+    )
     assert own_s <= 1.15 * scipy_s

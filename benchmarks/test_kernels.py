@@ -38,12 +38,17 @@ def test_gradient(benchmark, name):
 @pytest.mark.parametrize("name", LARGE)
 def test_product(benchmark, name, kind):
     theta = start(LARGE[name], torch.float32)
-    benchmark(Oracle(LARGE[name], eager=True).curvature(theta, kind).hvp, torch.ones_like(theta))
+    benchmark(
+        Oracle(LARGE[name], eager=True).curvature(theta, kind).hvp,
+        torch.ones_like(theta),
+    )
 
 
 @pytest.mark.parametrize("name", LARGE)
 def test_lanczos(benchmark, name):
-    linear = Oracle(LARGE[name], eager=True).curvature(start(LARGE[name], torch.float32))
+    linear = Oracle(LARGE[name], eager=True).curvature(
+        start(LARGE[name], torch.float32)
+    )
     benchmark(lanczos, linear.hvp, linear.grad, 20)
 
 
@@ -63,4 +68,6 @@ def test_step(benchmark, name):
     noise = torch.ones(optimizer.n_noise, SMALL.dim, dtype=theta.dtype)
     state = optimizer.init(theta)
     batches = (None,) * len(optimizer.batch_sizes)
-    benchmark(lambda: optimizer.step(Oracle(SMALL, batches, noise, eager=True), theta, state))
+    benchmark(
+        lambda: optimizer.step(Oracle(SMALL, batches, noise, eager=True), theta, state)
+    )

@@ -105,7 +105,11 @@ def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
     start = mlp.start(generator(0, "start"))
 
     def by_hand():
-        theta, velocity, losses = start.clone().requires_grad_(), torch.zeros_like(start), []
+        theta, velocity, losses = (
+            start.clone().requires_grad_(),
+            torch.zeros_like(start),
+            [],
+        )
         for _ in range(n_steps):
             loss = mlp.loss(theta, None)
             losses.append(loss.item())
@@ -119,7 +123,9 @@ def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
         recording, outcomes = advance(setup, (0,), run.settings, lambda fraction: None)
         return recording.series(outcomes.end)["loss"][0].tolist()
 
-    torch.testing.assert_close(torch.tensor(raced()), torch.tensor(by_hand()), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        torch.tensor(raced()), torch.tensor(by_hand()), rtol=1e-9, atol=0
+    )
     hand_s, race_s = seconds(by_hand, raced, rounds=15)
     step_s = hand_s / n_steps
     print(

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="apt-get install chromi
 
 @pytest.fixture
 def page():
-    root = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox refuses root
+    root = (
+        ["--no-sandbox"] if os.geteuid() == 0 else []
+    )  # Chromium's sandbox refuses root
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=root)
         yield browser.new_page()
@@ -30,7 +32,12 @@ def many(root):
     rng = np.random.default_rng(0)
     n_steps, n_seeds = 200, 5
     passes = np.tile(np.arange(n_steps + 1.0), (n_seeds, 1))
-    facts = {"n_parameters": 10, "has_saddle": True, "bounded_below": True, "measures": []}
+    facts = {
+        "n_parameters": 10,
+        "has_saddle": True,
+        "bounded_below": True,
+        "measures": [],
+    }
     base = {"status": "ok", "steps": n_steps, "cost": float(n_steps), "seconds": 2.0}
     for s, i in np.ndindex(10, 50):
         with Store(root / f"suite {s}", create=True) as store:
@@ -46,7 +53,9 @@ def many(root):
                     "seconds": passes / 100,
                     "passes.grad": passes,
                 }
-                series |= {f"passes.{kind}": 0 * passes for kind in ("loss", "hvp", "hessian")}
+                series |= {
+                    f"passes.{kind}": 0 * passes for kind in ("loss", "hvp", "hessian")
+                }
                 steps = rng.integers(1, n_steps, n_seeds).tolist()
                 rows = [
                     {**base, "seed": seed, "final_loss": float(loss[seed, -1])}
@@ -58,7 +67,9 @@ def many(root):
                         "escape_cost": float(step),
                         "escape_seconds": step / 100,
                     }
-                run = Run(f"suite {s}", "race", problem, optimizer, tuple(range(n_seeds)), {})
+                run = Run(
+                    f"suite {s}", "race", problem, optimizer, tuple(range(n_seeds)), {}
+                )
                 store.put(Result(run, "ok", tuple(rows), series, {"problem": facts}))
 
 
@@ -74,10 +85,13 @@ def test_ten_suites_of_ten_thousand_runs_open_in_three_seconds(page, tmp_path):
         "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
     )  # and what is near is drawn
     spent = {
-        each["name"]: each["value"] for each in client.send("Performance.getMetrics")["metrics"]
+        each["name"]: each["value"]
+        for each in client.send("Performance.getMetrics")["metrics"]
     }
     size = (tmp_path / "report.html").stat().st_size
-    print(f"\n{size / 1e6:.1f} MB opened in {spent['TaskDuration']:.2f} s of the main thread")
+    print(
+        f"\n{size / 1e6:.1f} MB opened in {spent['TaskDuration']:.2f} s of the main thread"
+    )
     assert spent["TaskDuration"] < 3
     page.locator("#suite-9").scroll_into_view_if_needed()
     page.wait_for_selector("#suite-9[data-drawn]")

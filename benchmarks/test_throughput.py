@@ -72,14 +72,17 @@ def test_a_slowdown_of_1_3_is_seen_and_none_is_not(build):
     pairs = list(itertools.combinations(alike, 2))
     for name in ("steps_per_s", STEP):
         agreeing = sum(agree(*pair, name) for pair in pairs)
-        print(f"\n{agreeing} of {len(pairs)} pairs agree within the quartiles of {name}", end="")
+        print(
+            f"\n{agreeing} of {len(pairs)} pairs agree within the quartiles of {name}",
+            end="",
+        )
     if any(each.rows[0]["disturbed"] for each in (*alike, slower)):
         pytest.skip("the machine is not quiet: the figures are marked, and say nothing")
     assert agreeing >= 0.9 * len(pairs)
     assert not any(agree(each, slower, STEP) for each in alike)
-    assert slower.rows[0][STEP] / median(each.rows[0][STEP] for each in alike) == pytest.approx(
-        1.3, rel=0.05
-    )
+    assert slower.rows[0][STEP] / median(
+        each.rows[0][STEP] for each in alike
+    ) == pytest.approx(1.3, rel=0.05)
     assert not any(found(*pair) for pair in pairs)
     assert all(found(each, renamed(slower))[STEP] == "worse" for each in alike)
 
@@ -97,7 +100,8 @@ def found(before, after):
 def renamed(result):
     """As a run of the same optimizer, which has become slower."""
     return replace(
-        result, run=replace(result.run, method=Spec("repeated", "repeated", {"times": 10}, ""))
+        result,
+        run=replace(result.run, method=Spec("repeated", "repeated", {"times": 10}, "")),
     )
 
 

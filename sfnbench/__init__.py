@@ -10,7 +10,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the same names once more, for type checkers; a test compares the two lists
+if (
+    TYPE_CHECKING
+):  # the same names once more, for type checkers; a test compares the two lists
     from .core.constant import constant as constant
     from .core.cost import Calls as Calls
     from .core.fields import BelowOne as BelowOne

@@ -85,7 +85,11 @@ def process(device: str = "cpu") -> dict[str, Any]:
 
 def usable_cores() -> int:
     """Cores that this process may use, which containers and batch systems make fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def commit(root: Path) -> dict[str, Any]:
@@ -109,7 +113,14 @@ def revision(root: Path, name: str) -> str | None:
 
     A hash, a branch, HEAD~1; None where nothing.
     """
-    return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return _git(
+        root,
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        f"{name}^{{commit}}",
+    )
 
 
 def _git(root: Path, *arguments: str) -> str | None:

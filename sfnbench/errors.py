@@ -46,7 +46,9 @@ class DamagedError(StoreError):
     """A stored result that cannot be read; the others may be whole."""
 
     def __init__(self, file: Path, name: str, why: str) -> None:
-        super().__init__(f"{file}: the result of {name} is damaged ({why}); {COPY_AGAIN}")
+        super().__init__(
+            f"{file}: the result of {name} is damaged ({why}); {COPY_AGAIN}"
+        )
         self.file, self.name, self.why = file, name, why
 
 

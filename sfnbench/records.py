@@ -65,7 +65,9 @@ class Spec:
     use: str  # registry name, torch.optim.X, scipy.optimize.X or package.module:Class
     label: str
     params: dict[str, Any]  # plain JSON values
-    source: str  # hash of the source that decides its numbers; empty for a stock optimizer
+    source: (
+        str  # hash of the source that decides its numbers; empty for a stock optimizer
+    )
 
     @property
     def instances(self) -> tuple[Any, ...]:
@@ -131,7 +133,9 @@ class Run:
         for spec in (data["problem"], data["method"]):
             del spec["label"]
         for path in data["settings"].get("paths", ()):  # their sources are in the code
-            path["optimizer"] = {name: path["optimizer"][name] for name in ("use", "params")}
+            path["optimizer"] = {
+                name: path["optimizer"][name] for name in ("use", "params")
+            }
         return {**data, "format": FORMAT}
 
     @property
@@ -168,12 +172,16 @@ class RaceRow(Row):
     min_eigenvalue: float | None
     min_eigenvalue_residual: float | None
     index_fraction: float | None
-    root_distance: float | None  # from the critical point that Newton's method arrives at
+    root_distance: (
+        float | None
+    )  # from the critical point that Newton's method arrives at
     end_point: str | None
     captured: bool | None
     dwell_steps: int | None  # near the saddle before the escape
     n_lanes: int | None  # seeds that shared its batch
-    limit: str | None  # what ended it: steps, epochs, seconds, cost, divergence, escape, itself
+    limit: (
+        str | None
+    )  # what ended it: steps, epochs, seconds, cost, divergence, escape, itself
     message: str | None  # the method's own, where it stopped by itself
     not_finite: str | None  # what was not, where it diverged
 
@@ -264,7 +272,11 @@ Rate = Literal[
     "hvp_in_grads",
     "flops_per_s",
 ]  # timings that have quartiles
-ROWS: dict[str, type] = {"race": RaceRow, "critical_points": PointRow, "throughput": TimingRow}
+ROWS: dict[str, type] = {
+    "race": RaceRow,
+    "critical_points": PointRow,
+    "throughput": TimingRow,
+}
 
 
 @cache
@@ -302,7 +314,9 @@ class Facts:
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Facts:
         """From JSON; what this version does not know is passed over."""
-        known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        known = {
+            each.name: stored[each.name] for each in fields(cls) if each.name in stored
+        }
         return cls(**{**known, "measures": tuple(known.get("measures", ()))})
 
 
@@ -360,4 +374,6 @@ class Result:
 
 @cache
 def _optional_columns(experiment: str) -> dict[str, None]:
-    return {name: None for name, types in columns(experiment).items() if NoneType in types}
+    return {
+        name: None for name, types in columns(experiment).items() if NoneType in types
+    }

@@ -99,10 +99,16 @@ class ErrorReader:
     """Says in plain words what pydantic found wrong with plain data (mappings, lists, scalars)."""
 
     data: Any
-    written: Callable[[KeyPath], str] | None = None  # the value at a path, as a message quotes it
-    known_keys: Callable[[KeyPath], Iterable[str]] = lambda path: ()  # of the mapping at a path
+    written: Callable[[KeyPath], str] | None = (
+        None  # the value at a path, as a message quotes it
+    )
+    known_keys: Callable[[KeyPath], Iterable[str]] = (
+        lambda path: ()
+    )  # of the mapping at a path
     owner: str = ""  # whose keys they are, such as " of sfn"
-    list_hint: str = ""  # added where a list or a mapping stands in place of a single value
+    list_hint: str = (
+        ""  # added where a list or a mapping stands in place of a single value
+    )
 
     def mistakes(self, error: ValidationError) -> list[Mistake]:
         """Every mistake, those of a union's branches merged into one."""
@@ -130,7 +136,9 @@ class ErrorReader:
                 branches.append((len(path), str(part)))
         if item["type"] == "missing":
             path.append(item["loc"][-1])
-        return _Fault(item["type"], item.get("ctx", {}), item["msg"], tuple(path), tuple(branches))
+        return _Fault(
+            item["type"], item.get("ctx", {}), item["msg"], tuple(path), tuple(branches)
+        )
 
     def _mistake(self, faults: list[_Fault]) -> Mistake:
         fault = faults[0]
@@ -147,11 +155,17 @@ class ErrorReader:
         if fault.type in ("value_error", "assertion_error"):
             reason = str(fault.context.get("error", fault.message))
             return Mistake(path, f"{subject}: {reason}" if path else reason)
-        return Mistake(path, f"{subject or 'it'} {self._complaint(faults)}{self._hint(faults)}")
+        return Mistake(
+            path, f"{subject or 'it'} {self._complaint(faults)}{self._hint(faults)}"
+        )
 
     def _complaint(self, faults: list[_Fault]) -> str:
         fault = faults[0]
-        given = self.written(fault.path) if self.written else repr(_value(self.data, fault.path))
+        given = (
+            self.written(fault.path)
+            if self.written
+            else repr(_value(self.data, fault.path))
+        )
         if all(each.misses_type for each in faults):
             expected = either(option for each in faults for option in _expected(each))
             return f"must be {expected}, not {given}{self._near(faults)}"
@@ -216,12 +230,19 @@ def _merge(faults: list[_Fault]) -> list[list[_Fault]]:
     """
     merged = [[fault] for fault in faults if not fault.branches]
     in_unions = [fault for fault in faults if fault.branches]
-    for path, group in groupby(in_unions, key=lambda fault: fault.path[: fault.branches[0][0]]):
+    for path, group in groupby(
+        in_unions, key=lambda fault: fault.path[: fault.branches[0][0]]
+    ):
         union = list(group)
-        branches = [list(each) for _, each in groupby(union, key=lambda fault: fault.branches[0])]
+        branches = [
+            list(each)
+            for _, each in groupby(union, key=lambda fault: fault.branches[0])
+        ]
         fitting = [branch for branch in branches if _fits(branch, path)]
         if fitting:
-            within = [replace(fault, branches=fault.branches[1:]) for fault in fitting[0]]
+            within = [
+                replace(fault, branches=fault.branches[1:]) for fault in fitting[0]
+            ]
             merged += _merge(within)
         else:
             merged.append(union)

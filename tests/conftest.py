@@ -21,7 +21,10 @@ from sfnbench.records import Run, Spec
 
 # Limits on time would fail on a busy machine.
 settings.register_profile(
-    "sfnbench", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "sfnbench",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("sfnbench")
 
@@ -68,7 +71,10 @@ def make_run():
             seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
             settings={
                 "budget": {"steps": steps, "seconds": None, "cost": None, **budget},
-                "metrics": [[name, 1] if isinstance(name, str) else list(name) for name in metrics],
+                "metrics": [
+                    [name, 1] if isinstance(name, str) else list(name)
+                    for name in metrics
+                ],
             },
         )
 
@@ -94,7 +100,9 @@ def own_members(tmp_path):
     plugins._added[:] = added
     for key, cls in list(registry._registered.items()):
         module = sys.modules.get(cls.__module__)
-        if module is None or (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+        if module is None or (getattr(module, "__file__", None) or "").startswith(
+            str(tmp_path)
+        ):
             del registry._registered[key]
             sys.modules.pop(cls.__module__, None)
     plugins._package.__path__[:] = path

@@ -74,7 +74,9 @@ class Gate:
 
     def is_deserted(self) -> bool:
         """Whether no process waits there any more, once the session that it belongs to has ended."""
-        pids = [int(file.name.partition("-")[2]) for file in self.folder.glob("waiting-*")]
+        pids = [
+            int(file.name.partition("-")[2]) for file in self.folder.glob("waiting-*")
+        ]
         return until(lambda: not any(map(lives, pids)))
 
 
@@ -92,7 +94,11 @@ def session(*words, **how):
 
 def done(lines):
     """The runs that are said to be done."""
-    return (line.partition(" ")[2].partition(":")[0] for line in lines if line.startswith("["))
+    return (
+        line.partition(" ")[2].partition(":")[0]
+        for line in lines
+        if line.startswith("[")
+    )
 
 
 def until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:

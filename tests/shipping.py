@@ -14,8 +14,15 @@ def copy_shipped(root: Path, target: Path) -> None:
         listed = subprocess.run(words, cwd=root, capture_output=True, text=True).stdout
     except FileNotFoundError:  # git is not installed
         listed = ""
-    names = [Path(name) for name in listed.split("\0") if name and (root / name).is_file()]
-    found = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
+    names = [
+        Path(name) for name in listed.split("\0") if name and (root / name).is_file()
+    ]
+    found = [
+        path
+        for folder in FOLDERS
+        for path in (root / folder).rglob("*")
+        if path.is_file()
+    ]
     for name in names or [path.relative_to(root) for path in found]:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, target / name)

@@ -8,7 +8,8 @@ MEMBERS = [
     member
     for kind in registry.KINDS
     for member in registry.members(kind).values()
-    if member.where != "package"  # the plugins of other packages that are installed here
+    if member.where
+    != "package"  # the plugins of other packages that are installed here
 ]
 
 
@@ -20,5 +21,11 @@ def test_member_keeps_the_contract(member):
 
 def test_every_member_is_there():
     names = {member.name for member in MEMBERS}
-    assert names >= {"gradient_descent", "msgd", "damped_newton", "sfn", "noisy_gradient_descent"}
+    assert names >= {
+        "gradient_descent",
+        "msgd",
+        "damped_newton",
+        "sfn",
+        "noisy_gradient_descent",
+    }
     assert names >= {"quadratic_saddle", "monkey_saddle", "mlp", "linear_autoencoder"}

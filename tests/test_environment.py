@@ -18,9 +18,15 @@ def clone(tmp_path: Path) -> Path:
     (tmp_path / "sfnbench").mkdir()
     (tmp_path / "sfnbench" / "a.py").write_text("a = 1\n")
     identity = ["-c", "user.name=n", "-c", "user.email=n@example.invalid"]
-    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "first"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        [*identity, "commit", "-qm", "first"],
+    ):
         try:
-            subprocess.run(["git", "-C", str(tmp_path), *command], check=True, capture_output=True)
+            subprocess.run(
+                ["git", "-C", str(tmp_path), *command], check=True, capture_output=True
+            )
         except FileNotFoundError:
             pytest.skip("git is not installed")
     return tmp_path
@@ -55,7 +61,9 @@ def test_a_gpu_that_is_not_there_is_none() -> None:
 def test_commit_and_whether_the_code_differs_from_it(clone: Path) -> None:
     assert environment.commit(clone) == {"commit": head(clone), "dirty": False}
     (clone / "notes.txt").touch()
-    assert environment.commit(clone)["dirty"] is False, "what is no code decides no number"
+    assert environment.commit(clone)["dirty"] is False, (
+        "what is no code decides no number"
+    )
     (clone / "plugins").mkdir()
     (clone / "plugins" / "mine.py").touch()
     assert environment.commit(clone)["dirty"] is True
@@ -72,12 +80,16 @@ def test_a_git_hook_around_it_does_not_mislead(
     assert environment.commit(clone)["commit"] == expected
 
 
-def test_somebody_elses_clone_around_an_installed_package_is_not_ours(clone: Path) -> None:
+def test_somebody_elses_clone_around_an_installed_package_is_not_ours(
+    clone: Path,
+) -> None:
     assert environment.commit(clone / "sfnbench") == {"commit": None, "dirty": None}
 
 
 def test_no_clone_and_no_git_are_none(
-    clone: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    clone: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     assert environment.commit(elsewhere) == {"commit": None, "dirty": None}

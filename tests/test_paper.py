@@ -18,7 +18,9 @@ from sfnbench.session.execute import execute
 @pytest.fixture(scope="module")
 def mnist():
     if not os.environ.get("SFNBENCH_DATA"):
-        pytest.skip("SFNBENCH_DATA does not name a folder with MNIST; tests download nothing")
+        pytest.skip(
+            "SFNBENCH_DATA does not name a folder with MNIST; tests download nothing"
+        )
     try:
         return load("mnist", size=10)
     except DataError as error:
@@ -29,7 +31,9 @@ def test_on_mnist_saddle_free_newton_is_below_its_rivals_on_every_seed(mnist, tm
     """Hidden 5, 10,000 examples, full batch, damping by the paper's rule, 25 steps, seeds 0 to 2."""
     folder = run_suite("mlp_mnist", profile="five", out=tmp_path)
     with Store(folder) as store:
-        losses = {result.run.method.label: result.series["loss"] for result in store.results()}
+        losses = {
+            result.run.method.label: result.series["loss"] for result in store.results()
+        }
     for seed in range(3):
         assert losses["sfn"][seed, 25] < 0.32
         assert losses["sfn"][seed, 25] < losses["damped_newton"][seed, 25]
@@ -41,11 +45,16 @@ def test_all_60000_examples_run_too(mnist):
     (run,) = plan(load_suite("mlp_mnist", "five"), optimizers=["sfn"], seeds=1)
     assert mnist.x.shape == (60_000, 10, 10)
     everything = replace(run.problem, params={**run.problem.params, "n_examples": None})
-    settings = {"budget": {"steps": 25}, "metrics": [["loss", 1], ["training_error", 25]]}
+    settings = {
+        "budget": {"steps": 25},
+        "metrics": [["loss", 1], ["training_error", 25]],
+    }
     result = execute(replace(run, problem=everything, settings=settings))
     assert result.status == "ok"
     assert result.rows[0]["steps"] == 25
-    assert result.series["loss"][0, 25] < math.log(10) / 4  # a net that knows nothing has log 10
+    assert (
+        result.series["loss"][0, 25] < math.log(10) / 4
+    )  # a net that knows nothing has log 10
     assert result.rows[0]["training_error"] < 0.2
 
 
@@ -57,5 +66,7 @@ def test_on_digits_saddle_free_newton_is_below_its_rivals_on_every_seed(tmp_path
             result.run.method.label: [row["final_loss"] for row in result.rows]
             for result in store.summaries()
         }
-    for sfn, newton, msgd in zip(final["sfn"], final["damped_newton"], final["msgd"], strict=True):
+    for sfn, newton, msgd in zip(
+        final["sfn"], final["damped_newton"], final["msgd"], strict=True
+    ):
         assert sfn < min(newton, msgd)

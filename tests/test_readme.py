@@ -35,7 +35,8 @@ def test_the_suite_is_right(tmp_path):
     assert len(plan(load_suite(path))) == 2 * 4
     path.write_text(source.replace("use: sfn,", "use: sfnn,"))
     message = re.search(
-        r"`(suite\.yaml:\d+:\d+): (unknown optimizer 'sfnn'[^`]*)`", TEXT.replace("\n", " ")
+        r"`(suite\.yaml:\d+:\d+): (unknown optimizer 'sfnn'[^`]*)`",
+        TEXT.replace("\n", " "),
     )
     with pytest.raises(Exception, match=re.escape(message.group(2))) as raised:
         load_suite(path)

@@ -31,7 +31,10 @@ def git(root, *words):
 
 
 def test_what_git_knows_ships_and_everything_does_where_git_knows_nothing(tmp_path):
-    ours, mine = ("plugins/problems/ours.py", "suites/ours.yaml"), "plugins/optimizers/mine.py"
+    ours, mine = (
+        ("plugins/problems/ours.py", "suites/ours.yaml"),
+        "plugins/optimizers/mine.py",
+    )
     root = tmp_path / "clone"
     write(root, *ours)
     copy_shipped(root, tmp_path / "unpacked")
@@ -50,7 +53,9 @@ def test_tests_see_what_ships_alone():
         for member in registry.members(kind).values():
             ours = any(member.path.is_relative_to(place) for place in places)
             assert ours or member.where == "package", member.path
-    assert {path.parent for path in available().values()} == {registry.shipped("suites")}
+    assert {path.parent for path in available().values()} == {
+        registry.shipped("suites")
+    }
 
 
 def test_a_users_own_files_turn_no_test_red(tmp_path):
@@ -59,16 +64,34 @@ def test_a_users_own_files_turn_no_test_red(tmp_path):
         pytest.skip("sfnbench is installed without its tests")
     for folder in ("sfnbench", "tests", "plugins", "suites"):
         shutil.copytree(
-            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+            ROOT / folder,
+            tmp_path / folder,
+            ignore=shutil.ignore_patterns("__pycache__"),
         )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "-A")
     mine = [f"plugins/optimizers/{name}.py" for name in ("broken", "my_method", "sfn")]
     write(tmp_path, *mine, "plugins/problems/lone.py", "suites/mine.yaml")
-    chosen = "every_member_is_there or ships_alone or plugins_import or new_optimizer_passes"
-    tests = ["test_contract.py", "test_shipping.py", "test_architecture.py", "cli/test_main.py"]
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen]
+    chosen = (
+        "every_member_is_there or ships_alone or plugins_import or new_optimizer_passes"
+    )
+    tests = [
+        "test_contract.py",
+        "test_shipping.py",
+        "test_architecture.py",
+        "cli/test_main.py",
+    ]
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        chosen,
+    ]
     words += [f"tests/{name}" for name in tests]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

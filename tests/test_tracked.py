@@ -14,7 +14,9 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = dict(
-    re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text().lower(), re.M)
+    re.findall(
+        r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text().lower(), re.M
+    )
 )
 
 
@@ -27,7 +29,9 @@ def racing(monkeypatch):
 
 
 def settings():
-    return json.loads(re.sub(r"^ *//.*", "", (ROOT / "asv.conf.json").read_text(), flags=re.M))
+    return json.loads(
+        re.sub(r"^ *//.*", "", (ROOT / "asv.conf.json").read_text(), flags=re.M)
+    )
 
 
 def test_the_environment_has_every_dependency_in_the_version_of_constraints():
@@ -42,7 +46,10 @@ def test_the_environment_has_every_dependency_in_the_version_of_constraints():
 
 def test_costs_are_finite_whatever_a_seed_did(racing):
     rows = [{"cost": value} for value in (3.0, None, float("nan"), float("inf"), 1e9)]
-    assert racing.capped(rows, "cost", 5)["samples"] == [3.0, *[5.0 * racing.PENALTY] * 4]
+    assert racing.capped(rows, "cost", 5)["samples"] == [
+        3.0,
+        *[5.0 * racing.PENALTY] * 4,
+    ]
     assert racing.failures([{"status": "ok"}, {"status": "diverged"}]) == 51
 
 
@@ -58,13 +65,17 @@ def test_suites_are_right_and_have_the_seeds_that_a_test_needs(racing, name):
 
 def test_asv_finds_each_benchmark_once_with_its_unit_and_version(racing):
     discovery = pytest.importorskip(
-        "asv_runner.discovery", reason="asv is not installed: pip install 'sfnbench[track]'"
+        "asv_runner.discovery",
+        reason="asv is not installed: pip install 'sfnbench[track]'",
     )
     found = {
         bench.name: bench
         for bench in discovery.disc_benchmarks(str(ROOT / "benchmarks" / "tracked"))
     }
-    own = {"escape.Escape": "track_escape_cost", "training.Training": "track_final_loss_gap"}
+    own = {
+        "escape.Escape": "track_escape_cost",
+        "training.Training": "track_final_loss_gap",
+    }
     shared = ("track_failures", "track_seconds_a_step", "peakmem_race")
     assert set(found) == {
         f"{place}.{name}" for place, one in own.items() for name in (one, *shared)
@@ -91,7 +102,8 @@ def clone(tmp_path):
     packages.mkdir()
     for path in Path(torch.__file__).parents[1].iterdir():
         if not re.match(
-            r"(sfnbench|pip|setuptools|wheel|_?virtualenv)\b|.*\.pth$|.*sfnbench", path.name
+            r"(sfnbench|pip|setuptools|wheel|_?virtualenv)\b|.*\.pth$|.*sfnbench",
+            path.name,
         ):
             (packages / path.name).symlink_to(path)
     borrowed = (
@@ -106,18 +118,29 @@ def clone(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     environ = {
-        key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "PYTHON"))
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("GIT_", "PYTHON"))
     }
     environ["HOME"] = str(home)
 
     def call(*words):
         done = subprocess.run(
-            words, cwd=tmp_path / "clone", env=environ, capture_output=True, text=True, timeout=1500
+            words,
+            cwd=tmp_path / "clone",
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=1500,
         )
         return done.returncode, done.stdout + done.stderr
 
     def commit():
-        for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        for words in (
+            ["init", "-q", "-b", "main"],
+            ["add", "-A"],
+            ["commit", "-q", "-m", "one"],
+        ):
             code, said = call(git, "-c", "user.name=x", "-c", "user.email=x@y", *words)
             assert code == 0, said
 
@@ -129,7 +152,9 @@ def clone(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_asv_catches_a_planted_slowdown_and_a_planted_loss_of_quality(clone):
-    pytest.importorskip("asv", reason="asv is not installed: pip install 'sfnbench[track]'")
+    pytest.importorskip(
+        "asv", reason="asv is not installed: pip install 'sfnbench[track]'"
+    )
     asv = [sys.executable, "-m", "asv"]
     assert clone(*asv, "machine", "--yes")[0] == 0
 
@@ -153,7 +178,11 @@ def test_asv_catches_a_planted_slowdown_and_a_planted_loss_of_quality(clone):
 
     descent = clone.folder / "sfnbench" / "optimizers" / "gradient_descent.py"
     descent.write_text(
-        planted(descent, "return theta -", "__import__('time').sleep(1e-2)\n        return theta -")
+        planted(
+            descent,
+            "return theta -",
+            "__import__('time').sleep(1e-2)\n        return theta -",
+        )
     )
     sfn = clone.folder / "sfnbench" / "optimizers" / "sfn.py"
     sfn.write_text(planted(sfn, "[theta + self.lr *", "[theta + 0.3 * self.lr *"))
@@ -161,9 +190,9 @@ def test_asv_catches_a_planted_slowdown_and_a_planted_loss_of_quality(clone):
     code, said = continuous("escape.*(track_escape_cost|track_seconds)")
     assert code == 1, said
     worse = [line for line in said.splitlines() if line.startswith("| +")]
-    assert any("track_seconds_a_step" in line and "gradient_descent" in line for line in worse), (
-        said
-    )
+    assert any(
+        "track_seconds_a_step" in line and "gradient_descent" in line for line in worse
+    ), said
     assert any("track_escape_cost" in line and "sfn" in line for line in worse), said
 
 

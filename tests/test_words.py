@@ -43,7 +43,10 @@ def test_an_error_says_the_key_what_is_expected_and_what_is_given(
 
 def test_every_mistake_is_said() -> None:
     data = {"lr": 0.0, "sizes": ()}
-    assert explain(error_of(data), data) == "lr must be greater than 0, not 0.0; sizes is empty"
+    assert (
+        explain(error_of(data), data)
+        == "lr must be greater than 0, not 0.0; sizes is empty"
+    )
 
 
 def test_alternatives_stand_once_each() -> None:

@@ -69,7 +69,8 @@ def capped(rows, name, limit):
     """
     top = PENALTY * limit
     return samples(
-        top if row.get(name) is None or not row[name] <= top else row[name] for row in rows
+        top if row.get(name) is None or not row[name] <= top else row[name]
+        for row in rows
     )
 
 

@@ -74,25 +74,38 @@ class PerturbedGradientDescent(Optimizer):
     def schedule(self, dim: int) -> Schedule:
         """Algorithm 1's parameters in d dimensions, with those that are stated in their place."""
         c, smoothness, epsilon = self.c, self.smoothness, self.accuracy
-        chi = 3 * max(math.log(dim * smoothness * self.gap / (c * epsilon**2 * self.failure)), 4)
+        chi = 3 * max(
+            math.log(dim * smoothness * self.gap / (c * epsilon**2 * self.failure)), 4
+        )
         threshold = math.sqrt(c) / chi**2 * epsilon
-        wait = math.ceil(chi / c**2 * smoothness / math.sqrt(self.hessian_lipschitz * epsilon))
+        wait = math.ceil(
+            chi / c**2 * smoothness / math.sqrt(self.hessian_lipschitz * epsilon)
+        )
         return Schedule(
             lr=c / smoothness if self.lr is None else self.lr,
             radius=threshold / smoothness if self.radius is None else self.radius,
-            gradient=threshold if self.gradient_threshold is None else self.gradient_threshold,
+            gradient=threshold
+            if self.gradient_threshold is None
+            else self.gradient_threshold,
             wait=wait if self.wait is None else self.wait,
             decrease=c / chi**3 * math.sqrt(epsilon**3 / self.hessian_lipschitz),
         )
 
     def init(self, theta: Tensor) -> Memory:
         """Nothing perturbed yet."""
-        never = theta.new_full((), self.schedule(theta.shape[-1]).wait + 1, dtype=torch.int64)
+        never = theta.new_full(
+            (), self.schedule(theta.shape[-1]).wait + 1, dtype=torch.int64
+        )
         return Memory(
-            never, theta, theta.new_full((), math.inf), torch.zeros_like(never, dtype=torch.bool)
+            never,
+            theta,
+            theta.new_full((), math.inf),
+            torch.zeros_like(never, dtype=torch.bool),
         )
 
-    def step(self, oracle: Oracle, theta: Tensor, state: Memory) -> tuple[Tensor, Memory]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: Memory
+    ) -> tuple[Tensor, Memory]:
         """A gradient step, or a perturbation."""
         now = self.schedule(theta.shape[-1])
         loss, g = oracle.loss_and_grad(theta)

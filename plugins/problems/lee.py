@@ -39,7 +39,9 @@ class Lee(Problem):
     @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The saddle and both minima."""
-        points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
+        points = torch.tensor(
+            [[0.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64
+        )
         return tuple(
             CriticalPoint(p, *known)
             for p, known in zip(points, [(0.0, 1), (-0.25, 0), (-0.25, 0)], strict=True)

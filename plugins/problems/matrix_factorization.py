@@ -50,7 +50,9 @@ class MatrixFactorization(Problem):
     def __post_init__(self) -> None:
         s, k = self.singular_values, len(self.singular_values)
         if not s or len(set(s)) < k or not all(0 < value < math.inf for value in s):
-            raise ValueError(f"singular_values must be different positive numbers, got {list(s)}")
+            raise ValueError(
+                f"singular_values must be different positive numbers, got {list(s)}"
+            )
         if self.rank > k:
             raise ValueError(
                 f"rank must be at most {k}, the number of singular_values, got {self.rank}"
@@ -74,7 +76,8 @@ class MatrixFactorization(Problem):
         k = len(self.singular_values)
         subsets = (itertools.combinations(range(k), m) for m in range(self.rank + 1))
         return tuple(
-            self.critical_point(subset) for subset in itertools.chain.from_iterable(subsets)
+            self.critical_point(subset)
+            for subset in itertools.chain.from_iterable(subsets)
         )
 
     @functools.cached_property
@@ -98,7 +101,9 @@ class MatrixFactorization(Problem):
             U[i, column] = math.sqrt(s[i])
         better = sum(s[i] > s[j] for i in outside for j in subset)
         loss = math.fsum(s[i] ** 2 for i in outside) / 2
-        return CriticalPoint(torch.cat([U, U]).ravel(), loss, better + (r - m) * len(outside))
+        return CriticalPoint(
+            torch.cat([U, U]).ravel(), loss, better + (r - m) * len(outside)
+        )
 
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the critical point of `saddle_at`, in a uniform direction."""

@@ -82,9 +82,12 @@ class Octopus(Problem):
     @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The chain of saddles, and the minimum at its end."""
-        points = 4 * self.tau * torch.ones(self.n + 1, self.n, dtype=torch.float64).tril(-1)
+        points = (
+            4 * self.tau * torch.ones(self.n + 1, self.n, dtype=torch.float64).tril(-1)
+        )
         return tuple(
-            CriticalPoint(points[k], -k * self.nu, int(k < self.n)) for k in range(self.n + 1)
+            CriticalPoint(points[k], -k * self.nu, int(k < self.n))
+            for k in range(self.n + 1)
         )
 
     @functools.cached_property
@@ -94,7 +97,9 @@ class Octopus(Problem):
 
     def start(self, rng: torch.Generator) -> Tensor:
         """A point uniform in the cube round the origin."""
-        return self.half_width * (2 * torch.rand(self.n, generator=rng, dtype=torch.float64) - 1)
+        return self.half_width * (
+            2 * torch.rand(self.n, generator=rng, dtype=torch.float64) - 1
+        )
 
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """f, ()."""

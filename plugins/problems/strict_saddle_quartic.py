@@ -48,7 +48,9 @@ class StrictSaddleQuartic(Problem):
             raise ValueError(f"coupling must be finite, got {self.coupling}")
         if self.index is not None and (self.index > self.n or self.coupling):
             is_large = self.index > self.n
-            limit = f"at most n = {self.n}" if is_large else "None where coupling is not 0"
+            limit = (
+                f"at most n = {self.n}" if is_large else "None where coupling is not 0"
+            )
             raise ValueError(f"index must be {limit}, got {self.index}")
         if self.saddle.index == 0:
             raise ValueError(
@@ -93,7 +95,11 @@ class StrictSaddleQuartic(Problem):
         """f, ()."""
         square = theta.square()
         f = (square * (square - 1)).sum()
-        return f + self.coupling / 2 * (theta.sum() ** 2 - square.sum()) if self.coupling else f
+        return (
+            f + self.coupling / 2 * (theta.sum() ** 2 - square.sum())
+            if self.coupling
+            else f
+        )
 
     def _with_zeros(self, k: int) -> CriticalPoint:
         point = torch.full((self.n,), math.sqrt(0.5), dtype=torch.float64)
@@ -112,6 +118,8 @@ class StrictSaddleQuartic(Problem):
             signs = torch.ones(n, dtype=torch.float64)
             signs[: (n - sum_of_signs) // 2] = -1
             a = 12 * t_squared - 2 - c
-            loss = n * (t_squared**2 - t_squared) + c / 2 * t_squared * (sum_of_signs**2 - n)
+            loss = n * (t_squared**2 - t_squared) + c / 2 * t_squared * (
+                sum_of_signs**2 - n
+            )
             index = (n - 1) * (a < 0) + (a + c * n < 0)
             yield CriticalPoint(math.sqrt(t_squared) * signs, loss, index)

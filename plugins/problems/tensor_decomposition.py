@@ -51,7 +51,11 @@ class TensorDecomposition(Problem):
             return
         if self.objective == "all" or not 2 <= self.support <= self.n:
             seeks_all = self.objective == "all"
-            limit = "None where all components are sought" if seeks_all else f"in 2..{self.n}"
+            limit = (
+                "None where all components are sought"
+                if seeks_all
+                else f"in 2..{self.n}"
+            )
             raise ValueError(f"support must be {limit}, got {self.support}")
 
     @property
@@ -64,7 +68,9 @@ class TensorDecomposition(Problem):
         """One point of every known kind."""
         n = self.n
         if self.objective == "one":
-            return tuple(CriticalPoint(self._flat(m), -1 / m, m - 1) for m in range(1, n + 1))
+            return tuple(
+                CriticalPoint(self._flat(m), -1 / m, m - 1) for m in range(1, n + 1)
+            )
         components = torch.eye(n, dtype=torch.float64).ravel()
         flat = CriticalPoint(self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2)
         return CriticalPoint(components, 0.0, 0), flat

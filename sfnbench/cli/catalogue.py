@@ -44,7 +44,8 @@ def suites() -> Table:
     from ..suite.files import available, title
 
     return [
-        {"name": name, "what": title(path), "from": str(path)} for name, path in available().items()
+        {"name": name, "what": title(path), "from": str(path)}
+        for name, path in available().items()
     ]
 
 
@@ -55,7 +56,9 @@ def datasets() -> Table:
         file.stem: ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
         for file in files
     }
-    return [{"name": name, "what": doc.partition("\n")[0]} for name, doc in docs.items()]
+    return [
+        {"name": name, "what": doc.partition("\n")[0]} for name, doc in docs.items()
+    ]
 
 
 def chosen_datasets(names: Iterable[str]) -> dict[str, ImageDataset | TextDataset]:
@@ -113,11 +116,16 @@ def verified(names: Iterable[str] = ()) -> Table:
     table = []
     for name, dataset in chosen_datasets(names).items():
         table += [
-            {"name": name, "state": state(file), "file": str(place(file))} for file in dataset.files
+            {"name": name, "state": state(file), "file": str(place(file))}
+            for file in dataset.files
         ]
         if not dataset.files:
             table.append(
-                {"name": name, "state": _loads(dataset), "file": f"(with {dataset.comes_with})"}
+                {
+                    "name": name,
+                    "state": _loads(dataset),
+                    "file": f"(with {dataset.comes_with})",
+                }
             )
     return table
 
@@ -141,7 +149,9 @@ CATALOGUES: dict[str, Callable[[], Table]] = {
 
 def chosen(names: Iterable[str]) -> list[Member]:
     """The members of these names, of any kind; all of them where no name is given."""
-    known = [member for kind in registry.KINDS for member in registry.members(kind).values()]
+    known = [
+        member for kind in registry.KINDS for member in registry.members(kind).values()
+    ]
     found = []
     for name in names:
         matching = [member for member in known if member.name == name]

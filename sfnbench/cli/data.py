@@ -12,7 +12,8 @@ from ..errors import DataError
 from .terminal import AsFormat, console, rendered, say
 
 Datasets = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Datasets; all of them by default.")
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="Datasets; all of them by default."),
 ]
 
 commands = typer.Typer(
@@ -45,7 +46,9 @@ def fetch(names: Datasets = None) -> None:
 
     chosen = catalogue.chosen_datasets(names or [])
     if folder := os.environ.get("SFNBENCH_DATA"):
-        say(f"SFNBENCH_DATA={folder} is set: its files are checked, nothing is downloaded")
+        say(
+            f"SFNBENCH_DATA={folder} is set: its files are checked, nothing is downloaded"
+        )
     n_failed = 0
     bar = partial(download_bar, console(stderr=True))
     for name, dataset in chosen.items():

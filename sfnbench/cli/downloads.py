@@ -44,7 +44,9 @@ class DownloadBar:
 
 
 @contextmanager
-def download_bar(console: Console, name: str, n_bytes: int) -> Iterator[DownloadBar | None]:
+def download_bar(
+    console: Console, name: str, n_bytes: int
+) -> Iterator[DownloadBar | None]:
     """A bar for as long as a file of so many bytes is downloaded (0: not known).
 
     None where there is no terminal.

@@ -39,7 +39,9 @@ def list_members(
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Members to check; all of them by default."),
+        typer.Argument(
+            metavar="[NAME]...", help="Members to check; all of them by default."
+        ),
     ] = None,
     plugins: Plugins = None,
 ) -> None:
@@ -60,7 +62,9 @@ def check(
 
 
 @commands.command()
-def new(kind: New, name: Annotated[str, typer.Argument(help="Its name, like my_method.")]) -> None:
+def new(
+    kind: New, name: Annotated[str, typer.Argument(help="Its name, like my_method.")]
+) -> None:
     """Begin an optimizer, problem, finder or suite of your own.
 
     Writes a file below the current folder that works as it is.

@@ -48,6 +48,10 @@ def _renamed(text: str, name: str) -> str:
     """The template with its name, in its three spellings, replaced."""
     class_name = "".join(part.capitalize() for part in name.split("_"))
     title = name.replace("_", " ").capitalize()
-    for old, new in (("my_method", name), ("MyMethod", class_name), ("My method", title)):
+    for old, new in (
+        ("my_method", name),
+        ("MyMethod", class_name),
+        ("My method", title),
+    ):
         text = text.replace(old, new)
     return text

@@ -96,7 +96,9 @@ class Terminal(Observer):
 
     def tuned(self, found: Tuned) -> None:
         """The winner of a tuning in a line."""
-        values = ", ".join(f"{key}={value}" for key, value in (found.best or {}).items())
+        values = ", ".join(
+            f"{key}={value}" for key, value in (found.best or {}).items()
+        )
         best = f"{values}, the best of {counted(len(found.trials), 'trial')}"
         sentence = "; ".join([found.broken or best, *found.remarks])
         self._say(f"tuned {found.run.title}: {sentence}")

@@ -67,10 +67,13 @@ def show(
     ] = None,
     problems: Annotated[
         list[str] | None,
-        typer.Option("-p", "--problem", help="Only this one, likewise; may be repeated."),
+        typer.Option(
+            "-p", "--problem", help="Only this one, likewise; may be repeated."
+        ),
     ] = None,
     statuses: Annotated[
-        list[str] | None, typer.Option("--status", help="Only what has a seed of this status.")
+        list[str] | None,
+        typer.Option("--status", help="Only what has a seed of this status."),
     ] = None,
     sort: Annotated[
         str | None,
@@ -114,10 +117,15 @@ def show(
     with Store(folder) as store:
         read = store.results if at or prices else store.summaries
         picked = matching(
-            read(damaged=damaged.append), problems or (), optimizers or (), statuses or ()
+            read(damaged=damaged.append),
+            problems or (),
+            optimizers or (),
+            statuses or (),
         )
         results = (repriced(result, priced) for result in _kept(picked, bare))
-        table = at_budget(results, axis, budget, spread) if at else summary(results, spread)
+        table = (
+            at_budget(results, axis, budget, spread) if at else summary(results, spread)
+        )
     say_damaged(damaged, is_all=not bare)
     print_table(ordered(table, sort) if sort else table, style, by)
     say_broken(bare, folder)
@@ -127,7 +135,8 @@ def show(
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet.")
+        Path,
+        typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet."),
     ],
 ) -> None:
     """Write results to a file, a row per run and seed."""
@@ -146,7 +155,9 @@ def export(
 def merge(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="DIR... OUT", help="Folders of results, and the one to make."),
+        typer.Argument(
+            metavar="DIR... OUT", help="Folders of results, and the one to make."
+        ),
     ],
 ) -> None:
     """Join folders of results that were made apart into one.
@@ -171,17 +182,21 @@ def compare(
     before: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="A folder of results, or a commit that left some in runs/."
+            metavar="A",
+            help="A folder of results, or a commit that left some in runs/.",
         ),
     ],
-    after: Annotated[str, typer.Argument(metavar="B", help="Likewise, to hold against A.")],
+    after: Annotated[
+        str, typer.Argument(metavar="B", help="Likewise, to hold against A.")
+    ],
     everything: Annotated[
         bool, typer.Option("--all", help="Show what stayed the same, too.")
     ] = False,
     bits: Annotated[
         bool,
         typer.Option(
-            "--bits", help="Whether each run of both folders is the same to the bit, timings aside."
+            "--bits",
+            help="Whether each run of both folders is the same to the bit, timings aside.",
         ),
     ] = False,
     style: AsFormat = "plain",
@@ -233,12 +248,16 @@ def report(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="FILE.html", help="Where to write it.")
+        Path,
+        typer.Option("-o", "--out", metavar="FILE.html", help="Where to write it."),
     ] = Path("report.html"),
     figures: Annotated[
-        Path | None, typer.Option(help="Draw them into this folder too, as SVG, PDF and PNG.")
+        Path | None,
+        typer.Option(help="Draw them into this folder too, as SVG, PDF and PNG."),
     ] = None,
-    axis: Annotated[Axis, typer.Option(help="What figures of races are drawn against.")] = "cost",
+    axis: Annotated[
+        Axis, typer.Option(help="What figures of races are drawn against.")
+    ] = "cost",
     prices: Prices = None,
     style: AsFormat = "plain",
 ) -> None:
@@ -259,11 +278,15 @@ def report(
     for note in notes:
         say(note)
     of = {
-        experiment: [r for s in sections if s.experiment == experiment for r in s.results]
+        experiment: [
+            r for s in sections if s.experiment == experiment for r in s.results
+        ]
         for experiment in ("critical_points", "race")
     }
     _print_critical_points(of["critical_points"], style)
-    families = [each for s in sections if s.experiment == "race" for each in growths(s.results)]
+    families = [
+        each for s in sections if s.experiment == "race" for each in growths(s.results)
+    ]
     _print_scaling(table(families), style)
     say(f"\nThe report is in {write(sections, notes, out)}")
     if figures:

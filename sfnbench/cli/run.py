@@ -31,7 +31,9 @@ Device = Literal["auto", "cpu", "cuda"]
 
 SuiteName = Annotated[
     str,
-    typer.Argument(metavar="SUITE", help="A suite's name (see `sfnbench list suites`) or file."),
+    typer.Argument(
+        metavar="SUITE", help="A suite's name (see `sfnbench list suites`) or file."
+    ),
 ]
 Profile = Annotated[
     str | None, typer.Option(help="A variant that the suite defines, often `quick`.")
@@ -45,7 +47,8 @@ Optimizers = Annotated[
     ),
 ]
 Problems = Annotated[
-    list[str] | None, typer.Option("-p", "--problem", help="Only this problem. Repeatable.")
+    list[str] | None,
+    typer.Option("-p", "--problem", help="Only this problem. Repeatable."),
 ]
 
 commands = typer.Typer(rich_markup_mode=None)
@@ -60,22 +63,28 @@ def run(
     seeds: Annotated[
         int | None, typer.Option(help="How many seeds, instead of what the suite says.")
     ] = None,
-    device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")] = "auto",
+    device: Annotated[
+        Device, typer.Option(help="auto takes a GPU where there is one.")
+    ] = "auto",
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time; one for each core by default.")
     ] = None,
     engine: Annotated[
         str,
-        typer.Option(help="processes: each run in a fresh one; inline: all in this one, to debug."),
+        typer.Option(
+            help="processes: each run in a fresh one; inline: all in this one, to debug."
+        ),
     ] = "processes",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; runs/SUITE by default.")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Execute every run, also those with a result.")
+        bool,
+        typer.Option("--fresh", help="Execute every run, also those with a result."),
     ] = False,
     only: Annotated[
-        Literal["failed"] | None, typer.Option(help="failed: re-run failed runs, no others.")
+        Literal["failed"] | None,
+        typer.Option(help="failed: re-run failed runs, no others."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be executed, and stop.")
@@ -111,7 +120,9 @@ def run(
         return
     observer = Terminal(console(stderr=True))
     try:
-        folder = run_suite(loaded, engine=engine, jobs=jobs, observer=observer, **choices)
+        folder = run_suite(
+            loaded, engine=engine, jobs=jobs, observer=observer, **choices
+        )
     except KeyboardInterrupt:
         command = shlex.join(["sfnbench", *sys.argv[1:]])
         then = "starts from the beginning" if fresh else "goes on from there"

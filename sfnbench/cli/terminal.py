@@ -25,7 +25,9 @@ WORDS = {
 FOR_PEOPLE = ("plain", "github", "latex", "html")
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugins", help="Look for members in this folder or file too. Repeatable."),
+    typer.Option(
+        "--plugins", help="Look for members in this folder or file too. Repeatable."
+    ),
 ]
 AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 
@@ -51,7 +53,9 @@ def print_table(table: Table, style: Format, by: str | None = None) -> None:
     """The table, or one for each problem or optimizer; to people its signs are explained."""
     from ..results.tables import grouped, legend
 
-    for i, (name, part) in enumerate((grouped(table, by) if by else {"": table}).items()):
+    for i, (name, part) in enumerate(
+        (grouped(table, by) if by else {"": table}).items()
+    ):
         if by:
             typer.echo(f"{chr(10) if i else ''}{in_words(name, style)}")
         typer.echo(rendered(part, style))

@@ -30,7 +30,9 @@ class Calls:
     its cost.
     """
 
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(len(QUESTIONS), dtype=np.int64))
+    counts: np.ndarray = field(
+        default_factory=lambda: np.zeros(len(QUESTIONS), dtype=np.int64)
+    )
     passes: np.ndarray = field(default_factory=lambda: np.zeros(len(QUESTIONS)))
 
     def add(self, kind: str, share: float = 1.0) -> None:
@@ -40,7 +42,9 @@ class Calls:
         self.passes[place] += share
 
 
-def price(passes: np.ndarray, dim: int, prices: Mapping[str, float] = PRICES) -> np.ndarray:
+def price(
+    passes: np.ndarray, dim: int, prices: Mapping[str, float] = PRICES
+) -> np.ndarray:
     """The cost (...) of questions (..., 4) by kind, on a problem of `dim` parameters.
 
     It is counted in gradients on all examples. By `PRICES` a loss is the forward third of a

@@ -16,7 +16,9 @@ from .curvature import CurvatureKind, Linearisation
 
 Loss = Callable[[Tensor], Tensor]
 
-HVP_CHUNK = 32  # Hessian columns taken at once: larger chunks were slower and cost memory
+HVP_CHUNK = (
+    32  # Hessian columns taken at once: larger chunks were slower and cost memory
+)
 
 
 def loss_and_grad(loss: Loss, theta: Tensor, *, eager: bool) -> tuple[Tensor, Tensor]:

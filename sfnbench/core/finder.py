@@ -58,13 +58,17 @@ class Equations:
         self._count("grad")
         if self.batched and len(theta) > 1:
             return torch.func.vmap(torch.func.grad(self._loss))(theta)
-        return torch.stack([loss_and_grad(self._loss, point, eager=True)[1] for point in theta])
+        return torch.stack(
+            [loss_and_grad(self._loss, point, eager=True)[1] for point in theta]
+        )
 
     def hessian(self, theta: Tensor) -> Tensor:
         """The Hessians (S, d, d)."""
         self._count("hessian")
         if self.batched and len(theta) > 1:
-            return torch.func.vmap(lambda point: self.problem.hessian(point, None))(theta)
+            return torch.func.vmap(lambda point: self.problem.hessian(point, None))(
+                theta
+            )
         return torch.stack([self.problem.hessian(point, None) for point in theta])
 
     def eigh(self, theta: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,12 @@ from .problem import Problem
 
 
 def linearise(
-    problem: Problem, theta: Tensor, batch: Any, kind: CurvatureKind = "hessian", *, eager: bool
+    problem: Problem,
+    theta: Tensor,
+    batch: Any,
+    kind: CurvatureKind = "hessian",
+    *,
+    eager: bool,
 ) -> Linearisation:
     """The loss of `problem` on `batch` to second order at theta (d,).
 

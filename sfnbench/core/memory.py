@@ -39,7 +39,10 @@ class Parts:
 
         False where the error is another one, or where the batch has no more parts.
         """
-        if not is_out_of_memory(error) or len(problem.parts(batch, 2 * self.n)) <= self.n:
+        if (
+            not is_out_of_memory(error)
+            or len(problem.parts(batch, 2 * self.n)) <= self.n
+        ):
             return False
         self.n *= 2
         if torch.cuda.is_available():

@@ -27,7 +27,9 @@ class Optimizer(ABC):
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    n_noise: ClassVar[int] = 0  # standard normal vectors wanted in each step, in oracle.noise
+    n_noise: ClassVar[int] = (
+        0  # standard normal vectors wanted in each step, in oracle.noise
+    )
     vmappable: ClassVar[bool] = True
 
     # examples in the minibatch of each step, drawn with replacement; None: all of them

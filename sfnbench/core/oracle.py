@@ -50,7 +50,9 @@ class Oracle:
     problem: Problem
     batches: tuple[Any, ...] = (None,)
     noise: Tensor | None = None
-    eager: bool = False  # plain autograd: faster than torch.func, but not inside its transforms
+    eager: bool = (
+        False  # plain autograd: faster than torch.func, but not inside its transforms
+    )
     theta: Tensor | None = None  # the point that the step starts from ...
     # ... and its loss, once the optimizer has asked for it: it spares the harness a call
     loss_here: Tensor | None = None
@@ -121,7 +123,9 @@ class Oracle:
                     if not self.memory.halve(self.problem, batch, error):
                         raise
             self._count("grad", batch)
-            (total,) = self.memory.sum(self.problem, batch, lambda part: (linear(part).product(v),))
+            (total,) = self.memory.sum(
+                self.problem, batch, lambda part: (linear(part).product(v),)
+            )
             return total
 
         self._count("grad", batch)
@@ -150,7 +154,9 @@ class Oracle:
         self.calls.add(kind, self.problem.share(batch))
 
     def _loss_and_grad(self, theta: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
-        return loss_and_grad(lambda t: self.problem.loss(t, batch), theta, eager=self.eager)
+        return loss_and_grad(
+            lambda t: self.problem.loss(t, batch), theta, eager=self.eager
+        )
 
     def _note(self, theta: Tensor, loss: Tensor) -> Tensor:
         if theta is self.theta:

@@ -15,4 +15,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     # torch may have raised.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+    return isinstance(error, RuntimeError) and any(
+        text in str(error) for text in _NO_MEMORY
+    )

@@ -129,7 +129,9 @@ class Problem(ABC):
         """
         return [(1.0, batch)]
 
-    def linearised(self, theta: Tensor, batch: Any, kind: CurvatureKind) -> Linearisation | None:
+    def linearised(
+        self, theta: Tensor, batch: Any, kind: CurvatureKind
+    ) -> Linearisation | None:
         """The loss to second order at theta (d,), written by hand.
 
         None, the default, where differentiating twice is as fast. It is never called inside

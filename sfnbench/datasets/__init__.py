@@ -51,9 +51,13 @@ CLASSES: dict[Kind, type[ImageDataset | TextDataset]] = {
 def names(kind: Kind | None = None) -> tuple[str, ...]:
     """Every dataset's name, or those of one kind."""
     found = sorted(
-        path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
+        path.stem
+        for path in Path(__file__).parent.glob("*.py")
+        if not path.stem.startswith("_")
     )
-    return tuple(name for name in found if kind is None or isinstance(known(name), CLASSES[kind]))
+    return tuple(
+        name for name in found if kind is None or isinstance(known(name), CLASSES[kind])
+    )
 
 
 def known(name: str) -> ImageDataset | TextDataset:
@@ -85,7 +89,9 @@ def find_text(name: str) -> TextDataset:
     """What is known of a text before it is read; DataError for an unknown name or another kind."""
     dataset = known(name)
     if not isinstance(dataset, TextDataset):
-        raise DataError(f"{name} is images, not text; of text there are {', '.join(names('text'))}")
+        raise DataError(
+            f"{name} is images, not text; of text there are {', '.join(names('text'))}"
+        )
     return dataset
 
 
@@ -95,12 +101,20 @@ def missing_data(dataset: ImageDataset | TextDataset, split: str = "train") -> s
     Found by name, nothing is read.
     """
     return next(
-        filter(None, (why_missing(file) for file in dataset.files if file.split in (split, ""))), ""
+        filter(
+            None,
+            (why_missing(file) for file in dataset.files if file.split in (split, "")),
+        ),
+        "",
     )
 
 
 def load(
-    name: str, split: Split = "train", *, size: int | None = None, n_examples: int | None = None
+    name: str,
+    split: Split = "train",
+    *,
+    size: int | None = None,
+    n_examples: int | None = None,
 ) -> Images:
     """The first `n_examples` images of a split, averaged down to size x size.
 
@@ -112,7 +126,9 @@ def load(
     return find(name).load(split, size=size, n_examples=n_examples)
 
 
-def load_text(name: str, split: TextSplit = "train", *, n_characters: int | None = None) -> Text:
+def load_text(
+    name: str, split: TextSplit = "train", *, n_characters: int | None = None
+) -> Text:
     """The first `n_characters` of a text's split as codes in its alphabet; None for all of them.
 
     >>> load_text("text", n_characters=1000).codes.shape

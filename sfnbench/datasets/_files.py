@@ -15,7 +15,9 @@ from ..errors import DataError
 # environment variable: a folder of data files, which turns downloading off
 FOLDER = "SFNBENCH_DATA"
 TIMEOUT_S = 30.0  # without an answer from a mirror
-CHUNK = 1 << 16  # bytes written at once: pooch's own 1,024 would flush 166,000 times for CIFAR-10
+CHUNK = (
+    1 << 16
+)  # bytes written at once: pooch's own 1,024 would flush 166,000 times for CIFAR-10
 
 State = Literal["ok", "missing", "damaged"]
 # (name, bytes) of a download -> pooch's progress bar, or None
@@ -30,7 +32,9 @@ class File:
     sha256: str
     mirrors: tuple[str, ...]  # tried in this order
     n_bytes: int = 0  # 0: not known
-    recipe: "Recipe | None" = None  # how it is made from another file, where no mirror has it
+    recipe: "Recipe | None" = (
+        None  # how it is made from another file, where no mirror has it
+    )
     split: str = ""  # which of the dataset's it holds; empty: all of them
 
     @property
@@ -74,7 +78,13 @@ def state(file: File) -> State:
         found = _sum(path)
     except DataError:  # a folder in its place, or a file that may not be read
         return "damaged"
-    return "missing" if found is None else "ok" if found in _expected(file, path) else "damaged"
+    return (
+        "missing"
+        if found is None
+        else "ok"
+        if found in _expected(file, path)
+        else "damaged"
+    )
 
 
 def locate(file: File, watch: Watch | None = None) -> Path:
@@ -127,7 +137,10 @@ def _expected(file: File, path: Path) -> set[str]:
     if file.recipe is None:
         return {file.sha256}
     try:
-        return {file.sha256, _note(path).read_text(encoding="ascii", errors="replace")[:64]}
+        return {
+            file.sha256,
+            _note(path).read_text(encoding="ascii", errors="replace")[:64],
+        }
     except OSError:  # no sum was taken, or none that can be read
         return {file.sha256}
 
@@ -201,7 +214,9 @@ def _download(file: File, path: Path, watch: Watch | None) -> None:
         else:
             return
     raise DataError(
-        f"{file.path} could not be downloaded into {path.parent}:\n" + "\n".join(failures) + "\n"
+        f"{file.path} could not be downloaded into {path.parent}:\n"
+        + "\n".join(failures)
+        + "\n"
         f"Without a network, put the file into a folder as {file.path} "
         f"and name that folder in {FOLDER}"
     )
@@ -210,7 +225,8 @@ def _download(file: File, path: Path, watch: Watch | None) -> None:
 def _reason(error: Exception) -> str:
     """The innermost cause in one line, without the wrappings of requests and urllib3."""
     while isinstance(
-        cause := getattr(error, "reason", None) or next(iter(error.args), None), Exception
+        cause := getattr(error, "reason", None) or next(iter(error.args), None),
+        Exception,
     ):
         error = cause
     text = str(getattr(error, "strerror", None) or error).strip()

@@ -18,11 +18,16 @@ NAMES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
-UNSIGNED_BYTE = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
+UNSIGNED_BYTE = (
+    0x08  # the third byte of the magic number; the fourth is the number of dimensions
+)
 
 
 def like_mnist(
-    folder: str, sums: Mapping[str, tuple[str, int]], mirrors: tuple[str, ...], terms: str
+    folder: str,
+    sums: Mapping[str, tuple[str, int]],
+    mirrors: tuple[str, ...],
+    terms: str,
 ) -> ImageDataset:
     """A dataset of MNIST's form and size from the sha256 and the bytes of each of its files."""
     files = tuple(
@@ -31,7 +36,13 @@ def like_mnist(
     )
     read = functools.partial(read_split, files)
     return ImageDataset(
-        n_train=60_000, n_test=10_000, side=28, n_classes=10, read=read, terms=terms, files=files
+        n_train=60_000,
+        n_test=10_000,
+        side=28,
+        n_classes=10,
+        read=read,
+        terms=terms,
+        files=files,
     )
 
 
@@ -42,9 +53,15 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
         raise DataError(f"{path} cannot be unpacked: {error}") from error
     n_dims = data[3] if len(data) >= 4 else 0
-    if data[:3] != bytes((0, 0, UNSIGNED_BYTE)) or n_dims == 0 or len(data) < 4 + 4 * n_dims:
+    if (
+        data[:3] != bytes((0, 0, UNSIGNED_BYTE))
+        or n_dims == 0
+        or len(data) < 4 + 4 * n_dims
+    ):
         begin = data[:8].hex(" ") or "nothing"
-        raise DataError(f"{path} is no idx file of unsigned bytes: it begins with {begin}")
+        raise DataError(
+            f"{path} is no idx file of unsigned bytes: it begins with {begin}"
+        )
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", n_dims, offset=4))
     values: NDArray[Any] = np.frombuffer(data, np.uint8, offset=4 + 4 * n_dims)
     # in Python's integers: a damaged header may ask for anything

@@ -11,7 +11,9 @@ from ..errors import DataError
 from ._files import File
 
 Split = Literal["train", "test"]
-BLOCK = 4096  # images turned into float64 at once: 60,000 of 28x28 together would be 376 MB
+BLOCK = (
+    4096  # images turned into float64 at once: 60,000 of 28x28 together would be 376 MB
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ class ImageDataset:
     comes_with: str = ""  # the package that holds it, where it needs no files
 
     def load(
-        self, split: Split = "train", *, size: int | None = None, n_examples: int | None = None
+        self,
+        split: Split = "train",
+        *,
+        size: int | None = None,
+        n_examples: int | None = None,
     ) -> Images:
         """The first `n_examples` of a split, averaged down to size x size.
 
@@ -59,7 +65,9 @@ class ImageDataset:
         n_there = self.n_train if split == "train" else self.n_test
         n = n_there if n_examples is None else n_examples
         if not 0 < n <= n_there:
-            raise DataError(f"{n} examples asked for, but the {split} split has {n_there}")
+            raise DataError(
+                f"{n} examples asked for, but the {split} split has {n_there}"
+            )
         side = self.side if size is None else size
         if not 0 < side <= self.side:
             raise DataError(

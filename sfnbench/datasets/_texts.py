@@ -36,7 +36,9 @@ class TextDataset:
     files: tuple[File, ...] = ()  # what it needs on disk
     comes_with: str = ""  # the package that holds it, where it needs no files
 
-    def load(self, split: TextSplit = "train", *, n_characters: int | None = None) -> Text:
+    def load(
+        self, split: TextSplit = "train", *, n_characters: int | None = None
+    ) -> Text:
         """The first `n_characters` of a split, None for all of them.
 
         DataError if there are fewer than that.
@@ -44,10 +46,14 @@ class TextDataset:
         n_there = self.n_characters.get(split, 0)
         n = n_there if n_characters is None else n_characters
         if not 0 < n <= n_there:
-            raise DataError(f"{n} characters asked for, but the {split} split has {n_there}")
+            raise DataError(
+                f"{n} characters asked for, but the {split} split has {n_there}"
+            )
         text = self.read(split)
         if len(text) != n_there:
-            raise DataError(f"{split} split: {len(text)} characters where {n_there} were expected")
+            raise DataError(
+                f"{split} split: {len(text)} characters where {n_there} were expected"
+            )
         return encode(text[:n], self.alphabet)
 
 

@@ -52,11 +52,15 @@ class ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """The admitted object of that name; UnpicklingError for every other."""
         if (module, name) not in ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not an array")
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}, which is not an array"
+            )
         return ADMITTED[module, name]
 
 
-def read_archive(archive: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+def read_archive(
+    archive: Path,
+) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
     """Grey images (n, 10, 10) and labels (n,) of every batch.
 
     DataError if the archive is damaged, short of one or unsafe.
@@ -70,8 +74,13 @@ def read_archive(archive: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[np
             for member in tar:
                 if member.name in BATCHES and (file := tar.extractfile(member)):
                     batch = ArrayUnpickler(io.BytesIO(file.read())).load()
-                    colours = np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32)
-                    batches[member.name] = grey(colours), np.asarray(batch[b"labels"], np.int64)
+                    colours = np.asarray(batch[b"data"], np.uint8).reshape(
+                        -1, 3, 32, 32
+                    )
+                    batches[member.name] = (
+                        grey(colours),
+                        np.asarray(batch[b"labels"], np.int64),
+                    )
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from error
     except (
@@ -82,9 +91,13 @@ def read_archive(archive: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[np
         ValueError,
         MemoryError,
     ) as error:
-        raise DataError(f"{archive}: {member.name} is no batch of CIFAR-10: {error}") from error
+        raise DataError(
+            f"{archive}: {member.name} is no batch of CIFAR-10: {error}"
+        ) from error
     if lacking := BATCHES.keys() - batches.keys():
-        raise DataError(f"{archive} is not CIFAR-10: it lacks {', '.join(sorted(lacking))}")
+        raise DataError(
+            f"{archive} is not CIFAR-10: it lacks {', '.join(sorted(lacking))}"
+        )
     return batches
 
 
@@ -92,7 +105,9 @@ def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Colour images (n, 3, height, width) as grey ones (n, 10, 10)."""
     made = np.empty((len(images), SIDE, SIDE), np.uint8)
     for first in range(0, len(images), BLOCK):
-        red, green, blue = images[first : first + BLOCK].astype(np.float64).swapaxes(0, 1)
+        red, green, blue = (
+            images[first : first + BLOCK].astype(np.float64).swapaxes(0, 1)
+        )
         # 299 R + 587 G + 114 B and its average over 1024ths are exact in float64; clipping has
         # nothing left to do.
         thousandths = area_average(299 * red + 587 * green + 114 * blue, SIDE)
@@ -107,7 +122,10 @@ def _make(archive: Path, path: Path) -> None:
         images, labels = zip(
             *(batches[name] for name in BATCHES if BATCHES[name] == split), strict=True
         )
-        arrays |= {f"x_{split}": np.concatenate(images), f"y_{split}": np.concatenate(labels)}
+        arrays |= {
+            f"x_{split}": np.concatenate(images),
+            f"y_{split}": np.concatenate(labels),
+        }
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 

@@ -23,9 +23,9 @@ def _read(split: TextSplit) -> str:
             f"this Python comes without pydoc_data.topics, the text of help(): {error}"
         ) from error
     text = "".join(f"{topics[name]}\n" for name in sorted(topics))
-    return text.translate({ord(character): None for character in set(text).difference(ALPHABET)})[
-        :N_CHARACTERS
-    ]
+    return text.translate(
+        {ord(character): None for character in set(text).difference(ALPHABET)}
+    )[:N_CHARACTERS]
 
 
 DATASET = TextDataset(

@@ -57,7 +57,11 @@ class Experiment:
 
     def _optional(self, part: str) -> ModuleType | None:
         module = f"{__name__}.{self.name}.{part}"
-        return importlib.import_module(module) if importlib.util.find_spec(module) else None
+        return (
+            importlib.import_module(module)
+            if importlib.util.find_spec(module)
+            else None
+        )
 
 
 @cache
@@ -72,7 +76,9 @@ def _figures(experiment: str) -> tuple[ModuleType, ...]:
 
 def names() -> tuple[str, ...]:
     """Every experiment, in alphabetical order."""
-    return tuple(sorted(each.name for each in pkgutil.iter_modules(__path__) if each.ispkg))
+    return tuple(
+        sorted(each.name for each in pkgutil.iter_modules(__path__) if each.ispkg)
+    )
 
 
 def find(name: str) -> Experiment:

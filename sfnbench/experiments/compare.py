@@ -12,7 +12,9 @@ from ..results.staleness import differences
 from . import find
 
 
-def compare(before: Mapping[Slot, Result], after: Mapping[Slot, Result]) -> list[Change]:
+def compare(
+    before: Mapping[Slot, Result], after: Mapping[Slot, Result]
+) -> list[Change]:
     """Every measure of every run of either side, in the order of `before`, then of what is new."""
     changes: list[Change] = []
     for slot in dict.fromkeys([*before, *after]):

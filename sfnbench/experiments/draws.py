@@ -25,7 +25,9 @@ class Draws:
         streams = ["batch", *(f"batch {i}" for i in range(1, len(setup.batch_sizes)))]
         self._batch_rngs: list[list[torch.Generator]] = []
         if not setup.full_batches:
-            self._batch_rngs = [[generator(seed, name) for name in streams] for seed in seeds]
+            self._batch_rngs = [
+                [generator(seed, name) for name in streams] for seed in seeds
+            ]
         self._noise_rngs: list[torch.Generator] = []
         if setup.n_noise:
             self._noise_rngs = [generator(seed, "noise") for seed in seeds]
@@ -54,5 +56,8 @@ class Draws:
         if not self._noise_rngs:
             return None
         shape = self._setup.n_noise, self._setup.problem.dim
-        drawn = [torch.randn(shape, generator=rng, dtype=torch.float64) for rng in self._noise_rngs]
+        drawn = [
+            torch.randn(shape, generator=rng, dtype=torch.float64)
+            for rng in self._noise_rngs
+        ]
         return torch.stack(drawn).to(self._setup.device, self._setup.dtype)

@@ -16,7 +16,9 @@ NotBelow0 = Annotated[float, Ge(0)]
 MOST_STEPS = 10**9
 
 # Keys that are no settings: a run has them itself, or they decide no numbers
-COMMON = frozenset({"title", "experiment", "timeout", "problems", "seeds", "dtype", "tune"})
+COMMON = frozenset(
+    {"title", "experiment", "timeout", "problems", "seeds", "dtype", "tune"}
+)
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,27 @@ class Tune(StrictModel):
     """How the parameters that are given as ranges are tuned, alike for every optimizer."""
 
     trials: Annotated[int, Ge(1), Le(10_000)] = 20  # of each optimizer on each problem
-    seeds: Annotated[int, Ge(1), Le(1000)] = 3  # of each trial, counted from TUNING_SEEDS
+    seeds: Annotated[int, Ge(1), Le(1000)] = (
+        3  # of each trial, counted from TUNING_SEEDS
+    )
     sampler: Literal["halton", "random", "sobol"] = "halton"
     seed: Seed = 0  # of the sampler
     # The best median over seeds wins; a seed that has not escaped ranks behind all that have
-    metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = "final_loss"
-    budget: Budget | None = None  # of a trial; the rest is the suite's, see `Budget.over`
+    metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = (
+        "final_loss"
+    )
+    budget: Budget | None = (
+        None  # of a trial; the rest is the suite's, see `Budget.over`
+    )
 
 
 class ExperimentKeys(StrictModel):
     """The keys of every experiment; those of problems and methods are lists of entries."""
 
     method: ClassVar[Kind] = "optimizer"
-    is_seeded: ClassVar[bool] = False  # repeated over seeds; otherwise one seed stands for all
+    is_seeded: ClassVar[bool] = (
+        False  # repeated over seeds; otherwise one seed stands for all
+    )
 
     title: str = ""
     experiment: str = "race"
@@ -107,5 +117,7 @@ class SeededKeys(ExperimentKeys):
 
     is_seeded: ClassVar[bool] = True
 
-    seeds: Annotated[int, Ge(1), Le(100_000)] | Annotated[tuple[Seed, ...], MinLen(1)] = 5
+    seeds: (
+        Annotated[int, Ge(1), Le(100_000)] | Annotated[tuple[Seed, ...], MinLen(1)]
+    ) = 5
     dtype: Literal["float32", "float64"] = "float64"

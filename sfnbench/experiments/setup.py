@@ -46,9 +46,13 @@ class Setup:
         self.problem: Problem = problem
         self.method = run.method
         self.optimizer: Optimizer | None = None
-        self.batch_sizes: tuple[int | None, ...] = (stock.batch_size(self.method.params),)
+        self.batch_sizes: tuple[int | None, ...] = (
+            stock.batch_size(self.method.params),
+        )
         if not registry.is_stock(self.method.use):
-            self.optimizer = registry.build("optimizer", self.method.use, self.method.params)
+            self.optimizer = registry.build(
+                "optimizer", self.method.use, self.method.params
+            )
             self.batch_sizes = self.optimizer.batch_sizes
 
     @property

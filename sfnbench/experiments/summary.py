@@ -32,7 +32,13 @@ def _lines(result: Result, spread: Spread) -> Table:
         lines: Table = own.table(result, spread)
         return lines
     run = result.run
-    return [{"problem": run.problem.label, "method": run.method.label, "status": result.status}]
+    return [
+        {
+            "problem": run.problem.label,
+            "method": run.method.label,
+            "status": result.status,
+        }
+    ]
 
 
 def matching(
@@ -50,7 +56,11 @@ def matching(
         # one at a time, as they come: with their series, thousands would fill the memory
         return results
     results = list(results)
-    for kind, patterns in (("problem", problems), ("optimizer", optimizers), ("status", statuses)):
+    for kind, patterns in (
+        ("problem", problems),
+        ("optimizer", optimizers),
+        ("status", statuses),
+    ):
         present = set().union(*(_names(result, kind) for result in results))
         for pattern in patterns:
             if not fnmatch.filter(present, pattern):
@@ -58,7 +68,9 @@ def matching(
                     f"no result of {kind} {pattern!r} here{did_you_mean(pattern, present)}"
                 )
         if patterns:
-            results = [result for result in results if _fits(_names(result, kind), patterns)]
+            results = [
+                result for result in results if _fits(_names(result, kind), patterns)
+            ]
     return results
 
 

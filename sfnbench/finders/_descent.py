@@ -10,7 +10,9 @@ from ..core.finder import Equations, Iterate
 ARMIJO, SHRINK, HALVINGS = 1e-4, 0.5, 30
 
 
-def backtracked(equations: Equations, at: Iterate, direction: Tensor, slope: Tensor) -> Iterate:
+def backtracked(
+    equations: Equations, at: Iterate, direction: Tensor, slope: Tensor
+) -> Iterate:
     """The longest of 1, 1/2, 1/4, ... directions (S, d) that shortens the gradient enough, or none.
 
     Enough is Armijo's rule for |g|^2, which begins to change by 2 slope = 2 g . H direction, (S,),
@@ -22,7 +24,9 @@ def backtracked(equations: Equations, at: Iterate, direction: Tensor, slope: Ten
     for length in _lengths():
         tried = at.theta[trying] + length * direction[trying]
         new = equations.of(trying).grad(tried)
-        enough = new.square().sum(1) <= before[trying] + 2 * ARMIJO * length * slope[trying]
+        enough = (
+            new.square().sum(1) <= before[trying] + 2 * ARMIJO * length * slope[trying]
+        )
         theta[trying[enough]], grad[trying[enough]] = tried[enough], new[enough]
         trying = trying[~enough]
         if not len(trying):

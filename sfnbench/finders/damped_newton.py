@@ -28,7 +28,14 @@ class DampedNewton(Finder):
     """
 
     steps: Count = 150
-    dampings: Annotated[tuple[NonNegative, ...], MinLen(1)] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+    dampings: Annotated[tuple[NonNegative, ...], MinLen(1)] = (
+        1.0,
+        1e-1,
+        1e-2,
+        1e-3,
+        1e-4,
+        1e-5,
+    )
     lengths: Annotated[tuple[Positive, ...], MinLen(1)] = (1.0, 0.5, 0.1, 0.01)
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:
@@ -40,7 +47,9 @@ class DampedNewton(Finder):
         for damping in self.dampings:
             damped = eigenvalues + damping
             solvable = damped.abs() > floor
-            p = torch.where(solvable, -in_basis / torch.where(solvable, damped, 1.0), 0.0)
+            p = torch.where(
+                solvable, -in_basis / torch.where(solvable, damped, 1.0), 0.0
+            )
             direction = (Q @ p[..., None])[..., 0]
             for length in self.lengths:
                 tried = at.theta + length * direction

@@ -13,7 +13,10 @@ from ..members.registry import register
 from ._scipy import Array, lane_by_lane
 
 ENOUGH = 1e-26  # of the squared norm
-PATIENCE, FALL = 300, 0.9  # it has stalled where 300 iterations lower the square by under a tenth
+PATIENCE, FALL = (
+    300,
+    0.9,
+)  # it has stalled where 300 iterations lower the square by under a tenth
 
 
 @register("gradient_norm")
@@ -60,5 +63,7 @@ class GradientNorm(Finder):
             "ftol": 0,
             "gtol": 0,
         }
-        end = minimize(value, start, jac=True, method="L-BFGS-B", callback=stop, options=options)  # type: ignore[call-overload]
+        end = minimize(
+            value, start, jac=True, method="L-BFGS-B", callback=stop, options=options
+        )  # type: ignore[call-overload]
         return np.asarray(end.x)

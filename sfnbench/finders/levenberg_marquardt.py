@@ -48,7 +48,9 @@ class LevenbergMarquardt(Finder):
         """One accepted step, or none after so many tries."""
         eigenvalues, Q = equations.eigh(at.theta)
         unit = eigenvalues.square().amax(1).clamp_min(torch.finfo(Q.dtype).tiny)  # (S,)
-        damping = torch.where(at.memory.damping > 0, at.memory.damping, self.damping * unit)
+        damping = torch.where(
+            at.memory.damping > 0, at.memory.damping, self.damping * unit
+        )
         in_basis = (Q.mT @ at.grad[..., None])[..., 0]
         before = at.grad.square().sum(1)
         theta, grad = at.theta.clone(), at.grad.clone()
@@ -56,7 +58,10 @@ class LevenbergMarquardt(Finder):
         for _ in range(TRIES):
             L, g, lam = eigenvalues[trying], in_basis[trying], damping[trying, None]
             reach = Q if len(trying) == len(Q) else Q[trying]
-            tried = at.theta[trying] - (reach @ (L * g / (L.square() + lam))[..., None])[..., 0]
+            tried = (
+                at.theta[trying]
+                - (reach @ (L * g / (L.square() + lam))[..., None])[..., 0]
+            )
             new = equations.of(trying).grad(tried)
             predicted = (g * lam / (L.square() + lam)).square().sum(1)
             gain = (before[trying] - new.square().sum(1)) / (before[trying] - predicted)

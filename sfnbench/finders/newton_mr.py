@@ -54,19 +54,28 @@ class NewtonMR(Finder):
         seen = eigenvalues.abs() > self.cut * eigenvalues.abs().amax(1, keepdim=True)
         in_basis = (Q.mT @ at.grad[..., None])[..., 0]
         p = torch.where(seen, -in_basis / torch.where(seen, eigenvalues, 1.0), 0.0)
-        return (Q @ p[..., None])[..., 0], -torch.where(seen, in_basis, 0.0).square().sum(1)
+        return (Q @ p[..., None])[..., 0], -torch.where(
+            seen, in_basis, 0.0
+        ).square().sum(1)
 
     def _matrix_free(self, equations: Equations, at: Iterate) -> tuple[Tensor, Tensor]:
         """The same by MINRES, lane by lane."""
-        directions, slopes = torch.zeros_like(at.theta), at.theta.new_zeros(len(at.theta))
+        directions, slopes = (
+            torch.zeros_like(at.theta),
+            at.theta.new_zeros(len(at.theta)),
+        )
         for lane, g in enumerate(at.grad):
-            _, product = equations.of(torch.tensor([lane])).products(at.theta[lane : lane + 1])
+            _, product = equations.of(torch.tensor([lane])).products(
+                at.theta[lane : lane + 1]
+            )
 
             def times(v: Array, product: Product = product, g: Tensor = g) -> Array:
                 return np.asarray(product(torch.as_tensor(v).to(g).reshape(-1)).cpu())
 
             H = LinearOperator((len(g), len(g)), matvec=times, dtype="float64")
-            solved = minres(H, -g.cpu().numpy(), rtol=self.cut, maxiter=self.iterations)[0]
+            solved = minres(
+                H, -g.cpu().numpy(), rtol=self.cut, maxiter=self.iterations
+            )[0]
             directions[lane] = torch.as_tensor(solved).to(g)
             slopes[lane] = g @ product(directions[lane])
         return directions, slopes

@@ -57,7 +57,9 @@ def directions_in(
     def direction(damping: float) -> Tensor:
         damped = curvature + damping
         solvable = damped.abs() > floor
-        scaled = torch.where(solvable, in_basis / torch.where(solvable, damped, 1.0), 0.0)
+        scaled = torch.where(
+            solvable, in_basis / torch.where(solvable, damped, 1.0), 0.0
+        )
         return -basis.vector(scaled)
 
     return direction
@@ -69,7 +71,12 @@ def eigenbasis(H: Tensor) -> Eigenbasis:
     torch computes it on a GPU, inside a transform and for small n, else scipy does.
     """
     inside = torch.func.debug_unwrap(H) is not H
-    if H.device.type == "cpu" and H.shape[-1] >= LARGE and not inside and not H.requires_grad:
+    if (
+        H.device.type == "cpu"
+        and H.shape[-1] >= LARGE
+        and not inside
+        and not H.requires_grad
+    ):
         return _by_tridiagonal(H)
     eigenvalues, Q = torch.linalg.eigh(H)
     return Eigenbasis(eigenvalues, lambda v: Q.mT @ v, lambda c: Q @ c)
@@ -94,7 +101,9 @@ def _by_tridiagonal(H: Tensor) -> Eigenbasis:
         raise LinAlgError(
             f"the tridiagonal eigenvalues of the matrix did not converge (LAPACK's stevd: {info})"
         )
-    reflectors = np.asfortranarray(reflectors[1:, :-1])  # they leave the first coordinate as it is
+    reflectors = np.asfortranarray(
+        reflectors[1:, :-1]
+    )  # they leave the first coordinate as it is
     basis = torch.from_numpy(Z)
 
     def turned(v: Tensor, trans: str) -> Tensor:

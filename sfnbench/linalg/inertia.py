@@ -26,7 +26,9 @@ def count_below(H: NDArray[np.float64], value: float = 0.0) -> int:
     shifted = np.array(H, dtype=np.float64, order="F")
     shifted.flat[:: len(H) + 1] -= value
     n = len(H)
-    D, pivots, _ = dsytrf(shifted, lower=1, lwork=int(dsytrf_lwork(n, lower=1)[0]), overwrite_a=1)
+    D, pivots, _ = dsytrf(
+        shifted, lower=1, lwork=int(dsytrf_lwork(n, lower=1)[0]), overwrite_a=1
+    )
     # A 2x2 block is marked by two equal negative pivots; its determinant is negative by choice of
     # the pivots, so it has one eigenvalue of each sign.
     in_pair = pivots < 0

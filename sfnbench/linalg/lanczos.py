@@ -70,7 +70,11 @@ def lanczos(
         del w  # its room is the next product's
         w = product(V[j + 1])
     residual = torch.linalg.vector_norm(w)
-    return Subspace(V, M, residual) if reorthogonalise else _orthonormalised(V, M, residual)
+    return (
+        Subspace(V, M, residual)
+        if reorthogonalise
+        else _orthonormalised(V, M, residual)
+    )
 
 
 def _zeros(like: Tensor, k: int) -> Tensor:

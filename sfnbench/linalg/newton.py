@@ -28,8 +28,12 @@ QUADRATIC = 0.5  # a step at most this share of the one before: on the way, quad
 LINEAR = 0.93  # up to x^15; exponential tails have 1, and powers of a tail more
 STEADY = 0.01  # by how much two ratios in a row may differ where steps fall linearly
 ARRIVED = 1e-8  # a step this short, in units of the way so far, ends the search
-TINY = 1e-9  # ... and so does one this short, in units of the point itself: it is rounding
-ROUNDING = 1e-10  # eigenvalues below this, in units of the largest, are zero to rounding
+TINY = (
+    1e-9  # ... and so does one this short, in units of the point itself: it is rounding
+)
+ROUNDING = (
+    1e-10  # eigenvalues below this, in units of the largest, are zero to rounding
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,9 @@ class _Search:
         self.is_root, self.is_linear = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         self.last_steps = np.full_like(starts, np.nan)
         self._way, self._length = np.zeros(n), np.full(n, np.nan)
-        self._ratios = np.full((n, 3), np.nan)  # of each step's length to that of the one before
+        self._ratios = np.full(
+            (n, 3), np.nan
+        )  # of each step's length to that of the one before
 
     def advance(self, reach: Floats | None) -> None:
         """A step of all searches that go on, none longer than `reach` (S,)."""
@@ -106,7 +112,13 @@ class _Search:
         self.give_up(which[~usable])
         if not usable.any():
             return
-        which, x, g, H, steps = which[usable], x[usable], g[usable], H[usable], steps[usable]
+        which, x, g, H, steps = (
+            which[usable],
+            x[usable],
+            g[usable],
+            H[usable],
+            steps[usable],
+        )
         tiny = np.linalg.norm(steps, axis=1) <= TINY * np.linalg.norm(x, axis=1)
         tiny &= steps.any(1)
         self.take(which, steps, tiny | _is_rounding(g, H, x))
@@ -143,7 +155,11 @@ class _Search:
         steady = (np.abs(np.diff(ratios)) < STEADY).all(1) & (ratios[:, -1] > STEADY)
         there, last = which[steady], ratios[steady, -1:]
         self.x[there] += step[steady] * last / (1 - last)
-        self.is_root[there], self.is_linear[there], self.going[there] = True, True, False
+        self.is_root[there], self.is_linear[there], self.going[there] = (
+            True,
+            True,
+            False,
+        )
 
 
 def _steps(H: Floats, g: Floats) -> Floats:
@@ -157,5 +173,9 @@ def _steps(H: Floats, g: Floats) -> Floats:
 
 def _is_rounding(g: Floats, H: Floats, x: Floats) -> Bools:
     """Whether gradients (n, d) are no longer than their own rounding."""
-    unit = np.finfo(np.float64).eps * np.linalg.norm(x, axis=1) * np.linalg.norm(H, axis=(1, 2))
+    unit = (
+        np.finfo(np.float64).eps
+        * np.linalg.norm(x, axis=1)
+        * np.linalg.norm(H, axis=(1, 2))
+    )
     return np.asarray(np.linalg.norm(g, axis=1) <= 4 * unit)

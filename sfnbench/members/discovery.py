@@ -24,7 +24,9 @@ from .reading import HERE, Source, counts, read
 Kind = Literal["optimizer", "problem", "finder"]
 KINDS: tuple[Kind, ...] = ("optimizer", "problem", "finder")
 
-_there: set[str] = set()  # packages that were found; one that was not may be installed meanwhile
+_there: set[str] = (
+    set()
+)  # packages that were found; one that was not may be installed meanwhile
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ def _files(root: Path, name: str | None) -> list[Path]:
     return [
         path
         for path in found
-        if not path.stem.startswith("_") and name in (None, path.stem) and path.is_file()
+        if not path.stem.startswith("_")
+        and name in (None, path.stem)
+        and path.is_file()
     ]
 
 
@@ -111,10 +115,14 @@ def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """Those of all kinds in all installed packages: reading them takes longer than all else here."""
     counts["entry point scans"] += 1
     found = entry_points()
-    return tuple(entry for kind in KINDS for entry in found.select(group=f"sfnbench.{kind}s"))
+    return tuple(
+        entry for kind in KINDS for entry in found.select(group=f"sfnbench.{kind}s")
+    )
 
 
-def _read(kind: Kind, path: Path, module: str, any_kind: bool = False) -> Iterator[Member]:
+def _read(
+    kind: Kind, path: Path, module: str, any_kind: bool = False
+) -> Iterator[Member]:
     """The member that a file holds: its one registered class, or what is wrong.
 
     Nothing for a file of another kind.
@@ -122,7 +130,11 @@ def _read(kind: Kind, path: Path, module: str, any_kind: bool = False) -> Iterat
     broken = Member(kind, path.stem, path, module)
     try:
         source = read(path)
-    except (SyntaxError, ValueError, OSError) as error:  # ValueError: its bytes are no text
+    except (
+        SyntaxError,
+        ValueError,
+        OSError,
+    ) as error:  # ValueError: its bytes are no text
         yield replace(broken, error=_what(error))
         return
     for found in _classes(source):
@@ -138,7 +150,11 @@ def _read(kind: Kind, path: Path, module: str, any_kind: bool = False) -> Iterat
                 f"but the file is called {path.name}"
             )
         yield replace(
-            broken, class_name=found.name, summary=found.summary, fields=found.fields, error=wrong
+            broken,
+            class_name=found.name,
+            summary=found.summary,
+            fields=found.fields,
+            error=wrong,
         )
 
 
@@ -199,7 +215,9 @@ def _fields(node: ast.ClassDef) -> Iterator[Field]:
             annotation = ast.unparse(item.annotation)
             if not annotation.startswith("ClassVar"):
                 yield Field(
-                    item.target.id, annotation, ast.unparse(item.value) if item.value else None
+                    item.target.id,
+                    annotation,
+                    ast.unparse(item.value) if item.value else None,
                 )
 
 

@@ -32,7 +32,12 @@ _VOCABULARY: Mapping[Kind, tuple[str, ...]] = {
     "problem": ("problem", "network", "fields"),
     "finder": ("finder", "problem", "fields"),
 }
-_READERS = {"find", "find_text", "load", "load_text"}  # of sfnbench.datasets, by a set's name
+_READERS = {
+    "find",
+    "find_text",
+    "load",
+    "load_text",
+}  # of sfnbench.datasets, by a set's name
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,11 @@ def identify(run: Run, method: Kind) -> Run:
         *codes(method, run.method.use, run.method.params),
     ]
     paths = [path["optimizer"] for path in run.settings.get("paths", ())]
-    on_paths = [each for path in paths for each in codes("optimizer", path["use"], path["params"])]
+    on_paths = [
+        each
+        for path in paths
+        for each in codes("optimizer", path["use"], path["params"])
+    ]
     code = {"harness": digest([harness(run.experiment)])}
     if on_paths:
         code["optimizers of its paths"] = digest(on_paths)
@@ -94,7 +103,9 @@ def codes(kind: Kind, use: str, params: Mapping[str, Any]) -> list[Code]:
 def digest(found: Iterable[Code]) -> str:
     """Sixteen digits of all files, the same in every process and place; empty without files."""
     lines = {
-        f"{place} {_file_digest(file)}\n" for each in found for place, file in each.files.items()
+        f"{place} {_file_digest(file)}\n"
+        for each in found
+        for place, file in each.files.items()
     }
     text = "".join(sorted(lines))
     return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
@@ -163,12 +174,15 @@ def _datasets_in(code: Code) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _called_for(read: Source) -> tuple[str, ...]:
-    calls = [node for node in ast.walk(read.tree) if isinstance(node, ast.Call) and node.args]
+    calls = [
+        node for node in ast.walk(read.tree) if isinstance(node, ast.Call) and node.args
+    ]
     return tuple(
         str(call.args[0].value)
         for call in calls
         if isinstance(call.args[0], ast.Constant)
-        and (getattr(call.func, "attr", None) or getattr(call.func, "id", None)) in _READERS
+        and (getattr(call.func, "attr", None) or getattr(call.func, "id", None))
+        in _READERS
     )
 
 
@@ -187,7 +201,9 @@ def _texts(value: Any) -> Iterator[str]:
 def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
     """The outermost entries {use: NAME, ...} among parameters."""
     inner = value.values() if isinstance(value, Mapping) else value
-    for each in inner if isinstance(inner, Iterable) and not isinstance(inner, str) else ():
+    for each in (
+        inner if isinstance(inner, Iterable) and not isinstance(inner, str) else ()
+    ):
         if isinstance(each, Mapping) and isinstance(each.get("use"), str):
             yield each
         else:

@@ -20,7 +20,14 @@ from .reading import HERE, Import, Source, read
 
 # Rooms of sfnbench that name, describe and complain: no number goes through them. What records mean
 # is in their FORMAT.
-_SILENT = {"__init__.py", "environment.py", "errors.py", "members", "records.py", "words.py"}
+_SILENT = {
+    "__init__.py",
+    "environment.py",
+    "errors.py",
+    "members",
+    "records.py",
+    "words.py",
+}
 
 # Packages that sfnbench needs compute the same in every version, to rounding, but for these
 # algorithms.
@@ -42,7 +49,9 @@ class Reach:
     """What the imports of files lead to, themselves included."""
 
     files: frozenset[Path] = frozenset()
-    packages: frozenset[str] = frozenset()  # those that others wrote and that decide numbers
+    packages: frozenset[str] = (
+        frozenset()
+    )  # those that others wrote and that decide numbers
 
 
 def reach(*paths: Path) -> Reach:
@@ -104,8 +113,12 @@ def is_installed(path: Path) -> bool:
 @functools.lru_cache(maxsize=1024)
 def _direct(source: Source, folders: tuple[Path, ...]) -> tuple[Path | str, ...]:
     """The files and packages that a file imports itself, with plugins in these folders."""
-    found = (target for wanted in source.imports for target in _targets(wanted, source.path))
-    counting = (target for target in found if isinstance(target, str) or not _is_silent(target))
+    found = (
+        target for wanted in source.imports for target in _targets(wanted, source.path)
+    )
+    counting = (
+        target for target in found if isinstance(target, str) or not _is_silent(target)
+    )
     return tuple(dict.fromkeys(counting))
 
 
@@ -136,7 +149,9 @@ def _targets(wanted: Import, at: Path) -> Iterator[Path | str]:
         yield top
 
 
-def _below(base: Path, parts: Sequence[str], names: Sequence[str]) -> Iterator[Path | str]:
+def _below(
+    base: Path, parts: Sequence[str], names: Sequence[str]
+) -> Iterator[Path | str]:
     """What a relative import names: all folders of plugins are one package."""
     folders = () if _is_shipped(base) else plugin_folders()
     root = next((folder for folder in folders if base.is_relative_to(folder)), None)
@@ -147,7 +162,9 @@ def _below(base: Path, parts: Sequence[str], names: Sequence[str]) -> Iterator[P
             return
 
 
-def _inside(base: Path, parts: Sequence[str], names: Sequence[str]) -> Iterator[Path | str]:
+def _inside(
+    base: Path, parts: Sequence[str], names: Sequence[str]
+) -> Iterator[Path | str]:
     """The files of a module below a folder, and of names in it."""
     folder = base.joinpath(*parts)
     if parts:
@@ -187,7 +204,11 @@ def _origins(file: Path, name: str) -> Iterator[Path | str]:
                 yield from _targets(wanted, file)
                 return
             if alias.name == "*":
-                stars = [t for t in _targets(wanted, file) if isinstance(t, Path) and t != file]
+                stars = [
+                    t
+                    for t in _targets(wanted, file)
+                    if isinstance(t, Path) and t != file
+                ]
                 if origins := [each for star in stars for each in _origins(star, name)]:
                     yield from origins
                     return
@@ -210,7 +231,9 @@ def _home(top: str) -> Path | None:
 
 def _is_algorithm(wanted: Import) -> bool:
     full = [f"{wanted.module}.{name}" for name in wanted.names] or [wanted.module]
-    return any(f"{name}.".startswith(f"{each}.") for name in full for each in _ALGORITHMS)
+    return any(
+        f"{name}.".startswith(f"{each}.") for name in full for each in _ALGORITHMS
+    )
 
 
 def _is_silent(path: Path) -> bool:

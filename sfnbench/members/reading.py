@@ -20,7 +20,9 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parents[1]  # the package sfnbench
 
-counts: Counter[str] = Counter()  # what `make census` shows: files parsed, entry points scanned
+counts: Counter[str] = (
+    Counter()
+)  # what `make census` shows: files parsed, entry points scanned
 
 # A file system may give two writes in quick succession one time stamp, so a file that was written
 # less than this before it was read is read again.

@@ -56,7 +56,9 @@ def register(name: str) -> Callable[[C], C]:
             )
         known = _registered.get((kind, name))
         if known is not None and known.__module__ != cls.__module__:
-            raise PluginError(f"two {kind}s are called {name!r}: {_file(known)} and {_file(cls)}")
+            raise PluginError(
+                f"two {kind}s are called {name!r}: {_file(known)} and {_file(cls)}"
+            )
         cls.name = name  # type: ignore[attr-defined]  # the one attribute the registry lends to a class
         _registered[kind, name] = cls
         return cls
@@ -115,7 +117,9 @@ def build(kind: Kind, name: str, params: dict[str, Any]) -> Any:
     Raises pydantic's ValidationError, with every wrong value in it. Strict: "3" is not a number,
     and 1 is not true.
     """
-    return adapter(load(find(kind, name))).validate_json(json.dumps(params), strict=True)
+    return adapter(load(find(kind, name))).validate_json(
+        json.dumps(params), strict=True
+    )
 
 
 def adapter(cls: type[Any]) -> TypeAdapter[Any]:
@@ -136,7 +140,9 @@ def _import(member: Member) -> None:
         importlib.import_module(member.module)
     except PluginError:
         raise
-    except Exception as error:  # a plugin's import may raise anything, and must stop nothing else
+    except (
+        Exception
+    ) as error:  # a plugin's import may raise anything, and must stop nothing else
         _registered.pop((member.kind, member.name), None)
         line = _line_in(error, member.path)
         raise PluginError(
@@ -155,7 +161,10 @@ def _by_name(kind: Kind, name: str | None = None) -> dict[str, Member]:
     found: dict[str, Member] = {}
     for member in (*discover(kind, name), *_of_main(kind, name)):
         other = found.setdefault(member.name, member)
-        if other.path != member.path and other.path.read_bytes() != member.path.read_bytes():
+        if (
+            other.path != member.path
+            and other.path.read_bytes() != member.path.read_bytes()
+        ):
             raise PluginError(
                 f"two {kind}s are called {member.name!r}: {other.path} and {member.path}"
             )
@@ -180,4 +189,6 @@ def _line_in(error: BaseException, path: Path) -> int:
 
 
 def _file(cls: type) -> str:
-    return str(getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__)
+    return str(
+        getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
+    )

@@ -28,7 +28,12 @@ from .measuring import DENSE_LIMIT, ZERO_EIGENVALUE
 Floats = NDArray[np.float64]
 
 # the four kinds of critical points
-MINIMUM, MAXIMUM, SADDLE, DEGENERATE = "minimum", "maximum", "min-max saddle", "degenerate"
+MINIMUM, MAXIMUM, SADDLE, DEGENERATE = (
+    "minimum",
+    "maximum",
+    "min-max saddle",
+    "degenerate",
+)
 NOT_CERTIFIED, RAN_AWAY, DIVERGED = "not certified", "ran away", "diverged"
 
 FREE = (MINIMUM, DEGENERATE)  # kinds that hold no trajectory, unless it started there
@@ -36,9 +41,13 @@ FREE = (MINIMUM, DEGENERATE)  # kinds that hold no trajectory, unless it started
 NEAR_SADDLE = 2.0  # distances of the start from the saddle
 NEAR_ROOT = 0.01  # of the way from the start to the critical point
 SAME_POINT = 1e-3  # two points are one within this share of the start's distance
-FLATTENED = 0.2  # where Newton's steps fell linearly, a curvature that shrank so much vanishes
+FLATTENED = (
+    0.2  # where Newton's steps fell linearly, a curvature that shrank so much vanishes
+)
 VANISHED = 1e-12  # ... as does one below this, in units of the Hessian at the start
-AWAY = 0.7  # the cosine of Newton's step with the way so far, from which a point runs away
+AWAY = (
+    0.7  # the cosine of Newton's step with the way so far, from which a point runs away
+)
 STRIDE = 0.05  # and the length of the step, in units of the way so far
 N_AWAY = 5  # Newton's steps that have to lead on like this
 
@@ -50,12 +59,16 @@ class Certificate(NamedTuple):
     min_eigenvalue: float | None
     min_eigenvalue_residual: float | None
     index_fraction: float | None
-    root_distance: float | None  # from the critical point that Newton's method arrives at
+    root_distance: (
+        float | None
+    )  # from the critical point that Newton's method arrives at
     end_point: str  # one of the names above
     is_held: bool  # near a critical point that is no minimum
 
 
-def certify(problem: Problem, theta: Tensor, start: Tensor | None = None) -> Certificate:
+def certify(
+    problem: Problem, theta: Tensor, start: Tensor | None = None
+) -> Certificate:
     """The certificate of an end point (d,) that was reached from a start (d,).
 
     Without a start, only a critical point itself, to six digits, is near.
@@ -63,12 +76,19 @@ def certify(problem: Problem, theta: Tensor, start: Tensor | None = None) -> Cer
     return certify_all(problem, theta[None], None if start is None else start[None])[0]
 
 
-def certify_all(problem: Problem, ends: Tensor, starts: Tensor | None = None) -> list[Certificate]:
+def certify_all(
+    problem: Problem, ends: Tensor, starts: Tensor | None = None
+) -> list[Certificate]:
     """The certificates of end points (S, d) that were reached from starts (S, d)."""
     norms = measuring.measure(problem, "gradient_norm", ends)["gradient_norm"]
     known = torch.isfinite(norms).cpu().numpy()
-    bottoms = measuring.bottoms(problem, ends[torch.as_tensor(known, device=ends.device)])
-    kinds, distances = np.full(len(ends), DIVERGED, dtype=object), np.full(len(ends), math.nan)
+    bottoms = measuring.bottoms(
+        problem, ends[torch.as_tensor(known, device=ends.device)]
+    )
+    kinds, distances = (
+        np.full(len(ends), DIVERGED, dtype=object),
+        np.full(len(ends), math.nan),
+    )
     held = np.zeros(len(ends), dtype=bool)
     if known.any():
         begun = ends if starts is None else starts
@@ -81,14 +101,18 @@ def certify_all(problem: Problem, ends: Tensor, starts: Tensor | None = None) ->
         lowest, residual, alpha = next(found) if known[i] else (None, None, None)
         distance = None if math.isnan(distances[i]) else float(distances[i])
         is_held = bool(held[i])
-        certificates.append(Certificate(norm, lowest, residual, alpha, distance, kinds[i], is_held))
+        certificates.append(
+            Certificate(norm, lowest, residual, alpha, distance, kinds[i], is_held)
+        )
     return certificates
 
 
 class _Ends:
     """End points (S, d), finite, with the critical points near them."""
 
-    def __init__(self, problem: Problem, ends: Tensor, starts: Tensor, is_alone: bool) -> None:
+    def __init__(
+        self, problem: Problem, ends: Tensor, starts: Tensor, is_alone: bool
+    ) -> None:
         self.problem = problem
         self.like = ends.double()
         self.ends, self.starts = _numbers(ends), _numbers(starts)
@@ -101,13 +125,17 @@ class _Ends:
         self.way = np.linalg.norm(self.ends - self.starts, axis=1)
         self.is_alone = is_alone
         self.radius = self._radius()
-        roots = newton_roots(self.gradients, self.hessians, self.ends, reach=2 * self.radius)
+        roots = newton_roots(
+            self.gradients, self.hessians, self.ends, reach=2 * self.radius
+        )
         arrived, beside_saddle = self._near(roots)
         near = arrived | beside_saddle
         if near.any():
             kinds = self._kinds_at(roots, near)
             # elsewhere, a degenerate point may be a valley of minima
-            is_free = np.where(beside_saddle[near], kinds == MINIMUM, np.isin(kinds, FREE))
+            is_free = np.where(
+                beside_saddle[near], kinds == MINIMUM, np.isin(kinds, FREE)
+            )
             self.is_held[near] = ~is_free
             self.kinds[near] = np.where(arrived[near], kinds, NOT_CERTIFIED)
         for i in np.flatnonzero(~near).tolist():
@@ -116,14 +144,18 @@ class _Ends:
 
     def gradients(self, points: Floats) -> Floats:
         """The gradients (n, d) of the whole loss."""
-        return self._mapped(torch.func.grad(lambda t: self.problem.loss(t, None)), points)
+        return self._mapped(
+            torch.func.grad(lambda t: self.problem.loss(t, None)), points
+        )
 
     def hessians(self, points: Floats) -> Floats:
         """The Hessians (n, d, d)."""
         return self._mapped(lambda t: self.problem.hessian(t, None), points)
 
     def _mapped(self, f: Callable[[Tensor], Tensor], points: Floats) -> Floats:
-        found = map_points(f, torch.as_tensor(points).to(self.like), measuring.chunk(self.problem))
+        found = map_points(
+            f, torch.as_tensor(points).to(self.like), measuring.chunk(self.problem)
+        )
         return _numbers(found)
 
     def _radius(self) -> Floats:
@@ -170,7 +202,9 @@ class _Ends:
             L, Q = np.linalg.eigh(at_root)
             is_zero = np.abs(L) <= np.fmax(ZERO_EIGENVALUE * np.abs(L).max(), unit)
             if is_linear:
-                is_zero |= np.abs(L) <= FLATTENED * np.abs(np.einsum("ji,jk,ki->i", Q, at_end, Q))
+                is_zero |= np.abs(L) <= FLATTENED * np.abs(
+                    np.einsum("ji,jk,ki->i", Q, at_end, Q)
+                )
             kinds.append(kind_of((L < 0) & ~is_zero, (L > 0) & ~is_zero))
         return np.array(kinds, dtype=object)
 
@@ -238,7 +272,9 @@ def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
         answers["the Hessian-vector product"] = hvp
     if "hessian" in asked:
         answers["the Hessian"] = measuring.uncounted(problem).hessian(theta)
-    return next((name for name, answer in answers.items() if not answer.isfinite().all()), "")
+    return next(
+        (name for name, answer in answers.items() if not answer.isfinite().all()), ""
+    )
 
 
 def _numbers(tensor: Tensor) -> Floats:

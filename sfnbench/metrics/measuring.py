@@ -21,13 +21,11 @@ Metric = Callable[
     [Problem, Tensor], Tensor | dict[str, Tensor]
 ]  # several scalars where one is not told without another
 
-ZERO_EIGENVALUE = 1e-6  # in units of the largest |eigenvalue|: smaller ones count as zero ...
-FLAT_EIGENVALUE = (
-    1e-9  # ... and so do smaller ones in absolute terms, where all of the Hessian vanishes
+ZERO_EIGENVALUE = (
+    1e-6  # in units of the largest |eigenvalue|: smaller ones count as zero ...
 )
-DENSE_LIMIT = (
-    4096  # parameters up to which a dense Hessian (134 MB in float64) is taken for a metric ...
-)
+FLAT_EIGENVALUE = 1e-9  # ... and so do smaller ones in absolute terms, where all of the Hessian vanishes
+DENSE_LIMIT = 4096  # parameters up to which a dense Hessian (134 MB in float64) is taken for a metric ...
 N_LANCZOS = 60  # ... and products that stand in for it beyond
 # parameters up to which points are measured together; beyond, a batch gains nothing and costs
 # memory
@@ -53,9 +51,15 @@ def min_eigenvalue(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
     """
     if problem.dim <= DENSE_LIMIT:
         lowest = _eigenvalues(problem, theta)[0]
-        return {"min_eigenvalue": lowest, "min_eigenvalue_residual": torch.zeros_like(lowest)}
+        return {
+            "min_eigenvalue": lowest,
+            "min_eigenvalue_residual": torch.zeros_like(lowest),
+        }
     found = _extremes(problem, theta)
-    return {"min_eigenvalue": found.lowest, "min_eigenvalue_residual": found.lowest_residual}
+    return {
+        "min_eigenvalue": found.lowest,
+        "min_eigenvalue_residual": found.lowest_residual,
+    }
 
 
 def index_fraction(problem: Problem, theta: Tensor) -> Tensor:
@@ -77,7 +81,13 @@ def distance_to_saddle(problem: Problem, theta: Tensor) -> Tensor:
 
 METRICS: dict[str, Metric] = {
     metric.__name__: metric
-    for metric in (loss, gradient_norm, min_eigenvalue, index_fraction, distance_to_saddle)
+    for metric in (
+        loss,
+        gradient_norm,
+        min_eigenvalue,
+        index_fraction,
+        distance_to_saddle,
+    )
 }
 
 
@@ -104,11 +114,14 @@ def measure(problem: Problem, name: str, points: Tensor) -> dict[str, Tensor]:
 
     values = map_points(scalars, points[finite], chunk(problem))
     return {
-        each: nothing.index_put((finite,), value.to(points.dtype)) for each, value in values.items()
+        each: nothing.index_put((finite,), value.to(points.dtype))
+        for each, value in values.items()
     }
 
 
-def bottoms(problem: Problem, points: Tensor) -> list[tuple[float, float, float | None]]:
+def bottoms(
+    problem: Problem, points: Tensor
+) -> list[tuple[float, float, float | None]]:
     """Lowest eigenvalue, its residual, and alpha at points (n, d), those of a small problem at once.
 
     Alpha is None where the Hessian is too large to be taken whole.
@@ -116,7 +129,11 @@ def bottoms(problem: Problem, points: Tensor) -> list[tuple[float, float, float 
     if not len(points):
         return []
     found = map_points(lambda theta: _bottom(problem, theta), points, chunk(problem))
-    columns = [found["lowest"].tolist(), found["residual"].tolist(), found["alpha"].tolist()]
+    columns = [
+        found["lowest"].tolist(),
+        found["residual"].tolist(),
+        found["alpha"].tolist(),
+    ]
     if problem.dim > DENSE_LIMIT:
         columns[2] = [None] * len(points)
     return list(zip(*columns, strict=True))
@@ -136,7 +153,12 @@ def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
     eigenvalues = _eigenvalues(problem, theta)
     zero, lowest = _zero(eigenvalues), eigenvalues[0]
     alpha = (eigenvalues < -zero).double().mean()
-    return {"lowest": lowest, "residual": torch.zeros_like(lowest), "zero": zero, "alpha": alpha}
+    return {
+        "lowest": lowest,
+        "residual": torch.zeros_like(lowest),
+        "zero": zero,
+        "alpha": alpha,
+    }
 
 
 def chunk(problem: Problem) -> int:
@@ -153,7 +175,9 @@ def _extremes(problem: Problem, theta: Tensor) -> Extremes:
     start = torch.from_numpy(np.random.default_rng(0).standard_normal(problem.dim)).to(
         theta
     )  # torch's not under vmap
-    return extreme_eigenvalues(uncounted(problem).curvature(theta).hvp, start, N_LANCZOS)
+    return extreme_eigenvalues(
+        uncounted(problem).curvature(theta).hvp, start, N_LANCZOS
+    )
 
 
 def _zero(eigenvalues: Tensor) -> Tensor:

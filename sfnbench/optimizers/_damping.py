@@ -9,7 +9,14 @@ from ..core.fields import NonNegative
 from ..core.oracle import Oracle
 
 Damping = NonNegative | Literal["paper"] | tuple[NonNegative, ...]
-PAPER_DAMPINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # Dauphin et al. 2014, appendix F.1
+PAPER_DAMPINGS = (
+    1.0,
+    1e-1,
+    1e-2,
+    1e-3,
+    1e-4,
+    1e-5,
+)  # Dauphin et al. 2014, appendix F.1
 
 
 def lowest(oracle: Oracle, candidates: list[Tensor]) -> Tensor:

@@ -36,5 +36,7 @@ class DampedNewton(Optimizer):
         """One Newton step, with the best of the dampings where there are several."""
         g, H = oracle.grad(theta), oracle.hessian(theta)
         direction = directions(g, H, spectrum=lambda eigenvalues: eigenvalues)
-        points = [theta + self.lr * direction(damping) for damping in dampings(self.damping)]
+        points = [
+            theta + self.lr * direction(damping) for damping in dampings(self.damping)
+        ]
         return lowest(oracle, points), state

@@ -24,7 +24,9 @@ class Memory(NamedTuple):
     """The memory of the method, and its report."""
 
     update: Tensor  # (d,) the last step, whose direction the next subspace contains
-    n_negative: Tensor  # () negative eigenvalues of the curvature matrix in the last subspace
+    n_negative: (
+        Tensor  # () negative eigenvalues of the curvature matrix in the last subspace
+    )
     n_refused: Tensor  # () inner steps so far that no damping let through
     damping: Tensor  # () that of the last inner step; NaN if it was refused
 
@@ -69,7 +71,11 @@ class KrylovSaddleFreeNewton(Optimizer):
     def batch_sizes(self) -> tuple[int | None, ...]:
         """That of the gradients, and that of the products if it has a size of its own."""
         apart = self.curvature_batch_size is not None
-        return (self.batch_size, self.curvature_batch_size) if apart else (self.batch_size,)
+        return (
+            (self.batch_size, self.curvature_batch_size)
+            if apart
+            else (self.batch_size,)
+        )
 
     def misfit(self, problem: Problem) -> str | None:
         """A subspace larger than the space, or a matrix that the problem has no outputs for."""
@@ -78,7 +84,9 @@ class KrylovSaddleFreeNewton(Optimizer):
                 f"k = {self.k} Krylov vectors were asked for, but the problem has only "
                 f"{problem.dim} parameters"
             )
-        if self.curvature in ("gauss_newton", "fisher") and not isinstance(problem, Network):
+        if self.curvature in ("gauss_newton", "fisher") and not isinstance(
+            problem, Network
+        ):
             return (
                 f"curvature {self.curvature} needs a network, whose outputs and criterion are "
                 f"known apart"
@@ -90,7 +98,9 @@ class KrylovSaddleFreeNewton(Optimizer):
         none = torch.zeros_like(theta[..., 0])
         return Memory(torch.zeros_like(theta), none, none, none)
 
-    def step(self, oracle: Oracle, theta: Tensor, state: Memory) -> tuple[Tensor, Memory]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: Memory
+    ) -> tuple[Tensor, Memory]:
         """The inner steps in one subspace."""
         linear = oracle.curvature(
             theta, "hessian" if self.curvature == "absolute" else self.curvature
@@ -98,7 +108,9 @@ class KrylovSaddleFreeNewton(Optimizer):
         apart = self.curvature_batch_size is not None
         loss, g = oracle.loss_and_grad(theta) if apart else (linear.loss, linear.grad)
         k = min(self.k or N_VECTORS, len(theta))
-        space = lanczos(linear.hvp, g, k, last=state.update, reorthogonalise=self.reorthogonalise)
+        space = lanczos(
+            linear.hvp, g, k, last=state.update, reorthogonalise=self.reorthogonalise
+        )
         del linear  # and its graph, before the losses are taken
         finite = space.matrix.isfinite().all()
         basis = eigenbasis(torch.where(finite, space.matrix, 0.0).double())
@@ -108,11 +120,15 @@ class KrylovSaddleFreeNewton(Optimizer):
                 loss, g = oracle.loss_and_grad(at)
             in_space = (space.basis @ g).to(basis.eigenvalues.dtype)
             direction = directions_in(
-                basis, in_space, torch.abs if self.curvature == "absolute" else torch.clone
+                basis,
+                in_space,
+                torch.abs if self.curvature == "absolute" else torch.clone,
             )
             at, damping = self._best(oracle, at, loss, space.basis, direction)
             refused = refused + damping.isnan()
-        at = torch.where(finite, at, torch.nan)  # it has diverged; others in its batch have not
+        at = torch.where(
+            finite, at, torch.nan
+        )  # it has diverged; others in its batch have not
         negative = basis.eigenvalues < -1e-6 * basis.eigenvalues.abs().amax()
         return at, Memory(at - theta, negative.sum().to(theta.dtype), refused, damping)
 
@@ -149,6 +165,9 @@ class KrylovSaddleFreeNewton(Optimizer):
             point = end(damping)
             value = oracle.loss(point)
             lower = value < lowest
-            best, lowest = torch.where(lower, point, best), torch.where(lower, value, lowest)
+            best, lowest = (
+                torch.where(lower, point, best),
+                torch.where(lower, value, lowest),
+            )
             chosen = torch.where(lower, damping, chosen)
         return best, chosen

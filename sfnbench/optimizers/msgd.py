@@ -48,7 +48,9 @@ class MomentumSGD(Optimizer):
         """No velocity yet."""
         return Velocity(torch.zeros_like(theta), torch.zeros_like(theta[..., 0]))
 
-    def step(self, oracle: Oracle, theta: Tensor, state: Velocity) -> tuple[Tensor, Velocity]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: Velocity
+    ) -> tuple[Tensor, Velocity]:
         """One step along the velocity."""
         glide = self._momentum(state.n_steps) * state.velocity
         grad = oracle.grad(theta + glide if self.nesterov else theta)
@@ -60,5 +62,7 @@ class MomentumSGD(Optimizer):
     def _momentum(self, n_steps: Tensor) -> Tensor | float:
         if self.schedule == "constant":
             return self.momentum
-        growing: Tensor = 1 - 0.5 / (torch.floor(n_steps / 250) + 1)  # 2^(-1 - log2 x) is 1 / (2 x)
+        growing: Tensor = 1 - 0.5 / (
+            torch.floor(n_steps / 250) + 1
+        )  # 2^(-1 - log2 x) is 1 / (2 x)
         return growing.clamp_max(self.momentum)

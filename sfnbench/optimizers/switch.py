@@ -48,7 +48,9 @@ def _entry(optimizer: Optimizer) -> dict[str, Any]:
     name = type(optimizer).name  # type: ignore[attr-defined]  # what @register put there
     return {
         "use": name,
-        **registry.adapter(type(optimizer)).dump_python(optimizer, mode="json", warnings=False),
+        **registry.adapter(type(optimizer)).dump_python(
+            optimizer, mode="json", warnings=False
+        ),
     }
 
 
@@ -150,5 +152,7 @@ class Switch(Optimizer):
         at_work, idle = self.first.report(state.first), self.then.report(state.then)
         if not state.switched.isnan():
             at_work, idle = idle, at_work
-        silent = {name: torch.full_like(value, torch.nan) for name, value in idle.items()}
+        silent = {
+            name: torch.full_like(value, torch.nan) for name, value in idle.items()
+        }
         return {**silent, **at_work, "switch_step": state.switched.to(state.total)}

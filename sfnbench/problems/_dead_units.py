@@ -43,14 +43,18 @@ def ladder(
         alive = [min(width, most) for width in hidden]
         outs, ins = [*alive, shapes[-1][0]], [shapes[0][1] - 1, *alive]
         places = [
-            (start + torch.arange(math.prod(shape)).view(shape))[:n_out, [*range(n_in), -1]].ravel()
+            (start + torch.arange(math.prod(shape)).view(shape))[
+                :n_out, [*range(n_in), -1]
+            ].ravel()
             for start, shape, n_out, n_in in zip(first, shapes, outs, ins, strict=False)
         ]
         dead = [width - each for width, each in zip(hidden, alive, strict=True)]
         across = functools.partial(_across, descents, dead)
         name = f"{most} unit" if most == 1 else f"{most} units"
         rungs.append(
-            CoordinateSubspace(name, torch.cat(places), across, narrower(most) if most else None)
+            CoordinateSubspace(
+                name, torch.cat(places), across, narrower(most) if most else None
+            )
         )
     return tuple(rungs)
 

@@ -50,7 +50,9 @@ class _Layer:
     # (n, n_in)
     below: Tensor
     slope: Tensor | None = None  # (n, n_in) phi' there; None if it is linear
-    twist: Tensor | None = None  # (n, n_in) t phi'' / phi', which times R{a} is t phi'' R{u}
+    twist: Tensor | None = (
+        None  # (n, n_in) t phi'' / phi', which times R{a} is t phi'' R{u}
+    )
 
 
 def linearised(
@@ -90,7 +92,9 @@ def linearised(
     return Linearisation(loss, grad, product)
 
 
-def _outputs(layers: Layers, x: Tensor, sigmoid: Sequence[bool]) -> tuple[list[Tensor], Tensor]:
+def _outputs(
+    layers: Layers, x: Tensor, sigmoid: Sequence[bool]
+) -> tuple[list[Tensor], Tensor]:
     """The room below each layer, with its a written, and the outputs (n, n_out)."""
     below, n = [x], len(x)
     for (W, b), curved in zip(layers[:-1], sigmoid, strict=True):
@@ -104,7 +108,11 @@ def _outputs(layers: Layers, x: Tensor, sigmoid: Sequence[bool]) -> tuple[list[T
 
 
 def _gradient(
-    layers: Layers, below: list[Tensor], delta: Tensor, sigmoid: Sequence[bool], grad: Layers
+    layers: Layers,
+    below: list[Tensor],
+    delta: Tensor,
+    sigmoid: Sequence[bool],
+    grad: Layers,
 ) -> list[_Layer]:
     """Write the gradient, and keep what products ask for."""
     n, kept = len(delta), []
@@ -117,7 +125,10 @@ def _gradient(
         if place:
             delta = torch.mm(delta, layer.weights, out=layer.below[2 * n :])
             if sigmoid[place - 1]:
-                layer.slope, layer.twist = a - a * a, torch.addcmul(delta, delta, a, value=-2)
+                layer.slope, layer.twist = (
+                    a - a * a,
+                    torch.addcmul(delta, delta, a, value=-2),
+                )
                 delta.mul_(layer.slope)
     return kept[::-1]
 

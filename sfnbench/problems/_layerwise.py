@@ -57,7 +57,10 @@ def hessian_by_layers(
 
     theta holds the layers in order, each as a matrix by rows whose last column are the biases.
     """
-    n, sizes = x.shape[1], [(len(layer.biases), layer.weights.shape[1] + 1) for layer in layers]
+    n, sizes = (
+        x.shape[1],
+        [(len(layer.biases), layer.weights.shape[1] + 1) for layer in layers],
+    )
     n_block = max(LEAST, BLOCK // max(_n_factors(sizes)))
     sums: list[Tensor] = []
     for first in range(0, n, n_block):
@@ -68,9 +71,13 @@ def hessian_by_layers(
     # made from a sum, so that it is as batched as they are under vmap
     H = sums[0].new_empty(ends[-1], ends[-1])
     for total, (at, below) in zip(sums, _pairs_of_layers(len(layers)), strict=True):
-        rows, columns = (slice(ends[i] - math.prod(sizes[i]), ends[i]) for i in (at, below))
+        rows, columns = (
+            slice(ends[i] - math.prod(sizes[i]), ends[i]) for i in (at, below)
+        )
         if at == below:
-            H[rows, rows].view(*sizes[at], *sizes[at]).copy_(_unfolded(total.div_(n), *sizes[at]))
+            H[rows, rows].view(*sizes[at], *sizes[at]).copy_(
+                _unfolded(total.div_(n), *sizes[at])
+            )
         else:
             H[rows, columns] = total.div_(n).reshape(math.prod(sizes[at]), -1)
             H[columns, rows] = H[rows, columns].mT
@@ -79,7 +86,11 @@ def hessian_by_layers(
 
 def _pairs_of_layers(n_layers: int) -> list[tuple[int, int]]:
     """Each layer with itself and those before it, backwards."""
-    return [(at, below) for at in reversed(range(n_layers)) for below in reversed(range(at + 1))]
+    return [
+        (at, below)
+        for at in reversed(range(n_layers))
+        for below in reversed(range(at + 1))
+    ]
 
 
 def _n_factors(sizes: list[tuple[int, int]]) -> Iterator[int]:
@@ -118,7 +129,10 @@ def _block(
         W, slope = layers[at].weights, slopes[at - 1]
         MJ = before = (W.mT @ M) * slope  # M du/du_k (r, r_k, n)
         J = (
-            torch.eye(len(slope) + 1, len(slope), dtype=x.dtype, device=x.device)[..., None] * slope
+            torch.eye(len(slope) + 1, len(slope), dtype=x.dtype, device=x.device)[
+                ..., None
+            ]
+            * slope
         )  # da/du_k
         sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[at - 1]))
         for k in reversed(range(at - 1)):
@@ -134,7 +148,9 @@ def _block(
     return sums
 
 
-def _mixed_moments(MJ: Tensor, a: Tensor, delta: Tensor, J: Tensor, x: Tensor) -> Tensor:
+def _mixed_moments(
+    MJ: Tensor, a: Tensor, delta: Tensor, J: Tensor, x: Tensor
+) -> Tensor:
     """The sums over n of (MJ_imn a_jn + delta_in J_jmn) x_n: (i j m, k)."""
     factors = torch.addcmul(MJ[:, None] * a[:, None], delta[:, None, None], J)
     return factors.flatten(0, 2) @ x.mT

@@ -79,7 +79,9 @@ class _Path:
     Rd: Tensor
 
     @classmethod
-    def of(cls, split: Split, theta: Tensor, here: Tensor, following: Tensor) -> "_Path":
+    def of(
+        cls, split: Split, theta: Tensor, here: Tensor, following: Tensor
+    ) -> "_Path":
         """Through the network and back."""
         E, W, b, V, a = split(theta)
         h = (E + b).index_select(0, here.reshape(-1)).view(*here.shape, -1)
@@ -95,7 +97,9 @@ class _Path:
         for t in reversed(range(len(h) - 1)):
             torch.mul(g[t].addmm_(d[t + 1], W), slope[t], out=d[t])
         room = torch.empty_like(h), torch.empty_like(p), torch.empty_like(h)
-        return cls(W, V, here.reshape(-1), loss, h, p, e, d, slope, g.mul_(h).mul_(-2), *room)
+        return cls(
+            W, V, here.reshape(-1), loss, h, p, e, d, slope, g.mul_(h).mul_(-2), *room
+        )
 
     def along(self, v: list[Tensor]) -> None:
         """R{h} and R{z}."""
@@ -104,14 +108,18 @@ class _Path:
         Ru[1:].flatten(0, 1).addmm_(self.h[:-1].flatten(0, 1), W.mT)
         torch.mul(Ru[0], self.slope[0], out=self.Rh[0])
         for t in range(1, len(Ru)):
-            torch.mul(Ru[t].addmm_(self.Rh[t - 1], self.W.mT), self.slope[t], out=self.Rh[t])
+            torch.mul(
+                Ru[t].addmm_(self.Rh[t - 1], self.W.mT), self.slope[t], out=self.Rh[t]
+            )
         torch.addmm(a, self.h.flatten(0, 1), V.mT, out=self.Re).addmm_(
             self.Rh.flatten(0, 1), self.V.mT
         )
 
     def bend_errors(self) -> None:
         """R{e} from R{z}: the criterion's Hessian is diag p - p p^T for each prediction."""
-        self.Re.sub_((self.p * self.Re).sum(1, keepdim=True)).mul_(self.p).div_(len(self.p))
+        self.Re.sub_((self.p * self.Re).sum(1, keepdim=True)).mul_(self.p).div_(
+            len(self.p)
+        )
 
     def square_errors(self) -> None:
         """The Fisher's e_s (e_s . R{z}_s) of each text s, in place of R{e}.

@@ -18,6 +18,8 @@ def check_start_at(start_at: tuple[float, ...] | None, dim: int) -> None:
     if start_at is None:
         return
     if len(start_at) != dim:
-        raise ValueError(f"start_at has {len(start_at)} coordinates, but the problem has {dim}")
+        raise ValueError(
+            f"start_at has {len(start_at)} coordinates, but the problem has {dim}"
+        )
     if not all(map(math.isfinite, start_at)):
         raise ValueError(f"start_at must be finite, got {list(start_at)}")

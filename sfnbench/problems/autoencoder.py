@@ -19,7 +19,9 @@ from ..members.registry import register
 from ._layered_products import Criterion, linearised
 from ._sources import FromImages, check_within
 
-N_INCOMING = 15  # of the sparse start: connections that a unit has, where it has as many inputs
+N_INCOMING = (
+    15  # of the sparse start: connections that a unit has, where it has as many inputs
+)
 # images reconstructed at once when the error is measured: 60,000 would be 240 MB a layer in float32
 BLOCK = 4096
 
@@ -71,7 +73,8 @@ class Autoencoder(FromImages, Network):
 
     def __post_init__(self) -> None:
         check_within(
-            size=(self.size, self.source.side), n_examples=(self.n_examples, self.source.n_train)
+            size=(self.size, self.source.side),
+            n_examples=(self.n_examples, self.source.n_train),
         )
         if not self.hidden or any(width < 1 for width in self.hidden):
             raise ValueError(
@@ -115,7 +118,10 @@ class Autoencoder(FromImages, Network):
         # theta with zeros.
         sizes = [size for shape in self.shapes for size in (math.prod(shape), shape[0])]
         parts = theta.split(sizes)
-        weights = [part.view(shape) for part, shape in zip(parts[::2], self.shapes, strict=True)]
+        weights = [
+            part.view(shape)
+            for part, shape in zip(parts[::2], self.shapes, strict=True)
+        ]
         return list(zip(weights, parts[1::2], strict=True))
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
@@ -139,9 +145,14 @@ class Autoencoder(FromImages, Network):
     def fit(self, z: Tensor, batch: Tensor | None) -> Tensor:
         """The cross-entropy () of outputs z (n_pixels, n), summed over pixels, mean over n."""
         x = self.chosen(z, batch)
-        return functional.binary_cross_entropy_with_logits(z.mT, x, reduction="sum") / z.shape[-1]
+        return (
+            functional.binary_cross_entropy_with_logits(z.mT, x, reduction="sum")
+            / z.shape[-1]
+        )
 
-    def linearised(self, theta: Tensor, batch: Tensor | None, kind: CurvatureKind) -> Linearisation:
+    def linearised(
+        self, theta: Tensor, batch: Tensor | None, kind: CurvatureKind
+    ) -> Linearisation:
         """The loss to second order, by hand."""
         x = self.chosen(theta, batch)
 
@@ -156,7 +167,9 @@ class Autoencoder(FromImages, Network):
         """The squared error () of a training example: summed over pixels, mean over examples."""
         error = theta.new_zeros(())
         for weight, batch in self.parts(None, math.ceil(self.population / BLOCK)):
-            residual = torch.sigmoid(self.outputs(theta, batch)).mT - self.chosen(theta, batch)
+            residual = torch.sigmoid(self.outputs(theta, batch)).mT - self.chosen(
+                theta, batch
+            )
             error = error + weight * residual.square().sum(1).mean()
         return error
 

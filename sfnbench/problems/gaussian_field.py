@@ -108,7 +108,11 @@ class GaussianField(Problem):
         if self.planted:
             return on_sphere(self.dim, self.radius, rng)
         # where the gradient vanishes, mu x = -grad V, and a component of grad V has variance -f'
-        width = min(WIDE, math.sqrt(-self.theory.slope) / self.stiffness) if self.parabola else WIDE
+        width = (
+            min(WIDE, math.sqrt(-self.theory.slope) / self.stiffness)
+            if self.parabola
+            else WIDE
+        )
         return width * torch.randn(self.dim, generator=rng, dtype=torch.float64)
 
     def loss(self, theta: Tensor, batch: None) -> Tensor:
@@ -131,7 +135,9 @@ class GaussianField(Problem):
         identity = torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
         curvature = -self.amplitude * torch.cos(w @ theta + b)
         H = self.stiffness * identity
-        blocks = zip(w.split(BLOCK), curvature.split(BLOCK), strict=True)  # they fit the cache
+        blocks = zip(
+            w.split(BLOCK), curvature.split(BLOCK), strict=True
+        )  # they fit the cache
         for rows, weights in blocks:
             H = H + rows.mT @ (weights[:, None] * rows)
         if self.planted:
@@ -158,7 +164,9 @@ class GaussianField(Problem):
     @constant
     def waves(self) -> tuple[Tensor, Tensor, Tensor]:
         """Wave vectors (K, N), phases (K,), and the gradient (N,) of their sum at 0."""
-        rng = np.random.default_rng(self.realization)  # torch's own would refuse inside of vmap
+        rng = np.random.default_rng(
+            self.realization
+        )  # torch's own would refuse inside of vmap
         K, N = self.n_features, self.dim
         w = torch.from_numpy(rng.standard_normal((K, N))) / math.sqrt(N)
         b = torch.from_numpy(rng.uniform(0, 2 * math.pi, K))

@@ -63,14 +63,18 @@ class LinearAutoencoder(Problem):
 
     def __post_init__(self) -> None:
         k, p, s = self.n_inputs, self.n_hidden, self.variances
-        if s is not None and not (len(s) == len(set(s)) == k and all(map(_is_variance, s))):
+        if s is not None and not (
+            len(s) == len(set(s)) == k and all(map(_is_variance, s))
+        ):
             expected = f"n_inputs = {k} different positive numbers"
             raise ValueError(f"variances must be {expected}, got {list(s)}")
         places = set(self.saddle_at)
         are_inside = all(0 <= i < k for i in places)
         if not are_inside or len(places) != len(self.saddle_at) or len(places) > p:
             expected = f"at most n_hidden = {p} different places in 0..{k - 1}"
-            raise ValueError(f"saddle_at must be {expected}, got {list(self.saddle_at)}")
+            raise ValueError(
+                f"saddle_at must be {expected}, got {list(self.saddle_at)}"
+            )
 
     @property
     def spectrum(self) -> Sequence[float]:
@@ -86,9 +90,12 @@ class LinearAutoencoder(Problem):
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """One point of every class, from the origin to the projections onto p components."""
         most = min(self.n_hidden, self.n_inputs)
-        subsets = (itertools.combinations(range(self.n_inputs), m) for m in range(most + 1))
+        subsets = (
+            itertools.combinations(range(self.n_inputs), m) for m in range(most + 1)
+        )
         return tuple(
-            self.critical_point(subset) for subset in itertools.chain.from_iterable(subsets)
+            self.critical_point(subset)
+            for subset in itertools.chain.from_iterable(subsets)
         )
 
     @functools.cached_property
@@ -109,12 +116,16 @@ class LinearAutoencoder(Problem):
         """The projection onto these components, given as places in `variances`."""
         inside = tuple(subset)
         k, p, s, m = self.n_inputs, self.n_hidden, self.spectrum, len(inside)
-        both = np.zeros((2, p, k))  # A and B^T; numpy's zeros take no memory until they are read
+        both = np.zeros(
+            (2, p, k)
+        )  # A and B^T; numpy's zeros take no memory until they are read
         both[:, range(m), inside] = 1.0
         better = sum(self._n_larger(j) for j in inside)
         better -= sum(s[i] > s[j] for i in inside for j in inside)
         index = better + (p - m) * (k - m)
-        return CriticalPoint(torch.from_numpy(both).ravel(), self._loss_at(inside), index)
+        return CriticalPoint(
+            torch.from_numpy(both).ravel(), self._loss_at(inside), index
+        )
 
     def _n_larger(self, j: int) -> int:
         """How many variances are larger than that of component j."""
@@ -136,7 +147,9 @@ class LinearAutoencoder(Problem):
 
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the critical point of `saddle_at`, in a uniform direction."""
-        return self.critical_point(self.saddle_at).point + on_sphere(self.dim, self.radius, rng)
+        return self.critical_point(self.saddle_at).point + on_sphere(
+            self.dim, self.radius, rng
+        )
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
         """The encoder A (p, k) and the decoder B (k, p)."""

@@ -75,7 +75,8 @@ class MultilayerPerceptron(FromImages, Network):
 
     def __post_init__(self) -> None:
         check_within(
-            size=(self.size, self.source.side), n_examples=(self.n_examples, self.source.n_train)
+            size=(self.size, self.source.side),
+            n_examples=(self.n_examples, self.source.n_train),
         )
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden widths must be positive, got {list(self.hidden)}")
@@ -88,7 +89,9 @@ class MultilayerPerceptron(FromImages, Network):
     @functools.cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Each layer's matrix (n_out, n_in + 1)."""
-        return tuple((n_out, n_in + 1) for n_in, n_out in itertools.pairwise(self.widths))
+        return tuple(
+            (n_out, n_in + 1) for n_in, n_out in itertools.pairwise(self.widths)
+        )
 
     @functools.cached_property
     def dim(self) -> int:
@@ -100,7 +103,9 @@ class MultilayerPerceptron(FromImages, Network):
         """The dead net, where it is known."""
         if self.activation != "tanh" or len(self.hidden) != 1:
             return ()
-        share = self.examples(torch.zeros(0, dtype=torch.float64))[1].mean(1)  # (n_classes,)
+        share = self.examples(torch.zeros(0, dtype=torch.float64))[1].mean(
+            1
+        )  # (n_classes,)
         if self.criterion == "squared_error":
             biases = share / (1 + self.weight_decay)
             loss = (1 - share @ biases) / 2
@@ -112,7 +117,9 @@ class MultilayerPerceptron(FromImages, Network):
         point = torch.zeros(self.dim, dtype=torch.float64)
         self.layers(point)[-1].biases.copy_(biases[:, None])
         return (
-            CriticalPoint(point, float(loss), self.hidden[0] * self.dead_unit_descents(point)[0]),
+            CriticalPoint(
+                point, float(loss), self.hidden[0] * self.dead_unit_descents(point)[0]
+            ),
         )
 
     @functools.cached_property
@@ -139,7 +146,10 @@ class MultilayerPerceptron(FromImages, Network):
             for a, e in zip(outs, slopes, strict=False)
         )
         sigmas = map(torch.linalg.svdvals, detours)
-        return [int((sigma > self.weight_decay + 1e-10 * sigma.max()).sum()) for sigma in sigmas]
+        return [
+            int((sigma > self.weight_decay + 1e-10 * sigma.max()).sum())
+            for sigma in sigmas
+        ]
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Weights N(0, 1/fan-in), zero biases."""
@@ -151,7 +161,9 @@ class MultilayerPerceptron(FromImages, Network):
     def layers(self, theta: Tensor) -> list[Layer]:
         """Views of theta: the weights and biases of each layer."""
         parts = theta.split([math.prod(shape) for shape in self.shapes])
-        matrices = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        matrices = [
+            part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)
+        ]
         return [Layer(matrix[:, :-1], matrix[:, -1:]) for matrix in matrices]
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:

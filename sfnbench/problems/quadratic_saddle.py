@@ -49,7 +49,9 @@ class QuadraticSaddle(Problem):
         if not self.eigenvalues:
             raise ValueError("eigenvalues must not be empty")
         if not all(map(math.isfinite, self.eigenvalues)):
-            raise ValueError(f"eigenvalues must be finite, got {list(self.eigenvalues)}")
+            raise ValueError(
+                f"eigenvalues must be finite, got {list(self.eigenvalues)}"
+            )
         check_start_at(self.start_at, self.dim)
 
     @property
@@ -66,7 +68,11 @@ class QuadraticSaddle(Problem):
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The origin."""
         index = sum(value < 0 for value in self.eigenvalues)
-        return (CriticalPoint(torch.zeros(self.dim, dtype=torch.float64), loss=0.0, index=index),)
+        return (
+            CriticalPoint(
+                torch.zeros(self.dim, dtype=torch.float64), loss=0.0, index=index
+            ),
+        )
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint | None:
@@ -79,11 +85,15 @@ class QuadraticSaddle(Problem):
             unrotated = on_sphere(self.dim, self.radius, rng)
         else:
             unrotated = torch.tensor(self.start_at, dtype=torch.float64)
-        return unrotated if self.rotation is None else unrotated @ self.axes(unrotated).mT
+        return (
+            unrotated if self.rotation is None else unrotated @ self.axes(unrotated).mT
+        )
 
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """The quadratic form ()."""
-        along: Tensor = theta if self.rotation is None else theta @ self.axes(theta)  # (d,) R^T x
+        along: Tensor = (
+            theta if self.rotation is None else theta @ self.axes(theta)
+        )  # (d,) R^T x
         spectrum: Tensor = self.spectrum(theta)
         return spectrum @ along.square() / 2
 

@@ -91,12 +91,16 @@ class RecurrentNetwork(Network):
     weight_decay: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        check_within(n_characters=(self.n_characters, self.source.n_characters["train"]))
+        check_within(
+            n_characters=(self.n_characters, self.source.n_characters["train"])
+        )
         if self.n_units < 1:
             raise ValueError(f"n_units must be positive, got {self.n_units}")
         if not 1 <= self.length < self.n_used:
             there = f"the {self.n_used} characters of the text"
-            raise ValueError(f"length must be positive and less than {there}, got {self.length}")
+            raise ValueError(
+                f"length must be positive and less than {there}, got {self.length}"
+            )
 
     @functools.cached_property
     def source(self) -> TextDataset:
@@ -116,7 +120,9 @@ class RecurrentNetwork(Network):
     @property
     def population(self) -> int:
         """Number of sequences; the rest at the end of the text is not used."""
-        return (self.n_used - 1) // self.length  # the last prediction needs one more character
+        return (
+            self.n_used - 1
+        ) // self.length  # the last prediction needs one more character
 
     @property
     def n_symbols(self) -> int:
@@ -146,7 +152,9 @@ class RecurrentNetwork(Network):
     def weights(self, theta: Tensor) -> list[Tensor]:
         """Views of theta: E, W, b, V, a."""
         parts = theta.split([math.prod(shape) for shape in self.shapes])
-        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        return [
+            part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)
+        ]
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
         """E, W, b, V and a under the names that modules of torch have for them."""
@@ -179,7 +187,9 @@ class RecurrentNetwork(Network):
         following = self.chosen(z, batch)[1]
         return (z.logsumexp(-1) - z.gather(-1, following[..., None])[..., 0]).mean()
 
-    def linearised(self, theta: Tensor, batch: Tensor | None, kind: CurvatureKind) -> Linearisation:
+    def linearised(
+        self, theta: Tensor, batch: Tensor | None, kind: CurvatureKind
+    ) -> Linearisation:
         """The loss to second order, by hand."""
         fit = linearised(self.weights, theta, *self.chosen(theta, batch), kind)
         return with_decay(fit, theta, self.weight_decay)
@@ -195,11 +205,17 @@ class RecurrentNetwork(Network):
     def chosen(self, like: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
         """Codes (T, n) of a batch's characters and of those that follow each, where `like` is."""
         here, following = self.sequences(like)
-        return (here.mT, following.mT) if batch is None else (here[batch].mT, following[batch].mT)
+        return (
+            (here.mT, following.mT)
+            if batch is None
+            else (here[batch].mT, following[batch].mT)
+        )
 
     @constant
     def sequences(self) -> tuple[Tensor, Tensor]:
         """Codes (n, T) of every sequence, and of the characters that follow each."""
-        codes = torch.from_numpy(load_text(self.dataset, n_characters=self.n_characters).codes)
+        codes = torch.from_numpy(
+            load_text(self.dataset, n_characters=self.n_characters).codes
+        )
         n = self.population * self.length
         return codes[:n].view(-1, self.length), codes[1 : n + 1].view(-1, self.length)

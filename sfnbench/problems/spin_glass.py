@@ -117,8 +117,12 @@ class SphericalSpinGlass(Problem):
         P = identity - n[:, None] * n
         cross = n[:, None] * (P @ g)
         stretch = math.sqrt(N) / length
-        sphere = stretch**2 * (P @ H @ P) - stretch / length * ((n @ g) * P + cross + cross.mT)
-        return sphere + ((theta @ theta - N) * identity / 2 + theta[:, None] * theta) / N
+        sphere = stretch**2 * (P @ H @ P) - stretch / length * (
+            (n @ g) * P + cross + cross.mT
+        )
+        return (
+            sphere + ((theta @ theta - N) * identity / 2 + theta[:, None] * theta) / N
+        )
 
     def _on_sphere(self, theta: Tensor) -> Tensor:
         return theta * (math.sqrt(self.dim) / theta.norm())
@@ -134,7 +138,9 @@ class SphericalSpinGlass(Problem):
     def couplings(self) -> tuple[Tensor]:
         """The symmetric couplings, p times N, factor included."""
         N, p = self.dim, self.p
-        rng = np.random.default_rng(self.realization)  # torch's own would refuse inside of vmap
+        rng = np.random.default_rng(
+            self.realization
+        )  # torch's own would refuse inside of vmap
         J = torch.from_numpy(rng.standard_normal((N,) * p)) / N ** ((p - 1) / 2)
         if self.planted:
             J = J - self._planting(_symmetric(J))
@@ -152,4 +158,6 @@ class SphericalSpinGlass(Problem):
 
 def _symmetric(J: Tensor) -> Tensor:
     orders = list(itertools.permutations(range(J.dim())))
-    return sum((J.permute(order) for order in orders), torch.zeros_like(J)) / len(orders)
+    return sum((J.permute(order) for order in orders), torch.zeros_like(J)) / len(
+        orders
+    )

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 FORMATS = ("svg", "pdf", "png")
-UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # equal results, equal files
+UNDATED = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}  # equal results, equal files
 INK = "#1b1b1b"
 SIDE = 3.6, 3.4  # of a panel in inches
 MOST_BELOW = 12  # entries of a legend below the panels; more stand beside them
@@ -61,7 +64,9 @@ def write(sections: Iterable[Section], folder: Path, axis: str = "cost") -> list
                 continue
             canvas = paint(figure, known, section.suite)
             stem = f"{slug(section.suite)}_{slug(figure.name)}"
-            written += [_save(canvas, folder / f"{stem}.{suffix}") for suffix in FORMATS]
+            written += [
+                _save(canvas, folder / f"{stem}.{suffix}") for suffix in FORMATS
+            ]
     return written
 
 
@@ -78,7 +83,9 @@ def paint(figure: Figure, known: Mapping[str, Look], suite: str = "") -> Canvas:
     for each, panel in zip(axes, figure.panels, strict=True):
         _paint_panel(each, panel, looks_in(panel, known))
         lines = [panel.title] if panel.title != figure.title else []
-        lines += [line for remark in panel.remarks for line in wrap(remark, MOST_LETTERS)]
+        lines += [
+            line for remark in panel.remarks for line in wrap(remark, MOST_LETTERS)
+        ]
         each.set_title(_plain("\n".join(lines)), fontsize=8 if len(lines) == 1 else 7)
     _add_legend(canvas, axes, figure)
     return canvas
@@ -106,14 +113,18 @@ def _prepare(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or error
-        raise SfnbenchError(f"{folder}: figures cannot be written there ({reason})") from error
+        raise SfnbenchError(
+            f"{folder}: figures cannot be written there ({reason})"
+        ) from error
 
 
 def _save(canvas: Canvas, path: Path) -> Path:
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "sfnbench"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # of scripts that the font lacks
+        warnings.filterwarnings(
+            "ignore", message="Glyph"
+        )  # of scripts that the font lacks
         canvas.savefig(path, dpi=150, metadata=UNDATED.get(path.suffix[1:]))
     return path
 
@@ -122,8 +133,12 @@ def _paint_panel(axes: Axes, panel: Panel, own: Mapping[str, Look]) -> None:
     if panel.contours is not None:
         at, heights = panel.contours.at, np.asarray(panel.contours.heights, float)
         levels = np.linspace(-1, 1, 2 * N_LEVELS + 1)
-        axes.contourf(at, at, heights, levels, cmap="Greys_r", vmin=-2.5, vmax=1, extend="both")
-        axes.contour(at, at, heights, levels, colors=GREY, linewidths=0.4, linestyles="solid")
+        axes.contourf(
+            at, at, heights, levels, cmap="Greys_r", vmin=-2.5, vmax=1, extend="both"
+        )
+        axes.contour(
+            at, at, heights, levels, colors=GREY, linewidths=0.4, linestyles="solid"
+        )
     for trace in panel.in_order:
         look = own[trace.method] if trace.method is not None else None
         is_grey = trace.method is not None and trace.method not in panel.in_colour
@@ -140,19 +155,25 @@ def _paint_panel(axes: Axes, panel: Panel, own: Mapping[str, Look]) -> None:
         axes.set_aspect("equal")
 
 
-def _paint_trace(axes: Axes, trace: Trace, look: Look | None, label: str | None) -> None:
+def _paint_trace(
+    axes: Axes, trace: Trace, look: Look | None, label: str | None
+) -> None:
     colour = look.colour if look else INK
     x, y = (np.asarray(each, float) for each in (trace.x, trace.y))
     if trace.style == "bars":
         pattern = look.pattern if look else ""
-        axes.bar(x, y, trace.width, color=colour, hatch=2 * pattern, label=label, zorder=2)
+        axes.bar(
+            x, y, trace.width, color=colour, hatch=2 * pattern, label=label, zorder=2
+        )
     elif trace.style == "points" or trace.is_dot:
         axes.plot(x, y, linestyle="", label=label, **_marker(trace, look, colour))
     else:
         _paint_line(axes, trace, look, label)
     if trace.low is not None and trace.style in ("points", "bars"):
         low, high = (np.asarray(each, float) for each in (trace.low, trace.high))
-        axes.vlines(x, low, high, color=colour if trace.style == "points" else INK, linewidth=1)
+        axes.vlines(
+            x, low, high, color=colour if trace.style == "points" else INK, linewidth=1
+        )
     for at, height, text in zip(x, y, trace.text or [], strict=False):
         if text and np.isfinite(height):
             angle = 90 if trace.style == "bars" else 0
@@ -170,13 +191,20 @@ def _paint_trace(axes: Axes, trace: Trace, look: Look | None, label: str | None)
 
 def _paint_line(axes: Axes, trace: Trace, look: Look | None, label: str | None) -> None:
     x, y = (np.asarray(each, float) for each in (trace.x, trace.y))
-    style: dict[str, Any] = {"color": look.colour if look else GREY, "linewidth": 0.7 * trace.width}
+    style: dict[str, Any] = {
+        "color": look.colour if look else GREY,
+        "linewidth": 0.7 * trace.width,
+    }
     style["linestyle"] = DASHES[look.dash] if look else "-"
     style["drawstyle"] = STEPS.get(trace.style, "default")
     if look is not None and look.marker:
         every = max(1, len(x) // MARKERS_ALONG)
         size = 4 + 2 * look.n_round
-        style |= {"marker": SYMBOLS[look.marker], "markersize": size, "markevery": every}
+        style |= {
+            "marker": SYMBOLS[look.marker],
+            "markersize": size,
+            "markevery": every,
+        }
     axes.plot(x, y, label=label, **style)
     if trace.low is not None:
         low, high = (np.asarray(each, float) for each in (trace.low, trace.high))
@@ -198,7 +226,10 @@ def _marker(trace: Trace, look: Look | None, colour: str) -> dict[str, Any]:
 
 
 def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
-    made: dict[str, Any] = {f"{which}label": _plain(axis.title), f"{which}scale": axis.scale}
+    made: dict[str, Any] = {
+        f"{which}label": _plain(axis.title),
+        f"{which}scale": axis.scale,
+    }
     axes.set(**made)
     if axis.ticks is not None:
         places, texts = zip(*axis.ticks, strict=True)
@@ -225,7 +256,9 @@ def _add_legend(canvas: Canvas, axes: Iterable[Axes], figure: Figure) -> None:
         canvas.set_size_inches(width, height + 0.16 * n_rows)
         style |= {"loc": "outside lower center", "ncols": min(n_columns, len(handles))}
     else:
-        canvas.set_size_inches(width + 0.07 * longest + 0.8, max(height, 0.15 * len(handles) + 0.6))
+        canvas.set_size_inches(
+            width + 0.07 * longest + 0.8, max(height, 0.15 * len(handles) + 0.6)
+        )
         style["loc"] = "outside right upper"
     canvas.legend(handles.values(), handles.keys(), **style)
 

@@ -25,7 +25,12 @@ SHAPES = {"line": "linear", "step": "hv", "histogram": "hvh"}
 MARKERS_ALONG = 8  # of a line, of those methods that have markers
 Json = dict[str, Any]
 
-_AXIS = {"gridcolor": GRID, "linecolor": GRID, "zerolinecolor": GRID, "automargin": True}
+_AXIS = {
+    "gridcolor": GRID,
+    "linecolor": GRID,
+    "zerolinecolor": GRID,
+    "automargin": True,
+}
 _HOVER = "%{fullData.name}<br>%{x:.4g}, %{y:.4g}<extra></extra>"
 TEMPLATE: Json = {  # what all panels share
     "layout": {
@@ -37,12 +42,20 @@ TEMPLATE: Json = {  # what all panels share
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GRID},
         "showlegend": False,
         "dragmode": False,
-        "legend": {"y": 0, "yref": "container", "yanchor": "bottom", "x": 0, "font": {"size": 11}},
+        "legend": {
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+            "x": 0,
+            "font": {"size": 11},
+        },
         "xaxis": _AXIS,
         "yaxis": {**_AXIS, "exponentformat": "power"},
     },
     "data": {
-        "scatter": [{"hovertemplate": _HOVER, "line": {"width": 2}, "showlegend": False}],
+        "scatter": [
+            {"hovertemplate": _HOVER, "line": {"width": 2}, "showlegend": False}
+        ],
         "bar": [{"hovertemplate": _HOVER, "textposition": "outside", "textangle": -90}],
     },
 }
@@ -73,7 +86,9 @@ def numbers(values: ArrayLike) -> list[float | None]:
     [0.3333, None]
     """
     floats = np.asarray(values, float).ravel().tolist()
-    return [float(f"{each:.{DIGITS}g}") if np.isfinite(each) else None for each in floats]
+    return [
+        float(f"{each:.{DIGITS}g}") if np.isfinite(each) else None for each in floats
+    ]
 
 
 def plot(panel: Panel, looks: Mapping[str, Look], arrays: Arrays) -> Json:
@@ -122,7 +137,11 @@ def _scatter(trace: Trace, look: Look | None, arrays: Arrays) -> Json:
             made["line"]["width"] = trace.width
     if not is_line or (look and look.marker):
         made["marker"] = _marker(trace, look, colour)
-    modes = [("lines", is_line), ("markers", "marker" in made), ("text", "text" in made)]
+    modes = [
+        ("lines", is_line),
+        ("markers", "marker" in made),
+        ("text", "text" in made),
+    ]
     made["mode"] = "+".join(name for name, is_there in modes if is_there)
     if trace.text is not None:
         made |= {"textposition": "top center", "textfont": {"size": 11}}
@@ -135,7 +154,12 @@ def _marker(trace: Trace, look: Look | None, colour: Any) -> Json:
     symbol = trace.symbol or (look.marker if look else "") or "circle"
     if trace.style in ("line", "step") and not trace.is_dot and look is not None:
         size = 7 + 3 * look.n_round
-        return {"color": colour, "symbol": symbol, "size": size, "maxdisplayed": MARKERS_ALONG}
+        return {
+            "color": colour,
+            "symbol": symbol,
+            "size": size,
+            "maxdisplayed": MARKERS_ALONG,
+        }
     made = {"color": colour, "symbol": symbol, "size": trace.size * 4 / 3}
     if symbol == "x" or symbol.endswith("-open"):
         made |= {
@@ -149,7 +173,9 @@ def _marker(trace: Trace, look: Look | None, colour: Any) -> Json:
 
 def _band(trace: Trace, look: Look, arrays: Arrays) -> Json:
     """The area between low and high, gone round once."""
-    x, low, high = (np.asarray(each, float) for each in (trace.x, trace.low, trace.high))
+    x, low, high = (
+        np.asarray(each, float) for each in (trace.x, trace.low, trace.high)
+    )
     known = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
     return {
         "type": "scatter",
@@ -171,14 +197,21 @@ def _bars(trace: Trace, look: Look, arrays: Arrays) -> Json:
         "color": look.colour,
         "pattern": {"shape": look.pattern, "size": 8 + 4 * look.n_round},
     }
-    made = {**_base(trace, arrays), "type": "bar", "marker": marker, "width": trace.width}
+    made = {
+        **_base(trace, arrays),
+        "type": "bar",
+        "marker": marker,
+        "width": trace.width,
+    }
     if trace.low is not None:
         made["error_y"] = _errors(trace, arrays)
     return made
 
 
 def _errors(trace: Trace, arrays: Arrays) -> Json:
-    y, low, high = (np.asarray(each, float) for each in (trace.y, trace.low, trace.high))
+    y, low, high = (
+        np.asarray(each, float) for each in (trace.y, trace.low, trace.high)
+    )
     made: Json = {"type": "data", "symmetric": False, "thickness": 1.5}
     return {**made, "array": arrays(high - y), "arrayminus": arrays(y - low)}
 
@@ -209,12 +242,26 @@ def _layout(panel: Panel, data: Sequence[Json]) -> Json:
     if panel.marks:
         line = {"color": GREY, "width": 1, "dash": "dot"}
         made["shapes"] = [
-            {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+            {
+                "type": "line",
+                "x0": x,
+                "x1": x,
+                "y0": 0,
+                "y1": 1,
+                "yref": "paper",
+                "line": line,
+            }
             for x, _ in panel.marks
         ]
     if panel.has_legend:
-        below = 20 * sum(trace.get("showlegend", False) for trace in data) + 12  # a row an entry
-        made |= {"showlegend": True, "height": HEIGHT + below, "margin": {"b": 44 + below}}
+        below = (
+            20 * sum(trace.get("showlegend", False) for trace in data) + 12
+        )  # a row an entry
+        made |= {
+            "showlegend": True,
+            "height": HEIGHT + below,
+            "margin": {"b": 44 + below},
+        }
     return made
 
 

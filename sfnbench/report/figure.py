@@ -19,7 +19,9 @@ BEST_IN_COLOUR = 12  # of a panel with more: the rest is grey
 WIDE = 20  # times as far as others: only a logarithmic axis shows both
 
 Style = Literal["line", "step", "histogram", "points", "bars"]
-Symbol = Literal["circle", "circle-open", "triangle-up", "triangle-up-open", "diamond-open", "x"]
+Symbol = Literal[
+    "circle", "circle-open", "triangle-up", "triangle-up-open", "diamond-open", "x"
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,9 @@ class Axis:
     title: str
     scale: Literal["linear", "log"] = "linear"
     range: tuple[float, float] | None = None  # None: whatever holds all traces
-    ticks: Sequence[tuple[float, str]] | None = None  # place and text; None: the painter's own
+    ticks: Sequence[tuple[float, str]] | None = (
+        None  # place and text; None: the painter's own
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +45,9 @@ class Trace:
     method: str | None = None  # gives colour, dashes and marker; None: grey
     label: str = ""  # in legends and under the pointer; by default the method
     style: Style = "line"
-    low: ArrayLike | None = None  # edge of a band around a line, else the ends of error bars
+    low: ArrayLike | None = (
+        None  # edge of a band around a line, else the ends of error bars
+    )
     high: ArrayLike | None = None
     symbol: Symbol | None = None  # of points; by default the method's own, or a circle
     size: float = 6.0  # of points, in typographic points
@@ -57,7 +63,9 @@ class Trace:
     @cached_property
     def n_finite(self) -> int:
         """Points that can be drawn."""
-        return int(np.isfinite(np.asarray(self.x, float) + np.asarray(self.y, float)).sum())
+        return int(
+            np.isfinite(np.asarray(self.x, float) + np.asarray(self.y, float)).sum()
+        )
 
     @property
     def is_dot(self) -> bool:
@@ -84,7 +92,9 @@ class Panel:
     traces: Sequence[Trace]
     notes: Sequence[str] = ()  # sentences that explain it
     findings: Sequence[str] = ()  # sentences about these results, which files show too
-    best_first: Sequence[str] = ()  # its methods by merit, for panels with too many of them
+    best_first: Sequence[
+        str
+    ] = ()  # its methods by merit, for panels with too many of them
     contours: Contours | None = None
     marks: Sequence[tuple[float, str]] = ()  # upright lines: where, and what is there
     is_square: bool = False  # one unit is as long on either axis
@@ -101,7 +111,9 @@ class Panel:
         """The methods that are drawn in colour: all of them, or the best of too many."""
         if len(self.methods) <= MOST_IN_COLOUR:
             return frozenset(self.methods)
-        ranked = [name for name in self.best_first if name in self.methods] or self.methods
+        ranked = [
+            name for name in self.best_first if name in self.methods
+        ] or self.methods
         return frozenset(ranked[:BEST_IN_COLOUR])
 
     @property

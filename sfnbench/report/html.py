@@ -57,7 +57,9 @@ def write(sections: Sequence[Section], notes: Sequence[str], file: Path) -> Path
         partial.write_text(page, encoding="utf-8")
         os.replace(partial, file)
     except OSError as error:
-        raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from error
+        raise StoreError(
+            f"{file}: cannot be written ({error.strerror or error})"
+        ) from error
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -75,14 +77,17 @@ def _page(sections: Sequence[Section], notes: Sequence[str]) -> str:
         raise StoreError(hint) from None
     parts = files(__package__) / "page"
     template, style, script = (
-        parts.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
+        parts.joinpath(f"page.{kind}").read_text("utf-8")
+        for kind in ("html", "css", "js")
     )
     suites = list(dict.fromkeys(section.suite for section in sections))
     methods = dict.fromkeys(label for section in sections for label in section.methods)
     known = looks(methods)
     shown = [_section(i, section, known) for i, section in enumerate(sections)]
     return Template(template).substitute(
-        title=escape(f"sfnbench: {', '.join(suites[:3])}{' and more' if len(suites) > 3 else ''}"),
+        title=escape(
+            f"sfnbench: {', '.join(suites[:3])}{' and more' if len(suites) > 3 else ''}"
+        ),
         lead=_lead(sections),
         style=style,
         summary=html_tables.summary(sections),
@@ -107,7 +112,11 @@ def _lead(sections: Sequence[Section]) -> str:
 def _notes(notes: Sequence[str]) -> str:
     if not notes:
         return ""
-    more = f"<li>and {len(notes) - MAX_NOTES:,} more</li>" if len(notes) > MAX_NOTES else ""
+    more = (
+        f"<li>and {len(notes) - MAX_NOTES:,} more</li>"
+        if len(notes) > MAX_NOTES
+        else ""
+    )
     lines = "".join(f"<li>{escape(note)}</li>" for note in notes[:MAX_NOTES])
     return f'<h3>Missing or failed</h3><ul class="notes">{lines}{more}</ul>'
 
@@ -127,11 +136,14 @@ def _button(label: str, look: Look) -> str:
 
 
 def _section(i: int, section: Section, known: Mapping[str, Look]) -> str:
-    where = f"<small>{escape(section.experiment)}, {escape(str(section.folder))}</small>"
+    where = (
+        f"<small>{escape(section.experiment)}, {escape(str(section.folder))}</small>"
+    )
     table = html_tables.sortable(section.table, "Table of results")
     findings = "".join(f"<p>{escape(line)}</p>" for line in section.findings())
     more = {
-        title: html_tables.sortable(table, title) for title, table in section.more_tables().items()
+        title: html_tables.sortable(table, title)
+        for title, table in section.more_tables().items()
     }
     more |= {"Statuses": html_tables.statuses(section)}
     more |= {"Environment": html_tables.environment(section)}
@@ -155,7 +167,10 @@ def _controls(section: Section) -> str:
     shown = {label: label for label in section.problems if label in problems}
     axes = {figure.against for figure in section.figures}
     chosen = {axis: title for axis, title in AXES.items() if axis in axes}
-    parts = [_select("Problem", "problem", shown), _select("Against", "against", chosen)]
+    parts = [
+        _select("Problem", "problem", shown),
+        _select("Against", "against", chosen),
+    ]
     return f'<div class="controls">{"".join(parts)}</div>\n'
 
 
@@ -172,11 +187,15 @@ def _select(title: str, name: str, options: Mapping[str, str]) -> str:
 def _drawn(section: Section, known: Mapping[str, Look]) -> dict[str, Any]:
     """All panels of a section, and the arrays that they refer to."""
     arrays = Arrays()
-    panels = [each for figure in section.figures for each in _panels(figure, known, arrays)]
+    panels = [
+        each for figure in section.figures for each in _panels(figure, known, arrays)
+    ]
     return {"arrays": arrays.values, "panels": panels}
 
 
-def _panels(figure: Figure, known: Mapping[str, Look], arrays: Arrays) -> list[dict[str, Any]]:
+def _panels(
+    figure: Figure, known: Mapping[str, Look], arrays: Arrays
+) -> list[dict[str, Any]]:
     shown_of = f" of {figure.problem}" if figure.problem is not None else ""
     return [
         {

@@ -22,7 +22,8 @@ def sortable(table: Table, label: str) -> str:
     """A table whose headers are buttons that sort it; columns without a value are left out."""
     shown = columns(table)
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in shown
+        f'<th scope="col"><button type="button">{escape(name)}</button></th>'
+        for name in shown
     )
     rows = ["".join(_cell(row.get(name)) for name in shown) for row in table]
     return _scrolling(f'<table class="sortable">{_whole(head, rows)}</table>', label)
@@ -34,10 +35,15 @@ def statuses(section: Section) -> str:
         (result.run.problem.label, result.run.method.label): statuses_of(result)
         for result in section.results
     }
-    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in ("problem", *section.methods))
+    head = "".join(
+        f'<th scope="col">{escape(each)}</th>' for each in ("problem", *section.methods)
+    )
     rows = [
         _row_header(problem)
-        + "".join(_statuses_cell(found.get((problem, method), {})) for method in section.methods)
+        + "".join(
+            _statuses_cell(found.get((problem, method), {}))
+            for method in section.methods
+        )
         for problem in section.problems
     ]
     return _scrolling(f"<table>{_whole(head, rows)}</table>", "Statuses")
@@ -45,8 +51,12 @@ def statuses(section: Section) -> str:
 
 def environment(section: Section) -> str:
     """The machine, the versions and the settings that the results were made with."""
-    facts = {name: ", ".join(values) for name, values in section.facts.items() if any(values)}
-    rows = [f"{_row_header(name)}<td>{escape(value)}</td>" for name, value in facts.items()]
+    facts = {
+        name: ", ".join(values) for name, values in section.facts.items() if any(values)
+    }
+    rows = [
+        f"{_row_header(name)}<td>{escape(value)}</td>" for name, value in facts.items()
+    ]
     return _scrolling(f"<table>{_whole('', rows)}</table>", "Environment")
 
 
@@ -72,9 +82,7 @@ def summary(sections: Iterable[Section]) -> str:
 
 
 def _scrolling(table: str, label: str) -> str:
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
-    )
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
 
 
 def _whole(head: str, rows: Sequence[str]) -> str:
@@ -101,15 +109,25 @@ def _cell(entry: Entry) -> str:
 def _statuses_cell(counts: Mapping[str, int]) -> str:
     is_sound = all(Status(status).sound for status in counts)
     text = ", ".join(f"{n} {status}" for status, n in counts.items()) or "none"
-    return f"<td>{escape(text)}</td>" if is_sound else f'<td class="failed">{escape(text)}</td>'
+    return (
+        f"<td>{escape(text)}</td>"
+        if is_sound
+        else f'<td class="failed">{escape(text)}</td>'
+    )
 
 
 def _summary_row(i: int, section: Section) -> str:
     seeds = ", ".join(f"{n:,} {status}" for status, n in section.n_seeds.most_common())
-    commits = ", ".join(name[:10] for name in section.facts.get("commit", {}) if name != "None")
+    commits = ", ".join(
+        name[:10] for name in section.facts.get("commit", {}) if name != "None"
+    )
     counts = len(section.problems), len(section.methods), len(section.results)
     cells = [section.experiment, section.folder, *counts, seeds]
     texts = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
-    failed = f'<td class="failed">{section.n_broken}</td>' if section.n_broken else "<td>0</td>"
+    failed = (
+        f'<td class="failed">{section.n_broken}</td>'
+        if section.n_broken
+        else "<td>0</td>"
+    )
     link = f'<th scope="row"><a href="#suite-{i}">{escape(section.suite)}</a></th>'
     return f"{link}{texts}{failed}<td>{escape(commits)}</td>"

@@ -11,7 +11,16 @@ from .figure import Panel
 # Okabe, Ito 2008; the yellow is too pale
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dot", "dashdot")
-MARKERS = ("", "square", "triangle-up", "diamond", "cross", "star", "pentagon", "hexagon")
+MARKERS = (
+    "",
+    "square",
+    "triangle-up",
+    "diamond",
+    "cross",
+    "star",
+    "pentagon",
+    "hexagon",
+)
 PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")  # of bars, which have no dashes
 GREY = "#808080"  # seen on white and on black
 

@@ -26,7 +26,8 @@ def damage(errors: Iterable[DamagedError]) -> list[str]:
     for error in errors:
         names.setdefault((error.file, error.why), []).append(error.name)
     return [
-        f"{file}: damaged ({why}): {listed(of)}; {COPY_AGAIN}" for (file, why), of in names.items()
+        f"{file}: damaged ({why}): {listed(of)}; {COPY_AGAIN}"
+        for (file, why), of in names.items()
     ]
 
 

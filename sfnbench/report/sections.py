@@ -29,8 +29,26 @@ from .figure import Figure
 from .reasons import damage, reasons
 
 FACTS = (
-    *("commit", "dirty", "sfnbench", "torch", "numpy", "scipy", "python", "platform", "cpu"),
-    *("n_cores", "threads", "cpu_capability", "prices", "device", "device_name", "cuda"),
+    *(
+        "commit",
+        "dirty",
+        "sfnbench",
+        "torch",
+        "numpy",
+        "scipy",
+        "python",
+        "platform",
+        "cpu",
+    ),
+    *(
+        "n_cores",
+        "threads",
+        "cpu_capability",
+        "prices",
+        "device",
+        "device_name",
+        "cuda",
+    ),
     "tf32_matmul",
 )
 
@@ -43,7 +61,9 @@ class Section:
     suite: str
     experiment: str
     results: list[Result] = field(default_factory=list)  # without their series and logs
-    facts: dict[str, dict[str, None]] = field(default_factory=dict)  # every value there is
+    facts: dict[str, dict[str, None]] = field(
+        default_factory=dict
+    )  # every value there is
     _extracts: dict[int, list[tuple[Result, Any]]] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
@@ -51,7 +71,9 @@ class Section:
         bare = replace(result, series={}, log="")
         self.results.append(bare)
         for fact in FACTS:
-            self.facts.setdefault(fact, {})[str(result.environment.get(fact, ""))] = None
+            self.facts.setdefault(fact, {})[str(result.environment.get(fact, ""))] = (
+                None
+            )
         for i, module in enumerate(find(self.experiment).figures):
             found = module.extract(result)
             if found is not None:
@@ -89,11 +111,16 @@ class Section:
 
     def absent(self, known: Mapping[registry.Kind, Container[str]]) -> Iterator[str]:
         """The members that are not installed, as plugins that are no longer there."""
-        kind: registry.Kind = "finder" if self.experiment == "critical_points" else "optimizer"
+        kind: registry.Kind = (
+            "finder" if self.experiment == "critical_points" else "optimizer"
+        )
         for run in (result.run for result in self.results):
             if run.problem.use not in known["problem"]:
                 yield f"the problem {run.problem.use}"
-            if not registry.is_stock(run.method.use) and run.method.use not in known[kind]:
+            if (
+                not registry.is_stock(run.method.use)
+                and run.method.use not in known[kind]
+            ):
                 yield f"the {kind} {run.method.use}"
 
     @cached_property
@@ -105,7 +132,9 @@ class Section:
         """The tables below the figures by their titles."""
         found = {}
         if self.experiment == "race":
-            found["Escape against one factor"] = scaling.table(scaling.growths(self.results))
+            found["Escape against one factor"] = scaling.table(
+                scaling.growths(self.results)
+            )
         for result in self._searches():
             found |= controlled(result)
         found["Tuned values"] = self.tuned()
@@ -123,7 +152,14 @@ class Section:
         try:
             entries = yaml.safe_load(file.read_text("utf-8"))["tuned"]
             return [_tuned_row(entry) for entry in entries]
-        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
+        except (
+            OSError,
+            yaml.YAMLError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+        ):
             return [{"problem": f"{file} cannot be read"}]
 
     def _searches(self) -> list[Result]:
@@ -154,10 +190,14 @@ def gather(
     if not sections:
         raise NoResultsError("\n".join(notes) or "no folder of results was given")
     known = {kind: registry.members(kind) for kind in registry.KINDS}
-    absent = dict.fromkeys(name for section in sections.values() for name in section.absent(known))
+    absent = dict.fromkeys(
+        name for section in sections.values() for name in section.absent(known)
+    )
     if absent:
         names = ", ".join(absent)
-        notes.append(f"no longer installed: {names}; their results are shown, but cannot be re-run")
+        notes.append(
+            f"no longer installed: {names}; their results are shown, but cannot be re-run"
+        )
     return list(sections.values()), notes
 
 
@@ -187,8 +227,13 @@ def _tuned_row(entry: Mapping[str, Any]) -> dict[str, Entry]:
         "expected_best",
         "spread",
     )
-    values = [f"{name}={_short(value)}" for name, value in (entry["params"] or {}).items()]
-    row: dict[str, Entry] = {"problem": entry["problem"], "optimizer": entry["optimizer"]}
+    values = [
+        f"{name}={_short(value)}" for name, value in (entry["params"] or {}).items()
+    ]
+    row: dict[str, Entry] = {
+        "problem": entry["problem"],
+        "optimizer": entry["optimizer"],
+    }
     row["values"] = ", ".join(values)
     for name, value in entry.items():
         if name not in kept_apart:

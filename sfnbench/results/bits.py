@@ -29,7 +29,9 @@ class BitComparison:
 
     same: list[str] = field(default_factory=list)  # titles of runs, as all lists here
     different: dict[str, str] = field(default_factory=dict)  # title -> what differs
-    timed: list[str] = field(default_factory=list)  # runs of timings alone, not compared
+    timed: list[str] = field(
+        default_factory=list
+    )  # runs of timings alone, not compared
     only_first: list[str] = field(default_factory=list)
     only_second: list[str] = field(default_factory=list)
     damaged: list[DamagedError] = field(default_factory=list)
@@ -45,7 +47,9 @@ class BitComparison:
         """A line for each run that differs, then for each reason why ids differ."""
         found = [f"{title}: {what}" for title, what in self.different.items()]
         for why, titles in self.stale.items():
-            found.append(f"other ids, {why} ({counted(len(titles), 'run')}: {listed(titles)})")
+            found.append(
+                f"other ids, {why} ({counted(len(titles), 'run')}: {listed(titles)})"
+            )
         return found
 
     def total(self) -> str:
@@ -56,9 +60,13 @@ class BitComparison:
         if self.timed:
             parts.append(f"{len(self.timed)} more not compared, they are timings")
         if self.only_first:
-            parts.append(f"{len(self.only_first)} only in the first ({listed(self.only_first)})")
+            parts.append(
+                f"{len(self.only_first)} only in the first ({listed(self.only_first)})"
+            )
         if self.only_second:
-            parts.append(f"{len(self.only_second)} only in the second ({listed(self.only_second)})")
+            parts.append(
+                f"{len(self.only_second)} only in the second ({listed(self.only_second)})"
+            )
         return ", ".join(parts)
 
 
@@ -80,7 +88,9 @@ def compare_bits(first: Store, second: Store) -> BitComparison:
             found.damaged.append(error)
             continue
         _compare(found, title, a, b)
-    found.only_second += [f"{slot[3]} on {slot[2]}" for slot in after if slot not in before]
+    found.only_second += [
+        f"{slot[3]} on {slot[2]}" for slot in after if slot not in before
+    ]
     return found
 
 
@@ -89,7 +99,9 @@ def _compare(found: BitComparison, title: str, a: Result, b: Result) -> None:
     if what:
         around = changes(a.environment, b.environment)
         named = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in around.items())
-        found.different[title] = f"{'; '.join(what)}; {named or 'in equal environments'}"
+        found.different[title] = (
+            f"{'; '.join(what)}; {named or 'in equal environments'}"
+        )
     else:
         found.same.append(title)
     if a.run.id != b.run.id:
@@ -100,7 +112,9 @@ def _compare(found: BitComparison, title: str, a: Result, b: Result) -> None:
 def deviations(a: Result, b: Result) -> list[str]:
     """Statuses, columns and series that differ in any bit, timings aside; series: from where on."""
     if len(a.rows) != len(b.rows) or a.status != b.status:
-        return [f"{a.status} with {len(a.rows)} rows, {b.status} with {len(b.rows)} rows"]
+        return [
+            f"{a.status} with {len(a.rows)} rows, {b.status} with {len(b.rows)} rows"
+        ]
     found = _columns(a, b)
     for name in sorted((a.series.keys() | b.series.keys()) - set(TIMED)):
         x, y = a.series.get(name), b.series.get(name)

@@ -23,7 +23,9 @@ NEVER = "never"
 INTERVAL = "{value} [{low}, {high}]"
 RANGE = "{low} to {high}"
 
-Spread = Literal["range", "interval", "none"]  # of seeds: lowest and highest, or of the median
+Spread = Literal[
+    "range", "interval", "none"
+]  # of seeds: lowest and highest, or of the median
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,13 @@ class Cell:
     pattern: str = INTERVAL  # where there is an interval
     brackets: str = ""  # what the interval is, in words
     of: int | None = None  # the value is a count of so many
-    never: bool = False  # more than half broke, which will not escape however long one waits
+    never: bool = (
+        False  # more than half broke, which will not escape however long one waits
+    )
     censored: float | None = None  # steps made without an escape
-    score: float | None = None  # what the best is the lowest of; None: it does not compete
+    score: float | None = (
+        None  # what the best is the lowest of; None: it does not compete
+    )
     rivals: str = ""  # whom it competes with, in words
     best: bool = False
 
@@ -86,14 +92,18 @@ class Tally:
     separator: str = " "
 
     def __str__(self) -> str:
-        return self.separator.join(f"{count} {name}" for name, count in self.counts.items())
+        return self.separator.join(
+            f"{count} {name}" for name, count in self.counts.items()
+        )
 
 
 Entry = Cell | Tally | str | int | None  # words and whole numbers stand for themselves
 Line = Mapping[str, Entry]
 
 
-def share(count: int, of: int, low: float | None = None, high: float | None = None) -> Cell:
+def share(
+    count: int, of: int, low: float | None = None, high: float | None = None
+) -> Cell:
     """A count of so many, with the interval of the share.
 
     >>> text(share(3, 4, 0.3, 0.95))
@@ -140,7 +150,11 @@ def as_json(entry: Entry) -> Any:
     if entry.of is not None:
         parts["of"] = entry.of
     parts |= {"low": _finite(entry.low), "high": _finite(entry.high)}
-    return parts | {"never": entry.never, "censored": entry.censored, "best": entry.best}
+    return parts | {
+        "never": entry.never,
+        "censored": entry.censored,
+        "best": entry.best,
+    }
 
 
 def is_empty(entry: Entry) -> bool:

@@ -27,7 +27,9 @@ Seed = tuple[int, str]  # and dtype, where a run has several
 Slot = tuple[str, str, str, str]  # suite, experiment, problem, method
 R = TypeVar("R", bound=Row)
 
-TOLERANCE = 0.01  # of a loss or an escape: a smaller relative difference is as good as none
+TOLERANCE = (
+    0.01  # of a loss or an escape: a smaller relative difference is as good as none
+)
 TOLERANCE_S = 0.25  # of a time: a machine that does other things, too, makes as much
 
 # What has to be equal for any number to mean the same; any other difference stands beside the
@@ -57,7 +59,9 @@ class Change:
     why: str = ""
     interval: tuple[float, float] | None = None  # of the median difference of the pairs
     n: int = 0  # pairs
-    p: float = math.nan  # of Wilcoxon's signed-rank test, corrected after Holm for all pairs
+    p: float = (
+        math.nan
+    )  # of Wilcoxon's signed-rank test, corrected after Holm for all pairs
 
     @classmethod
     def not_comparable(cls, slot: Slot, what: str, why: str) -> Change:
@@ -147,7 +151,8 @@ class Pairs(Generic[R]):
     def broken(self) -> Change:
         """Seeds that broke."""
         before, after = (
-            sum(not Status(pair[side]["status"]).sound for pair in self.rows) for side in (0, 1)
+            sum(not Status(pair[side]["status"]).sound for pair in self.rows)
+            for side in (0, 1)
         )
         return self.count("seeds that broke", before, after)
 
@@ -236,15 +241,21 @@ def share_reasons(changes: Sequence[Change]) -> tuple[list[Change], list[str]]:
         by_reason.setdefault(void if change.is_void else change.why, []).append(change)
     kept: set[int] = set()
     lines = []
-    shared = {reason for reason, group in by_reason.items() if reason and len(group) > 1}
+    shared = {
+        reason for reason, group in by_reason.items() if reason and len(group) > 1
+    }
     for reason, group in by_reason.items():
-        kept |= {id(change) for change in group if reason not in shared or not change.is_void}
+        kept |= {
+            id(change) for change in group if reason not in shared or not change.is_void
+        }
         if reason in shared:
             titles = list(dict.fromkeys(change.title for change in group))
             several = f"{len(titles)} runs: {listed(titles)}"
             lines.append(f"{reason} ({several if len(titles) > 1 else titles[0]})")
     shown = [change for change in changes if id(change) in kept]
-    return [replace(each, why="") if each.why in shared else each for each in shown], lines
+    return [
+        replace(each, why="") if each.why in shared else each for each in shown
+    ], lines
 
 
 def corrected(changes: Sequence[Change]) -> list[Change]:
@@ -257,7 +268,9 @@ def corrected(changes: Sequence[Change]) -> list[Change]:
     for i, p in zip(tested, holm([changes[i].p for i in tested]), strict=True):
         change = changes[i]
         is_attainable = 2.0 ** (1 - change.n) * len(tested) <= 1 - LEVEL
-        is_lucky = is_attainable and p > 1 - LEVEL and change.verdict in ("worse", "better")
+        is_lucky = (
+            is_attainable and p > 1 - LEVEL and change.verdict in ("worse", "better")
+        )
         changes[i] = replace(
             change,
             p=p if is_attainable else math.nan,
@@ -298,14 +311,23 @@ def _n_sharing(row: Mapping[str, Any]) -> int:
 
 def _machines(a: Result, b: Result) -> str:
     """How the machines differ, in words; empty where times compare."""
-    facts = [(name, a.environment.get(name), b.environment.get(name)) for name in MACHINE]
-    return "; ".join(f"{name} was {was}, is {now}" for name, was, now in facts if was != now)
+    facts = [
+        (name, a.environment.get(name), b.environment.get(name)) for name in MACHINE
+    ]
+    return "; ".join(
+        f"{name} was {was}, is {now}" for name, was, now in facts if was != now
+    )
 
 
 def _paired(
-    slot: Slot, measure: Measure[Any], values: Mapping[Seed, tuple[float, float]], floor: float
+    slot: Slot,
+    measure: Measure[Any],
+    values: Mapping[Seed, tuple[float, float]],
+    floor: float,
 ) -> Change:
-    before, after = ({i: pair[side] for i, pair in enumerate(values.values())} for side in (0, 1))
+    before, after = (
+        {i: pair[side] for i, pair in enumerate(values.values())} for side in (0, 1)
+    )
     found = paired_differences(before, {"after": after})["after"]
     middle = _median(before.values()), _median(after.values())
     low, high = found.difference.low, found.difference.high
@@ -314,11 +336,17 @@ def _paired(
         low, high = (min(gaps), max(gaps)) if found.n > 1 else (math.nan, math.nan)
     scale = min(abs(value) for value in middle)
     slack = max(floor, measure.tolerance * scale if math.isfinite(scale) else 0.0)
-    change = Change(slot, measure.what, *middle, "same", "", (low, high), found.n, found.p)
+    change = Change(
+        slot, measure.what, *middle, "same", "", (low, high), found.n, found.p
+    )
     if all(abs(b - a) <= slack for a, b in values.values() if a != b):
         return replace(change, p=math.nan)
     if found.n == 1:
-        why = "one timing, because the seeds share a batch" if measure.is_time else "one seed"
+        why = (
+            "one timing, because the seeds share a batch"
+            if measure.is_time
+            else "one seed"
+        )
         return replace(change, verdict="undecided", why=why, p=math.nan)
     if not (low > slack or high < -slack):
         return change

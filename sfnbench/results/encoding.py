@@ -37,7 +37,9 @@ def to_json(value: object) -> str:
 def to_run(data: dict[str, Any]) -> Run:
     """The Run whose `dataclasses.asdict` went through JSON."""
     given = dict(data)
-    method = given.pop("optimizer", None) or given.pop("method")  # the former up to format 3
+    method = given.pop("optimizer", None) or given.pop(
+        "method"
+    )  # the former up to format 3
     given["problem"], given["method"] = Spec(**given["problem"]), Spec(**method)
     given["seeds"] = tuple(given["seeds"])
     return Run(**given)

@@ -33,7 +33,9 @@ COLUMNS = (
 )
 
 
-def rows(store: Store, current: bool = True, damaged: Damaged | None = None) -> list[FlatRow]:
+def rows(
+    store: Store, current: bool = True, damaged: Damaged | None = None
+) -> list[FlatRow]:
     """One flat row per run and seed (or point, or timing).
 
     `COLUMNS`, then whatever else the rows hold; None is empty.
@@ -42,7 +44,9 @@ def rows(store: Store, current: bool = True, damaged: Damaged | None = None) -> 
     that cannot be read ends it with its DamagedError, unless `damaged` takes that and the rest
     follows.
     """
-    flat = [row for result in store.summaries(current, damaged) for row in _rows_of(result)]
+    flat = [
+        row for result in store.summaries(current, damaged) for row in _rows_of(result)
+    ]
     blank = dict.fromkeys([*COLUMNS, *(name for row in flat for name in row)])
     return [{**blank, **row} for row in flat]
 
@@ -67,7 +71,9 @@ def export(
         write(table, partial)
         os.replace(partial, path)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error})"
+        ) from error
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -90,7 +96,9 @@ def _rows_of(result: Result) -> list[FlatRow]:
         "commit": result.environment.get("commit"),
         "run_id": run.id,
     }
-    own: Sequence[Mapping[str, Any]] = result.rows or [{"seed": seed} for seed in run.seeds]
+    own: Sequence[Mapping[str, Any]] = result.rows or [
+        {"seed": seed} for seed in run.seeds
+    ]
     # A timing has a dtype of its own.
     return [{"status": result.status, **circumstances, **row} for row in own]
 
@@ -100,9 +108,13 @@ def _rows_of(result: Result) -> list[FlatRow]:
 
 def _write_csv(table: list[FlatRow], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(table[0]) if table else COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(
+            file, list(table[0]) if table else COLUMNS, lineterminator="\n"
+        )
         writer.writeheader()
-        writer.writerows({name: _flat(value) for name, value in row.items()} for row in table)
+        writer.writerows(
+            {name: _flat(value) for name, value in row.items()} for row in table
+        )
 
 
 def _write_jsonl(table: list[FlatRow], path: Path) -> None:
@@ -120,20 +132,25 @@ def _write_parquet(table: list[FlatRow], path: Path) -> None:
         ) from None
     names = list(table[0]) if table else COLUMNS
     arrays = {
-        name: _arrow_column(pa, name, [_flat(row.get(name)) for row in table]) for name in names
+        name: _arrow_column(pa, name, [_flat(row.get(name)) for row in table])
+        for name in names
     }
     pq.write_table(pa.table(arrays), path)
 
 
 def _arrow_column(pa: Any, name: str, values: list[Any]) -> Any:
     own = _type_of(name)
-    wanted = {str: pa.string(), int: pa.int64(), float: pa.float64()}[own] if own else None
+    wanted = (
+        {str: pa.string(), int: pa.int64(), float: pa.float64()}[own] if own else None
+    )
     for kind in (wanted, None):  # None: as the values suggest
         try:
             return pa.array(values, kind)
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             continue
-    return pa.array([value if value is None else str(value) for value in values], pa.string())
+    return pa.array(
+        [value if value is None else str(value) for value in values], pa.string()
+    )
 
 
 def _type_of(name: str) -> type | None:

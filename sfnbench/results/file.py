@@ -52,7 +52,9 @@ def explained(file: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
-        meaning = next((text for start, text in _MEANINGS.items() if name.startswith(start)), None)
+        meaning = next(
+            (text for start, text in _MEANINGS.items() if name.startswith(start)), None
+        )
         raise StoreError(
             f"{file}: {meaning} ({error})" if meaning else f"{file}: {error}"
         ) from error
@@ -72,7 +74,9 @@ def take_lock(folder: Path) -> filelock.BaseFileLock:
             f"{folder}: another run is writing there; wait for it, or choose another --out"
         ) from None
     except OSError as error:
-        raise StoreError(f"{folder}: cannot be written to ({error.strerror or error})") from error
+        raise StoreError(
+            f"{folder}: cannot be written to ({error.strerror or error})"
+        ) from error
     return lock
 
 
@@ -114,10 +118,14 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
         db = _connect_to_read(file) if file.is_file() else None
         try:
             if db is None or _is_blank(db):
-                raise NoResultsError(f"no results in {folder}; `sfnbench run SUITE` makes them")
+                raise NoResultsError(
+                    f"no results in {folder}; `sfnbench run SUITE` makes them"
+                )
             _check_kind(db, file)
             if not db.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
-                raise NoResultsError(f"no results in {folder} yet; `sfnbench run SUITE` makes them")
+                raise NoResultsError(
+                    f"no results in {folder} yet; `sfnbench run SUITE` makes them"
+                )
         except BaseException:
             if db is not None:
                 db.close()
@@ -126,7 +134,9 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
 
 
 def _connect(file: Path, mode: str) -> sqlite3.Connection:
-    db = sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=30)
+    db = sqlite3.connect(
+        f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=30
+    )
     # Text that is no UTF-8 is one result's damage; validation finds it.
     db.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
@@ -139,7 +149,9 @@ def _connect(file: Path, mode: str) -> sqlite3.Connection:
 
 def _connect_to_read(file: Path) -> sqlite3.Connection:
     try:
-        return _connect(file, "rw")  # a reader too may have to mend what a killed writer left
+        return _connect(
+            file, "rw"
+        )  # a reader too may have to mend what a killed writer left
     except sqlite3.OperationalError:
         wal = file.with_name(f"{file.name}-wal")
         unfinished = wal.exists() and wal.stat().st_size > 0
@@ -157,9 +169,15 @@ def _check_kind(db: sqlite3.Connection, file: Path) -> None:
         db.execute(f"PRAGMA {name}") for name in ("application_id", "user_version")
     )
     if application != APPLICATION:
-        raise StoreError(f"{file}: a database, but not one of sfnbench's; choose another --out")
+        raise StoreError(
+            f"{file}: a database, but not one of sfnbench's; choose another --out"
+        )
     if version != FORMAT:
-        advice = "update sfnbench" if version > FORMAT else "choose another --out for new results"
+        advice = (
+            "update sfnbench"
+            if version > FORMAT
+            else "choose another --out for new results"
+        )
         raise StoreError(
             f"{file}: has format {version}, this sfnbench reads and writes {FORMAT}; {advice}"
         )

@@ -22,10 +22,14 @@ def load(
     """
     if Path(side).is_dir():
         with Store(side) as store:
-            return {_slot(result): result for result in store.summaries(damaged=damaged)}
+            return {
+                _slot(result): result for result in store.summaries(damaged=damaged)
+            }
     commit = environment.revision(Path.cwd(), str(side))
     if commit is None:
-        raise NoResultsError(f"{side}: neither a folder of results nor a commit of the clone here")
+        raise NoResultsError(
+            f"{side}: neither a folder of results nor a commit of the clone here"
+        )
     found: dict[Slot, Result] = {}
     for file in sorted(runs.glob(f"**/{FILE}"), key=lambda file: file.stat().st_mtime):
         with Store(file.parent) as store:
@@ -39,7 +43,9 @@ def load(
             "check it out and run a suite with `--out` a folder of its own below; what has a result"
             " is not run again"
         )
-        raise NoResultsError(f"{side}: commit {commit[:12]} has left no results in {runs}; {again}")
+        raise NoResultsError(
+            f"{side}: commit {commit[:12]} has left no results in {runs}; {again}"
+        )
     return found
 
 

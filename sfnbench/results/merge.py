@@ -48,7 +48,9 @@ def _conflicts(source: Store, into: Store) -> list[str]:
         theirs, ours = _read(source, run_id), _read(into, run_id)
         if theirs is None or ours is None:
             broken = source if theirs is None else into
-            lines.append(f"run {run_id}: damaged in {broken.folder}; that of {into.folder} stays")
+            lines.append(
+                f"run {run_id}: damaged in {broken.folder}; that of {into.folder} stays"
+            )
             continue
         apart = deviations(ours, theirs)
         if apart:

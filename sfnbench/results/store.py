@@ -26,7 +26,9 @@ from .file import explained, open_to_read, open_to_write, take_lock
 from .staleness import why_stale
 from .validation import check_series, check_text, read_environment, read_rows, read_run
 
-Damaged = Callable[[DamagedError], None]  # takes what cannot be read, so that the rest is
+Damaged = Callable[
+    [DamagedError], None
+]  # takes what cannot be read, so that the rest is
 MOST_WHY = 120  # characters of a reason
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"
 _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
@@ -37,7 +39,9 @@ _SHOWN = """SELECT places.* FROM places JOIN runs USING (id)
         min(places.rowid) OVER (PARTITION BY places.suite, places.experiment, places.problem),
         places.rowid"""
 _ALL = "SELECT suite, experiment, problem_label, label, id FROM runs ORDER BY created, rowid"
-_CLEAR = "DELETE FROM places WHERE (suite, experiment, problem, optimizer) = (?, ?, ?, ?)"
+_CLEAR = (
+    "DELETE FROM places WHERE (suite, experiment, problem, optimizer) = (?, ?, ?, ?)"
+)
 
 
 class Store(AbstractContextManager["Store"]):
@@ -55,7 +59,9 @@ class Store(AbstractContextManager["Store"]):
         self.file = self.folder / FILE
         self._lock = take_lock(self.folder) if create else None
         try:
-            self._db = open_to_write(self.folder) if create else open_to_read(self.folder)
+            self._db = (
+                open_to_write(self.folder) if create else open_to_read(self.folder)
+            )
         except BaseException:
             self.close()
             raise
@@ -93,7 +99,9 @@ class Store(AbstractContextManager["Store"]):
         ids = {(run.suite, run.id) for run in planned.values()}
         reasons = []
         with self._writing() as db:
-            held = {tuple(row[:4]): row[4] for row in db.execute("SELECT * FROM places")}
+            held = {
+                tuple(row[:4]): row[4] for row in db.execute("SELECT * FROM places")
+            }
             for place, run in planned.items():
                 before = held.get(place, run.id)
                 if before != run.id and self.finished(before):
@@ -113,7 +121,9 @@ class Store(AbstractContextManager["Store"]):
     def discard(self, ids: Iterable[str]) -> None:
         """Forget the results of these runs."""
         with self._writing() as db:
-            db.executemany("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in ids])
+            db.executemany(
+                "DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in ids]
+            )
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -150,7 +160,10 @@ class Store(AbstractContextManager["Store"]):
         return self._load(run_id, series=True)
 
     def results(
-        self, current: bool = True, damaged: Damaged | None = None, is_partial: bool = False
+        self,
+        current: bool = True,
+        damaged: Damaged | None = None,
+        is_partial: bool = False,
     ) -> Iterator[Result]:
         """Every result, one at a time.
 
@@ -161,12 +174,18 @@ class Store(AbstractContextManager["Store"]):
         """
         return self._each(current, True, damaged, is_partial)
 
-    def summaries(self, current: bool = True, damaged: Damaged | None = None) -> Iterator[Result]:
+    def summaries(
+        self, current: bool = True, damaged: Damaged | None = None
+    ) -> Iterator[Result]:
         """As `results`, without the series, and several times faster."""
         return self._each(current, False, damaged)
 
     def _each(
-        self, current: bool, series: bool, damaged: Damaged | None, is_partial: bool = False
+        self,
+        current: bool,
+        series: bool,
+        damaged: Damaged | None,
+        is_partial: bool = False,
     ) -> Iterator[Result]:
         for *slot, run_id in self._select(_SHOWN if current else _ALL):
             try:
@@ -183,7 +202,9 @@ class Store(AbstractContextManager["Store"]):
                 continue
             yield result
 
-    def _of_slot(self, slot: list[Any], run_id: str, current: bool, series: bool) -> Result:
+    def _of_slot(
+        self, slot: list[Any], run_id: str, current: bool, series: bool
+    ) -> Result:
         """The result that a slot shows, under the slot's labels where it is current."""
         try:
             suite, _, problem, method = (check_text(each, "label") for each in slot)
@@ -215,9 +236,13 @@ class Store(AbstractContextManager["Store"]):
             raise ValueError("its series are missing")
         return unpack(packed[0][0])
 
-    def _damage(self, problem: object, optimizer: object, error: BaseException) -> DamagedError:
+    def _damage(
+        self, problem: object, optimizer: object, error: BaseException
+    ) -> DamagedError:
         title = f"{optimizer} on {problem}" if optimizer else f"{problem}"
-        return DamagedError(self.file, _printable(title), _printable(str(error))[:MOST_WHY])
+        return DamagedError(
+            self.file, _printable(title), _printable(str(error))[:MOST_WHY]
+        )
 
     # -- the file ----------------------------------------------------------------------------------
 
@@ -251,14 +276,17 @@ class Store(AbstractContextManager["Store"]):
         with self._writing() as db:
             mine = {row[0] for row in db.execute("SELECT id FROM runs")}
             waiting = {
-                tuple(row[:4]) for row in db.execute("SELECT * FROM places") if row[4] not in mine
+                tuple(row[:4])
+                for row in db.execute("SELECT * FROM places")
+                if row[4] not in mine
             }
             for table, n_columns in (("runs", 21), ("series", 2), ("places", 5)):
                 rows = source._db.execute(
                     f"SELECT * FROM {table} WHERE id IN (SELECT id FROM runs) ORDER BY rowid"
                 )
                 db.executemany(
-                    f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * n_columns)})", rows
+                    f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * n_columns)})",
+                    rows,
                 )
             # A slot of ours that still waits for its result shows theirs.
             for row in source._db.execute(_SHOWN):
@@ -289,7 +317,9 @@ def _row(result: Result) -> tuple[Any, ...]:
         result.environment.get("commit"),
         to_json(result.environment),
         to_json(result.rows),
-        result.log.encode("utf-8", "replace").decode(),  # a worker's output may hold anything
+        result.log.encode(
+            "utf-8", "replace"
+        ).decode(),  # a worker's output may hold anything
     )
 
 
@@ -324,7 +354,9 @@ def _has_failed(status: object) -> bool:
 
 def _printable(text: str) -> str:
     """One line without control characters or halves of surrogate pairs."""
-    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+    return "".join(
+        each if each.isprintable() else "?" for each in " ".join(text.split())
+    )
 
 
 def _relabelled(run: Run, suite: str, problem: str, optimizer: str) -> Run:

@@ -16,7 +16,12 @@ from ..errors import SfnbenchError
 from ..words import did_you_mean
 from .cells import Cell, Entry, Line, as_json, columns, is_empty, rank, text
 
-FORMATS = {"plain": "simple", "github": "github", "latex": "latex", "html": "html"}  # for people
+FORMATS = {
+    "plain": "simple",
+    "github": "github",
+    "latex": "latex",
+    "html": "html",
+}  # for people
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 Table = Sequence[Line]
 
@@ -32,18 +37,25 @@ def render(table: Table, style: str) -> str:
     if style in SEPARATORS:
         written = io.StringIO(newline="")
         names = columns(table)
-        writer = csv.DictWriter(written, names, lineterminator="\n", delimiter=SEPARATORS[style])
+        writer = csv.DictWriter(
+            written, names, lineterminator="\n", delimiter=SEPARATORS[style]
+        )
         writer.writeheader()
         writer.writerows(as_text(table))
         return written.getvalue().rstrip("\n")
     shown = as_text(table, is_starred=True)
-    return str(tabulate(shown, headers="keys", tablefmt=FORMATS[style], disable_numparse=True))
+    return str(
+        tabulate(shown, headers="keys", tablefmt=FORMATS[style], disable_numparse=True)
+    )
 
 
 def as_text(table: Table, *, is_starred: bool = False) -> list[dict[str, str]]:
     """The table as people read it: text by column for each row, empty columns left out."""
     names = columns(table)
-    return [{name: text(line.get(name), is_starred=is_starred) for name in names} for line in table]
+    return [
+        {name: text(line.get(name), is_starred=is_starred) for name in names}
+        for line in table
+    ]
 
 
 def as_records(table: Table) -> list[dict[str, Any]]:
@@ -92,7 +104,10 @@ def _marked(line: Line, column: str, best: dict[tuple[str, str, str], float]) ->
 def legend(table: Table) -> str:
     """The signs that occur in the table, explained in one line; empty where there are none."""
     cells = [
-        (name, entry) for line in table for name, entry in line.items() if isinstance(entry, Cell)
+        (name, entry)
+        for line in table
+        for name, entry in line.items()
+        if isinstance(entry, Cell)
     ]
     parts = []
     if any(cell.best for _, cell in cells):
@@ -108,7 +123,9 @@ def legend(table: Table) -> str:
             held.setdefault(cell.brackets, {})[name] = None
     if held:
         main, *others = sorted(held, key=lambda brackets: -len(held[brackets]))
-        further = [f", of {' and '.join(held[brackets])} {brackets}" for brackets in others]
+        further = [
+            f", of {' and '.join(held[brackets])} {brackets}" for brackets in others
+        ]
         parts.append(f"[a, b]: {main}{''.join(further)}")
     return "; ".join(parts)
 
@@ -127,10 +144,15 @@ def ordered(table: Table, column: str) -> Table:
     if name not in known and len(alike) == 1:
         name = alike[0]
     if name not in known:
-        raise SfnbenchError(f"there is no column {name!r} to sort by{did_you_mean(name, known)}")
+        raise SfnbenchError(
+            f"there is no column {name!r} to sort by{did_you_mean(name, known)}"
+        )
     filled = [line for line in table if not is_empty(line.get(name))]
     empty = [line for line in table if is_empty(line.get(name))]
-    return [*sorted(filled, key=lambda line: rank(line[name]), reverse=is_descending), *empty]
+    return [
+        *sorted(filled, key=lambda line: rank(line[name]), reverse=is_descending),
+        *empty,
+    ]
 
 
 def grouped(table: Table, column: str) -> dict[str, Table]:

@@ -21,7 +21,9 @@ MOST_LEVELS = 40  # of lists and mappings in one another
 LARGEST = 2**63  # whole numbers below it
 SHOWN = 30  # characters of a wrong value in a message
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_FACTS = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(Facts).items()}
+_FACTS = {
+    name: get_args(hint) or (hint,) for name, hint in get_type_hints(Facts).items()
+}
 _FACTS["measures"] = (list,)
 _STATUSES = frozenset(map(str, Status))
 
@@ -80,7 +82,11 @@ def _check_settings(run: Run) -> None:
     _check(isinstance(settings, dict), "settings", settings)
     budget = settings.get("budget", {})
     _check(isinstance(budget, dict), "budget", budget)
-    _check(all(_fits(each, (float, NoneType)) for each in budget.values()), "budget", budget)
+    _check(
+        all(_fits(each, (float, NoneType)) for each in budget.values()),
+        "budget",
+        budget,
+    )
     paths = settings.get("paths", [])
     _check(isinstance(paths, list) and all(map(_is_path, paths)), "paths", paths)
 
@@ -88,7 +94,11 @@ def _check_settings(run: Run) -> None:
 def _is_path(path: object) -> bool:
     """Whether it is a path on which searches start: an optimizer, and whether it climbs."""
     optimizer = path.get("optimizer") if isinstance(path, dict) else None
-    if not isinstance(path, dict) or not isinstance(optimizer, dict) or "up" not in path:
+    if (
+        not isinstance(path, dict)
+        or not isinstance(optimizer, dict)
+        or "up" not in path
+    ):
         return False
     is_named = isinstance(optimizer.get("label"), str)
     return is_named and isinstance(optimizer.get("params"), dict)
@@ -100,7 +110,11 @@ def read_environment(text: object) -> dict[str, Any]:
     _check_depth(environment, "environment")
     if not isinstance(environment, dict):
         raise ValueError(f"its environment is {_short(environment)}, not a mapping")
-    _check(_fits(environment.get("commit"), (str, NoneType)), "commit", environment.get("commit"))
+    _check(
+        _fits(environment.get("commit"), (str, NoneType)),
+        "commit",
+        environment.get("commit"),
+    )
     prices = environment.get("prices", {})
     _check(isinstance(prices, dict) and _all_numbers(prices.values()), "prices", prices)
     facts = environment.get("problem", {})
@@ -119,12 +133,16 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
     if not isinstance(rows, list):
         raise ValueError(f"its rows are {_short(rows)}, not a list")
     known = columns(run.experiment)
-    required = {name for name, types in known.items() if NoneType not in types} - {"status"}
+    required = {name for name, types in known.items() if NoneType not in types} - {
+        "status"
+    }
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ValueError(f"its row {i} is {_short(row)}, not a mapping")
         if not required <= row.keys():
-            raise ValueError(f"its row {i} lacks {', '.join(sorted(required - row.keys()))}")
+            raise ValueError(
+                f"its row {i} lacks {', '.join(sorted(required - row.keys()))}"
+            )
     measures = dict.fromkeys(facts.measures, (float, bool, NoneType))
     for name in dict.fromkeys(name for row in rows for name in row):
         _check_column(rows, name, known.get(name) or measures.get(name))
@@ -148,7 +166,9 @@ def _check_column(
     for i, row in enumerate(rows):
         if name in row and not _fits(row[name], types):
             expected = " or ".join(_NAMES[each] for each in types)
-            raise ValueError(f"its row {i} has {name} {_short(row[name])}, not {expected}")
+            raise ValueError(
+                f"its row {i} has {name} {_short(row[name])}, not {expected}"
+            )
 
 
 def check_series(result: Result) -> None:
@@ -167,13 +187,17 @@ def _check_n_rows(result: Result, names: Iterable[str]) -> None:
     n_rows = len(result.rows)
     for name in names:
         if result.series[name].ndim != 2 or len(result.series[name]) != n_rows:
-            raise ValueError(f"its series {name} has another number of rows than its table")
+            raise ValueError(
+                f"its series {name} has another number of rows than its table"
+            )
 
 
 def _check_race(result: Result) -> None:
     """Metrics with their steps, everything else with an entry for each step of `seconds`."""
     series = result.series
-    measured = [name for name in series if f"{name}.step" in series or name.endswith(".step")]
+    measured = [
+        name for name in series if f"{name}.step" in series or name.endswith(".step")
+    ]
     if not measured and "seconds" not in series:
         return
     others = [name for name in series if not name.startswith(("theta.", "landscape"))]

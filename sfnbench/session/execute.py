@@ -19,13 +19,19 @@ def execute(run: Run, progress: Callable[[float], None] | None = None) -> Result
     up are raised.
     """
     if run.is_open:
-        raise SuiteError(f"{run.title} has ranges: tune it first, as sfnbench.run_suite does")
-    experiment = experiments.find(run.experiment).execute  # its import warns outside of the log
+        raise SuiteError(
+            f"{run.title} has ranges: tune it first, as sfnbench.run_suite does"
+        )
+    experiment = experiments.find(
+        run.experiment
+    ).execute  # its import warns outside of the log
     began = perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         result = experiment.execute(run, progress or (lambda fraction: None))
-    log = "".join(dict.fromkeys(f"{w.category.__name__}: {w.message}\n" for w in caught))
+    log = "".join(
+        dict.fromkeys(f"{w.category.__name__}: {w.message}\n" for w in caught)
+    )
     return Result(
         run=run,
         status=result.status,

@@ -20,7 +20,9 @@ def results_folder(suite: Suite, out: str | Path | None = None) -> Path:
 
 def latest() -> Path:
     """The folder in ``runs`` that was written to last; NoResultsError where none has results."""
-    files = sorted(RUNS.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    files = sorted(
+        RUNS.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime, reverse=True
+    )
     for file in files:
         # a run that was stopped early leaves a file without results
         with suppress(NoResultsError), Store(file.parent):

@@ -53,7 +53,9 @@ def run_suite(
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite, profile)
     kind = device_kind(device)
-    runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind)
+    runs = plan(
+        suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind
+    )
     tuning_runs(suite, runs)  # raises where they cannot be tuned
     folder = results_folder(suite, out)
     observer = observer or Observer()
@@ -62,13 +64,19 @@ def run_suite(
     else:
         _check_data(_settled(suite, runs, folder), _stored(folder))
     if only_failed:
-        Store(folder).close()  # raises where there are no results, and leaves no empty folder
+        Store(
+            folder
+        ).close()  # raises where there are no results, and leaves no empty folder
     jobs = _jobs(suite, runs, jobs)
 
     def execute(todo: Iterable[Run]) -> Generator[Result, None, None]:
         plugins = registry.plugin_paths()
         return execute_all(
-            todo, engine=engine, jobs=jobs, plugins=plugins, on_progress=observer.progress
+            todo,
+            engine=engine,
+            jobs=jobs,
+            plugins=plugins,
+            on_progress=observer.progress,
         )
 
     session = _Session(execute, observer, fresh, only_failed)
@@ -96,7 +104,9 @@ def preview(
     A row for the tuning of each open run, then a row for each run.
     """
     kind = device_kind(device)
-    runs = plan(suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind)
+    runs = plan(
+        suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind
+    )
     tuning_runs(suite, runs)
     folder = results_folder(suite, out)
     tried, stored = _stored(folder / TUNING), _stored(folder)
@@ -116,7 +126,9 @@ def preview(
         elif known.id in stored:
             state = "there"
         run_id = "after tuning" if known.is_open else known.id
-        rows.append({"run": run_id, **_names(run), "seeds": len(run.seeds), "state": state})
+        rows.append(
+            {"run": run_id, **_names(run), "seeds": len(run.seeds), "state": state}
+        )
     return [*_tuning_rows(suite, runs, tried), *rows]
 
 
@@ -124,7 +136,9 @@ def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
     """All trials of the open ones among these runs; SuiteError where they cannot be tuned."""
     if suite.tune is None:
         return ()
-    return tuple(trial for run in runs if run.is_open for trial in trials(run, suite.tune))
+    return tuple(
+        trial for run in runs if run.is_open for trial in trials(run, suite.tune)
+    )
 
 
 # -- inside ----------------------------------------------------------------------------------------
@@ -135,8 +149,12 @@ class _Stage:
     """The runs of a stage, and what tuning found out about them."""
 
     runs: Sequence[Run]
-    failures: Mapping[str, Result] = field(default_factory=dict)  # by id: no trial of theirs worked
-    retuned: frozenset[str] = frozenset()  # ids of runs whose trials have just been executed
+    failures: Mapping[str, Result] = field(
+        default_factory=dict
+    )  # by id: no trial of theirs worked
+    retuned: frozenset[str] = (
+        frozenset()
+    )  # ids of runs whose trials have just been executed
 
     def todo(self, store: Store, fresh: bool, only_failed: bool) -> tuple[Run, ...]:
         """The runs to execute, each once."""
@@ -172,7 +190,9 @@ class _Session:
         n_stored = len({run.id for run in shown}) - len(todo)
         self.observer.begin(todo, n_stored, stale)
         try:
-            with closing(results):  # a result that cannot be stored ends the workers too
+            with closing(
+                results
+            ):  # a result that cannot be stored ends the workers too
                 for result in chain(failures, results):
                     store.put(result)
                     self.observer.finished(result)
@@ -208,7 +228,9 @@ class _Session:
                 ready.append(run)
             elif run.slot in picked:
                 ready.append(picked[run.slot].settled)
-        failures = {each.settled.id: _failure(each) for each in picked.values() if each.broken}
+        failures = {
+            each.settled.id: _failure(each) for each in picked.values() if each.broken
+        }
         return _Stage(ready, failures, frozenset(retuned))
 
 
@@ -223,8 +245,17 @@ def _tuning_rows(
     for run in runs:
         if run.is_open and suite.tune:
             n_missing = sum(trial.id not in tried for trial in trials(run, suite.tune))
-            state = f"{n_missing} of {suite.tune.trials} trials to do" if n_missing else "there"
-            yield {"run": "tuning", **_names(run), "seeds": suite.tune.seeds, "state": state}
+            state = (
+                f"{n_missing} of {suite.tune.trials} trials to do"
+                if n_missing
+                else "there"
+            )
+            yield {
+                "run": "tuning",
+                **_names(run),
+                "seeds": suite.tune.seeds,
+                "state": state,
+            }
 
 
 def _jobs(suite: Suite, runs: Sequence[Run], jobs: int | None) -> int | None:
@@ -260,7 +291,9 @@ def _check_data(runs: Iterable[Run], stored: Mapping[str, Result]) -> None:
 def _failure(tuned: Tuned) -> Result:
     """The result of a run none of whose trials worked."""
     facts = {**environment.machine(), "device": tuned.run.device, "threads": None}
-    return Result(tuned.settled, Status.ERROR, environment=facts, log=f"{tuned.broken}\n")
+    return Result(
+        tuned.settled, Status.ERROR, environment=facts, log=f"{tuned.broken}\n"
+    )
 
 
 def _stored(folder: Path) -> dict[str, Result]:

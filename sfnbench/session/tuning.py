@@ -38,14 +38,14 @@ class Tuned:
 
     run: Run  # the open one
     tune: Tune
-    trials: tuple[dict[str, Any], ...]  # the values tried, a name of each range -> value
+    trials: tuple[
+        dict[str, Any], ...
+    ]  # the values tried, a name of each range -> value
     losses: tuple[
         float, ...
     ]  # of each trial, the median of the metric over tuning seeds, infinite where it broke
     cost: float = 0.0  # what all trials spent, in gradients
-    is_bottomless: bool = (
-        False  # the problem's loss has no floor: it says when a race was stopped, not how it went
-    )
+    is_bottomless: bool = False  # the problem's loss has no floor: it says when a race was stopped, not how it went
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -63,7 +63,10 @@ class Tuned:
         Low or high.
         """
         ends = (
-            {name: each.edge(self.best[name]) for name, each in _ranges(self.run).items()}
+            {
+                name: each.edge(self.best[name])
+                for name, each in _ranges(self.run).items()
+            }
             if self.best
             else {}
         )
@@ -130,9 +133,9 @@ def sample(tune: Tune) -> np.ndarray:
     if tune.sampler == "halton":
         return qmc.Halton(MAX_RANGES, seed=rng).random(tune.trials)
     # Sobol' points are balanced in powers of two: scipy warns of other numbers
-    return qmc.Sobol(MAX_RANGES, seed=rng).random_base2(math.ceil(math.log2(tune.trials)))[
-        : tune.trials
-    ]
+    return qmc.Sobol(MAX_RANGES, seed=rng).random_base2(
+        math.ceil(math.log2(tune.trials))
+    )[: tune.trials]
 
 
 def settings(run: Run, tune: Tune) -> tuple[dict[str, Any], ...]:
@@ -141,7 +144,9 @@ def settings(run: Run, tune: Tune) -> tuple[dict[str, Any], ...]:
     return tuple(
         {
             name: each.value(u)
-            for (name, each), u in zip(ranges.items(), point[: len(ranges)], strict=True)
+            for (name, each), u in zip(
+                ranges.items(), point[: len(ranges)], strict=True
+            )
         }
         for point in sample(tune).tolist()
     )
@@ -157,23 +162,35 @@ def trials(run: Run, tune: Tune) -> tuple[Run, ...]:
     assert tune.budget is not None
     seeds = range(TUNING_SEEDS, TUNING_SEEDS + tune.seeds)
     if max(run.seeds) >= TUNING_SEEDS:
-        raise SuiteError(f"seeds from {TUNING_SEEDS} on are for tuning alone, not {max(run.seeds)}")
+        raise SuiteError(
+            f"seeds from {TUNING_SEEDS} on are for tuning alone, not {max(run.seeds)}"
+        )
     metrics = [metric for metric in run.settings["metrics"] if metric[0] == "loss"] or [
         ["loss", {"steps": 1}]
     ]
     frame = replace(
         run,
         seeds=tuple(seeds),
-        settings={**run.settings, "budget": tune.budget.model_dump(), "metrics": metrics},
+        settings={
+            **run.settings,
+            "budget": tune.budget.model_dump(),
+            "metrics": metrics,
+        },
     )
     made = []
     for values in settings(run, tune):
-        label = optimizer.label + "".join(f" {name}={value}" for name, value in values.items())
-        made.append(replace(frame, method=replace(optimizer.settled(values), label=label)))
+        label = optimizer.label + "".join(
+            f" {name}={value}" for name, value in values.items()
+        )
+        made.append(
+            replace(frame, method=replace(optimizer.settled(values), label=label))
+        )
     return tuple(made)
 
 
-def winners(runs: Iterable[Run], tune: Tune, results: Mapping[str, Result]) -> tuple[Tuned, ...]:
+def winners(
+    runs: Iterable[Run], tune: Tune, results: Mapping[str, Result]
+) -> tuple[Tuned, ...]:
     """What tuning found for each open run whose trials all have a result.
 
     Results are by the trial's id.
@@ -181,12 +198,18 @@ def winners(runs: Iterable[Run], tune: Tune, results: Mapping[str, Result]) -> t
     found = []
     for run in runs:
         done = [results.get(trial.id) for trial in trials(run, tune)]
-        losses = tuple(middle(result, tune.metric) for result in done if result is not None)
+        losses = tuple(
+            middle(result, tune.metric) for result in done if result is not None
+        )
         if len(losses) == len(done):
             kept = [result for result in done if result is not None]
             is_bottomless = any(result.facts.bounded_below is False for result in kept)
-            cost = math.fsum(row["cost"] or 0.0 for result in kept for row in result.race_rows)
-            found.append(Tuned(run, tune, settings(run, tune), losses, cost, is_bottomless))
+            cost = math.fsum(
+                row["cost"] or 0.0 for result in kept for row in result.race_rows
+            )
+            found.append(
+                Tuned(run, tune, settings(run, tune), losses, cost, is_bottomless)
+            )
     return tuple(found)
 
 
@@ -195,8 +218,14 @@ def middle(result: Result, metric: str) -> float:
 
     A seed that diverged or failed, or has no finite number, counts as infinite.
     """
-    values = [number(row, metric) if Status(row["status"]).sound else None for row in result.rows]
-    finite = [value if value is not None and math.isfinite(value) else math.inf for value in values]
+    values = [
+        number(row, metric) if Status(row["status"]).sound else None
+        for row in result.rows
+    ]
+    finite = [
+        value if value is not None and math.isfinite(value) else math.inf
+        for value in values
+    ]
     return median(finite) if finite else math.inf
 
 
@@ -217,7 +246,9 @@ def expected_best(losses: Sequence[float], k: int) -> float:
         raise ValueError(f"k must be between 1 and the number of losses, {n}, not {k}")
     weights = [math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1)]
     return math.fsum(
-        weight * loss for weight, loss in zip(weights, sorted(losses), strict=True) if weight > 0
+        weight * loss
+        for weight, loss in zip(weights, sorted(losses), strict=True)
+        if weight > 0
     )
 
 
@@ -234,7 +265,11 @@ def write_report(suite: Suite, tuned: Iterable[Tuned], folder: Path) -> Path:
     )
     report = {"tune": _plain(suite.tune), "tuned": [_entry(each) for each in tuned]}
     text = yaml.safe_dump(
-        report, sort_keys=False, default_flow_style=None, allow_unicode=True, width=10**6
+        report,
+        sort_keys=False,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=10**6,
     )
     path = folder / FILE
     path.write_text(head + text, encoding="utf-8")
@@ -276,7 +311,9 @@ def _entry(tuned: Tuned) -> dict[str, Any]:
     draws = [*takewhile(lambda k: k < n, _N_DRAWS), n]
     entry["expected_best"] = {k: _short(expected_best(losses, k)) for k in draws}
     order = sorted(range(n), key=losses.__getitem__)
-    entry["spread"] = [{**tuned.trials[i], tuned.tune.metric: _short(losses[i])} for i in order]
+    entry["spread"] = [
+        {**tuned.trials[i], tuned.tune.metric: _short(losses[i])} for i in order
+    ]
     return entry
 
 

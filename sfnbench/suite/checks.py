@@ -12,7 +12,9 @@ from .ranges import SCALES, ranges_of
 from .schema import Marked
 from .yaml_nodes import Issue, Mark, Node, items
 
-TUNING_SEEDS = 10**9  # and above: no result is made with the seeds that chose its parameters
+TUNING_SEEDS = (
+    10**9
+)  # and above: no result is made with the seeds that chose its parameters
 
 
 def repeated_seeds(tree: Node) -> Iterator[Issue]:
@@ -56,7 +58,9 @@ def wrong_tuning(tree: Node, schema: type[BaseModel]) -> Iterator[Issue]:
         yield Issue(tree.keys["tune"], message)
     for node in items(tree.child("seeds")):
         if type(node.content) is int and node.content >= TUNING_SEEDS:
-            message = f"seeds from {TUNING_SEEDS} on are for tuning alone, not {node.text}"
+            message = (
+                f"seeds from {TUNING_SEEDS} on are for tuning alone, not {node.text}"
+            )
             yield Issue(node.at, message)
 
 

@@ -9,7 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import (
+    PydanticUndefinedAnnotation,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticSerializationError
 
 from ..errors import PluginError, SfnbenchError
@@ -67,7 +72,9 @@ class Completion(ABC):
         return self._completed[text]
 
     @abstractmethod
-    def _complete(self, use: Node, params: Node, text: str, note: Note) -> Completed | None:
+    def _complete(
+        self, use: Node, params: Node, text: str, note: Note
+    ) -> Completed | None:
         """Checks and builds; `text` is the parameters as JSON."""
 
 
@@ -80,7 +87,9 @@ class RegisteredCompletion(Completion):
         self._adapter = _adapter(cls, member)
         self._names = [each.name for each in dataclasses.fields(cls) if each.init]
 
-    def _complete(self, use: Node, params: Node, text: str, note: Note) -> Completed | None:
+    def _complete(
+        self, use: Node, params: Node, text: str, note: Note
+    ) -> Completed | None:
         try:
             instance = self._adapter.validate_json(text, strict=True)
             values = self._adapter.dump_python(instance, mode="json", warnings=False)
@@ -122,7 +131,9 @@ class StockCompletion(Completion):
         super().__init__()
         self._ground = ground
 
-    def _complete(self, use: Node, params: Node, text: str, note: Note) -> Completed | None:
+    def _complete(
+        self, use: Node, params: Node, text: str, note: Note
+    ) -> Completed | None:
         from ..trajectories.stock import check  # imports torch
 
         given = json.loads(text)
@@ -189,5 +200,7 @@ def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:
         return registry.adapter(cls)
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         reason = str(error.message).partition("\n")[0]
-        message = f"{member.path}: the fields of {cls.__name__} cannot be read: {reason}"
+        message = (
+            f"{member.path}: the fields of {cls.__name__} cannot be read: {reason}"
+        )
         raise PluginError(message) from error

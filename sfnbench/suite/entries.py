@@ -27,7 +27,9 @@ from .ranges import MAX_RANGES, Range, Scale, Tunable, ranges_of, read_range
 from .yaml_nodes import Issue, Mark, Node
 
 GROUND = Ground()
-Span = tuple[Scale, list[Node]]  # a range as it is written: its scale, and its ends or choices
+Span = tuple[
+    Scale, list[Node]
+]  # a range as it is written: its scale, and its ends or choices
 
 
 class LocatedSpec(NamedTuple):
@@ -48,7 +50,10 @@ class EntryReader:
     """Reads the entries of one kind, each entry and each set of parameters once."""
 
     def __init__(
-        self, kind: Kind, known: dict[str, Member] | None = None, ground: Ground = GROUND
+        self,
+        kind: Kind,
+        known: dict[str, Member] | None = None,
+        ground: Ground = GROUND,
     ) -> None:
         self.kind = kind
         self.known = registry.members(kind) if known is None else known
@@ -63,7 +68,10 @@ class EntryReader:
         if ground == self._ground:
             return self
         other = EntryReader(self.kind, self.known, ground)
-        other._completions, other._sources = self._completions, self._sources  # ground or not
+        other._completions, other._sources = (
+            self._completions,
+            self._sources,
+        )  # ground or not
         return other
 
     def read(self, entry: Node) -> EntryResult:
@@ -123,7 +131,9 @@ class _Entry:
         self._reader, self._node = reader, node
         self._kind = reader.kind
         self._issues: list[Issue] = []
-        self._wrong: set[Mark] = set()  # where an issue stands already: what follows is no news
+        self._wrong: set[Mark] = (
+            set()
+        )  # where an issue stands already: what follows is no news
 
     def read(self) -> EntryResult:
         use = self._use()
@@ -143,7 +153,9 @@ class _Entry:
             given = self._node.without(*OWN_KEYS)
         grids = read_grids(given, self._issues.append)
         ranges = self._ranges(given.without(*grids))
-        wrong = {name for name, values in (*grids.items(), *ranges.items()) if not values}
+        wrong = {
+            name for name, values in (*grids.items(), *ranges.items()) if not values
+        }
         wrong |= {name for name, node in given.content.items() if _is_misread(node)}
         for name in wrong:
             self._wrong |= given.content[name].marks()
@@ -153,9 +165,13 @@ class _Entry:
             self._wrong.add(use.at)
             given = given.without(*wrong)
         spans = {name: span for name, span in ranges.items() if span}
-        for picked in combinations({name: values for name, values in grids.items() if values}):
+        for picked in combinations(
+            {name: values for name, values in grids.items() if values}
+        ):
             params = Node(use.at, {**given.content, **picked}, keys=given.keys)
-            spec = self._spec(use, label.content + suffix(picked), completion, params, spans)
+            spec = self._spec(
+                use, label.content + suffix(picked), completion, params, spans
+            )
             if spec is not None:
                 yield LocatedSpec(spec, label.at)
 
@@ -179,7 +195,9 @@ class _Entry:
             self._note(entry.at, f"missing key 'use'{hint}")
             return None
         if not isinstance(use.content, str):
-            self._note(use.at, f"use must be the name of {self._a_kind}, not {use.described}")
+            self._note(
+                use.at, f"use must be the name of {self._a_kind}, not {use.described}"
+            )
             return None
         return use
 
@@ -191,10 +209,16 @@ class _Entry:
         label = self._node.child("label")
         if label is None:
             return None
-        if isinstance(label.content, str) and label.content.strip() and label.content.isprintable():
+        if (
+            isinstance(label.content, str)
+            and label.content.strip()
+            and label.content.isprintable()
+        ):
             return label
         hint = " (put it in quotes)" if isinstance(label.content, int | float) else ""
-        self._note(label.at, f"label must be text on one line, not {label.described}{hint}")
+        self._note(
+            label.at, f"label must be text on one line, not {label.described}{hint}"
+        )
         return None
 
     def _ranges(self, params: Node) -> dict[str, Span | None]:
@@ -212,7 +236,9 @@ class _Entry:
 
     # -- specs -------------------------------------------------------------------------------------
 
-    def _complete(self, use: Node, completion: Completion, params: Node) -> Completed | None:
+    def _complete(
+        self, use: Node, completion: Completion, params: Node
+    ) -> Completed | None:
         return completion.complete(use, params, self._note_new)
 
     def _note_new(self, issue: Issue) -> None:
@@ -220,7 +246,12 @@ class _Entry:
             self._issues.append(issue)
 
     def _spec(
-        self, use: Node, label: str, completion: Completion, params: Node, spans: dict[str, Span]
+        self,
+        use: Node,
+        label: str,
+        completion: Completion,
+        params: Node,
+        spans: dict[str, Span],
     ) -> Spec | None:
         """The member with these parameters, at each end and choice of its ranges."""
         lows = {name: nodes[0] for name, (_, nodes) in spans.items()}
@@ -229,7 +260,9 @@ class _Entry:
             if plain is None:
                 return None
             source = self._reader.source(use.content, plain.params)
-            return Spec(use.content, label, plain.params, source).carrying(plain.instance)
+            return Spec(use.content, label, plain.params, source).carrying(
+                plain.instance
+            )
         ranges: dict[str, Range] = {}
         instances = []
         for name, (scale, nodes) in sorted(spans.items()):
@@ -239,19 +272,29 @@ class _Entry:
             instances += [end.instance for end in found]
             if len(found) == len(nodes):
                 values = [end.params[name] for end in found]
-                ranges[name] = _range(use, completion, params.replaced(lows), name, scale, values)
+                ranges[name] = _range(
+                    use, completion, params.replaced(lows), name, scale, values
+                )
         if plain is None or len(ranges) < len(spans):
             return None
         middles = params.replaced({**lows, **_middles(params, ranges)})
         if self._complete(use, completion, middles) is None:
             return None
-        written = {**plain.params, **{name: each.written for name, each in ranges.items()}}
+        written = {
+            **plain.params,
+            **{name: each.written for name, each in ranges.items()},
+        }
         source = self._reader.source(use.content, written)
         return Tunable(use.content, label, written, source, ranges).carrying(*instances)
 
 
 def _range(
-    use: Node, completion: Completion, params: Node, name: str, scale: Scale, values: list[Any]
+    use: Node,
+    completion: Completion,
+    params: Node,
+    name: str,
+    scale: Scale,
+    values: list[Any],
 ) -> Range:
     """A range of whole numbers where its ends are whole and no fraction between them is allowed."""
     if scale == "choice":

@@ -44,14 +44,18 @@ def title(path: Path) -> str:
 def locate(path_or_name: str | Path) -> Path:
     """The file of a suite given as a path or as a name; SuiteError where there is none."""
     path, known = Path(path_or_name), available()
-    is_path = isinstance(path_or_name, Path) or path.suffix in SUFFIXES or len(path.parts) > 1
+    is_path = (
+        isinstance(path_or_name, Path) or path.suffix in SUFFIXES or len(path.parts) > 1
+    )
     if not is_path and str(path_or_name) in known:
         return known[str(path_or_name)]
     if path.exists() and (is_path or path.is_file()):
         return path
     if is_path:
         raise SuiteError(f"{path}: no such file{did_you_mean(path.stem, known)}")
-    raise SuiteError(f"unknown suite {str(path_or_name)!r}{did_you_mean(str(path_or_name), known)}")
+    raise SuiteError(
+        f"unknown suite {str(path_or_name)!r}{did_you_mean(str(path_or_name), known)}"
+    )
 
 
 def read(path: Path) -> str:
@@ -75,6 +79,10 @@ def read(path: Path) -> str:
 def located(path: Path, issues: list[Issue]) -> list[str]:
     """The issues as lines ``file:line:column: message``, in the order of the file, each once."""
     lines = []
-    for at, message in sorted(set(issues), key=lambda issue: (issue.at or (0, 0), issue.message)):
-        lines.append(f"{path}:{at.line}:{at.column}: {message}" if at else f"{path}: {message}")
+    for at, message in sorted(
+        set(issues), key=lambda issue: (issue.at or (0, 0), issue.message)
+    ):
+        lines.append(
+            f"{path}:{at.line}:{at.column}: {message}" if at else f"{path}: {message}"
+        )
     return lines

@@ -62,7 +62,9 @@ def _read_grid(name: str, node: Node, note: Note) -> list[Node]:
 
 def _identity(node: Node) -> str:
     """Equal for values that are the same number, however they are written."""
-    is_number = isinstance(node.content, int | float) and not isinstance(node.content, bool)
+    is_number = isinstance(node.content, int | float) and not isinstance(
+        node.content, bool
+    )
     return repr(float(node.content)) if is_number else json.dumps(node.plain())
 
 

@@ -130,7 +130,9 @@ def _impossible(
     yield from _misfits(built, methods if suite.method == "optimizer" else suite.inner)
 
 
-def _without_saddle(built: Iterable[tuple[Spec, Problem]], metric: str) -> Iterator[str]:
+def _without_saddle(
+    built: Iterable[tuple[Spec, Problem]], metric: str
+) -> Iterator[str]:
     """A line for each problem that cannot be tuned by its escape."""
     for spec, problem in built:
         if metric.startswith("escape") and problem.saddle is None:
@@ -148,7 +150,9 @@ def _unreachable(built: Iterable[tuple[Spec, Problem]]) -> Iterator[str]:
             yield f"{spec.label}: escape_drop {problem.escape_drop:g} is unreachable: {losses}"
 
 
-def _misfits(built: Sequence[tuple[Spec, Problem]], optimizers: Iterable[Spec]) -> dict[str, None]:
+def _misfits(
+    built: Sequence[tuple[Spec, Problem]], optimizers: Iterable[Spec]
+) -> dict[str, None]:
     """A line for each optimizer that cannot run on a problem, such as a batch beyond its data."""
     lines: dict[str, None] = {}
     for spec in optimizers:

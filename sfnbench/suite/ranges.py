@@ -18,7 +18,9 @@ from .yaml_nodes import Issue, Node
 Scale = Literal["uniform", "loguniform", "choice"]
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
-MAX_RANGES = 16  # of an optimizer; low-discrepancy points are no better than random ones beyond
+MAX_RANGES = (
+    16  # of an optimizer; low-discrepancy points are no better than random ones beyond
+)
 EDGE = 0.05  # of a range: a winner this near to an end may have rivals outside
 
 
@@ -28,7 +30,9 @@ class Range:
 
     scale: Scale
     values: tuple[Any, ...]  # low and high, or the choices
-    is_whole: bool = False  # only integers; each as likely as the interval of length 1 around it
+    is_whole: bool = (
+        False  # only integers; each as likely as the interval of length 1 around it
+    )
 
     @property
     def written(self) -> dict[str, list[Any]]:
@@ -106,7 +110,12 @@ def read_range(name: str, node: Node, note: Note) -> tuple[Scale, list[Node]] | 
     key = next((scale for scale in SCALES if scale in node.content), None)
     if key is None:
         [only] = node.content
-        note(Issue(node.keys[only], f"unknown key {only!r} (did you mean '{_nearest(only)}'?)"))
+        note(
+            Issue(
+                node.keys[only],
+                f"unknown key {only!r} (did you mean '{_nearest(only)}'?)",
+            )
+        )
         return None
     for other in node.content:
         if other != key:
@@ -116,7 +125,9 @@ def read_range(name: str, node: Node, note: Note) -> tuple[Scale, list[Node]] | 
         note(Issue(values.at, f"{key} must be a list, not {values.described}"))
         return None
     wrong = list(
-        _wrong_choices(name, values) if key == "choice" else _wrong_ends(key, name, values)
+        _wrong_choices(name, values)
+        if key == "choice"
+        else _wrong_ends(key, name, values)
     )
     for issue in wrong:
         note(issue)
@@ -129,7 +140,9 @@ def _wrong_choices(name: str, values: Node) -> Iterator[Issue]:
 
 
 def _wrong_ends(key: Scale, name: str, values: Node) -> Iterator[Issue]:
-    not_numbers = [end for end in values.content if type(end.content) not in (int, float)]
+    not_numbers = [
+        end for end in values.content if type(end.content) not in (int, float)
+    ]
     for end in not_numbers:
         message = f"an end of the range of {name} must be a number, not {end.described}"
         yield Issue(end.at, message)
@@ -142,10 +155,14 @@ def _wrong_ends(key: Scale, name: str, values: Node) -> Iterator[Issue]:
     low, high = values.content
     if low.content >= high.content:
         wrong = "empty" if low.content == high.content else "reversed"
-        message = f"the range of {name} is {wrong}: its low end must be below its high end"
+        message = (
+            f"the range of {name} is {wrong}: its low end must be below its high end"
+        )
         yield Issue(values.at, message)
     elif key == "loguniform" and low.content <= 0:
-        message = f"an end of a loguniform range must be greater than 0, not {low.described}"
+        message = (
+            f"an end of a loguniform range must be greater than 0, not {low.described}"
+        )
         yield Issue(low.at, message)
 
 

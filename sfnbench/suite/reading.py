@@ -44,15 +44,21 @@ class Suite:
     title: str
     experiment: str
     seeds: tuple[int, ...]
-    settings: dict[str, Any]  # the experiment's own keys, such as budget and metrics of a race
+    settings: dict[
+        str, Any
+    ]  # the experiment's own keys, such as budget and metrics of a race
     problems: tuple[Spec, ...]
-    optimizers: tuple[Spec, ...]  # or finders, as `method` says; those with ranges are Tunable
+    optimizers: tuple[
+        Spec, ...
+    ]  # or finders, as `method` says; those with ranges are Tunable
     method: Kind = "optimizer"
     timeout_s: float = 3600.0  # of a whole run
     dtype: str = "float64"
     profile: str | None = None
     tune: Tune | None = None  # where there are ranges; its budget complete
-    inner: tuple[Spec, ...] = field(default=(), repr=False)  # optimizers that the settings name
+    inner: tuple[Spec, ...] = field(
+        default=(), repr=False
+    )  # optimizers that the settings name
 
 
 def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
@@ -93,7 +99,9 @@ def _mapping(path: Path) -> tuple[Node, list[Issue]]:
     if root is not None and root.is_mapping:
         return root, issues
     if root is not None:
-        message = f"a suite is a mapping with keys such as problems, not {root.described}"
+        message = (
+            f"a suite is a mapping with keys such as problems, not {root.described}"
+        )
         issues.append(Issue(root.at, message))
     raise SuiteError("\n".join(located(path, issues or [Issue(None, "is empty")])))
 
@@ -103,7 +111,9 @@ def _profiles(root: Node, issues: list[Issue]) -> dict[str, Node]:
     if node is None:
         return {}
     if not node.is_mapping:
-        message = f"profiles must be a mapping of names to changes, not {node.described}"
+        message = (
+            f"profiles must be a mapping of names to changes, not {node.described}"
+        )
         issues.append(Issue(node.at, message))
         return {}
     found = {}
@@ -113,7 +123,9 @@ def _profiles(root: Node, issues: list[Issue]) -> dict[str, Node]:
             issues.append(Issue(body.at, message))
             continue
         if PROFILES in body.content:
-            issues.append(Issue(body.keys[PROFILES], "a profile has no profiles of its own"))
+            issues.append(
+                Issue(body.keys[PROFILES], "a profile has no profiles of its own")
+            )
         found[name] = body.without(PROFILES)
     return found
 
@@ -128,7 +140,9 @@ def _of_profile(issue: Issue, name: str, within: set[Mark]) -> Issue:
 class SuiteReader:
     """Reads one tree of keys: a suite's own, or that with a profile laid over it."""
 
-    def __init__(self, path: Path, tree: Node, entries: Mapping[Kind, EntryReader]) -> None:
+    def __init__(
+        self, path: Path, tree: Node, entries: Mapping[Kind, EntryReader]
+    ) -> None:
         self._path, self._tree, self._entries = path, tree, entries
         self.issues: list[Issue] = []
         self._schema = self._find_schema()
@@ -151,7 +165,9 @@ class SuiteReader:
 
     def suite(self, profile: str | None) -> Suite:
         """The suite; only where there are no issues."""
-        keys: Any = self._keys  # every experiment has seeds and a dtype, some as constants
+        keys: Any = (
+            self._keys
+        )  # every experiment has seeds and a dtype, some as constants
         settings = keys.settings()
         for path, spec in self._inner.items():
             *most, last = path
@@ -164,7 +180,9 @@ class SuiteReader:
             path=self._path,
             title=keys.title,
             experiment=keys.experiment,
-            seeds=tuple(range(keys.seeds)) if isinstance(keys.seeds, int) else keys.seeds,
+            seeds=tuple(range(keys.seeds))
+            if isinstance(keys.seeds, int)
+            else keys.seeds,
             settings=settings,
             problems=self._problems,
             optimizers=self._methods,
@@ -194,7 +212,9 @@ class SuiteReader:
             return self._schema.model_validate_json(json.dumps(self._tree.plain()))
         except ValidationError as error:
             schema = self._schema
-            self.issues += to_issues(error, self._tree, lambda path: known_keys(schema, path))
+            self.issues += to_issues(
+                error, self._tree, lambda path: known_keys(schema, path)
+            )
             return None
 
     def _read_entries(self, kind: Kind) -> tuple[Spec, ...]:
@@ -218,7 +238,9 @@ class SuiteReader:
         result = self._entries[kind].read(entry)
         self.issues += result.issues
         if len(result.specs) > 1:
-            message = f"one {kind} is wanted here, not the {len(result.specs)} of a grid"
+            message = (
+                f"one {kind} is wanted here, not the {len(result.specs)} of a grid"
+            )
             self.issues.append(Issue(entry.at, message))
         for spec, _ in result.specs[:1]:
             if spec.is_open:

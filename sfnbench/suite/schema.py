@@ -30,7 +30,9 @@ def known_keys(schema: type[BaseModel], path: KeyPath) -> list[str]:
     models = [schema]
     for part in path:
         if isinstance(part, str):  # the places of a list are all alike
-            below = [each.model_fields[part] for each in models if part in each.model_fields]
+            below = [
+                each.model_fields[part] for each in models if part in each.model_fields
+            ]
             models = [model for field in below for model in _models(field.annotation)]
     return [name for model in models for name in model.model_fields]
 

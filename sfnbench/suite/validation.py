@@ -29,7 +29,9 @@ def to_issues(
         owner=owner,
         list_hint=list_hint,
     )
-    return [Issue(_position(root, each), each.message) for each in reader.mistakes(error)]
+    return [
+        Issue(_position(root, each), each.message) for each in reader.mistakes(error)
+    ]
 
 
 def _position(root: Node, mistake: Mistake) -> Mark:

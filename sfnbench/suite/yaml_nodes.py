@@ -54,8 +54,12 @@ class Node:
     at: Mark
     content: Any
     text: str = ""  # a scalar as it was written
-    keys: dict[str, Mark] = field(default_factory=dict)  # where a mapping's keys were written
-    is_misread: bool = False  # a scalar with an issue of its own: what follows from it is no news
+    keys: dict[str, Mark] = field(
+        default_factory=dict
+    )  # where a mapping's keys were written
+    is_misread: bool = (
+        False  # a scalar with an issue of its own: what follows from it is no news
+    )
 
     @property
     def is_mapping(self) -> bool:
@@ -71,7 +75,11 @@ class Node:
         """The value under a key or at a place of a list; None where there is none."""
         if isinstance(part, str):
             return self.content.get(part) if self.is_mapping else None
-        return self.content[part] if self.is_list and 0 <= part < len(self.content) else None
+        return (
+            self.content[part]
+            if self.is_list and 0 <= part < len(self.content)
+            else None
+        )
 
     def follow(self, path: Iterable[str | int]) -> Node:
         """The value at a path of keys and places, or the last one on the way to it."""
@@ -184,7 +192,10 @@ class _Loader(yaml.SafeLoader):
     """PyYAML up to the node tree, with the resolution of plain scalars replaced."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's stubs have it as an instance's
-        None: [(tag, re.compile(rf"(?:{pattern.pattern})\Z")) for tag, pattern in _PATTERNS.items()]
+        None: [
+            (tag, re.compile(rf"(?:{pattern.pattern})\Z"))
+            for tag, pattern in _PATTERNS.items()
+        ]
     }
     _depth = 0
 
@@ -216,7 +227,10 @@ class _Conversion:
             return self._mapping(raw, depth)
         if isinstance(raw, yaml.SequenceNode):
             self._expect_tag(raw, "seq")
-            return Node(_mark(raw.start_mark), [self.node(item, depth + 1) for item in raw.value])
+            return Node(
+                _mark(raw.start_mark),
+                [self.node(item, depth + 1) for item in raw.value],
+            )
         n_before = len(self.issues)
         value = self._scalar(raw)
         is_misread = len(self.issues) > n_before
@@ -277,7 +291,9 @@ class _Conversion:
 
     def _expect_tag(self, raw: yaml.Node, name: str) -> None:
         if raw.tag != _TAG + name:
-            self.issues.append(Issue(_mark(raw.start_mark), f"unknown tag {_short(raw.tag)}"))
+            self.issues.append(
+                Issue(_mark(raw.start_mark), f"unknown tag {_short(raw.tag)}")
+            )
 
 
 def _number(tag: str, text: str) -> int | float | None:

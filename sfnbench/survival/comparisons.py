@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike
 
 from .intervals import LEVEL, MIN_RUNS, Estimate, Floats, median
 
-N_EXACT = 1000  # differences up to which the null distribution of their ranks is counted out
+N_EXACT = (
+    1000  # differences up to which the null distribution of their ranks is counted out
+)
 
 
 class Comparison(NamedTuple):
@@ -37,7 +39,9 @@ def paired_differences(
     nan counts as infinitely bad, and two infinite values as equal. A rival that shares no seed with
     the reference is a ValueError.
     """
-    differences = {name: _differences(reference, name, of) for name, of in rivals.items()}
+    differences = {
+        name: _differences(reference, name, of) for name, of in rivals.items()
+    }
     ps = {name: signed_rank_p(each) for name, each in differences.items()}
     corrected = dict(zip(ps, holm(list(ps.values())), strict=True))
     return {
@@ -95,7 +99,9 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> Estimate:
     part 2, method 5), which is none for fewer than six runs on either side. Agarwal et al. 2021,
     "Deep reinforcement learning at the edge of the statistical precipice".
     """
-    ours, theirs = (np.nan_to_num(np.asarray(side, float), nan=np.inf) for side in (a, b))
+    ours, theirs = (
+        np.nan_to_num(np.asarray(side, float), nan=np.inf) for side in (a, b)
+    )
     n, m = len(ours), len(theirs)
     if not n or not m:
         return Estimate(math.nan, math.nan, math.nan)
@@ -110,12 +116,16 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> Estimate:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _differences(reference: Mapping[int, float], name: str, rival: Mapping[int, float]) -> Floats:
+def _differences(
+    reference: Mapping[int, float], name: str, rival: Mapping[int, float]
+) -> Floats:
     """Rival minus reference (n,) over the seeds of both, in order."""
     seeds = sorted(reference.keys() & rival.keys())
     if not seeds:
         raise ValueError(f"{name} and its reference have no seed in common")
-    a, b = (np.array([side[seed] for seed in seeds], float) for side in (reference, rival))
+    a, b = (
+        np.array([side[seed] for seed in seeds], float) for side in (reference, rival)
+    )
     a[np.isnan(a)], b[np.isnan(b)] = np.inf, np.inf
     return np.subtract(b, a, where=a != b, out=np.zeros(len(seeds)))
 

@@ -23,7 +23,11 @@ from .intervals import MIN_RUNS, TAIL, Estimate, Floats, proportion
 
 Axis = Literal["step", "cost", "seconds"]
 
-TOTAL: dict[Axis, str] = {"step": "steps", "cost": "cost", "seconds": "seconds"}  # of a whole run
+TOTAL: dict[Axis, str] = {
+    "step": "steps",
+    "cost": "cost",
+    "seconds": "seconds",
+}  # of a whole run
 
 
 class Survival(NamedTuple):
@@ -102,14 +106,18 @@ class Escapes:
         middle = _crossing(curve.times, curve.share)
         if len(self.times) < MIN_RUNS:
             return Estimate(middle, math.nan, math.nan)
-        return Estimate(middle, _below(curve.times, curve.low), _below(curve.times, curve.high))
+        return Estimate(
+            middle, _below(curve.times, curve.low), _below(curve.times, curve.high)
+        )
 
     def resampled_medians(self, counts: ArrayLike) -> Floats:
         """The medians (R,) of R resamples; counts (R, n) say how often each run is in each.
 
         A resample with every run once has the value of `median`, an empty one has nan.
         """
-        order = np.lexsort((~self.escaped, self.times))  # of equal times, escapes come first
+        order = np.lexsort(
+            (~self.escaped, self.times)
+        )  # of equal times, escapes come first
         times, escaped = self.times[order], self.escaped[order]
         n = np.asarray(counts, float)[:, order]
         at_risk = n[:, ::-1].cumsum(1)[:, ::-1]
@@ -176,7 +184,9 @@ def _censored_data(escapes: Escapes, last: float) -> Any:
     from scipy import stats
 
     times = np.minimum(escapes.times, last)
-    return stats.CensoredData(uncensored=times[escapes.escaped], right=times[~escapes.escaped])
+    return stats.CensoredData(
+        uncensored=times[escapes.escaped], right=times[~escapes.escaped]
+    )
 
 
 def _beta_product(
@@ -190,11 +200,15 @@ def _beta_product(
     they are where no run is censored.
     """
     r, d = at_risk.astype(float), n_left
-    first = np.cumprod((r - d + 1) / (r + 1))  # moments of d factors Beta(r, 1) ... Beta(r-d+1, 1)
+    first = np.cumprod(
+        (r - d + 1) / (r + 1)
+    )  # moments of d factors Beta(r, 1) ... Beta(r-d+1, 1)
     second = np.cumprod((r - d + 1) * (r - d + 2) / ((r + 1) * (r + 2)))
     high = _beta_quantile(1 - TAIL, first, second)
     after = n_after.astype(float)
-    low = _beta_quantile(TAIL, first * after / (after + 1), second * after / (after + 2))
+    low = _beta_quantile(
+        TAIL, first * after / (after + 1), second * after / (after + 2)
+    )
     return low, high
 
 

@@ -36,7 +36,9 @@ def gradient_descent_escape(
     if ((c != 0) & (curvatures < 0)).any(-1).mean() < 0.5:
         return math.inf
     curvatures, c = curvatures[curvatures != 0], c[..., curvatures != 0]
-    with np.errstate(divide="ignore"):  # a coordinate of 0 stays 0; lr lambda = 1 makes it 0
+    with np.errstate(
+        divide="ignore"
+    ):  # a coordinate of 0 stays 0; lr lambda = 1 makes it 0
         log_start = np.log(np.abs(curvatures)) + 2 * np.log(np.abs(c))
         log_factor = 2 * np.log(np.abs(1 - lr * curvatures))
 
@@ -48,7 +50,9 @@ def gradient_descent_escape(
     return _first(escaped)
 
 
-def _checked(eigenvalues: ArrayLike, start: ArrayLike, lr: float) -> tuple[Floats, Floats]:
+def _checked(
+    eigenvalues: ArrayLike, start: ArrayLike, lr: float
+) -> tuple[Floats, Floats]:
     """Eigenvalues (d,) and starts ((n,) d) as arrays; ValueError where they or lr do not fit."""
     curvatures, c = np.asarray(eigenvalues, float), np.asarray(start, float)
     if curvatures.shape != c.shape[-1:] or c.ndim > 2:
@@ -82,8 +86,12 @@ def gradient_descent_median_escape(
     It takes `N_STARTS` of them, the same each time. Only the length within each eigenspace matters,
     and its square is a share of chi-squared variables, one an eigenspace.
     """
-    distinct, multiplicities = np.unique(np.asarray(eigenvalues, float), return_counts=True)
-    squares = np.random.default_rng(0).chisquare(multiplicities, (N_STARTS, len(distinct)))
+    distinct, multiplicities = np.unique(
+        np.asarray(eigenvalues, float), return_counts=True
+    )
+    squares = np.random.default_rng(0).chisquare(
+        multiplicities, (N_STARTS, len(distinct))
+    )
     return gradient_descent_escape(
         distinct, radius * np.sqrt(squares / squares.sum(1, keepdims=True)), lr, drop
     )

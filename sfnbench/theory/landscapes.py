@@ -103,13 +103,17 @@ class GaussianField(Landscape):
 
     def __post_init__(self) -> None:
         f, slope, curvature = self.f, self.slope, self.curvature
-        if not (f > 0 > slope and f * curvature >= slope**2 and math.isfinite(f * curvature)):
+        if not (
+            f > 0 > slope and f * curvature >= slope**2 and math.isfinite(f * curvature)
+        ):
             raise ValueError(
                 f"no Gaussian field has f = {f:g}, f' = {slope:g}, f'' = {curvature:g}: "
                 f"need f > 0 > f' and f f'' >= f'^2"
             )
         if not 0 <= self.parabola < math.inf:
-            raise ValueError(f"parabola must be finite and not negative, got {self.parabola:g}")
+            raise ValueError(
+                f"parabola must be finite and not negative, got {self.parabola:g}"
+            )
 
     @classmethod
     def of(cls, covariance: str, parabola: float = 0.0) -> GaussianField:
@@ -215,7 +219,9 @@ class SphericalSpinGlass(Landscape):
 
 
 THEORIES = {
-    "gaussian_field": lambda params: GaussianField.of(params["covariance"], params["parabola"]),
+    "gaussian_field": lambda params: GaussianField.of(
+        params["covariance"], params["parabola"]
+    ),
     "spin_glass": lambda params: SphericalSpinGlass(params["p"]),
 }
 

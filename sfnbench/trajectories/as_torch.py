@@ -120,9 +120,15 @@ class ModuleOptimizer(torch.optim.Optimizer):
             problem, closures, self._noise(rng, start), theta=start, calls=self.calls
         )
         try:
-            memory = tree_unflatten(own["memory"], tree_structure(self._optimizer.init(start)))
+            memory = tree_unflatten(
+                own["memory"], tree_structure(self._optimizer.init(start))
+            )
             theta, memory = self._optimizer.step(oracle, start, memory)
-            loss = problem.loss(start, closure) if oracle.loss_here is None else oracle.loss_here
+            loss = (
+                problem.loss(start, closure)
+                if oracle.loss_here is None
+                else oracle.loss_here
+            )
         except LinAlgError as error:
             raise self._no_end(oracle) from error
         finally:
@@ -131,7 +137,12 @@ class ModuleOptimizer(torch.optim.Optimizer):
             raise self._no_end(oracle)
         problem.move_to(theta)
         calls = oracle.calls.counts.tolist()
-        self._own = {**own, "memory": tree_leaves(memory), "noise": rng.get_state(), "calls": calls}
+        self._own = {
+            **own,
+            "memory": tree_leaves(memory),
+            "noise": rng.get_state(),
+            "calls": calls,
+        }
         return loss
 
     def _noise(self, rng: torch.Generator, like: Tensor) -> Tensor | None:
@@ -171,13 +182,17 @@ class ModuleOptimizer(torch.optim.Optimizer):
         super().load_state_dict(state_dict)
         self.param_groups[0]["optimizer"] = repr(self._optimizer)
         placed = [
-            leaf.to(mine.device) for leaf, mine in zip(saved["memory"], own["memory"], strict=True)
+            leaf.to(mine.device)
+            for leaf, mine in zip(saved["memory"], own["memory"], strict=True)
         ]
         self._own = {**saved, "memory": placed}
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("_optimizer", "_problem")  # torch's own leaves them out of a copy
-        return {**super().__getstate__(), **{name: getattr(self, name) for name in kept}}
+        return {
+            **super().__getstate__(),
+            **{name: getattr(self, name) for name in kept},
+        }
 
     @property
     def _own(self) -> dict[str, Any]:
@@ -190,7 +205,11 @@ class ModuleOptimizer(torch.optim.Optimizer):
         self.state[MEMORY] = value  # type: ignore[index]
 
     def _no_end(self, oracle: Oracle) -> FloatingPointError:
-        where = "" if oracle.loss_here is None else f" from a loss of {oracle.loss_here.item():g}"
+        where = (
+            ""
+            if oracle.loss_here is None
+            else f" from a loss of {oracle.loss_here.item():g}"
+        )
         return FloatingPointError(
             f"{self._own['method']}: no finite step{where}; the parameters are as they were"
         )
@@ -211,7 +230,9 @@ def _checked(optimizer: Optimizer) -> Optimizer:
     try:
         return TypeAdapter(type(optimizer)).validate_python(values)
     except ValidationError as error:
-        raise ValueError(f"{type(optimizer).__name__}: {explain(error, values)}") from error
+        raise ValueError(
+            f"{type(optimizer).__name__}: {explain(error, values)}"
+        ) from error
 
 
 def _trainable(params: Iterable[Tensor]) -> tuple[Tensor, ...]:
@@ -228,7 +249,9 @@ def _trainable(params: Iterable[Tensor]) -> tuple[Tensor, ...]:
             )
     trainable = [param for param in given if param.requires_grad]
     if not trainable:
-        raise ValueError(f"{expected}, got {f'{len(given)} frozen ones' if given else 'none'}")
+        raise ValueError(
+            f"{expected}, got {f'{len(given)} frozen ones' if given else 'none'}"
+        )
     if len({id(param) for param in trainable}) < len(trainable):
         raise ValueError(f"{expected}, got one of them twice")
     kinds = sorted({f"{param.dtype} on {param.device}" for param in trainable})

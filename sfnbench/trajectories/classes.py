@@ -29,7 +29,9 @@ def find_class(use: str, kind: type[C], what: str) -> type[C]:
     unknown = f"unknown {what} {use!r}"
     top = module_name.partition(".")[0]
     if top in sys.stdlib_module_names or "__main__" in module_name.split("."):
-        raise PluginError(f"{unknown}: {module_name} is no module of a package for optimizers")
+        raise PluginError(
+            f"{unknown}: {module_name} is no module of a package for optimizers"
+        )
     look_in(Path.cwd())
     importlib.invalidate_caches()  # the module may have been written a moment ago
     try:

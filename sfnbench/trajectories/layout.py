@@ -19,7 +19,9 @@ class Layout:
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     places: tuple[Tensor, ...]  # (n,) of each tensor's entries in theta, row by row
-    _back: Tensor | None  # (d,) from the tensors' entries in their order; None: theta's own order
+    _back: (
+        Tensor | None
+    )  # (d,) from the tensors' entries in their order; None: theta's own order
 
     @classmethod
     def of(cls, problem: Problem, device: torch.device) -> Layout:
@@ -48,6 +50,8 @@ class Layout:
         """Theta (..., d) of tensors (..., *shape) with `n_lead` leading dimensions."""
         lead = parts[0].shape[:n_lead]
         sizes = [math.prod(shape) for shape in self.shapes]
-        flat = [part.reshape(*lead, size) for part, size in zip(parts, sizes, strict=True)]
+        flat = [
+            part.reshape(*lead, size) for part, size in zip(parts, sizes, strict=True)
+        ]
         ordered = torch.cat(flat, dim=-1)
         return ordered if self._back is None else ordered.index_select(-1, self._back)

@@ -23,7 +23,9 @@ class Method:
     reports, which for a method with ``train`` and ``eval`` is not the point of its gradients.
     """
 
-    def __init__(self, entry: Entry, tensors: Mapping[str, Tensor], n_lead: int = 0) -> None:
+    def __init__(
+        self, entry: Entry, tensors: Mapping[str, Tensor], n_lead: int = 0
+    ) -> None:
         """Tensors by name, each with `n_lead` dimensions of seeds before its own."""
         self.leaves = {name: nn.Parameter(tensor) for name, tensor in tensors.items()}
         n_dims = {name: leaf.dim() - n_lead for name, leaf in self.leaves.items()}
@@ -93,7 +95,9 @@ def _moded(optimizer: Any) -> Any | None:
             getattr(optimizer, "eval", None)
         ):
             return optimizer
-        optimizer = getattr(optimizer, "optimizer", getattr(optimizer, "base_optimizer", None))
+        optimizer = getattr(
+            optimizer, "optimizer", getattr(optimizer, "base_optimizer", None)
+        )
     return None
 
 
@@ -120,7 +124,9 @@ def _optimizers(
     for group, share in zip(entry.groups, shares, strict=True):
         if not share:
             there = ", ".join(f"{name} ({n_dims[name]} dimensions)" for name in leaves)
-            raise ValueError(f"the group {group.selector!r} matches no tensor: there is {there}")
+            raise ValueError(
+                f"the group {group.selector!r} matches no tensor: there is {there}"
+            )
         own = {name: leaves[name] for name in share}
         if group.other is None:
             groups.append({"params": list(own.values()), **group.settings})
@@ -129,14 +135,20 @@ def _optimizers(
             made.append((group.other.schedule or entry.schedule, optimizer))
     if not groups:
         raise ValueError(f"its groups leave no tensor for {entry.use}")
-    mine = {name: leaf for name, leaf in leaves.items() if name in rest or _has(groups, leaf)}
+    mine = {
+        name: leaf
+        for name, leaf in leaves.items()
+        if name in rest or _has(groups, leaf)
+    }
     first = (entry.schedule, _made(entry, groups, mine))
     everyone = [first, *made]
     return [optimizer for _, optimizer in everyone], everyone
 
 
 def _has(groups: Params, leaf: nn.Parameter) -> bool:
-    held = (each for group in groups if isinstance(group, dict) for each in group["params"])
+    held = (
+        each for group in groups if isinstance(group, dict) for each in group["params"]
+    )
     return any(each is leaf for each in held)
 
 
@@ -161,7 +173,9 @@ def _made(
     elif roles.tensors is not None:
         arguments[roles.tensors] = params
     elif roles.model is None:
-        first = [params]  # a wrapper without what it wraps says itself whether it can do without
+        first = [
+            params
+        ]  # a wrapper without what it wraps says itself whether it can do without
     return entry.cls(*first, **arguments)
 
 

@@ -21,7 +21,9 @@ from ..core.derivatives import HVP_CHUNK, pull_back
 from ..core.oracle import Oracle
 from ..core.problem import Problem
 
-Closure = Callable[[], Tensor]  # the loss, of one element, from the parameters as they are
+Closure = Callable[
+    [], Tensor
+]  # the loss, of one element, from the parameters as they are
 
 FREED = (
     "the closure has freed the graph of its loss, as loss.backward() here would not: it need only "
@@ -80,7 +82,9 @@ class ModuleLoss(Problem):
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
         """Views of theta (d,) in the parameters' shapes; their names are their places."""
         parts = zip(self.params, theta.split(self._sizes), strict=True)
-        return {str(place): part.view_as(param) for place, (param, part) in enumerate(parts)}
+        return {
+            str(place): part.view_as(param) for place, (param, part) in enumerate(parts)
+        }
 
     def loss(self, theta: Tensor, batch: Closure) -> Tensor:
         """The closure's loss () at theta (d,)."""
@@ -105,7 +109,9 @@ class ModuleLoss(Problem):
             raise ValueError(UNRELATED)
         return loss.detach(), self._joined(grads, theta)
 
-    def linearised(self, theta: Tensor, batch: Closure, kind: CurvatureKind) -> Linearisation:
+    def linearised(
+        self, theta: Tensor, batch: Closure, kind: CurvatureKind
+    ) -> Linearisation:
         """The loss to second order; its product takes vectors (d,) or rows of them (n, d).
 
         Raises ValueError for another matrix than the Hessian, because it needs the outputs apart.
@@ -117,7 +123,9 @@ class ModuleLoss(Problem):
         loss, grad = self.gradient(theta, batch, create_graph=True)
 
         def product(v: Tensor) -> Tensor:
-            self.write(theta)  # the graph refers to the parameters, which may be elsewhere by now
+            self.write(
+                theta
+            )  # the graph refers to the parameters, which may be elsewhere by now
             return self._joined(pull_back(grad, self.params, v), v)
 
         return Linearisation(loss, grad.detach(), product)
@@ -150,7 +158,9 @@ class ModuleLoss(Problem):
         columns = []
         for part, size in zip(parts, self._sizes, strict=True):
             shape = (*like.shape[:-1], size)
-            columns.append(like.new_zeros(shape) if part is None else part.reshape(shape))
+            columns.append(
+                like.new_zeros(shape) if part is None else part.reshape(shape)
+            )
         return torch.cat(columns, dim=-1)
 
 
@@ -168,5 +178,7 @@ class ModuleOracle(Oracle):
 class _HarmlessBackward(TorchFunctionMode):
     """Within it ``loss.backward()`` does nothing, so that the graph is left for the oracle."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return None if func is Tensor.backward else func(*args, **(kwargs or {}))

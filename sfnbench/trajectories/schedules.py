@@ -56,14 +56,20 @@ class Schedule:
 
     def made(self, optimizer: Optimizer) -> LRScheduler:
         """A scheduler of this optimizer's rate."""
-        return self.cls(optimizer, **{k: _inner(v, optimizer) for k, v in self.settings.items()})
+        return self.cls(
+            optimizer, **{k: _inner(v, optimizer) for k, v in self.settings.items()}
+        )
 
 
 def _inner(value: Any, optimizer: Optimizer) -> Any:
     """A setting; where it names schedules itself, they are made."""
     if isinstance(value, Schedule):
         return value.made(optimizer)
-    return [_inner(each, optimizer) for each in value] if isinstance(value, list) else value
+    return (
+        [_inner(each, optimizer) for each in value]
+        if isinstance(value, list)
+        else value
+    )
 
 
 def read_schedule(given: Any) -> Schedule:
@@ -71,7 +77,9 @@ def read_schedule(given: Any) -> Schedule:
     if isinstance(given, str):
         given = {"use": given}
     if not isinstance(given, dict):
-        raise ValueError(f"a schedule is a name or a mapping with the key 'use', not {given!r}")
+        raise ValueError(
+            f"a schedule is a name or a mapping with the key 'use', not {given!r}"
+        )
     use = given.get("use", "constant")
     if not isinstance(use, str):
         raise ValueError(f"use must be the name of a schedule, not {use!r}")
@@ -98,17 +106,29 @@ def _course(shape: str, given: Mapping[str, Any]) -> Course:
             raise ValueError(
                 f"unknown key {key!r} of the schedule {shape}{did_you_mean(key, KEYS)}"
             )
-    steps, warmup, end = given.get("steps"), given.get("warmup", 0), given.get("end", 0.0)
+    steps, warmup, end = (
+        given.get("steps"),
+        given.get("warmup", 0),
+        given.get("end", 0.0),
+    )
     if not (type(warmup) is int and warmup >= 0):
         raise ValueError(f"warmup must be a whole number of steps, not {warmup!r}")
     if shape == "constant":
         if not warmup:
-            raise ValueError("a constant schedule says nothing without warmup: {warmup: STEPS}")
+            raise ValueError(
+                "a constant schedule says nothing without warmup: {warmup: STEPS}"
+            )
         return Course(shape, warmup=warmup)
     if steps is None:
-        raise ValueError(f"the schedule {shape} needs its steps: {{use: {shape}, steps: NUMBER}}")
+        raise ValueError(
+            f"the schedule {shape} needs its steps: {{use: {shape}, steps: NUMBER}}"
+        )
     if not (type(steps) is int and steps > warmup):
-        raise ValueError(f"steps must be a whole number above warmup {warmup}, not {steps!r}")
+        raise ValueError(
+            f"steps must be a whole number above warmup {warmup}, not {steps!r}"
+        )
     if not (isinstance(end, int | float) and 0 <= end <= 1):
-        raise ValueError(f"end must be a share of the rate between 0 and 1, not {end!r}")
+        raise ValueError(
+            f"end must be a share of the rate between 0 and 1, not {end!r}"
+        )
     return Course(shape, steps, warmup, float(end))

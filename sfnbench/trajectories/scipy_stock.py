@@ -117,11 +117,15 @@ class ScipyMinimizer(Single):
     ) -> None:
         super().__init__(problem, starts)
         self._oracle = Oracle(problem, eager=True)
-        self._iterates = _Iterates(partial(_minimize, self._oracle, method, params, starts[0]))
+        self._iterates = _Iterates(
+            partial(_minimize, self._oracle, method, params, starts[0])
+        )
 
     def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
         """One iteration, or the end of them."""
-        self._oracle.calls = oracle.calls  # what the method asks from here on is this step's
+        self._oracle.calls = (
+            oracle.calls
+        )  # what the method asks from here on is this step's
         iterate = self._iterates.next()
         if iterate is None:
             self.ended, self.stopped = True, self._iterates.words
@@ -138,7 +142,9 @@ class _Questions:
 
     def __init__(self, oracle: Oracle, like: Tensor, wants_products: bool) -> None:
         self._oracle, self._like, self._wants_products = oracle, like, wants_products
-        self._linearised: dict[bytes, Curvature] = {}  # at the last points that were asked for
+        self._linearised: dict[
+            bytes, Curvature
+        ] = {}  # at the last points that were asked for
 
     def loss(self, x: np.ndarray) -> float:
         return float(self._oracle.loss(self._point(x)))
@@ -167,7 +173,9 @@ class _Questions:
         return here
 
     def _point(self, x: np.ndarray) -> Tensor:
-        return torch.as_tensor(x.copy(), dtype=self._like.dtype, device=self._like.device)
+        return torch.as_tensor(
+            x.copy(), dtype=self._like.dtype, device=self._like.device
+        )
 
 
 def _numbers(tensor: Tensor) -> np.ndarray:
@@ -187,7 +195,9 @@ def _minimize(
     call: Any = minimize  # its stubs know no method by a variable
     ask = _Questions(oracle, start, method in HESSIAN_PRODUCTS)
     arguments: dict[str, Any] = (
-        {"fun": ask.loss} if method in GRADIENT_FREE else {"fun": ask.loss_and_grad, "jac": True}
+        {"fun": ask.loss}
+        if method in GRADIENT_FREE
+        else {"fun": ask.loss_and_grad, "jac": True}
     )
     if method in HESSIAN_PRODUCTS:
         arguments["hessp"] = ask.product
@@ -201,9 +211,16 @@ def _minimize(
         last[:] = [np.array(iterate)]
         hand_over(iterate)
 
-    callback = (lambda x, _: keep(x)) if method == "trust-constr" else (lambda xk: keep(xk))
+    callback = (
+        (lambda x, _: keep(x)) if method == "trust-constr" else (lambda xk: keep(xk))
+    )
     found = call(
-        x0=_numbers(start), method=method, tol=tol, options=options, callback=callback, **arguments
+        x0=_numbers(start),
+        method=method,
+        tol=tol,
+        options=options,
+        callback=callback,
+        **arguments,
     )
     if not np.array_equal(found.x, last[0]):  # its answer is no iterate that it told of
         hand_over(found.x)
@@ -241,7 +258,12 @@ def _give_up(iterate: np.ndarray) -> None:
 def check(method: str, params: Mapping[str, Any]) -> list[Fault]:
     """Everything wrong with a method's name and options."""
     if method not in METHODS:
-        return [Fault((), f"unknown optimizer '{SCIPY}{method}'{did_you_mean(method, METHODS)}")]
+        return [
+            Fault(
+                (),
+                f"unknown optimizer '{SCIPY}{method}'{did_you_mean(method, METHODS)}",
+            )
+        ]
     from scipy.optimize import OptimizeWarning
 
     # scipy lists its options nowhere but in prose: a trial makes it say which it does not know

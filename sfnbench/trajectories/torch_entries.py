@@ -147,7 +147,9 @@ class _Reader:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
 
-    def entry(self, use: Any, params: dict[str, Any], path: tuple[str, ...]) -> Entry | None:
+    def entry(
+        self, use: Any, params: dict[str, Any], path: tuple[str, ...]
+    ) -> Entry | None:
         """The entry at a path of keys; None where even its class is not to be had."""
         try:
             cls = find_class(use, Optimizer, "optimizer")
@@ -157,12 +159,16 @@ class _Reader:
         known, is_open = _signature(cls)
         roles = _roles(cls, known)
         given = {**params}
-        words = {key: given.pop(key) for key in OWN_KEYS if key in given and key not in known}
+        words = {
+            key: given.pop(key) for key in OWN_KEYS if key in given and key not in known
+        }
         base_key = "base" if "base" in words else roles.base
         inner = words.get("base", given.pop(roles.base, None) if roles.base else None)
         offered = {*known} - {roles.tensors, roles.model}
         extra = {}
-        if inner is not None and is_open:  # a wrapper hands on what it does not know itself
+        if (
+            inner is not None and is_open
+        ):  # a wrapper hands on what it does not know itself
             extra = {key: given.pop(key) for key in list(given) if key not in offered}
         base = None
         if inner is not None:
@@ -183,7 +189,12 @@ class _Reader:
         self.faults.append(Fault(path, message))
 
     def _nested(
-        self, given: Any, extra: dict[str, Any], path: tuple[str, ...], use: str, roles: Roles
+        self,
+        given: Any,
+        extra: dict[str, Any],
+        path: tuple[str, ...],
+        use: str,
+        roles: Roles,
     ) -> Entry | None:
         if roles.base is None:
             self._note(path, f"{use} has no optimizer inside: leave {path[-1]} out")
@@ -192,12 +203,17 @@ class _Reader:
             given = {"use": given}
         if not isinstance(given, dict) or not isinstance(given.get("use"), str):
             example = "{use: torch.optim.SGD, lr: 0.1}"
-            self._note(path, f"{path[-1]} must be an optimizer with the key 'use', as in {example}")
+            self._note(
+                path,
+                f"{path[-1]} must be an optimizer with the key 'use', as in {example}",
+            )
             return None
         settings = {key: value for key, value in given.items() if key != "use"}
         for key in OWN_KEYS:
             if key in settings and key != "base":
-                self._note((*path, key), f"unknown key {key!r}: it belongs beside {path[-1]}")
+                self._note(
+                    (*path, key), f"unknown key {key!r}: it belongs beside {path[-1]}"
+                )
         return self.entry(given["use"], {**extra, **settings}, path)
 
     def _check_own(
@@ -212,10 +228,14 @@ class _Reader:
             at = (*path, name)
             if name not in offered:
                 hint = ELSEWHERE.get(name)
-                hint = f": {hint}" if hint else did_you_mean(name, {*offered, *OWN_KEYS})
+                hint = (
+                    f": {hint}" if hint else did_you_mean(name, {*offered, *OWN_KEYS})
+                )
                 self._note(at, f"unknown key {name!r}{hint}")
             elif isinstance(value, dict) and "schedule" in value:
-                self._note(at, f"{name} must be a number: its schedule is the key 'schedule'")
+                self._note(
+                    at, f"{name} must be a number: its schedule is the key 'schedule'"
+                )
             # torch itself looks at no types: LBFGS would remember ever more for a history of 7.5
             elif known[name].annotation in (int, "int") and type(value) is not int:
                 self._note(at, f"{name} must be a whole number, not {value!r}")
@@ -228,25 +248,39 @@ class _Reader:
         at = (*path, "groups")
         if not isinstance(given, dict):
             example = "{vectors: {weight_decay: 0}}"
-            self._note(at, f"groups must map tensors to settings, as in {example}, not {given!r}")
+            self._note(
+                at,
+                f"groups must map tensors to settings, as in {example}, not {given!r}",
+            )
             return ()
         return tuple(
-            self._group(use, cls, selector, {"use": body} if isinstance(body, str) else body, at)
+            self._group(
+                use, cls, selector, {"use": body} if isinstance(body, str) else body, at
+            )
             for selector, body in given.items()
         )
 
     def _group(
-        self, use: str, cls: type[Optimizer], selector: str, body: Any, path: tuple[str, ...]
+        self,
+        use: str,
+        cls: type[Optimizer],
+        selector: str,
+        body: Any,
+        path: tuple[str, ...],
     ) -> Group:
         at = (*path, selector)
         if not isinstance(body, dict):
-            self._note(at, f"a group has settings, or an optimizer with 'use', not {body!r}")
+            self._note(
+                at, f"a group has settings, or an optimizer with 'use', not {body!r}"
+            )
             return Group(selector)
         settings = {key: value for key, value in body.items() if key != "use"}
         if "use" in body:
             for key in (BATCH_SIZE, "groups", "clip"):
                 if key in settings:
-                    self._note((*at, key), f"unknown key {key!r}: it belongs beside groups")
+                    self._note(
+                        (*at, key), f"unknown key {key!r}: it belongs beside groups"
+                    )
             return Group(selector, other=self.entry(body["use"], settings, at))
         words = _words(cls)  # type: ignore[arg-type]  # a class has a hash
         for key in settings:
@@ -281,19 +315,27 @@ class _Reader:
 def _signature(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
     """The parameters that a class names, and whether it takes others besides."""
     parameters = inspect.signature(cls).parameters
-    named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    named = {
+        n: p
+        for n, p in parameters.items()
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    }
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _roles(cls: type, known: Mapping[str, inspect.Parameter]) -> Roles:
     model = next((name for name in known if name in MODELS), None)
-    base = next((name for name in known if name == "base" or name.endswith("optimizer")), None)
+    base = next(
+        (name for name in known if name == "base" or name.endswith("optimizer")), None
+    )
     tensors = next((name for name in known if name in ("params", "parameters")), None)
     first = next(iter(known), None)
     if tensors is None and first not in (model, base):
         tensors = first
     made = base is not None and known[base].annotation in (Optimizer, "Optimizer")
-    return Roles(tensors, model, base, base is not None and tensors is not None and not made)
+    return Roles(
+        tensors, model, base, base is not None and tensors is not None and not made
+    )
 
 
 @functools.lru_cache(maxsize=256)
@@ -309,6 +351,8 @@ def _words(cls: type) -> frozenset[str]:
             tree = ast.parse(inspect.getsource(inspect.getmodule(each)))  # type: ignore[arg-type]
         except (OSError, TypeError):
             continue
-        texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+        texts = (
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)
+        )
         found.update(text for text in texts if isinstance(text, str))
     return frozenset(found)

@@ -54,7 +54,9 @@ class GivenGradients(Trajectories):
         else:
             oracle.calls.add("grad", self.problem.share(batches[0][0]))
             (batch,), (dim,) = stack(batches)
-            both = torch.func.vmap(torch.func.grad_and_value(self.problem.loss), in_dims=(0, dim))
+            both = torch.func.vmap(
+                torch.func.grad_and_value(self.problem.loss), in_dims=(0, dim)
+            )
             grads, losses = both(self._at, batch)
         self.count(oracle.calls)
         return losses, clipped(grads, self._clip)
@@ -74,14 +76,18 @@ class Separate(GivenGradients):
             for seed, start in zip(seeds, starts, strict=True):
                 reseed(seed, 0, starts.device)
                 parts = self._layout.apart(start)
-                self._methods.append(Method(entry, dict(zip(names, parts, strict=True))))
+                self._methods.append(
+                    Method(entry, dict(zip(names, parts, strict=True)))
+                )
 
     def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
         """The gradients of all, then each one's own step; one that is parked has none."""
         losses, grads = self._losses_and_grads(batches)
         self._n_steps += 1
         broken = np.zeros_like(self.parked)
-        of_each = list(zip(*(part.unbind() for part in self._layout.apart(grads)), strict=True))
+        of_each = list(
+            zip(*(part.unbind() for part in self._layout.apart(grads)), strict=True)
+        )
         with lent_generators(self.starts.device):
             for i, method in enumerate(self._methods):
                 if not self.parked[i]:
@@ -105,7 +111,9 @@ class Separate(GivenGradients):
 
     def _gathered(self, tensors: Sequence[Sequence[Tensor]]) -> Tensor:
         """Points (S, d) made of the tensors of each method."""
-        return self._layout.joined([torch.stack(each) for each in zip(*tensors, strict=True)], 1)
+        return self._layout.joined(
+            [torch.stack(each) for each in zip(*tensors, strict=True)], 1
+        )
 
 
 class Stacked(GivenGradients):
@@ -114,7 +122,9 @@ class Stacked(GivenGradients):
     def __init__(self, problem: Problem, starts: Tensor, entry: Entry) -> None:
         super().__init__(problem, starts, entry)
         parts = self._layout.apart(starts)
-        self._method = Method(entry, dict(zip(self._layout.names, parts, strict=True)), n_lead=1)
+        self._method = Method(
+            entry, dict(zip(self._layout.names, parts, strict=True)), n_lead=1
+        )
         self._held: Tensor | None = None  # (S, 1) the parked ones
 
     def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
@@ -134,7 +144,9 @@ class Stacked(GivenGradients):
         """Hold some trajectories, a mask (S,), at their starting points from now on."""
         super().park(which)
         if self.parked.any():
-            self._held = torch.as_tensor(self.parked, device=self.starts.device)[:, None]
+            self._held = torch.as_tensor(self.parked, device=self.starts.device)[
+                :, None
+            ]
             self._at = torch.where(self._held, self.starts, self._at)
 
 
@@ -144,10 +156,17 @@ class Asking(Single):
     Every evaluation is counted, and each pass back through a gradient as a Hessian-vector product.
     """
 
-    spoiled = False  # of a trial: gradients that are no numbers lie there before each step
+    spoiled = (
+        False  # of a trial: gradients that are no numbers lie there before each step
+    )
 
     def __init__(
-        self, problem: Problem, starts: Tensor, entry: Entry, seeds: Sequence[int], need: Need
+        self,
+        problem: Problem,
+        starts: Tensor,
+        entry: Entry,
+        seeds: Sequence[int],
+        need: Need,
     ) -> None:
         super().__init__(problem, starts)
         self._layout = Layout.of(problem, starts.device)
@@ -155,7 +174,9 @@ class Asking(Single):
         parts = self._layout.apart(starts[0])
         with lent_generators(starts.device):
             reseed(self._seed, 0, starts.device)
-            self._method = Method(entry, dict(zip(self._layout.names, parts, strict=True)))
+            self._method = Method(
+                entry, dict(zip(self._layout.names, parts, strict=True))
+            )
 
     def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
         """One step with the closure of this batch."""
@@ -169,7 +190,9 @@ class Asking(Single):
         self._n_steps += 1
         method.forget()
         if self.spoiled:
-            method.give([torch.full_like(leaf, torch.nan) for leaf in method.leaves.values()])
+            method.give(
+                [torch.full_like(leaf, torch.nan) for leaf in method.leaves.values()]
+            )
         with lent_generators(theta.device):
             reseed(self._seed, self._n_steps, theta.device)
             if self._need.gradient:
@@ -196,7 +219,9 @@ class Asking(Single):
             loss, grad = oracle.differentiable_grad(theta)
             grads = layout.apart(grad)
         if clip is not None:  # as torch's own functions do, behind autograd's back
-            for part, short in zip(grads, layout.apart(clipped(grad.detach(), clip)), strict=True):
+            for part, short in zip(
+                grads, layout.apart(clipped(grad.detach(), clip)), strict=True
+            ):
                 part.data.copy_(short)
         self._method.give(grads)
         return loss

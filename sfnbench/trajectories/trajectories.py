@@ -12,7 +12,9 @@ from torch import Tensor
 from ..core.cost import QUESTIONS, Calls
 from ..core.problem import Problem
 
-Batches = tuple[Any, ...]  # those of one trajectory, one for each of its optimizer's batch_sizes
+Batches = tuple[
+    Any, ...
+]  # those of one trajectory, one for each of its optimizer's batch_sizes
 
 
 class Trajectories(ABC):

@@ -55,22 +55,29 @@ class Tiny(Problem):
         """Views by name."""
         parts = theta.split([math.prod(shape) for _, shape in self.kinds])
         return {
-            name: part.view(shape) for (name, shape), part in zip(self.kinds, parts, strict=True)
+            name: part.view(shape)
+            for (name, shape), part in zip(self.kinds, parts, strict=True)
         }
 
     def loss(self, theta: Tensor, batch: Any) -> Tensor:
         """A bowl, steeper in some directions and farther out."""
-        curvature = torch.linspace(1, 2, self.dim, dtype=theta.dtype, device=theta.device)
+        curvature = torch.linspace(
+            1, 2, self.dim, dtype=theta.dtype, device=theta.device
+        )
         return (curvature * theta**2).sum() / 2 + (theta**4).sum() / 20
 
 
 def kinds_of(problem: Problem) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Names and shapes of a problem's tensors, cut down to a tiny problem's."""
     views = problem.tensors(torch.zeros(problem.dim, dtype=torch.float64))
-    return tuple((name, tuple(min(n, MOST) for n in view.shape)) for name, view in views.items())
+    return tuple(
+        (name, tuple(min(n, MOST) for n in view.shape)) for name, view in views.items()
+    )
 
 
-def need_of(use: str, params: Mapping[str, Any], problem: Problem, dtype: torch.dtype) -> Need:
+def need_of(
+    use: str, params: Mapping[str, Any], problem: Problem, dtype: torch.dtype
+) -> Need:
     """What the class has to be given in a step on this problem; ValueError where it fails."""
     found = tried(use, params, problem, dtype)
     if isinstance(found, Fault):
@@ -87,11 +94,16 @@ def tried(
 
 @functools.lru_cache(maxsize=4096)
 def _tried(
-    use: str, params: str, kinds: tuple[tuple[str, tuple[int, ...]], ...], dtype: torch.dtype
+    use: str,
+    params: str,
+    kinds: tuple[tuple[str, tuple[int, ...]], ...],
+    dtype: torch.dtype,
 ) -> Need | Fault:
     entry, problem = read_entry(use, json.loads(params)), Tiny(kinds)
     if callable(getattr(entry.cls, "backward", None)):
-        return Fault((), f"{use}: it goes back through the loss by a backward() of its own")
+        return Fault(
+            (), f"{use}: it goes back through the loss by a backward() of its own"
+        )
     said: list[BaseException] = []
     for need in NEEDS:
         try:
@@ -99,10 +111,16 @@ def _tried(
         except Exception as error:  # an optimizer of others may raise anything
             said.append(error)
             continue
-        if need.closure and not need.gradient and not _waits(entry, problem, dtype, need, made):
+        if (
+            need.closure
+            and not need.gradient
+            and not _waits(entry, problem, dtype, need, made)
+        ):
             continue
         if need.closure and entry.others:
-            alone = "it asks for losses itself, and leaves no tensors to another optimizer"
+            alone = (
+                "it asks for losses itself, and leaves no tensors to another optimizer"
+            )
             return Fault((), f"{use}: {alone}")
         return need
     return _fault(entry, said)
@@ -117,7 +135,9 @@ def _steps(entry: Entry, problem: Problem, dtype: torch.dtype, need: Need) -> Te
     return trajectories.theta
 
 
-def _trajectories(entry: Entry, problem: Problem, dtype: torch.dtype, need: Need) -> Trajectories:
+def _trajectories(
+    entry: Entry, problem: Problem, dtype: torch.dtype, need: Need
+) -> Trajectories:
     starts = problem.start(torch.Generator().manual_seed(3)).to(dtype)[None]
     with _silence():
         if need == NEEDS[0]:
@@ -125,7 +145,9 @@ def _trajectories(entry: Entry, problem: Problem, dtype: torch.dtype, need: Need
         return Asking(problem, starts, entry, (0,), need)
 
 
-def _waits(entry: Entry, problem: Problem, dtype: torch.dtype, need: Need, made: Tensor) -> bool:
+def _waits(
+    entry: Entry, problem: Problem, dtype: torch.dtype, need: Need, made: Tensor
+) -> bool:
     """Whether a method takes no gradient before it asks for one.
 
     If it does, one that is not a number makes its steps so.
@@ -161,12 +183,18 @@ def _fault(entry: Entry, said: Sequence[BaseException]) -> Fault:
 
 def _way_out(entry: Entry, told: str) -> str:
     """What to write, where a class wants what a suite has a key for."""
-    if entry.roles.base and not entry.base and any(each in told for each in ("base", "`params`")):
+    if (
+        entry.roles.base
+        and not entry.base
+        and any(each in told for each in ("base", "`params`"))
+    ):
         return " (write base: {use: torch.optim.SGD, lr: 0.1})"
     if entry.groups:
         return ""
     if "use_muon" in told or "Tensor.__contains__" in told:
-        return " (write groups: {matrices: {use_muon: true}, vectors: {use_muon: false}})"
+        return (
+            " (write groups: {matrices: {use_muon: true}, vectors: {use_muon: false}})"
+        )
     if "2D" in told:
         return " (give others to another: groups: {vectors: {use: torch.optim.AdamW}})"
     return ""

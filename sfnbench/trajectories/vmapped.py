@@ -17,7 +17,9 @@ from ..core.oracle import Oracle
 from ..core.problem import Problem
 from .trajectories import Batches, Trajectories
 
-Dims = tuple[int | None, ...]  # of each batch, the dimension that vmap maps; None: shared by all
+Dims = tuple[
+    int | None, ...
+]  # of each batch, the dimension that vmap maps; None: shared by all
 
 
 class After(NamedTuple):
@@ -91,7 +93,12 @@ class Vmapped(Trajectories):
         return torch.where(mask, first, new)
 
     def _advance(
-        self, theta: Tensor, state: State, batches: Batches, dims: Dims, noise: Tensor | None
+        self,
+        theta: Tensor,
+        state: State,
+        batches: Batches,
+        dims: Dims,
+        noise: Tensor | None,
     ) -> After:
         asked: list[Oracle] = []
 
@@ -104,7 +111,9 @@ class Vmapped(Trajectories):
             return theta, state, () if oracle.loss_here is None else oracle.loss_here
 
         in_dims = (0, 0, dims, None if noise is None else 0)
-        theta, state, loss = torch.func.vmap(one, in_dims=in_dims)(theta, state, batches, noise)
+        theta, state, loss = torch.func.vmap(one, in_dims=in_dims)(
+            theta, state, batches, noise
+        )
         # One trace serves all trajectories, so its count is the count of each.
         calls = asked[0].calls
         return After(theta, state, None if isinstance(loss, tuple) else loss, calls)
@@ -141,12 +150,16 @@ def stack(batches: Sequence[Batches]) -> tuple[Batches, Dims]:
     None, all examples, stays None and is shared.
     """
     dims = tuple(None if batch is None else 0 for batch in batches[0])
-    if not any(dim == 0 for dim in dims):  # so that full batches cost nothing for each trajectory
+    if not any(
+        dim == 0 for dim in dims
+    ):  # so that full batches cost nothing for each trajectory
         return batches[0], dims
     stacked: list[Any] = []
     for each in zip(*batches, strict=True):
         shared = each[0] is None
-        stacked.append(None if shared else tree_map(lambda *leaves: torch.stack(leaves), *each))
+        stacked.append(
+            None if shared else tree_map(lambda *leaves: torch.stack(leaves), *each)
+        )
     return tuple(stacked), dims
 
 
@@ -164,7 +177,9 @@ def map_points(f: Callable[[Tensor], Any], points: Tensor, chunk: int) -> Any:
     """
     if chunk > 1:
         return torch.func.vmap(f, chunk_size=chunk)(points)
-    return tree_map(lambda *leaves: torch.stack(leaves), *[f(point) for point in points])
+    return tree_map(
+        lambda *leaves: torch.stack(leaves), *[f(point) for point in points]
+    )
 
 
 def _rows(tree: Any, here: slice) -> Any:

@@ -47,7 +47,12 @@ def mirror(tmp_path, monkeypatch):
     monkeypatch.setattr(_files, "_cache", lambda: tmp_path / "cache")
     with serving(folder) as (address, asked):
         files = tuple(
-            File(f"mnist/{name}", hashlib.sha256(content).hexdigest(), (address,), len(content))
+            File(
+                f"mnist/{name}",
+                hashlib.sha256(content).hexdigest(),
+                (address,),
+                len(content),
+            )
             for name, content in CONTENT.items()
         )
         monkeypatch.setattr(mnist, "DATASET", replace(mnist.DATASET, files=files))
@@ -79,7 +84,9 @@ def test_list_says_where_everything_is(sfnbench, mirror, tmp_path, monkeypatch):
     assert rows(sfnbench, "list", "mnist")[1][0]["where"] == "cache"
 
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
-    assert rows(sfnbench, "list", "mnist")[1][0]["where"] == "missing from the data folder"
+    assert (
+        rows(sfnbench, "list", "mnist")[1][0]["where"] == "missing from the data folder"
+    )
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path / "cache"))
     assert rows(sfnbench, "list", "mnist")[1][0]["where"] == "data folder"
 
@@ -146,7 +153,10 @@ def test_fetch_leaves_the_network_alone_where_there_is_a_data_folder(
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
     code, _, err = sfnbench("data", "fetch", "mnist")
     assert code == 1
-    assert f"SFNBENCH_DATA={tmp_path} is set: its files are checked, nothing is downloaded" in err
+    assert (
+        f"SFNBENCH_DATA={tmp_path} is set: its files are checked, nothing is downloaded"
+        in err
+    )
     assert f"SFNBENCH_DATA={tmp_path} has no mnist/images.gz: download " in err
     assert asked == []
 
@@ -163,7 +173,10 @@ def test_an_unknown_name_is_one_line_and_nothing_is_done(sfnbench, mirror, comma
 def test_a_terminal_shows_a_bar_that_fills(mirror):
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=100)
-    locate(mnist.DATASET.files[0], lambda name, n_bytes: download_bar(console, name, n_bytes))
+    locate(
+        mnist.DATASET.files[0],
+        lambda name, n_bytes: download_bar(console, name, n_bytes),
+    )
     assert "images.gz" in shown.getvalue()
     assert "200.0/200.0 kB" in shown.getvalue()
 
@@ -191,7 +204,9 @@ def test_elsewhere_there_is_no_bar():
     assert shown.getvalue() == ""
 
 
-@pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["data", "fetch", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["data", "--help"], ["data", "fetch", "--help"]]
+)
 def test_help_imports_nothing_heavy(words):
     code = (
         "import sys; from sfnbench.cli.main import app; app(sys.argv[1:], standalone_mode=False);"

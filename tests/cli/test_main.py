@@ -63,7 +63,9 @@ def test_a_second_run_executes_only_what_is_missing(run, here):
 def test_selection_profile_and_seeds_change_what_runs(run, sfnbench):
     assert (
         "1 run to do"
-        in run("-o", "sfn", "-p", "monkey_saddle", "--seeds", "2", "--profile", "quick")[2]
+        in run(
+            "-o", "sfn", "-p", "monkey_saddle", "--seeds", "2", "--profile", "quick"
+        )[2]
     )
     row = table(sfnbench)["monkey_saddle", "sfn"]
     assert row["seeds"] == "2 ok"
@@ -78,7 +80,8 @@ def test_dry_run_executes_nothing(run, here):
     assert run("--dry-run")[1].count("there") == 2
     assert run("--dry-run", "--fresh")[1].count("to do") == 4
     states = [
-        line.split()[-2:] for line in run("--dry-run", "--only", "failed")[1].splitlines()[2:]
+        line.split()[-2:]
+        for line in run("--dry-run", "--only", "failed")[1].splitlines()[2:]
     ]
     assert [state[-1] for state in states] == ["there", "out", "there", "out"]
     assert run("--dry-run", "--only", "failed", "--out", "runs/new")[0] == 2
@@ -98,7 +101,9 @@ def test_a_new_optimizer_passes_its_check_and_stands_in_the_table(run, sfnbench,
         for problem in ("quadratic_saddle", "monkey_saddle")
         for optimizer in ("sfn", "gradient_descent", "my_method")
     ]
-    assert sfnbench("new", "optimizer", "my_method")[0] == 2  # never over a file that is there
+    assert (
+        sfnbench("new", "optimizer", "my_method")[0] == 2
+    )  # never over a file that is there
 
 
 def test_a_new_problem_and_suite_work_as_they_are(sfnbench, here):
@@ -135,7 +140,9 @@ def test_check_names_the_broken_clauses(sfnbench, here):
     sfnbench("new", "optimizer", "restless")
     path = here / "plugins" / "optimizers" / "restless.py"
     path.write_text(
-        path.read_text().replace("theta - self.lr * oracle.grad(theta)", "theta.add_(1)")
+        path.read_text().replace(
+            "theta - self.lr * oracle.grad(theta)", "theta.add_(1)"
+        )
     )
     code, out, _ = sfnbench("check", "restless")
     assert code == 1
@@ -149,7 +156,8 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     source = path.read_text()
     path.write_text(
         source.replace(
-            "return theta -", "raise RuntimeError('out of order')\n        return theta -"
+            "return theta -",
+            "raise RuntimeError('out of order')\n        return theta -",
         )
     )
     code, _, err = run("-o", "sfn", "-o", "crashes")
@@ -164,7 +172,12 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     assert rows["quadratic_saddle", "crashes"]["seeds"] == "3 error"
     assert rows["quadratic_saddle", "sfn"]["seeds"] == "3 ok"
     assert "0 runs to do" in run("-o", "sfn", "-o", "crashes")[2]
-    assert run("-o", "sfn", "-o", "crashes", "--only", "failed", "--dry-run")[1].count("to do") == 2
+    assert (
+        run("-o", "sfn", "-o", "crashes", "--only", "failed", "--dry-run")[1].count(
+            "to do"
+        )
+        == 2
+    )
     assert "2 runs to do" in run("-o", "sfn", "-o", "crashes", "--only", "failed")[2]
     path.write_text(source)
     chosen = ("-o", "sfn", "-o", "crashes")
@@ -180,7 +193,10 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
 def test_where_nothing_ran_nothing_failed(run, sfnbench, here):
     run()
     code, _, err = run("--out", "runs/new", "--only", "failed")
-    assert (code, err) == (2, "no results in runs/new; `sfnbench run SUITE` makes them\n")
+    assert (code, err) == (
+        2,
+        "no results in runs/new; `sfnbench run SUITE` makes them\n",
+    )
     assert not (here / "runs" / "new").exists()
     Store(
         here / "runs" / "begun", create=True
@@ -241,7 +257,9 @@ def test_every_mistake_of_a_suite_is_said_at_its_place(sfnbench, here):
     lines = err.strip().splitlines()
     assert [line.split(":")[1] for line in lines] == ["1", "2", "3", "5", "6", "7", "8"]
     for line, word in zip(
-        lines, ["seeds", "steps", "mnist", "'sfn'", "lr", "grid", "timeout"], strict=True
+        lines,
+        ["seeds", "steps", "mnist", "'sfn'", "lr", "grid", "timeout"],
+        strict=True,
     ):
         assert line.startswith("wrong.yaml:")
         assert word in line
@@ -266,10 +284,14 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, here):
     assert "file/results" in err
 
 
-def test_data_that_are_not_there_are_said_before_anything_runs(sfnbench, here, monkeypatch):
+def test_data_that_are_not_there_are_said_before_anything_runs(
+    sfnbench, here, monkeypatch
+):
     monkeypatch.setenv("SFNBENCH_DATA", str(here / "data"))
     suite = "problems: [{use: mlp, dataset: mnist, size: 10, n_examples: 10}, monkey_saddle]\noptimizers: [sfn]\n"
-    (here / "suites" / "needs.yaml").write_text(f"{suite}budget: {{steps: 1}}\nseeds: 1\n")
+    (here / "suites" / "needs.yaml").write_text(
+        f"{suite}budget: {{steps: 1}}\nseeds: 1\n"
+    )
     for words in (["run"], ["run", "--dry-run"], ["run", "--fresh"]):
         code, out, err = sfnbench(words[0], "needs", "--engine", "inline", *words[1:])
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -294,7 +316,17 @@ def test_list_env_and_help(sfnbench):
     code, out, _ = sfnbench("env", "--format", "json")
     assert code == 0
     assert json.loads(out)["torch"]
-    for command in ("run", "list", "validate", "check", "new", "export", "show", "report", "env"):
+    for command in (
+        "run",
+        "list",
+        "validate",
+        "check",
+        "new",
+        "export",
+        "show",
+        "report",
+        "env",
+    ):
         code, out, _ = sfnbench(command, "--help")
         assert code == 0
         assert "Usage: sfnbench" in out
@@ -303,9 +335,9 @@ def test_list_env_and_help(sfnbench):
 
 def test_python_dash_m_is_the_same_command():
     words = [sys.executable, "-m", "sfnbench", "--version"]
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.startswith(
-        "sfnbench "
-    )
+    assert subprocess.run(
+        words, capture_output=True, text=True, check=True
+    ).stdout.startswith("sfnbench ")
 
 
 @pytest.fixture
@@ -356,7 +388,9 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(gate, sfnbe
     assert "5 runs to do, 3 already there" in err
     said += done(err.splitlines())
     assert len(said) == len(set(said)) == 8
-    assert [row["seeds"] for row in table(sfnbench, "runs/long").values()] == ["3 ok"] * 8
+    assert [row["seeds"] for row in table(sfnbench, "runs/long").values()] == [
+        "3 ok"
+    ] * 8
 
 
 @pytest.mark.parametrize("kind", ["optimizer", "problem", "finder"])

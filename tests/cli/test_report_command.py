@@ -22,13 +22,23 @@ def test_tables_then_figures(tmp_path, monkeypatch):
     path = tmp_path / "glass.yaml"
     path.write_text(SUITE)
     folder = run_suite(path, engine="inline", out=tmp_path / "runs")
-    out = CliRunner().invoke(app, ["report", str(folder), "--figures", str(tmp_path / "figures")])
+    out = CliRunner().invoke(
+        app, ["report", str(folder), "--figures", str(tmp_path / "figures")]
+    )
     assert out.exit_code == 0
-    for heading in ("Finders", "by cut-off", "controls", "by start", "distinct critical points"):
+    for heading in (
+        "Finders",
+        "by cut-off",
+        "controls",
+        "by start",
+        "distinct critical points",
+    ):
         assert heading in out.output
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 3
     assert len(list((tmp_path / "figures").glob("*.png"))) == 3
-    told = json.loads(CliRunner().invoke(app, ["report", str(folder), "--format", "json"]).stdout)
+    told = json.loads(
+        CliRunner().invoke(app, ["report", str(folder), "--format", "json"]).stdout
+    )
     assert told.keys() >= {"Finders", "findings"}
     assert "distinct critical points" in told["findings"][0]
     shown = CliRunner().invoke(app, ["show", str(folder), "--format", "csv"])
@@ -48,7 +58,9 @@ def test_how_escape_grows_is_printed_with_the_law(tmp_path, monkeypatch):
     )
     out = CliRunner().invoke(app, ["report", str(folder), "--format", "csv"])
     assert out.exit_code == 0
-    (line,) = [line for line in out.output.splitlines() if "steps an e-fold nearer" in line]
+    (line,) = [
+        line for line in out.output.splitlines() if "steps an e-fold nearer" in line
+    ]
     assert ",3 of 3," in line
     assert line.endswith(f",{1 / math.log1p(0.2 * 0.1):.4g}")
 

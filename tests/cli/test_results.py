@@ -52,7 +52,9 @@ def test_an_id_that_changed_with_the_code_leaves_its_numbers_comparable(run, sfn
 
 def test_folders_of_other_suites_have_no_bits_in_common(run, sfnbench, here):
     run("--out", "a", "-o", "sfn")
-    (here / "suites" / "other.yaml").write_text((here / "suites" / "tiny.yaml").read_text())
+    (here / "suites" / "other.yaml").write_text(
+        (here / "suites" / "tiny.yaml").read_text()
+    )
     sfnbench("run", "other", "--engine", "inline", "--out", "b", "-o", "sfn")
     code, _, err = sfnbench("compare", "a", "b", "--bits")
     assert code == 2
@@ -65,7 +67,10 @@ def test_the_table_is_filtered_sorted_and_grouped(run, sfnbench):
     rows = list(csv.DictReader(out.splitlines()))
     assert (code, {row["optimizer"] for row in rows}) == (0, {"sfn"})
     code, out, _ = sfnbench("show", "--sort=-cost_in_gradients", "--format", "csv")
-    costs = [float(row["cost in gradients"].split()[0]) for row in csv.DictReader(out.splitlines())]
+    costs = [
+        float(row["cost in gradients"].split()[0])
+        for row in csv.DictReader(out.splitlines())
+    ]
     assert costs == sorted(costs, reverse=True)
     assert len(set(costs)) > 1
     code, out, err = sfnbench("show", "--by", "problem")
@@ -74,9 +79,16 @@ def test_the_table_is_filtered_sorted_and_grouped(run, sfnbench):
         "quadratic_saddle",
         "monkey_saddle",
     ]
-    assert "<p>monkey_saddle</p>" in sfnbench("show", "--by", "problem", "--format", "html")[1]
+    assert (
+        "<p>monkey_saddle</p>"
+        in sfnbench("show", "--by", "problem", "--format", "html")[1]
+    )
     assert out.count("gradient_descent") == 2
-    for words in (["-o", "sfm"], ["--sort", "loss"], ["--by", "problem", "--format", "json"]):
+    for words in (
+        ["-o", "sfm"],
+        ["--sort", "loss"],
+        ["--by", "problem", "--format", "json"],
+    ):
         code, out, err = sfnbench("show", *words)
         assert (code, out, err.count("\n")) == (2, "", 1)
 
@@ -94,18 +106,27 @@ def test_export_gives_a_row_per_run_and_seed(run, sfnbench, here, suffix):
         rows = pytest.importorskip("pyarrow.parquet").read_table(file).to_pylist()
     assert len(rows) == 2 * 2 * 3
     sfn = [
-        row for row in rows if row["optimizer"] == "sfn" and row["problem"] == "quadratic_saddle"
+        row
+        for row in rows
+        if row["optimizer"] == "sfn" and row["problem"] == "quadratic_saddle"
     ]
     assert [int(row["seed"]) for row in sfn] == [0, 1, 2]
-    assert all(int(row["n_hessian"]) == int(row["escape_step"]) == int(row["steps"]) for row in sfn)
+    assert all(
+        int(row["n_hessian"]) == int(row["escape_step"]) == int(row["steps"])
+        for row in sfn
+    )
     assert json.loads(sfn[0]["optimizer_params"])["damping"] == 0
-    assert {row["escape_step"] for row in rows if row["optimizer"] == "gradient_descent"} <= {
+    assert {
+        row["escape_step"] for row in rows if row["optimizer"] == "gradient_descent"
+    } <= {
         "",
         None,
     }
 
 
-@pytest.mark.parametrize("style", ["plain", "github", "latex", "html", "tsv", "csv", "json"])
+@pytest.mark.parametrize(
+    "style", ["plain", "github", "latex", "html", "tsv", "csv", "json"]
+)
 def test_tables_come_in_every_format(run, sfnbench, style):
     run("-o", "sfn")
     code, out, _ = sfnbench("show", "--format", style)
@@ -115,9 +136,12 @@ def test_tables_come_in_every_format(run, sfnbench, style):
 
 
 @pytest.mark.parametrize(
-    ("style", "legend"), [("github", "\n* best"), ("latex", "% * best"), ("html", "<p>* best")]
+    ("style", "legend"),
+    [("github", "\n* best"), ("latex", "% * best"), ("html", "<p>* best")],
 )
-def test_what_people_read_has_its_best_marked_and_its_signs_explained(run, sfnbench, style, legend):
+def test_what_people_read_has_its_best_marked_and_its_signs_explained(
+    run, sfnbench, style, legend
+):
     run()
     out = sfnbench("show", "--format", style)[1]
     assert " *" in out
@@ -141,14 +165,19 @@ def test_figures_cannot_go_where_a_file_is(run, sfnbench, here):
     run("-o", "sfn")
     (here / "taken").write_text("")
     code, _, err = sfnbench("report", "runs/tiny", "--figures", "taken")
-    assert (code, err.splitlines()[-1].startswith("taken: figures cannot be written there")) == (
+    assert (
+        code,
+        err.splitlines()[-1].startswith("taken: figures cannot be written there"),
+    ) == (
         2,
         True,
     )
 
 
 def test_report_writes_one_file_and_says_what_is_missing(run, sfnbench, here):
-    pytest.importorskip("plotly", reason="plotly is not installed: pip install 'sfnbench[report]'")
+    pytest.importorskip(
+        "plotly", reason="plotly is not installed: pip install 'sfnbench[report]'"
+    )
     run()
     code, _, err = sfnbench(
         "report",
@@ -217,7 +246,11 @@ def test_half_a_copy_says_what_to_do(run, sfnbench, here):
     whole = (here / "runs" / "tiny" / "results.sqlite").read_bytes()
     (here / "half").mkdir()
     (here / "half" / "results.sqlite").write_bytes(whole[: len(whole) // 2])
-    for words in (["show", "half"], ["export", "half", "x.csv"], ["run", "tiny", "--out", "half"]):
+    for words in (
+        ["show", "half"],
+        ["export", "half", "x.csv"],
+        ["run", "tiny", "--out", "half"],
+    ):
         code, _, err = sfnbench(*words)
         assert (code, err.count("\n")) == (2, 1)
         assert "if it is a copy, copy it again" in err

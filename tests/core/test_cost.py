@@ -29,7 +29,9 @@ def test_a_minibatch_costs_its_share():
 def test_a_price_list_is_the_usual_one_with_others_in_their_place():
     prices = price_list(["hvp=1.65", "loss=0.5"])
     assert prices == {"loss": 0.5, "grad": 1.0, "hvp": 1.65, "hessian": 2.0}
-    assert price(np.array([2.0, 1, 10, 1]), 7, prices) == pytest.approx(1 + 1 + 16.5 + 14)
+    assert price(np.array([2.0, 1, 10, 1]), 7, prices) == pytest.approx(
+        1 + 1 + 16.5 + 14
+    )
     assert price_list([]) == PRICES
     for wrong, told in {
         "hpv=1": "a price of 'hpv': .*mean 'hvp'",

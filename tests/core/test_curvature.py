@@ -25,12 +25,18 @@ def whole(product, d):
 def dense(problem, theta, batch, kind):
     """The matrix by its definition, from Jacobians of torch's own."""
     if kind == "hessian":
-        return torch.autograd.functional.hessian(lambda t: problem.loss(t, batch), theta)
+        return torch.autograd.functional.hessian(
+            lambda t: problem.loss(t, batch), theta
+        )
     z = problem.outputs(theta, batch)
-    J = torch.autograd.functional.jacobian(lambda t: problem.outputs(t, batch), theta)  # (o, n, d)
+    J = torch.autograd.functional.jacobian(
+        lambda t: problem.outputs(t, batch), theta
+    )  # (o, n, d)
     decay = problem.weight_decay * torch.eye(len(theta), dtype=theta.dtype)
     if kind == "gauss_newton":
-        S = torch.autograd.functional.hessian(lambda z: problem.fit(z, batch), z)  # (o, n, o, n)
+        S = torch.autograd.functional.hessian(
+            lambda z: problem.fit(z, batch), z
+        )  # (o, n, o, n)
         return torch.einsum("and,anbm,bme->de", J, S, J) + decay
     n = z.shape[-1]
     examples = torch.arange(problem.population) if batch is None else batch
@@ -38,7 +44,10 @@ def dense(problem, theta, batch, kind):
     for b in examples:
         one = b.reshape(1)
         (g,) = torch.autograd.grad(
-            problem.fit(problem.outputs(at := theta.detach().requires_grad_(), one), one), at
+            problem.fit(
+                problem.outputs(at := theta.detach().requires_grad_(), one), one
+            ),
+            at,
         )
         F += torch.outer(g, g) / n
     return F + decay
@@ -54,15 +63,21 @@ def dense(problem, theta, batch, kind):
     seed=st.integers(0, 9),
 )
 @settings(max_examples=15)
-def test_products_are_those_of_the_matrix(kind, hidden, criterion, decay, batch, eager, seed):
-    problem = MultilayerPerceptron(hidden=hidden, criterion=criterion, weight_decay=decay, **SMALL)
+def test_products_are_those_of_the_matrix(
+    kind, hidden, criterion, decay, batch, eager, seed
+):
+    problem = MultilayerPerceptron(
+        hidden=hidden, criterion=criterion, weight_decay=decay, **SMALL
+    )
     theta = torch.randn(problem.dim, generator=rng(seed), dtype=torch.float64)
     drawn = None if batch is None else problem.draw(rng(seed), batch)
     linear = linearise(problem, theta, drawn, kind, eager=eager)
     torch.testing.assert_close(linear.loss, problem.loss(theta, drawn))
     torch.testing.assert_close(linear.grad, torch.func.grad(problem.loss)(theta, drawn))
     exact = dense(problem, theta, drawn, kind)
-    torch.testing.assert_close(whole(linear.product, problem.dim), exact, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        whole(linear.product, problem.dim), exact, rtol=1e-9, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("kind", ["hessian", "gauss_newton", "fisher"])
@@ -70,9 +85,9 @@ def test_products_run_in_batches(kind):
     problem = MultilayerPerceptron(hidden=(2,), **SMALL)
     points = torch.stack([problem.start(rng(seed)) for seed in range(3)])
     v = torch.randn(problem.dim, generator=rng(1), dtype=torch.float64)
-    together = torch.func.vmap(lambda t: linearise(problem, t, None, kind, eager=False).product(v))(
-        points
-    )
+    together = torch.func.vmap(
+        lambda t: linearise(problem, t, None, kind, eager=False).product(v)
+    )(points)
     for lane, theta in enumerate(points):
         alone = linearise(problem, theta, None, kind, eager=True).product(v)
         torch.testing.assert_close(together[lane], alone, rtol=1e-9, atol=1e-12)
@@ -80,7 +95,9 @@ def test_products_run_in_batches(kind):
 
 def test_for_squared_error_fisher_weighs_each_example_by_its_residual():
     """At a perfect fit the empirical Fisher vanishes, and Gauss-Newton is the Hessian."""
-    problem = MultilayerPerceptron(hidden=(), criterion="squared_error", size=3, n_examples=5)
+    problem = MultilayerPerceptron(
+        hidden=(), criterion="squared_error", size=3, n_examples=5
+    )
     x, y = problem.chosen(torch.zeros(0, dtype=torch.float64), None)
     W = y @ torch.linalg.pinv(
         torch.cat([x, torch.ones_like(x[:1])])
@@ -156,7 +173,9 @@ def test_a_product_that_runs_out_of_memory_goes_on_in_parts():
     def fails(v):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    cell = next(c for c in linear._product.__closure__ if isinstance(c.cell_contents, list))
+    cell = next(
+        c for c in linear._product.__closure__ if isinstance(c.cell_contents, list)
+    )
     cell.cell_contents[0] = cell.cell_contents[0]._replace(product=fails)
     Growing.limit = 15
     torch.testing.assert_close(linear.hvp(v), exact)

@@ -11,7 +11,9 @@ from sfnbench.core.derivatives import (
 )
 
 X = torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64)
-HESSIAN = torch.tensor([[12.0, 6.0, 0.0], [6.0, 0.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+HESSIAN = torch.tensor(
+    [[12.0, 6.0, 0.0], [6.0, 0.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64
+)
 LINEAR = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
 
 
@@ -51,4 +53,8 @@ def test_many_vectors_go_back_at_once_into_several_inputs():
     first = torch.autograd.grad(a**2 * b, (a, b), create_graph=True)
     rows = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     found = pull_back(torch.stack(first), (a, b, unused), rows)
-    assert [each.tolist() for each in found] == [[4, 4], [4, 0], [0, 0]]  # 2 b, 2 a; 2 a, 0
+    assert [each.tolist() for each in found] == [
+        [4, 4],
+        [4, 0],
+        [0, 0],
+    ]  # 2 b, 2 a; 2 a, 0

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from sfnbench import datasets
-from sfnbench.datasets import DataError, Images, area_average, digits, load, load_text, mnist, text
+from sfnbench.datasets import (
+    DataError,
+    Images,
+    area_average,
+    digits,
+    load,
+    load_text,
+    mnist,
+    text,
+)
 from sfnbench.datasets._texts import encode
 from sfnbench.problems.mlp import MultilayerPerceptron
 
@@ -33,9 +42,13 @@ def images(*shape, seed=0):
 
 
 def test_every_dataset_is_of_one_kind():
-    assert {"digits", "mnist", "fashion_mnist", "cifar10"} <= set(datasets.names("images"))
+    assert {"digits", "mnist", "fashion_mnist", "cifar10"} <= set(
+        datasets.names("images")
+    )
     assert {"penn_treebank", "text"} <= set(datasets.names("text"))
-    assert sorted(datasets.names("images") + datasets.names("text")) == list(datasets.names())
+    assert sorted(datasets.names("images") + datasets.names("text")) == list(
+        datasets.names()
+    )
 
 
 @pytest.mark.parametrize("name", datasets.names())
@@ -49,21 +62,26 @@ def test_every_dataset_says_its_terms_and_where_it_is_from(name):
 
 
 def test_unknown_name_suggests_the_nearest():
-    with pytest.raises(DataError, match=r"unknown dataset 'minst' \(did you mean 'mnist'\?\)"):
+    with pytest.raises(
+        DataError, match=r"unknown dataset 'minst' \(did you mean 'mnist'\?\)"
+    ):
         load("minst")
 
 
 def test_images_and_text_are_not_taken_for_each_other():
     with pytest.raises(
-        DataError, match=r"penn_treebank is text, not images; of images there are cifar10, digits"
+        DataError,
+        match=r"penn_treebank is text, not images; of images there are cifar10, digits",
     ):
         load("penn_treebank")
     with pytest.raises(
-        DataError, match=r"mnist is images, not text; of text there are penn_treebank, text"
+        DataError,
+        match=r"mnist is images, not text; of text there are penn_treebank, text",
     ):
         load_text("mnist")
     with pytest.raises(
-        DataError, match=r"unknown dataset 'penn_treebnak' \(did you mean 'penn_treebank'\?\)"
+        DataError,
+        match=r"unknown dataset 'penn_treebnak' \(did you mean 'penn_treebank'\?\)",
     ):
         load_text("penn_treebnak")
 
@@ -103,20 +121,25 @@ def test_blocks_leave_no_seam(monkeypatch):
     whole = load("digits", size=5, n_examples=100)
     monkeypatch.setattr(datasets._images, "BLOCK", 33)
     np.testing.assert_array_equal(load("digits", size=5, n_examples=100).x, whole.x)
-    np.testing.assert_allclose(whole.x, area_average(load("digits").x[:100], 5), rtol=1e-14)
+    np.testing.assert_allclose(
+        whole.x, area_average(load("digits").x[:100], 5), rtol=1e-14
+    )
 
 
 @pytest.mark.parametrize("n_examples", [0, -1, 1798])
 def test_more_examples_than_there_are(n_examples):
     with pytest.raises(
-        DataError, match=f"{n_examples} examples asked for, but the train split has 1797"
+        DataError,
+        match=f"{n_examples} examples asked for, but the train split has 1797",
     ):
         load("digits", n_examples=n_examples)
 
 
 @pytest.mark.parametrize("size", [0, -1, 9])
 def test_more_pixels_than_there_are(size):
-    with pytest.raises(DataError, match=f"{size}x{size} pixels asked for, but the images have 8x8"):
+    with pytest.raises(
+        DataError, match=f"{size}x{size} pixels asked for, but the images have 8x8"
+    ):
         load("digits", size=size)
 
 
@@ -164,7 +187,9 @@ def test_a_whole_factor_is_the_mean_of_blocks(size, factor):
 
 
 @given(height=sizes, width=sizes, size=sizes)
-def test_any_factor_is_the_mean_of_blocks_of_the_finest_common_grid(height, width, size):
+def test_any_factor_is_the_mean_of_blocks_of_the_finest_common_grid(
+    height, width, size
+):
     before = images(height, width)
     fine = np.kron(
         before, np.ones((size, size))
@@ -179,7 +204,10 @@ def test_weights_are_overlaps_over_the_new_cell():
     W[i, j] = |[2.8 i, 2.8 (i + 1)] and [j, j + 1]| / 2.8, applied from both sides.
     """
     i, j = np.ogrid[:10, :28]
-    W = np.clip(np.minimum(2.8 * (i + 1), j + 1) - np.maximum(2.8 * i, j), 0, None) / 2.8
+    W = (
+        np.clip(np.minimum(2.8 * (i + 1), j + 1) - np.maximum(2.8 * i, j), 0, None)
+        / 2.8
+    )
     before = images(3, 28, 28)
     np.testing.assert_allclose(area_average(before, 10), W @ before @ W.T, rtol=1e-12)
 
@@ -205,7 +233,10 @@ def test_mnist_has_the_published_number_of_each_digit(split, counts):
 
 @needs("mnist")
 def test_mnist_averaged_down_keeps_every_mean():
-    whole, small = load("mnist", n_examples=5000), load("mnist", n_examples=5000, size=10)
+    whole, small = (
+        load("mnist", n_examples=5000),
+        load("mnist", n_examples=5000, size=10),
+    )
     assert isinstance(small, Images)
     assert (whole.x.shape, small.x.shape) == ((5000, 28, 28), (5000, 10, 10))
     assert (whole.x.min(), whole.x.max()) == (0.0, 1.0)
@@ -243,9 +274,14 @@ def test_cifar10_has_as_many_of_each(split, n):
 
 @needs("cifar10")
 def test_cifar10_is_smaller_but_never_larger():
-    whole, small = load("cifar10", n_examples=50), load("cifar10", n_examples=50, size=4)
+    whole, small = (
+        load("cifar10", n_examples=50),
+        load("cifar10", n_examples=50, size=4),
+    )
     np.testing.assert_array_equal(small.x, area_average(whole.x * 255, 4) / 255)
-    with pytest.raises(DataError, match="32x32 pixels asked for, but the images have 10x10"):
+    with pytest.raises(
+        DataError, match="32x32 pixels asked for, but the images have 10x10"
+    ):
         load("cifar10", size=32)
 
 
@@ -293,8 +329,9 @@ def test_the_first_unknown_character_is_named(letters):
         return
     with pytest.raises(DataError) as caught:
         encode(letters, ALPHABET)
-    assert f"character {letters[unknown[0]]!r} at place {unknown[0]} is not in the alphabet" in str(
-        caught.value
+    assert (
+        f"character {letters[unknown[0]]!r} at place {unknown[0]} is not in the alphabet"
+        in str(caught.value)
     )
 
 
@@ -306,7 +343,9 @@ def test_text_is_a_part_of_what_help_says():
     assert len(whole.alphabet) == 96
     lines = set(decoded(whole).splitlines())
     for name in ("assert", "comparisons", "if"):
-        assert lines.issuperset(line for line in topics[name].splitlines() if line.isascii())
+        assert lines.issuperset(
+            line for line in topics[name].splitlines() if line.isascii()
+        )
 
 
 def test_the_first_characters_are_the_first():
@@ -318,7 +357,8 @@ def test_the_first_characters_are_the_first():
 @pytest.mark.parametrize("n_characters", [0, -1, 400_001])
 def test_more_characters_than_there_are(n_characters):
     with pytest.raises(
-        DataError, match=f"{n_characters} characters asked for, but the train split has 400000"
+        DataError,
+        match=f"{n_characters} characters asked for, but the train split has 400000",
     ):
         load_text("text", n_characters=n_characters)
 
@@ -333,13 +373,17 @@ def test_a_shorter_manual_is_said(monkeypatch):
 
     monkeypatch.setattr(pydoc_data.topics, "topics", {"b": "second…", "a": "first"})
     assert text._read("train") == "first\nsecond\n"
-    with pytest.raises(DataError, match="train split: 13 characters where 400000 were expected"):
+    with pytest.raises(
+        DataError, match="train split: 13 characters where 400000 were expected"
+    ):
         load_text("text")
 
 
 def test_a_python_without_its_manual(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
-    with pytest.raises(DataError, match=r"this Python comes without pydoc_data\.topics"):
+    with pytest.raises(
+        DataError, match=r"this Python comes without pydoc_data\.topics"
+    ):
         load_text("text")
 
 
@@ -350,7 +394,9 @@ def test_a_python_without_its_manual(monkeypatch):
     ("split", "n_words", "unit", "n_letters"),
     [("train", 929_589, 1, 50), ("valid", 73, 1000, 50), ("test", 82, 1000, 48)],
 )
-def test_penn_treebank_has_the_published_number_of_words(split, n_words, unit, n_letters):
+def test_penn_treebank_has_the_published_number_of_words(
+    split, n_words, unit, n_letters
+):
     read = load_text("penn_treebank", split)
     assert len(read.alphabet) == 50
     assert len(np.unique(read.codes)) == n_letters

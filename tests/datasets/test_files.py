@@ -38,9 +38,7 @@ def test_found_in_the_folder(folder):
 
 
 def test_missing_file_says_how_to_get_it(folder):
-    expected = (
-        f"SFNBENCH_DATA={folder} has no set/part.gz: download https://mirror.invalid/data/part.gz"
-    )
+    expected = f"SFNBENCH_DATA={folder} has no set/part.gz: download https://mirror.invalid/data/part.gz"
     with pytest.raises(DataError, match=expected):
         locate(file_of(b"right"))
 
@@ -61,7 +59,9 @@ def test_state(folder):
 
 def test_missing_folder(folder, monkeypatch):
     monkeypatch.setenv("SFNBENCH_DATA", str(folder / "nowhere"))
-    with pytest.raises(DataError, match=r"nowhere has no set/part.gz: .* or unset SFNBENCH_DATA"):
+    with pytest.raises(
+        DataError, match=r"nowhere has no set/part.gz: .* or unset SFNBENCH_DATA"
+    ):
         locate(file_of(b"right"))
 
 
@@ -84,7 +84,9 @@ def test_a_folder_in_the_place_of_the_file(folder):
 def test_sums_are_taken_once_and_again_after_a_change(folder, monkeypatch):
     taken = []
     digest = hashlib.file_digest
-    monkeypatch.setattr(hashlib, "file_digest", lambda *args: taken.append(args) or digest(*args))
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda *args: taken.append(args) or digest(*args)
+    )
     path = folder / "set/part.gz"
     path.write_bytes(b"right")
     for _ in range(3):
@@ -168,12 +170,17 @@ def test_cache_that_cannot_be_written(mirror, tmp_path):
 @pytest.mark.parametrize("ending", ["breaks", "hangs"])
 def test_a_mirror_that_ends_in_the_middle(mirror, tmp_path, monkeypatch, ending):
     address, given_out, _ = mirror
-    monkeypatch.setattr(_files, "TIMEOUT_S", 3)  # time enough for the mirror that answers
+    monkeypatch.setattr(
+        _files, "TIMEOUT_S", 3
+    )  # time enough for the mirror that answers
     with pytest.raises(DataError, match=f"{address}/{ending}/part.gz: "):
         locate(file_of(b"right", (f"{address}/{ending}",)))
     assert not list((tmp_path / "cache/set").iterdir())
     (given_out / "part.gz").write_bytes(b"right")
-    assert locate(file_of(b"right", (f"{address}/{ending}", address))).read_bytes() == b"right"
+    assert (
+        locate(file_of(b"right", (f"{address}/{ending}", address))).read_bytes()
+        == b"right"
+    )
 
 
 def test_a_disk_that_is_full_in_the_middle(mirror, tmp_path):
@@ -185,7 +192,9 @@ def test_a_disk_that_is_full_in_the_middle(mirror, tmp_path):
         resource.RLIMIT_FSIZE, (1_000_000, limits[1])
     )  # as good as full to whoever writes more
     try:
-        with pytest.raises(DataError, match=r"could not be downloaded into (?s:.)*File too large"):
+        with pytest.raises(
+            DataError, match=r"could not be downloaded into (?s:.)*File too large"
+        ):
             locate(file_of(content, (address,)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -233,7 +242,9 @@ def test_made_once_from_what_is_downloaded_once(mirror, tmp_path):
     sums = {p.name for p in path.parent.iterdir()}
     assert sums == {"part.gz", "made.txt", "made.txt.sha256"}
     line = path.with_name("made.txt.sha256").read_text()
-    assert line == f"{hashlib.sha256(b'RIGHT').hexdigest()}  made.txt\n"  # as sha256sum -c reads it
+    assert (
+        line == f"{hashlib.sha256(b'RIGHT').hexdigest()}  made.txt\n"
+    )  # as sha256sum -c reads it
 
 
 @pytest.mark.parametrize("damaged", ["made.txt", "made.txt.sha256"])
@@ -252,7 +263,11 @@ def test_damaged_it_is_made_again(mirror, damaged, content):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), DataError("not what it should be")]
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        DataError("not what it should be"),
+    ],
 )
 def test_half_made_is_not_made(mirror, tmp_path, error):
     address, given_out, _ = mirror
@@ -287,7 +302,9 @@ def test_one_that_was_made_may_be_put_into_a_data_folder(mirror, tmp_path, monke
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path / "folder"))
     (tmp_path / "folder/set").mkdir(parents=True)
     shutil.copy(made, tmp_path / "folder" / MADE)
-    with pytest.raises(DataError, match=r"made.txt is not the file .*with its \.sha256"):
+    with pytest.raises(
+        DataError, match=r"made.txt is not the file .*with its \.sha256"
+    ):
         locate(file)
     shutil.copy(f"{made}.sha256", tmp_path / "folder/set")
     assert locate(file) == Path(tmp_path / "folder" / MADE)
@@ -296,14 +313,20 @@ def test_one_that_was_made_may_be_put_into_a_data_folder(mirror, tmp_path, monke
 def test_what_a_split_lacks_is_found_by_name_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
     mnist = datasets.known("mnist")
-    assert "has no mnist/train-images-idx3-ubyte.gz: download" in datasets.missing_data(mnist)
+    assert "has no mnist/train-images-idx3-ubyte.gz: download" in datasets.missing_data(
+        mnist
+    )
     for file in mnist.files:
         if file.split == "train":
             datasets.place(file).parent.mkdir(exist_ok=True)
             datasets.place(file).touch()  # no sum is taken
     assert datasets.missing_data(mnist) == ""
-    assert "has no mnist/t10k-images-idx3-ubyte.gz" in datasets.missing_data(mnist, "test")
+    assert "has no mnist/t10k-images-idx3-ubyte.gz" in datasets.missing_data(
+        mnist, "test"
+    )
     assert "make it from" in datasets.missing_data(datasets.known("cifar10"))
     assert datasets.missing_data(datasets.known("digits")) == ""
     monkeypatch.delenv("SFNBENCH_DATA")
-    assert datasets.missing_data(datasets.known("penn_treebank")) == ""  # it may be downloaded
+    assert (
+        datasets.missing_data(datasets.known("penn_treebank")) == ""
+    )  # it may be downloaded

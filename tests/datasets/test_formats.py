@@ -27,13 +27,19 @@ from sfnbench.datasets._idx import read_idx
 def idx(values, magic=None, shape=None):
     shape = values.shape if shape is None else shape
     header = bytes((0, 0, 8, values.ndim)) if magic is None else magic
-    return header + struct.pack(f">{len(shape)}I", *shape) + values.astype(np.uint8).tobytes()
+    return (
+        header
+        + struct.pack(f">{len(shape)}I", *shape)
+        + values.astype(np.uint8).tobytes()
+    )
 
 
 VALUES = np.arange(24).reshape(2, 3, 4)
 
 
-@given(shape=st.lists(st.integers(0, 4), min_size=1, max_size=4), seed=st.integers(0, 9))
+@given(
+    shape=st.lists(st.integers(0, 4), min_size=1, max_size=4), seed=st.integers(0, 9)
+)
 @settings(max_examples=30)
 def test_idx_round_trip(tmp_path_factory, shape, seed):
     values = np.random.default_rng(seed).integers(0, 256, shape)
@@ -47,14 +53,23 @@ def test_idx_round_trip(tmp_path_factory, shape, seed):
     [
         (gzip.compress(idx(VALUES))[:-9], "cannot be unpacked"),
         (idx(VALUES), "cannot be unpacked"),
-        (gzip.compress(b""), "is no idx file of unsigned bytes: it begins with nothing"),
-        (gzip.compress(b"<html>"), "is no idx file of unsigned bytes: it begins with 3c 68"),
+        (
+            gzip.compress(b""),
+            "is no idx file of unsigned bytes: it begins with nothing",
+        ),
+        (
+            gzip.compress(b"<html>"),
+            "is no idx file of unsigned bytes: it begins with 3c 68",
+        ),
         (
             gzip.compress(idx(VALUES, magic=bytes((0, 0, 13, 3)))),
             "is no idx file of unsigned bytes",
         ),
         (gzip.compress(idx(VALUES)[:9]), "is no idx file of unsigned bytes"),
-        (gzip.compress(idx(VALUES)[:-1]), r"holds 23 values, but its header says 24 \(2, 3, 4\)"),
+        (
+            gzip.compress(idx(VALUES)[:-1]),
+            r"holds 23 values, but its header says 24 \(2, 3, 4\)",
+        ),
         (gzip.compress(idx(VALUES) + b"!"), "holds 25 values, but its header says 24"),
         (
             gzip.compress(idx(VALUES, shape=(2**32 - 1,) * 3)),
@@ -91,7 +106,9 @@ def test_mnist_with_consistent_files_of_the_wrong_shape(tmp_path, monkeypatch):
     for name, values in made.items():
         content = gzip.compress(idx(values))
         (tmp_path / "mnist" / name).write_bytes(content)
-        files.append(File(f"mnist/{name}", hashlib.sha256(content).hexdigest(), mnist.MIRRORS))
+        files.append(
+            File(f"mnist/{name}", hashlib.sha256(content).hexdigest(), mnist.MIRRORS)
+        )
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
     wrong = datasets.ImageDataset(
         n_train=3,
@@ -101,7 +118,9 @@ def test_mnist_with_consistent_files_of_the_wrong_shape(tmp_path, monkeypatch):
         terms="",
         read=lambda split: datasets._idx.read_split(tuple(files), split),
     )
-    with pytest.raises(DataError, match=r"images \(2, 28, 28\) and labels \(3,\) where 3 of 28x28"):
+    with pytest.raises(
+        DataError, match=r"images \(2, 28, 28\) and labels \(3,\) where 3 of 28x28"
+    ):
         wrong.load()
 
 
@@ -125,14 +144,19 @@ def exact_grey(image):
 
     luma = [
         [
-            sum(int(w * c) for w, c in zip((299, 587, 114), image[:, j, k], strict=True))
+            sum(
+                int(w * c) for w, c in zip((299, 587, 114), image[:, j, k], strict=True)
+            )
             for k in range(32)
         ]
         for j in range(32)
     ]
     return [
         [
-            round(sum(a * b * luma[j][k] for j, a in overlaps(i) for k, b in overlaps(m)) / 1000)
+            round(
+                sum(a * b * luma[j][k] for j, a in overlaps(i) for k, b in overlaps(m))
+                / 1000
+            )
             for m in range(10)
         ]
         for i in range(10)
@@ -141,7 +165,9 @@ def exact_grey(image):
 
 def test_grey_is_the_definition_in_exact_arithmetic():
     images = colours(3)
-    assert cifar10.grey(images).tolist() == [exact_grey(image.astype(int)) for image in images]
+    assert cifar10.grey(images).tolist() == [
+        exact_grey(image.astype(int)) for image in images
+    ]
 
 
 @pytest.mark.parametrize("level", [6, 7, 100, 101])
@@ -153,7 +179,9 @@ def test_half_way_goes_to_the_even_one_on_every_machine(level):
     image = np.full((1, 3, 32, 32), level, np.uint8)
     image[..., 0, :3] += 1
     image[..., 1, :2] += 1
-    image[..., 3, 3] += 3  # the new pixel covers a fifth of its height and a fifth of its width
+    image[..., 3, 3] += (
+        3  # the new pixel covers a fifth of its height and a fifth of its width
+    )
     assert cifar10.grey(image)[0, 0, 0] == level + level % 2
 
 
@@ -169,7 +197,10 @@ def test_grey_is_the_route_in_floats_but_half_way_between_two_levels():
     """Y = W G W^T in float64 as it is commonly written, with W[i, j] = |[3.2 i, 3.2 (i + 1)] and [j, j + 1]| / 3.2."""
     images = colours(500, seed=1)
     i, j = np.ogrid[:10, :32]
-    W = np.clip(np.minimum(3.2 * (i + 1), j + 1) - np.maximum(3.2 * i, j), 0, None) / 3.2
+    W = (
+        np.clip(np.minimum(3.2 * (i + 1), j + 1) - np.maximum(3.2 * i, j), 0, None)
+        / 3.2
+    )
     red, green, blue = images.swapaxes(0, 1)
     Y = W @ (0.299 * red + 0.587 * green + 0.114 * blue) @ W.T
     decided = abs(Y - np.floor(Y) - 0.5) > 1e-9
@@ -200,7 +231,10 @@ def python2_pickle(images, labels):
 
 def write_archive(path, batches):
     with tarfile.open(path, "w:gz") as tar:
-        for name, content in {"cifar-10-batches-py/readme.html": b"<html>", **batches}.items():
+        for name, content in {
+            "cifar-10-batches-py/readme.html": b"<html>",
+            **batches,
+        }.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
@@ -245,9 +279,13 @@ class Malicious:
     "attack",
     [
         lambda path: pickle.dumps(Malicious(os.mkdir, path)),
-        lambda path: pickle.dumps(Malicious(eval, f"__import__('os').mkdir({path!r})"), protocol=2),
+        lambda path: pickle.dumps(
+            Malicious(eval, f"__import__('os').mkdir({path!r})"), protocol=2
+        ),
         lambda path: pickle.dumps({b"data": Malicious(os.mkdir, path), b"labels": [1]}),
-        lambda path: pickle.dumps(np.array([Malicious(os.mkdir, path)], dtype=object), protocol=4),
+        lambda path: pickle.dumps(
+            np.array([Malicious(os.mkdir, path)], dtype=object), protocol=4
+        ),
         lambda path: b"cos\nmkdir\n(V" + path.encode() + b"\ntR.",
         lambda path: (
             b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93."
@@ -258,9 +296,12 @@ class Malicious:
 )
 def test_a_malicious_pickle_is_refused_before_it_does_anything(tmp_path, attack):
     harm = tmp_path / "harm"
-    archive = write_archive(tmp_path / "x.tar.gz", {**BATCHES, FIRST: attack(str(harm))})
+    archive = write_archive(
+        tmp_path / "x.tar.gz", {**BATCHES, FIRST: attack(str(harm))}
+    )
     with pytest.raises(
-        DataError, match=rf"{FIRST} is no batch of CIFAR-10: it asks for .*, which is not an array"
+        DataError,
+        match=rf"{FIRST} is no batch of CIFAR-10: it asks for .*, which is not an array",
     ):
         cifar10.read_archive(archive)
     assert not harm.exists()
@@ -281,7 +322,8 @@ def test_a_malicious_pickle_is_refused_before_it_does_anything(tmp_path, attack)
 def test_what_is_no_batch(tmp_path, content):
     archive = write_archive(tmp_path / "x.tar.gz", {**BATCHES, FIRST: content})
     with pytest.raises(
-        DataError, match=r"x\.tar\.gz: .*data_batch_1 is no batch of CIFAR-10|cannot be unpacked"
+        DataError,
+        match=r"x\.tar\.gz: .*data_batch_1 is no batch of CIFAR-10|cannot be unpacked",
     ):
         cifar10.read_archive(archive)
 
@@ -294,7 +336,9 @@ def test_what_is_no_archive(tmp_path):
         with pytest.raises(DataError, match=r"x\.tar\.gz cannot be unpacked: "):
             cifar10.read_archive(archive)
     few = {name: BATCHES[name] for name in BATCHES if "test" not in name}
-    with pytest.raises(DataError, match="is not CIFAR-10: it lacks cifar-10-batches-py/test_batch"):
+    with pytest.raises(
+        DataError, match="is not CIFAR-10: it lacks cifar-10-batches-py/test_batch"
+    ):
         cifar10.read_archive(write_archive(archive, few))
 
 
@@ -308,11 +352,15 @@ def small_cifar10(tmp_path, monkeypatch):
     monkeypatch.delenv("SFNBENCH_DATA", raising=False)
     monkeypatch.setattr(_files, "_cache", lambda: tmp_path / "cache")
     with serving(folder) as (address, asked):
-        archive = File(cifar10.ARCHIVE.path, hashlib.sha256(content).hexdigest(), (address,))
+        archive = File(
+            cifar10.ARCHIVE.path, hashlib.sha256(content).hexdigest(), (address,)
+        )
         file = replace(cifar10.FILE, recipe=Recipe(archive, cifar10.FILE.recipe.make))
         monkeypatch.setattr(cifar10, "FILE", file)
         monkeypatch.setattr(
-            cifar10, "DATASET", replace(cifar10.DATASET, n_train=10, n_test=2, files=(file,))
+            cifar10,
+            "DATASET",
+            replace(cifar10.DATASET, n_train=10, n_test=2, files=(file,)),
         )
         yield asked
 
@@ -324,7 +372,9 @@ def test_cifar10_is_made_from_its_archive_once(small_cifar10):
             names = [name for name, of in cifar10.BATCHES.items() if of == split]
             expected = np.concatenate([cifar10.grey(IMAGES[name]) for name in names])
             np.testing.assert_array_equal(read.x, expected / 255)
-            assert read.y.tolist() == [label for name in names for label in LABELS[name]]
+            assert read.y.tolist() == [
+                label for name in names for label in LABELS[name]
+            ]
     assert small_cifar10 == ["/cifar-10-python.tar.gz"]
 
 
@@ -332,11 +382,16 @@ def test_no_array_file_is_unpickled(small_cifar10):
     """Even under a right sum: numpy's own format may hold pickles, too."""
     path = _files.locate(cifar10.FILE)
     np.savez(
-        path, x_train=np.array([Malicious(os.mkdir, "harm")], dtype=object), y_train=np.zeros(1)
+        path,
+        x_train=np.array([Malicious(os.mkdir, "harm")], dtype=object),
+        y_train=np.zeros(1),
     )
-    path.with_name(f"{path.name}.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+    path.with_name(f"{path.name}.sha256").write_text(
+        hashlib.sha256(path.read_bytes()).hexdigest()
+    )
     with pytest.raises(
-        DataError, match="cannot be read: Object arrays cannot be loaded when allow_pickle=False"
+        DataError,
+        match="cannot be read: Object arrays cannot be loaded when allow_pickle=False",
     ):
         datasets.load("cifar10")
 
@@ -345,10 +400,14 @@ BARE = io.BytesIO()
 np.save(BARE, np.zeros(3))
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut short", BARE.getvalue()])
+@pytest.mark.parametrize(
+    "content", [b"", b"no zip", b"PK\x03\x04 cut short", BARE.getvalue()]
+)
 def test_what_is_no_array_file(small_cifar10, content):
     path = _files.locate(cifar10.FILE)
     path.write_bytes(content)
-    path.with_name(f"{path.name}.sha256").write_text(hashlib.sha256(content).hexdigest())
+    path.with_name(f"{path.name}.sha256").write_text(
+        hashlib.sha256(content).hexdigest()
+    )
     with pytest.raises(DataError, match=r"cifar10-10x10-gray\.npz cannot be read: "):
         datasets.load("cifar10")

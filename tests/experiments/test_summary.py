@@ -34,7 +34,9 @@ RESULTS = [
     ],
 )
 def test_results_match_by_name_label_pattern_and_status(wanted, names):
-    found = matching(RESULTS, **{"problems": (), "optimizers": (), "statuses": (), **wanted})
+    found = matching(
+        RESULTS, **{"problems": (), "optimizers": (), "statuses": (), **wanted}
+    )
     assert [each.run.method.label for each in found] == names
 
 

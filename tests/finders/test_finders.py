@@ -87,7 +87,9 @@ def test_solves_a_singular_indefinite_linear_system(finder):
     ends = search(Quadratic(), finder, start, batched=True)
     exact = torch.tensor([1 / 3, 2.0], dtype=torch.float64).expand(4, 2)
     torch.testing.assert_close(ends.theta[:, :2], exact, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(ends.theta[:, 2], start[:, 2])  # in the kernel nothing moves
+    torch.testing.assert_close(
+        ends.theta[:, 2], start[:, 2]
+    )  # in the kernel nothing moves
 
 
 @finders
@@ -109,7 +111,9 @@ def test_a_lane_that_is_no_number_harms_no_other(finder):
 
 
 @pytest.mark.parametrize(
-    "finder", [LevenbergMarquardt(), DampedNewton(), NewtonMR()], ids=["lm", "newton", "newton_mr"]
+    "finder",
+    [LevenbergMarquardt(), DampedNewton(), NewtonMR()],
+    ids=["lm", "newton", "newton_mr"],
 )
 def test_a_batch_ends_where_each_ends_alone(finder):
     problem = LinearAutoencoder(n_inputs=3, n_hidden=1)
@@ -118,7 +122,9 @@ def test_a_batch_ends_where_each_ends_alone(finder):
     for lane in range(6):
         alone = search(problem, finder, starts[lane : lane + 1], batched=False)
         if min(float(alone.grad[0].norm()), float(together.grad[lane].norm())) < 1e-10:
-            torch.testing.assert_close(alone.theta[0], together.theta[lane], rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(
+                alone.theta[0], together.theta[lane], rtol=1e-6, atol=1e-6
+            )
 
 
 def test_a_step_of_levenberg_marquardt_is_the_damped_least_squares_step():
@@ -130,7 +136,9 @@ def test_a_step_of_levenberg_marquardt_is_the_damped_least_squares_step():
         equations, Iterate(theta, g, LevenbergMarquardt().init(theta))
     )
     lam = 10.0 * torch.linalg.matrix_norm(H, 2) ** 2
-    step = -torch.linalg.solve(H @ H + lam * torch.eye(4, dtype=torch.float64), H @ g[0])
+    step = -torch.linalg.solve(
+        H @ H + lam * torch.eye(4, dtype=torch.float64), H @ g[0]
+    )
     assert after.grad.norm() < g.norm()  # accepted at once
     torch.testing.assert_close(after.theta[0], theta[0] + step)
 
@@ -167,9 +175,13 @@ def test_products_are_the_hessians():
 def test_a_search_ends_where_it_is_done_or_stalls():
     at_root = torch.zeros(1, 3, dtype=torch.float64)
     assert search(Wells(), LevenbergMarquardt(), at_root, batched=True).steps[0] == 0
-    stalled = search(Fold(), LevenbergMarquardt(steps=1000), points(Fold(), 1), batched=True)
+    stalled = search(
+        Fold(), LevenbergMarquardt(steps=1000), points(Fold(), 1), batched=True
+    )
     assert PATIENCE <= stalled.steps[0] < 100
-    short = search(Wells(), LevenbergMarquardt(steps=2), points(Wells(), 1), batched=True)
+    short = search(
+        Wells(), LevenbergMarquardt(steps=2), points(Wells(), 1), batched=True
+    )
     assert short.steps[0] == 2
     assert short.grad.square().sum() > DONE_BELOW
 

@@ -22,7 +22,9 @@ def symmetric(eigenvalues, seed):
     """A matrix with these eigenvalues in a random basis, and the basis."""
     n = len(eigenvalues)
     Q = torch.linalg.qr(
-        torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        torch.randn(
+            n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        )
     )[0]
     H = Q @ (eigenvalues[:, None] * Q.mT)
     return (H + H.mT) / 2, Q
@@ -30,7 +32,9 @@ def symmetric(eigenvalues, seed):
 
 @pytest.fixture(params=["tridiagonal", "torch"])
 def way(request, monkeypatch):
-    monkeypatch.setattr(absolute, "LARGE", 2 if request.param == "tridiagonal" else 10**6)
+    monkeypatch.setattr(
+        absolute, "LARGE", 2 if request.param == "tridiagonal" else 10**6
+    )
     return request.param
 
 
@@ -49,7 +53,11 @@ def test_directions_are_those_of_the_plain_formula(way, n, n_zero, kind):
     g = torch.randn(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     in_range = Q[:, n_zero:] @ (Q[:, n_zero:].mT @ g)
     s = SPECTRA[kind](eigenvalues)
-    for vector, damping in ((g, 0.5), (in_range, 1e-3), *([(in_range, 0.0)] if not n_zero else [])):
+    for vector, damping in (
+        (g, 0.5),
+        (in_range, 1e-3),
+        *([(in_range, 0.0)] if not n_zero else []),
+    ):
         denominators = torch.where(s + damping == 0, 1.0, s + damping)
         expected = -(Q @ ((Q.mT @ vector) / denominators))
         found = directions(vector, H, SPECTRA[kind])(damping)
@@ -65,10 +73,14 @@ def test_a_pseudo_inverse_where_the_matrix_is_singular(diagonal, seed):
     """
     eigenvalues = torch.tensor(diagonal, dtype=torch.float64)
     g = torch.randn(
-        len(diagonal), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        len(diagonal),
+        generator=torch.Generator().manual_seed(seed),
+        dtype=torch.float64,
     )
     expected = torch.where(
-        eigenvalues == 0, 0.0, -g / torch.where(eigenvalues == 0, 1.0, eigenvalues.abs())
+        eigenvalues == 0,
+        0.0,
+        -g / torch.where(eigenvalues == 0, 1.0, eigenvalues.abs()),
     )
     for large in (2, 10**6):
         with pytest.MonkeyPatch.context() as patch:
@@ -85,22 +97,32 @@ def test_a_pseudo_inverse_where_the_matrix_is_singular(diagonal, seed):
 @settings(max_examples=60)
 def test_the_basis_is_orthonormal_and_diagonalises(n, rank, seed):
     factor = torch.randn(
-        n, min(n, rank), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        n,
+        min(n, rank),
+        generator=torch.Generator().manual_seed(seed),
+        dtype=torch.float64,
     )
     H = factor @ factor.mT - torch.eye(n, dtype=torch.float64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(absolute, "LARGE", 2)
         basis = eigenbasis(H)
     Q = torch.stack([basis.vector(e) for e in torch.eye(n, dtype=torch.float64)], 1)
-    coordinates = torch.stack([basis.coordinates(e) for e in torch.eye(n, dtype=torch.float64)], 1)
+    coordinates = torch.stack(
+        [basis.coordinates(e) for e in torch.eye(n, dtype=torch.float64)], 1
+    )
     eps = 1e-14 * n
-    torch.testing.assert_close(Q.mT @ Q, torch.eye(n, dtype=torch.float64), rtol=0, atol=eps)
+    torch.testing.assert_close(
+        Q.mT @ Q, torch.eye(n, dtype=torch.float64), rtol=0, atol=eps
+    )
     torch.testing.assert_close(coordinates, Q.mT, rtol=0, atol=eps)
     torch.testing.assert_close(
         Q * basis.eigenvalues @ Q.mT, H, rtol=0, atol=eps * (1 + H.abs().max().item())
     )
     torch.testing.assert_close(
-        basis.eigenvalues, torch.linalg.eigvalsh(H), rtol=0, atol=eps * (1 + H.abs().max().item())
+        basis.eigenvalues,
+        torch.linalg.eigvalsh(H),
+        rtol=0,
+        atol=eps * (1 + H.abs().max().item()),
     )
 
 
@@ -111,8 +133,12 @@ def test_a_power_of_two_only_scales(monkeypatch, power):
     H, _ = symmetric(torch.linspace(-1.0, 2.0, 50, dtype=torch.float64), 0)
     g = torch.ones(50, dtype=torch.float64)
     scale = math.ldexp(1.0, power)
-    assert torch.equal(eigenbasis(H * scale).eigenvalues, eigenbasis(H).eigenvalues * scale)
-    assert torch.equal(eigenbasis(H * scale).coordinates(g), eigenbasis(H).coordinates(g))
+    assert torch.equal(
+        eigenbasis(H * scale).eigenvalues, eigenbasis(H).eigenvalues * scale
+    )
+    assert torch.equal(
+        eigenbasis(H * scale).coordinates(g), eigenbasis(H).coordinates(g)
+    )
 
 
 def test_of_the_zero_matrix_nothing_is_solvable(way):
@@ -148,10 +174,15 @@ def test_the_matrix_is_left_as_it_was(way):
 
 
 def test_inside_transforms_and_under_autograd_torch_does_it(monkeypatch):
-    monkeypatch.setattr(absolute, "_by_tridiagonal", lambda H: pytest.fail("scipy was asked"))
+    monkeypatch.setattr(
+        absolute, "_by_tridiagonal", lambda H: pytest.fail("scipy was asked")
+    )
     monkeypatch.setattr(absolute, "LARGE", 2)
     stack = torch.stack(
-        [symmetric(torch.linspace(-1.0, 2.0, 6, dtype=torch.float64), seed)[0] for seed in range(3)]
+        [
+            symmetric(torch.linspace(-1.0, 2.0, 6, dtype=torch.float64), seed)[0]
+            for seed in range(3)
+        ]
     )
     together = torch.func.vmap(lambda H: directions(H[0], H, torch.abs)(0.1))(stack)
     assert together.shape == (3, 6)

@@ -45,5 +45,7 @@ def test_only_the_lower_triangle_is_read_and_nothing_written():
     "H", [np.zeros((2, 3)), np.zeros(4), np.array([[1.0, np.nan], [np.nan, 1.0]])]
 )
 def test_misuse(H):
-    with pytest.raises(ValueError, match=r"the Hessian is not finite|a Hessian is square"):
+    with pytest.raises(
+        ValueError, match=r"the Hessian is not finite|a Hessian is square"
+    ):
         count_below(H)

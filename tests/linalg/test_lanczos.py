@@ -37,11 +37,17 @@ def stiff(d, seed=0):
     full=st.booleans(),
 )
 @settings(max_examples=60)
-def test_basis_is_orthonormal_and_the_matrix_is_the_restriction(d, share, seed, with_last, full):
+def test_basis_is_orthonormal_and_the_matrix_is_the_restriction(
+    d, share, seed, with_last, full
+):
     H, k = symmetric(d, seed), max(1, int(share * d))
     start, last = torch.randn(2, d, generator=rng(seed + 1), dtype=torch.float64)
     space = lanczos(
-        lambda v: H @ v, start, k, last=last if with_last else None, reorthogonalise=full
+        lambda v: H @ v,
+        start,
+        k,
+        last=last if with_last else None,
+        reorthogonalise=full,
     )
     used = space.basis.norm(dim=1) > 0.5
     identity = torch.diag(used.double())
@@ -49,14 +55,20 @@ def test_basis_is_orthonormal_and_the_matrix_is_the_restriction(d, share, seed, 
         space.basis @ space.basis.mT, identity, rtol=0, atol=1e-7 if not full else 1e-11
     )
     torch.testing.assert_close(
-        space.matrix, space.basis @ H @ space.basis.mT, rtol=0, atol=1e-6 if not full else 1e-10
+        space.matrix,
+        space.basis @ H @ space.basis.mT,
+        rtol=0,
+        atol=1e-6 if not full else 1e-10,
     )
 
 
 @pytest.mark.parametrize("full", [True, False])
 def test_the_span_is_the_krylov_space_and_the_last_vector(full):
     d, k = 30, 6
-    H, start, last = symmetric(d), *torch.randn(2, d, generator=rng(7), dtype=torch.float64)
+    H, start, last = (
+        symmetric(d),
+        *torch.randn(2, d, generator=rng(7), dtype=torch.float64),
+    )
     powers = [start]
     for _ in range(k - 2):
         powers.append(H @ powers[-1])
@@ -97,7 +109,10 @@ def test_without_it_the_gram_matrix_keeps_false_eigenvalues_away(k):
     H = stiff(300)
     single = H.float()
     space = lanczos(
-        lambda v: single @ v, torch.randn(300, generator=rng(3)), k, reorthogonalise=False
+        lambda v: single @ v,
+        torch.randn(300, generator=rng(3)),
+        k,
+        reorthogonalise=False,
     )
     values = torch.linalg.eigvalsh(space.matrix.double())
     assert 99 < values[-1] < 101
@@ -136,7 +151,11 @@ def test_a_batch_is_what_each_alone_is(full):
 
 def test_not_a_number_spreads_and_raises_nothing_by_itself():
     H = torch.full((5, 5), torch.nan, dtype=torch.float64)
-    assert lanczos(lambda v: H @ v, torch.ones(5, dtype=torch.float64), 3).matrix.isnan().any()
+    assert (
+        lanczos(lambda v: H @ v, torch.ones(5, dtype=torch.float64), 3)
+        .matrix.isnan()
+        .any()
+    )
 
 
 @given(d=st.integers(1, 40), k=st.integers(1, 12), seed=st.integers(0, 99))
@@ -144,7 +163,9 @@ def test_not_a_number_spreads_and_raises_nothing_by_itself():
 def test_extreme_eigenvalues_lie_within_their_residuals(d, k, seed):
     H = symmetric(d, seed)
     found = extreme_eigenvalues(
-        lambda v: H @ v, torch.randn(d, generator=rng(seed), dtype=torch.float64), min(k, d)
+        lambda v: H @ v,
+        torch.randn(d, generator=rng(seed), dtype=torch.float64),
+        min(k, d),
     )
     truth = torch.linalg.eigvalsh(H)
     assert found.lowest >= truth[0] - 1e-9

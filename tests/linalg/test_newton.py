@@ -95,7 +95,9 @@ def rosenbrock(x):
     gradient = np.array(
         [-2 * (1 - x[0]) - 400 * x[0] * (x[1] - x[0] ** 2), 200 * (x[1] - x[0] ** 2)]
     )
-    hessian = np.array([[2 - 400 * x[1] + 1200 * x[0] ** 2, -400 * x[0]], [-400 * x[0], 200.0]])
+    hessian = np.array(
+        [[2 - 400 * x[1] + 1200 * x[0] ** 2, -400 * x[0]], [-400 * x[0], 200.0]]
+    )
     return gradient, hessian
 
 
@@ -144,6 +146,8 @@ def test_many_starts_at_once_are_as_one_by_one():
 def test_a_first_step_beyond_reach_ends_the_search():
     H = np.diag([1.0, -1.0])
     starts = np.array([[3.0, 4.0], [0.3, 0.4]])
-    found = newton_roots(lambda x: x @ H, lambda x: H[None], starts, reach=np.array([1.0, 1.0]))
+    found = newton_roots(
+        lambda x: x @ H, lambda x: H[None], starts, reach=np.array([1.0, 1.0])
+    )
     assert found.found.tolist() == [False, True]
     np.testing.assert_allclose(found.first_steps, -starts)

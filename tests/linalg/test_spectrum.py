@@ -18,7 +18,9 @@ def wigner(d):
 
 def test_moments_are_the_traces_within_the_spread_of_the_probes():
     H = wigner(400)
-    rule = lanczos_quadrature(lambda v: H @ v, torch.zeros(400, dtype=torch.float64), 12, 20, rng())
+    rule = lanczos_quadrature(
+        lambda v: H @ v, torch.zeros(400, dtype=torch.float64), 12, 20, rng()
+    )
     torch.testing.assert_close(rule.weights.sum(1), torch.ones(20, dtype=torch.float64))
     eigenvalues = torch.linalg.eigvalsh(H)
     for power in range(5):
@@ -31,7 +33,9 @@ def test_moments_are_the_traces_within_the_spread_of_the_probes():
 
 def test_the_density_is_that_of_the_smoothed_spectrum():
     H = wigner(400)
-    rule = lanczos_quadrature(lambda v: H @ v, torch.zeros(400, dtype=torch.float64), 60, 30, rng())
+    rule = lanczos_quadrature(
+        lambda v: H @ v, torch.zeros(400, dtype=torch.float64), 60, 30, rng()
+    )
     grid = torch.linspace(-4, 4, 400, dtype=torch.float64)
     width = 0.25
     density = rule.density(grid, width)
@@ -43,7 +47,12 @@ def test_the_density_is_that_of_the_smoothed_spectrum():
 
 def test_more_products_than_dimensions_are_the_whole_spectrum():
     H = torch.diag(torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64))
-    rule = lanczos_quadrature(lambda v: H @ v, torch.zeros(3, dtype=torch.float64), 9, 4, rng())
+    rule = lanczos_quadrature(
+        lambda v: H @ v, torch.zeros(3, dtype=torch.float64), 9, 4, rng()
+    )
     torch.testing.assert_close(
-        rule.nodes, torch.tensor([[1.0, 2.0, 5.0]] * 4, dtype=torch.float64), rtol=1e-9, atol=0
+        rule.nodes,
+        torch.tensor([[1.0, 2.0, 5.0]] * 4, dtype=torch.float64),
+        rtol=1e-9,
+        atol=0,
     )

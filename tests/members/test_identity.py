@@ -71,7 +71,13 @@ def test_the_harness_is_what_runs_an_experiment_not_what_reports_it(experiment):
     assert found >= {f"sfnbench/{file}.py" for file in OWN_MACHINERY[experiment]}
     assert f"sfnbench/experiments/{experiment}/execute.py" in found
     rooms = {place.split("/")[1] for place in found}
-    assert not rooms & {*REPORTING, "members", "words.py", "errors.py", "environment.py"}
+    assert not rooms & {
+        *REPORTING,
+        "members",
+        "words.py",
+        "errors.py",
+        "environment.py",
+    }
     reports = ("table", "curves", "compare", "figures", "keys")
     assert not {Path(place).stem for place in found} & set(reports)
 
@@ -98,7 +104,8 @@ def test_a_source_is_its_file_and_what_that_imports_by_name():
         "sfnbench/linalg/absolute.py",
     }
     shared = {
-        f"sfnbench/datasets/{name}.py" for name in ("__init__", "_files", "_images", "_texts")
+        f"sfnbench/datasets/{name}.py"
+        for name in ("__init__", "_files", "_images", "_texts")
     }
     on_digits = files("problem", "mlp", dataset="digits")
     assert {place for place in on_digits if "/datasets/" in place} == {
@@ -106,12 +113,17 @@ def test_a_source_is_its_file_and_what_that_imports_by_name():
         "sfnbench/datasets/digits.py",
     }
     on_mnist = files("problem", "mlp", dataset="mnist")
-    assert on_mnist - on_digits == {"sfnbench/datasets/mnist.py", "sfnbench/datasets/_idx.py"}
+    assert on_mnist - on_digits == {
+        "sfnbench/datasets/mnist.py",
+        "sfnbench/datasets/_idx.py",
+    }
 
 
 def test_a_dataset_named_in_code_counts_too(plugin):
     plugin(
-        "problems", "named", "from sfnbench.datasets import load\nX = load('cifar10')\n" + PROBLEM
+        "problems",
+        "named",
+        "from sfnbench.datasets import load\nX = load('cifar10')\n" + PROBLEM,
     )
     assert "sfnbench/datasets/cifar10.py" in files("problem", "named")
     assert "sfnbench/datasets/digits.py" not in files("problem", "named")
@@ -155,7 +167,9 @@ print(json.dumps(found))
 def copy(tmp_path_factory):
     """Edit a copy of sfnbench: copy(file, text=replacement) says which hashes that changes."""
     root = tmp_path_factory.mktemp("copy")
-    shutil.copytree(HERE, root / "sfnbench", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        HERE, root / "sfnbench", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copytree(HERE.parent / "plugins", root / "plugins")
 
     def hashes():
@@ -262,7 +276,9 @@ def test_where_a_plugin_lies_changes_nothing(tmp_path, plugin):
 
 def test_a_plugin_is_hashed_with_the_files_beside_it(plugin):
     helper = plugin("optimizers", "_mine", "shared = 1\n")
-    plugin("optimizers", "two", "from ._mine import shared\n" + METHOD.format(name="two"))
+    plugin(
+        "optimizers", "two", "from ._mine import shared\n" + METHOD.format(name="two")
+    )
     before = source_hash("optimizer", "two", {})
     helper.write_text("shared = 2\n")
     assert source_hash("optimizer", "two", {}) != before
@@ -270,7 +286,9 @@ def test_a_plugin_is_hashed_with_the_files_beside_it(plugin):
 
 def test_a_file_that_is_no_python_counts_by_its_bytes(plugin):
     helper = plugin("optimizers", "_mine", "def broken(:\n")
-    plugin("optimizers", "two", "from ._mine import shared\n" + METHOD.format(name="two"))
+    plugin(
+        "optimizers", "two", "from ._mine import shared\n" + METHOD.format(name="two")
+    )
     before = source_hash("optimizer", "two", {})
     helper.write_text("def broken(::\n")
     assert source_hash("optimizer", "two", {}) != before
@@ -280,16 +298,24 @@ def test_a_file_that_is_no_python_counts_by_its_bytes(plugin):
 
 
 def run(use, **params):
-    problem = Spec("quadratic_saddle", "saddle", {}, source_hash("problem", "quadratic_saddle", {}))
+    problem = Spec(
+        "quadratic_saddle", "saddle", {}, source_hash("problem", "quadratic_saddle", {})
+    )
     method = Spec(use, use, params, source_hash("optimizer", use, params))
-    return identify(Run("s", "race", problem, method, (0,), {"metrics": []}), "optimizer")
+    return identify(
+        Run("s", "race", problem, method, (0,), {"metrics": []}), "optimizer"
+    )
 
 
 def test_versions_are_those_of_what_is_run(monkeypatch):
     monkeypatch.setattr(identity, "_version", lambda package: f"{package} 1")
-    assert run("gradient_descent").versions.keys() <= {"scipy"}  # of the saddle's rotation
+    assert run("gradient_descent").versions.keys() <= {
+        "scipy"
+    }  # of the saddle's rotation
     assert run("torch.optim.Adam").versions["torch"] == "torch 1"
-    assert run("switch", first={"use": "torch.optim.Adam"}).versions["torch"] == "torch 1"
+    assert (
+        run("switch", first={"use": "torch.optim.Adam"}).versions["torch"] == "torch 1"
+    )
     assert run("scipy.optimize.trust-krylov").versions == {"scipy": "scipy 1"}
 
 
@@ -301,11 +327,16 @@ def test_a_new_version_is_the_reason(monkeypatch):
     )
     now = run("torch.optim.Adam")
     assert before.id != now.id
-    assert why_stale(before, now) == "torch.optim.Adam on saddle: torch was 2.13.0, is 2.14.0"
+    assert (
+        why_stale(before, now)
+        == "torch.optim.Adam on saddle: torch was 2.13.0, is 2.14.0"
+    )
 
 
 def test_a_build_is_no_version(monkeypatch):
-    monkeypatch.setattr(identity.importlib.metadata, "version", lambda name: "2.13.0+cu126")
+    monkeypatch.setattr(
+        identity.importlib.metadata, "version", lambda name: "2.13.0+cu126"
+    )
     assert run("torch.optim.Adam").versions["torch"] == "2.13.0"
 
 
@@ -318,7 +349,11 @@ def test_a_new_harness_is_the_reason():
 def test_older_results_say_that_their_harness_was_not_recorded():
     now = run("gradient_descent")
     old = replace(
-        now, code={}, versions={}, problem=replace(now.problem, source="of bytes"), settings={}
+        now,
+        code={},
+        versions={},
+        problem=replace(now.problem, source="of bytes"),
+        settings={},
     )
     assert why_stale(old, replace(now, settings={})) == (
         "gradient_descent on saddle: it was not recorded with which harness it was run"

@@ -41,7 +41,8 @@ def test_comments_docstrings_and_formatting_change_no_digest(tmp_path):
         CODE.replace('"""A module."""\n', ""),
         CODE.replace('"m"', "'m'").replace("import math\n", "import math\n\n\n"),
         CODE.replace(
-            '{**{}, "a": None, 1: ""}', '{\n        **{},\n        "a": None, 1: "",\n    }'
+            '{**{}, "a": None, 1: ""}',
+            '{\n        **{},\n        "a": None, 1: "",\n    }',
         ),
     ]
     assert {digest(tmp_path / "a.py", text) for text in same} == {before}
@@ -67,7 +68,9 @@ def test_comments_docstrings_and_formatting_change_no_digest(tmp_path):
     ],
 )
 def test_each_change_of_code_changes_the_digest(tmp_path, old, new):
-    assert digest(tmp_path / "a.py", CODE) != digest(tmp_path / "a.py", CODE.replace(old, new))
+    assert digest(tmp_path / "a.py", CODE) != digest(
+        tmp_path / "a.py", CODE.replace(old, new)
+    )
 
 
 def test_a_docstring_does_not_stand_for_pass(tmp_path):
@@ -76,7 +79,11 @@ def test_a_docstring_does_not_stand_for_pass(tmp_path):
     assert len(digests) == 1
 
 
-PYTHONS = [found for name in ("3.11", "3.12", "3.13") if (found := shutil.which(f"python{name}"))]
+PYTHONS = [
+    found
+    for name in ("3.11", "3.12", "3.13")
+    if (found := shutil.which(f"python{name}"))
+]
 
 
 @pytest.mark.skipif(len(PYTHONS) < 2, reason="needs two versions of Python")

@@ -49,7 +49,9 @@ def test_a_file_is_a_member(plugin):
     assert "my_method" not in registry.members("problem")
 
 
-def test_a_plugin_may_be_a_lone_file_or_lie_in_a_folder_of_both_kinds(tmp_path, monkeypatch):
+def test_a_plugin_may_be_a_lone_file_or_lie_in_a_folder_of_both_kinds(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(plugins, "_added", [])
     for name in ("alone", "in_folder"):
         (tmp_path / name).mkdir()
@@ -61,7 +63,11 @@ def test_a_plugin_may_be_a_lone_file_or_lie_in_a_folder_of_both_kinds(tmp_path, 
 
 
 def test_listing_runs_no_plugin(plugin):
-    plugin("optimizers", "loud", "raise SystemExit('was run')\n" + METHOD.format(name="loud"))
+    plugin(
+        "optimizers",
+        "loud",
+        "raise SystemExit('was run')\n" + METHOD.format(name="loud"),
+    )
     assert registry.find("optimizer", "loud").error is None
     with pytest.raises(SystemExit):
         registry.load(registry.find("optimizer", "loud"))
@@ -71,7 +77,10 @@ def test_listing_runs_no_plugin(plugin):
     ("source", "message"),
     [
         ("class Method(:\n", "line 1: invalid syntax"),
-        (METHOD.format(name="other"), "registered as 'other', but the file is called broken.py"),
+        (
+            METHOD.format(name="other"),
+            "registered as 'other', but the file is called broken.py",
+        ),
         (
             METHOD.format(name="broken").replace('@register("broken")', ""),
             "lacks @register('broken')",
@@ -110,23 +119,31 @@ def test_two_files_of_one_name_clash_and_are_both_named(plugin):
 
 
 def test_an_unknown_name_has_a_near_one():
-    with pytest.raises(PluginError, match=r"unknown optimizer 'sfnn' \(did you mean 'sfn'\?\)"):
+    with pytest.raises(
+        PluginError, match=r"unknown optimizer 'sfnn' \(did you mean 'sfn'\?\)"
+    ):
         registry.find("optimizer", "sfnn")
 
 
 def test_a_class_that_is_neither_is_refused():
-    with pytest.raises(PluginError, match="derives from neither Optimizer, Problem nor Finder"):
+    with pytest.raises(
+        PluginError, match="derives from neither Optimizer, Problem nor Finder"
+    ):
         registry.register("thing")(type("Thing", (), {}))
 
 
 def test_entry_points_are_members(tmp_path):
     package = tmp_path / "their_package"
     package.mkdir()
-    (package / "__init__.py").write_text("raise RuntimeError('listing imports nothing')")
+    (package / "__init__.py").write_text(
+        "raise RuntimeError('listing imports nothing')"
+    )
     (package / "methods.py").write_text(METHOD.format(name="theirs"))
     info = tmp_path / "their_package-1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their_package\nVersion: 1\n")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: their_package\nVersion: 1\n"
+    )
     (info / "entry_points.txt").write_text(
         "[sfnbench.optimizers]\ntheirs = their_package.methods:Method\n"
     )

@@ -29,7 +29,9 @@ def test_metrics_of_a_quadratic_are_those_of_its_eigenvalues():
     assert measured(SADDLE, "index_fraction", theta).item() == 0.5
     assert measured(SADDLE, "distance_to_saddle", theta).item() == pytest.approx(1)
     gradient = SADDLE.hessian(theta[0], None) @ theta[0]
-    assert measured(SADDLE, "gradient_norm", theta).item() == pytest.approx(float(gradient.norm()))
+    assert measured(SADDLE, "gradient_norm", theta).item() == pytest.approx(
+        float(gradient.norm())
+    )
 
 
 def test_points_that_are_not_finite_measure_nan_and_the_others_their_own():
@@ -49,7 +51,12 @@ def test_points_that_are_not_finite_measure_nan_and_the_others_their_own():
         (QuadraticSaddle(eigenvalues=(1.0, 2.0)), [0.0, 0.0], "minimum", 0.0),
         (QuadraticSaddle(eigenvalues=(1.0, 0.0)), [0.0, 5.0], "degenerate", 0.0),
         (MonkeySaddle(), [0.0, 0.0], "degenerate", 0.0),
-        (MonkeySaddle(), [1e-120, 1e-120], "not certified", 0.0),  # near in which units?
+        (
+            MonkeySaddle(),
+            [1e-120, 1e-120],
+            "not certified",
+            0.0,
+        ),  # near in which units?
         (MonkeySaddle(), [math.nan, 0.0], "diverged", None),
     ],
 )

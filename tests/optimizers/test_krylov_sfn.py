@@ -58,7 +58,9 @@ def test_each_curvature_is_the_restriction_of_its_matrix(curvature):
     )
     kind = "hessian" if curvature == "absolute" else curvature
     linear = Oracle(problem).curvature(theta, kind)
-    A = torch.stack([linear.hvp(e) for e in torch.eye(problem.dim, dtype=torch.float64)])
+    A = torch.stack(
+        [linear.hvp(e) for e in torch.eye(problem.dim, dtype=torch.float64)]
+    )
     g = linear.grad
     powers = torch.stack([torch.linalg.matrix_power(A, i) @ g for i in range(4)])
     V = torch.linalg.qr(powers.mT)[0]  # no previous update: four vectors
@@ -76,7 +78,9 @@ def test_on_a_saddle_the_absolute_value_leaves_and_the_hessian_is_caught(make_ru
     for curvature, escapes in (("absolute", True), ("hessian", False)):
         params = {"curvature": curvature, "k": 4, "damping": 1e-3}
         result = execute(
-            make_run("quadratic_saddle", saddle, "krylov_sfn", params, seeds=4, steps=60)
+            make_run(
+                "quadratic_saddle", saddle, "krylov_sfn", params, seeds=4, steps=60
+            )
         )
         assert all((row["escape_step"] is not None) is escapes for row in result.rows)
         if not escapes:
@@ -87,7 +91,9 @@ def test_inner_steps_take_new_gradients_in_the_old_subspace():
     problem = MultilayerPerceptron(**{**MLP, "hidden": (3,)})
     theta = problem.start(rng())
     once, _, _ = first_step(KrylovSaddleFreeNewton(k=6), problem, theta)
-    more, _, oracle = first_step(KrylovSaddleFreeNewton(k=6, inner_steps=4), problem, theta)
+    more, _, oracle = first_step(
+        KrylovSaddleFreeNewton(k=6, inner_steps=4), problem, theta
+    )
     assert oracle.calls.counts.tolist() == [
         24,
         4,
@@ -102,7 +108,9 @@ def test_a_refused_step_stays_and_is_counted_and_twice_is_stuck(make_run):
     """Plain H at a point of strong negative curvature, with dampings too small to make it positive."""
     saddle = {"eigenvalues": [1.0, -50.0], "start_at": [1e-8, 1e-3]}
     params = {"curvature": "hessian", "k": 2, "damping": "paper"}
-    result = execute(make_run("quadratic_saddle", saddle, "krylov_sfn", params, seeds=1, steps=5))
+    result = execute(
+        make_run("quadratic_saddle", saddle, "krylov_sfn", params, seeds=1, steps=5)
+    )
     (row,) = result.rows
     assert (row["status"], row["n_refused"], row["steps"]) == ("stuck", 5, 5)
     assert result.series["n_negative"][0, 1] == 1
@@ -125,17 +133,21 @@ def test_curvature_may_have_a_batch_of_its_own(make_run):
         assert row["status"] == "ok"
         # a step: 4 products and their gradient on 10 of 60 examples, one gradient and 6 losses on
         # 30
-        assert row["cost"] == pytest.approx(3 * ((4 * 2 + 1) * 10 / 60 + (1 + 6 / 3) * 30 / 60))
+        assert row["cost"] == pytest.approx(
+            3 * ((4 * 2 + 1) * 10 / 60 + (1 + 6 / 3) * 30 / 60)
+        )
     assert result.series["loss"][0, -1] < result.series["loss"][0, 0]
 
 
 def test_seeds_share_a_batch_and_do_what_each_does_alone(make_run):
     params = {"k": 4, "inner_steps": 2}
-    together = execute(make_run("mlp", MLP, "krylov_sfn", params, seeds=3, steps=2)).series["loss"]
+    together = execute(
+        make_run("mlp", MLP, "krylov_sfn", params, seeds=3, steps=2)
+    ).series["loss"]
     for seed in range(3):
-        alone = execute(make_run("mlp", MLP, "krylov_sfn", params, seeds=[seed], steps=2)).series[
-            "loss"
-        ]
+        alone = execute(
+            make_run("mlp", MLP, "krylov_sfn", params, seeds=[seed], steps=2)
+        ).series["loss"]
         assert together[seed] == pytest.approx(alone[0], rel=1e-7)
 
 
@@ -171,7 +183,11 @@ class Blind(Problem):
             {"k": 3},
             "k = 3 Krylov vectors were asked for, but the problem has only 2 parameters",
         ),
-        ("quadratic_saddle", {"curvature": "fisher"}, "curvature fisher needs a network"),
+        (
+            "quadratic_saddle",
+            {"curvature": "fisher"},
+            "curvature fisher needs a network",
+        ),
         (
             "mlp",
             {"batch_size": 5000},
@@ -181,14 +197,18 @@ class Blind(Problem):
         ("monkey_saddle", {"batch_size": 2}, "the problem has no minibatches"),
     ],
 )
-def test_what_does_not_fit_is_said_before_anything_runs(tmp_path, problem, params, message):
+def test_what_does_not_fit_is_said_before_anything_runs(
+    tmp_path, problem, params, message
+):
     import yaml
 
     from sfnbench import load_suite, plan
 
     path = tmp_path / "s.yaml"
     path.write_text(
-        yaml.safe_dump({"problems": [problem], "optimizers": [{"use": "krylov_sfn", **params}]})
+        yaml.safe_dump(
+            {"problems": [problem], "optimizers": [{"use": "krylov_sfn", **params}]}
+        )
     )
     with pytest.raises(SuiteError, match=message) as raised:
         plan(load_suite(path))

@@ -43,11 +43,15 @@ def test_the_schedule_is_sutskever_s(nesterov, most):
         def loss(self, theta, batch):
             return theta.sum()
 
-    optimizer = MomentumSGD(lr=1.0, momentum=most, schedule="sutskever", nesterov=nesterov)
+    optimizer = MomentumSGD(
+        lr=1.0, momentum=most, schedule="sutskever", nesterov=nesterov
+    )
     velocities = trajectory(optimizer, 2100, Slope()).diff(dim=0)[:, 0]
     for t in (1, 2, 100, 249, 250, 499, 500, 999, 1000, 1999, 2000):
         mu = (velocities[t] + 1) / velocities[t - 1]
-        assert mu == pytest.approx(min(1 - 2 ** (-1 - math.log2(t // 250 + 1)), most), rel=1e-9)
+        assert mu == pytest.approx(
+            min(1 - 2 ** (-1 - math.log2(t // 250 + 1)), most), rel=1e-9
+        )
 
 
 def test_a_long_gradient_is_scaled_down_and_a_short_one_left():

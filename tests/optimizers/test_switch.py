@@ -27,8 +27,15 @@ def test_it_switches_where_the_loss_has_stalled_and_says_when(make_run):
     first = {"use": "gradient_descent", "lr": 0.1}
     gains = 1 - 0.81**10
     for gain, switch_step in ((gains + 1e-6, 20), (gains - 1e-6, None)):
-        params = {"first": first, "then": "gradient_descent", "gain": gain, "window": 10}
-        result = execute(make_run("quadratic_saddle", bowl, "switch", params, seeds=1, steps=35))
+        params = {
+            "first": first,
+            "then": "gradient_descent",
+            "gain": gain,
+            "window": 10,
+        }
+        result = execute(
+            make_run("quadratic_saddle", bowl, "switch", params, seeds=1, steps=35)
+        )
         (row,) = result.rows
         if switch_step is None:
             assert np.isnan(row["switch_step"])
@@ -50,11 +57,20 @@ def test_all_who_switch_from_the_same_do_so_at_the_same_point(make_run):
     settled = {"first": FIRST, "gain": 0.02, "window": 10}
     own = {key: value for key, value in FIRST.items() if key != "use"}
     for seed in range(2):
-        alone = execute(make_run("mlp", MLP, "msgd", own, seeds=[seed], steps=80)).series["loss"][0]
+        alone = execute(
+            make_run("mlp", MLP, "msgd", own, seeds=[seed], steps=80)
+        ).series["loss"][0]
         moments = set()
         for then in seconds:
             result = execute(
-                make_run("mlp", MLP, "switch", {**settled, "then": then}, seeds=[seed], steps=80)
+                make_run(
+                    "mlp",
+                    MLP,
+                    "switch",
+                    {**settled, "then": then},
+                    seeds=[seed],
+                    steps=80,
+                )
             )
             moment = int(result.rows[0]["switch_step"])
             assert 20 <= moment < 75
@@ -67,32 +83,50 @@ def test_all_who_switch_from_the_same_do_so_at_the_same_point(make_run):
 
 
 def test_what_follows_is_what_the_second_does_from_there():
-    switch = Switch(first=GradientDescent(lr=0.1), then=GradientDescent(lr=0.2, batch_size=7))
+    switch = Switch(
+        first=GradientDescent(lr=0.1), then=GradientDescent(lr=0.2, batch_size=7)
+    )
     assert switch.batch_sizes == (None, 7)
 
 
 def suite(tmp_path, entry):
     path = tmp_path / "s.yaml"
-    path.write_text(yaml.safe_dump({"problems": [{"use": "mlp", **MLP}], "optimizers": [entry]}))
+    path.write_text(
+        yaml.safe_dump({"problems": [{"use": "mlp", **MLP}], "optimizers": [entry]})
+    )
     return path
 
 
 def test_entries_of_a_suite_are_completed(tmp_path):
-    entry = {"use": "switch", "first": FIRST, "then": "krylov_sfn", "label": "then Krylov"}
+    entry = {
+        "use": "switch",
+        "first": FIRST,
+        "then": "krylov_sfn",
+        "label": "then Krylov",
+    }
     (run,) = plan(load_suite(suite(tmp_path, entry)))
-    assert run.method.params["then"] == {"use": "krylov_sfn", **run.method.params["then"]}
+    assert run.method.params["then"] == {
+        "use": "krylov_sfn",
+        **run.method.params["then"],
+    }
     assert run.method.params["then"]["inner_steps"] == 1
     assert run.method.params["first"]["nesterov"] is False
 
 
 def test_the_run_s_id_follows_the_sources_of_both(tmp_path, monkeypatch):
-    entry = {"use": "switch", "first": "noisy_gradient_descent", "then": "gradient_descent"}
+    entry = {
+        "use": "switch",
+        "first": "noisy_gradient_descent",
+        "then": "gradient_descent",
+    }
     (before,) = plan(load_suite(suite(tmp_path, entry)))
     real = identity._file_digest
     monkeypatch.setattr(
         identity,
         "_file_digest",
-        lambda file: real(file) + ("x" if file.stem == "noisy_gradient_descent" else ""),
+        lambda file: (
+            real(file) + ("x" if file.stem == "noisy_gradient_descent" else "")
+        ),
     )
     (after,) = plan(load_suite(suite(tmp_path, entry)))
     assert before.id != after.id
@@ -105,7 +139,10 @@ def test_the_run_s_id_follows_the_sources_of_both(tmp_path, monkeypatch):
             {"then": "krylov_snf"},
             r"then: unknown optimizer 'krylov_snf' \(did you mean 'krylov_sfn'\?\)",
         ),
-        ({"then": {"use": "msgd", "lr": -1}}, r"then: msgd: lr must be greater than 0, not -1"),
+        (
+            {"then": {"use": "msgd", "lr": -1}},
+            r"then: msgd: lr must be greater than 0, not -1",
+        ),
         ({"then": {"use": "msgd", "lrr": 1}}, r"then: msgd: unknown key 'lrr'"),
         (
             {"first": {"lr": 1}},
@@ -127,6 +164,9 @@ def test_misuse_is_said_before_anything_runs(tmp_path, change, message):
     with pytest.raises(SuiteError, match=message):
         plan(
             load_suite(
-                suite(tmp_path, {"use": "switch", "first": FIRST, "then": "krylov_sfn", **change})
+                suite(
+                    tmp_path,
+                    {"use": "switch", "first": FIRST, "then": "krylov_sfn", **change},
+                )
             )
         )

@@ -31,7 +31,9 @@ def by_cases(p, x):
 
     def g2(s):
         u = s - 2 * tau
-        return -gamma - (L + gamma) * (10 * u**3 / tau**3 + 15 * u**4 / tau**4 + 6 * u**5 / tau**5)
+        return -gamma - (L + gamma) * (
+            10 * u**3 / tau**3 + 15 * u**4 / tau**4 + 6 * u**5 / tau**5
+        )
 
     nu = -g1(2 * tau) + 4 * L * tau**2
     i = next((j for j in range(d) if abs(x[j]) <= 2 * tau), d)
@@ -65,13 +67,18 @@ def test_along_the_chain_slope_and_curvature_have_no_jump(smoothness, gamma, n_t
     """At |x_1| = tau, and at 2 tau, where the second coordinate becomes the one that leaves."""
     problem = Octopus(n=2, smoothness=smoothness, gamma=gamma)
     before, after = (
-        torch.tensor([n_tau * problem.tau * (1 + h), y * problem.tau], dtype=torch.float64)
+        torch.tensor(
+            [n_tau * problem.tau * (1 + h), y * problem.tau], dtype=torch.float64
+        )
         for h in (-1e-12, 1e-12)
     )
     gradient = torch.func.grad(lambda t: problem.loss(t, None))
     torch.testing.assert_close(gradient(before), gradient(after), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(
-        problem.hessian(before, None), problem.hessian(after, None), rtol=1e-8, atol=1e-8
+        problem.hessian(before, None),
+        problem.hessian(after, None),
+        rtol=1e-8,
+        atol=1e-8,
     )
 
 
@@ -87,11 +94,17 @@ def test_gradient_descent_takes_ever_longer():
     (left,) = hitting_times([losses], np.arange(1500), halfway)
     assert left.tolist() == [8, 26, 72, 198, 539, 1465]
     kappa = 1 + math.log(2) / math.log(1.5)
-    assert np.diff(left)[1:] / np.diff(left)[:-1] == pytest.approx(np.full(4, kappa), rel=0.08)
+    assert np.diff(left)[1:] / np.diff(left)[:-1] == pytest.approx(
+        np.full(4, kappa), rel=0.08
+    )
 
 
-def test_saddle_free_newton_without_noise_leaves_one_saddle_and_is_caught_by_the_next(make_run):
-    rows = execute(make_run("octopus", {"n": 4}, "sfn", {"damping": 0.0}, seeds=4, steps=100)).rows
+def test_saddle_free_newton_without_noise_leaves_one_saddle_and_is_caught_by_the_next(
+    make_run,
+):
+    rows = execute(
+        make_run("octopus", {"n": 4}, "sfn", {"damping": 0.0}, seeds=4, steps=100)
+    ).rows
     nu = Octopus(n=4).nu
     for row in rows:
         assert row["final_loss"] == pytest.approx(-nu)
@@ -101,7 +114,9 @@ def test_saddle_free_newton_without_noise_leaves_one_saddle_and_is_caught_by_the
 def test_misuse():
     with pytest.raises(ValueError, match="gamma must be at most smoothness = 1, got 2"):
         Octopus(gamma=2.0)
-    with pytest.raises(ValueError, match=r"half_width must be at most tau = 0\.5, got 1"):
+    with pytest.raises(
+        ValueError, match=r"half_width must be at most tau = 0\.5, got 1"
+    ):
         Octopus(tau=0.5)
     with pytest.raises(ValueError, match="n_left must be at most n = 5, got 6"):
         Octopus(n_left=6)

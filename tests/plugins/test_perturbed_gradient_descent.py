@@ -29,7 +29,9 @@ positive = st.floats(0.05, 20)
     st.floats(0.01, 0.9),
     st.floats(0.01, 1),
 )
-def test_the_schedule_keeps_the_papers_equations(d, smoothness, rho, epsilon, gap, failure, c):
+def test_the_schedule_keeps_the_papers_equations(
+    d, smoothness, rho, epsilon, gap, failure, c
+):
     """Relations between the parameters, not their formulas once more.
 
     Lemmas 16 and 17 use them so.
@@ -76,7 +78,10 @@ def by_the_paper(problem, method, theta, noises, n_steps):
             theta = theta + now.radius * _in_ball(noises[len(points)])
             points.append(theta)
         waited = since == now.wait and anchor is not None
-        if waited and problem.loss(theta, None) - problem.loss(anchor, None) > -now.decrease:
+        if (
+            waited
+            and problem.loss(theta, None) - problem.loss(anchor, None) > -now.decrease
+        ):
             return points + [anchor] * (n_steps - len(points))
         theta, since = theta - now.lr * gradient(theta), since + 1
         points.append(theta)
@@ -88,29 +93,48 @@ def by_the_paper(problem, method, theta, noises, n_steps):
 def test_it_is_the_papers_algorithm(seed, y, wait):
     problem, n_steps = Lee(), 120
     method = PGD(
-        smoothness=3.0, accuracy=0.5, c=0.5, wait=wait, radius=0.01, gradient_threshold=0.01
+        smoothness=3.0,
+        accuracy=0.5,
+        c=0.5,
+        wait=wait,
+        radius=0.01,
+        gradient_threshold=0.01,
     )
     start = torch.tensor([0.1, y], dtype=torch.float64)
     noises = torch.randn(
-        n_steps, 2, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        n_steps,
+        2,
+        2,
+        generator=torch.Generator().manual_seed(seed),
+        dtype=torch.float64,
     )
     expected = by_the_paper(problem, method, start, noises, n_steps)
     trajectory = Looped(problem, method, start[None])
     for k in range(n_steps):
         trajectory.step([(None,)], noises[k : k + 1])
-        torch.testing.assert_close(trajectory.theta[0], expected[k], rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(
+            trajectory.theta[0], expected[k], rtol=1e-12, atol=1e-14
+        )
 
 
 @pytest.mark.parametrize("d", [1, 2, 7])
 def test_the_ball_is_uniform(d):
-    noise = torch.randn(4000, 2, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64)
+    noise = torch.randn(
+        4000, 2, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64
+    )
     points = torch.stack([_in_ball(each) for each in noise])
-    inside = points.norm(dim=1) ** d  # the share of the ball's volume that lies further in
+    inside = (
+        points.norm(dim=1) ** d
+    )  # the share of the ball's volume that lies further in
     assert stats.kstest(inside.numpy(), "uniform").pvalue > 1e-3
-    assert points.mean(0).abs().max() < 4 / math.sqrt(4000 * (d + 2))  # four standard errors
+    assert points.mean(0).abs().max() < 4 / math.sqrt(
+        4000 * (d + 2)
+    )  # four standard errors
 
 
-def test_it_leaves_a_saddle_that_gradient_descent_never_leaves_and_ends_at_a_minimum(make_run):
+def test_it_leaves_a_saddle_that_gradient_descent_never_leaves_and_ends_at_a_minimum(
+    make_run,
+):
     start = {"start_at": [0.5, 0.0]}
     (stays,) = execute(
         make_run("lee", start, "gradient_descent", {"lr": 0.3}, seeds=1, steps=600)
@@ -118,7 +142,9 @@ def test_it_leaves_a_saddle_that_gradient_descent_never_leaves_and_ends_at_a_min
     assert stays["captured"] is True
     settings = {"smoothness": 3.0, "accuracy": 0.1}
     rows = execute(
-        make_run("lee", start, "perturbed_gradient_descent", settings, seeds=8, steps=3000)
+        make_run(
+            "lee", start, "perturbed_gradient_descent", settings, seeds=8, steps=3000
+        )
     ).rows
     for row in rows:
         assert row["escape_step"] is not None

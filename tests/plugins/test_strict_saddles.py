@@ -38,12 +38,16 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize(("name", "params"), VARIANTS)
-@pytest.mark.parametrize("check", contract.PROBLEM_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check", contract.PROBLEM_CHECKS, ids=lambda check: check.__name__
+)
 def test_variants_keep_the_contract(name, params, check):
     check(CLASSES[name](**params))
 
 
-@pytest.mark.parametrize(("name", "params"), [(name, {}) for name in CLASSES] + VARIANTS)
+@pytest.mark.parametrize(
+    ("name", "params"), [(name, {}) for name in CLASSES] + VARIANTS
+)
 def test_a_race_starts_near_its_saddle_which_is_strict(name, params):
     problem = CLASSES[name](**params)
     start = problem.start(torch.Generator().manual_seed(0))
@@ -66,7 +70,9 @@ def test_the_quartic_has_every_index_uncoupled_and_coupling_favours_mixed_signs(
 
 
 def test_the_minimum_of_the_factorization_is_that_of_eckart_and_young():
-    problem = CLASSES["matrix_factorization"](singular_values=(1.0, 5.0, 2.0, 4.0), rank=2)
+    problem = CLASSES["matrix_factorization"](
+        singular_values=(1.0, 5.0, 2.0, 4.0), rank=2
+    )
     minima = [point for point in problem.critical_points if point.index == 0]
     assert [point.loss for point in minima] == [(1 + 4) / 2]
     assert min(point.loss for point in problem.critical_points) == minima[0].loss

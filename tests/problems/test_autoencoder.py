@@ -19,10 +19,16 @@ from sfnbench.problems import autoencoder
 from sfnbench.problems.autoencoder import Autoencoder
 
 SMALL = {"size": 3, "n_examples": 40}
-PAPER = {"dataset": "mnist", "size": None, "n_examples": None, "hidden": (1000, 500, 250, 30)}
+PAPER = {
+    "dataset": "mnist",
+    "size": None,
+    "n_examples": None,
+    "hidden": (1000, 500, 250, 30),
+}
 FOLDER = os.environ.get("SFNBENCH_DATA")
 needs_mnist = pytest.mark.skipif(
-    not FOLDER or not Path(FOLDER, "mnist").is_dir(), reason="no SFNBENCH_DATA with MNIST in it"
+    not FOLDER or not Path(FOLDER, "mnist").is_dir(),
+    reason="no SFNBENCH_DATA with MNIST in it",
 )
 widths = st.lists(st.integers(1, 6), min_size=1, max_size=3).map(tuple)
 codes = st.sampled_from(["linear", "sigmoid"])
@@ -58,21 +64,35 @@ def as_modules(problem, theta):
     return network
 
 
-@given(hidden=widths, code=codes, decay=st.sampled_from([0.0, 0.1]), seed=st.integers(0, 9))
+@given(
+    hidden=widths, code=codes, decay=st.sampled_from([0.0, 0.1]), seed=st.integers(0, 9)
+)
 @settings(max_examples=30)
 def test_loss_gradient_and_error_are_those_of_torch_modules(hidden, code, decay, seed):
     problem = Autoencoder(hidden=hidden, code=code, weight_decay=decay, **SMALL)
     theta, x = normal(problem.dim, seed), images(**SMALL)
     network = as_modules(problem, theta)
     outputs = network(x)
-    theirs = functional.binary_cross_entropy_with_logits(outputs, x, reduction="none").sum(1).mean()
+    theirs = (
+        functional.binary_cross_entropy_with_logits(outputs, x, reduction="none")
+        .sum(1)
+        .mean()
+    )
     theirs = theirs + decay / 2 * sum(p.square().sum() for p in network.parameters())
     theirs.backward()
-    torch.testing.assert_close(problem.loss(theta, None), theirs.detach(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        problem.loss(theta, None), theirs.detach(), rtol=1e-12, atol=0
+    )
     their_gradient = parameters_to_vector([p.grad for p in network.parameters()])
-    torch.testing.assert_close(gradient(problem, theta), their_gradient, rtol=1e-10, atol=1e-12)
-    error = functional.mse_loss(torch.sigmoid(outputs), x, reduction="sum").detach() / 40
-    torch.testing.assert_close(problem.reconstruction_error(theta), error, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        gradient(problem, theta), their_gradient, rtol=1e-10, atol=1e-12
+    )
+    error = (
+        functional.mse_loss(torch.sigmoid(outputs), x, reduction="sum").detach() / 40
+    )
+    torch.testing.assert_close(
+        problem.reconstruction_error(theta), error, rtol=1e-12, atol=0
+    )
 
 
 @pytest.mark.parametrize("eager", [True, False])
@@ -80,9 +100,13 @@ def test_loss_gradient_and_error_are_those_of_torch_modules(hidden, code, decay,
 def test_curvature_products_are_slopes_of_the_gradient(code, eager):
     problem = Autoencoder(code=code, hidden=(5, 2), weight_decay=0.1, **SMALL)
     theta, v, h = normal(problem.dim), normal(problem.dim, 1), 1e-5
-    slope = (gradient(problem, theta + h * v) - gradient(problem, theta - h * v)) / (2 * h)
+    slope = (gradient(problem, theta + h * v) - gradient(problem, theta - h * v)) / (
+        2 * h
+    )
     product = Oracle(problem, eager=eager).curvature(theta).hvp(v)
-    torch.testing.assert_close(product, slope, rtol=1e-6, atol=1e-7 * product.norm().item())
+    torch.testing.assert_close(
+        product, slope, rtol=1e-6, atol=1e-7 * product.norm().item()
+    )
 
 
 def test_points_and_minibatches_run_together():
@@ -94,7 +118,9 @@ def test_points_and_minibatches_run_together():
     def product(p):
         return lambda theta, batch: Oracle(p, batches=(batch,)).curvature(theta).hvp(v)
 
-    alone = torch.stack([product(problem)(t, b) for t, b in zip(points, batches, strict=True)])
+    alone = torch.stack(
+        [product(problem)(t, b) for t, b in zip(points, batches, strict=True)]
+    )
     fresh = Autoencoder(**SMALL)  # its data are first read inside vmap
     torch.testing.assert_close(
         torch.func.vmap(product(fresh))(points, batches), alone, rtol=0, atol=1e-12
@@ -117,7 +143,9 @@ def test_error_does_not_depend_on_the_blocks_it_is_measured_in(monkeypatch):
     theta = problem.start(rng())
     whole = problem.reconstruction_error(theta)
     monkeypatch.setattr(autoencoder, "BLOCK", 64)  # 300 images: with a remainder
-    torch.testing.assert_close(problem.reconstruction_error(theta), whole, rtol=1e-13, atol=0)
+    torch.testing.assert_close(
+        problem.reconstruction_error(theta), whole, rtol=1e-13, atol=0
+    )
 
 
 def test_values_follow_the_precision_of_theta():
@@ -143,7 +171,9 @@ def test_at_zero_every_pixel_is_half_grey(hidden, code):
     zero = torch.zeros(problem.dim, dtype=torch.float64)
     assert problem.loss(zero, None).item() == pytest.approx(9 * math.log(2), rel=1e-13)
     expected = (images(**SMALL) - 0.5).square().sum(1).mean()
-    torch.testing.assert_close(problem.reconstruction_error(zero), expected, rtol=1e-13, atol=0)
+    torch.testing.assert_close(
+        problem.reconstruction_error(zero), expected, rtol=1e-13, atol=0
+    )
 
 
 def test_with_output_biases_alone_the_mean_image_is_best_and_its_error_the_variance():
@@ -153,7 +183,10 @@ def test_with_output_biases_alone_the_mean_image_is_best_and_its_error_the_varia
     theta = torch.zeros(problem.dim, dtype=torch.float64)
     problem.layers(theta)[-1][1].copy_(mean.logit())
     torch.testing.assert_close(
-        problem.reconstruction_error(theta), x.var(0, correction=0).sum(), rtol=1e-12, atol=0
+        problem.reconstruction_error(theta),
+        x.var(0, correction=0).sum(),
+        rtol=1e-12,
+        atol=0,
     )
     entropy = torch.distributions.Bernoulli(mean).entropy().sum()
     torch.testing.assert_close(problem.loss(theta, None), entropy, rtol=1e-12, atol=0)
@@ -168,7 +201,9 @@ def test_loss_is_finite_and_right_however_far_the_outputs_are():
         problem.fit(z, None), (z.relu() - x * z).sum(0).mean(), rtol=1e-12, atol=0
     )
     slope = torch.func.grad(lambda outputs: problem.fit(outputs, None))(z)
-    torch.testing.assert_close(slope, (torch.sigmoid(z) - x) / 40, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(
+        slope, (torch.sigmoid(z) - x) / 40, rtol=1e-12, atol=1e-15
+    )
 
 
 # -- size and start --------------------------------------------------------------------------------
@@ -183,7 +218,9 @@ def test_loss_is_finite_and_right_however_far_the_outputs_are():
     ],
 )
 def test_dim_counts_weights_and_biases_without_reading_data(fields, dim, monkeypatch):
-    monkeypatch.setattr(autoencoder, "load", lambda *args, **kwargs: pytest.fail("data were read"))
+    monkeypatch.setattr(
+        autoencoder, "load", lambda *args, **kwargs: pytest.fail("data were read")
+    )
     problem = Autoencoder(**fields)
     assert problem.dim == dim
     assert problem.start(rng()).shape == (dim,)
@@ -199,9 +236,13 @@ def test_sparse_start_has_fifteen_normal_weights_coming_into_each_unit():
         drawn = weights[weights != 0]
         assert abs(drawn.mean().item()) < 5 / math.sqrt(drawn.numel())
         assert abs(drawn.var().item() - 1) < 5 * math.sqrt(2 / drawn.numel())
-        share = n_incoming / n_in  # of the units, that each input is connected to: binomial
+        share = (
+            n_incoming / n_in
+        )  # of the units, that each input is connected to: binomial
         spread = math.sqrt(weights.shape[0] * share * (1 - share))
-        assert ((weights.count_nonzero(0) - weights.shape[0] * share).abs() <= 5 * spread).all()
+        assert (
+            (weights.count_nonzero(0) - weights.shape[0] * share).abs() <= 5 * spread
+        ).all()
 
 
 def test_glorot_start_is_uniform_with_the_variance_of_both_fans():
@@ -213,7 +254,10 @@ def test_glorot_start_is_uniform_with_the_variance_of_both_fans():
         spread = math.sqrt(
             4 / 5 / weights.numel()
         )  # of the mean square of a uniform variable, in units of its variance
-        assert abs(weights.square().mean().item() * sum(weights.shape) / 2 - 1) < 5 * spread
+        assert (
+            abs(weights.square().mean().item() * sum(weights.shape) / 2 - 1)
+            < 5 * spread
+        )
 
 
 # -- misuse and MNIST ------------------------------------------------------------------------------
@@ -230,7 +274,10 @@ def test_glorot_start_is_uniform_with_the_variance_of_both_fans():
             {"hidden": (3, 0)},
             r"hidden must be one or more positive widths, the code's last, got \[3, 0\]",
         ),
-        ({"hidden": ()}, r"hidden must be one or more positive widths, the code's last, got \[\]"),
+        (
+            {"hidden": ()},
+            r"hidden must be one or more positive widths, the code's last, got \[\]",
+        ),
     ],
 )
 def test_misuse(fields, message):
@@ -249,7 +296,9 @@ def test_the_paper_s_network_on_mnist():
         )
         / 100
     )
-    torch.testing.assert_close(problem.loss(theta, None), theirs.detach(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        problem.loss(theta, None), theirs.detach(), rtol=1e-5, atol=0
+    )
 
 
 @pytest.mark.parametrize("kind", ["hessian", "gauss_newton", "fisher"])
@@ -263,7 +312,9 @@ def test_the_paper_s_network_on_mnist():
 @settings(max_examples=15)
 def test_products_by_hand_are_those_of_autograd(kind, hidden, code, decay, batch, seed):
     problem = Autoencoder(hidden=hidden, code=code, weight_decay=decay)
-    theta, *vectors = torch.randn(3, problem.dim, generator=rng(seed), dtype=torch.float64)
+    theta, *vectors = torch.randn(
+        3, problem.dim, generator=rng(seed), dtype=torch.float64
+    )
     drawn = None if batch is None else problem.draw(rng(seed), batch)
     by_hand, known = (
         linearise(problem, theta, drawn, kind, eager=eager) for eager in (True, False)
@@ -271,4 +322,6 @@ def test_products_by_hand_are_those_of_autograd(kind, hidden, code, decay, batch
     torch.testing.assert_close(by_hand.loss, known.loss)
     torch.testing.assert_close(by_hand.grad, known.grad, rtol=1e-9, atol=1e-12)
     for v in (*vectors, vectors[0]):  # a product leaves no trace in the next
-        torch.testing.assert_close(by_hand.product(v), known.product(v), rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(
+            by_hand.product(v), known.product(v), rtol=1e-9, atol=1e-11
+        )

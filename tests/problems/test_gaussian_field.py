@@ -10,7 +10,9 @@ from sfnbench.problems.gaussian_field import GaussianField
 
 
 def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize(
@@ -21,10 +23,15 @@ def test_the_covariance_over_realisations(covariance, f):
     """Against its standard error, from 4,000 fields."""
     n, dim = 4000, 4
     points = torch.stack(
-        [torch.zeros(dim, dtype=torch.float64), normal(dim, seed=1), 1.5 * normal(dim, seed=2)]
+        [
+            torch.zeros(dim, dtype=torch.float64),
+            normal(dim, seed=1),
+            1.5 * normal(dim, seed=2),
+        ]
     )
     fields = [
-        GaussianField(dim=dim, features=80, covariance=covariance, realization=r) for r in range(n)
+        GaussianField(dim=dim, features=80, covariance=covariance, realization=r)
+        for r in range(n)
     ]
     values = torch.stack(
         [torch.stack([field.loss(x, None) for x in points]) for field in fields]
@@ -33,9 +40,9 @@ def test_the_covariance_over_realisations(covariance, f):
         for j in range(3):
             products = values[:, i] * values[:, j]
             u = float((points[i] - points[j]).square().sum()) / (2 * dim)
-            assert abs(float(products.mean()) - dim * f(u)) < 4 * float(products.std()) / math.sqrt(
-                n
-            )
+            assert abs(float(products.mean()) - dim * f(u)) < 4 * float(
+                products.std()
+            ) / math.sqrt(n)
 
 
 @pytest.mark.parametrize("covariance", ["exponential", "rational"])
@@ -43,10 +50,16 @@ def test_the_covariance_over_realisations(covariance, f):
 def test_the_hessian_in_closed_form(covariance, parabola):
     for planted in (False, True):
         problem = GaussianField(
-            dim=5, covariance=covariance, parabola=parabola, planted=planted, realization=3
+            dim=5,
+            covariance=covariance,
+            parabola=parabola,
+            planted=planted,
+            realization=3,
         )
         x = normal(5, seed=4)
-        by_differentiation = torch.func.hessian(lambda t, problem=problem: problem.loss(t, None))(x)
+        by_differentiation = torch.func.hessian(
+            lambda t, problem=problem: problem.loss(t, None)
+        )(x)
         torch.testing.assert_close(
             problem.hessian(x, None), by_differentiation, rtol=1e-10, atol=1e-10
         )
@@ -58,7 +71,9 @@ def test_a_planted_critical_point(covariance):
     contract.critical_points_are_known(problem)
     contract.escape_is_well_defined(problem)
     assert problem.saddle.index == problem.critical_points[0].index > 0
-    assert (problem.start(torch.Generator().manual_seed(0))).norm() == pytest.approx(problem.radius)
+    assert (problem.start(torch.Generator().manual_seed(0))).norm() == pytest.approx(
+        problem.radius
+    )
 
 
 def test_planting_leaves_the_law_of_the_rest():
@@ -66,10 +81,15 @@ def test_planting_leaves_the_law_of_the_rest():
     n, dim = 3000, 3
     x = normal(dim, seed=5)
     u = float(x.square().sum()) / (2 * dim)
-    fields = [GaussianField(dim=dim, features=60, planted=True, realization=r) for r in range(n)]
+    fields = [
+        GaussianField(dim=dim, features=60, planted=True, realization=r)
+        for r in range(n)
+    ]
     squares = torch.stack([field.loss(x, None) for field in fields]).square()
     expected = dim - 2 * u * dim * math.exp(-2 * u)
-    assert abs(float(squares.mean()) - expected) < 4 * float(squares.std()) / math.sqrt(n)
+    assert abs(float(squares.mean()) - expected) < 4 * float(squares.std()) / math.sqrt(
+        n
+    )
 
 
 @pytest.mark.parametrize("covariance", ["exponential", "rational"])
@@ -77,7 +97,10 @@ def test_the_spectrum_is_a_semicircle_not_a_wishart(covariance):
     """At random points: spread sqrt(f''), and a fourth cumulant (of the free kind) near 0."""
     problem = GaussianField(dim=64, covariance=covariance)
     spectra = torch.stack(
-        [torch.linalg.eigvalsh(problem.hessian(3 * normal(64, seed=s), None)) for s in range(20)]
+        [
+            torch.linalg.eigvalsh(problem.hessian(3 * normal(64, seed=s), None))
+            for s in range(20)
+        ]
     )
     centred = spectra - spectra.mean(1, keepdim=True)
     variance = float(centred.square().mean())

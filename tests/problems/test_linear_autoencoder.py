@@ -14,7 +14,9 @@ from sfnbench.problems.linear_autoencoder import LinearAutoencoder
 
 
 def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def measured(problem, point):
@@ -67,7 +69,9 @@ def test_the_published_size():
 @settings(max_examples=25)
 def test_any_variances_in_any_order(data):
     k, p = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 4))
-    tenths = data.draw(st.lists(st.integers(1, 60), min_size=k, max_size=k, unique=True))
+    tenths = data.draw(
+        st.lists(st.integers(1, 60), min_size=k, max_size=k, unique=True)
+    )
     places = st.lists(st.integers(0, k - 1), max_size=min(k, p), unique=True)
     problem = LinearAutoencoder(
         n_inputs=k,
@@ -97,7 +101,11 @@ def test_the_only_minimum_keeps_the_largest_components():
     problem = LinearAutoencoder(variances=(3.0, 1.0, 9.0, 4.0, 5.0, 2.0))
     (minimum,) = [known for known in problem.critical_points if known.index == 0]
     assert torch.equal(minimum.point, problem.critical_point((2, 3, 4)).point)
-    assert minimum.loss == min(known.loss for known in problem.critical_points) == (3 + 1 + 2) / 6
+    assert (
+        minimum.loss
+        == min(known.loss for known in problem.critical_points)
+        == (3 + 1 + 2) / 6
+    )
 
 
 def test_the_loss_is_the_mean_squared_error_over_data_of_that_covariance():
@@ -107,7 +115,9 @@ def test_the_loss_is_the_mean_squared_error_over_data_of_that_covariance():
     X = rows * (n * torch.tensor(problem.spectrum, dtype=torch.float64)).sqrt()[:, None]
     A, Bt = theta = normal(2, 2, 4, seed=1)
     by_data = (Bt.mT @ A @ X - X).square().mean()
-    torch.testing.assert_close(problem.loss(theta.ravel(), None), by_data, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        problem.loss(theta.ravel(), None), by_data, rtol=1e-12, atol=0
+    )
 
 
 @given(seed=st.integers(0, 999))
@@ -116,7 +126,9 @@ def test_the_loss_depends_on_the_product_alone(seed):
     A, Bt = normal(2, 3, 5, seed=seed)
     G = torch.eye(3, dtype=torch.float64) + 0.1 * normal(3, 3, seed=seed + 1)
     moved = torch.stack([G @ A, torch.linalg.solve(G.mT, Bt)])
-    here, there = (problem.loss(theta.ravel(), None) for theta in (torch.stack([A, Bt]), moved))
+    here, there = (
+        problem.loss(theta.ravel(), None) for theta in (torch.stack([A, Bt]), moved)
+    )
     torch.testing.assert_close(here, there, rtol=1e-10, atol=0)
 
 
@@ -144,7 +156,10 @@ def test_any_single_exchange_for_the_better_counts_as_escaped():
         ({"variances": (1.0, 2.0, 3.0, 4.0, 5.0, 0.0)}, "positive"),
         ({"variances": (1.0, 2.0, 3.0, 4.0, 5.0, math.nan)}, "positive"),
         ({"variances": ()}, "must be n_inputs = 6"),
-        ({"saddle_at": (6,)}, r"at most n_hidden = 3 different places in 0\.\.5, got \[6\]"),
+        (
+            {"saddle_at": (6,)},
+            r"at most n_hidden = 3 different places in 0\.\.5, got \[6\]",
+        ),
         ({"saddle_at": (-1,)}, "different places"),
         ({"saddle_at": (1, 1)}, "different places"),
         ({"saddle_at": (0, 1, 2, 3)}, "at most n_hidden = 3"),

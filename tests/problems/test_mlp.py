@@ -26,7 +26,8 @@ MODULES = {
 SMALL = {"size": 3, "n_examples": 40}
 FOLDER = os.environ.get("SFNBENCH_DATA")
 needs_mnist = pytest.mark.skipif(
-    not FOLDER or not Path(FOLDER, "mnist").is_dir(), reason="no SFNBENCH_DATA with MNIST in it"
+    not FOLDER or not Path(FOLDER, "mnist").is_dir(),
+    reason="no SFNBENCH_DATA with MNIST in it",
 )
 activations = st.sampled_from(sorted(MODULES))
 criteria = st.sampled_from(["cross_entropy", "squared_error"])
@@ -68,19 +69,30 @@ def as_modules(problem, theta):
     seed=st.integers(0, 9),
 )
 @settings(max_examples=40)
-def test_loss_and_gradient_are_those_of_torch_modules(hidden, activation, criterion, decay, seed):
+def test_loss_and_gradient_are_those_of_torch_modules(
+    hidden, activation, criterion, decay, seed
+):
     problem = MultilayerPerceptron(
-        hidden=hidden, activation=activation, criterion=criterion, weight_decay=decay, **SMALL
+        hidden=hidden,
+        activation=activation,
+        criterion=criterion,
+        weight_decay=decay,
+        **SMALL,
     )
     theta = torch.randn(problem.dim, generator=rng(seed), dtype=torch.float64)
     network = as_modules(problem, theta)
     images = load("digits", **SMALL)
-    outputs, labels = network(torch.from_numpy(images.x).flatten(1)), torch.from_numpy(images.y)
+    outputs, labels = (
+        network(torch.from_numpy(images.x).flatten(1)),
+        torch.from_numpy(images.y),
+    )
     if criterion == "cross_entropy":
         theirs = functional.cross_entropy(outputs, labels)
     else:
         theirs = (
-            functional.mse_loss(outputs, functional.one_hot(labels, 10).double(), reduction="sum")
+            functional.mse_loss(
+                outputs, functional.one_hot(labels, 10).double(), reduction="sum"
+            )
             / 40
             / 2
         )
@@ -90,8 +102,12 @@ def test_loss_and_gradient_are_those_of_torch_modules(hidden, activation, criter
     their_gradient = torch.cat(
         [torch.cat([m.weight.grad, m.bias.grad[:, None]], 1).ravel() for m in layers]
     )
-    torch.testing.assert_close(problem.loss(theta, None), theirs.detach(), rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(gradient(problem, theta), their_gradient, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        problem.loss(theta, None), theirs.detach(), rtol=1e-12, atol=1e-14
+    )
+    torch.testing.assert_close(
+        gradient(problem, theta), their_gradient, rtol=1e-10, atol=1e-12
+    )
     wrong = (outputs.argmax(1) != labels).double().mean()
     assert problem.training_error(theta).item() == wrong.item()
 
@@ -111,7 +127,10 @@ def test_hessian_is_that_of_automatic_differentiation(hidden, criterion, activat
     theta = torch.randn(problem.dim, generator=rng(2), dtype=torch.float64)
     exact = hessian(problem, theta)
     torch.testing.assert_close(
-        problem.hessian(theta, None), exact, rtol=0, atol=1e-13 * exact.abs().max().item()
+        problem.hessian(theta, None),
+        exact,
+        rtol=0,
+        atol=1e-13 * exact.abs().max().item(),
     )
 
 
@@ -125,14 +144,22 @@ def test_hessian_is_that_of_automatic_differentiation(hidden, criterion, activat
 @settings(max_examples=60, deadline=None)
 def test_hessian_is_exact_at_any_depth(hidden, activation, criterion, decay, seed):
     problem = MultilayerPerceptron(
-        hidden=hidden, activation=activation, criterion=criterion, weight_decay=decay, **SMALL
+        hidden=hidden,
+        activation=activation,
+        criterion=criterion,
+        weight_decay=decay,
+        **SMALL,
     )
     theta = problem.start(rng(seed)) + 0.1 * torch.randn(
         problem.dim, generator=rng(seed + 1), dtype=torch.float64
     )
     exact, found = hessian(problem, theta), problem.hessian(theta, None)
-    torch.testing.assert_close(found, exact, rtol=0, atol=1e-13 * exact.abs().max().item())
-    torch.testing.assert_close(found, found.mT, rtol=0, atol=1e-15 * exact.abs().max().item())
+    torch.testing.assert_close(
+        found, exact, rtol=0, atol=1e-13 * exact.abs().max().item()
+    )
+    torch.testing.assert_close(
+        found, found.mT, rtol=0, atol=1e-15 * exact.abs().max().item()
+    )
 
 
 @pytest.mark.parametrize("few", [0, 10**6])
@@ -145,7 +172,9 @@ def test_hessian_does_not_depend_on_how_it_is_summed(monkeypatch, few, hidden):
     monkeypatch.setattr(_layerwise, "LEAST", 64)
     monkeypatch.setattr(_layerwise, "BLOCK", 1)  # so 64 examples a block
     monkeypatch.setattr(_layerwise, "FEW", few)
-    torch.testing.assert_close(problem.hessian(theta, None), whole, rtol=0, atol=1e-15 * 150)
+    torch.testing.assert_close(
+        problem.hessian(theta, None), whole, rtol=0, atol=1e-15 * 150
+    )
 
 
 @pytest.mark.parametrize("hidden", [(), (3,), (3, 2, 2)], ids=str)
@@ -154,10 +183,15 @@ def test_hessian_takes_points_and_minibatches_together(batch_size, hidden):
     problem = MultilayerPerceptron(hidden=hidden, **SMALL)
     points = torch.stack([problem.start(rng(seed)) for seed in range(3)])
     batches = [
-        None if batch_size is None else problem.draw(rng(seed), batch_size) for seed in range(3)
+        None if batch_size is None else problem.draw(rng(seed), batch_size)
+        for seed in range(3)
     ]
-    alone = torch.stack([hessian(problem, t, b) for t, b in zip(points, batches, strict=True)])
-    fresh = MultilayerPerceptron(hidden=hidden, **SMALL)  # its data are first read inside vmap
+    alone = torch.stack(
+        [hessian(problem, t, b) for t, b in zip(points, batches, strict=True)]
+    )
+    fresh = MultilayerPerceptron(
+        hidden=hidden, **SMALL
+    )  # its data are first read inside vmap
     if batch_size is None:
         together = torch.func.vmap(lambda t: fresh.hessian(t, None))(points)
     else:
@@ -229,7 +263,9 @@ def test_dim_counts_weights_and_biases_without_reading_data(hidden):
 
 @pytest.mark.parametrize("h", [5, 25, 50])
 def test_dim_of_the_paper_s_networks(h, monkeypatch):
-    monkeypatch.setattr(mlp, "load", lambda *args, **kwargs: pytest.fail("data were read"))
+    monkeypatch.setattr(
+        mlp, "load", lambda *args, **kwargs: pytest.fail("data were read")
+    )
     problem = MultilayerPerceptron(dataset="mnist", size=10, hidden=(h,))
     assert problem.dim == 111 * h + 10
     assert problem.start(rng()).shape == (problem.dim,)
@@ -253,7 +289,9 @@ def test_at_zero_every_class_is_as_likely(hidden, activation):
         problem = MultilayerPerceptron(
             hidden=hidden, activation=activation, criterion=criterion, **SMALL
         )
-        assert problem.loss(zero[: problem.dim], None).item() == pytest.approx(loss, rel=1e-14)
+        assert problem.loss(zero[: problem.dim], None).item() == pytest.approx(
+            loss, rel=1e-14
+        )
 
 
 # -- the dead net ----------------------------------------------------------------------------------
@@ -269,7 +307,12 @@ def test_at_zero_every_class_is_as_likely(hidden, activation):
         ({"hidden": (3,), "size": 1}, 3),  # one pixel: rank 1
         ({"hidden": (3,), "size": 4, "criterion": "squared_error"}, 27),
         (
-            {"hidden": (3,), "size": 4, "criterion": "squared_error", "weight_decay": 0.5},
+            {
+                "hidden": (3,),
+                "size": 4,
+                "criterion": "squared_error",
+                "weight_decay": 0.5,
+            },
             0,
         ),  # above every slope
     ],
@@ -279,7 +322,9 @@ def test_dead_net_is_critical_and_its_index_known(fields, index):
     (known,) = problem.critical_points
     spectrum = torch.linalg.eigvalsh(hessian(problem, known.point))
     assert gradient(problem, known.point).norm() < 1e-15
-    assert problem.loss(known.point, None).item() == pytest.approx(known.loss, rel=1e-14)
+    assert problem.loss(known.point, None).item() == pytest.approx(
+        known.loss, rel=1e-14
+    )
     assert known.index == index == (spectrum < -1e-8 * spectrum.abs().max()).sum()
 
 
@@ -290,7 +335,10 @@ def test_dead_net_loses_a_descent_for_every_slope_below_the_weight_decay():
             hidden=(2,), size=4, criterion="squared_error", weight_decay=decay
         )
         (known,) = problem.critical_points
-        assert known.index == (torch.linalg.eigvalsh(hessian(problem, known.point)) < 0).sum()
+        assert (
+            known.index
+            == (torch.linalg.eigvalsh(hessian(problem, known.point)) < 0).sum()
+        )
         indices.append(known.index)
     assert indices == sorted(indices, reverse=True)
     assert len(set(indices)) > 2
@@ -339,7 +387,9 @@ def test_misuse(fields, message):
 
 @needs_mnist
 def test_mnist_at_ten_by_ten():
-    problem = MultilayerPerceptron(dataset="mnist", size=10, n_examples=1000, hidden=(5,))
+    problem = MultilayerPerceptron(
+        dataset="mnist", size=10, n_examples=1000, hidden=(5,)
+    )
     assert problem.dim == 565
     theta = problem.start(rng())
     H = problem.hessian(theta, None)

@@ -18,7 +18,9 @@ def polar(r, phi):
 
 
 def derivatives(problem, point):
-    return torch.func.grad(lambda t: problem.loss(t, None))(point), problem.hessian(point, None)
+    return torch.func.grad(lambda t: problem.loss(t, None))(point), problem.hessian(
+        point, None
+    )
 
 
 @given(r=radii, phi=angles)
@@ -55,11 +57,14 @@ def test_saddle_free_newton_multiplies_the_radius_as_stated(r, phi):
     g, H = derivatives(MonkeySaddle(), point)
     L, U = torch.linalg.eigh(H)
     after = point - U @ ((U.mT @ g) / L.abs())
-    assert after.norm().item() == pytest.approx(r * math.sqrt(1.25 - math.cos(3 * phi)), rel=1e-12)
+    assert after.norm().item() == pytest.approx(
+        r * math.sqrt(1.25 - math.cos(3 * phi)), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(
-    ("phi", "factor"), [(0.0, 0.5), (math.pi / 3, 1.5), (math.pi, 1.5), (-2 * math.pi / 3, 0.5)]
+    ("phi", "factor"),
+    [(0.0, 0.5), (math.pi / 3, 1.5), (math.pi, 1.5), (-2 * math.pi / 3, 0.5)],
 )
 def test_three_ways_down_and_three_ridges(phi, factor):
     point = polar(2.0, phi)
@@ -72,14 +77,20 @@ def test_the_origin_is_critical_and_flat():
     g, H = derivatives(problem, problem.saddle.point)
     assert not g.any()
     assert not H.any()
-    assert (problem.saddle.index, problem.saddle.loss, problem.bounded_below) == (0, 0.0, False)
+    assert (problem.saddle.index, problem.saddle.loss, problem.bounded_below) == (
+        0,
+        0.0,
+        False,
+    )
 
 
 def test_start():
     rng = torch.Generator().manual_seed(0)
     assert MonkeySaddle(radius=3.0).start(rng).norm().item() == pytest.approx(3.0)
     assert MonkeySaddle(start_at=(0.5, 0.1)).start(rng).tolist() == [0.5, 0.1]
-    with pytest.raises(ValueError, match="start_at has 3 coordinates, but the problem has 2"):
+    with pytest.raises(
+        ValueError, match="start_at has 3 coordinates, but the problem has 2"
+    ):
         MonkeySaddle(start_at=(0.5, 0.1, 0.0))
 
 

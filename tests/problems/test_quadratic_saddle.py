@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
 
-curvatures = st.lists(st.floats(-20, 20).map(lambda a: round(a, 3)), min_size=1, max_size=6).map(
-    tuple
-)
+curvatures = st.lists(
+    st.floats(-20, 20).map(lambda a: round(a, 3)), min_size=1, max_size=6
+).map(tuple)
 rotations = st.one_of(st.none(), st.integers(0, 1000))
 
 
@@ -34,8 +34,12 @@ def test_as_it_stands_it_is_five_x_squared_minus_y_squared():
 def test_unrotated_values(eigenvalues, seed):
     problem = QuadraticSaddle(eigenvalues=eigenvalues)
     point = normal(problem.dim, seed)
-    by_hand = math.fsum(a * x * x / 2 for a, x in zip(eigenvalues, point.tolist(), strict=True))
-    assert problem.loss(point, None).item() == pytest.approx(by_hand, rel=1e-12, abs=1e-12)
+    by_hand = math.fsum(
+        a * x * x / 2 for a, x in zip(eigenvalues, point.tolist(), strict=True)
+    )
+    assert problem.loss(point, None).item() == pytest.approx(
+        by_hand, rel=1e-12, abs=1e-12
+    )
 
 
 @given(eigenvalues=curvatures, rotation=rotations, seed=st.integers(0, 99))
@@ -45,7 +49,9 @@ def test_derivatives_of_a_quadratic(eigenvalues, rotation, seed):
     point = normal(problem.dim, seed)
     gradient = torch.func.grad(lambda t: problem.loss(t, None))
     H = problem.hessian(point, None)
-    torch.testing.assert_close(H, torch.func.jacrev(gradient)(point), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        H, torch.func.jacrev(gradient)(point), rtol=1e-12, atol=1e-12
+    )
     torch.testing.assert_close(gradient(point), H @ point, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(
         problem.loss(point, None), point @ H @ point / 2, rtol=1e-12, atol=1e-12
@@ -61,7 +67,8 @@ def test_derivatives_of_a_quadratic(eigenvalues, rotation, seed):
 def test_rotations_are_orthogonal_and_each_seed_has_its_own():
     like = torch.zeros(0, dtype=torch.float64)
     first, again, other = (
-        QuadraticSaddle(eigenvalues=(1.0,) * 5, rotation=seed).axes(like) for seed in (1, 1, 2)
+        QuadraticSaddle(eigenvalues=(1.0,) * 5, rotation=seed).axes(like)
+        for seed in (1, 1, 2)
     )
     torch.testing.assert_close(
         first @ first.mT, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-14
@@ -90,17 +97,25 @@ def test_rotations_are_uniform():
 def test_rotation_works_first_inside_a_transform():
     points = torch.stack([normal(2, seed) for seed in range(4)])
     fresh, warm = (QuadraticSaddle(rotation=3) for _ in range(2))
-    alone = torch.stack([torch.func.grad(lambda t: warm.loss(t, None))(p) for p in points])
+    alone = torch.stack(
+        [torch.func.grad(lambda t: warm.loss(t, None))(p) for p in points]
+    )
     together = torch.func.vmap(torch.func.grad(lambda t: fresh.loss(t, None)))(points)
     torch.testing.assert_close(together, alone)
-    torch.testing.assert_close(fresh.hessian(points[0], None), warm.hessian(points[0], None))
     torch.testing.assert_close(
-        torch.func.vmap(lambda t: fresh.hessian(t, None))(points)[3], warm.hessian(points[0], None)
+        fresh.hessian(points[0], None), warm.hessian(points[0], None)
+    )
+    torch.testing.assert_close(
+        torch.func.vmap(lambda t: fresh.hessian(t, None))(points)[3],
+        warm.hessian(points[0], None),
     )
 
 
 @given(
-    eigenvalues=curvatures, rotation=rotations, radius=st.floats(1e-6, 1e3), seed=st.integers(0, 99)
+    eigenvalues=curvatures,
+    rotation=rotations,
+    radius=st.floats(1e-6, 1e3),
+    seed=st.integers(0, 99),
 )
 def test_starts_at_the_radius(eigenvalues, rotation, radius, seed):
     problem = QuadraticSaddle(eigenvalues=eigenvalues, rotation=rotation, radius=radius)
@@ -112,7 +127,9 @@ def test_starts_at_the_radius(eigenvalues, rotation, radius, seed):
 
 
 def test_starts_have_no_direction():
-    starts = torch.stack([QuadraticSaddle(radius=1.0).start(rng(seed)) for seed in range(400)])
+    starts = torch.stack(
+        [QuadraticSaddle(radius=1.0).start(rng(seed)) for seed in range(400)]
+    )
     assert (starts.mean(0).abs() < 5 * math.sqrt(0.5 / 400)).all()
     assert (starts.square().mean(0) - 0.5).abs().max() < 5 * math.sqrt(0.125 / 400)
 

@@ -15,7 +15,11 @@ from sfnbench.datasets import find_text, load_text
 from sfnbench.problems import rnn
 from sfnbench.problems.rnn import RecurrentNetwork, Stack
 
-SMALL = {"n_characters": 62, "n_units": 3, "length": 6}  # ten sequences, and a character left over
+SMALL = {
+    "n_characters": 62,
+    "n_units": 3,
+    "length": 6,
+}  # ten sequences, and a character left over
 PAPER = {"dataset": "penn_treebank", "n_characters": None, "n_units": 120, "length": 50}
 N_SYMBOLS = len(find_text("text").alphabet)
 FOLDER = os.environ.get("SFNBENCH_DATA")
@@ -56,7 +60,10 @@ def as_modules(problem, theta):
 def in_theta_s_order(embedding, recurrent, biases, readout, out_biases):
     """What torch's modules have in those places, as one vector."""
     return torch.cat(
-        [part.ravel() for part in (embedding.mT, recurrent, biases, readout, out_biases)]
+        [
+            part.ravel()
+            for part in (embedding.mT, recurrent, biases, readout, out_biases)
+        ]
     )
 
 
@@ -68,7 +75,9 @@ def in_theta_s_order(embedding, recurrent, biases, readout, out_biases):
 )
 @settings(max_examples=25)
 def test_loss_and_gradient_are_those_of_torch_modules(n_units, length, decay, seed):
-    problem = RecurrentNetwork(n_characters=62, n_units=n_units, length=length, weight_decay=decay)
+    problem = RecurrentNetwork(
+        n_characters=62, n_units=n_units, length=length, weight_decay=decay
+    )
     theta = normal(problem.dim, seed)
     cell, linear = as_modules(problem, theta)
     codes = torch.from_numpy(load_text("text", n_characters=62).codes)
@@ -77,11 +86,21 @@ def test_loss_and_gradient_are_those_of_torch_modules(n_units, length, decay, se
     ).mT  # (T + 1, n): a sequence and the character that follows it
     states, _ = cell(functional.one_hot(windows[:-1], N_SYMBOLS).double())
     theirs = functional.cross_entropy(linear(states).flatten(0, 1), windows[1:].ravel())
-    parts = [cell.weight_ih_l0, cell.weight_hh_l0, cell.bias_ih_l0, linear.weight, linear.bias]
+    parts = [
+        cell.weight_ih_l0,
+        cell.weight_hh_l0,
+        cell.bias_ih_l0,
+        linear.weight,
+        linear.bias,
+    ]
     theirs = theirs + decay / 2 * sum(part.square().sum() for part in parts)
     their_gradient = in_theta_s_order(*torch.autograd.grad(theirs, parts))
-    torch.testing.assert_close(problem.loss(theta, None), theirs.detach(), rtol=1e-12, atol=0)
-    torch.testing.assert_close(gradient(problem, theta), their_gradient, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        problem.loss(theta, None), theirs.detach(), rtol=1e-12, atol=0
+    )
+    torch.testing.assert_close(
+        gradient(problem, theta), their_gradient, rtol=1e-10, atol=1e-12
+    )
     assert problem.outputs(theta, None).shape == (N_SYMBOLS, length, windows.shape[1])
 
 
@@ -89,14 +108,20 @@ def test_loss_and_gradient_are_those_of_torch_modules(n_units, length, decay, se
 def test_curvature_products_are_slopes_of_the_gradient(eager):
     problem = RecurrentNetwork(weight_decay=0.1, **SMALL)
     theta, v, h = normal(problem.dim), normal(problem.dim, 1), 1e-5
-    slope = (gradient(problem, theta + h * v) - gradient(problem, theta - h * v)) / (2 * h)
+    slope = (gradient(problem, theta + h * v) - gradient(problem, theta - h * v)) / (
+        2 * h
+    )
     product = Oracle(problem, eager=eager).curvature(theta).hvp(v)
-    torch.testing.assert_close(product, slope, rtol=1e-6, atol=1e-7 * product.norm().item())
+    torch.testing.assert_close(
+        product, slope, rtol=1e-6, atol=1e-7 * product.norm().item()
+    )
 
 
 def test_stack_is_torch_s_stack_to_second_order():
     tensors = [normal(6, seed).view(2, 3).requires_grad_() for seed in range(4)]
-    torch.testing.assert_close(Stack.apply(*tensors), torch.stack(tensors), rtol=0, atol=0)
+    torch.testing.assert_close(
+        Stack.apply(*tensors), torch.stack(tensors), rtol=0, atol=0
+    )
     assert torch.autograd.gradcheck(
         Stack.apply, tensors, check_forward_ad=True, check_batched_grad=True
     )
@@ -111,9 +136,13 @@ def test_points_and_minibatches_run_together(kind):
     v = normal(problem.dim)
 
     def product(p):
-        return lambda theta, batch: Oracle(p, batches=(batch,)).curvature(theta, kind).hvp(v)
+        return lambda theta, batch: (
+            Oracle(p, batches=(batch,)).curvature(theta, kind).hvp(v)
+        )
 
-    alone = torch.stack([product(problem)(t, b) for t, b in zip(points, batches, strict=True)])
+    alone = torch.stack(
+        [product(problem)(t, b) for t, b in zip(points, batches, strict=True)]
+    )
     fresh = RecurrentNetwork(**SMALL)  # its data are first read inside vmap
     torch.testing.assert_close(
         torch.func.vmap(product(fresh))(points, batches), alone, rtol=0, atol=1e-13
@@ -169,7 +198,9 @@ def mute(problem, out_biases):
 
 
 def test_a_uniform_predictor_needs_the_logarithm_of_the_alphabet():
-    problem = RecurrentNetwork(weight_decay=0.1, **SMALL)  # which is no part of the bits
+    problem = RecurrentNetwork(
+        weight_decay=0.1, **SMALL
+    )  # which is no part of the bits
     bits = problem.bits_per_character(mute(problem, torch.zeros(N_SYMBOLS)))
     assert bits.item() == pytest.approx(math.log2(N_SYMBOLS), rel=1e-13)
 
@@ -188,7 +219,9 @@ def test_the_best_predictor_without_context_needs_the_entropy_of_the_characters(
     assert problem.weights(gradient(problem, theta))[-1].abs().max() < 1e-14
 
 
-def test_bits_are_the_loss_in_another_unit_in_whatever_blocks_they_are_measured(monkeypatch):
+def test_bits_are_the_loss_in_another_unit_in_whatever_blocks_they_are_measured(
+    monkeypatch,
+):
     problem = RecurrentNetwork(**SMALL)
     theta = problem.start(rng())
     for block in (10**6, 25):  # 60 characters: in parts of 4, 4 and 2 sequences
@@ -208,7 +241,9 @@ def test_bits_are_the_loss_in_another_unit_in_whatever_blocks_they_are_measured(
     ],
 )
 def test_dim_counts_weights_and_biases_without_reading_data(fields, dim, monkeypatch):
-    monkeypatch.setattr(rnn, "load_text", lambda *args, **kwargs: pytest.fail("data were read"))
+    monkeypatch.setattr(
+        rnn, "load_text", lambda *args, **kwargs: pytest.fail("data were read")
+    )
     problem = RecurrentNetwork(**fields)
     assert problem.dim == dim
     assert problem.start(rng()).shape == (dim,)
@@ -227,7 +262,9 @@ def test_start_is_orthogonal_in_the_recurrence_and_scaled_by_fan_in_elsewhere():
     assert not out_biases.any()
     for weights, fan_in in ((embedding, N_SYMBOLS), (readout, 64)):
         assert abs(weights.mean().item()) < 5 / math.sqrt(fan_in * weights.numel())
-        assert abs(weights.var().item() * fan_in - 1) < 5 * math.sqrt(2 / weights.numel())
+        assert abs(weights.var().item() * fan_in - 1) < 5 * math.sqrt(
+            2 / weights.numel()
+        )
 
 
 def test_signs_of_the_orthogonal_start_are_not_those_of_the_factorisation():
@@ -251,7 +288,10 @@ def test_signs_of_the_orthogonal_start_are_not_those_of_the_factorisation():
     [
         ({"dataset": "tekst"}, r"unknown dataset 'tekst' \(did you mean 'text'\?\)"),
         ({"dataset": "digits"}, r"digits is images, not text"),
-        ({"n_characters": 400_001}, r"n_characters must be in 1\.\.400000 here, got 400001"),
+        (
+            {"n_characters": 400_001},
+            r"n_characters must be in 1\.\.400000 here, got 400001",
+        ),
         ({"n_characters": 0}, r"n_characters must be in 1\.\.400000 here, got 0"),
         (
             {"n_characters": 50, "length": 50},
@@ -274,6 +314,10 @@ def test_the_paper_s_network_on_penn_treebank():
     bits = problem.bits_per_character(mute(problem, torch.zeros(50)))
     assert bits.item() == pytest.approx(math.log2(50), rel=1e-13)
     v, h = normal(problem.dim), 1e-5
-    slope = (gradient(problem, theta + h * v) - gradient(problem, theta - h * v)) / (2 * h)
+    slope = (gradient(problem, theta + h * v) - gradient(problem, theta - h * v)) / (
+        2 * h
+    )
     product = Oracle(problem, eager=True).curvature(theta).hvp(v)
-    torch.testing.assert_close(product, slope, rtol=1e-4, atol=1e-6 * product.norm().item())
+    torch.testing.assert_close(
+        product, slope, rtol=1e-4, atol=1e-6 * product.norm().item()
+    )

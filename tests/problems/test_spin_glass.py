@@ -16,7 +16,9 @@ from sfnbench.problems.spin_glass import SphericalSpinGlass
 
 
 def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def test_the_energy_is_the_sum_over_all_couplings():
@@ -60,7 +62,10 @@ def test_on_the_sphere_the_hessian_is_the_projected_one_less_the_multiplier():
         6, dtype=torch.float64
     )
     torch.testing.assert_close(
-        basis.mT @ problem.hessian(theta, None) @ basis, expected, rtol=1e-10, atol=1e-10
+        basis.mT @ problem.hessian(theta, None) @ basis,
+        expected,
+        rtol=1e-10,
+        atol=1e-10,
     )
 
 
@@ -81,9 +86,9 @@ def test_a_planted_critical_point(p):
     torch.testing.assert_close(
         problem.hessian(theta, None) @ along, along
     )  # the length's own curvature is 1
-    assert (problem.start(torch.Generator().manual_seed(0)) - theta).norm() == pytest.approx(
-        problem.radius
-    )
+    assert (
+        problem.start(torch.Generator().manual_seed(0)) - theta
+    ).norm() == pytest.approx(problem.radius)
 
 
 def test_the_variance_of_the_energy():
@@ -101,6 +106,7 @@ def test_the_variance_of_the_energy():
 
 def test_too_many_couplings():
     with pytest.raises(
-        ValueError, match="dim = 500 with p = 3 has 125000000 couplings, more than 67108864"
+        ValueError,
+        match="dim = 500 with p = 3 has 125000000 couplings, more than 67108864",
     ):
         SphericalSpinGlass(dim=500)

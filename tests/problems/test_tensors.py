@@ -26,7 +26,9 @@ def digits(problem):
 def mlp_loss(problem, t):
     x, y = digits(problem)
     hidden = torch.tanh(linear(x, t["layer1.weight"], t["layer1.bias"]))
-    return functional.cross_entropy(linear(hidden, t["layer2.weight"], t["layer2.bias"]), y)
+    return functional.cross_entropy(
+        linear(hidden, t["layer2.weight"], t["layer2.bias"]), y
+    )
 
 
 def autoencoder_loss(problem, t):
@@ -59,7 +61,9 @@ def linear_autoencoder_loss(problem, t):
     k = problem.n_inputs
     s = torch.tensor(problem.spectrum, dtype=torch.float64)
     x = torch.diag((k * s).sqrt())
-    return functional.mse_loss(linear(linear(x, t["encoder.weight"]), t["decoder.weight"]), x)
+    return functional.mse_loss(
+        linear(linear(x, t["encoder.weight"]), t["decoder.weight"]), x
+    )
 
 
 NETWORKS = [
@@ -70,13 +74,17 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("problem", "loss"), NETWORKS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(
+    ("problem", "loss"), NETWORKS, ids=lambda each: type(each).__name__
+)
 def test_they_make_the_same_network_with_the_same_gradients(problem, loss):
     theta = torch.randn(
         problem.dim, generator=torch.Generator().manual_seed(5), dtype=torch.float64
     )
     mine, grad = Oracle(problem, eager=True).loss_and_grad(theta)
-    leaves = {name: t.clone().requires_grad_() for name, t in problem.tensors(theta).items()}
+    leaves = {
+        name: t.clone().requires_grad_() for name, t in problem.tensors(theta).items()
+    }
     theirs = loss(problem, leaves)
     theirs.backward()
     torch.testing.assert_close(mine, theirs.detach(), rtol=1e-12, atol=1e-12)

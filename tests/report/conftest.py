@@ -16,14 +16,19 @@ from sfnbench.session.execute import execute
 @pytest.fixture(scope="session")
 def browser():
     """A browser, for all tests of a session."""
-    pytest.importorskip("plotly", reason="plotly is missing: pip install 'sfnbench[report]'")
+    pytest.importorskip(
+        "plotly", reason="plotly is missing: pip install 'sfnbench[report]'"
+    )
     playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is missing: pip install 'sfnbench[test]'"
+        "playwright.sync_api",
+        reason="playwright is missing: pip install 'sfnbench[test]'",
     )
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no browser is installed: apt-get install chromium")
-    root = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox refuses root
+    root = (
+        ["--no-sandbox"] if os.geteuid() == 0 else []
+    )  # Chromium's sandbox refuses root
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=root)
         yield browser
@@ -59,13 +64,17 @@ def visit(browser, wait_for_figures):
         page.on(
             "console",
             lambda message: (
-                complaints.append(message.text) if message.type in ("error", "warning") else None
+                complaints.append(message.text)
+                if message.type in ("error", "warning")
+                else None
             ),
         )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "request",
-            lambda request: complaints.append(request.url) if outside(request.url) else None,
+            lambda request: (
+                complaints.append(request.url) if outside(request.url) else None
+            ),
         )
         page.goto(file.as_uri())
         for i in range(page.locator(".suite").count()):
@@ -94,10 +103,14 @@ def report(make_run, tmp_path_factory):
             for problem in ("quadratic_saddle", "monkey_saddle"):
                 for use, label in (("gradient_descent", EVIL), ("sfn", MARKED)):
                     result = execute(
-                        make_run(problem, {}, use, {}, seeds=6, steps=30, metrics=metrics)
+                        make_run(
+                            problem, {}, use, {}, seeds=6, steps=30, metrics=metrics
+                        )
                     )
                     run = replace(
-                        result.run, suite=suite, method=replace(result.run.method, label=label)
+                        result.run,
+                        suite=suite,
+                        method=replace(result.run.method, label=label),
                     )
                     store.put(replace(result, run=run))
     return write(*gather(sorted(root.iterdir())), root / "report.html")

@@ -45,7 +45,9 @@ def test_labels_stay_text(visit, report):
 
 def test_every_figure_that_the_results_have_is_drawn(visit, report):
     page = visit(report)
-    drawn = page.locator("#suite-0 figure").evaluate_all("all => all.map((f) => f.dataset.figure)")
+    drawn = page.locator("#suite-0 figure").evaluate_all(
+        "all => all.map((f) => f.dataset.figure)"
+    )
     assert drawn == [
         "loss",
         "escape",
@@ -76,7 +78,9 @@ def test_escape_against_one_factor_is_drawn_and_tabulated(visit, make_run, tmp_p
                 store.put(
                     execute(
                         replace(
-                            run, problem=problem, method=replace(run.method, label=f"{EVIL} {lr:g}")
+                            run,
+                            problem=problem,
+                            method=replace(run.method, label=f"{EVIL} {lr:g}"),
                         )
                     )
                 )
@@ -101,10 +105,18 @@ def test_the_legend_hides_and_shows_an_optimizer_in_all_figures(visit, report):
     button = page.locator("#legend button").first
     assert {shown for _, shown in visible(page)} == {True}
     button.click()
-    assert {(label, shown) for label, shown in visible(page)} == {(EVIL, False), (MARKED, True)}
+    assert {(label, shown) for label, shown in visible(page)} == {
+        (EVIL, False),
+        (MARKED, True),
+    }
     assert button.get_attribute("aria-pressed") == "false"
-    page.locator("#suite-0 select").first.select_option(index=1)  # drawn again, it stays hidden
-    assert {(label, shown) for label, shown in visible(page)} == {(EVIL, False), (MARKED, True)}
+    page.locator("#suite-0 select").first.select_option(
+        index=1
+    )  # drawn again, it stays hidden
+    assert {(label, shown) for label, shown in visible(page)} == {
+        (EVIL, False),
+        (MARKED, True),
+    }
     button.click()
     assert {shown for _, shown in visible(page)} == {True}
 
@@ -116,12 +128,14 @@ def test_tables_sort_by_number_both_ways(visit, report):
     assert len(set(costs)) > 1
     header.locator("button").click()
     assert header.get_attribute("aria-sort") == "ascending"
-    assert [float(text.split()[0]) for text in column(page, "cost in gradients")] == sorted(costs)
+    assert [
+        float(text.split()[0]) for text in column(page, "cost in gradients")
+    ] == sorted(costs)
     header.locator("button").click()
     assert header.get_attribute("aria-sort") == "descending"
-    assert [float(text.split()[0]) for text in column(page, "cost in gradients")] == sorted(
-        costs, reverse=True
-    )
+    assert [
+        float(text.split()[0]) for text in column(page, "cost in gradients")
+    ] == sorted(costs, reverse=True)
 
 
 def test_what_is_censored_sorts_beyond_its_number_and_nothing_last(visit, report):
@@ -151,7 +165,12 @@ def test_everything_is_reached_by_keyboard(visit, report):
         )
     page.evaluate("window.scrollTo(0, 0)")
     assert "Skip to the results A" in seen[0]
-    for wanted in (f"{EVIL} BUTTON", "optimizer BUTTON", "Table SUMMARY", "Statuses SUMMARY"):
+    for wanted in (
+        f"{EVIL} BUTTON",
+        "optimizer BUTTON",
+        "Table SUMMARY",
+        "Statuses SUMMARY",
+    ):
         assert wanted in seen, seen
     assert any(text.endswith("SELECT") for text in seen)
     page.locator("#legend button").first.focus()
@@ -169,9 +188,13 @@ def test_the_axis_and_the_problem_can_be_chosen(visit, wait_for_figures, report)
     axis.select_option("seconds")
     wait_for_figures(page, 0)
     assert (
-        page.evaluate("document.querySelector('#suite-0 .plot').layout.xaxis.title.text")
+        page.evaluate(
+            "document.querySelector('#suite-0 .plot').layout.xaxis.title.text"
+        )
         == "seconds"
     )
     assert page.evaluate("document.querySelector('#suite-0 .plot').data[1].x") != before
     problem.select_option(index=1)
-    assert "monkey_saddle" in page.locator("#suite-0 .plot").first.get_attribute("aria-label")
+    assert "monkey_saddle" in page.locator("#suite-0 .plot").first.get_attribute(
+        "aria-label"
+    )

@@ -17,12 +17,16 @@ from sfnbench.session.execute import execute
 def test_every_figure_says_what_its_axes_are(visit, report):
     page = visit(report)
     said = "[p.layout.xaxis.title.text, p.layout.yaxis.title.text]"
-    titles = page.evaluate(f"[...document.querySelectorAll('.js-plotly-plot')].map((p) => {said})")
+    titles = page.evaluate(
+        f"[...document.querySelectorAll('.js-plotly-plot')].map((p) => {said})"
+    )
     assert titles
     assert all(x and y for x, y in titles)
 
 
-def test_trajectories_begin_together_and_lie_in_a_square(visit, wait_for_figures, report):
+def test_trajectories_begin_together_and_lie_in_a_square(
+    visit, wait_for_figures, report
+):
     page = visit(report)
     for problem in (0, 1):
         page.locator("#suite-0 select").first.select_option(index=problem)
@@ -32,7 +36,9 @@ def test_trajectories_begin_together_and_lie_in_a_square(visit, wait_for_figures
         assert [name for kind, name in kinds if kind == "contour"] == ["loss"]
         assert [name for _, name in kinds[-2:]] == ["start", "saddle"]
         lines = "(t) => t.mode === 'lines' || t.name === 'start'"
-        starts = page.evaluate(f"{plot}.data.filter({lines}).map((t) => [t.x[0], t.y[0]])")
+        starts = page.evaluate(
+            f"{plot}.data.filter({lines}).map((t) => [t.x[0], t.y[0]])"
+        )
         assert len(starts) == 3
         assert starts[0] == starts[1] == starts[2]  # both optimizers and the mark
         shaded = page.locator(
@@ -58,7 +64,10 @@ def timings(tmp_path_factory):
         {**row, "dtype": "float64", "flops_share": 0.004},
     ]
     with Store(root / "a", create=True) as store:
-        for label, rows in (("counted", both), ("half", [both[0], {**row, "dtype": "float64"}])):
+        for label, rows in (
+            ("counted", both),
+            ("half", [both[0], {**row, "dtype": "float64"}]),
+        ):
             run = Run(
                 "fast",
                 "throughput",
@@ -80,7 +89,9 @@ def test_the_share_stands_over_the_middle_of_its_bar(visit, timings):
         for selector in (".barlayer .point path", ".textpoint text")
     )
     assert (len(bars), len(shares)) == (4, 3)
-    assert bars[:2] == pytest.approx(shares[:2], abs=1)  # of the one that counts in both
+    assert bars[:2] == pytest.approx(
+        shares[:2], abs=1
+    )  # of the one that counts in both
     assert bars[2] == pytest.approx(shares[2], abs=1)
     written = page.locator("#suite-0 .textpoint, #suite-0 .bartext").evaluate_all(
         "all => all.map((t) => t.textContent)"
@@ -107,7 +118,9 @@ def test_text_has_contrast_in_the_light_and_in_the_dark(visit, report, scheme):
     for selector in ("h1", "figcaption", "a[href]", ".plot .xtick text"):
         name = "fill" if "text" in selector else "color"
         ink = luminance(
-            page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).{name}")
+            page.evaluate(
+                f"getComputedStyle(document.querySelector('{selector}')).{name}"
+            )
         )
         lighter, darker = max(ink, paper), min(ink, paper)
         assert (lighter + 0.05) / (darker + 0.05) >= 4.5, selector  # WCAG 2, level AA
@@ -146,14 +159,24 @@ def test_what_overflows_draws_without_a_complaint(visit, make_run, tmp_path):
             store.put(
                 execute(
                     make_run(
-                        "linear_autoencoder", {}, "gradient_descent", {"lr": lr}, seeds=5, steps=60
+                        "linear_autoencoder",
+                        {},
+                        "gradient_descent",
+                        {"lr": lr},
+                        seeds=5,
+                        steps=60,
                     )
                 )
             )
             store.put(
                 execute(
                     make_run(
-                        "quadratic_saddle", {}, "gradient_descent", {"lr": lr}, seeds=5, steps=60
+                        "quadratic_saddle",
+                        {},
+                        "gradient_descent",
+                        {"lr": lr},
+                        seeds=5,
+                        steps=60,
                     )
                 )
             )
@@ -182,14 +205,20 @@ def test_what_diverges_does_not_flatten_the_others(visit, make_run, tmp_path):
         "figure[data-figure=loss]",
         "document.querySelector('figure[data-figure=loss] .plot')",
     )
-    assert page.locator(f"{figure} figcaption").inner_text().endswith("Off the scale: lr=5.")
+    assert (
+        page.locator(f"{figure} figcaption")
+        .inner_text()
+        .endswith("Off the scale: lr=5.")
+    )
     low, high = page.evaluate(f"{plot}.layout.yaxis.range")
     assert -3 < low < high < 3
     assert page.evaluate(f"{plot}.data.length") == 6  # all there
 
 
 @pytest.mark.parametrize("paper", ["A4", "Letter"])
-def test_figures_wait_for_the_window_and_a_printer_gets_them_all(browser, report, paper):
+def test_figures_wait_for_the_window_and_a_printer_gets_them_all(
+    browser, report, paper
+):
     page = browser.new_page(viewport={"width": 800, "height": 300})
     page.goto(report.as_uri())
     page.wait_for_selector("#summary")
@@ -201,7 +230,9 @@ def test_figures_wait_for_the_window_and_a_printer_gets_them_all(browser, report
     )
     page.pdf(format=paper)
     assert page.evaluate(count) == 2 * 7  # as above, of two suites
-    assert {width for width, _ in page.evaluate("printed")} == {330}  # 87 mm: two in 180 mm
+    assert {width for width, _ in page.evaluate("printed")} == {
+        330
+    }  # 87 mm: two in 180 mm
     # the page's policy forbids what wait_for_function would evaluate
     wide = "[...panels.keys()].every((plot) => plot._fullLayout.width !== 330)"
     assert until(lambda: page.evaluate(wide))
@@ -213,7 +244,9 @@ def test_printed_figures_lie_beside_each_other_within_the_page(visit, report):
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 680, "height": 1000})  # A4 without its margins
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    boxes = [each.bounding_box() for each in page.locator("#suite-0 .plot .main-svg").all()]
+    boxes = [
+        each.bounding_box() for each in page.locator("#suite-0 .plot .main-svg").all()
+    ]
     assert max(box["x"] + box["width"] for box in boxes) <= 680
     assert len({round(box["x"]) for box in boxes}) == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= 680
@@ -226,4 +259,9 @@ def test_a_table_that_scrolls_has_shadows_at_its_edges(visit, report):
     page = visit(report, viewport={"width": 360, "height": 700})
     table = page.locator("#suite-0 .scroll").first
     assert table.evaluate("(each) => each.scrollWidth > each.clientWidth")
-    assert table.evaluate("(each) => getComputedStyle(each).backgroundImage").count("gradient") == 8
+    assert (
+        table.evaluate("(each) => getComputedStyle(each).backgroundImage").count(
+            "gradient"
+        )
+        == 8
+    )

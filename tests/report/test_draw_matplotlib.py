@@ -21,22 +21,51 @@ def sections(make_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     metrics = ("loss", "gradient_norm", "min_eigenvalue")
     quick = {"lr": 0.05}
-    stall = {"first": {"use": "msgd", **quick}, "then": {"use": "sfn"}, "window": 3, "gain": 0.5}
+    stall = {
+        "first": {"use": "msgd", **quick},
+        "then": {"use": "sfn"},
+        "window": 3,
+        "gain": 0.5,
+    }
     made = [
         execute(
-            make_run("quadratic_saddle", {}, "gradient_descent", quick, seeds=6, metrics=metrics)
+            make_run(
+                "quadratic_saddle",
+                {},
+                "gradient_descent",
+                quick,
+                seeds=6,
+                metrics=metrics,
+            )
         )
     ]
     made.append(
         execute(
-            make_run("linear_autoencoder", {}, "switch", stall, seeds=6, steps=30, metrics=metrics)
+            make_run(
+                "linear_autoencoder",
+                {},
+                "switch",
+                stall,
+                seeds=6,
+                steps=30,
+                metrics=metrics,
+            )
         )
     )
     for width in (2, 3):
         run = make_run(
-            "mlp", {"size": 4, "n_examples": 30, "hidden": [width]}, "msgd", {}, seeds=2, steps=2
+            "mlp",
+            {"size": 4, "n_examples": 30, "hidden": [width]},
+            "msgd",
+            {},
+            seeds=2,
+            steps=2,
         )
-        made.append(execute(replace(run, problem=replace(run.problem, label=f"mlp $_{width} <b>"))))
+        made.append(
+            execute(
+                replace(run, problem=replace(run.problem, label=f"mlp $_{width} <b>"))
+            )
+        )
     with Store(folder, create=True) as store:
         for result in made:
             store.put(result)
@@ -47,7 +76,12 @@ def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
     written = write(sections, tmp_path / "new" / "folder", "steps")
     assert {path.suffix[1:] for path in written} == set(FORMATS)
     names = {path.stem for path in written}
-    panels = {"test_quadratic_saddle", "test_linear_autoencoder", "test_mlp_2_b", "test_mlp_3_b"}
+    panels = {
+        "test_quadratic_saddle",
+        "test_linear_autoencoder",
+        "test_mlp_2_b",
+        "test_mlp_3_b",
+    }
     whole = {"test_escaped", "test_mlp_widths"}
     assert names == {*panels, *whole, "test_quadratic_saddle_trajectories"}
     assert all(path.stat().st_size > 1000 for path in written)
@@ -59,7 +93,9 @@ def test_the_same_results_make_the_same_file(sections, tmp_path, suffix):
         [path for path in write(sections, tmp_path / name) if path.suffix[1:] == suffix]
         for name in "ab"
     )
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert [path.read_bytes() for path in first] == [
+        path.read_bytes() for path in second
+    ]
 
 
 def canvas_of(section, panel):
@@ -78,14 +114,18 @@ def test_what_diverges_does_not_flatten_the_others(make_run, tmp_path):
                 {"lr": lr},
                 steps=8,
             )
-            store.put(execute(replace(run, method=replace(run.method, label=f"lr={lr:g}"))))
+            store.put(
+                execute(replace(run, method=replace(run.method, label=f"lr={lr:g}")))
+            )
     ((section,), _) = gather([tmp_path / "results"])
     axes = canvas_of(section, "loss").axes[0]
     assert axes.get_title() == "Loss\nOff the scale: lr=5."
     assert axes.get_ylim()[1] < 1000 < max(axes.get_lines()[2].get_ydata())
 
 
-def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_run, tmp_path):
+def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(
+    make_run, tmp_path
+):
     with Store(tmp_path / "results", create=True) as store:
         for radius in (1e-1, 1e-3):
             for noise in (0.1, 1.0):
@@ -100,7 +140,11 @@ def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_r
                 problem = replace(run.problem, label=f"$_{radius} <b>")
                 store.put(
                     execute(
-                        replace(run, problem=problem, method=replace(run.method, label=f"_{noise}"))
+                        replace(
+                            run,
+                            problem=problem,
+                            method=replace(run.method, label=f"_{noise}"),
+                        )
                     )
                 )
     sections, _ = gather([tmp_path / "results"])
@@ -111,7 +155,9 @@ def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(make_r
         by_distance,
         "test_noisy_gradient_descent_escape_against_noise_of_the_gradient",
     }
-    assert {path.suffix[1:] for path in written if path.stem == by_distance} == set(FORMATS)
+    assert {path.suffix[1:] for path in written if path.stem == by_distance} == set(
+        FORMATS
+    )
 
 
 def bars(problem, optimizer, rows):
@@ -142,7 +188,10 @@ def test_bars_have_their_roof_and_say_where_there_is_none(tmp_path):
         bars(
             "p",
             "one",
-            [{**row, "dtype": "float32", "flops_share": 0.25}, {**row, "dtype": "float64"}],
+            [
+                {**row, "dtype": "float32", "flops_share": 0.25},
+                {**row, "dtype": "float64"},
+            ],
         )
     ]
     made.append(bars("p", "other", [{**row, "dtype": "float64", "flops_share": 0.5}]))
@@ -154,7 +203,9 @@ def test_bars_have_their_roof_and_say_where_there_is_none(tmp_path):
     assert sorted(texts(canvas)) == ["25 %", "50 %", "no FLOPs"]
     heights = {y for line in canvas.axes[0].get_lines() for y in line.get_ydata()}
     assert {80.0, 40.0} <= heights  # 20 steps a second over their shares
-    assert [path.stem for path in write(sections, tmp_path / "b")] == ["fast_p_throughput"] * 3
+    assert [path.stem for path in write(sections, tmp_path / "b")] == [
+        "fast_p_throughput"
+    ] * 3
 
 
 def test_two_problems_and_two_optimizers_have_profiles(make_run, tmp_path):
@@ -165,5 +216,6 @@ def test_two_problems_and_two_optimizers_have_profiles(make_run, tmp_path):
     written = {path.stem for path in write(gather([tmp_path / "a"])[0], tmp_path / "b")}
     assert "test_profiles" in written
     assert {
-        f"test_{problem}_trajectories" for problem in ("quadratic_saddle", "monkey_saddle")
+        f"test_{problem}_trajectories"
+        for problem in ("quadratic_saddle", "monkey_saddle")
     } <= written

@@ -30,7 +30,10 @@ def test_of_more_methods_the_best_are_in_colour_and_painted_last():
     best = METHODS[::-1]
     made = crowded(best_first=best)
     assert made.in_colour == set(best[:BEST_IN_COLOUR])
-    assert made.caption == "The best 12 of 60 methods are in colour, the other 48 are grey."
+    assert (
+        made.caption
+        == "The best 12 of 60 methods are in colour, the other 48 are grey."
+    )
     painted = list(made.in_order)
     assert {trace.method for trace in painted[-12:]} == made.in_colour
     assert all(trace.low is None and trace.width == 1 for trace in painted[:48])

@@ -66,7 +66,10 @@ def page(tmp_path, *folders):
 def drawn(text):
     """The panels of each section, by name."""
     scripts = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
-    return [{panel["name"]: panel for panel in json.loads(each)["panels"]} for each in scripts]
+    return [
+        {panel["name"]: panel for panel in json.loads(each)["panels"]}
+        for each in scripts
+    ]
 
 
 def traces(panel):
@@ -79,7 +82,9 @@ def cells(text, title=None):
     body = text[start:].partition("<tbody>")[2].partition("</tbody>")[0]
     rows = re.findall(r"<tr>(.*?)</tr>", body, re.S)
     found = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S) for row in rows]
-    return [[html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in row] for row in found]
+    return [
+        [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in row] for row in found
+    ]
 
 
 def labelled(result, optimizer, problem="saddle", suite="toy"):
@@ -87,12 +92,16 @@ def labelled(result, optimizer, problem="saddle", suite="toy"):
     chosen = replace(run.method, label=optimizer, params={"of": optimizer})
     return replace(
         result,
-        run=replace(run, suite=suite, method=chosen, problem=replace(run.problem, label=problem)),
+        run=replace(
+            run, suite=suite, method=chosen, problem=replace(run.problem, label=problem)
+        ),
     )
 
 
 def test_everything_is_in_the_one_file(tmp_path, folder, race):
-    text, notes = page(tmp_path, folder("a", labelled(race, "sfn"), labelled(race, "other")))
+    text, notes = page(
+        tmp_path, folder("a", labelled(race, "sfn"), labelled(race, "other"))
+    )
     assert notes == []
     (panels,) = drawn(text)
     assert {"loss", "escape"} <= panels.keys()
@@ -100,16 +109,26 @@ def test_everything_is_in_the_one_file(tmp_path, folder, race):
     head = text[: text.index("<main>")]
     assert "Content-Security-Policy" in head
     assert not re.search(
-        r"<(script|link|img)[^>]*(src|href)=", text.replace(plotly.offline.get_plotlyjs(), "")
+        r"<(script|link|img)[^>]*(src|href)=",
+        text.replace(plotly.offline.get_plotlyjs(), ""),
     )
 
 
 @pytest.mark.parametrize(
-    "label", ["<script>alert(1)</script>", "</script><b>x", "<!--", "a & b", 'say "it"', "$title"]
+    "label",
+    [
+        "<script>alert(1)</script>",
+        "</script><b>x",
+        "<!--",
+        "a & b",
+        'say "it"',
+        "$title",
+    ],
 )
 def test_labels_stay_text(tmp_path, folder, race, label):
     text, _ = page(
-        tmp_path, folder("a", labelled(race, label, label, "suite " + label.replace("/", "")))
+        tmp_path,
+        folder("a", labelled(race, label, label, "suite " + label.replace("/", ""))),
     )
     (panels,) = drawn(text)
     assert traces(panels["escape"]) == [label]
@@ -120,7 +139,9 @@ def test_labels_stay_text(tmp_path, folder, race, label):
 
 
 def test_numbers_that_broke_are_valid_json(tmp_path, folder, race):
-    rows = tuple({**row, "final_loss": math.nan, "status": "diverged"} for row in race.rows)
+    rows = tuple(
+        {**row, "final_loss": math.nan, "status": "diverged"} for row in race.rows
+    )
     text, _ = page(tmp_path, folder("a", replace(labelled(race, "sfn"), rows=rows)))
     assert drawn(text)
     assert cells(text, "Statuses") == [["saddle", "6 diverged"]]
@@ -160,9 +181,13 @@ def test_what_is_missing_is_said_and_the_rest_shown(tmp_path, folder, race):
     assert traces(last["loss"]) == ["other"]
 
 
-def test_members_that_are_no_longer_installed_are_shown_all_the_same(tmp_path, folder, race):
+def test_members_that_are_no_longer_installed_are_shown_all_the_same(
+    tmp_path, folder, race
+):
     gone = labelled(race, "gone")
-    gone = replace(gone, run=replace(gone.run, method=replace(gone.run.method, use="was_a_plugin")))
+    gone = replace(
+        gone, run=replace(gone.run, method=replace(gone.run.method, use="was_a_plugin"))
+    )
     text, notes = page(tmp_path, folder("a", gone), folder("b", gone))
     assert notes == [
         "no longer installed: the optimizer was_a_plugin;"
@@ -189,7 +214,9 @@ def test_without_plotly_it_says_what_to_install(tmp_path, folder, race, monkeypa
     assert not (tmp_path / "report.html").exists()
 
 
-def test_escape_against_one_factor_has_its_figure_and_its_table(tmp_path, folder, make_run):
+def test_escape_against_one_factor_has_its_figure_and_its_table(
+    tmp_path, folder, make_run
+):
     label, made = "<b>descent</b>", []
     for radius in (1e-1, 1e-3):
         run = make_run("quadratic_saddle", {"radius": radius}, "sfn", {}, seeds=6)
@@ -220,7 +247,15 @@ def test_tuned_values_are_shown(tmp_path, folder, race):
     (made / "tuned.yaml").write_text(TUNED)
     text, _ = page(tmp_path, made)
     assert cells(text, "Tuned values") == [
-        ["saddle", "sfn", "damping=0.001235", "0.5", "8", "1", "damping is at the low end"],
+        [
+            "saddle",
+            "sfn",
+            "damping=0.001235",
+            "0.5",
+            "8",
+            "1",
+            "damping is at the low end",
+        ],
         ["saddle", "msgd", "", "inf", "8", "8", "no trial has a finite loss"],
     ]
 
@@ -235,7 +270,9 @@ def test_tuned_values_that_cannot_be_read_are_named(tmp_path, folder, race, cont
 
 def test_an_array_that_occurs_twice_is_written_once(tmp_path, folder, race):
     text, _ = page(tmp_path, folder("a", labelled(race, "sfn")))
-    (script,) = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
+    (script,) = re.findall(
+        r'<script type="application/json">(.*?)</script>', text, re.S
+    )
     arrays = [tuple(each) for each in json.loads(script)["arrays"]]
     assert len(set(arrays)) == len(arrays)
 

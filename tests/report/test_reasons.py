@@ -14,13 +14,17 @@ def result(optimizer, rows=(), status="ok"):
 
 
 def test_each_reason_is_given_once_with_its_runs():
-    broke = [replace(result(name, (), "error"), log="Traceback\nE: no\n") for name in "abcde"]
+    broke = [
+        replace(result(name, (), "error"), log="Traceback\nE: no\n") for name in "abcde"
+    ]
     late = replace(result("f", (), "timeout"), log="stopped after 3 s\n")
     fine = [{"seed": 0, "status": "ok"}]
     results = [*broke, result("fine", fine * 2), late]
     diverged = {"seed": 0, "status": "diverged", "not_finite": "the Hessian"}
     nan = result("nan", [diverged, *fine], status="diverged")
-    assert reasons([nan, results[5]]) == ["diverged: the Hessian was not finite (nan on problem)"]
+    assert reasons([nan, results[5]]) == [
+        "diverged: the Hessian was not finite (nan on problem)"
+    ]
     first = ", ".join(f"{name} on problem" for name in "abcd")
     assert reasons(results) == [
         f"error: E: no ({first} and 1 more)",
@@ -34,5 +38,7 @@ def test_failed_runs_have_a_command_that_re_runs_them():
     assert rerun_hint([*broke, fine], Path("runs/s")).startswith(
         "2 of 3 runs failed; `sfnbench run s --only failed` re-runs them"
     )
-    assert "`sfnbench run s --out other --only failed`" in rerun_hint(broke, Path("other"))
+    assert "`sfnbench run s --out other --only failed`" in rerun_hint(
+        broke, Path("other")
+    )
     assert rerun_hint([fine], Path("runs/s")) == ""

@@ -8,19 +8,35 @@ from sfnbench.records import Result, Run, Spec
 
 
 def make_run(
-    label: str = "sfn", *, suite: str = "toy", steps: int = 20, source: str = "a", **params: object
+    label: str = "sfn",
+    *,
+    suite: str = "toy",
+    steps: int = 20,
+    source: str = "a",
+    **params: object,
 ) -> Run:
     problem = Spec("quadratic_saddle", "saddle", {"eigenvalues": [10, -2]}, "p")
     optimizer = Spec("sfn", label, params or {"lr": 0.1}, source)
     return Run(
-        suite, "race", problem, optimizer, (0, 1), {"budget": {"steps": steps, "seconds": None}}
+        suite,
+        "race",
+        problem,
+        optimizer,
+        (0, 1),
+        {"budget": {"steps": steps, "seconds": None}},
     )
 
 
 def make_result(run: Run, status: str = "ok", n: int = 5, seed: int = 0) -> Result:
     series = {"loss": np.random.default_rng(seed).standard_normal((2, n))}
     return Result(
-        run, status, ({"seed": 0}, {"seed": 1}), series, {"commit": "abc"}, "a line\n", 1.5
+        run,
+        status,
+        ({"seed": 0}, {"seed": 1}),
+        series,
+        {"commit": "abc"},
+        "a line\n",
+        1.5,
     )
 
 

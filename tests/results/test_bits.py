@@ -7,9 +7,7 @@ import numpy as np
 from sfnbench import Store, run_suite
 from sfnbench.results.bits import changes, compare_bits, deviations
 
-TWO = (
-    "seeds: 2\nbudget: {steps: 5}\nproblems: [monkey_saddle]\noptimizers: [sfn, gradient_descent]\n"
-)
+TWO = "seeds: 2\nbudget: {steps: 5}\nproblems: [monkey_saddle]\noptimizers: [sfn, gradient_descent]\n"
 
 
 def test_a_suite_run_twice_gives_identical_series(tmp_path):
@@ -19,7 +17,13 @@ def test_a_suite_run_twice_gives_identical_series(tmp_path):
     """
     problems = ["quadratic_saddle", "linear_autoencoder", "mlp"]
     folders = [
-        run_suite("smoke", problems=problems, device="cpu", engine=engine, out=tmp_path / engine)
+        run_suite(
+            "smoke",
+            problems=problems,
+            device="cpu",
+            engine=engine,
+            out=tmp_path / engine,
+        )
         for engine in ("inline", "processes")
     ]
     with Store(folders[0]) as a, Store(folders[1]) as b:
@@ -40,7 +44,10 @@ def test_what_differs_is_named_with_the_environments(tmp_path):
             if result.run.method.label == "sfn":
                 loss = result.series["loss"].copy()
                 loss[1, 3] = np.nextafter(loss[1, 3], np.inf)
-                rows = ({**result.rows[0], "escape_step": 4, "seconds": 9.0}, result.rows[1])
+                rows = (
+                    {**result.rows[0], "escape_step": 4, "seconds": 9.0},
+                    result.rows[1],
+                )
                 environment = {**result.environment, "torch": "9.9", "warmup_s": 7.0}
                 result = replace(
                     result,
@@ -81,12 +88,15 @@ def test_nan_is_like_nan_and_a_length_is_told(tmp_path):
     broken = replace(result, rows=(row, result.rows[1]))
     assert (
         deviations(
-            broken, replace(broken, rows=({**row, "final_loss": float("nan")}, result.rows[1]))
+            broken,
+            replace(broken, rows=({**row, "final_loss": float("nan")}, result.rows[1])),
         )
         == []
     )
     shorter = {**result.series, "loss": result.series["loss"][:, :-1]}
-    assert deviations(result, replace(result, series=shorter)) == ["series loss in length"]
-    assert changes({"torch": 1, "warmup_s": 2}, {"torch": 1, "warmup_s": 3, "cuda": 4}) == {
-        "cuda": (None, 4)
-    }
+    assert deviations(result, replace(result, series=shorter)) == [
+        "series loss in length"
+    ]
+    assert changes(
+        {"torch": 1, "warmup_s": 2}, {"torch": 1, "warmup_s": 3, "cuda": 4}
+    ) == {"cuda": (None, 4)}

@@ -4,7 +4,16 @@ import math
 
 import pytest
 
-from sfnbench.results.cells import RANGE, Cell, Tally, as_json, columns, rank, share, text
+from sfnbench.results.cells import (
+    RANGE,
+    Cell,
+    Tally,
+    as_json,
+    columns,
+    rank,
+    share,
+    text,
+)
 
 INF = math.inf
 
@@ -73,7 +82,12 @@ def test_json_holds_numbers_intervals_and_flags_apart():
     assert as_json(Cell(4.649, form=".2g", best=True))["value"] == 4.649
     assert as_json(share(3, 4))["of"] == 4
     assert as_json(Tally({"ok": 3})) == {"ok": 3}
-    assert [as_json(entry) for entry in ("words", 7, "", None)] == ["words", 7, None, None]
+    assert [as_json(entry) for entry in ("words", 7, "", None)] == [
+        "words",
+        7,
+        None,
+        None,
+    ]
 
 
 def test_columns_are_those_in_which_something_is():

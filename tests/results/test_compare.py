@@ -18,7 +18,9 @@ MACHINE = {"cpu": "a", "device": "cpu", "threads": 1}
 FACTS = {"has_saddle": True, "bounded_below": True, "measures": ["training_error"]}
 
 
-def result(rows, label="sfn", *, settings=None, dtype="float64", environment=None, **params):
+def result(
+    rows, label="sfn", *, settings=None, dtype="float64", environment=None, **params
+):
     problem, optimizer = Spec("p", "saddle", {}, "p"), Spec("sfn", label, params, "o")
     run = Run(
         "toy",
@@ -30,7 +32,10 @@ def result(rows, label="sfn", *, settings=None, dtype="float64", environment=Non
         dtype,
     )
     return Result(
-        run, "ok", tuple(rows), environment={**MACHINE, "problem": FACTS, **(environment or {})}
+        run,
+        "ok",
+        tuple(rows),
+        environment={**MACHINE, "problem": FACTS, **(environment or {})},
     )
 
 
@@ -50,9 +55,14 @@ def rows(n=8, **columns):
         "escape_step": lambda s: 10 + s,
         "escape_cost": lambda s: 10.0 + s,
     }
-    base |= {"training_error": 0.5, "seconds": lambda s: 1.0 + 0.01 * s, "n_lanes": 1} | columns
+    base |= {
+        "training_error": 0.5,
+        "seconds": lambda s: 1.0 + 0.01 * s,
+        "n_lanes": 1,
+    } | columns
     return [
-        {"seed": s} | {name: value(s) if callable(value) else value for name, value in base.items()}
+        {"seed": s}
+        | {name: value(s) if callable(value) else value for name, value in base.items()}
         for s in range(n)
     ]
 
@@ -94,15 +104,27 @@ def test_a_planted_change_is_worse_one_way_and_better_the_other(planted, what, n
 
 
 def throughput(rate, spread=0.01, **more):
-    quartiles = {"steps_per_s_q1": rate * (1 - spread), "steps_per_s_q3": rate * (1 + spread)}
-    row = {"seed": 0, "status": "ok", "dtype": "float32", "steps_per_s": rate, **quartiles, **more}
+    quartiles = {
+        "steps_per_s_q1": rate * (1 - spread),
+        "steps_per_s_q3": rate * (1 + spread),
+    }
+    row = {
+        "seed": 0,
+        "status": "ok",
+        "dtype": "float32",
+        "steps_per_s": rate,
+        **quartiles,
+        **more,
+    }
     made = result(
         [
             row,
             {
                 **row,
                 "dtype": "float64",
-                **dict.fromkeys(("steps_per_s", "steps_per_s_q1", "steps_per_s_q3"), 1.0),
+                **dict.fromkeys(
+                    ("steps_per_s", "steps_per_s_q1", "steps_per_s_q3"), 1.0
+                ),
             },
         ]
     )
@@ -117,7 +139,11 @@ def test_throughput_is_better_the_higher():
     assert (
         verdicts([fast], [throughput(100.0, spread=0.99)]) == {}
     )  # quartiles that overlap tell nothing
-    for unsure in ({"disturbed": True}, {"drifting": True}, {"matmul_flops_per_s": 0.8}):
+    for unsure in (
+        {"disturbed": True},
+        {"drifting": True},
+        {"matmul_flops_per_s": 0.8},
+    ):
         before = throughput(200.0, matmul_flops_per_s=1.0)
         assert verdicts(
             [before], [throughput(100.0, **{"matmul_flops_per_s": 0.95, **unsure})]
@@ -125,13 +151,16 @@ def test_throughput_is_better_the_higher():
     assert verdicts([before], [throughput(100.0, matmul_flops_per_s=0.95)]) == {
         "steps_per_s float32": "worse"
     }
-    assert verdicts([throughput(130.0)], [throughput(100.0)]) == {"steps_per_s float32": "worse"}
+    assert verdicts([throughput(130.0)], [throughput(100.0)]) == {
+        "steps_per_s float32": "worse"
+    }
 
 
 def test_a_step_in_gradients_is_better_the_lower_whatever_the_machine_does():
     def step(n):
         return {
-            f"step_in_grads{end}": n * by for end, by in (("_q1", 0.98), ("", 1.0), ("_q3", 1.02))
+            f"step_in_grads{end}": n * by
+            for end, by in (("_q1", 0.98), ("", 1.0), ("_q3", 1.02))
         }
 
     few, many, slow = (
@@ -149,7 +178,8 @@ def test_a_step_in_gradients_is_better_the_lower_whatever_the_machine_does():
 def test_searches_that_converge_no_more_are_counted_start_by_start():
     """Several starts share a seed."""
     found, lost = (
-        [{"seed": i // 3, "status": "ok", "converged": i < n} for i in range(6)] for n in (5, 3)
+        [{"seed": i // 3, "status": "ok", "converged": i < n} for i in range(6)]
+        for n in (5, 3)
     )
     found, lost = (searches(result(rows)) for rows in (found, lost))
     assert verdicts([found], [lost]) == {"not converged": "worse"}
@@ -203,7 +233,9 @@ def test_seeds_that_share_a_batch_are_one_timing():
 )
 def test_what_decides_what_numbers_mean_has_to_be_equal(change, said):
     place = ("toy", "race", "saddle", "sfn")
-    (found,) = compare({place: result(rows())}, {place: result(rows(final_loss=9.0), **change)})
+    (found,) = compare(
+        {place: result(rows())}, {place: result(rows(final_loss=9.0), **change)}
+    )
     assert (found.verdict, found.why) == ("not comparable", said)
 
 
@@ -250,18 +282,24 @@ def test_a_reason_that_several_share_is_told_once_with_their_names():
 
 def test_runs_of_one_side_alone_are_not_compared():
     assert verdicts([result(rows())], []) == {"results": "not comparable"}
-    assert not is_regression(compare({("toy", "race", "saddle", "sfn"): result(rows())}, {}))
+    assert not is_regression(
+        compare({("toy", "race", "saddle", "sfn"): result(rows())}, {})
+    )
 
 
 def test_a_run_that_the_clock_ended_has_no_exact_counts():
     budget = {"settings": {"budget": {"steps": 50, "seconds": 1.0}}}
-    found = verdicts([result(rows(), **budget)], [result(rows(steps=49, n_grad=49), **budget)])
+    found = verdicts(
+        [result(rows(), **budget)], [result(rows(steps=49, n_grad=49), **budget)]
+    )
     assert found == {"steps": "not comparable"}
 
 
 def test_another_learning_rate_is_compared_and_said():
     place = ("toy", "race", "saddle", "sfn")
-    found = compare({place: result(rows(), lr=0.1)}, {place: result(rows(final_loss=0.9), lr=0.2)})
+    found = compare(
+        {place: result(rows(), lr=0.1)}, {place: result(rows(final_loss=0.9), lr=0.2)}
+    )
     (worse,) = [change for change in found if change.verdict == "worse"]
     assert "lr was 0.1, is 0.2" in worse.why
 
@@ -275,7 +313,9 @@ def test_many_tests_are_corrected_where_the_seeds_suffice():
     for i in range(200):
         for side in sides:
             noise = rng.lognormal(0.0, 0.3, 32)
-            made = result(rows(32, final_loss=lambda s, noise=noise: float(noise[s])), f"o{i}")
+            made = result(
+                rows(32, final_loss=lambda s, noise=noise: float(noise[s])), f"o{i}"
+            )
             side[made.run.suite, *made.run.slot] = made
     found = compare(*sides)
     assert not is_regression(found)
@@ -288,7 +328,12 @@ def test_a_real_race_against_itself_and_against_half_the_rate(make_run, tmp_path
             store.put(
                 execute(
                     make_run(
-                        "quadratic_saddle", {}, "gradient_descent", {"lr": lr}, seeds=8, steps=200
+                        "quadratic_saddle",
+                        {},
+                        "gradient_descent",
+                        {"lr": lr},
+                        seeds=8,
+                        steps=200,
                     )
                 )
             )
@@ -296,7 +341,9 @@ def test_a_real_race_against_itself_and_against_half_the_rate(make_run, tmp_path
 
     same, other = stored("a", 0.05), stored("b", 0.025)
     assert not is_regression(compare(same, stored("again", 0.05)))
-    worse = {change.what for change in compare(same, other) if change.verdict == "worse"}
+    worse = {
+        change.what for change in compare(same, other) if change.verdict == "worse"
+    }
     assert {"escape_step", "escape_cost"} <= worse
 
 
@@ -315,12 +362,23 @@ def test_a_commit_finds_what_it_left_in_any_folder(tmp_path, monkeypatch):
         with Store(tmp_path / "runs" / "toy", create=True) as store:
             made = result(rows(final_loss=final), environment={"commit": commits[-1]})
             store.put(
-                replace(made, run=replace(made.run, method=replace(made.run.method, source=str(i))))
+                replace(
+                    made,
+                    run=replace(
+                        made.run, method=replace(made.run.method, source=str(i))
+                    ),
+                )
             )
     found = compare(load("HEAD~1"), load(commits[1][:10]))
-    assert [change.what for change in found if change.verdict == "worse"] == ["final_loss"]
-    assert {change.why for change in found if change.verdict == "worse"} == {"its source changed"}
-    with pytest.raises(NoResultsError, match="neither a folder of results nor a commit"):
+    assert [change.what for change in found if change.verdict == "worse"] == [
+        "final_loss"
+    ]
+    assert {change.why for change in found if change.verdict == "worse"} == {
+        "its source changed"
+    }
+    with pytest.raises(
+        NoResultsError, match="neither a folder of results nor a commit"
+    ):
         load("nothing")
     with pytest.raises(StoreError, match="no results in"):
         load(tmp_path)
@@ -348,7 +406,10 @@ def test_few_timings_that_are_not_twice_as_long_are_one_weather():
     """
     fast, slow = [result(rows(3))], [result(rows(3, seconds=lambda s: 1.4 + 0.02 * s))]
     assert verdicts(fast, slow) == {"seconds a step": "undecided"}
-    many, slower = [result(rows(8))], [result(rows(8, seconds=lambda s: 1.4 + 0.02 * s))]
+    many, slower = (
+        [result(rows(8))],
+        [result(rows(8, seconds=lambda s: 1.4 + 0.02 * s))],
+    )
     assert verdicts(many, slower) == {"seconds a step": "worse"}
 
 

@@ -58,11 +58,18 @@ def make_run(label: str, lr: float = 0.1) -> Run:
 
 
 def make_row(seed: int, **more: object) -> dict[str, object]:
-    whole = dict.fromkeys(("steps", "n_loss", "n_grad", "n_hvp", "n_hessian"), 2**40 + seed)
-    real = dict.fromkeys(
-        ("start_loss", "best_loss", "escape_seconds", "escape_cost", "seconds"), 0.1 + 0.2
+    whole = dict.fromkeys(
+        ("steps", "n_loss", "n_grad", "n_hvp", "n_hessian"), 2**40 + seed
     )
-    more_real = {"gradient_norm": 1e-300, "min_eigenvalue": -0.0, "index_fraction": 1 / 3}
+    real = dict.fromkeys(
+        ("start_loss", "best_loss", "escape_seconds", "escape_cost", "seconds"),
+        0.1 + 0.2,
+    )
+    more_real = {
+        "gradient_norm": 1e-300,
+        "min_eigenvalue": -0.0,
+        "index_fraction": 1 / 3,
+    }
     text = {"end_point": 'a "strict" saddle,\nor none', "status": "ok"}
     return {
         "seed": seed,
@@ -84,15 +91,21 @@ def store(tmp_path: Path):
             make_row(4, final_loss=math.inf, escape_step=None, status="diverged"),
         )
         nan = (
-            make_row(3, final_loss=math.nan, best_loss=-math.inf, extra=[1, {"a": None}]),
+            make_row(
+                3, final_loss=math.nan, best_loss=-math.inf, extra=[1, {"a": None}]
+            ),
             make_row(4),
         )
-        store.put(Result(make_run("Adam"), "diverged", numbers, environment={"commit": "abc"}))
+        store.put(
+            Result(make_run("Adam"), "diverged", numbers, environment={"commit": "abc"})
+        )
         store.put(Result(make_run("Adäm", lr=0.2), "ok", nan))
         yield store
 
 
-def test_columns_are_the_stated_ones_in_that_order_then_the_rows_own(store: Store) -> None:
+def test_columns_are_the_stated_ones_in_that_order_then_the_rows_own(
+    store: Store,
+) -> None:
     assert list(COLUMNS) == STATED
     for row in rows(store):
         assert list(row)[: len(STATED)] == STATED
@@ -102,7 +115,12 @@ def test_columns_are_the_stated_ones_in_that_order_then_the_rows_own(store: Stor
 def test_a_row_per_run_and_seed(store: Store) -> None:
     first, second, third, _ = rows(store)
     run = make_run("Adam")
-    assert (first["suite"], first["experiment"], first["problem"], first["problem_label"]) == (
+    assert (
+        first["suite"],
+        first["experiment"],
+        first["problem"],
+        first["problem_label"],
+    ) == (
         "toy",
         "race",
         "mlp",
@@ -117,7 +135,10 @@ def test_a_row_per_run_and_seed(store: Store) -> None:
         "abc",
         run.id,
     )
-    assert [(row["seed"], row["status"]) for row in (first, second)] == [(3, "ok"), (4, "diverged")]
+    assert [(row["seed"], row["status"]) for row in (first, second)] == [
+        (3, "ok"),
+        (4, "diverged"),
+    ]
     assert (second["escape_step"], second["test_error"]) == (None, None)
     assert (third["label"], third["commit"]) == ("Adäm", None)
     assert json.loads(third["optimizer_params"])["lr"] == 0.2
@@ -135,19 +156,28 @@ def test_a_run_that_broke_has_a_row_per_seed_without_numbers(tmp_path: Path) -> 
 
 
 def test_superseded_results_are_left_out_unless_wanted(store: Store) -> None:
-    changed = Run("toy", "race", make_run("Adam").problem, Spec("sgd", "Adam", {}, ""), (0,), {})
+    changed = Run(
+        "toy", "race", make_run("Adam").problem, Spec("sgd", "Adam", {}, ""), (0,), {}
+    )
     store.put(Result(changed, "ok", ({"seed": 0},)))
-    assert {row["run_id"] for row in rows(store)} == {changed.id, make_run("Adäm", lr=0.2).id}
+    assert {row["run_id"] for row in rows(store)} == {
+        changed.id,
+        make_run("Adäm", lr=0.2).id,
+    }
     assert len(rows(store, current=False)) == 5
 
 
 def same(a: object, b: object) -> bool:
-    return type(a) is type(b) and repr(a) == repr(b)  # NaN equals NaN, and 1 differs from 1.0
+    return type(a) is type(b) and repr(a) == repr(
+        b
+    )  # NaN equals NaN, and 1 differs from 1.0
 
 
 def test_jsonl_comes_back_exactly(store: Store, tmp_path: Path) -> None:
     assert export(store, tmp_path / "x.jsonl") == 4
-    back = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    back = [
+        json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()
+    ]
     assert same(back, rows(store))
 
 
@@ -166,9 +196,13 @@ def test_csv_comes_back_exactly(store: Store, tmp_path: Path) -> None:
     with (tmp_path / "x.CSV").open(newline="", encoding="utf-8") as file:
         back = list(csv.DictReader(file))
     expected = rows(store)
-    assert back == [{name: as_csv(value) for name, value in row.items()} for row in expected]
+    assert back == [
+        {name: as_csv(value) for name, value in row.items()} for row in expected
+    ]
     for name in ("final_loss", "best_loss", "gradient_norm", "min_eigenvalue"):
-        assert [repr(float(row[name])) for row in back] == [repr(row[name]) for row in expected]
+        assert [repr(float(row[name])) for row in back] == [
+            repr(row[name]) for row in expected
+        ]
     assert {row["final_loss"] for row in back} > {"inf", "nan"}
 
 
@@ -177,7 +211,9 @@ def test_parquet_comes_back_exactly_with_types_that_do_not_depend_on_the_values(
 ) -> None:
     assert export(store, tmp_path / "x.parquet") == 4
     table = pq.read_table(tmp_path / "x.parquet")
-    expected = [{**row, "extra": row["extra"] and '[1,{"a":null}]'} for row in rows(store)]
+    expected = [
+        {**row, "extra": row["extra"] and '[1,{"a":null}]'} for row in rows(store)
+    ]
     assert same(table.to_pylist(), expected)
     kinds = {name: str(table.schema.field(name).type) for name in STATED}
     assert (kinds["escape_step"], kinds["escape_cost"], kinds["end_point"]) == (
@@ -192,7 +228,9 @@ def test_parquet_comes_back_exactly_with_types_that_do_not_depend_on_the_values(
     assert {name: str(schema.field(name).type) for name in STATED} == kinds
 
 
-def test_values_that_disagree_about_their_type_are_written_as_text(tmp_path: Path) -> None:
+def test_values_that_disagree_about_their_type_are_written_as_text(
+    tmp_path: Path,
+) -> None:
     with Store(tmp_path / "runs", create=True) as store:
         own = ({"seed": 3, "mixed": 1}, {"seed": 4, "mixed": "one"})
         store.put(Result(make_run("x"), "ok", own))
@@ -201,14 +239,18 @@ def test_values_that_disagree_about_their_type_are_written_as_text(tmp_path: Pat
     assert table["mixed"].to_pylist() == ["1", "one"]
 
 
-def test_misuse_is_one_message_and_harms_no_earlier_file(store: Store, tmp_path: Path) -> None:
+def test_misuse_is_one_message_and_harms_no_earlier_file(
+    store: Store, tmp_path: Path
+) -> None:
     with pytest.raises(StoreError, match=r"'.parket' \(did you mean '.parquet'\?\)"):
         export(store, tmp_path / "x.parket")
     with pytest.raises(
         StoreError, match=r"no format is called '' \(known: .csv, .jsonl, .parquet\)"
     ):
         export(store, tmp_path / "x")
-    with pytest.raises(StoreError, match=r"absent/x.csv: cannot be written \(No such file"):
+    with pytest.raises(
+        StoreError, match=r"absent/x.csv: cannot be written \(No such file"
+    ):
         export(store, tmp_path / "absent" / "x.csv")
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"cannot be written \(Not a directory"):

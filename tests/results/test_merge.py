@@ -41,7 +41,9 @@ def folder(path: Path, *results):
     return path
 
 
-def test_a_run_with_other_numbers_is_a_conflict_and_the_first_stays(tmp_path: Path) -> None:
+def test_a_run_with_other_numbers_is_a_conflict_and_the_first_stays(
+    tmp_path: Path,
+) -> None:
     run = make_run()
     a = folder(tmp_path / "a", make_result(run, seed=1))
     b = folder(tmp_path / "b", make_result(run, seed=2))
@@ -56,7 +58,9 @@ def test_a_run_with_other_numbers_is_a_conflict_and_the_first_stays(tmp_path: Pa
         assert same_result(store.get(run.id), make_result(run, seed=1))
 
 
-def test_another_run_in_the_same_slot_is_a_conflict_and_both_are_kept(tmp_path: Path) -> None:
+def test_another_run_in_the_same_slot_is_a_conflict_and_both_are_kept(
+    tmp_path: Path,
+) -> None:
     first, second = make_run(lr=0.1), make_run(lr=0.2)
     a = folder(tmp_path / "a", make_result(first))
     b = folder(tmp_path / "b", make_result(second))

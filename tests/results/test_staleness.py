@@ -37,7 +37,10 @@ def test_settings_of_an_earlier_form_say_the_same() -> None:
     ("settings", "reason"),
     [
         ({"budget": {"steps": 8}}, "budget.steps was 8, is 9"),
-        ({"budget": {"steps": 9}, "prices": {"hvp": 3.0}}, "prices.hvp was 3.0, is 2.0"),
+        (
+            {"budget": {"steps": 9}, "prices": {"hvp": 3.0}},
+            "prices.hvp was 3.0, is 2.0",
+        ),
     ],
 )
 def test_what_differs_in_an_earlier_form_is_said(settings: dict, reason: str) -> None:

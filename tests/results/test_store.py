@@ -22,7 +22,9 @@ from sfnbench.results.store import Store
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 chosen = st.builds(
@@ -33,16 +35,24 @@ chosen = st.builds(
     st.text(),
 )
 arrays = st.dictionaries(
-    st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=9)
+    st.text(
+        st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=9
+    )
     | st.just("file"),
     npst.arrays(
-        st.sampled_from([np.float64, np.float32, np.int64, np.bool_]), npst.array_shapes(min_side=0)
+        st.sampled_from([np.float64, np.float32, np.int64, np.bool_]),
+        npst.array_shapes(min_side=0),
     ),
     max_size=3,
 )
 # Columns of the experiment are typed; others are free.
 rows = st.builds(
-    lambda free, seed, status, loss: {**free, "seed": seed, "status": status, "final_loss": loss},
+    lambda free, seed, status, loss: {
+        **free,
+        "seed": seed,
+        "status": status,
+        "final_loss": loss,
+    },
     st.dictionaries(st.text(), json_values, max_size=3),
     st.integers(0, 2**40),
     st.sampled_from(["ok", "diverged"]),
@@ -106,7 +116,8 @@ def test_every_result_comes_back_exactly(one_store: Store, result: Result) -> No
     back = one_store.get(result.run.id)
     assert back.run.id == result.run.id
     assert same_result(
-        replace(back, run=equal_nan(back.run)), replace(result, run=equal_nan(result.run))
+        replace(back, run=equal_nan(back.run)),
+        replace(result, run=equal_nan(result.run)),
     )
 
 
@@ -146,7 +157,11 @@ def test_objects_are_refused_not_pickled(tmp_path: Path) -> None:
     with Store(tmp_path, create=True) as store:
         with pytest.raises(StoreError, match="'strange' holds objects"):
             store.put(
-                Result(make_run(), "ok", series={"strange": np.array([None, "x"], dtype=object)})
+                Result(
+                    make_run(),
+                    "ok",
+                    series={"strange": np.array([None, "x"], dtype=object)},
+                )
             )
         assert store.ids() == frozenset()
 
@@ -154,7 +169,9 @@ def test_objects_are_refused_not_pickled(tmp_path: Path) -> None:
 # -- what is to be run, what is current ------------------------------------------------------------
 
 
-def test_pending_is_what_has_no_result_and_the_broken_ones_when_asked(tmp_path: Path) -> None:
+def test_pending_is_what_has_no_result_and_the_broken_ones_when_asked(
+    tmp_path: Path,
+) -> None:
     statuses = ("ok", "stuck", "diverged", "error", "timeout", "oom")
     runs = [make_run(f"sfn {i}", lr=i) for i in range(len(statuses) + 1)]
     with Store(tmp_path, create=True) as store:
@@ -167,8 +184,14 @@ def test_pending_is_what_has_no_result_and_the_broken_ones_when_asked(tmp_path: 
         assert store.pending([runs[-1], runs[-1]]) == (runs[-1],)
 
 
-def test_what_was_mended_after_it_broke_is_broken_until_it_has_a_result(tmp_path: Path) -> None:
-    before, mended, other = make_run(source="a"), make_run(source="b"), make_run("other", lr=3)
+def test_what_was_mended_after_it_broke_is_broken_until_it_has_a_result(
+    tmp_path: Path,
+) -> None:
+    before, mended, other = (
+        make_run(source="a"),
+        make_run(source="b"),
+        make_run("other", lr=3),
+    )
     with Store(tmp_path, create=True) as store:
         store.put(make_result(before, "error"))
         assert store.broken([mended, mended, other]) == (mended,)
@@ -198,10 +221,14 @@ def test_discarded_results_are_gone_series_and_all(tmp_path: Path) -> None:
 
 
 def current(store: Store) -> dict[str, object]:
-    return {r.run.method.label: r.run.method.params for r in store.results() if r.run.method}
+    return {
+        r.run.method.label: r.run.method.params for r in store.results() if r.run.method
+    }
 
 
-def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(tmp_path: Path) -> None:
+def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(
+    tmp_path: Path,
+) -> None:
     old, new, other = make_run(lr=0.1), make_run(lr=0.2), make_run("mine", lr=9)
     with Store(tmp_path, create=True) as store:
         assert store.adopt([old, other]) == ()
@@ -209,7 +236,9 @@ def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(tmp_path: Path)
         store.put(make_result(other))
         assert store.adopt([new]) == ("sfn on saddle: lr was 0.1, is 0.2",)
         assert store.pending([new]) == (new,)
-        assert current(store) == {"mine": {"lr": 9}}, "a slot that was not planned is left alone"
+        assert current(store) == {"mine": {"lr": 9}}, (
+            "a slot that was not planned is left alone"
+        )
         store.put(make_result(new))
         assert current(store) == {"sfn": {"lr": 0.2}, "mine": {"lr": 9}}
         assert len(list(store.results(current=False))) == 3, "superseded, not lost"
@@ -221,10 +250,26 @@ def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(tmp_path: Path)
 @pytest.mark.parametrize(
     ("before", "now", "reason"),
     [
-        (make_run(source="a"), make_run(source="b"), "sfn on saddle: its source changed"),
-        (make_run(steps=20), make_run(steps=50), "sfn on saddle: budget.steps was 20, is 50"),
-        (make_run(lr=0.1), make_run(lr=0.1, damping=2), "sfn on saddle: damping was not set, is 2"),
-        (make_run(lr=0.1, damping=2), make_run(lr=0.1), "sfn on saddle: damping was 2, is not set"),
+        (
+            make_run(source="a"),
+            make_run(source="b"),
+            "sfn on saddle: its source changed",
+        ),
+        (
+            make_run(steps=20),
+            make_run(steps=50),
+            "sfn on saddle: budget.steps was 20, is 50",
+        ),
+        (
+            make_run(lr=0.1),
+            make_run(lr=0.1, damping=2),
+            "sfn on saddle: damping was not set, is 2",
+        ),
+        (
+            make_run(lr=0.1, damping=2),
+            make_run(lr=0.1),
+            "sfn on saddle: damping was 2, is not set",
+        ),
         (
             replace(make_run(), method=Spec("sfn", "sfn", {}, "a")),
             make_run(lr=0.1),
@@ -243,14 +288,19 @@ def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(tmp_path: Path)
         ),
         (
             make_run(),
-            replace(make_run(), problem=Spec("mlp", "saddle", {"eigenvalues": [10, -2]}, "q")),
+            replace(
+                make_run(),
+                problem=Spec("mlp", "saddle", {"eigenvalues": [10, -2]}, "q"),
+            ),
             "sfn on saddle: problem.use was quadratic_saddle, is mlp; the problem's source changed",
         ),
         (
             make_run(),
             replace(
                 make_run(),
-                problem=Spec("quadratic_saddle", "saddle", {"eigenvalues": [1] * 99}, "p"),
+                problem=Spec(
+                    "quadratic_saddle", "saddle", {"eigenvalues": [1] * 99}, "p"
+                ),
             ),
             "the problem's eigenvalues was [10, -2], is [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,...",
         ),
@@ -284,4 +334,6 @@ def test_one_run_in_two_slots_and_two_suites_is_executed_once_and_shown_in_each(
         store.put(make_result(todo))
         assert [r.run for r in store.results()] == runs
         assert store.adopt([make_run("a", lr=5)]) == ("a on saddle: lr was 0.1, is 5",)
-        assert [r.run for r in store.results()] == runs[1:], "the other suite's slot is its own"
+        assert [r.run for r in store.results()] == runs[1:], (
+            "the other suite's slot is its own"
+        )

@@ -26,7 +26,9 @@ from sfnbench.results.store import Store
 # -- one writer, many readers ----------------------------------------------------------------------
 
 
-def test_a_second_writer_is_told_so_and_readers_are_not_kept_out(tmp_path: Path) -> None:
+def test_a_second_writer_is_told_so_and_readers_are_not_kept_out(
+    tmp_path: Path,
+) -> None:
     run = make_run()
     with Store(tmp_path, create=True) as writer:
         with pytest.raises(StoreError, match=r"another run is writing there") as raised:
@@ -58,7 +60,13 @@ def test_a_kill_while_writing_loses_nothing_that_was_stored_and_frees_the_lock(
     tmp_path: Path,
 ) -> None:
     for attempt in range(3):
-        command = [sys.executable, "-c", WRITE_FOREVER, str(tmp_path), str(Path(__file__).parent)]
+        command = [
+            sys.executable,
+            "-c",
+            WRITE_FOREVER,
+            str(tmp_path),
+            str(Path(__file__).parent),
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
             done = [int(writer.stdout.readline()) for _ in range(40)]
@@ -87,7 +95,9 @@ def small_disk(folder: Path, size: str):
 
 
 @pytest.mark.parametrize("writer", ["at work", "done"])
-def test_a_disk_where_nothing_may_be_written_can_be_read(tmp_path: Path, writer: str) -> None:
+def test_a_disk_where_nothing_may_be_written_can_be_read(
+    tmp_path: Path, writer: str
+) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     with small_disk(disk, "4m"):
@@ -172,7 +182,8 @@ def test_somebody_elses_database(tmp_path: Path, create: bool) -> None:
 
 @pytest.mark.parametrize("create", [False, True])
 @pytest.mark.parametrize(
-    ("version", "advice"), [(FORMAT + 1, "update sfnbench"), (FORMAT - 1, "choose another --out")]
+    ("version", "advice"),
+    [(FORMAT + 1, "update sfnbench"), (FORMAT - 1, "choose another --out")],
 )
 def test_another_format(stored: Path, create: bool, version: int, advice: str) -> None:
     with sqlite3.connect(stored / "results.sqlite") as db:
@@ -190,7 +201,10 @@ def test_a_folder_that_cannot_be_made_or_written(tmp_path: Path) -> None:
 
 
 def test_an_unknown_run(stored: Path) -> None:
-    with Store(stored) as store, pytest.raises(StoreError, match="no result of run nonsense"):
+    with (
+        Store(stored) as store,
+        pytest.raises(StoreError, match="no result of run nonsense"),
+    ):
         store.get("nonsense")
 
 
@@ -262,7 +276,8 @@ def check_kept(folder: Path, n: int) -> None:
         assert store.ids() == {make_run(lr=i).id for i in range(n)}
         for i in range(n):
             assert same_result(
-                store.get(make_run(lr=i).id), make_result(make_run(lr=i), n=5000, seed=i)
+                store.get(make_run(lr=i).id),
+                make_result(make_run(lr=i), n=5000, seed=i),
             )
 
 

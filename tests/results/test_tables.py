@@ -38,8 +38,14 @@ def test_of_numbers_that_round_alike_only_the_lowest_is_best_and_comes_first():
     table = [seconds(4.649), seconds(4.551)]
     assert [text(line["seconds"]) for line in table] == ["4.6", "4.6"]
     assert stars(table) == [False, True]
-    assert [line["seconds"].value for line in ordered(table, "seconds")] == [4.551, 4.649]
-    assert [line["seconds"].value for line in ordered(table, "-seconds")] == [4.649, 4.551]
+    assert [line["seconds"].value for line in ordered(table, "seconds")] == [
+        4.551,
+        4.649,
+    ]
+    assert [line["seconds"].value for line in ordered(table, "-seconds")] == [
+        4.649,
+        4.551,
+    ]
     shown = [line["seconds"] for line in as_text(mark_best(table), is_starred=True)]
     assert shown == ["4.6", "4.6 *"]
 
@@ -52,7 +58,9 @@ def test_equal_numbers_share_the_star_where_another_is_worse():
 def test_each_problem_and_dtype_has_its_own_best():
     table = [seconds(2.0), seconds(1.0), seconds(4.0, "q"), seconds(3.0, "q")]
     assert stars(table) == [False, True, False, True]
-    table = [{**line, "dtype": dtype} for line, dtype in zip(table, "abab", strict=True)]
+    table = [
+        {**line, "dtype": dtype} for line, dtype in zip(table, "abab", strict=True)
+    ]
     assert stars(table) == [False] * 4
 
 
@@ -68,7 +76,10 @@ def test_what_has_no_score_does_not_compete():
 
 @pytest.mark.parametrize("style", STYLES)
 def test_every_format_has_every_row_and_drops_empty_columns(style):
-    table = [{"optimizer": name, "empty": None, "loss": Cell(1.0)} for name in ("alpha", "beta")]
+    table = [
+        {"optimizer": name, "empty": None, "loss": Cell(1.0)}
+        for name in ("alpha", "beta")
+    ]
     shown = render(table, style)
     assert "empty" not in shown
     assert "alpha" in shown
@@ -107,7 +118,10 @@ def test_json_has_what_is_missing_as_null():
 
 
 def test_cells_between_tabs_are_as_they_are():
-    table = [{"problem": "p", "loss": Cell(1.0, 0.0, 2.0)}, {"problem": "longer", "loss": None}]
+    table = [
+        {"problem": "p", "loss": Cell(1.0, 0.0, 2.0)},
+        {"problem": "longer", "loss": None},
+    ]
     assert render(table, "tsv") == "problem\tloss\np\t1 [0, 2]\nlonger\t"
 
 
@@ -141,16 +155,31 @@ def test_rows_are_ordered_by_their_numbers():
     table = [{"problem": "p", "escape step": cell} for cell in cells.values()]
     upwards = [text(line["escape step"]) for line in ordered(table, "escape_step")]
     assert upwards == [
-        *("-2", "3e-05 [1e-05, 4]", "0.5", "inf", "> 9", "> 10 [3, > 10]", "never", "words", "")
+        *(
+            "-2",
+            "3e-05 [1e-05, 4]",
+            "0.5",
+            "inf",
+            "> 9",
+            "> 10 [3, > 10]",
+            "never",
+            "words",
+            "",
+        )
     ]
     down = [text(line["escape step"]) for line in ordered(table, "-escape step")]
-    assert down == [*reversed(upwards[:-1]), ""]  # what is not there comes last both ways
+    assert down == [
+        *reversed(upwards[:-1]),
+        "",
+    ]  # what is not there comes last both ways
 
 
 def test_a_column_is_sorted_by_its_first_words_where_no_other_begins_so():
     table = [{"escape step": Cell(2.0)}, {"escape step": Cell(1.0)}]
     assert ordered(table, "escape") == ordered(table, "escape step")
-    with pytest.raises(SfnbenchError, match=r"no column 'escapes' .* mean 'escape step'"):
+    with pytest.raises(
+        SfnbenchError, match=r"no column 'escapes' .* mean 'escape step'"
+    ):
         ordered(table, "escapes")
     with pytest.raises(SfnbenchError, match="no column 'escape'"):
         ordered([{**line, "escape cost": None} for line in table], "escape")
@@ -170,8 +199,13 @@ def test_a_group_s_rows_stay_in_order():
 
 def test_the_legend_explains_the_signs_that_occur_and_no_others():
     assert legend([{"loss": Cell(1.0), "problem": "b [x] > 3 *"}]) == ""
-    assert legend([{"converged": share(3, 4, 0.3, 0.9)}]) == ""  # it says itself what it is
-    assert legend(mark_best([seconds(1.0), seconds(2.0)])) == "* best of its problem, among all"
+    assert (
+        legend([{"converged": share(3, 4, 0.3, 0.9)}]) == ""
+    )  # it says itself what it is
+    assert (
+        legend(mark_best([seconds(1.0), seconds(2.0)]))
+        == "* best of its problem, among all"
+    )
     late = {"escape step": Cell(math.inf, censored=10)}
     assert legend([late]) == "> N: later than the N steps made"
     spread = {

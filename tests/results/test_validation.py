@@ -19,8 +19,20 @@ from sfnbench.results.tables import render
 
 DEEP = "[" * 100_000 + "]" * 100_000
 NESTED = "[" * 500 + "]" * 500
-FACTS = {"n_parameters": 2, "has_saddle": True, "bounded_below": True, "measures": ["error"]}
-ROW = {"seed": 0, "status": "ok", "steps": 2, "escape_step": 1, "final_loss": 0.5, "error": 0.1}
+FACTS = {
+    "n_parameters": 2,
+    "has_saddle": True,
+    "bounded_below": True,
+    "measures": ["error"],
+}
+ROW = {
+    "seed": 0,
+    "status": "ok",
+    "steps": 2,
+    "escape_step": 1,
+    "final_loss": 0.5,
+    "error": 0.1,
+}
 
 
 def race(label="sfn"):
@@ -56,7 +68,9 @@ def read(folder):
             found.append([result.run.method.label for result in results])
             for style in ("plain", "json"):
                 render(summary(results), style).encode()
-        render(at_budget(store.results(damaged=lambda error: None), "cost", 1.0), "plain")
+        render(
+            at_budget(store.results(damaged=lambda error: None), "cost", 1.0), "plain"
+        )
         rows(store, damaged=lambda error: None)
     return found, [str(error) for error in damaged]
 
@@ -75,20 +89,56 @@ def test_a_sound_folder_is_read_whole(folder):
         ("rows", "[{}]", "its row 0 lacks seed"),
         ("rows", "[", "Expecting value"),
         ("rows", DEEP, "its rows is nested too deeply"),
-        ("rows", json.dumps([{**ROW, "extra": json.loads(NESTED)}]), "nested more than"),
-        ("rows", json.dumps([{**ROW, "status": "fine"}]), "its rows have the status 'fine'"),
-        ("rows", json.dumps([{**ROW, "steps": "9"}]), "steps '9', not a whole number or null"),
-        ("rows", json.dumps([{**ROW, "steps": True}]), "steps True, not a whole number or null"),
-        ("rows", json.dumps([{**ROW, "final_loss": [1]}]), "final_loss [1], not a number or null"),
+        (
+            "rows",
+            json.dumps([{**ROW, "extra": json.loads(NESTED)}]),
+            "nested more than",
+        ),
+        (
+            "rows",
+            json.dumps([{**ROW, "status": "fine"}]),
+            "its rows have the status 'fine'",
+        ),
+        (
+            "rows",
+            json.dumps([{**ROW, "steps": "9"}]),
+            "steps '9', not a whole number or null",
+        ),
+        (
+            "rows",
+            json.dumps([{**ROW, "steps": True}]),
+            "steps True, not a whole number or null",
+        ),
+        (
+            "rows",
+            json.dumps([{**ROW, "final_loss": [1]}]),
+            "final_loss [1], not a number or null",
+        ),
         ("rows", json.dumps([{**ROW, "cost": 10**400}]), "not a number or null"),
-        ("rows", json.dumps([{**ROW, "error": "x"}]), "its row 0 has error 'x', not a number"),
-        ("rows", json.dumps([{**ROW, "end_point": "\ud800"}]), "its rows is not valid Unicode"),
+        (
+            "rows",
+            json.dumps([{**ROW, "error": "x"}]),
+            "its row 0 has error 'x', not a number",
+        ),
+        (
+            "rows",
+            json.dumps([{**ROW, "end_point": "\ud800"}]),
+            "its rows is not valid Unicode",
+        ),
         ("environment", "[]", "its environment is [], not a mapping"),
         ("environment", '{"problem": 3}', "its problem: 3"),
-        ("environment", '{"problem": {"n_parameters": "2"}}', "its problem's n_parameters is '2'"),
+        (
+            "environment",
+            '{"problem": {"n_parameters": "2"}}',
+            "its problem's n_parameters is '2'",
+        ),
         ("environment", '{"problem": {"measures": [1]}}', "its measures: [1]"),
         ("environment", '{"problem": {"measures": 1}}', "its problem's measures is 1"),
-        ("environment", '{"problem": {"has_saddle": 1}}', "its problem's has_saddle is 1"),
+        (
+            "environment",
+            '{"problem": {"has_saddle": 1}}',
+            "its problem's has_saddle is 1",
+        ),
         ("environment", '{"prices": {"grad": "x"}}', "its prices"),
         ("environment", '{"commit": 3}', "its commit: 3"),
         ("environment", NESTED, "nested more than"),
@@ -135,7 +185,9 @@ def test_a_run_with_parts_of_a_wrong_type_is_damaged(folder, part, value):
     change(folder, "run", json.dumps({**json.loads(run), part: value}))
     found, messages = read(folder)
     assert found == [["msgd"]] * 2
-    assert all("the result of sfn on saddle is damaged" in message for message in messages)
+    assert all(
+        "the result of sfn on saddle is damaged" in message for message in messages
+    )
 
 
 @pytest.mark.parametrize("value", [b"\xff\xfe", None])
@@ -153,13 +205,28 @@ def damaged_series(**changes):
 @pytest.mark.parametrize(
     ("series", "why"),
     [
-        (damaged_series(loss=np.array([["x", "y", "z"]])), "its series loss holds no numbers"),
-        (damaged_series(loss=np.zeros((2, 3))), "its series loss has another number of rows"),
+        (
+            damaged_series(loss=np.array([["x", "y", "z"]])),
+            "its series loss holds no numbers",
+        ),
+        (
+            damaged_series(loss=np.zeros((2, 3))),
+            "its series loss has another number of rows",
+        ),
         (damaged_series(loss=np.zeros(3)), "another number of rows"),
         (damaged_series(loss=np.zeros((1, 2))), "its series loss.step fits no values"),
-        (damaged_series(**{"loss.step": np.array([[0.0, 1, 9]])}), "steps that were not made"),
-        (damaged_series(**{"calls.grad": np.zeros((1, 2))}), "another length than seconds"),
-        ({"loss": np.zeros((1, 3)), "loss.step": np.zeros((1, 3))}, "steps that were not made"),
+        (
+            damaged_series(**{"loss.step": np.array([[0.0, 1, 9]])}),
+            "steps that were not made",
+        ),
+        (
+            damaged_series(**{"calls.grad": np.zeros((1, 2))}),
+            "another length than seconds",
+        ),
+        (
+            {"loss": np.zeros((1, 3)), "loss.step": np.zeros((1, 3))},
+            "steps that were not made",
+        ),
     ],
 )
 def test_series_that_fit_no_rows_cost_the_series_alone(folder, series, why):
@@ -167,7 +234,10 @@ def test_series_that_fit_no_rows_cost_the_series_alone(folder, series, why):
     damaged = []
     with Store(folder) as store:
         partial = list(store.results(damaged=damaged.append, is_partial=True))
-        assert [result.run.method.label for result in store.summaries()] == ["sfn", "msgd"]
+        assert [result.run.method.label for result in store.summaries()] == [
+            "sfn",
+            "msgd",
+        ]
     assert [sorted(result.series)[:1] for result in partial] == [[], ["calls.grad"]]
     assert len(damaged) == 1
     assert why in str(damaged[0])
@@ -193,10 +263,15 @@ def test_bytes_at_random_are_one_message_or_what_was_there(folder):
         for _ in range(rng.choice((1, 3))):
             cut[rng.randrange(len(cut))] = rng.randrange(256)
         table = "series" if column == "npz" else "runs"
-        value = bytes(cut) if column == "npz" else cut.decode("utf-8", "surrogateescape")
+        value = (
+            bytes(cut) if column == "npz" else cut.decode("utf-8", "surrogateescape")
+        )
         with closing(sqlite3.connect(folder / "results.sqlite")) as db, db:
             as_text = "?" if column == "npz" else "CAST(? AS TEXT)"
-            db.execute(f"UPDATE {table} SET {column} = {as_text} WHERE rowid = 1", (bytes(cut),))
+            db.execute(
+                f"UPDATE {table} SET {column} = {as_text} WHERE rowid = 1",
+                (bytes(cut),),
+            )
         found, _ = read(folder)
         assert all("msgd" in labels for labels in found), (column, value)
         change(folder, column, whole if column == "npz" else texts[column], table)
@@ -204,7 +279,10 @@ def test_bytes_at_random_are_one_message_or_what_was_there(folder):
 
 def test_a_result_asked_for_by_its_id_says_what_is_wrong(folder):
     change(folder, "rows", "3")
-    with Store(folder) as store, pytest.raises(DamagedError, match="its rows are 3, not a list"):
+    with (
+        Store(folder) as store,
+        pytest.raises(DamagedError, match="its rows are 3, not a list"),
+    ):
         store.get(race("sfn").run.id)
 
 

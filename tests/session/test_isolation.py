@@ -46,8 +46,13 @@ TIMING = ("seconds", "escape_seconds")
 
 
 def untimed(result):
-    rows = [{key: value for key, value in row.items() if key not in TIMING} for row in result.rows]
-    return rows, {name: array for name, array in result.series.items() if name != "seconds"}
+    rows = [
+        {key: value for key, value in row.items() if key not in TIMING}
+        for row in result.rows
+    ]
+    return rows, {
+        name: array for name, array in result.series.items() if name != "seconds"
+    }
 
 
 def test_each_breaks_alone(plugin, tmp_path):
@@ -73,7 +78,9 @@ def test_each_breaks_alone(plugin, tmp_path):
         assert rows == rows_together
         assert series.keys() == series_together.keys()
         for key in series:
-            np.testing.assert_array_equal(series[key], series_together[key], strict=True)
+            np.testing.assert_array_equal(
+                series[key], series_together[key], strict=True
+            )
         for table in tables:
             del table[name]["seconds a seed"]
         assert tables[0][name] == tables[1][name]

@@ -43,7 +43,9 @@ def test_what_is_missing_is_executed_and_told(suite, tmp_path):
         assert notes.ended == 1
 
 
-def test_fresh_keeps_the_old_result_until_the_new_one_is_there(suite, tmp_path, monkeypatch):
+def test_fresh_keeps_the_old_result_until_the_new_one_is_there(
+    suite, tmp_path, monkeypatch
+):
     folder = run_suite(suite, engine="inline", out=tmp_path / "out")
 
     class Stop(Notes):
@@ -104,5 +106,7 @@ def test_a_folder_that_is_deleted_midway_ends_the_session_at_once(tmp_path):
 
     vandal = Vandal()
     with pytest.raises(StoreError, match="was deleted or replaced while it was in use"):
-        run_suite("smoke", engine="inline", out=tmp_path / "out", seeds=1, observer=vandal)
+        run_suite(
+            "smoke", engine="inline", out=tmp_path / "out", seeds=1, observer=vandal
+        )
     assert vandal.n_finished == 1

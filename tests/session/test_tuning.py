@@ -55,7 +55,9 @@ def test_every_optimizer_is_tried_at_the_same_points(write):
         points[open_run.method.label] = [
             _place(ranges[first], trial.method.params[first]) for trial in made
         ]
-        assert {trial.seeds for trial in made} == {tuple(range(TUNING_SEEDS, TUNING_SEEDS + 3))}
+        assert {trial.seeds for trial in made} == {
+            tuple(range(TUNING_SEEDS, TUNING_SEEDS + 3))
+        }
         assert len({json.dumps(trial.settings) for trial in made}) == 1
     assert len(points) == 2
     expected = sample(suite.tune)[:, 0]
@@ -65,12 +67,15 @@ def test_every_optimizer_is_tried_at_the_same_points(write):
 
 def _place(range_, value):
     low, high = map(math.log if range_.scale == "loguniform" else float, range_.values)
-    return ((math.log(value) if range_.scale == "loguniform" else value) - low) / (high - low)
+    return ((math.log(value) if range_.scale == "loguniform" else value) - low) / (
+        high - low
+    )
 
 
 def test_trials_measure_the_loss_alone_within_their_own_budget(write):
     text = SUITE.replace(
-        "tune: {", "metrics: [gradient_norm, {use: loss, every: 3}]\ntune: {budget: {cost: 7}, "
+        "tune: {",
+        "metrics: [gradient_norm, {use: loss, every: 3}]\ntune: {budget: {cost: 7}, ",
     )
     suite, open_run = of(write(text), "msgd")
     first = trials(open_run, suite.tune)[0]
@@ -105,7 +110,9 @@ LOSSES = st.lists(st.floats(-1e6, 1e6) | st.just(math.inf), min_size=1, max_size
 def test_expected_best_is_the_mean_over_all_choices_of_k(losses, data):
     k = data.draw(st.integers(1, len(losses)))
     every = [min(chosen) for chosen in itertools.combinations(losses, k)]
-    assert expected_best(losses, k) == pytest.approx(sum(every) / len(every), rel=1e-9, abs=1e-6)
+    assert expected_best(losses, k) == pytest.approx(
+        sum(every) / len(every), rel=1e-9, abs=1e-6
+    )
 
 
 @given(LOSSES)
@@ -126,7 +133,9 @@ def result(trial, rows, status="ok"):
 
 
 def rows(*losses, status="ok"):
-    return [{"status": status, "final_loss": loss, "best_loss": loss} for loss in losses]
+    return [
+        {"status": status, "final_loss": loss, "best_loss": loss} for loss in losses
+    ]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,9 @@ def rows(*losses, status="ok"):
     ],
 )
 def test_the_middle_counts_what_broke_as_infinite(make_run, seeds, expected):
-    assert middle(result(make_run("mlp", {}, "sfn", {}), seeds), "final_loss") == expected
+    assert (
+        middle(result(make_run("mlp", {}, "sfn", {}), seeds), "final_loss") == expected
+    )
 
 
 def test_the_winner_has_the_lowest_median_and_comes_first(write):
@@ -159,15 +170,23 @@ def test_the_winner_has_the_lowest_median_and_comes_first(write):
     assert found.settled == replace(
         open_run, method=replace(made[2].method, label="gradient_descent")
     )
-    assert winners([open_run], suite.tune, dict(list(results.items())[1:])) == ()  # one is missing
+    assert (
+        winners([open_run], suite.tune, dict(list(results.items())[1:])) == ()
+    )  # one is missing
 
 
 @pytest.mark.parametrize(("i", "end"), [(0, "low"), (-1, "high"), (2, None)])
 def test_a_winner_at_an_end_of_its_range_is_remarked(write, i, end):
-    suite, open_run = of(write(SUITE.replace("trials: 5", "trials: 99")), "gradient_descent")
-    made = sorted(trials(open_run, suite.tune), key=lambda trial: trial.method.params["lr"])
+    suite, open_run = of(
+        write(SUITE.replace("trials: 5", "trials: 99")), "gradient_descent"
+    )
+    made = sorted(
+        trials(open_run, suite.tune), key=lambda trial: trial.method.params["lr"]
+    )
     best = made[i] if end else made[len(made) // 2]
-    results = {trial.id: result(trial, rows(0.0 if trial is best else 1.0)) for trial in made}
+    results = {
+        trial.id: result(trial, rows(0.0 if trial is best else 1.0)) for trial in made
+    }
     [found] = winners([open_run], suite.tune, results)
     assert found.edges == ({"lr": end} if end else {})
     widen = f"lr is at the {end} end of {{uniform: [0.1, 0.5]}}: widen the range"

@@ -74,7 +74,10 @@ def test_trials_come_first_and_the_best_run_afresh_with_the_suites_seeds(tuned):
     assert [label for label, _ in notes.told] == ["gradient_descent", "msgd"]
     with Store(folder) as store, Store(folder / "tuning") as tried:
         final = {result.run.method.label: result for result in store.results()}
-        assert {seed for result in final.values() for seed in result.run.seeds} == {0, 1}
+        assert {seed for result in final.values() for seed in result.run.seeds} == {
+            0,
+            1,
+        }
         assert {seed for result in tried.results() for seed in result.run.seeds} == {
             TUNING_SEEDS + i for i in range(3)
         }
@@ -95,7 +98,9 @@ def test_trials_come_first_and_the_best_run_afresh_with_the_suites_seeds(tuned):
             sorted(mine), rel=1e-5
         )
         assert list(entry["expected_best"]) == [1, 2, 5]
-        assert entry["expected_best"][1] == pytest.approx(statistics.fmean(mine), rel=1e-5)
+        assert entry["expected_best"][1] == pytest.approx(
+            statistics.fmean(mine), rel=1e-5
+        )
 
 
 def test_the_same_suite_gives_the_same_report_to_the_byte(tuned):
@@ -109,7 +114,10 @@ def test_the_same_suite_gives_the_same_report_to_the_byte(tuned):
 def test_only_what_is_missing_is_tried(write, tuned):
     assert run(write(SUITE.replace("trials: 5", "trials: 7")))[1].begun[0] == (4, 10)
     assert run(write(SUITE.replace("trials: 5", "trials: 3")))[1].begun[0] == (0, 6)
-    assert run(write(SUITE.replace("seeds: 2", "seeds: 3")))[1].begun == [(0, 10), (3, 0)]
+    assert run(write(SUITE.replace("seeds: 2", "seeds: 3")))[1].begun == [
+        (0, 10),
+        (3, 0),
+    ]
     assert run(write(SUITE.replace("seeds: 3", "seeds: 2")))[1].begun[0] == (10, 0)
     assert run(write(), fresh=True)[1].begun == [(10, 0), (3, 0)]
 
@@ -142,7 +150,11 @@ def test_an_optimizer_whose_trials_all_break_is_an_error_of_its_own(write):
         "no trial of 5 has a finite final_loss over 3 tuning seeds"
     )
     entry = report(folder)["bowl", "gradient_descent"]
-    assert (entry["params"], entry["final_loss"], entry["failed"]) == (None, math.inf, 5)
+    assert (entry["params"], entry["final_loss"], entry["failed"]) == (
+        None,
+        math.inf,
+        5,
+    )
     assert entry["broken"] + "\n" == final["gradient_descent"].log
     assert run(path)[1].begun == [(0, 10), (0, 3)]
     write(text.replace("trials: 5", "trials: 6"))
@@ -170,7 +182,9 @@ class Flaky(Optimizer):
     plugin("optimizers", "tune_flaky", source.replace("LIMIT", "0.0"))
     path = write(SUITE.replace("use: gradient_descent", "use: tune_flaky"))
     assert run(path)[1].begun == [(10, 0), (3, 0)]
-    cls = sys.modules[next(name for name in sys.modules if name.endswith(".tune_flaky"))].Flaky
+    cls = sys.modules[
+        next(name for name in sys.modules if name.endswith(".tune_flaky"))
+    ].Flaky
     cls.broken = False
     notes = run(path, only_failed=True)[1]
     assert notes.begun == [(5, 5), (1, 2)]
@@ -212,7 +226,9 @@ def test_data_are_needed_until_all_is_there(tuned, monkeypatch):
 
     path = "s.yaml"
     monkeypatch.setattr("sfnbench.session.session.missing_data", missing_data)
-    with pytest.raises(DataError, match=r"gradient_descent: .*\nmsgd: .*\nsfn: missing"):
+    with pytest.raises(
+        DataError, match=r"gradient_descent: .*\nmsgd: .*\nsfn: missing"
+    ):
         run(path, out="elsewhere")
     assert run(path)[1].begun == [(0, 10), (0, 3)]
     assert {row["state"] for row in preview(load_suite(path))} == {"there"}
@@ -254,7 +270,9 @@ def test_python_sees_what_is_open_and_what_would_be_done(write):
 # -- the command line ------------------------------------------------------------------------------
 
 
-def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(write, here, sfnbench):
+def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(
+    write, here, sfnbench
+):
     """A real SIGKILL, with two trials under way; what was said to be tried is never tried again."""
     gate = Gate(here)
     write(GATED)
@@ -267,7 +285,9 @@ def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(write
     assert process.returncode == -signal.SIGKILL
     assert gate.is_deserted()
     assert not Path(f"runs/s/{FILE}").exists()
-    assert [row["run"] for row in preview(load_suite("s.yaml"))][2:4] == ["after tuning"] * 2
+    assert [row["run"] for row in preview(load_suite("s.yaml"))][2:4] == [
+        "after tuning"
+    ] * 2
     gate.open(9)
     code, _, err = sfnbench("run", "s.yaml", "--engine", "inline")
     assert code == 0
@@ -298,7 +318,9 @@ def test_validate_and_dry_run_count_both_stages(write, sfnbench):
 def test_export_shows_the_winning_parameters(tuned, sfnbench):
     folder, notes = tuned
     assert sfnbench("export", str(folder), "rows.jsonl")[0] == 0
-    exported = [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()]
+    exported = [
+        json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()
+    ]
     found = {row["label"]: json.loads(row["optimizer_params"]) for row in exported}
     for label, best in notes.told:
         assert {name: found[label][name] for name in best} == best

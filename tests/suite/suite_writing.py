@@ -24,7 +24,9 @@ def load(text: str, profile: str | None = None) -> Suite:
     return load_suite("s.yaml", profile)
 
 
-def race(optimizers: str = "[suite_probe]", problems: str = "[suite_bowl]", more: str = "") -> str:
+def race(
+    optimizers: str = "[suite_probe]", problems: str = "[suite_bowl]", more: str = ""
+) -> str:
     return f"problems: {problems}\noptimizers: {optimizers}\n{more}"
 
 

@@ -23,7 +23,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_params_are_complete_plain_and_one_for_each_way_of_writing() -> None:
-    [one] = load(race("[{use: suite_probe, lr: 1, damping: 2, radius: 1, shape: [3]}]")).optimizers
+    [one] = load(
+        race("[{use: suite_probe, lr: 1, damping: 2, radius: 1, shape: [3]}]")
+    ).optimizers
     [other] = load(
         race("[{use: suite_probe, lr: 1.0, damping: 2.0, radius: 1e0, shape: [3]}]")
     ).optimizers
@@ -76,7 +78,9 @@ def test_a_grid_is_the_product_of_its_values() -> None:
             "P lr=2 shape=[6, 7]",
         )
     ]
-    values = [(c.params["lr"], c.params["shape"], c.params["word"]) for c in suite.optimizers]
+    values = [
+        (c.params["lr"], c.params["shape"], c.params["word"]) for c in suite.optimizers
+    ]
     assert values == [(lr, shape, "y") for lr in (0.01, 2.0) for shape in ([5], [6, 7])]
 
 
@@ -95,7 +99,9 @@ def test_grids_of_stock_optimizers_and_of_problems() -> None:
 
 
 def test_merge_keys_serve_entries_with_much_in_common() -> None:
-    suite = load(race("[&p {use: suite_probe, lr: 2, word: y}, {<<: *p, label: other, lr: 3}]"))
+    suite = load(
+        race("[&p {use: suite_probe, lr: 2, word: y}, {<<: *p, label: other, lr: 3}]")
+    )
     assert [(c.label, c.params["lr"], c.params["word"]) for c in suite.optimizers] == [
         ("suite_probe", 2, "y"),
         ("other", 3, "y"),
@@ -107,7 +113,10 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
     [
         ("§suite_prob", "unknown optimizer 'suite_prob' (did you mean 'suite_probe'?)"),
         ("§3", "an optimizer is a name or a mapping with the key 'use', not 3"),
-        ("§[suite_probe]", "an optimizer is a name or a mapping with the key 'use', not a list"),
+        (
+            "§[suite_probe]",
+            "an optimizer is a name or a mapping with the key 'use', not a list",
+        ),
         ("§{lr: 1}", "missing key 'use'"),
         ("§{suite_probe: {lr: 1}}", "missing key 'use': write {use: suite_probe, ...}"),
         ("{use: §3}", "use must be the name of an optimizer, not 3"),
@@ -116,7 +125,10 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
             "label must be text on one line, not 3 (put it in quotes)",
         ),
         ("{use: suite_probe, label: §''}", "label must be text on one line, not ''"),
-        (r'{use: suite_probe, label: §"a\nb"}', r"label must be text on one line, not 'a\nb'"),
+        (
+            r'{use: suite_probe, label: §"a\nb"}',
+            r"label must be text on one line, not 'a\nb'",
+        ),
         ("{use: suite_probe, lr: §'3'}", "lr must be a number, not '3'"),
         ("{use: suite_probe, lr: §true}", "lr must be a number, not true"),
         ("{use: suite_probe, lr: §null}", "lr must be a number, not null"),
@@ -130,12 +142,24 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
             "damping must be a number, 'paper' or 'none', not 'papr' (did you mean 'paper'?)",
         ),
         ("{use: suite_probe, radius: §0}", "radius must be greater than 0, not 0"),
-        ("{use: suite_probe, n_inner: §1.0}", "n_inner must be a whole number, not 1.0"),
-        ("{use: suite_probe, restart: §yes}", "restart must be true or false, not 'yes'"),
+        (
+            "{use: suite_probe, n_inner: §1.0}",
+            "n_inner must be a whole number, not 1.0",
+        ),
+        (
+            "{use: suite_probe, restart: §yes}",
+            "restart must be true or false, not 'yes'",
+        ),
         ("{use: suite_probe, shape: §3}", "shape must be a list, not 3"),
-        ("{use: suite_probe, shape: [1, §0]}", "a value of shape must be at least 1, not 0"),
+        (
+            "{use: suite_probe, shape: [1, §0]}",
+            "a value of shape must be at least 1, not 0",
+        ),
         ("{use: suite_probe, window: §[1]}", "window has too few values"),
-        ("{use: suite_probe, window: §[1, 2, 3]}", "window must have at most 2 values, not 3"),
+        (
+            "{use: suite_probe, window: §[1, 2, 3]}",
+            "window must have at most 2 values, not 3",
+        ),
         (
             "{use: suite_probe, colour: §gren}",
             "colour must be 'red' or 'green', not 'gren' (did you mean 'green'?)",
@@ -145,11 +169,17 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
             "{use: suite_probe, §colr: red}",
             "unknown key 'colr' of suite_probe (did you mean 'colour'?)",
         ),
-        ("{use: suite_probe, lr: {grid: §[]}}", "grid is empty: lr needs at least one value"),
+        (
+            "{use: suite_probe, lr: {grid: §[]}}",
+            "grid is empty: lr needs at least one value",
+        ),
         ("{use: suite_probe, lr: {grid: §0.1}}", "grid must be a list, not 0.1"),
         ("{use: suite_probe, lr: {grid: [1, §0]}}", "lr must be greater than 0, not 0"),
         ("{use: suite_probe, lr: {grid: [1, §1.0]}}", "the grid of lr has 1.0 twice"),
-        ("{use: suite_probe, lr: {grid: [1], §step: 2}}", "unknown key 'step' beside grid"),
+        (
+            "{use: suite_probe, lr: {grid: [1], §step: 2}}",
+            "unknown key 'step' beside grid",
+        ),
         (
             "{use: suite_probe, label: §{grid: [a]}}",
             "label must be text on one line, not a mapping",
@@ -166,13 +196,21 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
             "{use: suite_probe, lr: 0.5}, {use: suite_probe, label: §b, lr: 0.50}",
             "'b' repeats 'suite_probe': same optimizer, same parameters",
         ),
-        ("§torch.optim.Adm", "unknown optimizer 'torch.optim.Adm' (did you mean 'Adam'?)"),
+        (
+            "§torch.optim.Adm",
+            "unknown optimizer 'torch.optim.Adm' (did you mean 'Adam'?)",
+        ),
         ("§.Adam", re.compile("unknown optimizer '.Adam'.*")),
-        ("{use: torch.optim.Adam, §beta: 1}", "unknown key 'beta' (did you mean 'betas'?)"),
+        (
+            "{use: torch.optim.Adam, §beta: 1}",
+            "unknown key 'beta' (did you mean 'betas'?)",
+        ),
         ("§suite_bare", re.compile(r"\S+suite_bare.py: SuiteBare is not a dataclass")),
         (
             "§suite_broken",
-            re.compile(r"\S+suite_broken.py:3: cannot be imported: ZeroDivisionError: .*"),
+            re.compile(
+                r"\S+suite_broken.py:3: cannot be imported: ZeroDivisionError: .*"
+            ),
         ),
         (
             "§suite_stepless",
@@ -180,7 +218,9 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
         ),
         (
             "§suite_opaque",
-            re.compile(r"\S+suite_opaque.py: the fields of SuiteOpaque cannot be read: .*Opaque.*"),
+            re.compile(
+                r"\S+suite_opaque.py: the fields of SuiteOpaque cannot be read: .*Opaque.*"
+            ),
         ),
     ],
 )
@@ -190,9 +230,15 @@ def test_entries(entry: str, message: str | re.Pattern[str] | None) -> None:
         with pytest.raises(SuiteError) as caught:
             load(text.replace("§", ""))
         column = text.split("\n")[1].index("§") + 1
-        assert re.fullmatch(rf"s\.yaml:2:{column}: {message.pattern}", str(caught.value))
+        assert re.fullmatch(
+            rf"s\.yaml:2:{column}: {message.pattern}", str(caught.value)
+        )
     else:
-        expect(text, message or "two optimizers are called 'suite_probe': give one of them a label")
+        expect(
+            text,
+            message
+            or "two optimizers are called 'suite_probe': give one of them a label",
+        )
 
 
 def test_a_stock_problem_is_refused() -> None:
@@ -221,13 +267,17 @@ def test_a_grid_beyond_reason_is_refused_before_it_is_unrolled() -> None:
     text = race(
         f"[§{{use: suite_probe, lr: {grid}, n_inner: {grid}, damping: {grid}, radius: {grid}}}]"
     )
-    expect(text, f"these grids have {100**4} combinations, more than {MAX_COMBINATIONS}")
+    expect(
+        text, f"these grids have {100**4} combinations, more than {MAX_COMBINATIONS}"
+    )
 
 
 def test_a_number_that_is_none_brings_one_line() -> None:
     finite = "a number must be finite and within 64 bits, not .nan"
     expect(race("[{use: torch.optim.AdamW, lr: §.nan}]"), finite)
-    expect(race("[{use: torch.optim.Adam, betas: [0.9, §.nan], §bets: 1}]"), finite, BETS)
+    expect(
+        race("[{use: torch.optim.Adam, betas: [0.9, §.nan], §bets: 1}]"), finite, BETS
+    )
     expect(race("[{use: suite_probe, shape: [1, §.nan]}]"), finite)
 
 
@@ -245,7 +295,9 @@ def test_a_range_where_nothing_is_tuned_is_refused() -> None:
     )
 
 
-def test_the_same_parameters_are_checked_and_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_parameters_are_checked_and_built_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     built = []
     make = RegisteredCompletion._complete
 

@@ -43,11 +43,15 @@ def labels(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
     return [(run.problem.label, run.method.label) for run in runs]
 
 
-def test_every_problem_meets_every_optimizer_in_the_order_of_the_suite(suite: Suite) -> None:
+def test_every_problem_meets_every_optimizer_in_the_order_of_the_suite(
+    suite: Suite,
+) -> None:
     runs = plan(suite)
     optimizers = ["SFN", "msgd lr=0.1", "msgd lr=0.2"]
     assert labels(runs) == [
-        (problem, optimizer) for problem in ("bowl", "saddle") for optimizer in optimizers
+        (problem, optimizer)
+        for problem in ("bowl", "saddle")
+        for optimizer in optimizers
     ]
     for run in runs:
         assert (run.suite, run.experiment, run.seeds, run.dtype, run.device) == (
@@ -71,11 +75,15 @@ def test_names_pick_by_label_and_by_use(suite: Suite) -> None:
         ("saddle", "msgd lr=0.1"),
         ("saddle", "msgd lr=0.2"),
     ]
-    assert labels(plan(suite, problems=["bowl"], optimizers=["msgd lr=0.2", "SFN"])) == [
+    assert labels(
+        plan(suite, problems=["bowl"], optimizers=["msgd lr=0.2", "SFN"])
+    ) == [
         ("bowl", "SFN"),
         ("bowl", "msgd lr=0.2"),
     ]
-    assert labels(plan(suite, problems=["quadratic_saddle"], optimizers=["sfn", "SFN", "sfn"])) == [
+    assert labels(
+        plan(suite, problems=["quadratic_saddle"], optimizers=["sfn", "SFN", "sfn"])
+    ) == [
         ("bowl", "SFN"),
         ("saddle", "SFN"),
     ]
@@ -84,10 +92,14 @@ def test_names_pick_by_label_and_by_use(suite: Suite) -> None:
 def test_a_picked_run_is_the_run_of_the_whole_suite(suite: Suite) -> None:
     ids = {run.id for run in plan(suite)}
     assert {run.id for run in plan(suite, problems=["bowl"], optimizers=["SFN"])} < ids
-    assert plan(suite, optimizers=["sfn", "msgd"], problems=["bowl", "saddle"]) == plan(suite)
+    assert plan(suite, optimizers=["sfn", "msgd"], problems=["bowl", "saddle"]) == plan(
+        suite
+    )
 
 
-def test_a_name_that_the_suite_lacks_joins_alone_with_its_defaults(suite: Suite) -> None:
+def test_a_name_that_the_suite_lacks_joins_alone_with_its_defaults(
+    suite: Suite,
+) -> None:
     runs = plan(
         suite,
         problems=["monkey_saddle", "bowl"],
@@ -95,7 +107,9 @@ def test_a_name_that_the_suite_lacks_joins_alone_with_its_defaults(suite: Suite)
     )
     optimizers = ["SFN", "gradient_descent", "torch.optim.Adam"]
     assert labels(runs) == [
-        (problem, optimizer) for problem in ("bowl", "monkey_saddle") for optimizer in optimizers
+        (problem, optimizer)
+        for problem in ("bowl", "monkey_saddle")
+        for optimizer in optimizers
     ]
     [run] = plan(suite, problems=["bowl"], optimizers=["gradient_descent"])
     assert run.method == Spec(
@@ -215,7 +229,13 @@ def changed(member: Spec | None, **changes: Any) -> Spec:
         replace(RUN, method=changed(RUN.method, label="Q")),
         replace(RUN, problem=changed(RUN.problem, params={"a": 0.1, "b": [1.0, 2.0]})),
     ],
-    ids=["suite", "timeout", "problem's label", "optimizer's label", "order of parameters"],
+    ids=[
+        "suite",
+        "timeout",
+        "problem's label",
+        "optimizer's label",
+        "order of parameters",
+    ],
 )
 def test_names_and_patience_leave_the_id_alone(other: Run) -> None:
     assert other.id == RUN.id
@@ -236,9 +256,14 @@ def test_names_and_patience_leave_the_id_alone(other: Run) -> None:
         replace(RUN, versions={"torch": "2.14.0"}),
         replace(RUN, seeds=(0, 1)),
         replace(RUN, seeds=(0,)),
-        replace(RUN, settings={**RUN.settings, "budget": {"steps": 4, "seconds": None}}),
+        replace(
+            RUN, settings={**RUN.settings, "budget": {"steps": 4, "seconds": None}}
+        ),
         replace(RUN, settings={**RUN.settings, "metrics": [["loss", 2]]}),
-        replace(RUN, settings={**RUN.settings, "metrics": [["loss", 1], ["gradient_norm", 1]]}),
+        replace(
+            RUN,
+            settings={**RUN.settings, "metrics": [["loss", 1], ["gradient_norm", 1]]},
+        ),
         replace(RUN, dtype="float32"),
         replace(RUN, device="cuda"),
     ],
@@ -294,18 +319,28 @@ def test_a_run_survives_json(suite: Suite) -> None:
         ),
     ],
 )
-def test_an_unreachable_escape_is_refused(tmp_path: Path, problem: str, fall: str) -> None:
+def test_an_unreachable_escape_is_refused(
+    tmp_path: Path, problem: str, fall: str
+) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(f"problems: [{{{problem}, label: deep}}]\noptimizers: [sfn]\n")
     with pytest.raises(SuiteError, match=re.escape(fall)):
         plan(load_suite(path))
 
 
-@pytest.mark.parametrize(("n", "coupling"), [(2, 0.3), (3, 0.3), (5, -0.2), (4, -0.5), (3, 1.5)])
+@pytest.mark.parametrize(
+    ("n", "coupling"), [(2, 0.3), (3, 0.3), (5, -0.2), (4, -0.5), (3, 1.5)]
+)
 def test_the_quartic_is_never_below_its_bound(n: int, coupling: float) -> None:
-    problem = registry.build("problem", "strict_saddle_quartic", {"n": n, "coupling": coupling})
+    problem = registry.build(
+        "problem", "strict_saddle_quartic", {"n": n, "coupling": coupling}
+    )
     x = torch.randn(
-        1000, n, generator=torch.Generator().manual_seed(n), dtype=torch.float64, requires_grad=True
+        1000,
+        n,
+        generator=torch.Generator().manual_seed(n),
+        dtype=torch.float64,
+        requires_grad=True,
     )
     optimizer = torch.optim.LBFGS([x], max_iter=300)
 
@@ -329,7 +364,8 @@ def test_tuning_by_the_escape_needs_a_saddle(tmp_path: Path) -> None:
         "tune: {metric: escape_cost}\n"
     )
     with pytest.raises(
-        SuiteError, match="mlp cannot be tuned by escape_cost: it has no saddle to escape from"
+        SuiteError,
+        match="mlp cannot be tuned by escape_cost: it has no saddle to escape from",
     ):
         plan(load_suite(path))
     assert plan(load_suite(path), problems=["lee"])

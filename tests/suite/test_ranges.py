@@ -62,7 +62,9 @@ def test_ranges_of_stock_optimizers_are_whole_where_only_whole_numbers_do() -> N
     assert ranges("{use: scipy.optimize.L-BFGS-B, maxcor: {loguniform: [2, 32]}}")[
         "maxcor"
     ].is_whole
-    assert not ranges("{use: torch.optim.SGD, momentum: {uniform: [0, 1]}}")["momentum"].is_whole
+    assert not ranges("{use: torch.optim.SGD, momentum: {uniform: [0, 1]}}")[
+        "momentum"
+    ].is_whole
 
 
 def test_each_point_of_a_grid_is_tuned_by_itself() -> None:
@@ -109,8 +111,14 @@ profiles:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("lr: {loguniform: §[]}", "loguniform must have two values, the ends of the range, not 0"),
-        ("lr: {uniform: §[1, 2, 3]}", "uniform must have two values, the ends of the range, not 3"),
+        (
+            "lr: {loguniform: §[]}",
+            "loguniform must have two values, the ends of the range, not 0",
+        ),
+        (
+            "lr: {uniform: §[1, 2, 3]}",
+            "uniform must have two values, the ends of the range, not 3",
+        ),
         ("lr: {uniform: §0.1}", "uniform must be a list, not 0.1"),
         (
             "lr: {uniform: §[1, 1.0]}",
@@ -120,8 +128,14 @@ profiles:
             "lr: {loguniform: §[1, 0.1]}",
             "the range of lr is reversed: its low end must be below its high end",
         ),
-        ("lr: {uniform: [§a, 1]}", "an end of the range of lr must be a number, not 'a'"),
-        ("lr: {uniform: [0.1, §true]}", "an end of the range of lr must be a number, not true"),
+        (
+            "lr: {uniform: [§a, 1]}",
+            "an end of the range of lr must be a number, not 'a'",
+        ),
+        (
+            "lr: {uniform: [0.1, §true]}",
+            "an end of the range of lr must be a number, not true",
+        ),
         (
             "damping: {loguniform: [§0, 1]}",
             "an end of a loguniform range must be greater than 0, not 0",
@@ -136,7 +150,10 @@ profiles:
         ("colour: {choice: §[]}", "choice is empty: colour needs at least one value"),
         ("colour: {choice: §red}", "choice must be a list, not 'red'"),
         ("lr: {uniform: [1, 2], §step: 1}", "unknown key 'step' beside uniform"),
-        ("lr: {§log_uniform: [1, 2]}", "unknown key 'log_uniform' (did you mean 'loguniform'?)"),
+        (
+            "lr: {§log_uniform: [1, 2]}",
+            "unknown key 'log_uniform' (did you mean 'loguniform'?)",
+        ),
         (
             "§momentun: {uniform: [0, 0.5]}",
             "unknown key 'momentun' of suite_probe (did you mean 'momentum'?)",
@@ -146,7 +163,10 @@ profiles:
 )
 def test_ranges(entry: str, message: str) -> None:
     expect(
-        race(f"[{{use: suite_probe, {entry}, radius: {{uniform: [1, 2]}}}}]", more=TUNE), message
+        race(
+            f"[{{use: suite_probe, {entry}, radius: {{uniform: [1, 2]}}}}]", more=TUNE
+        ),
+        message,
     )
 
 
@@ -185,12 +205,16 @@ def test_everything_wrong_with_ranges_is_said_at_once() -> None:
 
 def test_ranges_and_tune_need_each_other() -> None:
     expect(
-        race("[{use: suite_probe, §lr: {uniform: [1, 2]}, §radius: {uniform: [1, 2]}}]"),
+        race(
+            "[{use: suite_probe, §lr: {uniform: [1, 2]}, §radius: {uniform: [1, 2]}}]"
+        ),
         "lr is a range: the key 'tune' has to say how to find its value",
         "radius is a range: the key 'tune' has to say how to find its value",
     )
     scales = "{uniform: [...]}, {loguniform: [...]}, {choice: [...]}"
-    expect(race(more="§tune: {}"), f"nothing to tune: no optimizer has a range ({scales})")
+    expect(
+        race(more="§tune: {}"), f"nothing to tune: no optimizer has a range ({scales})"
+    )
 
 
 def test_seeds_for_tuning_are_for_nothing_else() -> None:
@@ -206,13 +230,17 @@ def test_seeds_for_tuning_are_for_nothing_else() -> None:
 
 def test_no_more_ranges_than_the_sampler_is_good_for() -> None:
     names = ", ".join(f"x{i}: {{uniform: [0, 1]}}" for i in range(MAX_RANGES + 1))
-    with pytest.raises(SuiteError, match=f"{MAX_RANGES + 1} ranges, more than {MAX_RANGES}"):
+    with pytest.raises(
+        SuiteError, match=f"{MAX_RANGES + 1} ranges, more than {MAX_RANGES}"
+    ):
         load(race(f"[{{use: suite_probe, {names}}}]", more=TUNE))
 
 
 def test_what_the_ends_allow_but_not_the_middle_is_found_too() -> None:
     text = race("[{use: §suite_picky, low: {uniform: [-1, 1]}}]", more=TUNE)
-    expect(text, "suite_picky cannot be made: ZeroDivisionError: float division by zero")
+    expect(
+        text, "suite_picky cannot be made: ZeroDivisionError: float division by zero"
+    )
 
 
 # -- values of a range -----------------------------------------------------------------------------
@@ -220,7 +248,12 @@ def test_what_the_ends_allow_but_not_the_middle_is_found_too() -> None:
 UNIT = st.floats(0, 1, exclude_max=True)
 
 
-@given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), UNIT, st.sampled_from(["uniform", "loguniform"]))
+@given(
+    st.floats(1e-6, 1e6),
+    st.floats(1e-6, 1e6),
+    UNIT,
+    st.sampled_from(["uniform", "loguniform"]),
+)
 def test_values_lie_in_the_range_and_where_the_scale_says(
     a: float, b: float, u: float, scale: Scale
 ) -> None:
@@ -231,8 +264,12 @@ def test_values_lie_in_the_range_and_where_the_scale_says(
     assert value == pytest.approx(exact, rel=1e-5)  # six digits
 
 
-@given(st.integers(1, 50), st.integers(1, 50), st.sampled_from(["uniform", "loguniform"]))
-def test_every_whole_number_of_a_range_comes_up(low: int, more: int, scale: Scale) -> None:
+@given(
+    st.integers(1, 50), st.integers(1, 50), st.sampled_from(["uniform", "loguniform"])
+)
+def test_every_whole_number_of_a_range_comes_up(
+    low: int, more: int, scale: Scale
+) -> None:
     one = Range(scale, (low, low + more), is_whole=True)
     values = [one.value(i / 10_000) for i in range(10_000)]
     assert set(values) == set(range(low, low + more + 1))

@@ -32,7 +32,11 @@ def test_defaults() -> None:
         "",
         "race",
     )
-    assert (suite.seeds, suite.timeout_s, suite.dtype) == ((0, 1, 2, 3, 4), 3600, "float64")
+    assert (suite.seeds, suite.timeout_s, suite.dtype) == (
+        (0, 1, 2, 3, 4),
+        3600,
+        "float64",
+    )
     assert suite.settings == {
         "budget": {"steps": 500, "seconds": None, "cost": None, "epochs": None},
         "metrics": [["loss", {"steps": 1}]],
@@ -62,10 +66,18 @@ def test_everything_given() -> None:
         optimizers: [suite_probe, {use: torch.optim.Adam, lr: 1e-3}]
         """
     )
-    assert (suite.title, suite.seeds, suite.timeout_s, suite.dtype) == ("Ω", (3, 1), 10, "float32")
+    assert (suite.title, suite.seeds, suite.timeout_s, suite.dtype) == (
+        "Ω",
+        (3, 1),
+        10,
+        "float32",
+    )
     budget = {"steps": 7, "seconds": 1, "cost": 2.5, "epochs": None}
     assert suite.settings["budget"] == budget
-    assert suite.settings["metrics"] == [["depth", {"steps": 3}], ["gradient_norm", {"steps": 1}]]
+    assert suite.settings["metrics"] == [
+        ["depth", {"steps": 3}],
+        ["gradient_norm", {"steps": 1}],
+    ]
     assert [(p.label, p.params) for p in suite.problems] == [("y", {"dim": 3})]
     adam = suite.optimizers[1]
     assert (adam.use, adam.label, adam.params, adam.source) == (
@@ -78,13 +90,22 @@ def test_everything_given() -> None:
 
 def test_epochs_alone_decide_unless_steps_are_given_too() -> None:
     text = race(
-        "[suite_probe]", more="budget: {epochs: 3}\nmetrics: [{use: loss, every: {epochs: 0.5}}]\n"
+        "[suite_probe]",
+        more="budget: {epochs: 3}\nmetrics: [{use: loss, every: {epochs: 0.5}}]\n",
     )
     settings = load(text).settings
-    assert settings["budget"] == {"steps": 10**9, "seconds": None, "cost": None, "epochs": 3}
+    assert settings["budget"] == {
+        "steps": 10**9,
+        "seconds": None,
+        "cost": None,
+        "epochs": 3,
+    }
     assert settings["metrics"] == [["loss", {"epochs": 0.5}]]
     both = load(race("[suite_probe]", more="budget: {epochs: 3, steps: 7}\n"))
-    assert (both.settings["budget"]["steps"], both.settings["budget"]["epochs"]) == (7, 3)
+    assert (both.settings["budget"]["steps"], both.settings["budget"]["epochs"]) == (
+        7,
+        3,
+    )
 
 
 def test_a_profile_merges_mappings_and_replaces_lists() -> None:
@@ -170,7 +191,10 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
         ("budget: {steps: §1000.0}", "steps must be a whole number, not 1000.0"),
         ("budget: {seconds: §0}", "seconds must be greater than 0, not 0"),
         ("budget: {seconds: §1:30}", "seconds must be a number, not '1:30'"),
-        ("budget: {cost: §.inf}", "a number must be finite and within 64 bits, not .inf"),
+        (
+            "budget: {cost: §.inf}",
+            "a number must be finite and within 64 bits, not .inf",
+        ),
         ("timeout: §0", "timeout must be greater than 0, not 0"),
         ("timeout: §null", "timeout must be a number, not null"),
         (
@@ -192,14 +216,23 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
             "every: must be a number of steps, {cost: NUMBER} or {epochs: NUMBER}",
         ),
         ("budget: {epochs: §0}", "epochs must be greater than 0, not 0"),
-        ("metrics: [{use: loss, §evry: 2}]", "unknown key 'evry' (did you mean 'every'?)"),
+        (
+            "metrics: [{use: loss, §evry: 2}]",
+            "unknown key 'evry' (did you mean 'every'?)",
+        ),
         ("metrics: [§{every: 2}]", "missing key 'use'"),
         ("metrics: [loss, {use: §loss, every: 2}]", "metric 'loss' is given twice"),
         ("§replicas: 3", None),
         ("§1: 2", None),
-        ("profiles: §[quick]", "profiles must be a mapping of names to changes, not a list"),
+        (
+            "profiles: §[quick]",
+            "profiles must be a mapping of names to changes, not a list",
+        ),
         ("profiles: {quick: §3}", "profile 'quick' must be a mapping, not 3"),
-        ("profiles: {quick: {budget: {steps: §x}}}", "steps must be a whole number, not 'x'"),
+        (
+            "profiles: {quick: {budget: {steps: §x}}}",
+            "steps must be a whole number, not 'x'",
+        ),
         ("profiles: {quick: {§profiles: {}}}", "a profile has no profiles of its own"),
         ("profiles: {quick: {problems: §[]}}", "problems is empty"),
     ],
@@ -224,16 +257,20 @@ def test_a_metric_needs_one_problem_that_has_it_and_a_profile_must_keep_it() -> 
     known = sorted(METRICS)
     assert "depth" not in known
     expect(
-        race(more=more), f"unknown metric 'depth' (known: {', '.join(known)}) (in profile 'quick')"
+        race(more=more),
+        f"unknown metric 'depth' (known: {', '.join(known)}) (in profile 'quick')",
     )
 
 
 def test_an_unknown_profile() -> None:
     with pytest.raises(
-        SuiteError, match=re.escape("s.yaml: unknown profile 'quik' (did you mean 'quick'?)")
+        SuiteError,
+        match=re.escape("s.yaml: unknown profile 'quik' (did you mean 'quick'?)"),
     ):
         load(race(more="profiles: {quick: {}}"), "quik")
-    with pytest.raises(SuiteError, match=re.escape("s.yaml: unknown profile 'quik' (it has none)")):
+    with pytest.raises(
+        SuiteError, match=re.escape("s.yaml: unknown profile 'quik' (it has none)")
+    ):
         load(race(), "quik")
 
 
@@ -245,8 +282,14 @@ def test_an_unknown_profile() -> None:
     [
         (b"", "s.yaml: is empty"),
         (b"# nothing\n", "s.yaml: is empty"),
-        (b"- a\n", "s.yaml:1:1: a suite is a mapping with keys such as problems, not a list"),
-        (b"\n text\n", "s.yaml:2:2: a suite is a mapping with keys such as problems, not 'text'"),
+        (
+            b"- a\n",
+            "s.yaml:1:1: a suite is a mapping with keys such as problems, not a list",
+        ),
+        (
+            b"\n text\n",
+            "s.yaml:2:2: a suite is a mapping with keys such as problems, not 'text'",
+        ),
         (b"title: \xff", "s.yaml:1:8: not UTF-8"),
         ("\ufefftitle: é".encode() + b"\xe9", "s.yaml:1:9: not UTF-8"),
         ("title: x".encode("utf-16"), "s.yaml:1:1: not UTF-8"),
@@ -284,7 +327,9 @@ def test_names_are_looked_up_here_and_then_among_the_shipped() -> None:
     Path("suites/toy.yaml").write_text(race(more="title: Mine"))
     assert load_suite("toy").title == "Mine"
     assert available()["toy"] == Path("suites/toy.yaml")
-    assert {"smoke", "digits", "mlp_mnist", "mlp_cifar10", "autoencoder", "rnn"} <= set(available())
+    assert {"smoke", "digits", "mlp_mnist", "mlp_cifar10", "autoencoder", "rnn"} <= set(
+        available()
+    )
 
 
 def test_titles_are_read_without_reading_the_suite() -> None:
@@ -307,9 +352,15 @@ def test_listing_suites_imports_neither_torch_nor_pydantic() -> None:
 @pytest.mark.parametrize(
     ("name", "most"),
     [
-        *((name, 40) for name in ("smoke", "toy", "digits", "mlp_mnist", "mlp_cifar10")),
+        *(
+            (name, 40)
+            for name in ("smoke", "toy", "digits", "mlp_mnist", "mlp_cifar10")
+        ),
         *((name, 40) for name in ("gaussian_field", "spin_glass", "landscapes")),
-        *((f"critical_points_{name}", 50) for name in ("linear_autoencoder", "mnist", "cifar10")),
+        *(
+            (f"critical_points_{name}", 50)
+            for name in ("linear_autoencoder", "mnist", "cifar10")
+        ),
         *((name, 40) for name in ("escape", "strict_saddle", "octopus", "throughput")),
         *(
             (name, 80) for name in ("autoencoder", "rnn")
@@ -348,7 +399,9 @@ VALUE = st.recursive(
     ),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["use", "label", "grid", "lr", "every"]), inner)
+        | st.dictionaries(
+            st.sampled_from(["use", "label", "grid", "lr", "every"]), inner
+        )
     ),
     max_leaves=6,
 )
@@ -370,12 +423,18 @@ KEY = st.sampled_from(
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=40,
 )
 @given(st.dictionaries(KEY, VALUE | st.lists(VALUE)))
 def test_any_content_is_a_suite_or_a_suite_error(content: dict[str, object]) -> None:
     base = {"problems": ["suite_bowl"], "optimizers": ["suite_probe"]}
-    for candidate in (content, {**base, **content}, {**base, "profiles": {"p": content}}):
+    for candidate in (
+        content,
+        {**base, **content},
+        {**base, "profiles": {"p": content}},
+    ):
         said = ""
         try:
             load(json.dumps(candidate))

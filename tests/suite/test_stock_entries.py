@@ -42,7 +42,9 @@ def test_faults_stand_at_their_places() -> None:
     )
 
 
-def test_what_fits_the_tensors_of_one_problem_alone_says_which_it_does_not_fit() -> None:
+def test_what_fits_the_tensors_of_one_problem_alone_says_which_it_does_not_fit() -> (
+    None
+):
     groups = "groups: {vectors: {use: torch.optim.AdamW}}"
     load(race(f"[{{use: torch.optim.Muon, {groups}}}]", MLP))
     expect(
@@ -72,7 +74,9 @@ def test_dtypes_are_those_of_the_suite() -> None:
 def test_a_module_beside_the_suite_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path / "nothing"))  # puts sys.path back in the end
+    monkeypatch.syspath_prepend(
+        str(tmp_path / "nothing")
+    )  # puts sys.path back in the end
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "beside_the_suite.py").write_text(

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from sfnbench.suite.yaml_nodes import MAX_DEPTH, MAX_VALUES, Issue, Mark, Node, parse
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=8)
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=8
+)
 SCALARS = (
     st.none()
     | st.booleans()
@@ -18,7 +20,9 @@ SCALARS = (
 )
 JSON = st.recursive(
     SCALARS | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4)
+    ),
 )
 
 
@@ -61,7 +65,10 @@ def test_every_value_is_at_the_position_it_says(values: list[object]) -> None:
             ("1.", 1.0),
             ("+5", 5),
         ],
-        *[(word, word) for word in ("on", "off", "yes", "no", "y", "n", "On", "NO", "Y")],
+        *[
+            (word, word)
+            for word in ("on", "off", "yes", "no", "y", "n", "On", "NO", "Y")
+        ],
         *[("true", True), ("False", False), ("null", None), ("~", None)],
         *[
             (word, word)
@@ -78,7 +85,13 @@ def test_every_value_is_at_the_position_it_says(values: list[object]) -> None:
                 "<<",
             )
         ],
-        *[("'1e-3'", "1e-3"), ("!!str 12", "12"), ("!!float 1", 1.0), ("5e", "5e"), (".", ".")],
+        *[
+            ("'1e-3'", "1e-3"),
+            ("!!str 12", "12"),
+            ("!!float 1", 1.0),
+            ("5e", "5e"),
+            (".", "."),
+        ],
     ],
 )
 def test_scalars_mean_what_they_look_like(text: str, value: object) -> None:
@@ -88,7 +101,9 @@ def test_scalars_mean_what_they_look_like(text: str, value: object) -> None:
 
 
 def test_merge_keys_bring_in_what_is_not_given() -> None:
-    text = "a: &a {x: 1, y: 2}\nb: &b {x: 3, z: 4}\nc: {<<: [*a, *b], y: 5}\nd: {<<: *b}"
+    text = (
+        "a: &a {x: 1, y: 2}\nb: &b {x: 3, z: 4}\nc: {<<: [*a, *b], y: 5}\nd: {<<: *b}"
+    )
     root = plain(text)
     assert root["c"] == {"x": 1, "y": 5, "z": 4}  # type: ignore[index]
     assert root["d"] == {"x": 3, "z": 4}  # type: ignore[index]
@@ -113,8 +128,16 @@ def test_merge_keys_bring_in_what_is_not_given() -> None:
         ("a: -.Inf", (1, 4), "a number must be finite and within 64 bits, not -.Inf"),
         ("a: .nan", (1, 4), "a number must be finite and within 64 bits, not .nan"),
         ("a: 1e999", (1, 4), "a number must be finite and within 64 bits, not 1e999"),
-        (f"a: {2**63}", (1, 4), f"a number must be finite and within 64 bits, not {2**63}"),
-        ("a: " + "9" * 5000, (1, 4), f"a number must be finite and within 64 bits, not {'9' * 40}"),
+        (
+            f"a: {2**63}",
+            (1, 4),
+            f"a number must be finite and within 64 bits, not {2**63}",
+        ),
+        (
+            "a: " + "9" * 5000,
+            (1, 4),
+            f"a number must be finite and within 64 bits, not {'9' * 40}",
+        ),
         (r'a: "\ud800"', (1, 4), "half of a surrogate pair is not a character"),
     ],
 )
@@ -219,7 +242,9 @@ def test_no_text_raises(text: str) -> None:
     assert all(issue.message for issue in issues)
     if root is not None:
         json.dumps(root.plain())
-        assert all(1 <= mark.line <= len(text.splitlines()) + 1 for mark in root.marks())
+        assert all(
+            1 <= mark.line <= len(text.splitlines()) + 1 for mark in root.marks()
+        )
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing", "---\n# nothing"])
@@ -230,11 +255,15 @@ def test_no_document_is_no_issue(text: str) -> None:
 
 
 @given(JSON, JSON)
-def test_override_agrees_with_a_merge_of_plain_dicts(base: object, patch: object) -> None:
+def test_override_agrees_with_a_merge_of_plain_dicts(
+    base: object, patch: object
+) -> None:
     def merge(a: object, b: object) -> object:
         if isinstance(a, dict) and isinstance(b, dict):
             return {
-                key: merge(a[key], b[key]) if key in a and key in b else b.get(key, a.get(key))
+                key: merge(a[key], b[key])
+                if key in a and key in b
+                else b.get(key, a.get(key))
                 for key in {**a, **b}
             }
         return b
@@ -251,7 +280,11 @@ def test_override_keeps_the_positions_of_both() -> None:
     root, _ = parse("base: {x: 1, y: 2}\nover: {y: 3, z: 4}")
     assert root is not None
     merged = root.content["base"].override(root.content["over"])
-    assert {name: mark.line for name, mark in merged.keys.items()} == {"x": 1, "y": 2, "z": 2}
+    assert {name: mark.line for name, mark in merged.keys.items()} == {
+        "x": 1,
+        "y": 2,
+        "z": 2,
+    }
     assert set(root.content["over"].marks()) == {
         Mark(2, 7),
         Mark(2, 8),

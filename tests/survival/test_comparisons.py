@@ -82,7 +82,9 @@ def test_probability_of_improvement_is_mann_whitneys_u(a, b):
 
 def test_probability_of_improvement_agrees_with_statsmodels():
     a, b = np.random.default_rng(0).normal(size=(2, 30))
-    assert probability_of_improvement(a, b).value == pytest.approx(rank_compare_2indep(b, a).prob1)
+    assert probability_of_improvement(a, b).value == pytest.approx(
+        rank_compare_2indep(b, a).prob1
+    )
 
 
 def test_probability_of_improvement_of_runs_that_broke():
@@ -145,8 +147,13 @@ def test_without_runs_there_is_no_probability():
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_fewer_than_six_have_no_interval(n):
     values = np.arange(float(n))
-    paired = paired_differences(dict(enumerate(values)), {"b": dict(enumerate(2 * values))})
-    for found in (paired["b"].difference, probability_of_improvement(values, values + 1)):
+    paired = paired_differences(
+        dict(enumerate(values)), {"b": dict(enumerate(2 * values))}
+    )
+    for found in (
+        paired["b"].difference,
+        probability_of_improvement(values, values + 1),
+    ):
         assert math.isfinite(found.value)
         assert math.isnan(found.low)
         assert math.isnan(found.high)

@@ -32,7 +32,9 @@ def row(escape_step, steps=20, status="ok"):
 
 
 watched = st.lists(
-    st.tuples(st.one_of(st.integers(1, 9).map(float), st.just(math.inf)), st.booleans()),
+    st.tuples(
+        st.one_of(st.integers(1, 9).map(float), st.just(math.inf)), st.booleans()
+    ),
     min_size=1,
     max_size=12,
 )
@@ -50,7 +52,9 @@ def test_kaplan_meier_of_the_textbook():
         23: (6, 1),
     }
     for week in at_risk:
-        exact = math.prod((n - events) / n for t, (n, events) in at_risk.items() if t <= week)
+        exact = math.prod(
+            (n - events) / n for t, (n, events) in at_risk.items() if t <= week
+        )
         assert curve.share[curve.times == week] == pytest.approx(exact, rel=1e-12)
     assert ((curve.low <= curve.share) & (curve.share <= curve.high)).all()
     assert escapes(TREATED, TREATED_CENSORED).median().value == 23
@@ -70,7 +74,9 @@ def test_with_one_budget_for_all_the_median_is_that_of_times_with_infinity(found
 
 
 @given(watched, st.data())
-def test_the_median_of_a_resample_is_that_of_its_runs_each_as_often_as_drawn(runs, data):
+def test_the_median_of_a_resample_is_that_of_its_runs_each_as_often_as_drawn(
+    runs, data
+):
     times, escaped = (
         np.array([time for time, _ in runs]),
         np.array([left and time < math.inf for time, left in runs]),
@@ -78,7 +84,9 @@ def test_the_median_of_a_resample_is_that_of_its_runs_each_as_often_as_drawn(run
     counts = np.array(
         data.draw(st.lists(st.integers(0, 3), min_size=len(runs), max_size=len(runs)))
     )
-    found = Escapes(times, escaped, times).resampled_medians([counts, np.ones_like(counts)])
+    found = Escapes(times, escaped, times).resampled_medians(
+        [counts, np.ones_like(counts)]
+    )
     often = np.repeat(np.arange(len(runs)), counts)
     expected = (
         Escapes(times[often], escaped[often], times[often]).median().value
@@ -91,9 +99,13 @@ def test_the_median_of_a_resample_is_that_of_its_runs_each_as_often_as_drawn(run
 
 
 @given(times, st.integers(0, 19))
-def test_a_broken_run_counts_as_later_than_all_escapes_wherever_it_broke(found, broke_at):
+def test_a_broken_run_counts_as_later_than_all_escapes_wherever_it_broke(
+    found, broke_at
+):
     rows = [row(time) for time in found]
-    early, late = (Escapes.of([*rows, row(None, steps, "diverged")]) for steps in (broke_at, 20))
+    early, late = (
+        Escapes.of([*rows, row(None, steps, "diverged")]) for steps in (broke_at, 20)
+    )
     assert early.median() == late.median()
     as_a_whole = Escapes.of([*rows, {"seed": 3, "status": "error"}])
     assert as_a_whole.median() == late.median()
@@ -130,7 +142,9 @@ def test_without_censoring_the_curve_has_clopper_and_pearsons_intervals(n):
     curve = escapes(np.arange(1.0, n + 1)).survival()
     for place in range(n):
         exact = stats.binomtest(n - place - 1, n).proportion_ci(method="exact")
-        assert (curve.low[place], curve.high[place]) == pytest.approx(tuple(exact), abs=1e-9)
+        assert (curve.low[place], curve.high[place]) == pytest.approx(
+            tuple(exact), abs=1e-9
+        )
 
 
 def test_with_censoring_the_limits_are_quantiles_of_the_product_of_betas():
@@ -149,7 +163,9 @@ def test_with_censoring_the_limits_are_quantiles_of_the_product_of_betas():
                 product *= rng.beta(at_risk - already, 1, len(product))
         next_one = rng.beta((watched > time).sum(), 1, len(product))
         assert curve.high[place] == pytest.approx(np.quantile(product, 0.975), abs=0.02)
-        assert curve.low[place] == pytest.approx(np.quantile(product * next_one, 0.025), abs=0.02)
+        assert curve.low[place] == pytest.approx(
+            np.quantile(product * next_one, 0.025), abs=0.02
+        )
 
 
 def test_curve_median_and_test_agree_with_lifelines():
@@ -164,7 +180,9 @@ def test_curve_median_and_test_agree_with_lifelines():
             theirs = lifelines.KaplanMeierFitter().fit(*groups[-1])
             curve = ours[-1].survival()
             assert curve.share == pytest.approx(theirs.predict(curve.times).to_numpy())
-            if not (abs(curve.share - 0.5) < 1e-9).any():  # where they are told apart: the mean
+            if not (
+                abs(curve.share - 0.5) < 1e-9
+            ).any():  # where they are told apart: the mean
                 assert ours[-1].median().value == theirs.median_survival_time_
         (a, was_a), (b, was_b) = groups
         other = lifelines.statistics.logrank_test(a, b, was_a, was_b)

@@ -46,7 +46,9 @@ def test_the_interval_of_a_median_is_the_narrowest_that_inverts_the_sign_test(n)
 @pytest.mark.parametrize("n", [6, 8, 15, 40])
 def test_the_interval_of_a_median_covers_it(n):
     """As often as the binomial distribution says, of a distribution as skew as one likes."""
-    values = np.sort(np.random.default_rng(n).lognormal(sigma=2.0, size=(20_000, n)), axis=1)
+    values = np.sort(
+        np.random.default_rng(n).lognormal(sigma=2.0, size=(20_000, n)), axis=1
+    )
     found = median(values[0])
     low, high = (int(np.flatnonzero(values[0] == end)[0]) for end in found[1:])
     covered = ((values[:, low] <= 1) & (values[:, high] >= 1)).mean()

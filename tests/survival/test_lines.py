@@ -14,7 +14,9 @@ number = st.integers(-40, 40).map(lambda tenths: tenths / 10)
 
 @given(
     st.lists(
-        st.tuples(number, st.one_of(number, st.just(math.inf), st.just(math.nan)), number),
+        st.tuples(
+            number, st.one_of(number, st.just(math.inf), st.just(math.nan)), number
+        ),
         min_size=1,
         max_size=7,
     )
@@ -37,7 +39,10 @@ def test_a_line_through_censored_values_is_the_least_of_its_sum_of_squares(point
 def test_a_censored_value_says_nothing_below_the_line_and_lifts_it_above():
     x, y = [0.0, 1.0, 2.0], [[0.0, 1.0, math.inf]]
     assert censored_lines(x, y, [9, 9, 1.5]).slope == pytest.approx([1])
-    assert censored_lines(x, y, [9, 9, 8]).slope == censored_lines(x, [[0, 1, 8]], [9, 9, 9]).slope
+    assert (
+        censored_lines(x, y, [9, 9, 8]).slope
+        == censored_lines(x, [[0, 1, 8]], [9, 9, 9]).slope
+    )
 
 
 def test_lines_of_a_batch_are_those_of_each_alone():
@@ -46,6 +51,8 @@ def test_lines_of_a_batch_are_those_of_each_alone():
     y[rng.random(y.shape) < 0.3] = math.inf
     together = censored_lines(x, y, bounds)
     alone = [censored_lines(x, each[None], bounds) for each in y]
-    assert together.slope == pytest.approx([each.slope[0] for each in alone], nan_ok=True)
+    assert together.slope == pytest.approx(
+        [each.slope[0] for each in alone], nan_ok=True
+    )
     whole = np.isfinite(y).all(1)
     assert together.slope[whole] == pytest.approx(np.polyfit(x, y[whole].T, 1)[0])

@@ -10,7 +10,9 @@ from sfnbench.survival.targets import ecdf, hitting_times, performance_ratios
 
 
 @given(
-    st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=4),
+    st.lists(
+        st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=4
+    ),
     st.lists(st.integers(-1, 9)),
 )
 def test_hitting_times_are_the_first_times(losses, targets):
@@ -40,7 +42,8 @@ def test_the_ecdf_counts_what_was_never_reached():
 
 @given(
     st.lists(
-        st.lists(st.sampled_from([1.0, 2.0, 3.0, math.inf]), min_size=3, max_size=3), min_size=1
+        st.lists(st.sampled_from([1.0, 2.0, 3.0, math.inf]), min_size=3, max_size=3),
+        min_size=1,
     )
 )
 def test_performance_ratios_of_the_definition(times):

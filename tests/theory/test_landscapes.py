@@ -47,13 +47,20 @@ def test_the_share_below_zero_is_the_density_integrated(centre, radius):
 
 
 @given(
-    energy=st.floats(-2.5, 2.5), parabola=st.floats(0, 1), name=st.sampled_from(list(COVARIANCES))
+    energy=st.floats(-2.5, 2.5),
+    parabola=st.floats(0, 1),
+    name=st.sampled_from(list(COVARIANCES)),
 )
-def test_the_centre_is_where_kac_and_rice_put_most_critical_points(energy, parabola, name):
+def test_the_centre_is_where_kac_and_rice_put_most_critical_points(
+    energy, parabola, name
+):
     """c ~ N(mu + e f'/f, (f'' - f'^2/f) / N), weighted by exp(N mean ln|lambda|)."""
     theory = GaussianField.of(name, parabola)
     f, slope, curvature = COVARIANCES[name]
-    bare, spread = parabola * math.sqrt(curvature) + energy * slope / f, curvature - slope**2 / f
+    bare, spread = (
+        parabola * math.sqrt(curvature) + energy * slope / f,
+        curvature - slope**2 / f,
+    )
     if spread == 0:
         assert float(theory.centre(energy)) == pytest.approx(bare)
         return
@@ -77,17 +84,28 @@ def test_complexities_are_kac_and_rice_with_the_gradients_weight(m, name):
     mu = m * math.sqrt(curvature)
 
     def minus_rate(c):
-        return (c - mu) ** 2 / (2 * curvature) - log_determinant(c, theory.radius) + math.log(mu)
+        return (
+            (c - mu) ** 2 / (2 * curvature)
+            - log_determinant(c, theory.radius)
+            + math.log(mu)
+        )
 
     most = minimize_scalar(minus_rate, bounds=(0, theory.radius + 1), method="bounded")
     assert theory.complexity == pytest.approx(-most.fun, abs=1e-5)
-    assert theory.complexity_of_minima == pytest.approx(-minus_rate(theory.radius), abs=1e-5)
+    assert theory.complexity_of_minima == pytest.approx(
+        -minus_rate(theory.radius), abs=1e-5
+    )
 
 
 def test_complexities_vanish_quadratically_and_cubically():
-    near, nearer = GaussianField.of("exponential", 0.99), GaussianField.of("exponential", 0.999)
+    near, nearer = (
+        GaussianField.of("exponential", 0.99),
+        GaussianField.of("exponential", 0.999),
+    )
     assert near.complexity / nearer.complexity == pytest.approx(100, rel=0.02)
-    assert near.complexity_of_minima / nearer.complexity_of_minima == pytest.approx(1000, rel=0.02)
+    assert near.complexity_of_minima / nearer.complexity_of_minima == pytest.approx(
+        1000, rel=0.02
+    )
     assert GaussianField.of("rational", 1.5).complexity == 0
     assert GaussianField.of("rational").complexity == math.inf
 
@@ -141,7 +159,9 @@ def test_numbers_that_no_field_has(numbers):
 
 
 def test_other_misuse():
-    with pytest.raises(ValueError, match="parabola must be finite and not negative, got -1"):
+    with pytest.raises(
+        ValueError, match="parabola must be finite and not negative, got -1"
+    ):
         GaussianField(parabola=-1)
     with pytest.raises(ValueError, match="p must be at least 3, got 2"):
         SphericalSpinGlass(2)
@@ -157,7 +177,9 @@ def test_other_misuse():
         (SphericalSpinGlass(3), 6, 0),
     ],
 )
-def test_the_centre_s_spread_is_that_of_weighed_random_matrices(theory, curvature, variance):
+def test_the_centre_s_spread_is_that_of_weighed_random_matrices(
+    theory, curvature, variance
+):
     """Kac and Rice by sampling: GOE matrices plus c I at energy 0, each weighed by |det H|."""
     n, n_samples, rng = 24, 40_000, np.random.default_rng(0)
     G = rng.standard_normal((n_samples, n, n)) * math.sqrt(curvature / (2 * n))
@@ -165,5 +187,7 @@ def test_the_centre_s_spread_is_that_of_weighed_random_matrices(theory, curvatur
     H = G + G.transpose(0, 2, 1) + c[:, None, None] * np.eye(n)
     weights = np.exp((logs := np.linalg.slogdet(H)[1]) - logs.max())
     centres = H.trace(axis1=1, axis2=2) / n
-    measured = math.sqrt(np.average(centres**2, weights=weights))  # at energy 0 their mean is 0
+    measured = math.sqrt(
+        np.average(centres**2, weights=weights)
+    )  # at energy 0 their mean is 0
     assert measured == pytest.approx(theory.centre_spread(n), rel=0.05)

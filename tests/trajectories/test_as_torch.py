@@ -27,7 +27,9 @@ def noises(method, dim, seed):
     rng = torch.Generator().manual_seed(seed)
     while True:
         n = method.n_noise
-        yield torch.randn(n, dim, generator=rng, dtype=torch.float64)[None] if n else None
+        yield (
+            torch.randn(n, dim, generator=rng, dtype=torch.float64)[None] if n else None
+        )
 
 
 # -- the same numbers as in a race -----------------------------------------------------------------
@@ -38,7 +40,9 @@ class Perceptron(nn.Sequential):
 
     def __init__(self, problem, theta):
         n_inputs, n_hidden, n_classes = problem.widths
-        super().__init__(nn.Linear(n_inputs, n_hidden), nn.Tanh(), nn.Linear(n_hidden, n_classes))
+        super().__init__(
+            nn.Linear(n_inputs, n_hidden), nn.Tanh(), nn.Linear(n_hidden, n_classes)
+        )
         self.double()
         with torch.no_grad():
             for linear, (weights, biases) in zip(
@@ -78,7 +82,9 @@ def test_a_network_of_torch_takes_the_steps_that_the_race_takes(method):
         raced.step([(None,) * len(method.batch_sizes)], None)
         loss = optimizer.step(lambda: functional.cross_entropy(model(images), labels))
         torch.testing.assert_close(loss, here, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(model.theta(), raced.theta[0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            model.theta(), raced.theta[0], rtol=1e-12, atol=1e-12
+        )
     np.testing.assert_array_equal(optimizer.calls.counts, raced.calls[0])
     np.testing.assert_array_equal(optimizer.calls.passes, raced.passes[0])
 
@@ -94,7 +100,9 @@ def test_how_theta_is_cut_into_parameters_has_no_say(method, cuts, seed):
     for _ in range(4):
         raced.step([(None,) * len(method.batch_sizes)], next(noise))
         optimizer.step(lambda: waves(*params))
-        torch.testing.assert_close(vector(params), raced.theta[0], rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(
+            vector(params), raced.theta[0], rtol=1e-9, atol=1e-11
+        )
     np.testing.assert_array_equal(optimizer.calls.counts, raced.calls[0])
 
 
@@ -121,13 +129,19 @@ def test_frozen_parameters_stay_and_unused_ones_have_no_gradient():
 def test_handwritten_digits_are_learnt_in_ten_krylov_steps():
     torch.manual_seed(0)
     images = datasets.load("digits")
-    x, y = torch.tensor(images.x.reshape(-1, 64), dtype=torch.float32), torch.tensor(images.y)
+    x, y = (
+        torch.tensor(images.x.reshape(-1, 64), dtype=torch.float32),
+        torch.tensor(images.y),
+    )
     model = nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
     optimizer = as_torch_optimizer(KrylovSaddleFreeNewton(), model.parameters())
     losses = [
-        optimizer.step(lambda: functional.cross_entropy(model(x), y)).item() for _ in range(10)
+        optimizer.step(lambda: functional.cross_entropy(model(x), y)).item()
+        for _ in range(10)
     ]
-    assert losses == sorted(losses, reverse=True)  # a step that lowers nothing is refused
+    assert losses == sorted(
+        losses, reverse=True
+    )  # a step that lowers nothing is refused
     assert (model(x).argmax(1) == y).float().mean() > 0.98
 
 
@@ -135,7 +149,9 @@ def test_handwritten_digits_are_learnt_in_ten_krylov_steps():
 
 
 def test_a_curvature_outlives_questions_asked_elsewhere():
-    def loss(a, b):  # its graph refers to the parameters themselves, which are overwritten
+    def loss(
+        a, b
+    ):  # its graph refers to the parameters themselves, which are overwritten
         return (a**4).sum() + a.sum() * (b**3).sum()
 
     here, there, v = (normal(4, seed=seed) for seed in range(3))
@@ -181,7 +197,9 @@ def test_the_closure_runs_once_a_question_other_than_a_product(method):
         losses.append(optimizer.step(closure))
         assert torch.equal(losses[-1], expected)
     loss, grad, _, hessian = optimizer.calls.counts
-    unasked = 3 if getattr(method, "nesterov", False) else 0  # its gradients are taken elsewhere
+    unasked = (
+        3 if getattr(method, "nesterov", False) else 0
+    )  # its gradients are taken elsewhere
     assert runs == loss + grad + hessian + unasked
 
 
@@ -190,8 +208,14 @@ def test_the_closure_runs_once_a_question_other_than_a_product(method):
 
 @every_method
 def test_a_closure_that_calls_backward_does_as_well(method):
-    plain, habitual = leaves(normal(Waves.dim), [1, 3]), leaves(normal(Waves.dim), [1, 3])
-    first, second = as_torch_optimizer(method, plain), as_torch_optimizer(method, habitual)
+    plain, habitual = (
+        leaves(normal(Waves.dim), [1, 3]),
+        leaves(normal(Waves.dim), [1, 3]),
+    )
+    first, second = (
+        as_torch_optimizer(method, plain),
+        as_torch_optimizer(method, habitual),
+    )
 
     def closure():
         second.zero_grad()
@@ -215,11 +239,16 @@ def test_a_closure_may_differentiate_in_its_inputs():
 
     def closure():  # as for a differential equation's residual
         t = torch.linspace(0, 1, 5, dtype=torch.float64, requires_grad=True)
-        (slope,) = torch.autograd.grad((x[0] + x[1] * t + x[2] * t**2).sum(), t, create_graph=True)
+        (slope,) = torch.autograd.grad(
+            (x[0] + x[1] * t + x[2] * t**2).sum(), t, create_graph=True
+        )
         return ((slope - 2 * t) ** 2).sum() + x[0] ** 2
 
     for _ in range(3):
         optimizer.step(closure)
     torch.testing.assert_close(
-        x.detach(), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), rtol=0, atol=1e-3
+        x.detach(),
+        torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64),
+        rtol=0,
+        atol=1e-3,
     )

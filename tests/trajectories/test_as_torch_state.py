@@ -44,7 +44,9 @@ def saved(*stateful):
 @every_method
 @given(before=st.integers(0, 4), after=st.integers(1, 4), seed=st.integers(0, 99))
 @settings(max_examples=8)
-def test_who_is_saved_and_loaded_goes_on_as_if_never_stopped(method, before, after, seed):
+def test_who_is_saved_and_loaded_goes_on_as_if_never_stopped(
+    method, before, after, seed
+):
     def train(params, optimizer, n_steps):
         for _ in range(n_steps):
             optimizer.step(lambda: waves(*params))
@@ -95,7 +97,11 @@ def test_other_hyperparameters_go_on_from_the_same_memory():
     slow = as_torch_optimizer(MomentumSGD(lr=0.01), params)
     slow.load_state_dict(saved(fast)[0])
     assert "lr=0.01" in repr(slow)
-    expected = x.detach() + 0.9 * velocity - 0.01 * torch.func.grad(Waves().loss)(x.detach(), None)
+    expected = (
+        x.detach()
+        + 0.9 * velocity
+        - 0.01 * torch.func.grad(Waves().loss)(x.detach(), None)
+    )
     slow.step(lambda: waves(x))
     torch.testing.assert_close(x.detach(), expected, rtol=1e-12, atol=1e-14)
 
@@ -107,12 +113,18 @@ def test_other_hyperparameters_go_on_from_the_same_memory():
             as_torch_optimizer(GradientDescent(), [nn.Parameter(normal(4))]),
             "state of GradientDescent, which MomentumSGD",
         ),
-        (torch.optim.SGD([nn.Parameter(normal(4))], lr=0.1), "another class of optimizer"),
+        (
+            torch.optim.SGD([nn.Parameter(normal(4))], lr=0.1),
+            "another class of optimizer",
+        ),
         (
             as_torch_optimizer(MomentumSGD(), [nn.Parameter(normal(5))]),
             r"tensors are \[\(5,\), \(\)\]",
         ),
-        (as_torch_optimizer(MomentumSGD(), leaves(normal(4), [2, 2])), "doesn't match the size"),
+        (
+            as_torch_optimizer(MomentumSGD(), leaves(normal(4), [2, 2])),
+            "doesn't match the size",
+        ),
     ],
 )
 def test_a_state_of_something_else_is_refused_and_changes_nothing(other, message):
@@ -134,7 +146,9 @@ def test_a_loss_that_is_no_number_breaks_the_step_and_changes_nothing(method):
     optimizer = as_torch_optimizer(method, params)
     optimizer.step(lambda: waves(*params))
     kept, there = remembered(optimizer.state_dict()), vector(params)
-    with pytest.raises(FloatingPointError, match=f"{type(method).__name__}: no finite step"):
+    with pytest.raises(
+        FloatingPointError, match=f"{type(method).__name__}: no finite step"
+    ):
         optimizer.step(lambda: waves(*params) * math.nan)
     assert remembered(optimizer.state_dict()) == kept
     assert torch.equal(vector(params), there)
@@ -199,7 +213,12 @@ class Unfit(Optimizer):
             ValueError,
             "MomentumSGD: lr must be greater than 0, not -1.0",
         ),
-        (MomentumSGD(batch_size=8), [parameter(2)], ValueError, "batch size of 8.*closure"),
+        (
+            MomentumSGD(batch_size=8),
+            [parameter(2)],
+            ValueError,
+            "batch size of 8.*closure",
+        ),
         (
             KrylovSaddleFreeNewton(curvature_batch_size=9),
             [parameter(2)],
@@ -219,7 +238,12 @@ class Unfit(Optimizer):
             "fisher needs a network",
         ),
         (KrylovSaddleFreeNewton(k=3), [parameter(2)], ValueError, "only 2 parameters"),
-        (MomentumSGD(), parameter(2), TypeError, r"such as model.parameters\(\), got a Parameter"),
+        (
+            MomentumSGD(),
+            parameter(2),
+            TypeError,
+            r"such as model.parameters\(\), got a Parameter",
+        ),
         (
             MomentumSGD(),
             nn.Sequential(nn.Linear(2, 2)),
@@ -233,7 +257,12 @@ class Unfit(Optimizer):
             TypeError,
             "without groups, got a tuple at 0",
         ),
-        (MomentumSGD(), [{"params": [parameter(2)]}], TypeError, "without groups, got a dict at 0"),
+        (
+            MomentumSGD(),
+            [{"params": [parameter(2)]}],
+            TypeError,
+            "without groups, got a dict at 0",
+        ),
         (MomentumSGD(), [], ValueError, "got none"),
         (MomentumSGD(), [torch.zeros(2)], ValueError, "got 1 frozen ones"),
         (MomentumSGD(), [parameter(2)] * 2, ValueError, "one of them twice"),
@@ -310,7 +339,9 @@ def test_what_a_step_or_its_groups_cannot_be_is_said():
     optimizer = as_torch_optimizer(MomentumSGD(lr=0.25), params)
     assert "optimizer: MomentumSGD(batch_size=None, lr=0.25" in repr(optimizer)
     for closure in (None, waves(x)):
-        with pytest.raises(TypeError, match="step needs a closure that returns the loss"):
+        with pytest.raises(
+            TypeError, match="step needs a closure that returns the loss"
+        ):
             optimizer.step(closure)
     with pytest.raises(ValueError, match="none can be added"):
         optimizer.add_param_group({"params": [parameter(2)]})

@@ -70,7 +70,12 @@ def by_scipy(problem, method, start, **options):
     result = None
     with contextlib.suppress(Enough):
         result = scipy.optimize.minimize(
-            function, start.numpy(), method=method, callback=keep, options=options, **extra
+            function,
+            start.numpy(),
+            method=method,
+            callback=keep,
+            options=options,
+            **extra,
         )
     return iterates, list(plain.counts.values()), result
 
@@ -87,7 +92,9 @@ def by_sfnbench(problem, method, start, n_steps, **params):
     return trajectories, path
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of scipy's own, at its last digits
+@pytest.mark.filterwarnings(
+    "ignore::RuntimeWarning"
+)  # of scipy's own, at its last digits
 @pytest.mark.parametrize("method", sorted(scipy_stock.METHODS))
 def test_methods_give_the_iterates_and_ask_the_questions_of_scipy(method):
     """By default nothing but the budget ends them: scipy's tolerances are told to be as small."""
@@ -105,7 +112,9 @@ def test_methods_give_the_iterates_and_ask_the_questions_of_scipy(method):
         assert trajectories.stopped == f"{result.message} (status {result.status})"
 
 
-@pytest.mark.parametrize("method", ["BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "Nelder-Mead"])
+@pytest.mark.parametrize(
+    "method", ["BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "Nelder-Mead"]
+)
 def test_a_tolerance_of_the_suite_ends_a_method(method):
     ended, _ = by_sfnbench(Waves(), method, START, 300, tol=1e-2)
     goes_on, _ = by_sfnbench(Waves(), method, START, 300)
@@ -113,7 +122,9 @@ def test_a_tolerance_of_the_suite_ends_a_method(method):
     assert ended.calls[0].sum() < goes_on.calls[0].sum()
 
 
-@pytest.mark.parametrize("method", sorted(scipy_stock.METHODS - scipy_stock.GRADIENT_FREE))
+@pytest.mark.parametrize(
+    "method", sorted(scipy_stock.METHODS - scipy_stock.GRADIENT_FREE)
+)
 def test_started_exactly_on_a_saddle_none_breaks(method):
     """trust-exact, told to go on at a gradient of zero, raises UnboundLocalError."""
     start = torch.zeros(2, dtype=torch.float64)
@@ -123,13 +134,19 @@ def test_started_exactly_on_a_saddle_none_breaks(method):
 
 
 @pytest.mark.parametrize("method", ["dogleg", "BFGS", "Newton-CG"])
-def test_what_is_asked_between_the_last_iterate_and_the_end_is_in_the_result(make_run, method):
+def test_what_is_asked_between_the_last_iterate_and_the_end_is_in_the_result(
+    make_run, method
+):
     """dogleg makes no step where the Hessian has a negative eigenvalue, and asks to find that."""
     use, lee = f"scipy.optimize.{method}", {"start_at": [0.3, 0.2]}
-    (row,) = execute(make_run("lee", lee, use, {}, seeds=1, steps=400), lambda share: None).rows
+    (row,) = execute(
+        make_run("lee", lee, use, {}, seeds=1, steps=400), lambda share: None
+    ).rows
     never = dict.fromkeys(scipy_stock.TOLERANCES[method], scipy_stock.NEVER)
     problem = registry.build("problem", "lee", lee)
-    _, counts, result = by_scipy(problem, method, torch.tensor([0.3, 0.2]).double(), **never)
+    _, counts, result = by_scipy(
+        problem, method, torch.tensor([0.3, 0.2]).double(), **never
+    )
     assert [row[f"n_{kind}"] for kind in ("loss", "grad", "hvp", "hessian")] == counts
     assert row["n_hvp"] + row["n_hessian"] == result.get("nhev", 0)
     assert row["n_grad"] == result.nfev
@@ -138,7 +155,9 @@ def test_what_is_asked_between_the_last_iterate_and_the_end_is_in_the_result(mak
 
 def test_the_thread_ends_with_the_trajectories():
     n_before = threading.active_count()
-    trajectories = stock.lift_stock(Waves(), "scipy.optimize.BFGS", {}, START[None], (0,))
+    trajectories = stock.lift_stock(
+        Waves(), "scipy.optimize.BFGS", {}, START[None], (0,)
+    )
     trajectories.step([(None,)], None)
     assert threading.active_count() == n_before + 1
     trajectories.close()

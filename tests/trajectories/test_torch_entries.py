@@ -26,9 +26,18 @@ SMALL = Tiny((("weight", (3, 2)), ("bias", (3,))))
 
 @pytest.mark.parametrize(
     "use",
-    ["venv.__main__:X", "this:X", "antigravity.X", "pip.__main__.X", "json.JSONDecoder", "os:path"],
+    [
+        "venv.__main__:X",
+        "this:X",
+        "antigravity.X",
+        "pip.__main__.X",
+        "json.JSONDecoder",
+        "os:path",
+    ],
 )
-def test_modules_that_run_when_they_are_imported_are_left_alone(use, monkeypatch, capsys):
+def test_modules_that_run_when_they_are_imported_are_left_alone(
+    use, monkeypatch, capsys
+):
     for name in ("this", "antigravity", "venv.__main__", "pip.__main__"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(PluginError, match="no module of a package for optimizers"):
@@ -49,16 +58,22 @@ def test_a_module_in_the_current_folder_or_in_one_that_is_told_is_found(
     for name in ("own_here", "own_beside"):
         if name == "own_beside":
             with pytest.raises(PluginError, match="No module named 'own_beside'"):
-                find_class(f"{name}{separator}Signed", torch.optim.Optimizer, "optimizer")
+                find_class(
+                    f"{name}{separator}Signed", torch.optim.Optimizer, "optimizer"
+                )
             look_in(beside)
-        found = find_class(f"{name}{separator}Signed", torch.optim.Optimizer, "optimizer")
+        found = find_class(
+            f"{name}{separator}Signed", torch.optim.Optimizer, "optimizer"
+        )
         assert found.__module__ == name
         with pytest.raises(PluginError, match="unknown optimizer"):
             find_class(f"{name}{separator}Plain", torch.optim.Optimizer, "optimizer")
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("source", ["raise KeyError('x')", "import sys; sys.exit(3)", "1 +"])
+@pytest.mark.parametrize(
+    "source", ["raise KeyError('x')", "import sys; sys.exit(3)", "1 +"]
+)
 def test_what_a_module_raises_is_said(source, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     (tmp_path / "raising_module.py").write_text(source)
@@ -73,8 +88,16 @@ def test_what_a_module_raises_is_said(source, tmp_path, monkeypatch):
         ({"base": {"lr": 0.1}}, ("base",), "with the key 'use'"),
         ({"base": 3}, ("base",), "with the key 'use'"),
         ({"base": {"use": "torch.optim.SDG"}}, ("base", "use"), "did you mean 'SGD'"),
-        ({"base": {"use": "torch.optim.SGD", "lrr": 1}}, ("base", "lrr"), "unknown key 'lrr'"),
-        ({"base": {"use": "torch.optim.SGD", "clip": 1}}, ("base", "clip"), "beside base"),
+        (
+            {"base": {"use": "torch.optim.SGD", "lrr": 1}},
+            ("base", "lrr"),
+            "unknown key 'lrr'",
+        ),
+        (
+            {"base": {"use": "torch.optim.SGD", "clip": 1}},
+            ("base", "clip"),
+            "beside base",
+        ),
     ],
 )
 def test_faults_of_an_optimizer_inside(params, path, message):
@@ -87,11 +110,27 @@ def test_faults_of_an_optimizer_inside(params, path, message):
     ("params", "path", "message"),
     [
         ({"base": {"use": "torch.optim.SGD"}}, ("base",), "has no optimizer inside"),
-        ({"schedule": "cosine"}, ("schedule",), "needs its steps: {use: cosine, steps: NUMBER}"),
+        (
+            {"schedule": "cosine"},
+            ("schedule",),
+            "needs its steps: {use: cosine, steps: NUMBER}",
+        ),
         ({"schedule": {"use": "cosine", "steps": 0}}, ("schedule",), "steps must be"),
-        ({"schedule": {"use": "cosine", "step": 9}}, ("schedule",), "did you mean 'steps'"),
-        ({"schedule": {"use": "cosin", "steps": 9}}, ("schedule",), "did you mean 'cosine'"),
-        ({"schedule": {"use": "constant"}}, ("schedule",), "says nothing without warmup"),
+        (
+            {"schedule": {"use": "cosine", "step": 9}},
+            ("schedule",),
+            "did you mean 'steps'",
+        ),
+        (
+            {"schedule": {"use": "cosin", "steps": 9}},
+            ("schedule",),
+            "did you mean 'cosine'",
+        ),
+        (
+            {"schedule": {"use": "constant"}},
+            ("schedule",),
+            "says nothing without warmup",
+        ),
         ({"schedule": {"use": "StepLRR"}}, ("schedule",), "did you mean 'StepLR'"),
         ({"lr": {"schedule": "cosine"}}, ("lr",), "its schedule is the key 'schedule'"),
         ({"clip": -1}, ("clip",), "a positive number"),
@@ -99,8 +138,16 @@ def test_faults_of_an_optimizer_inside(params, path, message):
         ({"clip_grad_norm": 1}, ("clip_grad_norm",), "clipped by clip: 1.0"),
         ({"no_decay": ["bias"]}, ("no_decay",), "groups: {vectors: {weight_decay: 0}}"),
         ({"groups": [1]}, ("groups",), "must map tensors to settings"),
-        ({"groups": {"vectors": 3}}, ("groups", "vectors"), "settings, or an optimizer"),
-        ({"groups": {"vectors": {"lrr": 1}}}, ("groups", "vectors", "lrr"), "did you mean 'lr'"),
+        (
+            {"groups": {"vectors": 3}},
+            ("groups", "vectors"),
+            "settings, or an optimizer",
+        ),
+        (
+            {"groups": {"vectors": {"lrr": 1}}},
+            ("groups", "vectors", "lrr"),
+            "did you mean 'lr'",
+        ),
         (
             {"groups": {"vectors": {"use": "torch.optim.SGD", "groups": {}}}},
             ("groups", "vectors", "groups"),
@@ -121,8 +168,14 @@ def test_faults_of_the_keys_beside_the_class_s_own(params, path, message):
             {"groups": {"*.norm": {"lr": 1}}},
             "the group '*.norm' matches no tensor: there is weight",
         ),
-        ({"groups": {"*": {"use": "torch.optim.Adam"}}}, "leave no tensor for torch.optim.SGD"),
-        ({"schedule": {"use": "StepLR"}}, "missing 1 required positional argument: 'step_size'"),
+        (
+            {"groups": {"*": {"use": "torch.optim.Adam"}}},
+            "leave no tensor for torch.optim.SGD",
+        ),
+        (
+            {"schedule": {"use": "StepLR"}},
+            "missing 1 required positional argument: 'step_size'",
+        ),
     ],
 )
 def test_faults_that_the_tensors_bring_out(params, message):
@@ -140,14 +193,23 @@ def test_courses_at_known_steps():
     cosine = Course("cosine", steps=8)
     assert [cosine(step) for step in (0, 4, 8, 100)] == pytest.approx([1, 0.5, 0, 0])
     linear = Course("linear", steps=10, warmup=2, end=0.5)
-    assert [linear(step) for step in (0, 1, 2, 6, 10)] == pytest.approx([0.5, 1, 1, 0.75, 0.5])
+    assert [linear(step) for step in (0, 1, 2, 6, 10)] == pytest.approx(
+        [0.5, 1, 1, 0.75, 0.5]
+    )
     warm = Course("constant", warmup=4)
-    assert [warm(step) for step in range(6)] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
+    assert [warm(step) for step in range(6)] == pytest.approx(
+        [0.25, 0.5, 0.75, 1, 1, 1]
+    )
 
 
 def test_schedules_may_be_made_of_schedules():
-    parts = [{"use": "StepLR", "step_size": 1, "gamma": 0.5}, {"use": "cosine", "steps": 4}]
-    schedule = read_schedule({"use": "SequentialLR", "schedulers": parts, "milestones": [2]})
+    parts = [
+        {"use": "StepLR", "step_size": 1, "gamma": 0.5},
+        {"use": "cosine", "steps": 4},
+    ]
+    schedule = read_schedule(
+        {"use": "SequentialLR", "schedulers": parts, "milestones": [2]}
+    )
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
     scheduler = schedule.made(optimizer)
     rates = []

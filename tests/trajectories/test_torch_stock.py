@@ -88,7 +88,9 @@ class ByHand:
 
 
 def agree(trajectories, hand):
-    torch.testing.assert_close(trajectories.theta[0], hand.theta(), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        trajectories.theta[0], hand.theta(), rtol=1e-9, atol=1e-11
+    )
     assert trajectories.calls[0, 1] == hand.n_grads
 
 
@@ -142,10 +144,17 @@ def test_gradients_have_their_graph_and_products_are_counted(name, n_products):
             optimizer.step()
     trajectories = by_sfnbench(f"pytorch_optimizer.{name}", settings)
     agree(trajectories, hand)
-    assert trajectories.calls[0].tolist() == [0, N_STEPS, n_products, 0]  # in steps 1, 4 and 7
+    assert trajectories.calls[0].tolist() == [
+        0,
+        N_STEPS,
+        n_products,
+        0,
+    ]  # in steps 1, 4 and 7
 
 
-@pytest.mark.parametrize("use", ["schedulefree.AdamWScheduleFree", "pytorch_optimizer.SPlus"])
+@pytest.mark.parametrize(
+    "use", ["schedulefree.AdamWScheduleFree", "pytorch_optimizer.SPlus"]
+)
 def test_a_method_with_modes_is_measured_at_its_own_result(use):
     package, _, name = use.rpartition(".")
     hand = ByHand()
@@ -203,7 +212,10 @@ def test_another_optimizer_takes_what_a_group_names():
         hand.backward()
         for optimizer in optimizers:
             optimizer.step()
-    agree(by_sfnbench("torch.optim.Muon", {"lr": 0.02, "groups": {"vectors": ADAMW}}), hand)
+    agree(
+        by_sfnbench("torch.optim.Muon", {"lr": 0.02, "groups": {"vectors": ADAMW}}),
+        hand,
+    )
     muon = {"use": "torch.optim.Muon", "lr": 0.02}
     from_the_other_side = {"lr": 0.01, "groups": {"matrices": muon}}
     agree(by_sfnbench("torch.optim.AdamW", from_the_other_side), hand)
@@ -220,7 +232,11 @@ def test_weight_decay_that_leaves_biases_out_is_one_line(use, selector):
     for _ in range(N_STEPS):
         hand.backward()
         optimizer.step()
-    params = {"lr": 0.01, "weight_decay": 0.3, "groups": {selector: {"weight_decay": 0.0}}}
+    params = {
+        "lr": 0.01,
+        "weight_decay": 0.3,
+        "groups": {selector: {"weight_decay": 0.0}},
+    }
     agree(by_sfnbench(use, params), hand)
 
 
@@ -230,7 +246,11 @@ def test_weight_decay_that_leaves_biases_out_is_one_line(use, selector):
         ({"use": "cosine", "steps": 6}, lambda o: lr_scheduler.CosineAnnealingLR(o, 6)),
         ({"use": "StepLR", "step_size": 3}, lambda o: lr_scheduler.StepLR(o, 3)),
         (
-            {"use": "torch.optim.lr_scheduler.ReduceLROnPlateau", "patience": 0, "threshold": 0.5},
+            {
+                "use": "torch.optim.lr_scheduler.ReduceLROnPlateau",
+                "patience": 0,
+                "threshold": 0.5,
+            },
             lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0, threshold=0.5),
         ),
     ],
@@ -249,7 +269,9 @@ def test_schedules_of_torch_by_name(schedule, made):
     agree(by_sfnbench("torch.optim.SGD", {"lr": 0.5, "schedule": schedule}), hand)
 
 
-@pytest.mark.parametrize("use", ["torch.optim.SGD", "pytorch_optimizer.SGDW", "torch.optim.LBFGS"])
+@pytest.mark.parametrize(
+    "use", ["torch.optim.SGD", "pytorch_optimizer.SGDW", "torch.optim.LBFGS"]
+)
 @pytest.mark.parametrize(
     ("clip", "clipping"),
     [
@@ -300,13 +322,17 @@ def test_all_that_is_drawn_follows_from_seed_and_step(use, params):
     second = by_sfnbench(use, params).theta
     assert torch.equal(first, second)
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    assert torch.equal(after[0], states[0])  # nothing of the harness's own is drawn or seeded
+    assert torch.equal(
+        after[0], states[0]
+    )  # nothing of the harness's own is drawn or seeded
     assert after[1:] == states[1:]
 
 
 def test_seeds_draw_differently():
     first = by_sfnbench("pytorch_optimizer.BSAM", {"num_data": 1}, n_steps=1, seed=0)
     starts = start(0)[None]
-    other = stock.lift_stock(PROBLEM, "pytorch_optimizer.BSAM", {"num_data": 1}, starts, (1,))
+    other = stock.lift_stock(
+        PROBLEM, "pytorch_optimizer.BSAM", {"num_data": 1}, starts, (1,)
+    )
     other.step([(None,)], None)
     assert not torch.allclose(first.theta, other.theta)

@@ -15,12 +15,16 @@ from sfnbench.trajectories.vmapped import Vmapped
 
 def starts(n, problem=None):
     return torch.stack(
-        [(problem or Waves()).start(torch.Generator().manual_seed(seed)) for seed in range(n)]
+        [
+            (problem or Waves()).start(torch.Generator().manual_seed(seed))
+            for seed in range(n)
+        ]
     )
 
 
 @pytest.mark.parametrize(
-    "optimizer", [GradientDescent(), MomentumSGD(nesterov=True), SaddleFreeNewton(damping="paper")]
+    "optimizer",
+    [GradientDescent(), MomentumSGD(nesterov=True), SaddleFreeNewton(damping="paper")],
 )
 def test_a_batch_follows_the_same_path_as_each_seed_alone(optimizer):
     together = Vmapped(Waves(), optimizer, starts(5))
@@ -32,7 +36,9 @@ def test_a_batch_follows_the_same_path_as_each_seed_alone(optimizer):
     torch.testing.assert_close(
         together.theta, torch.cat([one.theta for one in alone]), rtol=1e-8, atol=1e-10
     )
-    np.testing.assert_array_equal(together.calls, np.concatenate([one.calls for one in alone]))
+    np.testing.assert_array_equal(
+        together.calls, np.concatenate([one.calls for one in alone])
+    )
 
 
 def test_the_loss_before_a_step_comes_with_the_gradient():
@@ -70,7 +76,9 @@ def test_a_lane_that_linear_algebra_refuses_becomes_nan_and_no_other_does():
     for lane in (0, 2):
         alone = Looped(Waves(), SaddleFreeNewton(), points[lane : lane + 1])
         alone.step([(None,)], None)
-        torch.testing.assert_close(trajectories.theta[lane], alone.theta[0], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(
+            trajectories.theta[lane], alone.theta[0], rtol=1e-9, atol=1e-12
+        )
 
 
 def test_minibatches_are_each_lane_s_own():
@@ -80,5 +88,9 @@ def test_minibatches_are_each_lane_s_own():
     together = Vmapped(mlp, GradientDescent(lr=0.1), points)
     together.step([(batch,) for batch in batches], None)
     for lane in range(3):
-        expected = points[lane] - 0.1 * torch.func.grad(mlp.loss)(points[lane], batches[lane])
-        torch.testing.assert_close(together.theta[lane], expected, rtol=1e-10, atol=1e-12)
+        expected = points[lane] - 0.1 * torch.func.grad(mlp.loss)(
+            points[lane], batches[lane]
+        )
+        torch.testing.assert_close(
+            together.theta[lane], expected, rtol=1e-10, atol=1e-12
+        )

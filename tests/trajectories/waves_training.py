@@ -38,7 +38,9 @@ every_method = pytest.mark.parametrize("method", METHODS, ids=name)
 
 
 def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def waves(*params):

@@ -17,7 +17,9 @@ class MyMethod(Finder):
     Then its cost, how it fails, and the paper it is from.
     """
 
-    steps: Count = 100  # fields are the YAML keys: `finders: [{use: my_method, steps: 50}]`
+    steps: Count = (
+        100  # fields are the YAML keys: `finders: [{use: my_method, steps: 50}]`
+    )
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:
         """One step of all trajectories, theta (S, d).
@@ -26,7 +28,9 @@ class MyMethod(Finder):
         """
         eigenvalues, Q = equations.eigh(at.theta)
         in_basis = (Q.mT @ at.grad[..., None])[..., 0]
-        is_resolved = eigenvalues.abs() > 1e-10 * eigenvalues.abs().amax(1, keepdim=True)
+        is_resolved = eigenvalues.abs() > 1e-10 * eigenvalues.abs().amax(
+            1, keepdim=True
+        )
         divisors = torch.where(is_resolved, eigenvalues, 1.0)
         newton = torch.where(is_resolved, -in_basis / divisors, 0.0)
         theta = at.theta + (Q @ newton[..., None])[..., 0]

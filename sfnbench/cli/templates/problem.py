@@ -20,8 +20,12 @@ class MyMethod(Problem):
 
     dim = 2
 
-    radius: Positive = 1e-3  # fields are the YAML keys: `- {use: my_method, radius: 1e-6}`
-    escape_drop: Positive = 0.1  # escaped once the loss is below the saddle's by more than this
+    radius: Positive = (
+        1e-3  # fields are the YAML keys: `- {use: my_method, radius: 1e-6}`
+    )
+    escape_drop: Positive = (
+        0.1  # escaped once the loss is below the saddle's by more than this
+    )
 
     @property
     def critical_points(self) -> tuple[CriticalPoint, ...]:

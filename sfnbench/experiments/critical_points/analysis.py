@@ -73,7 +73,9 @@ def distinct(rows: Rows, cut_off: float | None = None) -> list[PointRow]:
         return [row for row in rows if row["distinct"]]
     passed: list[PointRow] = []
     for row in rows:
-        if passes(row, cut_off) and not any(_share_a_loss(row, other) for other in passed):
+        if passes(row, cut_off) and not any(
+            _share_a_loss(row, other) for other in passed
+        ):
             passed.append(row)
     return passed
 
@@ -93,7 +95,9 @@ def is_flat(row: PointRow) -> bool:
     return row["end_point"] == "gradient-flat"
 
 
-def correlation(rows: Rows, energy: Column = "energy", alpha: Column = "alpha") -> Correlation:
+def correlation(
+    rows: Rows, energy: Column = "energy", alpha: Column = "alpha"
+) -> Correlation:
     """Spearman's rank correlation of two columns, as far as both are there."""
     pairs = np.stack([column(rows, energy), column(rows, alpha)], axis=1)
     pairs = pairs[np.isfinite(pairs).all(1)]
@@ -135,13 +139,17 @@ def semicircle_distance(eigenvalues: Floats, centre: float, theory: Landscape) -
     points = np.sort(eigenvalues)
     expected = semicircle_below_zero(centre - points, theory.radius)
     steps = np.arange(len(points) + 1) / len(points)
-    return float(max(np.abs(expected - steps[1:]).max(), np.abs(expected - steps[:-1]).max()))
+    return float(
+        max(np.abs(expected - steps[1:]).max(), np.abs(expected - steps[:-1]).max())
+    )
 
 
 def column(rows: Rows, name: Column) -> Floats:
     """A column as floats (n,), NaN where there is nothing."""
     values = [row[name] for row in rows]
-    return np.array([np.nan if value is None else value for value in values], dtype=float)
+    return np.array(
+        [np.nan if value is None else value for value in values], dtype=float
+    )
 
 
 def rms(errors: Floats) -> float:

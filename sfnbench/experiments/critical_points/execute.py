@@ -53,7 +53,9 @@ def execute(run: Run, progress: Progress) -> Result:
     return Result(run, status, tuple(made), arrays, {"problem": facts})
 
 
-def _searched(run: Run, space: Problem, finder: Finder, progress: Progress) -> list[Measured]:
+def _searched(
+    run: Run, space: Problem, finder: Finder, progress: Progress
+) -> list[Measured]:
     """The end of each search in a space, as many at once as memory holds."""
     begun = list(starts(run, space))
     if not begun:

@@ -8,7 +8,15 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import model_validator
 
 from ...members.registry import Kind
-from ..keys import MOST_STEPS, Above0, Entry, MetricName, NotBelow0, SeededKeys, StrictModel
+from ..keys import (
+    MOST_STEPS,
+    Above0,
+    Entry,
+    MetricName,
+    NotBelow0,
+    SeededKeys,
+    StrictModel,
+)
 
 
 class OnPath(StrictModel):
@@ -45,9 +53,15 @@ class Keys(SeededKeys):
     spectrum: Literal["eigenvalues", "density"] = "eigenvalues"
     # Drawn against alpha: the loss, or a measure
     energy: Annotated[str, MetricName()] = "loss"
-    cut_off: Above0 = 1e-20  # squared gradient norm below which a point is called critical
-    zero: NotBelow0 = 1e-6  # |eigenvalues| up to this count as zero, in units of the largest
-    same: NotBelow0 = 1e-7  # points whose invariants differ by less, relatively, are one point
+    cut_off: Above0 = (
+        1e-20  # squared gradient norm below which a point is called critical
+    )
+    zero: NotBelow0 = (
+        1e-6  # |eigenvalues| up to this count as zero, in units of the largest
+    )
+    same: NotBelow0 = (
+        1e-7  # points whose invariants differ by less, relatively, are one point
+    )
 
     @model_validator(mode="after")
     def _starts_somewhere(self) -> Self:

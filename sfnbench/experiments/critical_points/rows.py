@@ -22,7 +22,9 @@ from .views import Restricted
 
 # relative residual of Newton's system from which a gradient counts as lying in the Hessian's kernel
 FLAT = 0.9
-KNOWN_LOSS = 1e-6  # relative distance within which a loss is that of a known critical point
+KNOWN_LOSS = (
+    1e-6  # relative distance within which a loss is that of a known critical point
+)
 
 
 class Measured(NamedTuple):
@@ -50,7 +52,9 @@ def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Meas
     if row["converged"] and whole.tangent(theta) is None:
         begun = ends.starts[i]
         begun = space.embedded(begun) if isinstance(space, Restricted) else begun
-        if kind := tail(whole, theta, begun):  # its gradient is small, but no more than that
+        if kind := tail(
+            whole, theta, begun
+        ):  # its gradient is small, but no more than that
             row["converged"], row["end_point"] = False, kind
     row["status"] = str(_status(row))
     row["steps"], row["seconds"] = int(ends.steps[i]), float(ends.seconds[i])
@@ -65,7 +69,10 @@ def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Meas
 
 
 def mark_distinct(
-    rows: list[dict[str, Any]], points: list[np.ndarray], problem: Problem, tolerance: float
+    rows: list[dict[str, Any]],
+    points: list[np.ndarray],
+    problem: Problem,
+    tolerance: float,
 ) -> None:
     """Mark the first row of each critical point as distinct, and the rows of known ones as known.
 
@@ -78,7 +85,9 @@ def mark_distinct(
         if not row["converged"]:
             continue
         numbers = problem.invariants(torch.as_tensor(point)).numpy()
-        apart = [np.abs(numbers - other).max() / (1 + np.abs(other).max()) for other in seen]
+        apart = [
+            np.abs(numbers - other).max() / (1 + np.abs(other).max()) for other in seen
+        ]
         if not any(distance <= tolerance for distance in apart):
             row["distinct"] = True
             seen.append(numbers)

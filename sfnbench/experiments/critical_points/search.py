@@ -17,7 +17,10 @@ from ..progress import Progress
 # squared gradient norm at which a search is done: quadratic convergence ends at rounding, not
 # before
 DONE_BELOW = 1e-26
-PATIENCE, FALL = 8, 0.9  # a search has stalled where |g|^2 fell by less than a tenth in eight steps
+PATIENCE, FALL = (
+    8,
+    0.9,
+)  # a search has stalled where |g|^2 fell by less than a tenth in eight steps
 
 
 @dataclass(frozen=True)

@@ -65,14 +65,18 @@ def spectrum_at(problem: Problem, theta: Tensor, settings: dict[str, Any]) -> Sp
         gradient = basis.mT @ gradient
     g = gradient.double().cpu().numpy()
     found = (
-        _by_eigenvalues(H, g, settings["zero"]) if whole else _by_quadrature(H, g, settings["zero"])
+        _by_eigenvalues(H, g, settings["zero"])
+        if whole
+        else _by_quadrature(H, g, settings["zero"])
     )
     facts: dict[str, Any] = dict.fromkeys(SPECTRUM_FACTS) | found.facts
     facts["alpha"] = facts["index"] / len(H)
     facts["centre"] = float(np.trace(H) / len(H))
     variance = np.square(H).sum() / len(H) - facts["centre"] ** 2
     facts["spread"] = float(np.sqrt(max(0.0, variance)))
-    return Spectrum(_padded(found.values, length), _padded(found.weights, length), facts)
+    return Spectrum(
+        _padded(found.values, length), _padded(found.weights, length), facts
+    )
 
 
 def hessian_at(problem: Problem, theta: Tensor) -> np.ndarray:
@@ -113,8 +117,13 @@ def _by_quadrature(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
     The index is counted by inertia, because no eigenvalue of a large H is computed.
     """
     matrix, rng = torch.from_numpy(H), torch.Generator().manual_seed(0)
-    rule = lanczos_quadrature(lambda v: matrix @ v, torch.from_numpy(g), N_NODES, N_PROBES, rng)
-    nodes, weights = rule.nodes.flatten().numpy(), rule.weights.flatten().numpy() / N_PROBES
+    rule = lanczos_quadrature(
+        lambda v: matrix @ v, torch.from_numpy(g), N_NODES, N_PROBES, rng
+    )
+    nodes, weights = (
+        rule.nodes.flatten().numpy(),
+        rule.weights.flatten().numpy() / N_PROBES,
+    )
     unit = max(np.abs(nodes).max(), TINY)
     below, not_above = (count_below(H, side * zero * unit) for side in (-1, 1))
     facts = {

@@ -24,7 +24,9 @@ class Start(NamedTuple):
     """A start, and where it comes from."""
 
     point: Tensor  # (d,)
-    facts: dict[str, Any]  # seed, start (path, random or cube), path, path_step and noise
+    facts: dict[
+        str, Any
+    ]  # seed, start (path, random or cube), path, path_step and noise
 
 
 def starts(run: Run, problem: Problem) -> Iterator[Start]:
@@ -38,7 +40,9 @@ def starts(run: Run, problem: Problem) -> Iterator[Start]:
         cube = run.settings["cube"]
         for _ in range(cube["count"]):
             point = cube["amplitude"] * _in_cube(problem.dim, rng)
-            yield Start(point, {"seed": seed, "start": "cube", "noise": cube["amplitude"]})
+            yield Start(
+                point, {"seed": seed, "start": "cube", "noise": cube["amplitude"]}
+            )
 
 
 def _starts_on_path(
@@ -58,7 +62,9 @@ def _starts_on_path(
                 "path_step": k * path["every"],
                 "noise": amplitude,
             }
-            yield Start(points[k][i].cpu() + amplitude * _in_cube(problem.dim, rng), facts)
+            yield Start(
+                points[k][i].cpu() + amplitude * _in_cube(problem.dim, rng), facts
+            )
 
 
 def _index(n: int, rng: torch.Generator) -> int:
@@ -77,7 +83,8 @@ def _points_on_path(run: Run, problem: Problem, path: dict[str, Any]) -> list[Te
     n = min(setup.seeds_at_once, len(run.seeds))
     chunks = [run.seeds[i : i + n] for i in range(0, len(run.seeds), n)]
     columns = [
-        list(_points_of_seeds(setup, seeds, path["steps"], path["every"])) for seeds in chunks
+        list(_points_of_seeds(setup, seeds, path["steps"], path["every"]))
+        for seeds in chunks
     ]
     return [torch.cat(points) for points in zip(*columns, strict=True)]
 

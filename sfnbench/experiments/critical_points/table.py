@@ -29,7 +29,9 @@ from .analysis import (
     title,
 )
 
-STRONG = 0.5  # a correlation of start points from which it explains that of critical points
+STRONG = (
+    0.5  # a correlation of start points from which it explains that of critical points
+)
 
 
 def table(result: Result, spread: Spread = "range") -> Table:
@@ -43,7 +45,9 @@ def table(result: Result, spread: Spread = "range") -> Table:
     line["converged"] = share([row["converged"] for row in rows])
     line["gradient-flat"] = sum(map(is_flat, rows))
     line["distinct"] = len(found)
-    line["as known"] = _count([row["known"] for row in rows if row["known"] is not None])
+    line["as known"] = _count(
+        [row["known"] for row in rows if row["known"] is not None]
+    )
     predicted = [row for row in rows if row["predicted_index"] is not None]
     line["index as predicted"] = _count(
         [row["predicted_index"] == row["index_strict"] for row in predicted]
@@ -54,8 +58,12 @@ def table(result: Result, spread: Spread = "range") -> Table:
     by_energy, by_centre = distances(result)
     line["alpha - theory, rms"] = _number(by_energy)
     line["at measured centre"] = _number(by_centre)
-    line["Hessians a start"] = Cell(float(np.mean([row["n_hessian"] for row in rows])), form=".1f")
-    line["seconds a start"] = Cell(float(np.mean([row["seconds"] for row in rows])), form=".2g")
+    line["Hessians a start"] = Cell(
+        float(np.mean([row["n_hessian"] for row in rows])), form=".1f"
+    )
+    line["seconds a start"] = Cell(
+        float(np.mean([row["seconds"] for row in rows])), form=".2g"
+    )
     return [line]
 
 
@@ -124,10 +132,16 @@ def by_start(result: Result) -> Table:
         return []
     dim = result.run.problem.params["dim"]
     lines = []
-    for kind, path in dict.fromkeys((row["start"], row["path"]) for row in result.points):
-        rows = [row for row in result.points if (row["start"], row["path"]) == (kind, path)]
+    for kind, path in dict.fromkeys(
+        (row["start"], row["path"]) for row in result.points
+    ):
+        rows = [
+            row for row in result.points if (row["start"], row["path"]) == (kind, path)
+        ]
         found = distinct(rows)
-        line: dict[str, Entry] = {"start": kind if path is None else _path(result, path)}
+        line: dict[str, Entry] = {
+            "start": kind if path is None else _path(result, path)
+        }
         line["converged"] = share([row["converged"] for row in rows])
         line["distinct"] = len(found)
         if found:
@@ -144,7 +158,9 @@ def _path(result: Result, path: int) -> str:
     return f"{chosen['optimizer']['label']} {', '.join(numbers)}{' up' if chosen['up'] else ''}"
 
 
-def _against_theory(found: list[PointRow], theory: Landscape, least: float) -> dict[str, Entry]:
+def _against_theory(
+    found: list[PointRow], theory: Landscape, least: float
+) -> dict[str, Entry]:
     alpha, energy = column(found, "alpha"), column(found, "energy")
     centre, expected = column(found, "centre"), theory.centre(energy)
     return {
@@ -194,7 +210,9 @@ def findings(result: Result) -> str:
     found = distinct(result.points)
     points = correlation(found, energy)
     start = correlation(
-        result.points, "start_energy" if energy == "energy" else "start_loss", "start_alpha"
+        result.points,
+        "start_energy" if energy == "energy" else "start_loss",
+        "start_alpha",
     )
     n_flat = sum(map(is_flat, result.points))
     n_other = sum(row["end_point"] == "not critical" for row in result.points)
@@ -203,8 +221,12 @@ def findings(result: Result) -> str:
         " not critical."
     ]
     if points.is_known:
-        doubt = ", an interval that holds zero" if points.low <= 0 <= points.high else ""
-        sentences.append(f"Over the critical points energy and alpha correlate by {points}{doubt}.")
+        doubt = (
+            ", an interval that holds zero" if points.low <= 0 <= points.high else ""
+        )
+        sentences.append(
+            f"Over the critical points energy and alpha correlate by {points}{doubt}."
+        )
     if start.is_known:
         sentences.append(
             f"Over the start points, which are not critical, energy and alpha correlate by {start}."
@@ -226,7 +248,9 @@ def findings(result: Result) -> str:
 def tables(results: Iterable[Result]) -> dict[str, Table]:
     """Every table of the report by its title."""
     results = list(results)
-    titled: dict[str, Table] = {"Finders": [line for result in results for line in table(result)]}
+    titled: dict[str, Table] = {
+        "Finders": [line for result in results for line in table(result)]
+    }
     for result in results:
         if result.rows:
             titled |= controlled(result)

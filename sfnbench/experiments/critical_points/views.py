@@ -75,7 +75,9 @@ class Restricted(View):
             return self.subspace.narrower.loss(theta, batch)
         return self.problem.loss(self.embedded(theta), batch)
 
-    def linearised(self, theta: Tensor, batch: Any, kind: CurvatureKind) -> Linearisation | None:
+    def linearised(
+        self, theta: Tensor, batch: Any, kind: CurvatureKind
+    ) -> Linearisation | None:
         """The narrower problem's own, where there is one."""
         if self.subspace.narrower is None:
             return None
@@ -86,7 +88,9 @@ class Restricted(View):
         if self.subspace.narrower is not None:
             return self.subspace.narrower.hessian(theta, batch)
         places = self.subspace.places.to(theta.device)
-        return self.problem.hessian(self.embedded(theta), batch)[places[:, None], places]
+        return self.problem.hessian(self.embedded(theta), batch)[
+            places[:, None], places
+        ]
 
     def embedded(self, theta: Tensor) -> Tensor:
         """The point (d,) of the whole problem, zero in all other coordinates.

@@ -47,7 +47,9 @@ def axis_of(result: Result, axis: str) -> np.ndarray:
     passes = _by_kind(result, "passes")
     if axis == "epochs":
         n = np.diff(_by_kind(result, "calls"), axis=1)
-        shares = np.divide(np.diff(passes, axis=1), n, out=np.zeros_like(n), where=n > 0).max(-1)
+        shares = np.divide(
+            np.diff(passes, axis=1), n, out=np.zeros_like(n), where=n > 0
+        ).max(-1)
         shares[np.isnan(seconds[:, 1:])] = np.nan
         return np.concatenate([np.zeros_like(seconds[:, :1]), shares.cumsum(1)], axis=1)
     return price(
@@ -86,8 +88,13 @@ def _by_kind(result: Result, what: str) -> np.ndarray:
 
 def _line(result: Result, axis: str, budget: float, spread: Spread) -> dict[str, Entry]:
     run, n_seeds = result.run, len(result.run.seeds)
-    line: dict[str, Entry] = {"problem": run.problem.label, "optimizer": run.method.label}
-    names = [name.removesuffix(".step") for name in result.series if name.endswith(".step")]
+    line: dict[str, Entry] = {
+        "problem": run.problem.label,
+        "optimizer": run.method.label,
+    }
+    names = [
+        name.removesuffix(".step") for name in result.series if name.endswith(".step")
+    ]
     if not names:  # the run broke before it began
         return {**line, "reached": share(0, n_seeds), "loss": None}
     used = axis_of(result, axis)
@@ -105,7 +112,9 @@ def _line(result: Result, axis: str, budget: float, spread: Spread) -> dict[str,
 def _has_best(result: Result, name: str) -> bool:
     """Whether the lowest is the best; a loss without a floor says when a race was stopped."""
     facts = result.facts
-    return name in facts.measures or (name == "loss" and facts.bounded_below is not False)
+    return name in facts.measures or (
+        name == "loss" and facts.bounded_below is not False
+    )
 
 
 def _last_values(

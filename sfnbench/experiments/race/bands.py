@@ -16,14 +16,19 @@ from .at_budget import AXES, axis_of
 N_POINTS = 50  # of a band: about as many as a phone can show
 QUANTILES = (0.25, 0.5, 0.75)  # over seeds; of fewer than MIN_RUNS seeds, their range
 LOGARITHMIC = ("loss", "gradient_norm")  # where all of their numbers are positive
-DECADES, TIMES = 3, 100  # above the typical band, on a logarithmic and a linear axis: off the scale
+DECADES, TIMES = (
+    3,
+    100,
+)  # above the typical band, on a logarithmic and a linear axis: off the scale
 
 
 @dataclass(frozen=True, eq=False)
 class Band:
     """Low, middle and high of one metric at m points; inf where a seed broke."""
 
-    used: dict[str, Floats]  # (m,) steps, cost and seconds that half of the seeds had used up
+    used: dict[
+        str, Floats
+    ]  # (m,) steps, cost and seconds that half of the seeds had used up
     low: Floats
     middle: Floats
     high: Floats
@@ -53,7 +58,9 @@ def band(result: Result, metric: str, used: Mapping[str, Floats]) -> Band | None
     places = np.linspace(0, len(grid) - 1, min(len(grid), N_POINTS)).astype(int)
     grid = grid[np.unique(places)]  # (m,)
     low, middle, high = quantiles(_on_grid(result, metric, grid))
-    return Band({axis: typical(each, grid) for axis, each in used.items()}, low, middle, high)
+    return Band(
+        {axis: typical(each, grid) for axis, each in used.items()}, low, middle, high
+    )
 
 
 def typical(used: Floats, steps: Floats) -> Floats:
@@ -73,10 +80,14 @@ def quantiles(values: ArrayLike) -> Floats:
     >>> quantiles([[3.0], [1.0]]).ravel().tolist()
     [1.0, 2.0, 3.0]
     """
-    known = np.nan_to_num(np.asarray(values, float), nan=np.inf, posinf=np.inf, neginf=-np.inf)
+    known = np.nan_to_num(
+        np.asarray(values, float), nan=np.inf, posinf=np.inf, neginf=-np.inf
+    )
     levels = QUANTILES if len(known) >= MIN_RUNS else (0.0, 0.5, 1.0)
     with np.errstate(invalid="ignore"):  # between two infinite ones
-        found = np.quantile(known, levels, axis=0, method="averaged_inverted_cdf")  # as in tables
+        found = np.quantile(
+            known, levels, axis=0, method="averaged_inverted_cdf"
+        )  # as in tables
     return cast(Floats, np.where(np.isnan(found), np.inf, found))
 
 
@@ -99,8 +110,12 @@ class Window(NamedTuple):
 def window(bands: Mapping[str, Band], metric: str) -> Window:
     """The upright axis that shows the typical bands of a metric."""
     heights = {label: _finite(*band.edges) for label, band in bands.items()}
-    is_log = metric in LOGARITHMIC and all((each > 0).all() for each in heights.values())
-    sizes = {label: np.log10(y) if is_log else np.abs(y) for label, y in heights.items()}
+    is_log = metric in LOGARITHMIC and all(
+        (each > 0).all() for each in heights.values()
+    )
+    sizes = {
+        label: np.log10(y) if is_log else np.abs(y) for label, y in heights.items()
+    }
     most = _most([_finite(band.middle) for band in bands.values()], is_log)
     off_scale = [label for label, size in sizes.items() if (size > most).any()]
     if not off_scale:
@@ -112,7 +127,10 @@ def window(bands: Mapping[str, Band], metric: str) -> Window:
     low, high = low - margin, high + margin
     limits, ends = (low, high), (low - 20 * margin, high + 20 * margin)
     if is_log:
-        limits, ends = (10 ** limits[0], 10 ** limits[1]), (10 ** ends[0], 10 ** ends[1])
+        limits, ends = (
+            (10 ** limits[0], 10 ** limits[1]),
+            (10 ** ends[0], 10 ** ends[1]),
+        )
     return Window(is_log, off_scale, limits, ends)
 
 

@@ -96,7 +96,9 @@ class Stepper:
         self._most = _next_size(block, seconds + waited)
         return block
 
-    def _steps(self, n: int, is_used_up: Callable[[np.ndarray], bool]) -> tuple[_Steps, float]:
+    def _steps(
+        self, n: int, is_used_up: Callable[[np.ndarray], bool]
+    ) -> tuple[_Steps, float]:
         """At most n steps, and the seconds that they took."""
         trajectories, steps, seconds = self._trajectories, _Steps(), 0.0
         for _ in range(n):
@@ -131,7 +133,9 @@ def synchronise(device: torch.device) -> None:
 
 
 def _stacked(reports: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([report[name] for report in reports]) for name in reports[0]}
+    return {
+        name: torch.stack([report[name] for report in reports]) for name in reports[0]
+    }
 
 
 def _next_size(block: Block, seconds: float) -> int:

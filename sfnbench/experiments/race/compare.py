@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...records import RaceRow
-from ...results.compare import TOLERANCE_S, Change, Measure, Pairs, or_never, own_measures
+from ...results.compare import (
+    TOLERANCE_S,
+    Change,
+    Measure,
+    Pairs,
+    or_never,
+    own_measures,
+)
 
 ROUNDING = 1e-12  # of the loss at the start: losses below that have all arrived
 
@@ -14,7 +21,10 @@ def changes(pairs: Pairs[RaceRow]) -> Iterator[Change]:
     """Seeds that broke, steps and questions, then measures of each seed."""
     yield pairs.broken()
     yield from _counts(pairs)
-    start = max((abs(row["start_loss"] or 0.0) for pair in pairs.rows for row in pair), default=0.0)
+    start = max(
+        (abs(row["start_loss"] or 0.0) for pair in pairs.rows for row in pair),
+        default=0.0,
+    )
     for measure in _measures(pairs):
         floor = ROUNDING * start if measure.what == "final_loss" else 0.0
         change = pairs.measured(measure, floor)
@@ -24,7 +34,9 @@ def changes(pairs: Pairs[RaceRow]) -> Iterator[Change]:
 
 def _counts(pairs: Pairs[RaceRow]) -> Iterator[Change]:
     limit = (pairs.before.run.settings.get("budget") or {}).get("seconds")
-    if limit and any((row["seconds"] or 0) >= limit for pair in pairs.rows for row in pair):
+    if limit and any(
+        (row["seconds"] or 0) >= limit for pair in pairs.rows for row in pair
+    ):
         why = "the clock ended the run, not the count of steps"
         yield Change.not_comparable(pairs.slot, "steps", why)
     else:

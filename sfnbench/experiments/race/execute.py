@@ -37,7 +37,9 @@ def execute(run: Run, progress: Progress) -> Result:
         part = part_of(progress, i, len(chunks))
         try:
             recording, outcomes = advance(setup, seeds, run.settings, part)
-        except Exception as error:  # where seeds run alone, the failure of one is its own
+        except (
+            Exception
+        ) as error:  # where seeds run alone, the failure of one is its own
             if n > 1 or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
                 raise
             log.append(f"seed {seeds[0]}:\n{traceback.format_exc()}")
@@ -70,7 +72,9 @@ def _drawable(
     return kept
 
 
-def _joined(parts: list[dict[str, np.ndarray]], sizes: list[int]) -> dict[str, np.ndarray]:
+def _joined(
+    parts: list[dict[str, np.ndarray]], sizes: list[int]
+) -> dict[str, np.ndarray]:
     """The series of all chunks, one below the other, the shorter ones filled up with NaN.
 
     Each size is the number of seeds in a chunk; a chunk that broke has no series.

@@ -16,7 +16,10 @@ from ...records import Result, Spec
 from .fits import LOGARITHM, POWER, Form
 
 SPECTRUM = "eigenvalues"  # a parameter of that name is a list of eigenvalues
-NAMES_OF_DRAWS = ("rotation", "realization")  # they say which draw it is, not how much of anything
+NAMES_OF_DRAWS = (
+    "rotation",
+    "realization",
+)  # they say which draw it is, not how much of anything
 TITLES = {  # of factors whose name says too little
     ("problem", "radius"): "distance from the saddle",
     ("problem", "index"): "index of the saddle",
@@ -99,7 +102,9 @@ def _taken_apart(params: Mapping[str, Any]) -> tuple[dict[str, float], dict[str,
     for name, value in params.items():
         for part, size in _parts(name, value).items():
             is_number = isinstance(size, int | float) and not isinstance(size, bool)
-            is_factor = is_number and size > 0 and part not in (*NAMES_OF_DRAWS, "zeros")
+            is_factor = (
+                is_number and size > 0 and part not in (*NAMES_OF_DRAWS, "zeros")
+            )
             if is_factor:
                 numbers[part] = size
             else:
@@ -135,7 +140,9 @@ def _has_several(family: Family) -> bool:
 
 def _by_dimension(family: Family) -> Family:
     """The same family by the number of parameters, where its factor decides that."""
-    runs: Sequence[tuple[float, Result]] = [run for each in family.series.values() for run in each]
+    runs: Sequence[tuple[float, Result]] = [
+        run for each in family.series.values() for run in each
+    ]
     sizes = {x: result.facts.n_parameters or 0 for x, result in runs}
     if family.kind == "optimizer" or len(set(sizes.values())) < len(sizes):
         return family

@@ -50,7 +50,9 @@ class Form:
             return np.where(np.isfinite(steps), 1.0, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             gap = -np.log1p(-1 / steps)
-        return np.where(np.isfinite(steps) & (steps > 0), np.where(steps <= 1, math.inf, gap), 0.0)
+        return np.where(
+            np.isfinite(steps) & (steps > 0), np.where(steps <= 1, math.inf, gap), 0.0
+        )
 
 
 POWER = Form("exponent", "power law", is_power=True)
@@ -113,8 +115,12 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
     as seeds share their draws. Both ends are as far out as whole steps allow: each median may be
     one step too late. Fewer than four points, or six seeds, have no interval.
     """
-    medians = _resampled_medians(points)  # (1 + R, m), the first of all seeds as they are
-    xs, budgets = ([getattr(point, name) for point in points] for name in ("x", "budget"))
+    medians = _resampled_medians(
+        points
+    )  # (1 + R, m), the first of all seeds as they are
+    xs, budgets = (
+        [getattr(point, name) for point in points] for name in ("x", "budget")
+    )
     x, y = form.along(np.array(xs, float)), form.up(medians)
     bounds = form.up(np.array(budgets, float))
     lines = censored_lines(x, y, bounds)
@@ -152,7 +158,9 @@ def in_words(fitted: Fit, form: Form) -> str:
         text += ", held up by the budget"
     if fitted.misfit.is_rejected:
         off = fitted.misfit.largest
-        amount = f"{100 * math.expm1(off):.2g} %" if form.is_power else f"{off:.3g} steps"
+        amount = (
+            f"{100 * math.expm1(off):.2g} %" if form.is_power else f"{off:.3g} steps"
+        )
         text += f", no {form.law}: off by up to {amount}"
     return text
 
@@ -217,11 +225,17 @@ def _misfit(x: Floats, y: Floats, lines: Lines, late: Floats) -> Misfit:
     if not np.isfinite(late).all():
         return Misfit(largest, 1.0)
     apart = x - x.mean()
-    to_residuals = np.eye(len(x)) - 1 / len(x) - np.outer(apart, apart) / (apart**2).sum()
-    middle = residuals[0] - to_residuals @ late / 2  # a median of m steps lies between m - 1 and m
+    to_residuals = (
+        np.eye(len(x)) - 1 / len(x) - np.outer(apart, apart) / (apart**2).sum()
+    )
+    middle = (
+        residuals[0] - to_residuals @ late / 2
+    )  # a median of m steps lies between m - 1 and m
     excess = np.maximum(np.abs(middle) - np.abs(to_residuals) @ late / 2, 0.0).max()
     by_chance = np.abs(residuals[1:] - residuals[0]).max(1)
-    by_chance[~np.isfinite(by_chance)] = math.inf  # a resample may have had any residual
+    by_chance[~np.isfinite(by_chance)] = (
+        math.inf
+    )  # a resample may have had any residual
     p = (1 + int((by_chance >= excess).sum())) / (1 + len(by_chance))
     return Misfit(largest, p)
 

@@ -20,7 +20,9 @@ class Spacing(StrictModel):
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if (self.cost is None) == (self.epochs is None):
-            raise ValueError("must be a number of steps, {cost: NUMBER} or {epochs: NUMBER}")
+            raise ValueError(
+                "must be a number of steps, {cost: NUMBER} or {epochs: NUMBER}"
+            )
         return self
 
 
@@ -51,14 +53,18 @@ class Keys(SeededKeys):
     """The keys of a race."""
 
     budget: Budget = Budget()
-    metrics: Annotated[tuple[Annotated[str, MetricName()] | Metric, ...], MinLen(1)] = ("loss",)
+    metrics: Annotated[tuple[Annotated[str, MetricName()] | Metric, ...], MinLen(1)] = (
+        "loss",
+    )
     prices: Prices = Prices()
     optimizers: Annotated[tuple[Any, ...], MinLen(1)]
     tune: Tune | None = None
 
     def settings(self) -> dict[str, Any]:
         """Budget, prices, and metrics as pairs of a name and its spacing."""
-        metrics = [Metric(use=each) if isinstance(each, str) else each for each in self.metrics]
+        metrics = [
+            Metric(use=each) if isinstance(each, str) else each for each in self.metrics
+        ]
         pairs = [[metric.use, metric.spacing] for metric in metrics]
         return {**super().settings(), "metrics": pairs}
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from ...core.problem import Problem
 from ...metrics import measuring as metrics
 
-N_SIDE = 41  # points along each side of the grid; odd, so that the saddle is one of them
+N_SIDE = (
+    41  # points along each side of the grid; odd, so that the saddle is one of them
+)
 MOST_DOUBLINGS = 40  # of the frame, until a way down comes into it
 
 

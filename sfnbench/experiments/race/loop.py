@@ -18,7 +18,10 @@ from .recording import N_PATHS, Every, Recording
 
 
 def advance(
-    setup: Setup, seeds: tuple[int, ...], settings: Mapping[str, Any], progress: Progress
+    setup: Setup,
+    seeds: tuple[int, ...],
+    settings: Mapping[str, Any],
+    progress: Progress,
 ) -> tuple[Recording, Outcomes]:
     """The history and the outcomes of these seeds."""
     limits, starts = Limits.of(setup, settings), setup.starts(seeds)
@@ -57,7 +60,9 @@ def warm_up(setup: Setup, seeds: tuple[int, ...]) -> float:
     Returns the seconds that it took.
     """
     began = perf_counter()
-    with contextlib.suppress(Exception):  # the race itself meets any error again, and reports it
+    with contextlib.suppress(
+        Exception
+    ):  # the race itself meets any error again, and reports it
         trajectories = setup.trajectories(setup.starts(seeds), seeds)
         trajectories.step(*Draws(setup, seeds).next())
         trajectories.close()

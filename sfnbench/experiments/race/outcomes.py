@@ -61,7 +61,12 @@ class Outcomes:
         return bool((used_up | ~self.going).all())
 
     def add(
-        self, first: int, points: Tensor, costs: np.ndarray, losses: np.ndarray, due: np.ndarray
+        self,
+        first: int,
+        points: Tensor,
+        costs: np.ndarray,
+        losses: np.ndarray,
+        due: np.ndarray,
     ) -> None:
         """Take in a block of n steps from step `first` on, and end trajectories where they end.
 
@@ -97,7 +102,11 @@ class Outcomes:
     def finish(self, n_steps: int, limit: str, status: Status = Status.OK) -> None:
         """End every trajectory that still goes on, at the last step of the race."""
         going = self.going
-        self.limit[going], self.status[going], self.end[going] = limit, str(status), n_steps
+        self.limit[going], self.status[going], self.end[going] = (
+            limit,
+            str(status),
+            n_steps,
+        )
 
     def _last_paid(self, costs: np.ndarray) -> np.ndarray:
         """The step (S,) into a block with costs (n, S) that uses up the budget.
@@ -108,7 +117,9 @@ class Outcomes:
         exceeded = _first(self.limits.is_exceeded(costs))
         return np.where((step == exceeded) & (step < len(costs)), step - 1, step)
 
-    def _count_near(self, first: int, points: Tensor, going: np.ndarray, stop: np.ndarray) -> None:
+    def _count_near(
+        self, first: int, points: Tensor, going: np.ndarray, stop: np.ndarray
+    ) -> None:
         within = self._from_saddle(points) <= self._near  # (n, S)
         # one that starts at the saddle itself is near it at any distance
         near = (within | (self._near == 0)).cpu().numpy()
@@ -125,7 +136,9 @@ class Outcomes:
         alive = torch.as_tensor(np.flatnonzero(was_alive), device=device)
         end = torch.as_tensor(self.end, device=device)[alive]
         stop = torch.where(end < 0, n - 1, end - first)
-        before_is_here = (stop > 0)[:, None]  # in this block, and not in the one before it
+        before_is_here = (stop > 0)[
+            :, None
+        ]  # in this block, and not in the one before it
         before = torch.where(before_is_here, points[stop - 1, alive], self.last[alive])
         self.before_last[alive] = before
         self.last[alive] = points[stop, alive]
@@ -142,7 +155,9 @@ class Outcomes:
         if self._problem.saddle is None:
             return np.zeros(losses.shape, dtype=bool)
         n, n_trajectories, dim = points.shape
-        flat = torch.as_tensor(losses, dtype=points.dtype, device=points.device).reshape(-1)
+        flat = torch.as_tensor(
+            losses, dtype=points.dtype, device=points.device
+        ).reshape(-1)
         left = torch.func.vmap(self._problem.escaped)(points.reshape(-1, dim), flat)
         return np.asarray(left.reshape(n, n_trajectories).cpu().numpy(), dtype=bool)
 

@@ -85,7 +85,9 @@ class Recording:
         Metrics are measured for the trajectories that are `going`, a mask (S,). Returns the losses
         (n, S), NaN where none was due, and whether they were due at each step (n,).
         """
-        losses = self._record(self.n_steps + 1, block.points, block.losses, costs.max(1), going)
+        losses = self._record(
+            self.n_steps + 1, block.points, block.losses, costs.max(1), going
+        )
         self.n_steps += block.points.shape[0]
         self._cost = float(costs.max())
         self.calls.append(block.calls)
@@ -170,7 +172,9 @@ class Recording:
             if not due.any():
                 continue
             known = losses if metric == "loss" else None
-            for name, values in self._measure(metric, due, points, known, going).items():
+            for name, values in self._measure(
+                metric, due, points, known, going
+            ).items():
                 self.values.setdefault(name, Pieces()).append(values)
                 self.measured_at.setdefault(name, []).extend(steps[due].tolist())
                 if name == "loss":

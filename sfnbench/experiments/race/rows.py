@@ -69,7 +69,9 @@ def _escape_columns(recording: Recording, outcomes: Outcomes) -> Columns:
     step, escaped = outcomes.escape, outcomes.escape >= 0
     return {
         "escape_step": _known_only(escaped, step),
-        "escape_seconds": _known_only(escaped, _at_own_step(recording.seconds.whole, step)),
+        "escape_seconds": _known_only(
+            escaped, _at_own_step(recording.seconds.whole, step)
+        ),
         "escape_cost": _known_only(escaped, _cost(recording, outcomes, step)),
     }
 
@@ -170,6 +172,9 @@ def _known_only(known: np.ndarray, values: np.ndarray) -> list[Any]:
 def _row_by_row(columns: Columns) -> list[dict[str, Any]]:
     """The columns as rows of plain Python values."""
     plain = [
-        column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()
+        column.tolist() if isinstance(column, np.ndarray) else column
+        for column in columns.values()
     ]
-    return [dict(zip(columns, values, strict=True)) for values in zip(*plain, strict=True)]
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*plain, strict=True)
+    ]

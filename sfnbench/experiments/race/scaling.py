@@ -41,14 +41,20 @@ class Growth:
     @property
     def line(self) -> Floats:
         """The steps of the fitted line at each factor; nan where there is no fit."""
-        return self.form.steps(self.fit.intercept + self.fit.slope.value * self.form.along(self.x))
+        return self.form.steps(
+            self.fit.intercept + self.fit.slope.value * self.form.along(self.x)
+        )
 
 
 def growths(results: Sequence[Result]) -> list[tuple[str, Family, list[Growth]]]:
     """The title of every family with its series."""
     found = families(results)
     return [
-        (family.title(found), family, [_growth(family, label) for label in family.series])
+        (
+            family.title(found),
+            family,
+            [_growth(family, label) for label in family.series],
+        )
         for family in found
     ]
 
@@ -62,7 +68,9 @@ def law(result: Result) -> float | None:
     if (problem.use, method.use) != ("quadratic_saddle", "gradient_descent"):
         return None
     params = {**problem.params, **method.params}
-    known: list[Any] = [params.get(name) for name in (SPECTRUM, "radius", "lr", "escape_drop")]
+    known: list[Any] = [
+        params.get(name) for name in (SPECTRUM, "radius", "lr", "escape_drop")
+    ]
     if None in known or params.get("start_at") is not None:
         return None
     if params["lr"] * max(params[SPECTRUM]) > 2:

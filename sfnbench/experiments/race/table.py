@@ -26,8 +26,13 @@ OF_MEDIAN = "the 95 % interval of the median"
 def table(result: Result, spread: Spread) -> Table:
     """One row: statuses, escapes and captures, losses, cost, seconds, end points."""
     run, rows, facts = result.run, result.race_rows, result.facts
-    line: dict[str, Entry] = {"problem": run.problem.label, "optimizer": run.method.label}
-    counts = Counter(row["status"] for row in rows) or {str(result.status): len(run.seeds)}
+    line: dict[str, Entry] = {
+        "problem": run.problem.label,
+        "optimizer": run.method.label,
+    }
+    counts = Counter(row["status"] for row in rows) or {
+        str(result.status): len(run.seeds)
+    }
     line["seeds"] = Tally(dict(Counter(counts).most_common()))
     is_rival = all(Status(status).sound for status in counts)
     ends = Counter(row["end_point"] for row in rows if row["end_point"])
@@ -39,10 +44,14 @@ def table(result: Result, spread: Spread) -> Table:
     losses = [row["final_loss"] for row in rows] if facts.bounded_below else []
     line["final loss"] = middle(losses, spread)
     for name in facts.measures:
-        line[name.replace("_", " ")] = middle([number(row, name) for row in rows], spread)
+        line[name.replace("_", " ")] = middle(
+            [number(row, name) for row in rows], spread
+        )
     _compete(line, is_rival, SOUND)
     # Who has not left has saved nothing, and without a saddle all spend what they are given.
-    has_escaped = escape is not None and escape.value is not None and math.isfinite(escape.value)
+    has_escaped = (
+        escape is not None and escape.value is not None and math.isfinite(escape.value)
+    )
     line |= _spent(rows, spread, is_rival and has_escaped)
     line["end points"] = Tally(dict(ends.most_common()), ", ") if ends else None
     return [line]
@@ -93,7 +102,9 @@ def _compete(line: dict[str, Entry], is_rival: bool, rivals: str) -> None:
     """Let the numbers of a row compete, the lowest being the best."""
     for name, cell in line.items():
         if isinstance(cell, Cell) and name not in NO_CONTEST:
-            line[name] = replace(cell, score=cell.value if is_rival else None, rivals=rivals)
+            line[name] = replace(
+                cell, score=cell.value if is_rival else None, rivals=rivals
+            )
 
 
 def middle(
@@ -110,4 +121,6 @@ def middle(
     if spread == "interval":
         _, low, high = median(known)
         return Cell(value, low, high, form=form, brackets=OF_MEDIAN)
-    return Cell(value, float(known.min()), float(known.max()), form=form, brackets=OVER_SEEDS)
+    return Cell(
+        value, float(known.min()), float(known.max()), form=form, brackets=OVER_SEEDS
+    )

@@ -39,7 +39,9 @@ def _change(
     if rises or falls:
         verdict = "better" if rises == (rate != STEP) else "worse"
         why = _why_unsure(before, after, rate)
-    return Change(pairs.slot, what, old_middle, new_middle, "undecided" if why else verdict, why)
+    return Change(
+        pairs.slot, what, old_middle, new_middle, "undecided" if why else verdict, why
+    )
 
 
 def _why_unsure(before: TimingRow, after: TimingRow, rate: Rate) -> str:

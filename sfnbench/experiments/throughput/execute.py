@@ -67,7 +67,9 @@ class _Replay:
         draws = Draws(self._setup, self._seeds)
         drawn = [draws.next() for _ in range(n)]
         self.close()
-        trajectories = self._trajectories = self._setup.trajectories(self._start, self._seeds)
+        trajectories = self._trajectories = self._setup.trajectories(
+            self._start, self._seeds
+        )
         return partial(_step_through, trajectories, drawn)
 
     def status(self) -> Status:
@@ -132,7 +134,10 @@ def _questions(setup: Setup, seed: int) -> dict[str, Callable[[], Tensor]]:
     (batches,), _ = Draws(setup, (seed,)).next()
     oracle = Oracle(setup.problem, batches, eager=True)
     hvp = oracle.curvature(theta).hvp
-    return {"grad": partial(oracle.grad, theta), "hvp": partial(hvp, torch.ones_like(theta))}
+    return {
+        "grad": partial(oracle.grad, theta),
+        "hvp": partial(hvp, torch.ones_like(theta)),
+    }
 
 
 def _product(setup: Setup) -> Callable[[], Tensor]:
@@ -151,7 +156,9 @@ def _rate_columns(setup: Setup, seconds: dict[str, np.ndarray]) -> dict[str, flo
     rates.update(_spread("grads_per_s", 1 / seconds["grad"]))
     rates.update(_spread("hvp_per_s", 1 / seconds["hvp"]))
     rates.update(_spread("step_in_grads", seconds["steps"] / seconds["grad"]))
-    if len(set(setup.batch_sizes)) == 1:  # else the two see different numbers of examples
+    if (
+        len(set(setup.batch_sizes)) == 1
+    ):  # else the two see different numbers of examples
         rates.update(_spread("hvp_in_grads", seconds["hvp"] / seconds["grad"]))
     return rates
 
@@ -172,7 +179,9 @@ def _flops(reached: np.ndarray, possible: np.ndarray) -> dict[str, float]:
 def _drift(row: dict[str, Any]) -> float:
     """The widest distance between a rate's quartiles, as a share of its median."""
     rates = ("steps_per_s", "grads_per_s", "hvp_per_s")
-    return float(max((row[f"{rate}_q3"] - row[f"{rate}_q1"]) / row[rate] for rate in rates))
+    return float(
+        max((row[f"{rate}_q3"] - row[f"{rate}_q1"]) / row[rate] for rate in rates)
+    )
 
 
 def _spread(name: str, values: np.ndarray) -> dict[str, float]:

@@ -13,9 +13,13 @@ class Keys(ExperimentKeys):
     """The keys of a throughput suite: one seed, and some seconds of timing instead of a budget."""
 
     seeds: ClassVar[int] = 1
-    dtype: ClassVar[str] = "float64"  # without effect: each run measures all of `dtypes`
+    dtype: ClassVar[str] = (
+        "float64"  # without effect: each run measures all of `dtypes`
+    )
 
-    dtypes: Annotated[tuple[Literal["float32", "float64"], ...], MinLen(1)] = ("float64",)
+    dtypes: Annotated[tuple[Literal["float32", "float64"], ...], MinLen(1)] = (
+        "float64",
+    )
     blocks: Annotated[int, Ge(3), Le(1000)] = 20  # quartiles need a few
     block_seconds: Annotated[float, Gt(0), Le(60)] = 0.2
     optimizers: Annotated[tuple[Any, ...], MinLen(1)]

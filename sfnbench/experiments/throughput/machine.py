@@ -34,7 +34,9 @@ class PeakMemory:
                 if line.startswith("VmHWM:"):
                     return max(0, int(line.split()[1]) * 1024 - self._before)
         unit = 1 if sys.platform == "darwin" else 1024
-        return max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self._before)
+        return max(
+            0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self._before
+        )
 
 
 class OtherProcesses:
@@ -47,7 +49,11 @@ class OtherProcesses:
     def columns(self) -> dict[str, Any]:
         """The load average before, the cores that others kept busy, and whether that disturbs."""
         cores = max(0.0, (self._busy() - self.busy) / (perf_counter() - self.began))
-        return {"load": self.load, "busy_cores_of_others": cores, "disturbed": cores > QUIET}
+        return {
+            "load": self.load,
+            "busy_cores_of_others": cores,
+            "disturbed": cores > QUIET,
+        }
 
     @staticmethod
     def _busy() -> float:

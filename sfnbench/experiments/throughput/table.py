@@ -54,13 +54,19 @@ def _number(value: float | None, form: str) -> Cell | None:
 def _timing(row: TimingRow, rate: Rate) -> Cell | None:
     """Median and quartiles; None where it was not measured."""
     found = quartiles(row, rate)
-    return Cell(*found, form=".3g", brackets="the quartiles over blocks") if found else None
+    return (
+        Cell(*found, form=".3g", brackets="the quartiles over blocks")
+        if found
+        else None
+    )
 
 
 def _notes(row: TimingRow) -> list[str]:
     notes = [] if row["status"] == Status.OK else [row["status"]]
     if row["disturbed"]:
-        notes.append(f"disturbed: others kept {row['busy_cores_of_others']:.1f} cores busy")
+        notes.append(
+            f"disturbed: others kept {row['busy_cores_of_others']:.1f} cores busy"
+        )
     if row["drifting"]:
         notes.append(f"drifting: rates varied by {row['drift']:.0%} between blocks")
     return notes

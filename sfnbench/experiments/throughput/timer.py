@@ -12,7 +12,9 @@ import torch
 
 Work = Callable[[], int]  # does something, and returns how many units of it
 Prepare = Callable[[int], Work]  # gets so many units of work ready
-TimedWork = Callable[[], tuple[float, int]]  # seconds of one block, and the units that it did
+TimedWork = Callable[
+    [], tuple[float, int]
+]  # seconds of one block, and the units that it did
 
 MOST_UNITS = 10_000  # in a block, because their draws are made beforehand
 
@@ -63,7 +65,9 @@ class Timer:
             for name, block in blocks.items():
                 took, done = block()
                 seconds[name].append(took / max(1, done))
-        return {name: np.array(each[-self.n_blocks :]) for name, each in seconds.items()}
+        return {
+            name: np.array(each[-self.n_blocks :]) for name, each in seconds.items()
+        }
 
 
 def repeating(act: Callable[[], Any]) -> Prepare:

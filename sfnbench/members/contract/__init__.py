@@ -28,7 +28,9 @@ def failures(cls: type[Problem] | type[Optimizer] | type[Finder]) -> dict[str, s
     try:
         member = cls()
     except Exception as error:  # a member under test may raise anything, here and below
-        return {"has_defaults": f"{cls.__name__}() raises {type(error).__name__}: {error}"}
+        return {
+            "has_defaults": f"{cls.__name__}() raises {type(error).__name__}: {error}"
+        }
     found = {}
     for check in [*SHARED, *_own(member)]:
         try:
@@ -51,7 +53,9 @@ def _check(cls: type[Problem] | type[Optimizer] | type[Finder]) -> None:
     broken = {name: message for name, message in failures(cls).items() if message}
     if broken:
         raise CheckError(
-            "\n".join(f"{cls.__name__} {name}: {message}" for name, message in broken.items())
+            "\n".join(
+                f"{cls.__name__} {name}: {message}" for name, message in broken.items()
+            )
         )
 
 

@@ -31,7 +31,10 @@ class Pass(Problem):
 
 def finds_a_saddle(finder: Finder) -> None:
     """From near a quadratic saddle it finds the saddle."""
-    start, equations = torch.tensor([[0.3, -0.2]], dtype=torch.float64), Equations(Pass(), 1)
+    start, equations = (
+        torch.tensor([[0.3, -0.2]], dtype=torch.float64),
+        Equations(Pass(), 1),
+    )
     at = Iterate(start, equations.grad(start), finder.init(start))
     for _ in range(min(finder.steps, N_STEPS)):
         if float(at.grad.norm()) > 1e-12:
@@ -57,7 +60,10 @@ def search_is_pure(finder: Finder) -> None:
     torch.manual_seed(1)
     first = finder.step(equations, at)
     require(same(kept, at), "the iterate was changed in place")
-    require(bool((equations.calls != before).any(1).all()), "nothing was asked of the equations")
+    require(
+        bool((equations.calls != before).any(1).all()),
+        "nothing was asked of the equations",
+    )
     torch.manual_seed(2)
     require(same(first, finder.step(equations, at)), "two equal steps differ")
 
@@ -66,7 +72,9 @@ def lanes_run_together(finder: Finder) -> None:
     """Lanes searched in one batch do in a step what each does alone, and count the same questions."""
     problem, starts = Waves(), _starts()
     together = Equations(problem, N_LANES)
-    after = finder.step(together, Iterate(starts, together.grad(starts), finder.init(starts)))
+    after = finder.step(
+        together, Iterate(starts, together.grad(starts), finder.init(starts))
+    )
     for lane in range(N_LANES):
         alone, here = Equations(problem, 1), starts[lane : lane + 1]
         single = finder.step(alone, Iterate(here, alone.grad(here), finder.init(here)))

@@ -93,7 +93,9 @@ def stays_at_a_minimum(optimizer: Optimizer) -> None:
     if optimizer.n_noise:
         return
     theta = torch.zeros(2, dtype=torch.float64)
-    after, _ = optimizer.step(Oracle(_Bowl(), theta=theta), theta, optimizer.init(theta))
+    after, _ = optimizer.step(
+        Oracle(_Bowl(), theta=theta), theta, optimizer.init(theta)
+    )
     require(not after.any(), f"it moved from the minimum to {after.tolist()}")
 
 
@@ -121,12 +123,18 @@ class _Bowl(Problem):
 def _noise(optimizer: Optimizer, n_lanes: int) -> Tensor | None:
     rng = torch.Generator().manual_seed(13)
     shape = (n_lanes, optimizer.n_noise, Waves.dim)
-    return torch.randn(shape, generator=rng, dtype=torch.float64) if optimizer.n_noise else None
+    return (
+        torch.randn(shape, generator=rng, dtype=torch.float64)
+        if optimizer.n_noise
+        else None
+    )
 
 
 def _oracle(optimizer: Optimizer, theta: Tensor) -> Oracle:
     noise = _noise(optimizer, 1)
-    return Oracle(Waves(), noise=None if noise is None else noise[0].to(theta.dtype), theta=theta)
+    return Oracle(
+        Waves(), noise=None if noise is None else noise[0].to(theta.dtype), theta=theta
+    )
 
 
 def _form(state: Any) -> list[tuple[torch.Size, torch.dtype]]:

@@ -29,7 +29,10 @@ def starts_are_reproducible(problem: Problem) -> None:
         "the start is not float64 on the CPU",
     )
     require(bool(torch.isfinite(first).all()), "the start is not finite")
-    require(torch.equal(first, second), "one seed gave two starts: take all randomness from rng")
+    require(
+        torch.equal(first, second),
+        "one seed gave two starts: take all randomness from rng",
+    )
 
 
 def loss_is_a_pure_scalar(problem: Problem) -> None:
@@ -55,7 +58,9 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
     theta = point_of(problem, torch.float64)
     gradient = torch.func.grad(lambda t: problem.loss(t, None))
     H = problem.hessian(theta, None)
-    require(H.shape == (problem.dim, problem.dim), f"the Hessian has shape {tuple(H.shape)}")
+    require(
+        H.shape == (problem.dim, problem.dim), f"the Hessian has shape {tuple(H.shape)}"
+    )
     require(bool(torch.isfinite(H).all()), "the Hessian at a start is not finite")
     require(
         torch.allclose(H, H.mT, rtol=1e-9, atol=1e-12 * float(H.abs().max())),
@@ -65,7 +70,9 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
     for _ in range(3):
         v = torch.randn(problem.dim, generator=rng, dtype=torch.float64)
         v, h = v / v.norm(), 1e-5
-        slope = (problem.loss(theta + h * v, None) - problem.loss(theta - h * v, None)) / (2 * h)
+        slope = (
+            problem.loss(theta + h * v, None) - problem.loss(theta - h * v, None)
+        ) / (2 * h)
         bend = (gradient(theta + h * v) - gradient(theta - h * v)) / (2 * h)
         scale = 1 + float(H.norm()) + float(gradient(theta).norm())
         require(
@@ -82,17 +89,23 @@ def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
     """What `linearised` gives, where it gives anything, is what differentiating twice gives."""
     theta, rng = point_of(problem, torch.float64), torch.Generator().manual_seed(4)
     vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64)
-    for kind in get_args(CurvatureKind) if isinstance(problem, Network) else ("hessian",):
+    for kind in (
+        get_args(CurvatureKind) if isinstance(problem, Network) else ("hessian",)
+    ):
         found = problem.linearised(theta, None, kind)
         if found is not None:
             known = linearise(problem, theta, None, kind, eager=False)
             pairs = [(found.loss, known.loss), (found.grad, known.grad)]
-            pairs += [(found.product(v), known.product(v)) for v in (*vectors, vectors[0])]
+            pairs += [
+                (found.product(v), known.product(v)) for v in (*vectors, vectors[0])
+            ]
             close = all(
                 torch.allclose(a, b, rtol=1e-9, atol=1e-11 * (1 + float(b.abs().max())))
                 for a, b in pairs
             )
-            require(close, f"linearised() of kind {kind} is not what differentiating gives")
+            require(
+                close, f"linearised() of kind {kind} is not what differentiating gives"
+            )
 
 
 def points_run_together(problem: Problem) -> None:
@@ -105,7 +118,10 @@ def points_run_together(problem: Problem) -> None:
         torch.func.grad(lambda theta: problem.loss(theta, None)),
         lambda theta: problem.hessian(theta, None),
     ):
-        together, alone = torch.func.vmap(f)(points), torch.stack([f(point) for point in points])
+        together, alone = (
+            torch.func.vmap(f)(points),
+            torch.stack([f(point) for point in points]),
+        )
         close = torch.allclose(
             together, alone, rtol=1e-9, atol=1e-11 * (1 + float(alone.abs().max()))
         )
@@ -117,17 +133,25 @@ def draws_are_reproducible(problem: Problem) -> None:
     if problem.population is None:
         return
     size = min(5, problem.population)
-    first, second = (problem.draw(torch.Generator().manual_seed(5), size) for _ in range(2))
-    require(same(first, second), "one seed gave two minibatches: take all randomness from rng")
+    first, second = (
+        problem.draw(torch.Generator().manual_seed(5), size) for _ in range(2)
+    )
+    require(
+        same(first, second),
+        "one seed gave two minibatches: take all randomness from rng",
+    )
     loss = problem.loss(point_of(problem, torch.float64), first)
     require(
         loss.shape == () and bool(torch.isfinite(loss)),
         "the loss on a minibatch is not a finite scalar",
     )
     require(
-        0 < problem.share(first) <= 1, f"share() of {size} examples is {problem.share(first):g}"
+        0 < problem.share(first) <= 1,
+        f"share() of {size} examples is {problem.share(first):g}",
     )
-    require(problem.share(None) == 1, f"share() of all examples is {problem.share(None):g}")
+    require(
+        problem.share(None) == 1, f"share() of all examples is {problem.share(None):g}"
+    )
 
 
 def tensors_make_up_theta(problem: Problem) -> None:
@@ -136,15 +160,22 @@ def tensors_make_up_theta(problem: Problem) -> None:
     for view in problem.tensors(theta).values():
         view.add_(1)
     n_missed, n_shared = int((theta == 0).sum()), int((theta > 1).sum())
-    require(n_missed == 0, f"{n_missed} of {problem.dim} parameters are in no view of theta")
-    require(n_shared == 0, f"{n_shared} of {problem.dim} parameters are in more than one tensor")
+    require(
+        n_missed == 0, f"{n_missed} of {problem.dim} parameters are in no view of theta"
+    )
+    require(
+        n_shared == 0,
+        f"{n_shared} of {problem.dim} parameters are in more than one tensor",
+    )
 
 
 def parts_make_up_the_whole(problem: Problem) -> None:
     """The loss on all examples is the weighted sum of the losses on their `parts`."""
     theta = point_of(problem, torch.float64)
     whole = problem.loss(theta, None)
-    summed = sum(weight * problem.loss(theta, part) for weight, part in problem.parts(None, 3))
+    summed = sum(
+        weight * problem.loss(theta, part) for weight, part in problem.parts(None, 3)
+    )
     require(
         bool(torch.isclose(torch.as_tensor(summed), whole, rtol=1e-9)),
         f"the parts sum to {summed:g}, not {whole:g}",
@@ -167,10 +198,15 @@ def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
         "loss is not fit(outputs)",
     )
     rng = torch.Generator().manual_seed(3)
-    v, w = (torch.randn(problem.dim, generator=rng, dtype=torch.float64) for _ in range(2))
+    v, w = (
+        torch.randn(problem.dim, generator=rng, dtype=torch.float64) for _ in range(2)
+    )
     Gv, Gw = linear.hvp(v), linear.hvp(w)
     scale = float(Gv.norm() * w.norm() + Gw.norm() * v.norm())
-    require(abs(float(w @ Gv - v @ Gw)) <= 1e-9 * scale, "the Gauss-Newton matrix is not symmetric")
+    require(
+        abs(float(w @ Gv - v @ Gw)) <= 1e-9 * scale,
+        "the Gauss-Newton matrix is not symmetric",
+    )
     require(
         float(v @ Gv) >= -1e-9 * scale,
         "the Gauss-Newton matrix is not positive: is the criterion convex?",
@@ -186,7 +222,10 @@ def critical_points_are_known(problem: Problem) -> None:
         scale = 1 + float(eigenvalues.abs().max())
         slope = float(torch.func.grad(lambda t: problem.loss(t, None))(point).norm())
         negative = int((eigenvalues < -1e-8 * scale).sum())
-        require(slope < 1e-9 * scale, f"the gradient has length {slope:g} at {point.tolist()}")
+        require(
+            slope < 1e-9 * scale,
+            f"the gradient has length {slope:g} at {point.tolist()}",
+        )
         require(
             abs(loss - stated_loss) < 1e-9 * (1 + abs(stated_loss)),
             f"the loss is {loss:g}, stated {stated_loss:g}",
@@ -196,7 +235,10 @@ def critical_points_are_known(problem: Problem) -> None:
             bound is None or loss >= bound - 1e-9 * (1 + abs(bound)),
             f"the loss {loss:g} is below lowest, {bound}",
         )
-        require(negative == index, f"{negative} eigenvalues are negative, stated index {index}")
+        require(
+            negative == index,
+            f"{negative} eigenvalues are negative, stated index {index}",
+        )
 
 
 def escape_is_well_defined(problem: Problem) -> None:
@@ -206,7 +248,10 @@ def escape_is_well_defined(problem: Problem) -> None:
         points.append(problem.saddle.point)
     for theta in points:
         left = problem.escaped(theta, problem.loss(theta, None))
-        require(left.shape == () and left.dtype == torch.bool, "escaped() is not a boolean scalar")
+        require(
+            left.shape == () and left.dtype == torch.bool,
+            "escaped() is not a boolean scalar",
+        )
         require(not bool(left), "it counts as escaped before the first step")
 
 
@@ -214,7 +259,10 @@ def measures_are_scalars(problem: Problem) -> None:
     """Each of its own measures is a finite scalar at a start."""
     for name in problem.measures:
         value = getattr(problem, name)(point_of(problem, torch.float64))
-        require(value.shape == () and bool(torch.isfinite(value)), f"{name} is not a finite scalar")
+        require(
+            value.shape == () and bool(torch.isfinite(value)),
+            f"{name} is not a finite scalar",
+        )
 
 
 PROBLEM_CHECKS = (

@@ -31,25 +31,35 @@ class Waves(Problem):
 
     def loss(self, theta: Tensor, batch: Any) -> Tensor:
         """A quadratic saddle in a quartic bowl, with a wave across."""
-        curvature = torch.linspace(-1, 2, self.dim, dtype=theta.dtype, device=theta.device)
-        return (curvature * theta**2).sum() / 2 + (theta**4).sum() / 10 + torch.sin(theta.sum()) / 3
+        curvature = torch.linspace(
+            -1, 2, self.dim, dtype=theta.dtype, device=theta.device
+        )
+        return (
+            (curvature * theta**2).sum() / 2
+            + (theta**4).sum() / 10
+            + torch.sin(theta.sum()) / 3
+        )
 
 
 def is_frozen_dataclass(member: Problem | Optimizer | Finder) -> None:
     """It is a frozen dataclass, so that nothing it learns in one run reaches the next."""
-    parameters = vars(type(member)).get("__dataclass_params__")  # a base's own do not count
+    parameters = vars(type(member)).get(
+        "__dataclass_params__"
+    )  # a base's own do not count
     frozen = parameters is not None and parameters.frozen
     require(
-        bool(frozen), "put @dataclass(frozen=True, kw_only=True) between @register and the class"
+        bool(frozen),
+        "put @dataclass(frozen=True, kw_only=True) between @register and the class",
     )
 
 
 def is_documented(member: Problem | Optimizer | Finder) -> None:
     """Its docstring says what it is."""
-    generated = (
-        f"{type(member).__name__}("  # dataclass writes the signature where there is no docstring
+    generated = f"{type(member).__name__}("  # dataclass writes the signature where there is no docstring
+    require(
+        not (member.__doc__ or generated).startswith(generated),
+        "give the class a docstring",
     )
-    require(not (member.__doc__ or generated).startswith(generated), "give the class a docstring")
 
 
 def fields_are_plain_values(member: Problem | Optimizer | Finder) -> None:
@@ -66,7 +76,9 @@ def fields_are_plain_values(member: Problem | Optimizer | Finder) -> None:
         )
     except ValidationError as error:
         raise CheckError(
-            "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+            )
         ) from error
     require(again == member, f"the defaults came back as {again}")
 

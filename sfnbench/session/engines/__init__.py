@@ -16,7 +16,9 @@ from ...records import Result, Run
 from ...words import did_you_mean
 
 Progress = Callable[[Run, float], None]  # a run and the share of it that is done
-Engine = Callable[[Iterable[Run], "Conditions", Progress | None], Generator[Result, None, None]]
+Engine = Callable[
+    [Iterable[Run], "Conditions", Progress | None], Generator[Result, None, None]
+]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ def names() -> tuple[str, ...]:
     ('inline', 'processes')
     """
     return tuple(
-        sorted(each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_")
+        sorted(
+            each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_"
+        )
     )
 
 
@@ -71,5 +75,7 @@ def execute_all(
     threads = 1 if threads is None else threads
     jobs = max(1, usable_cores() // max(1, threads)) if jobs is None else jobs
     if jobs < 1 or threads < 1:
-        raise SfnbenchError(f"jobs and threads have to be at least 1, not {jobs} and {threads}")
+        raise SfnbenchError(
+            f"jobs and threads have to be at least 1, not {jobs} and {threads}"
+        )
     return start(runs, Conditions(jobs, threads, tuple(plugins), task), on_progress)

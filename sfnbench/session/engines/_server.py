@@ -67,7 +67,9 @@ def ctrl_c_deferred() -> Iterator[None]:
     A worker that was half started would escape whoever ends the others.
     """
     pressed: list[tuple[int, FrameType | None]] = []
-    with _ctrl_c_handled_by(lambda number, frame: pressed.append((number, frame))) as before:
+    with _ctrl_c_handled_by(
+        lambda number, frame: pressed.append((number, frame))
+    ) as before:
         yield
     if pressed and callable(before):
         before(*pressed[0])

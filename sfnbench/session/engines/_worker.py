@@ -23,7 +23,9 @@ from . import Conditions
 from .inline import attempt, failure
 
 POLL_S = 0.1  # progress is reported so often
-REPORT = struct.Struct("<Qd")  # the number of a task, and the share of its run that is done
+REPORT = struct.Struct(
+    "<Qd"
+)  # the number of a task, and the share of its run that is done
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class WorkerTask:
     conditions: Conditions
     output: Path  # takes all that the process prints
     reports: connection.Connection
-    variables: dict[str, str]  # the server's environment variables are older than the caller's
+    variables: dict[
+        str, str
+    ]  # the server's environment variables are older than the caller's
     machine: dict[str, Any]
 
     @property
@@ -47,7 +51,9 @@ def work(run: Run, task: WorkerTask) -> Result:
     """Execute the run, with this process prepared for it."""
     os.setpgid(0, 0)  # what the run starts ends with it: see `end_group`
     task.group.write_text(str(os.getpid()))
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler in Python waits for LAPACK to return
+    signal.signal(
+        signal.SIGTERM, signal.SIG_DFL
+    )  # a handler in Python waits for LAPACK to return
     _end_with_parent()
     _redirect_output(task.output)
     os.environ.clear()
@@ -59,7 +65,9 @@ def work(run: Run, task: WorkerTask) -> Result:
     except (
         BaseException
     ):  # KeyboardInterrupt too: the terminal's Ctrl-C does not reach this process
-        return failure(run, Status.ERROR, traceback.format_exc(), perf_counter() - began)
+        return failure(
+            run, Status.ERROR, traceback.format_exc(), perf_counter() - began
+        )
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -106,7 +114,9 @@ def _end_with_parent() -> None:
         # kernel's SIGIO, sent to the whole process group, can.
         signal.signal(signal.SIGIO, signal.SIG_DFL)
         fcntl.fcntl(sentinel, fcntl.F_SETOWN, -os.getpgid(0))
-        fcntl.fcntl(sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+        fcntl.fcntl(
+            sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC
+        )
 
 
 def _redirect_output(output: Path) -> None:

@@ -32,13 +32,16 @@ def inline(
         with warnings.catch_warnings(record=True) as caught:
             result = attempt(run, conditions, progress)
         lines = [
-            warnings.formatwarning(w.message, w.category, w.filename, w.lineno) for w in caught
+            warnings.formatwarning(w.message, w.category, w.filename, w.lineno)
+            for w in caught
         ]
         # The log's last line says what happened.
         yield replace(result, log=shortened("".join(lines)) + result.log)
 
 
-def attempt(run: Run, conditions: Conditions, progress: Callable[[float], None] | None) -> Result:
+def attempt(
+    run: Run, conditions: Conditions, progress: Callable[[float], None] | None
+) -> Result:
     """The run's result; where it raises instead, a result with the reason."""
     began = perf_counter()
     try:
@@ -48,7 +51,9 @@ def attempt(run: Run, conditions: Conditions, progress: Callable[[float], None] 
         with threads_limited(conditions.threads):
             result = execute(run, progress)
         if not isinstance(result, Result):
-            raise TypeError(f"{conditions.task} gave {type(result).__name__}, not a Result")
+            raise TypeError(
+                f"{conditions.task} gave {type(result).__name__}, not a Result"
+            )
         return replace(result, log=shortened(result.log))
     except SfnbenchError as error:  # its message is enough
         status, log = Status.ERROR, f"{type(error).__name__}: {error}\n"

@@ -133,7 +133,9 @@ class _Workers:
     def report(self, on_progress: Progress | None) -> None:
         """Pass on the latest report of each worker."""
         latest = {}
-        for _ in range(1000):  # a worker that reports faster than this reads must not keep it here
+        for _ in range(
+            1000
+        ):  # a worker that reports faster than this reads must not keep it here
             if not self._reports.poll():
                 break
             number, share = REPORT.unpack(self._reports.recv_bytes())
@@ -161,7 +163,11 @@ def _outcome(ended: _Running) -> Result:
 def _last_words(exitcode: int) -> str:
     if exitcode >= 0:
         return f"the worker process ended without a result, with exit code {exitcode}"
-    hint = "; the system does that when memory runs out" if exitcode == -signal.SIGKILL else ""
+    hint = (
+        "; the system does that when memory runs out"
+        if exitcode == -signal.SIGKILL
+        else ""
+    )
     name = {number.value: number.name for number in signal.Signals}.get(
         -exitcode, f"signal {-exitcode}"
     )

@@ -29,7 +29,9 @@ BLANK = {
 def semicircle(centre, radius, n=N):
     """The n quantiles of a semicircle: the spectrum that theory says, without fluctuation."""
     x = np.linspace(-1, 1, 20001)
-    return centre + radius * np.interp((np.arange(n) + 0.5) / n, semicircle_below_zero(-x, 1.0), x)
+    return centre + radius * np.interp(
+        (np.arange(n) + 0.5) / n, semicircle_below_zero(-x, 1.0), x
+    )
 
 
 def row(energy, centre, slope=1e-15, **more):
@@ -65,7 +67,11 @@ def row(energy, centre, slope=1e-15, **more):
 
 def result(pairs, problem="gaussian_field", params=None, facts=None):
     rows, spectra = zip(*pairs, strict=True)
-    params = {"covariance": "exponential", "parabola": 0.0, "dim": N} if params is None else params
+    params = (
+        {"covariance": "exponential", "parabola": 0.0, "dim": N}
+        if params is None
+        else params
+    )
     path = {"optimizer": {"label": "msgd", "params": {"lr": 0.1}}, "up": True}
     settings = {"cut_off": 1e-20, "energy": "energy", "paths": [path]}
     run = Run(
@@ -76,7 +82,9 @@ def result(pairs, problem="gaussian_field", params=None, facts=None):
         (0,),
         settings,
     )
-    return Result(run, "ok", rows, {"eigenvalues": np.stack(spectra)}, {"problem": facts or {}})
+    return Result(
+        run, "ok", rows, {"eigenvalues": np.stack(spectra)}, {"problem": facts or {}}
+    )
 
 
 ENERGIES = np.linspace(-1.5, 1.5, 13)
@@ -100,11 +108,15 @@ def test_spectra_moved_outwards_are_at_that_distance():
     (table,) = [t for name, t in tables([moved]).items() if name.endswith("by start")]
     assert table[0]["start"] == "random"
     assert table[0]["of it at least"].value == pytest.approx(FIELD.centre_spread(N))
-    assert table[0]["outwards"].value == pytest.approx(0.2 * np.abs(ENERGIES).sum() / 13, abs=1e-3)
+    assert table[0]["outwards"].value == pytest.approx(
+        0.2 * np.abs(ENERGIES).sum() / 13, abs=1e-3
+    )
     shifted = moved.series["eigenvalues"][0]
     assert (
         cp.semicircle_distance(shifted, -ENERGIES[0], FIELD)
-        == pytest.approx(2 * float(semicircle_below_zero(-0.15, FIELD.radius) - 0.5), abs=2 / N)
+        == pytest.approx(
+            2 * float(semicircle_below_zero(-0.15, FIELD.radius) - 0.5), abs=2 / N
+        )
     )  # two semicircles 0.3 apart differ most half-way between their centres, by the mass of one within 0.15 of its own
 
 
@@ -124,15 +136,23 @@ def test_correlations_are_scipys_and_their_interval_covers_them():
 
 def test_cut_offs_let_pass_what_is_below_them_and_count_the_flat():
     slopes = (1e-15, 1e-6, 1e-3)
-    pairs = [row(e, -e, slope) for e, slope in zip((-1.0, 0.0, 1.0), slopes, strict=True)]
+    pairs = [
+        row(e, -e, slope) for e, slope in zip((-1.0, 0.0, 1.0), slopes, strict=True)
+    ]
     pairs[1][0]["end_point"] = "gradient-flat"
     pairs.append(pairs[0])  # found twice
-    table = {text(line["|grad|^2 below"]): line for line in cut_off_table(result(pairs))}
+    table = {
+        text(line["|grad|^2 below"]): line for line in cut_off_table(result(pairs))
+    }
     shares = [table[c]["ends"].value for c in ("0.0001", "1e-08", "1e-14", "1e-20")]
     assert shares == [4, 3, 2, 2]
     assert [table[c]["distinct"] for c in ("0.0001", "1e-08", "1e-20")] == [3, 2, 1]
     assert [table[c]["of them flat"] for c in ("0.0001", "1e-20")] == [1, 0]
-    assert [table[c]["of them not flat"] for c in ("0.0001", "1e-08", "1e-20")] == [2, 1, 1]
+    assert [table[c]["of them not flat"] for c in ("0.0001", "1e-08", "1e-20")] == [
+        2,
+        1,
+        1,
+    ]
 
 
 def test_controls_and_what_they_mean():
@@ -146,7 +166,10 @@ def test_controls_and_what_they_mean():
     assert "of them padded with dead units" in names
     assert "start points, before any search" in names
     said = findings(dead)
-    assert "A curve that rises is therefore no evidence of critical points by itself" in said
+    assert (
+        "A curve that rises is therefore no evidence of critical points by itself"
+        in said
+    )
     assert "6 of the distinct points are narrower networks" in said
     assert cp.distances(dead) == (None, None)
 
@@ -193,7 +216,9 @@ def test_networks_padded_with_dead_units_are_marked():
     pairs = [row(e, -e, subspace="2 units" if e > 0 else None) for e in ENERGIES]
     (figure,) = figures_of(alpha, result(pairs, "mlp", {}, {"weight_decay": 0.01}))
     names = named(figure.panels[0])
-    assert names["lm: 6 narrower networks padded with dead units"].symbol == "triangle-up"
+    assert (
+        names["lm: 6 narrower networks padded with dead units"].symbol == "triangle-up"
+    )
     assert "Weight decay 0.01." in figure.panels[0].caption
 
 
@@ -210,17 +235,27 @@ def test_a_spectrum_is_a_density_beside_its_semicircle():
 
 def test_cut_offs_have_a_panel_each():
     slopes = (1e-15, 1e-6, 1e-3)
-    pairs = [row(e, -e, slope) for e, slope in zip((-1.0, 0.0, 1.0), slopes, strict=True)]
+    pairs = [
+        row(e, -e, slope) for e, slope in zip((-1.0, 0.0, 1.0), slopes, strict=True)
+    ]
     pairs[1][0]["end_point"] = "gradient-flat"
     (figure,) = figures_of(cut_offs, result(pairs))
     lax, usual, strict = figure.panels
-    assert {trace.name for trace in lax.traces} == {"lm: 2 points", "lm: 1 gradient-flat"}
-    assert {trace.name for trace in usual.traces} == {"lm: 1 points", "lm: 1 gradient-flat"}
+    assert {trace.name for trace in lax.traces} == {
+        "lm: 2 points",
+        "lm: 1 gradient-flat",
+    }
+    assert {trace.name for trace in usual.traces} == {
+        "lm: 1 points",
+        "lm: 1 gradient-flat",
+    }
     assert {trace.name for trace in strict.traces} == {"lm: 1 points"}
 
 
 def test_a_search_that_found_nothing_has_its_controls_and_no_spectra():
-    nothing = result([row(e, -e, 1.0) for e in ENERGIES], "mlp", {}, {"weight_decay": None})
+    nothing = result(
+        [row(e, -e, 1.0) for e in ENERGIES], "mlp", {}, {"weight_decay": None}
+    )
     (figure,) = figures_of(alpha, nothing)
     assert named(figure.panels[1])["lm: 13 not converged"].n_finite == 13
     assert "too few points for a correlation" in figure.panels[0].caption

@@ -98,9 +98,19 @@ def test_a_density_agrees_with_the_eigenvalues(autoencoder, tmp_path):
     The quadrature's moments are the spectrum's.
     """
     by_density = execute(plan(suite(tmp_path, AUTOENCODER + "spectrum: density\n"))[0])
-    for i, (row, other) in enumerate(zip(autoencoder.rows, by_density.rows, strict=True)):
+    for i, (row, other) in enumerate(
+        zip(autoencoder.rows, by_density.rows, strict=True)
+    ):
         if row["converged"]:
-            names = ("index", "n_zero", "n_positive", "alpha", "end_point", "distinct", "known")
+            names = (
+                "index",
+                "n_zero",
+                "n_positive",
+                "alpha",
+                "end_point",
+                "distinct",
+                "known",
+            )
             assert [row[name] for name in names] == [other[name] for name in names]
             assert other["residual"] is other["gap"] is None
         for name in (
@@ -110,15 +120,21 @@ def test_a_density_agrees_with_the_eigenvalues(autoencoder, tmp_path):
             "spread",
         ):  # 16 nodes of 16 dimensions: exact
             assert other[name] == pytest.approx(row[name], rel=1e-6, abs=1e-6)
-        nodes, weights = (by_density.series[name][i] for name in ("eigenvalues", "weights"))
+        nodes, weights = (
+            by_density.series[name][i] for name in ("eigenvalues", "weights")
+        )
         assert np.nansum(weights) == pytest.approx(1)
-        assert np.nansum(weights * nodes) == pytest.approx(row["centre"], abs=2 * row["spread"])
+        assert np.nansum(weights * nodes) == pytest.approx(
+            row["centre"], abs=2 * row["spread"]
+        )
 
 
 def test_one_seed_gives_the_same_starts_to_every_finder(tmp_path):
     both = AUTOENCODER + "finders: [levenberg_marquardt, newton_mr]\n"
     first, second = (execute(run) for run in plan(suite(tmp_path, both), seeds=1))
-    assert [row["start_loss"] for row in first.rows] == [row["start_loss"] for row in second.rows]
+    assert [row["start_loss"] for row in first.rows] == [
+        row["start_loss"] for row in second.rows
+    ]
 
 
 def test_a_spin_glass_leaves_the_length_out_of_its_spectrum(tmp_path):
@@ -161,7 +177,9 @@ problems: [{use: mlp, dataset: digits, size: 3, n_examples: 200, hidden: [2], we
     st.integers(0, 2**31),
     st.sampled_from([0.01, 0.1]),
 )
-def test_dead_units_add_the_index_foretold_wherever_the_others_are(hidden, seed, weight_decay):
+def test_dead_units_add_the_index_foretold_wherever_the_others_are(
+    hidden, seed, weight_decay
+):
     problem = MultilayerPerceptron(
         dataset="digits",
         size=3,
@@ -216,8 +234,14 @@ paths:
     begun = list(starts(run, problem))
     means = {}
     for path in (0, 1):
-        late = [s.point for s in begun if s.facts["path"] == path and s.facts["path_step"] == 30]
-        means[path] = float(torch.stack([problem.loss(point, None) for point in late]).mean())
+        late = [
+            s.point
+            for s in begun
+            if s.facts["path"] == path and s.facts["path_step"] == 30
+        ]
+        means[path] = float(
+            torch.stack([problem.loss(point, None) for point in late]).mean()
+        )
     assert means[0] < -1 < 1 < means[1]
     theta = begun[0].point
     assert UpsideDown(problem).loss(theta, None) == -problem.loss(theta, None)
@@ -268,7 +292,15 @@ def test_export_and_show_have_a_row_per_point(tmp_path):
         flat = rows(store)
         table = summary(store.summaries())
     assert len(flat) == 6
-    stated = {"energy", "loss", "alpha", "index", "gradient_norm", "residual", "converged"}
+    stated = {
+        "energy",
+        "loss",
+        "alpha",
+        "index",
+        "gradient_norm",
+        "residual",
+        "converged",
+    }
     assert stated <= set(flat[0])
     assert table[0]["starts"] == 6
 
@@ -280,7 +312,10 @@ def test_export_and_show_have_a_row_per_point(tmp_path):
         ("energy: temperature\nrandom: 1\n", "unknown metric 'temperature'"),
         ("random: 1\nfinders: [levenberg]\n", r"unknown finder 'levenberg'"),
         ("random: 1\noptimizers: [sfn]\n", "unknown key 'optimizers'"),
-        ("paths: [{optimizer: sfnn}]\n", r"unknown optimizer 'sfnn' \(did you mean 'sfn'\?\)"),
+        (
+            "paths: [{optimizer: sfnn}]\n",
+            r"unknown optimizer 'sfnn' \(did you mean 'sfn'\?\)",
+        ),
         ("paths: [{steps: 3}]\n", "missing key 'optimizer'"),
         ("paths: [{optimizer: sfn, noise: [-1]}]\n", "at least 0"),
         (
@@ -293,7 +328,10 @@ def test_export_and_show_have_a_row_per_point(tmp_path):
 )
 def test_misuse_is_found_before_anything_runs(tmp_path, change, message):
     with pytest.raises(SuiteError, match=message):
-        suite(tmp_path, f"experiment: critical_points\nproblems: [monkey_saddle]\n{change}")
+        suite(
+            tmp_path,
+            f"experiment: critical_points\nproblems: [monkey_saddle]\n{change}",
+        )
 
 
 @pytest.mark.parametrize(
@@ -320,11 +358,15 @@ def test_index_and_spectrum_are_what_theory_says(tmp_path, problem, path):
     result = execute(plan(suite(tmp_path, text))[0])
     theory = theory_of(result.run.problem.use, result.run.problem.params)
     found = [row for row in result.rows if row["distinct"]]
-    energies, alphas = (np.array([row[name] for row in found]) for name in ("energy", "alpha"))
+    energies, alphas = (
+        np.array([row[name] for row in found]) for name in ("energy", "alpha")
+    )
     assert len(found) >= 8
     assert np.ptp(energies) > 1.5
     assert np.sqrt(np.mean((alphas - theory.alpha(energies)) ** 2)) < 0.04
-    assert np.mean([row["spread"] for row in found]) == pytest.approx(theory.radius / 2, rel=0.05)
+    assert np.mean([row["spread"] for row in found]) == pytest.approx(
+        theory.radius / 2, rel=0.05
+    )
 
 
 def test_a_plugin_adds_a_finder(tmp_path, monkeypatch):
@@ -334,7 +376,9 @@ def test_a_plugin_adds_a_finder(tmp_path, monkeypatch):
     member = registry.find("finder", "my_finder")
     try:
         assert not {
-            name: wrong for name, wrong in contract.failures(registry.load(member)).items() if wrong
+            name: wrong
+            for name, wrong in contract.failures(registry.load(member)).items()
+            if wrong
         }
         (run,) = plan(suite(tmp_path, AUTOENCODER), optimizers=["my_finder"], seeds=1)
         assert any(row["converged"] and row["known"] for row in execute(run).rows)

@@ -42,13 +42,25 @@ def result(statuses=("ok", "ok", "diverged")):
         ("steps", 1, "3/3", "8 [7, 9]"),
         ("cost", 1.9, "2/3", "5 [4, inf]"),
         ("cost", 2, "2/3", "3 [2, inf]"),
-        ("seconds", 3.5, "2/3", "9 [4, inf]"),  # the second, slower, had not been measured again
+        (
+            "seconds",
+            3.5,
+            "2/3",
+            "9 [4, inf]",
+        ),  # the second, slower, had not been measured again
         ("seconds", 100, "0/3", "3 [2, inf]"),
     ],
 )
-def test_each_run_is_shown_as_it_was_last_measured_within_the_budget(axis, budget, reached, loss):
+def test_each_run_is_shown_as_it_was_last_measured_within_the_budget(
+    axis, budget, reached, loss
+):
     (line,) = as_text(at_budget([result()], axis, budget))
-    assert line == {"problem": "problem", "optimizer": "mine", "reached": reached, "loss": loss}
+    assert line == {
+        "problem": "problem",
+        "optimizer": "mine",
+        "reached": reached,
+        "loss": loss,
+    }
 
 
 def test_one_that_merely_ended_counts_with_its_last_value():
@@ -72,28 +84,43 @@ def test_a_run_without_series_keeps_its_row():
 
 
 def test_the_best_is_among_those_that_reached_the_budget():
-    sound, short = ("ok", "ok", "ok"), ("ok", "ok", "stuck")  # the third ends after two steps
+    sound, short = (
+        ("ok", "ok", "ok"),
+        ("ok", "ok", "stuck"),
+    )  # the third ends after two steps
     better = result(sound)
-    better = replace(better, series={**better.series, "loss": better.series["loss"] / 2})
+    better = replace(
+        better, series={**better.series, "loss": better.series["loss"] / 2}
+    )
     for third in (result(short), result(sound)):
         results = [result(sound), better, third]
         best = [line["loss"].best for line in at_budget(results, "steps", 2)]
         assert best == [False, True, False]
-    assert not any(line["loss"].best for line in at_budget([result(), better], "steps", 4))
+    assert not any(
+        line["loss"].best for line in at_budget([result(), better], "steps", 4)
+    )
     floorless = [
-        replace(each, environment={"problem": {"n_parameters": 7, "bounded_below": False}})
+        replace(
+            each, environment={"problem": {"n_parameters": 7, "bounded_below": False}}
+        )
         for each in (result(sound), better)
     ]  # whose loss says when the race was stopped
     assert not any(line["loss"].best for line in at_budget(floorless, "steps", 2))
 
 
 @pytest.mark.parametrize(("size", "share"), [(None, 1.0), (20, 1 / 3)])
-def test_epochs_are_shares_of_all_examples_whatever_is_asked_of_them(make_run, size, share):
+def test_epochs_are_shares_of_all_examples_whatever_is_asked_of_them(
+    make_run, size, share
+):
     mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
     raced = execute(
-        make_run("mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": size}, seeds=2, steps=6)
+        make_run(
+            "mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": size}, seeds=2, steps=6
+        )
     )
-    assert axis_of(raced, "epochs") == pytest.approx(np.outer([1, 1], np.arange(7) * share))
+    assert axis_of(raced, "epochs") == pytest.approx(
+        np.outer([1, 1], np.arange(7) * share)
+    )
     (line,) = at_budget([raced], "epochs", 2 * share)
     assert line["loss"] == at_budget([raced], "steps", 2)[0]["loss"]
 
@@ -101,7 +128,14 @@ def test_epochs_are_shares_of_all_examples_whatever_is_asked_of_them(make_run, s
 def test_other_prices_change_every_cost_and_nothing_else(make_run):
     problem = {"eigenvalues": [1.0, -1.0], "radius": 1e-2}
     raced = execute(
-        make_run("quadratic_saddle", problem, "krylov_sfn", {"damping": 0.1}, seeds=3, steps=40)
+        make_run(
+            "quadratic_saddle",
+            problem,
+            "krylov_sfn",
+            {"damping": 0.1},
+            seeds=3,
+            steps=40,
+        )
     )
     assert all(row["escape_step"] for row in raced.rows)
     assert repriced(raced, PRICES) is raced
@@ -111,5 +145,11 @@ def test_other_prices_change_every_cost_and_nothing_else(make_run):
         assert after["escape_cost"] == pytest.approx(
             before["escape_cost"] * after["cost"] / before["cost"]
         )  # steps alike
-        assert {**after, "cost": 0, "escape_cost": 0} == {**before, "cost": 0, "escape_cost": 0}
-    assert np.nanmax(axis_of(dear, "cost"), 1) == pytest.approx([row["cost"] for row in dear.rows])
+        assert {**after, "cost": 0, "escape_cost": 0} == {
+            **before,
+            "cost": 0,
+            "escape_cost": 0,
+        }
+    assert np.nanmax(axis_of(dear, "cost"), 1) == pytest.approx(
+        [row["cost"] for row in dear.rows]
+    )

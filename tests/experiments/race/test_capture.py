@@ -35,10 +35,19 @@ def test_gradient_descent_is_near_until_it_has_doubled_its_distance(make_run, y,
 
 @pytest.mark.parametrize("problem", ["quadratic_saddle", "monkey_saddle"])
 def test_newton_is_captured_with_a_certificate_on_either_saddle(make_run, problem):
-    rows = execute(make_run(problem, {}, "damped_newton", {"damping": 0.0}, seeds=8, steps=40)).rows
-    kind = {"quadratic_saddle": "min-max saddle", "monkey_saddle": "degenerate"}[problem]
+    rows = execute(
+        make_run(problem, {}, "damped_newton", {"damping": 0.0}, seeds=8, steps=40)
+    ).rows
+    kind = {"quadratic_saddle": "min-max saddle", "monkey_saddle": "degenerate"}[
+        problem
+    ]
     for row in rows:
-        assert (row["captured"], row["end_point"], row["dwell_steps"], row["escape_step"]) == (
+        assert (
+            row["captured"],
+            row["end_point"],
+            row["dwell_steps"],
+            row["escape_step"],
+        ) == (
             True,
             kind,
             40,
@@ -70,7 +79,9 @@ def test_on_the_stable_manifold_everybody_is_captured(make_run):
 def test_what_lies_far_off_or_has_a_slope_is_no_capture(make_run):
     """A run that is still beside its saddle is held, one at a minimum is not."""
     (early,) = execute(
-        make_run("quadratic_saddle", {}, "gradient_descent", {"lr": 0.05}, seeds=1, steps=3)
+        make_run(
+            "quadratic_saddle", {}, "gradient_descent", {"lr": 0.05}, seeds=1, steps=3
+        )
     ).rows
     assert (early["captured"], early["dwell_steps"], early["end_point"]) == (
         True,
@@ -80,7 +91,12 @@ def test_what_lies_far_off_or_has_a_slope_is_no_capture(make_run):
     autoencoder = {"n_inputs": 2, "n_hidden": 1, "radius": 0.1}
     (row,) = execute(
         make_run(
-            "linear_autoencoder", autoencoder, "gradient_descent", {"lr": 0.2}, seeds=1, steps=999
+            "linear_autoencoder",
+            autoencoder,
+            "gradient_descent",
+            {"lr": 0.2},
+            seeds=1,
+            steps=999,
         )
     ).rows
     assert row["escape_step"] is not None
@@ -99,11 +115,20 @@ def test_without_a_saddle_there_is_nothing_to_say(make_run):
 def test_who_has_escaped_is_near_no_more_however_near_its_minimum_lies(make_run):
     """Lee's minima lie at 1 from the saddle, which is within twice a start's distance of 0.5."""
     (row,) = execute(
-        make_run("lee", {"radius": 0.5}, "gradient_descent", {"lr": 0.1}, seeds=1, steps=200)
+        make_run(
+            "lee", {"radius": 0.5}, "gradient_descent", {"lr": 0.1}, seeds=1, steps=200
+        )
     ).rows
     assert row["dwell_steps"] == row["escape_step"] - 1
     (below,) = execute(
-        make_run("lee", {"start_at": [0.0, 1.0]}, "gradient_descent", {"lr": 0.1}, seeds=1, steps=9)
+        make_run(
+            "lee",
+            {"start_at": [0.0, 1.0]},
+            "gradient_descent",
+            {"lr": 0.1},
+            seeds=1,
+            steps=9,
+        )
     ).rows
     assert (below["escape_step"], below["dwell_steps"]) == (1, 0)
 
@@ -115,7 +140,9 @@ def test_from_the_saddle_itself_one_dwells_until_the_escape(make_run):
     ).rows
     assert (stays["dwell_steps"], stays["captured"]) == (30, True)
     (leaves,) = execute(
-        make_run("lee", asked, "noisy_gradient_descent", {"lr": 0.1}, seeds=1, steps=300)
+        make_run(
+            "lee", asked, "noisy_gradient_descent", {"lr": 0.1}, seeds=1, steps=300
+        )
     ).rows
     assert leaves["dwell_steps"] == leaves["escape_step"] - 1 > 1
 
@@ -165,13 +192,20 @@ def test_units_of_parameters_change_no_label(make_run, unit):
         ("damped_newton", {"damping": 0.0}),
         ("gradient_descent", {"lr": 0.05}),
     ):
-        run = make_run("quadratic_saddle", {"radius": unit}, optimizer, params, seeds=2, steps=5)
-        words = {(row["end_point"], row["captured"], row["status"]) for row in execute(run).rows}
+        run = make_run(
+            "quadratic_saddle", {"radius": unit}, optimizer, params, seeds=2, steps=5
+        )
+        words = {
+            (row["end_point"], row["captured"], row["status"])
+            for row in execute(run).rows
+        }
         expected = "min-max saddle" if optimizer == "damped_newton" else "not certified"
         assert words == {(expected, True, "ok")}
 
 
 def test_however_far_newton_goes_the_monkey_saddle_is_degenerate(make_run):
     """Each step halves the distance, until the Hessian is 1e-150 of the one at the start."""
-    run = make_run("monkey_saddle", {}, "damped_newton", {"damping": 0.0}, seeds=2, steps=500)
+    run = make_run(
+        "monkey_saddle", {}, "damped_newton", {"damping": 0.0}, seeds=2, steps=500
+    )
     assert {row["end_point"] for row in execute(run).rows} == {"degenerate"}

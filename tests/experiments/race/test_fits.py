@@ -6,7 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from sfnbench.experiments.race.fits import LOGARITHM, POWER, Point, fit, in_words, slope_of
+from sfnbench.experiments.race.fits import (
+    LOGARITHM,
+    POWER,
+    Point,
+    fit,
+    in_words,
+    slope_of,
+)
 from sfnbench.records import Result, Run, Spec
 from sfnbench.survival.escapes import Escapes
 
@@ -18,7 +25,9 @@ def points(xs, steps, budget=math.inf):
     made = []
     for x, times in zip(xs, np.asarray(steps, float), strict=True):
         kept = np.minimum(times, budget)
-        made.append(Point(x, Escapes(kept, times <= budget, kept), range(len(times)), budget))
+        made.append(
+            Point(x, Escapes(kept, times <= budget, kept), range(len(times)), budget)
+        )
     return made
 
 
@@ -29,7 +38,9 @@ def test_a_planted_power_law_is_recovered(exponent):
     exact = fit(points(x, x[:, None] ** exponent * steps), POWER)
     assert exact.slope == pytest.approx((exponent,) * 3, abs=1e-6)
     assert exact.intercept == pytest.approx(math.log(steps[4]))
-    nearer = fit(points(x, HUGE - exponent * HUGE * np.log(x)[:, None] + np.arange(9)), LOGARITHM)
+    nearer = fit(
+        points(x, HUGE - exponent * HUGE * np.log(x)[:, None] + np.arange(9)), LOGARITHM
+    )
     assert nearer.slope == pytest.approx((exponent * HUGE,) * 3, abs=2)
     assert exact.misfit.p == nearer.misfit.p == 1
 
@@ -45,7 +56,11 @@ def test_the_interval_covers(budget):
             rng.normal(size=(4, 15)),
         )  # seeds are paired: some of it is the same
         slope = fit(
-            points(x, 100 * x[:, None] ** exponent * np.exp(0.5 * shared + 0.5 * own), budget),
+            points(
+                x,
+                100 * x[:, None] ** exponent * np.exp(0.5 * shared + 0.5 * own),
+                budget,
+            ),
             POWER,
         ).slope
         covered += slope.low <= exponent <= slope.high
@@ -139,7 +154,9 @@ def test_a_law_that_is_no_power_is_rejected():
     line = np.polynomial.Polynomial.fit(np.log(x), deviations, 1)(np.log(x))
     largest = np.abs(deviations - line).max()
     assert found.misfit.largest == pytest.approx(largest)
-    assert f"no power law: off by up to {100 * math.expm1(largest):.2g} %" in in_words(found, POWER)
+    assert f"no power law: off by up to {100 * math.expm1(largest):.2g} %" in in_words(
+        found, POWER
+    )
     steps = 1000 + 300 * np.log(x)[:, None] ** 2 + 50 * spread
     assert "no logarithmic law: off by up to" in in_words(
         fit(points(x, steps), LOGARITHM), LOGARITHM
@@ -163,7 +180,10 @@ def test_a_law_that_holds_is_seldom_rejected(n, shared):
 def test_two_points_or_few_seeds_test_nothing():
     x = np.array([1.0, 2.0, 4.0])
     curved = np.array([1000.0, 5000.0, 5000.0])[:, None]
-    for made in (points(x[:2], curved[:2] * np.ones(8)), points(x, curved * np.ones(5))):
+    for made in (
+        points(x[:2], curved[:2] * np.ones(8)),
+        points(x, curved * np.ones(5)),
+    ):
         assert math.isnan(fit(made, POWER).misfit.p)
     assert fit(points(x, curved * np.ones(6)), POWER).misfit.is_rejected
 
@@ -174,9 +194,16 @@ def test_two_points_or_few_seeds_test_nothing():
 @pytest.mark.parametrize("status", ["stuck", "diverged"])
 def test_a_seed_that_never_escapes_is_later_than_the_whole_budget(status):
     run = Run(
-        "s", "race", Spec("p", "p", {}, ""), Spec("o", "o", {}, ""), (), {"budget": {"steps": 100}}
+        "s",
+        "race",
+        Spec("p", "p", {}, ""),
+        Spec("o", "o", {}, ""),
+        (),
+        {"budget": {"steps": 100}},
     )
-    rows = [{"seed": i, "status": status, "steps": 3, "escape_step": None} for i in range(5)]
+    rows = [
+        {"seed": i, "status": status, "steps": 3, "escape_step": None} for i in range(5)
+    ]
     assert Point.of(1.0, Result(run, status, tuple(rows))).budget == 100
     short = tuple({**row, "status": "ok"} for row in rows)  # its cost was used up
     assert Point.of(1.0, Result(run, "ok", short)).budget == 3

@@ -46,32 +46,46 @@ def test_points_are_those_of_the_exact_law(make_run):
     series = execute(quadratic(make_run)).series
     steps = np.arange(series["theta.0"].shape[1])
     for name, factor in (("theta.0", 1 - 0.05 * 10), ("theta.1", 1 + 0.05 * 2)):
-        np.testing.assert_allclose(series[name], series[name][:, :1] * factor**steps, rtol=1e-12)
-    np.testing.assert_allclose(np.hypot(series["theta.0"][:, 0], series["theta.1"][:, 0]), 0.01)
+        np.testing.assert_allclose(
+            series[name], series[name][:, :1] * factor**steps, rtol=1e-12
+        )
+    np.testing.assert_allclose(
+        np.hypot(series["theta.0"][:, 0], series["theta.1"][:, 0]), 0.01
+    )
 
 
 @pytest.mark.parametrize(
     "optimizer", ["sfn", "scipy.optimize.trust-krylov"]
 )  # in one batch, and seed by seed
-def test_points_of_the_first_seeds_alone_are_kept_and_end_with_their_lane(make_run, optimizer):
-    result = execute(make_run("quadratic_saddle", {}, optimizer, {}, seeds=race.N_PATHS + 3))
+def test_points_of_the_first_seeds_alone_are_kept_and_end_with_their_lane(
+    make_run, optimizer
+):
+    result = execute(
+        make_run("quadratic_saddle", {}, optimizer, {}, seeds=race.N_PATHS + 3)
+    )
     assert result.series["seconds"].shape[0] == race.N_PATHS + 3
     ended = np.isnan(result.series["seconds"][: race.N_PATHS])
     for name in ("theta.0", "theta.1"):
         np.testing.assert_array_equal(np.isnan(result.series[name]), ended)
     x, y, ends = (result.series[name] for name in ("theta.0", "theta.1", "loss"))
-    np.testing.assert_allclose(5 * x**2 - y**2, ends[: race.N_PATHS], rtol=1e-9, atol=1e-20)
+    np.testing.assert_allclose(
+        5 * x**2 - y**2, ends[: race.N_PATHS], rtol=1e-9, atol=1e-20
+    )
 
 
 def test_other_problems_keep_none(make_run):
     series = execute(
-        make_run("quadratic_saddle", {"eigenvalues": [1, 2, -1]}, "sfn", {"damping": 0.0})
+        make_run(
+            "quadratic_saddle", {"eigenvalues": [1, 2, -1]}, "sfn", {"damping": 0.0}
+        )
     ).series
     assert not [name for name in series if name.startswith(("theta", "landscape"))]
 
 
 def starts(problem, n=3):
-    return torch.stack([problem.start(torch.Generator().manual_seed(seed)) for seed in range(n)])
+    return torch.stack(
+        [problem.start(torch.Generator().manual_seed(seed)) for seed in range(n)]
+    )
 
 
 def coordinates(found):
@@ -82,7 +96,8 @@ def coordinates(found):
 
 
 @pytest.mark.parametrize(
-    "problem", [QuadraticSaddle(), QuadraticSaddle(rotation=3, radius=5.0), MonkeySaddle()]
+    "problem",
+    [QuadraticSaddle(), QuadraticSaddle(rotation=3, radius=5.0), MonkeySaddle()],
 )
 def test_the_frame_has_the_saddle_in_its_centre_and_shows_the_way_out(problem):
     found = landscape(problem, starts(problem))
@@ -99,7 +114,8 @@ def test_the_frame_has_the_saddle_in_its_centre_and_shows_the_way_out(problem):
 def test_the_frame_ends_twice_as_far_as_the_first_doubling_that_escapes():
     """y^2 = 1 is left behind at 2^10 thousandths, and the unit is the start's larger coordinate."""
     found = landscape(
-        QuadraticSaddle(start_at=(0.0, 1e-3)), torch.tensor([[0.0, 1e-3]], dtype=torch.float64)
+        QuadraticSaddle(start_at=(0.0, 1e-3)),
+        torch.tensor([[0.0, 1e-3]], dtype=torch.float64),
     )
     x, y, unit = coordinates(found)
     assert unit == 1e-3
@@ -109,7 +125,9 @@ def test_the_frame_ends_twice_as_far_as_the_first_doubling_that_escapes():
 def test_without_a_saddle_the_frame_is_around_starts_and_critical_points():
     problem = QuadraticSaddle(eigenvalues=(1.0, 2.0), start_at=(3.0, 1.0))
     x, y, unit = coordinates(landscape(problem, starts(problem, 1)))
-    np.testing.assert_allclose([x[0], x[-1], y[0], y[-1], unit], [-1.5, 4.5, -2.5, 3.5, 1.5])
+    np.testing.assert_allclose(
+        [x[0], x[-1], y[0], y[-1], unit], [-1.5, 4.5, -2.5, 3.5, 1.5]
+    )
 
 
 def test_all_optimizers_share_the_frame(make_run):
@@ -131,8 +149,15 @@ def test_a_loss_that_breaks_costs_no_result(plugin):
         def starts(self, seeds):
             return torch.stack([self.problem.start(torch.Generator()) for _ in seeds])
 
-    series = {"loss": np.ones((9, 3)), "theta.0": np.ones((9, 3)), "theta.1": np.ones((9, 3))}
-    assert {name: len(kept) for name, kept in race._drawable(Plane(), (1, 2), series).items()} == {
+    series = {
+        "loss": np.ones((9, 3)),
+        "theta.0": np.ones((9, 3)),
+        "theta.1": np.ones((9, 3)),
+    }
+    assert {
+        name: len(kept)
+        for name, kept in race._drawable(Plane(), (1, 2), series).items()
+    } == {
         "loss": 9,
         "theta.0": 2,
         "theta.1": 2,

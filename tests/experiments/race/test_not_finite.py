@@ -34,8 +34,12 @@ def test_the_first_answer_that_is_not_finite_is_named(
     plugin, make_run, power, optimizer, params, told
 ):
     plugin("problems", "holed", PROBLEM)
-    result = execute(make_run("holed", {"power": power}, optimizer, params, seeds=2, steps=3))
-    assert [(row["status"], row["not_finite"]) for row in result.rows] == [("diverged", told)] * 2
+    result = execute(
+        make_run("holed", {"power": power}, optimizer, params, seeds=2, steps=3)
+    )
+    assert [(row["status"], row["not_finite"]) for row in result.rows] == [
+        ("diverged", told)
+    ] * 2
 
 
 def test_a_step_of_finite_answers_is_the_optimizer_s_own_and_who_came_to_an_end_has_nothing_to_tell(

@@ -56,13 +56,17 @@ class Moody(Optimizer):
 @pytest.mark.parametrize(("optimizer", "n"), [("gradient_descent", 7), ("sfn", 3)])
 def test_a_seed_that_breaks_leaves_the_others_alone(make_run, plugin, optimizer, n):
     plugin("problems", "cliff", CLIFF)
-    params = {"gradient_descent": {"lr": 0.05}, "sfn": {"lr": 0.6, "damping": 1.0}}[optimizer]
+    params = {"gradient_descent": {"lr": 0.05}, "sfn": {"lr": 0.6, "damping": 1.0}}[
+        optimizer
+    ]
     together = execute(make_run("cliff", {}, optimizer, params, seeds=6, steps=n))
     statuses = [row["status"] for row in together.rows]
     assert set(statuses) == {"ok", "diverged"}  # or this test would show nothing
     assert together.status == "diverged"
     for seed, row in enumerate(together.rows):
-        alone = execute(make_run("cliff", {}, optimizer, params, seeds=[seed], steps=n)).rows[0]
+        alone = execute(
+            make_run("cliff", {}, optimizer, params, seeds=[seed], steps=n)
+        ).rows[0]
         assert (alone["status"], alone["steps"]) == (row["status"], row["steps"])
         if row["status"] == "ok":
             assert row["final_loss"] == pytest.approx(alone["final_loss"], rel=1e-9)
@@ -100,13 +104,17 @@ def test_stuck_is_a_point_that_stays_though_its_gradient_is_not_zero(make_run, p
     (row,) = execute(make_run("monkey_saddle", {}, "still", {}, seeds=1, steps=3)).rows
     assert row["status"] == "stuck"
     (row,) = execute(
-        make_run("quadratic_saddle", {}, "damped_newton", {"damping": 0.0}, seeds=1, steps=3)
+        make_run(
+            "quadratic_saddle", {}, "damped_newton", {"damping": 0.0}, seeds=1, steps=3
+        )
     ).rows
     assert row["status"] == "ok"  # it stays too, but where the gradient is zero
 
 
 def test_budget_in_cost_ends_a_lane_at_the_step_that_uses_it_up(make_run):
-    result = execute(make_run("quadratic_saddle", {}, "sfn", {"damping": 0.0}, steps=50, cost=12))
+    result = execute(
+        make_run("quadratic_saddle", {}, "sfn", {"damping": 0.0}, steps=50, cost=12)
+    )
     for row in result.rows:
         # 1 gradient and a Hessian at 2 d = 4 a step: 5, 10, and 15 is more than there was
         assert (row["steps"], row["cost"], row["limit"]) == (2, 10, "cost")
@@ -133,7 +141,9 @@ def test_budget_in_seconds_ends_the_race(make_run):
 
 def test_one_seed_runs_by_plain_autograd(make_run):
     setup = Setup(make_run("monkey_saddle", {}, "gradient_descent", {}))
-    alone, together = (setup.trajectories(setup.starts(seeds), seeds) for seeds in ((0,), (0, 1)))
+    alone, together = (
+        setup.trajectories(setup.starts(seeds), seeds) for seeds in ((0,), (0, 1))
+    )
     assert isinstance(alone, Looped)
     assert isinstance(together, Vmapped)
 
@@ -160,7 +170,13 @@ def test_the_size_of_blocks_decides_nothing(make_run, monkeypatch):
         ("monkey_saddle", "noisy_gradient_descent"),
     ):
         run = make_run(
-            problem, {}, optimizer, {}, steps=60, metrics=["loss", ["gradient_norm", 7]], cost=200
+            problem,
+            {},
+            optimizer,
+            {},
+            steps=60,
+            metrics=["loss", ["gradient_norm", 7]],
+            cost=200,
         )
         monkeypatch.setattr(blocks, "BLOCK_S", 1e9)
         large = execute(run)
@@ -176,7 +192,8 @@ def test_the_size_of_blocks_decides_nothing(make_run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["gradient_descent", "msgd", "sfn", "torch.optim.Adam", "scipy.optimize.BFGS"]
+    "optimizer",
+    ["gradient_descent", "msgd", "sfn", "torch.optim.Adam", "scipy.optimize.BFGS"],
 )
 def test_the_loss_series_is_the_loss_at_each_point(make_run, optimizer):
     """Losses that steps bring along are those that measuring gives.
@@ -203,7 +220,9 @@ def test_every_optimizer_gets_the_same_starts_and_draws(make_run):
         execute(make_run("mlp", mlp, use, params, steps=5)).series["loss"]
         for use, params in optimizers
     ]
-    for other in losses[1:]:  # one method under three names: equal minibatches make equal curves
+    for other in losses[
+        1:
+    ]:  # one method under three names: equal minibatches make equal curves
         np.testing.assert_allclose(other, losses[0], rtol=1e-10)
     assert len(np.unique(losses[0][:, 1])) == 3  # and each seed has its own
 
@@ -221,7 +240,9 @@ def test_a_seed_draws_the_same_alone_and_in_a_batch(make_run):
 def test_metrics_are_taken_as_often_as_asked(make_run):
     metrics = [["loss", 5], ["min_eigenvalue", 10], "distance_to_saddle"]
     series = execute(
-        make_run("linear_autoencoder", {}, "gradient_descent", {}, steps=23, metrics=metrics)
+        make_run(
+            "linear_autoencoder", {}, "gradient_descent", {}, steps=23, metrics=metrics
+        )
     ).series
     assert series["loss.step"].tolist() == 3 * [[0, 5, 10, 15, 20]]
     assert series["min_eigenvalue.step"].tolist() == 3 * [[0, 10, 20]]
@@ -232,10 +253,14 @@ def test_metrics_are_taken_as_often_as_asked(make_run):
 def test_metrics_are_taken_each_time_so_much_cost_is_used_up(make_run):
     mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
     metrics = [["loss", {"cost": 1.0}], ["gradient_norm", {"cost": 2.0}]]
-    run = make_run("mlp", mlp, "msgd", {"batch_size": 20}, steps=10**6, metrics=metrics, cost=4)
+    run = make_run(
+        "mlp", mlp, "msgd", {"batch_size": 20}, steps=10**6, metrics=metrics, cost=4
+    )
     result = execute(run)  # three steps of 20 of the 60 examples are one gradient
     assert [row["steps"] for row in result.rows] == [12, 12, 12]
-    assert [(row["n_grad"], row["cost"]) for row in result.rows] == 3 * [(12, pytest.approx(4))]
+    assert [(row["n_grad"], row["cost"]) for row in result.rows] == 3 * [
+        (12, pytest.approx(4))
+    ]
     assert result.series["loss.step"].tolist() == 3 * [[0, 3, 6, 9, 12]]
     assert result.series["gradient_norm.step"].tolist() == 3 * [[0, 6, 12]]
     assert result.series["passes.grad"][0] == pytest.approx(np.arange(13) / 3)
@@ -256,11 +281,21 @@ def test_a_run_on_minibatches_is_never_called_stuck(make_run, plugin):
 
 def test_measuring_costs_neither_calls_nor_numbers(make_run):
     bare = execute(make_run("linear_autoencoder", {}, "msgd", {}, steps=20))
-    metrics = ["loss", "gradient_norm", "min_eigenvalue", "index_fraction", "distance_to_saddle"]
-    rich = execute(make_run("linear_autoencoder", {}, "msgd", {}, steps=20, metrics=metrics))
+    metrics = [
+        "loss",
+        "gradient_norm",
+        "min_eigenvalue",
+        "index_fraction",
+        "distance_to_saddle",
+    ]
+    rich = execute(
+        make_run("linear_autoencoder", {}, "msgd", {}, steps=20, metrics=metrics)
+    )
     np.testing.assert_array_equal(bare.series["loss"], rich.series["loss"])
     assert [row["n_grad"] for row in rich.rows] == [20, 20, 20]
-    assert all(row["n_loss"] == row["n_hvp"] == row["n_hessian"] == 0 for row in rich.rows)
+    assert all(
+        row["n_loss"] == row["n_hvp"] == row["n_hessian"] == 0 for row in rich.rows
+    )
 
 
 def test_float32_stays_float32(make_run):
@@ -280,7 +315,11 @@ def test_a_gpu_that_is_not_there_is_said_so(make_run):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(DeviceError, match="no GPU"):
-        execute(replace(make_run("monkey_saddle", {}, "sfn", {"damping": 0.0}), device="cuda"))
+        execute(
+            replace(
+                make_run("monkey_saddle", {}, "sfn", {"damping": 0.0}), device="cuda"
+            )
+        )
 
 
 COUNTING = '''
@@ -315,24 +354,40 @@ def test_no_step_is_made_that_the_budget_does_not_pay_for(make_run, plugin):
         cost=1500,
     )
     (row,) = execute(run).rows
-    (module,) = (module for name, module in sys.modules.items() if name.endswith(".counting"))
+    (module,) = (
+        module for name, module in sys.modules.items() if name.endswith(".counting")
+    )
     warm_up, beyond = 1, 1  # the step that cost too much is dropped
-    assert row["steps"] in (len(module.MADE) - warm_up, len(module.MADE) - warm_up - beyond)
+    assert row["steps"] in (
+        len(module.MADE) - warm_up,
+        len(module.MADE) - warm_up - beyond,
+    )
     assert row["n_grad"] == row["cost"]
     assert 1400 < row["cost"] <= 1500
 
 
 @pytest.mark.parametrize(("size", "n_steps"), [(None, 3), (300, 3), (100, 9), (7, 129)])
-def test_an_epoch_is_as_many_steps_as_minibatches_make_up_all_examples(make_run, size, n_steps):
+def test_an_epoch_is_as_many_steps_as_minibatches_make_up_all_examples(
+    make_run, size, n_steps
+):
     problem = {"size": 4, "n_examples": 300, "hidden": [2]}
     metrics = [("loss", {"epochs": 1})]
     params = {"lr": 0.1, "batch_size": size}
     run = make_run(
-        "mlp", problem, "gradient_descent", params, seeds=2, steps=1000, epochs=3, metrics=metrics
+        "mlp",
+        problem,
+        "gradient_descent",
+        params,
+        seeds=2,
+        steps=1000,
+        epochs=3,
+        metrics=metrics,
     )
     result = execute(run)
     assert [row["steps"] for row in result.rows] == [n_steps] * 2
-    assert result.rows[0]["cost"] == pytest.approx(3, abs=0.03)  # gradients: an epoch each
+    assert result.rows[0]["cost"] == pytest.approx(
+        3, abs=0.03
+    )  # gradients: an epoch each
     spacing = -(-300 // (size or 300))
     assert result.series["loss.step"][0].tolist()[:3] == [0, spacing, 2 * spacing]
 
@@ -347,7 +402,9 @@ def test_the_larger_of_two_batches_makes_the_epoch(make_run):
 
 
 def test_an_epoch_of_a_problem_without_examples_is_a_step(make_run):
-    run = make_run("quadratic_saddle", {}, "gradient_descent", {}, seeds=1, steps=1000, epochs=4)
+    run = make_run(
+        "quadratic_saddle", {}, "gradient_descent", {}, seeds=1, steps=1000, epochs=4
+    )
     assert execute(run).rows[0]["steps"] == 4
 
 
@@ -359,7 +416,8 @@ def test_a_suite_may_price_otherwise_and_its_budget_with_it(tmp_path):
     (tmp_path / "usual.yaml").write_text(text)
     (tmp_path / "dear.yaml").write_text(text + "prices: {hessian: 8, loss: 0}\n")
     usual, dear = (
-        execute(plan(load_suite(tmp_path / f"{name}.yaml"))[0]) for name in ("usual", "dear")
+        execute(plan(load_suite(tmp_path / f"{name}.yaml"))[0])
+        for name in ("usual", "dear")
     )
     assert usual.run.id != dear.run.id
     assert "prices" not in usual.environment
@@ -370,4 +428,6 @@ def test_a_suite_may_price_otherwise_and_its_budget_with_it(tmp_path):
         2,
     ]  # of 5 gradients; of 17
     for row, spent in zip(dear.rows, axis_of(dear, "cost"), strict=True):
-        assert row["cost"] == row["n_grad"] + 2 * 8 * row["n_hessian"] == np.nanmax(spent)
+        assert (
+            row["cost"] == row["n_grad"] + 2 * 8 * row["n_hessian"] == np.nanmax(spent)
+        )

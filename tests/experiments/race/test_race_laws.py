@@ -23,7 +23,9 @@ angle = st.floats(0, 2 * math.pi)
 UNDAMPED = {"damping": 0.0}
 
 
-def race(problem, problem_params, optimizer, optimizer_params=None, *, steps, seeds=(0,)):
+def race(
+    problem, problem_params, optimizer, optimizer_params=None, *, steps, seeds=(0,)
+):
     return Run(
         suite="laws",
         experiment="race",
@@ -36,7 +38,9 @@ def race(problem, problem_params, optimizer, optimizer_params=None, *, steps, se
 
 def step(optimizer, problem, point):
     theta = torch.tensor(point, dtype=torch.float64)
-    after, _ = optimizer.step(Oracle(problem, theta=theta), theta, optimizer.init(theta))
+    after, _ = optimizer.step(
+        Oracle(problem, theta=theta), theta, optimizer.init(theta)
+    )
     return after
 
 
@@ -111,7 +115,9 @@ def test_sfn_leaves_at_the_logarithm_of_the_distance(y, escape_radius):
 @settings(max_examples=20)
 @given(st.floats(1e-4, 0.4), st.floats(0.05, 0.19))
 def test_gradient_descent_leaves_at_the_step_that_its_factor_says(y, lr):
-    growth = math.log(1 / y) / math.log(1 + 2 * lr)  # steps until |y| = 1 and f = -1, from x = 0
+    growth = math.log(1 / y) / math.log(
+        1 + 2 * lr
+    )  # steps until |y| = 1 and f = -1, from x = 0
     if abs(round(growth) - growth) < 1e-6:
         return
     run = race(
@@ -128,13 +134,23 @@ def test_gradient_descent_leaves_at_the_step_that_its_factor_says(y, lr):
 
 @pytest.mark.parametrize(
     ("optimizer", "params"),
-    [("gradient_descent", {}), ("msgd", {}), ("damped_newton", UNDAMPED), ("sfn", UNDAMPED)],
+    [
+        ("gradient_descent", {}),
+        ("msgd", {}),
+        ("damped_newton", UNDAMPED),
+        ("sfn", UNDAMPED),
+    ],
 )
 @pytest.mark.parametrize(
-    ("problem", "start"), [("quadratic_saddle", [0.1, 0.0]), ("monkey_saddle", [0.1, 0.0])]
+    ("problem", "start"),
+    [("quadratic_saddle", [0.1, 0.0]), ("monkey_saddle", [0.1, 0.0])],
 )
-def test_on_the_stable_manifold_a_noise_free_method_is_censored(problem, start, optimizer, params):
-    (row,) = execute(race(problem, {"start_at": start}, optimizer, params, steps=80)).rows
+def test_on_the_stable_manifold_a_noise_free_method_is_censored(
+    problem, start, optimizer, params
+):
+    (row,) = execute(
+        race(problem, {"start_at": start}, optimizer, params, steps=80)
+    ).rows
     assert row["escape_step"] is None
     assert row["escape_cost"] is None
     assert row["steps"] == 80
@@ -161,7 +177,9 @@ def test_newton_is_captured_and_saddle_free_newton_is_not():
     ).rows
     assert {row["end_point"] for row in newton} == {"min-max saddle"}
     assert {row["index_fraction"] for row in newton} == {0.5}
-    sfn = execute(race("quadratic_saddle", {}, "sfn", UNDAMPED, steps=60, seeds=range(8))).rows
+    sfn = execute(
+        race("quadratic_saddle", {}, "sfn", UNDAMPED, steps=60, seeds=range(8))
+    ).rows
     assert {row["end_point"] for row in sfn} == {"not certified"}
     assert all(row["escape_step"] is not None for row in sfn)
 
@@ -169,15 +187,20 @@ def test_newton_is_captured_and_saddle_free_newton_is_not():
 @settings(max_examples=10)
 @given(st.floats(0.01, 2), st.integers(0, 5))
 def test_trust_region_step_has_the_stated_length(delta, seed):
-    problem = QuadraticSaddle(eigenvalues=(5.0, 2.0, -1.0, -0.3), rotation=seed, radius=0.7)
+    problem = QuadraticSaddle(
+        eigenvalues=(5.0, 2.0, -1.0, -0.3), rotation=seed, radius=0.7
+    )
     theta = problem.start(torch.Generator().manual_seed(seed))
-    d = step(SaddleFreeNewton(damping=0.0, trust_radius=delta), problem, theta.tolist()) - theta
+    d = (
+        step(SaddleFreeNewton(damping=0.0, trust_radius=delta), problem, theta.tolist())
+        - theta
+    )
     values, Q = np.linalg.eigh(problem.hessian(theta, None).numpy())
     absolute = (Q * np.abs(values)) @ Q.T
     assert float(d.numpy() @ absolute @ d.numpy()) == pytest.approx(delta, rel=1e-9)
     free = (
         step(SaddleFreeNewton(damping=0.0), problem, theta.tolist()) - theta
     )  # the same direction, only its length is set
-    assert float(torch.nn.functional.cosine_similarity(d, free, dim=0)) == pytest.approx(
-        1, abs=1e-12
-    )
+    assert float(
+        torch.nn.functional.cosine_similarity(d, free, dim=0)
+    ) == pytest.approx(1, abs=1e-12)

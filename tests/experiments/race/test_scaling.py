@@ -19,7 +19,9 @@ from sfnbench.session.execute import execute
 LR, CURVATURE = 0.2, -0.1
 
 
-def result(params, optimizer=None, steps=(7, 8, 9, 10, 11), budget=100, use="p", n_parameters=3):
+def result(
+    params, optimizer=None, steps=(7, 8, 9, 10, 11), budget=100, use="p", n_parameters=3
+):
     """A race by its escape steps alone; None where a seed has not escaped."""
     rows = [
         {"seed": i, "status": "ok", "steps": budget, "escape_step": step}
@@ -27,10 +29,19 @@ def result(params, optimizer=None, steps=(7, 8, 9, 10, 11), budget=100, use="p",
     ]
     chosen = Spec("o", f"o {optimizer}", optimizer or {}, "")
     run = Run(
-        "s", "race", Spec(use, f"p {params}", params, ""), chosen, (), {"budget": {"steps": budget}}
+        "s",
+        "race",
+        Spec(use, f"p {params}", params, ""),
+        chosen,
+        (),
+        {"budget": {"steps": budget}},
     )
     return Result(
-        run, "ok", tuple(rows), {}, {"problem": {"n_parameters": n_parameters, "has_saddle": True}}
+        run,
+        "ok",
+        tuple(rows),
+        {},
+        {"problem": {"n_parameters": n_parameters, "has_saddle": True}},
     )
 
 
@@ -51,8 +62,14 @@ def found(*results):
 
 def test_one_base_belongs_to_a_family_of_each_factor():
     base = saddle([1, 1, -0.1], radius=1e-3)
-    dimension, nearer = saddle([1, 1, 1, 1, -0.1], radius=1e-3), saddle([1, 1, -0.1], radius=1e-6)
-    weakest, strongest = saddle([1, 1, -0.5], radius=1e-3), saddle([8, 1, -0.1], radius=1e-3)
+    dimension, nearer = (
+        saddle([1, 1, 1, 1, -0.1], radius=1e-3),
+        saddle([1, 1, -0.1], radius=1e-6),
+    )
+    weakest, strongest = (
+        saddle([1, 1, -0.5], radius=1e-3),
+        saddle([8, 1, -0.1], radius=1e-3),
+    )
     index = saddle([1, -0.1, -0.1], radius=1e-3)
     flat = saddle(
         [1, 0, -0.1], radius=1e-3
@@ -87,18 +104,24 @@ def test_other_members_other_budgets_and_problems_without_a_saddle_are_apart():
     assert found(one, other) == {"a": [1, 2]}
     assert found(one, result({"a": 2.0}, use="q")) == {}
     assert found(one, result({"a": 2.0}, budget=50)) == {}
-    assert found(one, replace(other, environment={"problem": {"has_saddle": False}})) == {}
+    assert (
+        found(one, replace(other, environment={"problem": {"has_saddle": False}})) == {}
+    )
     assert found(one, replace(other, rows=())) == {}
 
 
 def test_a_parameter_that_sets_the_dimension_is_the_dimension():
-    assert found(result({"n": 2}, n_parameters=10), result({"n": 3}, n_parameters=15)) == {
-        "dimension": [10, 15]
-    }
+    assert found(
+        result({"n": 2}, n_parameters=10), result({"n": 3}, n_parameters=15)
+    ) == {"dimension": [10, 15]}
 
 
 def test_a_setting_of_an_optimizer_makes_a_family_a_problem():
-    made = [result({"name": name}, {"noise": noise}) for name in "ab" for noise in (0.1, 0.001)]
+    made = [
+        result({"name": name}, {"noise": noise})
+        for name in "ab"
+        for noise in (0.1, 0.001)
+    ]
     (family,) = families(made)
     assert (family.kind, family.use, family.factor, len(family.series)) == (
         "optimizer",
@@ -110,12 +133,19 @@ def test_a_setting_of_an_optimizer_makes_a_family_a_problem():
 
 
 def test_families_that_share_their_factor_are_told_apart_by_what_is_fixed():
-    made = [result({"a": a, "b": b, "c": "same"}) for a in (1.0, 2.0) for b in (3.0, 4.0)]
+    made = [
+        result({"a": a, "b": b, "c": "same"}) for a in (1.0, 2.0) for b in (3.0, 4.0)
+    ]
     titles = [title for title, _, _ in scaling.growths(made)]
     assert sorted(titles) == sorted(
         [
             f"p, {fixed}: escape against {factor}"
-            for factor, fixed in [("a", "b=3.0"), ("a", "b=4.0"), ("b", "a=1.0"), ("b", "a=2.0")]
+            for factor, fixed in [
+                ("a", "b=3.0"),
+                ("a", "b=4.0"),
+                ("b", "a=1.0"),
+                ("b", "a=2.0"),
+            ]
         ]
     )
 
@@ -139,9 +169,15 @@ def measured(make_run):
             ("gradient_descent", {"lr": LR}),
             ("damped_newton", {"damping": 0.0}),
         ):
-            run = make_run("quadratic_saddle", params, use, settings, seeds=6, steps=1500)
+            run = make_run(
+                "quadratic_saddle", params, use, settings, seeds=6, steps=1500
+            )
             made.append(
-                execute(replace(run, problem=replace(run.problem, label=f"radius={radius:g}")))
+                execute(
+                    replace(
+                        run, problem=replace(run.problem, label=f"radius={radius:g}")
+                    )
+                )
             )
     return made
 
@@ -158,7 +194,9 @@ def test_gradient_descent_recovers_its_slope_but_for_whole_steps(measured):
     made = [Point.of(each.run.problem.params["radius"], each) for each in runs]
     along = LOGARITHM.along(np.array([point.x for point in made]))
     apart = along - along.mean()
-    rounding = np.abs(apart).sum() / 2 / (apart**2).sum()  # every step lies in [exact, exact + 1)
+    rounding = (
+        np.abs(apart).sum() / 2 / (apart**2).sum()
+    )  # every step lies in [exact, exact + 1)
     fitted = fit(made, LOGARITHM)
     exact = 1 / math.log1p(LR * -CURVATURE)
     assert abs(fitted.slope.value - exact) <= rounding
@@ -185,7 +223,9 @@ def test_what_never_escapes_is_beyond(by_distance):
     assert rows[1]["slope, 95 % over seeds"] == "no fit: beyond the budget everywhere"
 
 
-def test_a_budget_far_beyond_all_medians_does_not_squeeze_the_rest(by_distance, monkeypatch):
+def test_a_budget_far_beyond_all_medians_does_not_squeeze_the_rest(
+    by_distance, monkeypatch
+):
     _, family, series = by_distance
     assert drawing.top(family, series) == 1500
     monkeypatch.setattr(drawing, "FAR", 1.0)
@@ -196,7 +236,11 @@ def test_a_figure_has_lines_dots_triangles_and_the_law(measured):
     (figure,) = drawing.figures([(result, True) for result in measured])
     (panel,) = figure.panels
     line, dots, law, triangles = panel.traces
-    assert (line.method, line.style, dots.style) == ("gradient_descent", "line", "points")
+    assert (line.method, line.style, dots.style) == (
+        "gradient_descent",
+        "line",
+        "points",
+    )
     assert np.asarray(law.y)[0] > np.asarray(law.y)[-1]  # the nearer, the later
     assert (triangles.method, triangles.symbol) == ("damped_newton", "triangle-up-open")
     named = [trace.name for trace in panel.traces if trace.in_legend]

@@ -11,19 +11,32 @@ from sfnbench.survival.escapes import Escapes
 from sfnbench.survival.intervals import median
 
 FACTS = {
-    "problem": {"n_parameters": 2, "has_saddle": True, "bounded_below": True, "measures": ["error"]}
+    "problem": {
+        "n_parameters": 2,
+        "has_saddle": True,
+        "bounded_below": True,
+        "measures": ["error"],
+    }
 }
 SMOOTH = {"problem": {**FACTS["problem"], "has_saddle": False}}
 
 
 def result(optimizer, rows, facts=FACTS, status="ok"):
     problem = Spec("p", "problem", {}, "")
-    run = Run("s", "race", problem, Spec(optimizer, optimizer, {}, ""), tuple(range(4)), {})
+    run = Run(
+        "s", "race", problem, Spec(optimizer, optimizer, {}, ""), tuple(range(4)), {}
+    )
     return Result(run, status, tuple(rows), environment=facts)
 
 
 def row(escape_step, final_loss, status="ok", error=0.5, **columns):
-    columns = {"steps": 10, "seconds": 1.0, "cost": 21.0, "end_point": "not critical", **columns}
+    columns = {
+        "steps": 10,
+        "seconds": 1.0,
+        "cost": 21.0,
+        "end_point": "not critical",
+        **columns,
+    }
     return {
         "seed": 0,
         "status": status,
@@ -37,7 +50,8 @@ def row(escape_step, final_loss, status="ok", error=0.5, **columns):
 def lines(*results, spread="range"):
     """The table as text, without stars, empty entries kept."""
     return [
-        {name: text(entry) for name, entry in line.items()} for line in summary(results, spread)
+        {name: text(entry) for name, entry in line.items()}
+        for line in summary(results, spread)
     ]
 
 
@@ -45,15 +59,23 @@ def starred(*results):
     """By optimizer the columns in which it is best."""
     found = {}
     for line in summary(results):
-        best = [name for name, text_ in as_text([line], is_starred=True)[0].items() if "*" in text_]
+        best = [
+            name
+            for name, text_ in as_text([line], is_starred=True)[0].items()
+            if "*" in text_
+        ]
         found[line["optimizer"]] = best
     return found
 
 
 def test_a_median_is_given_only_where_half_have_escaped():
-    (half,) = lines(result("a", [row(3, 1.0), row(5, 2.0), row(8, 3.0), row(None, 4.0)]))
+    (half,) = lines(
+        result("a", [row(3, 1.0), row(5, 2.0), row(8, 3.0), row(None, 4.0)])
+    )
     assert (half["escaped"], half["escape step"]) == ("3/4", "6.5")
-    (few,) = lines(result("a", [row(3, 1.0), row(None, 2.0), row(None, 3.0), row(None, 4.0)]))
+    (few,) = lines(
+        result("a", [row(3, 1.0), row(None, 2.0), row(None, 3.0), row(None, 4.0)])
+    )
     assert (few["escaped"], few["escape step"]) == ("1/4", "> 10")
 
 
@@ -72,7 +94,10 @@ def test_json_tells_later_than_the_budget_from_never():
     late = result("late", [row(None, 1.0)] * 4)
     broke = result("broke", [row(2, 1.0), *[row(None, 1.0, "diverged")] * 3])
     shown = json.loads(render(summary([late, broke]), "json"))
-    flags = [(each["escape step"]["never"], each["escape step"]["censored"]) for each in shown]
+    flags = [
+        (each["escape step"]["never"], each["escape step"]["censored"])
+        for each in shown
+    ]
     assert flags == [(False, 10), (True, None)]
     assert [each["escape step"]["value"] for each in shown] == [None, None]
 
@@ -86,13 +111,19 @@ def test_captures_count_among_all_seeds():
         {"seed": 3, "status": "error"},
     ]
     (line,) = lines(result("a", rows))
-    assert (line["escaped"], line["captured"], line["steps near saddle"]) == ("2/4", "1/4", "3")
+    assert (line["escaped"], line["captured"], line["steps near saddle"]) == (
+        "2/4",
+        "1/4",
+        "3",
+    )
     assert lines(result("a", rows, SMOOTH))[0]["captured"] == ""
 
 
 def test_statuses_costs_and_measures():
     (line,) = lines(
-        result("a", [row(3, 1.0), row(3, 3.0), row(3, 2.0, "diverged", None), row(3, 2.0)])
+        result(
+            "a", [row(3, 1.0), row(3, 3.0), row(3, 2.0, "diverged", None), row(3, 2.0)]
+        )
     )
     assert line["seeds"] == "3 ok 1 diverged"
     assert line["final loss"] == "2 [1, 3]"
@@ -108,7 +139,13 @@ def test_what_is_not_a_number_counts_as_infinite_and_wins_no_star():
         result("good", [row(None, 1.0) for _ in range(4)]),
         result("worse", [row(None, 2.0) for _ in range(4)]),
         result(
-            "better", [row(None, 0.5), row(None, 0.5), row(None, nan, "diverged"), row(None, 0.4)]
+            "better",
+            [
+                row(None, 0.5),
+                row(None, 0.5),
+                row(None, nan, "diverged"),
+                row(None, 0.4),
+            ],
         ),
     ]
     shown = [line["final loss"] for line in as_text(summary(results), is_starred=True)]
@@ -126,7 +163,10 @@ def test_every_column_with_a_better_direction_has_its_best_among_its_rivals():
     assert starred(*results.values()) == expected
     alone = starred(results["quick"], results["never"])
     assert "cost in gradients" not in alone["quick"]  # no rival, no best
-    assert starred(result("a", [slow] * 4), result("b", [slow] * 4)) == {"a": [], "b": []}
+    assert starred(result("a", [slow] * 4), result("b", [slow] * 4)) == {
+        "a": [],
+        "b": [],
+    }
 
 
 def test_seconds_that_print_alike_have_one_best_and_their_own_order():
@@ -158,7 +198,9 @@ def test_without_a_saddle_what_is_spent_has_no_best():
 
 
 def test_what_a_problem_measures_itself_has_its_best_too():
-    good, better = (result(name, [row(3, 1.0, error=e)] * 4) for name, e in (("a", 0.2), ("b", 0)))
+    good, better = (
+        result(name, [row(3, 1.0, error=e)] * 4) for name, e in (("a", 0.2), ("b", 0))
+    )
     assert starred(good, better) == {"a": [], "b": ["error"]}
 
 
@@ -192,14 +234,20 @@ def test_the_median_keeps_every_digit_and_is_missing_where_nothing_is_known():
 def test_the_legend_says_among_whom_the_best_is_and_what_brackets_hold():
     same = summary([result("a", [row(3, 1.0)] * 4), result("b", [row(3, 1.0)] * 4)])
     assert legend(same) == ""
-    table = summary([result("a", [row(3, 1.0)] * 4), result("b [x]", [row(None, 2.0)] * 4)])
+    table = summary(
+        [result("a", [row(3, 1.0)] * 4), result("b [x]", [row(None, 2.0)] * 4)]
+    )
     assert [part[:2] for part in legend(table).split("; ")] == ["* ", "> "]
     assert "in cost and seconds among those that escaped" in legend(table)
     smooth = summary(
-        [result(name, [row(None, loss)] * 4, SMOOTH) for name, loss in (("a", 1.0), ("b", 2.0))]
+        [
+            result(name, [row(None, loss)] * 4, SMOOTH)
+            for name, loss in (("a", 1.0), ("b", 2.0))
+        ]
     )
     assert (
-        legend(smooth) == "* best of its problem, among those without a seed that broke or diverged"
+        legend(smooth)
+        == "* best of its problem, among those without a seed that broke or diverged"
     )
     pairs = ((3, 1.0), (4, 2.0), (5, 3.0), (9, 4.0), (9, 5.0), (9, 6.0))
     spread = result("a", [row(step, loss) for step, loss in pairs])

@@ -33,7 +33,10 @@ def measured(
             suite="test",
             experiment="throughput",
             problem=Spec(
-                problem, problem, {"hidden": [10]} if problem == "mlp" else problem_params or {}, ""
+                problem,
+                problem,
+                {"hidden": [10]} if problem == "mlp" else problem_params or {},
+                "",
             ),
             method=Spec(optimizer, optimizer, params or {}, ""),
             seeds=(0,),
@@ -50,24 +53,32 @@ def test_a_gradient_of_a_network_has_the_flops_of_its_matrix_products():
     (row,) = measured().rows
     flops = 2 * 1797 * (2 * (64 * 10 + 10 * 10) + 10 * 10)
     assert row["flops_per_s"] / row["steps_per_s"] == pytest.approx(flops)
-    assert row["flops_share"] == pytest.approx(row["flops_per_s"] / row["matmul_flops_per_s"])
+    assert row["flops_share"] == pytest.approx(
+        row["flops_per_s"] / row["matmul_flops_per_s"]
+    )
     assert 0 < row["flops_share"] < 1
 
 
 def test_rates_have_their_quartiles_and_samples_are_a_steps_examples():
-    result = measured("msgd", {"lr": 0.1, "batch_size": 16}, dtypes=("float32", "float64"))
+    result = measured(
+        "msgd", {"lr": 0.1, "batch_size": 16}, dtypes=("float32", "float64")
+    )
     assert [row["dtype"] for row in result.rows] == ["float32", "float64"]
     assert result.series["seconds_per_step"].shape == (2, 3)
     for row in result.rows:
         assert row["status"] == "ok"
         assert row["warmup_s"] > 0
         assert row["samples_per_s"] == pytest.approx(16 * row["steps_per_s"])
-        rates = [f"{name}_per_s" for name in ("steps", "samples", "grads", "hvp", "flops")]
+        rates = [
+            f"{name}_per_s" for name in ("steps", "samples", "grads", "hvp", "flops")
+        ]
         for name in (*rates, "step_in_grads", "hvp_in_grads"):
             assert 0 < row[f"{name}_q1"] <= row[name] <= row[f"{name}_q3"]
 
 
-def test_a_machine_whose_pace_drifts_is_told_and_a_step_in_gradients_does_not_care(monkeypatch):
+def test_a_machine_whose_pace_drifts_is_told_and_a_step_in_gradients_does_not_care(
+    monkeypatch,
+):
     def in_turn(self, blocks):
         pace = [1.0, 1.0, 1.3, 1.3]  # slower from the third turn on
         of = {"steps": 3e-3, "grad": 1e-3, "hvp": 2e-3, "product": 1e-2}
@@ -75,9 +86,13 @@ def test_a_machine_whose_pace_drifts_is_told_and_a_step_in_gradients_does_not_ca
 
     monkeypatch.setattr(throughput.Timer, "in_turn", in_turn)
     (row,) = measured().rows
-    assert row["drift"] == pytest.approx((1 / 1.0 - 1 / 1.3) / ((1 / 1.0 + 1 / 1.3) / 2))
+    assert row["drift"] == pytest.approx(
+        (1 / 1.0 - 1 / 1.3) / ((1 / 1.0 + 1 / 1.3) / 2)
+    )
     assert row["drifting"] is True
-    assert [row[f"step_in_grads{end}"] for end in ("_q1", "", "_q3")] == pytest.approx([3, 3, 3])
+    assert [row[f"step_in_grads{end}"] for end in ("_q1", "", "_q3")] == pytest.approx(
+        [3, 3, 3]
+    )
     assert row["hvp_in_grads"] == pytest.approx(2)
     (shown,) = summary([replace(measured(), rows=(row,))])
     # others may be busy, too
@@ -87,15 +102,24 @@ def test_a_machine_whose_pace_drifts_is_told_and_a_step_in_gradients_does_not_ca
 
 @pytest.mark.parametrize(
     "optimizer",
-    ["sfn", "noisy_gradient_descent", "torch.optim.Adam", "scipy.optimize.trust-krylov"],
+    [
+        "sfn",
+        "noisy_gradient_descent",
+        "torch.optim.Adam",
+        "scipy.optimize.trust-krylov",
+    ],
 )
-def test_every_kind_of_optimizer_is_timed_and_what_has_no_data_has_no_samples(optimizer):
+def test_every_kind_of_optimizer_is_timed_and_what_has_no_data_has_no_samples(
+    optimizer,
+):
     """On a bowl that trust-krylov is done with after a step or two.
 
     It counts those that it took.
     """
     (row,) = measured(
-        optimizer, problem="quadratic_saddle", problem_params={"eigenvalues": [1.0, 2.0]}
+        optimizer,
+        problem="quadratic_saddle",
+        problem_params={"eigenvalues": [1.0, 2.0]},
     ).rows
     assert row["status"] == "ok"
     assert row["steps_per_s"] > 0
@@ -167,7 +191,9 @@ def test_mistakes_are_found_before_anything_runs(tmp_path, line, message):
     path = tmp_path / "fast.yaml"
     key = line.partition(":")[0]
     path.write_text(
-        "".join(f"{each}\n" for each in SUITE.splitlines() if not each.startswith(f"{key}:"))
+        "".join(
+            f"{each}\n" for each in SUITE.splitlines() if not each.startswith(f"{key}:")
+        )
         + line
         + "\n"
     )
@@ -181,14 +207,20 @@ def test_the_whole_way_into_the_store_and_out(tmp_path):
     with Store(run_suite(path, engine="inline", out=tmp_path / "out")) as store:
         (row,) = rows(store)
         (shown,) = summary(store.summaries())
-    assert (row["experiment"], row["dtype"], row["status"]) == ("throughput", "float32", "ok")
+    assert (row["experiment"], row["dtype"], row["status"]) == (
+        "throughput",
+        "float32",
+        "ok",
+    )
     assert row["steps_per_s"] > 0
     assert text(shown["steps/s"]).startswith(f"{row['steps_per_s']:.3g} [")
 
 
 def timed(name, dtype, rate, **columns):
     """A result of one dtype, by hand."""
-    run = Run("s", "throughput", Spec("p", "p", {}, ""), Spec(name, name, {}, ""), (0,), {})
+    run = Run(
+        "s", "throughput", Spec("p", "p", {}, ""), Spec(name, name, {}, ""), (0,), {}
+    )
     row = {"seed": 0, "status": "ok", "dtype": dtype, **columns}
     for column in ("steps_per_s", "samples_per_s", "hvp_per_s"):
         row |= {column: rate, f"{column}_q1": rate - 1, f"{column}_q3": rate + 1}
@@ -207,6 +239,14 @@ def test_the_fastest_of_each_dtype_is_marked_among_those_undisturbed():
         ]
     )
     for column in ("steps/s", "samples/s", "HVP/s"):
-        assert [line[column].best for line in table] == [False, True, False, True, False]
+        assert [line[column].best for line in table] == [
+            False,
+            True,
+            False,
+            True,
+            False,
+        ]
     assert text(table[0]["steps/s"]) == "900 [899, 901]"
-    assert legend(table).startswith("* best of its problem, at its dtype, among those without a")
+    assert legend(table).startswith(
+        "* best of its problem, at its dtype, among those without a"
+    )

@@ -23,7 +23,9 @@ from sfnbench.records import Result, Run, Spec
 Progress = Callable[[float], None] | None
 
 
-def make_run(act: str, i: int = 0, *, timeout_s: float = 3600.0, **settings: object) -> Run:
+def make_run(
+    act: str, i: int = 0, *, timeout_s: float = 3600.0, **settings: object
+) -> Run:
     optimizer = Spec("sfn", f"{act}{i}", {}, "")
     settings = {"act": act, "i": i, **settings}
     return Run(
@@ -222,6 +224,17 @@ ACTS = {
             nothing,
         ),
         *(base_exception, long_error, much_output, parenthood),
-        *(refuse, interrupt, noisy, warned, threads, surroundings, advance, chatter, stuck, marked),
+        *(
+            refuse,
+            interrupt,
+            noisy,
+            warned,
+            threads,
+            surroundings,
+            advance,
+            chatter,
+            stuck,
+            marked,
+        ),
     )
 }

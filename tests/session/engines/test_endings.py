@@ -43,7 +43,9 @@ with Store(folder, create=True) as store:
 @contextmanager
 def script(act: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     places = {name: str(folder / name) for name in ("mark", "gate")}
-    text = SCRIPT.format(tests=str(TESTS), folder=str(folder / "runs"), act=act, **places)
+    text = SCRIPT.format(
+        tests=str(TESTS), folder=str(folder / "runs"), act=act, **places
+    )
     (folder / "script.py").write_text(text)
     command = [sys.executable, str(folder / "script.py")]
     environ = {**os.environ, "TMPDIR": str(folder)}
@@ -52,7 +54,12 @@ def script(act: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     # that.
     listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
-        command, text=True, start_new_session=True, env=environ, preexec_fn=listen, **pipes
+        command,
+        text=True,
+        start_new_session=True,
+        env=environ,
+        preexec_fn=listen,
+        **pipes,
     ) as process:  # type: ignore[call-overload]
         try:
             yield process
@@ -68,12 +75,16 @@ def marks(folder: Path) -> list[tuple[str, int]]:
     return [(line.split()[0], int(line.split()[1])) for line in lines]
 
 
-def test_a_killed_suite_leaves_no_process_and_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_suite_leaves_no_process_and_goes_on_where_it_was(
+    tmp_path: Path,
+) -> None:
     with script("marked", tmp_path) as process:
         assert process.stdout is not None
         for _ in range(3):
             assert process.stdout.readline() == "ok\n"
-        children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        children = [
+            child.pid for child in psutil.Process(process.pid).children(recursive=True)
+        ]
         process.kill()
         process.wait()
         assert children
@@ -105,11 +116,15 @@ def test_no_worker_outlives_its_parent_not_even_inside_a_library_call(
         pids = [pid for _, pid in marks(tmp_path)]
         assert all(map(lives, pids))
         # Ctrl-C reaches the whole group
-        os.killpg(process.pid, end) if end == signal.SIGINT else process.send_signal(end)
+        os.killpg(process.pid, end) if end == signal.SIGINT else process.send_signal(
+            end
+        )
         assert until(lambda: not any(map(lives, pids)))
         _, err = process.communicate(timeout=120)
     if end == signal.SIGINT:
-        assert err.count("Traceback") == 1, "only the script itself says that it was interrupted"
+        assert err.count("Traceback") == 1, (
+            "only the script itself says that it was interrupted"
+        )
         assert err.rstrip().endswith("KeyboardInterrupt")
 
 

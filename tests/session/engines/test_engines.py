@@ -23,7 +23,9 @@ TASK = "engine_tasks:behave"
 def execute(*runs: Run, **options: object) -> dict[str, Result]:
     """The results by the acts of their runs."""
     results = list(execute_all(runs, task=TASK, **options))  # type: ignore[arg-type]
-    assert sorted(r.run.id for r in results) == sorted(run.id for run in runs), "one result a run"
+    assert sorted(r.run.id for r in results) == sorted(run.id for run in runs), (
+        "one result a run"
+    )
     return {r.run.settings["act"]: r for r in results}
 
 
@@ -37,7 +39,15 @@ def workers() -> list[str]:
 
 # -- what every engine does ------------------------------------------------------------------------
 
-HARMLESS = ("fine", "fail", "leave", "numpy_memory", "torch_memory", "nothing", "refuse")
+HARMLESS = (
+    "fine",
+    "fail",
+    "leave",
+    "numpy_memory",
+    "torch_memory",
+    "nothing",
+    "refuse",
+)
 FATAL = ("vanish", "killed", "segfault", "unsendable")
 
 
@@ -78,7 +88,9 @@ def test_what_a_run_raises_is_its_status_and_its_log(
     assert result.environment["device"] == "cpu"
 
 
-def test_an_error_of_our_own_is_told_without_a_traceback(results: dict[str, Result]) -> None:
+def test_an_error_of_our_own_is_told_without_a_traceback(
+    results: dict[str, Result],
+) -> None:
     assert (results["refuse"].status, results["refuse"].log) == (
         "error",
         "PluginError: unknown optimizer 'sfnn'\n",
@@ -97,7 +109,10 @@ def test_progress_is_told(engine: str) -> None:
     told: list[tuple[str, float]] = []
     runs = [make_run("advance", i) for i in range(2)]
     execute(
-        *runs, engine=engine, jobs=2, on_progress=lambda run, share: told.append((run.id, share))
+        *runs,
+        engine=engine,
+        jobs=2,
+        on_progress=lambda run, share: told.append((run.id, share)),
     )
     for run in runs:
         shares = [share for run_id, share in told if run_id == run.id]
@@ -122,9 +137,9 @@ def test_plugins_are_searched_where_the_caller_says(
     monkeypatch.setattr("sfnbench.members.plugins._added", [])
     monkeypatch.setenv("SFNBENCH_TEST_VARIABLE", "as it is now")
     (tmp_path / "mine").mkdir()
-    (row,) = execute(make_run("surroundings"), engine=engine, plugins=(tmp_path / "mine",))[
-        "surroundings"
-    ].rows
+    (row,) = execute(
+        make_run("surroundings"), engine=engine, plugins=(tmp_path / "mine",)
+    )["surroundings"].rows
     assert str(tmp_path / "mine") in row["plugins"]
     assert (row["cwd"], row["variable"]) == (str(tmp_path), "as it is now")
 
@@ -175,7 +190,11 @@ def crashes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     ("act", "status", "log"),
     [
         ("vanish", "error", "ended without a result, with exit code 3"),
-        ("killed", "error", "killed by SIGKILL; the system does that when memory runs out"),
+        (
+            "killed",
+            "error",
+            "killed by SIGKILL; the system does that when memory runs out",
+        ),
         ("segfault", "error", "killed by SIGSEGV"),
         ("unsendable", "error", "Can't pickle local object"),
         ("stuck", "timeout", "stopped after 0.5 s"),
@@ -199,8 +218,13 @@ def test_a_lost_worker_costs_its_own_run_only(
 @pytest.mark.parametrize("act", ["interrupt", "base_exception"])
 def test_what_no_except_exception_catches_costs_its_own_run(act: str) -> None:
     found = execute(make_run(act), make_run("fine"), jobs=1)
-    assert {name: each.status for name, each in found.items()} == {act: "error", "fine": "ok"}
-    assert {"interrupt": "KeyboardInterrupt", "base_exception": "Refusal"}[act] in found[act].log
+    assert {name: each.status for name, each in found.items()} == {
+        act: "error",
+        "fine": "ok",
+    }
+    assert {"interrupt": "KeyboardInterrupt", "base_exception": "Refusal"}[
+        act
+    ] in found[act].log
 
 
 def test_of_much_output_head_and_tail_are_kept() -> None:
@@ -215,7 +239,8 @@ def test_processes_that_a_run_started_end_with_it(tmp_path: Path) -> None:
     """Whether the run returns, is killed or takes too long."""
     path = tmp_path / "children"
     ways = [
-        make_run("parenthood", i, mark=str(path), timeout_s=60 - 59 * (i == 2)) for i in range(3)
+        make_run("parenthood", i, mark=str(path), timeout_s=60 - 59 * (i == 2))
+        for i in range(3)
     ]
     found = list(execute_all(ways, task=TASK, jobs=1))
     assert [each.status for each in found] == ["ok", "error", "timeout"]
@@ -244,7 +269,9 @@ def test_every_run_has_a_process_of_its_own_forked_from_one_that_is_not_ours() -
 def test_as_many_at_a_time_as_asked_in_the_order_of_their_ends(tmp_path: Path) -> None:
     mark = str(tmp_path / "mark")
     gate = tmp_path / "gate"
-    runs = [make_run("marked", i, mark=mark, gate="" if i else str(gate)) for i in range(3)]
+    runs = [
+        make_run("marked", i, mark=mark, gate="" if i else str(gate)) for i in range(3)
+    ]
     results = execute_all(runs, task=TASK, jobs=2)
     order = [next(results).run.settings["i"] for _ in range(2)]
     gate.touch()
@@ -267,9 +294,13 @@ def test_runs_are_taken_when_their_turn_comes() -> None:
     assert len(taken) <= 6
 
 
-def test_a_worker_does_not_wait_for_anybody_to_read_its_progress(tmp_path: Path) -> None:
+def test_a_worker_does_not_wait_for_anybody_to_read_its_progress(
+    tmp_path: Path,
+) -> None:
     results = execute_all(
-        [make_run("fine"), make_run("chatter", mark=str(tmp_path / "mark"))], task=TASK, jobs=2
+        [make_run("fine"), make_run("chatter", mark=str(tmp_path / "mark"))],
+        task=TASK,
+        jobs=2,
     )
     assert next(results).status == "ok"
     assert until((tmp_path / "mark").exists), "done, while this end of the pipe sleeps"

@@ -24,12 +24,17 @@ def extract(result: Result) -> bool | None:
 def figures(runs: Sequence[tuple[Result, bool]]) -> Iterator[Figure]:
     """A figure for each problem: critical points on the left, on the right what is none."""
     for problem, results in by_problem(result for result, _ in runs).items():
-        ends = [analysis.column(each.points, analysis.ordinate_of(each)) for each in results]
+        ends = [
+            analysis.column(each.points, analysis.ordinate_of(each)) for each in results
+        ]
         upright = Axis(ordinate_title(results[0]), range=span(np.concatenate(ends)))
         alphas = [analysis.column(each.points, "alpha") for each in results]
         alphas += [analysis.column(each.points, "start_alpha") for each in results]
         across = Axis(ALPHA, range=span(np.concatenate(alphas)))
-        panels = [_points(results, across, upright), _controls(results, across, upright)]
+        panels = [
+            _points(results, across, upright),
+            _controls(results, across, upright),
+        ]
         yield Figure(f"{problem} alpha", problem, panels, problem)
 
 
@@ -60,7 +65,10 @@ def span(values: ArrayLike) -> tuple[float, float] | None:
 
 def cloud(result: Result, rows: analysis.Rows, kind: str, symbol: Symbol) -> Trace:
     """Energy over alpha of some ends of one run."""
-    x, y = analysis.column(rows, "alpha"), analysis.column(rows, analysis.ordinate_of(result))
+    x, y = (
+        analysis.column(rows, "alpha"),
+        analysis.column(rows, analysis.ordinate_of(result)),
+    )
     method = result.run.method.label
     return Trace(x, y, method, f"{method}: {len(rows)} {kind}", "points", symbol=symbol)
 
@@ -88,7 +96,9 @@ def _points(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:
     decay = results[0].facts.weight_decay
     if decay is not None:
         findings.append(f"Weight decay {decay:g}.")
-    return Panel("points", "Energy against the index", across, upright, traces, notes, findings)
+    return Panel(
+        "points", "Energy against the index", across, upright, traces, notes, findings
+    )
 
 
 def _agreement(result: Result) -> str:
@@ -96,20 +106,30 @@ def _agreement(result: Result) -> str:
     by_energy, by_centre = analysis.distances(result)
     if by_energy is not None:
         return f"alpha - theory {by_energy:.4f} (rms), at the measured centre {by_centre:.4f}"
-    found = analysis.correlation(analysis.distinct(result.points), analysis.ordinate_of(result))
-    return f"Spearman's correlation {found}" if str(found) else "too few points for a correlation"
+    found = analysis.correlation(
+        analysis.distinct(result.points), analysis.ordinate_of(result)
+    )
+    return (
+        f"Spearman's correlation {found}"
+        if str(found)
+        else "too few points for a correlation"
+    )
 
 
 def _controls(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:
     traces, findings = [], []
-    notes = ["None of these is critical. Small dots: starts; crosses: ends that did not converge."]
+    notes = [
+        "None of these is critical. Small dots: starts; crosses: ends that did not converge."
+    ]
     for result in results:
         energy, method = analysis.ordinate_of(result), result.run.method.label
         column: analysis.Column = "start_energy" if energy == "energy" else "start_loss"
         starts = analysis.column(result.points, column)
         x = analysis.column(result.points, "start_alpha")
         label = f"{method}: {len(result.points)} starts"
-        traces.append(Trace(x, starts, method, label, "points", symbol="circle", size=3))
+        traces.append(
+            Trace(x, starts, method, label, "points", symbol="circle", size=3)
+        )
         others = [row for row in result.points if not row["converged"]]
         if others:
             traces.append(cloud(result, others, "not converged", "x"))

@@ -22,7 +22,9 @@ def extract(result: Result) -> bool | None:
 def figures(runs: Sequence[tuple[Result, bool]]) -> Iterator[Figure]:
     """A figure for each problem, a panel for each cut-off."""
     for problem, results in by_problem(result for result, _ in runs).items():
-        ends = [analysis.column(each.points, analysis.ordinate_of(each)) for each in results]
+        ends = [
+            analysis.column(each.points, analysis.ordinate_of(each)) for each in results
+        ]
         alphas = [analysis.column(each.points, "alpha") for each in results]
         across = Axis(ALPHA, range=span(np.concatenate(alphas)))
         upright = Axis(ordinate_title(results[0]), range=span(np.concatenate(ends)))
@@ -30,9 +32,13 @@ def figures(runs: Sequence[tuple[Result, bool]]) -> Iterator[Figure]:
         yield Figure(f"{problem} cut offs", problem, panels, problem)
 
 
-def _panel(results: Sequence[Result], cut_off: float, across: Axis, upright: Axis) -> Panel:
+def _panel(
+    results: Sequence[Result], cut_off: float, across: Axis, upright: Axis
+) -> Panel:
     traces, findings = [], []
-    notes = ["Crosses: gradient-flat ends, where nearly all of the gradient lies in the kernel."]
+    notes = [
+        "Crosses: gradient-flat ends, where nearly all of the gradient lies in the kernel."
+    ]
     for result in results:
         passed = analysis.distinct(result.points, cut_off)
         flat = [row for row in passed if analysis.is_flat(row)]
@@ -41,7 +47,11 @@ def _panel(results: Sequence[Result], cut_off: float, across: Axis, upright: Axi
         if flat:
             traces.append(cloud(result, flat, "gradient-flat", "x"))
         measured = str(analysis.correlation(passed, analysis.ordinate_of(result)))
-        spearman = f"Spearman's correlation {measured}" if measured else "no correlation defined"
+        spearman = (
+            f"Spearman's correlation {measured}"
+            if measured
+            else "no correlation defined"
+        )
         findings.append(f"{result.run.method.label}: {len(passed)} points, {spearman}.")
     title = f"Ends with |gradient|² below {cut_off:g}"
     return Panel(f"below {cut_off:g}", title, across, upright, traces, notes, findings)

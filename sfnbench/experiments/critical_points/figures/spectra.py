@@ -14,7 +14,11 @@ from ....theory.landscapes import Landscape, semicircle_density, theory_of
 from .. import analysis
 from .alpha import span
 
-LEVELS = {"Lowest": 0.0, "Middle": 0.5, "Highest": 1.0}  # quantiles of the points' energies
+LEVELS = {
+    "Lowest": 0.0,
+    "Middle": 0.5,
+    "Highest": 1.0,
+}  # quantiles of the points' energies
 N_POINTS = 100  # of a semicircle
 
 
@@ -39,7 +43,9 @@ def extract(result: Result) -> Spectra | None:
         return None
     found.sort(key=lambda i: result.points[i][energy])
     theory = theory_of(result.run.problem.use, result.run.problem.params)
-    if "weights" in result.series:  # of an estimated density, which no semicircle is held against
+    if (
+        "weights" in result.series
+    ):  # of an estimated density, which no semicircle is held against
         theory = None
     return {
         level: _spectrum(result, found[round(quantile * (len(found) - 1))], theory)
@@ -54,7 +60,9 @@ def figures(runs: Sequence[tuple[Result, Spectra]]) -> Iterator[Figure]:
         problems.setdefault(result.run.problem.label, []).append((result, by_level))
     for problem, found in problems.items():
         spectra = [each for _, by_level in found for each in by_level.values()]
-        across = Axis("eigenvalue", range=span(np.concatenate([each.at for each in spectra])))
+        across = Axis(
+            "eigenvalue", range=span(np.concatenate([each.at for each in spectra]))
+        )
         heights = np.concatenate([each.density for each in spectra])
         limits = float(np.nanmin(heights)) / 2, 2 * float(np.nanmax(heights))
         upright = Axis("density", "log", limits)
@@ -69,7 +77,9 @@ def _spectrum(result: Result, i: int, theory: Landscape | None) -> Spectrum:
     row = result.points[i]
     eigenvalues = result.series["eigenvalues"][i]
     is_there = np.isfinite(eigenvalues)
-    weights = result.series["weights"][i][is_there] if "weights" in result.series else None
+    weights = (
+        result.series["weights"][i][is_there] if "weights" in result.series else None
+    )
     values = eigenvalues[is_there]
     n_bins = round(np.clip(1.5 * len(values) ** 0.5, 8, 60))
     density, edges = np.histogram(values, n_bins, weights=weights, density=True)
@@ -108,4 +118,6 @@ def _panel(
         marks.append((float(decay), "weight decay"))
         findings.append(f"Dotted lines: zero, and the weight decay {decay:g}.")
     title = f"Eigenvalues of the Hessian: {level.lower()} critical point"
-    return Panel(level.lower(), title, across, upright, traces, (), findings, marks=marks)
+    return Panel(
+        level.lower(), title, across, upright, traces, (), findings, marks=marks
+    )

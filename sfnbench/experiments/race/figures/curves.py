@@ -31,8 +31,12 @@ class Curves:
     """The curves of one run."""
 
     bands: dict[str, Band]  # by metric
-    staying: dict[str, tuple[Floats, Floats]]  # by axis: times, and the share not yet escaped
-    switch: dict[str, float] | None  # by axis: where half of the seeds had switched optimizer
+    staying: dict[
+        str, tuple[Floats, Floats]
+    ]  # by axis: times, and the share not yet escaped
+    switch: (
+        dict[str, float] | None
+    )  # by axis: where half of the seeds had switched optimizer
 
 
 Runs = Mapping[str, Curves]  # by method
@@ -55,7 +59,9 @@ def figures(runs: Sequence[tuple[Result, Curves]]) -> Iterator[Figure]:
     """A figure for each problem and each axis."""
     problems: dict[str, dict[str, Curves]] = {}
     for result, curves in runs:
-        problems.setdefault(result.run.problem.label, {})[result.run.method.label] = curves
+        problems.setdefault(result.run.problem.label, {})[result.run.method.label] = (
+            curves
+        )
     for problem, by_method in problems.items():
         for axis in AXES:
             panels = _panels(by_method, axis)
@@ -110,12 +116,15 @@ def _panels(runs: Runs, axis: str) -> list[Panel]:
 def _best_first(runs: Runs, axis: str) -> list[str]:
     """Methods by how soon their seeds escape, and then by their last median loss."""
     end = max(
-        (curves.staying[axis][0][-1] for curves in runs.values() if curves.staying), default=0
+        (curves.staying[axis][0][-1] for curves in runs.values() if curves.staying),
+        default=0,
     )
 
     def merit(method: str) -> tuple[float, float]:
         curves = runs[method]
-        times, shares = curves.staying[axis] if curves.staying else (np.zeros(1), np.zeros(1))
+        times, shares = (
+            curves.staying[axis] if curves.staying else (np.zeros(1), np.zeros(1))
+        )
         loss = curves.bands["loss"].middle[-1] if "loss" in curves.bands else np.inf
         return step_area(np.append(times, end), shares), float(loss)
 
@@ -123,7 +132,11 @@ def _best_first(runs: Runs, axis: str) -> list[str]:
 
 
 def _escape(runs: Runs, axis: str, across: Axis, edge: float) -> Panel | None:
-    staying = {method: curves.staying[axis] for method, curves in runs.items() if curves.staying}
+    staying = {
+        method: curves.staying[axis]
+        for method, curves in runs.items()
+        if curves.staying
+    }
     if not staying:
         return None
     traces = [
@@ -135,8 +148,12 @@ def _escape(runs: Runs, axis: str, across: Axis, edge: float) -> Panel | None:
     return Panel("escape", "Still at the saddle", across, upright, traces, [note])
 
 
-def _bands(runs: Runs, metric: str, axis: str, across: Axis, edge: float) -> Panel | None:
-    bands = {name: each.bands[metric] for name, each in runs.items() if metric in each.bands}
+def _bands(
+    runs: Runs, metric: str, axis: str, across: Axis, edge: float
+) -> Panel | None:
+    bands = {
+        name: each.bands[metric] for name, each in runs.items() if metric in each.bands
+    }
     if not bands:
         return None
     limits = window(bands, metric)
@@ -154,7 +171,9 @@ def _bands(runs: Runs, metric: str, axis: str, across: Axis, edge: float) -> Pan
         notes.append("Diamond: half of the seeds had switched to the second optimizer.")
     title, unit = TITLES[metric]
     upright = Axis(unit, "log" if limits.is_log else "linear", limits.range)
-    findings = [f"Off the scale: {', '.join(limits.off_scale)}."] if limits.off_scale else []
+    findings = (
+        [f"Off the scale: {', '.join(limits.off_scale)}."] if limits.off_scale else []
+    )
     return Panel(metric, title, across, upright, traces, notes, findings)
 
 
@@ -164,4 +183,6 @@ def _diamond(method: str, at: float, x: Floats, y: Floats) -> Trace:
     height = y[before[-1] if len(before) else 0]
     label = f"{method} switches"
     shape: Symbol = "diamond-open"
-    return Trace([at], [height], method, label, "points", symbol=shape, size=9, in_legend=False)
+    return Trace(
+        [at], [height], method, label, "points", symbol=shape, size=9, in_legend=False
+    )

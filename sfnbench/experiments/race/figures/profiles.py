@@ -39,12 +39,16 @@ class Descent:
     @property
     def lowest(self) -> float:
         """The median over seeds of the lowest loss; inf where half of them had none."""
-        return float(np.median(np.nan_to_num(self.losses, nan=np.inf, posinf=np.inf).min(1)))
+        return float(
+            np.median(np.nan_to_num(self.losses, nan=np.inf, posinf=np.inf).min(1))
+        )
 
     @property
     def start(self) -> float:
         """The median over seeds of the first loss, likewise."""
-        return float(np.median(np.nan_to_num(self.losses[:, 0], nan=np.inf, posinf=np.inf)))
+        return float(
+            np.median(np.nan_to_num(self.losses[:, 0], nan=np.inf, posinf=np.inf))
+        )
 
     def cost_of(self, target: float) -> float:
         """The cost at which half of the seeds have come to the target; inf where they have not."""
@@ -68,14 +72,18 @@ def extract(result: Result) -> Solving | None:
         return None
     steps = np.nan_to_num(result.series["loss.step"]).astype(int)  # (S, n)
     costs_by_step = axis_of(result, "cost")
-    return Descent(result.series["loss"], np.take_along_axis(costs_by_step, steps, axis=1))
+    return Descent(
+        result.series["loss"], np.take_along_axis(costs_by_step, steps, axis=1)
+    )
 
 
 def figures(runs: Sequence[tuple[Result, Solving]]) -> Iterator[Figure]:
     """One figure, over the problems that all optimizers have a result of."""
     problems: dict[str, dict[str, Solving]] = {}
     for result, solved in runs:
-        problems.setdefault(result.run.problem.label, {})[result.run.method.label] = solved
+        problems.setdefault(result.run.problem.label, {})[result.run.method.label] = (
+            solved
+        )
     methods = list(dict.fromkeys(result.run.method.label for result, _ in runs))
     whole = [each for each in problems.values() if len(each) == len(methods)]
     curves = profiles([[each[method] for method in methods] for each in whole])
@@ -83,8 +91,14 @@ def figures(runs: Sequence[tuple[Result, Solving]]) -> Iterator[Figure]:
         return
     end = float(curves[0][0][-1])
     by_method = dict(zip(methods, curves, strict=True))
-    traces = [Trace(tau, share, method, style="step") for method, (tau, share) in by_method.items()]
-    areas = {method: step_area(np.log(tau), share) for method, (tau, share) in by_method.items()}
+    traces = [
+        Trace(tau, share, method, style="step")
+        for method, (tau, share) in by_method.items()
+    ]
+    areas = {
+        method: step_area(np.log(tau), share)
+        for method, (tau, share) in by_method.items()
+    }
     panel = Panel(
         "profiles",
         "Performance profiles",

@@ -46,7 +46,10 @@ def top(family: Family, series: Sequence[Growth]) -> float:
 def _panel(title: str, family: Family, series: Sequence[Growth]) -> Panel:
     highest = top(family, series)
     traces = [trace for each in series for trace in _traces(each, highest)]
-    notes = ["Kaplan-Meier medians with 95 % intervals.", f"Legend: {family.form.slope}."]
+    notes = [
+        "Kaplan-Meier medians with 95 % intervals.",
+        f"Legend: {family.form.slope}.",
+    ]
     if any(each.is_beyond.any() for each in series):
         notes.append("Hollow triangle: the median is beyond the budget.")
     if any(each.law is not None for each in series):
@@ -75,12 +78,23 @@ def _traces(growth: Growth, highest: float) -> Iterator[Trace]:
     if known.any():
         ends = growth.low[known], growth.high[known]
         yield Trace(
-            x[known], y[known], growth.label, label, "points", *ends, "circle", in_legend=is_new
+            x[known],
+            y[known],
+            growth.label,
+            label,
+            "points",
+            *ends,
+            "circle",
+            in_legend=is_new,
         )
         is_new = False
     if not known.all():
         x, y = x[~known], y[~known]
         hollow: Symbol = "triangle-up-open"
-        yield Trace(x, y, growth.label, label, "points", symbol=hollow, in_legend=is_new)
+        yield Trace(
+            x, y, growth.label, label, "points", symbol=hollow, in_legend=is_new
+        )
     if growth.law is not None:
-        yield Trace(growth.x, growth.law, label=f"its exact law: {growth.law_slope}", width=1)
+        yield Trace(
+            growth.x, growth.law, label=f"its exact law: {growth.law_slope}", width=1
+        )

@@ -16,7 +16,9 @@ from ....records import Result
 from ....report.figure import Axis, Contours, Figure, Panel, Trace
 from ....survival.intervals import Floats
 
-N_LENGTHS = 100  # of the frame's half: points of a path nearer to each other look the same
+N_LENGTHS = (
+    100  # of the frame's half: points of a path nearer to each other look the same
+)
 MOST_POINTS = 400  # of a path
 NOTES = (
     "The seed that starts furthest from both axes, over contours of the loss; the greyer, the"
@@ -33,7 +35,9 @@ class Plane:
     unit: float
     reach: float  # t at the frame's edge
     has_saddle: bool
-    heights: Floats  # (n, n) from -1 to 1, nan where the loss is no number; a row for each y
+    heights: (
+        Floats  # (n, n) from -1 to 1, nan where the loss is no number; a row for each y
+    )
 
     @property
     def t(self) -> Floats:
@@ -103,7 +107,9 @@ def path(result: Result, plane: Plane) -> Floats | None:
     gone = np.concatenate([[0.0], lengths.cumsum()])
     bins = (gone / (plane.reach / N_LENGTHS)).astype(int)
     first = np.unique(bins, return_index=True)[1]
-    few = first[np.linspace(0, len(first) - 1, min(len(first), MOST_POINTS)).astype(int)]
+    few = first[
+        np.linspace(0, len(first) - 1, min(len(first), MOST_POINTS)).astype(int)
+    ]
     return points[:, np.unique([*few, len(gone) - 1])]
 
 
@@ -134,17 +140,33 @@ def _panel(plane: Plane, paths: dict[str, Floats]) -> Panel:
     traces = []
     for method, (x, y) in paths.items():
         traces.append(Trace(x, y, method))
-        dots = Trace(x, y, method, style="points", symbol="circle", size=3, in_legend=False)
+        dots = Trace(
+            x, y, method, style="points", symbol="circle", size=3, in_legend=False
+        )
         end = Trace(
-            x[-1:], y[-1:], method, style="points", symbol="circle", size=8, in_legend=False
+            x[-1:],
+            y[-1:],
+            method,
+            style="points",
+            symbol="circle",
+            size=8,
+            in_legend=False,
         )
         traces += [dots, end]
     x, y = next(iter(paths.values()))
-    traces.append(Trace(x[:1], y[:1], label="start", style="points", symbol="circle-open", size=9))
+    traces.append(
+        Trace(x[:1], y[:1], label="start", style="points", symbol="circle-open", size=9)
+    )
     if plane.has_saddle:
-        traces.append(Trace([0.0], [0.0], label="saddle", style="points", symbol="x", size=9))
+        traces.append(
+            Trace([0.0], [0.0], label="saddle", style="points", symbol="x", size=9)
+        )
     across, upright = (
-        Axis(title, range=(-plane.reach, plane.reach), ticks=ticks(plane.unit, plane.reach))
+        Axis(
+            title,
+            range=(-plane.reach, plane.reach),
+            ticks=ticks(plane.unit, plane.reach),
+        )
         for title in ("first parameter", "second parameter")
     )
     contours = Contours(plane.t, plane.heights)

@@ -41,7 +41,9 @@ def _panel(by_method: dict[str, dict[int, list[float]]]) -> Panel:
         widths = sorted(by_width)
         low, middle, high = np.array([_spread(by_width[width]) for width in widths]).T
         traces.append(Trace(widths, middle, method))
-        errors = Trace(widths, middle, method, style="points", low=low, high=high, in_legend=False)
+        errors = Trace(
+            widths, middle, method, style="points", low=low, high=high, in_legend=False
+        )
         traces.append(errors)
     return Panel(
         "widths",
@@ -49,7 +51,9 @@ def _panel(by_method: dict[str, dict[int, list[float]]]) -> Panel:
         Axis("hidden units"),
         Axis("training error"),
         traces,
-        [f"Median over seeds; bars hold the middle half (all of fewer than {MIN_RUNS} seeds)."],
+        [
+            f"Median over seeds; bars hold the middle half (all of fewer than {MIN_RUNS} seeds)."
+        ],
     )
 
 

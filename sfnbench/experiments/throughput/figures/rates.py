@@ -49,7 +49,9 @@ def figures(runs: Sequence[tuple[Result, Rates]]) -> Iterator[Figure]:
     """A figure for each problem."""
     problems: dict[str, dict[str, Rates]] = {}
     for result, rates in runs:
-        problems.setdefault(result.run.problem.label, {})[result.run.method.label] = rates
+        problems.setdefault(result.run.problem.label, {})[result.run.method.label] = (
+            rates
+        )
     for problem, by_method in problems.items():
         yield Figure(f"{problem} throughput", problem, [_panel(by_method)], problem)
 
@@ -58,29 +60,55 @@ def figures(runs: Sequence[tuple[Result, Rates]]) -> Iterator[Figure]:
 
 
 def _panel(by_method: dict[str, Rates]) -> Panel:
-    dtypes = list(dict.fromkeys(dtype for each in by_method.values() for dtype in each.dtypes))
+    dtypes = list(
+        dict.fromkeys(dtype for each in by_method.values() for dtype in each.dtypes)
+    )
     width = FILLED / len(by_method)
     traces = []
     for i, (method, rates) in enumerate(by_method.items()):
         middle = (i - (len(by_method) - 1) / 2) * width
         x = middle + np.array([dtypes.index(dtype) for dtype in rates.dtypes])
-        traces += [_bars(method, x, rates, 0.9 * width), _ceilings(method, x, rates, width)]
-    ends = [each for rates in by_method.values() for each in (rates.low, rates.high, rates.ceiling)]
-    lowest, highest = float(np.nanmin(np.concatenate(ends))), float(np.nanmax(np.concatenate(ends)))
+        traces += [
+            _bars(method, x, rates, 0.9 * width),
+            _ceilings(method, x, rates, width),
+        ]
+    ends = [
+        each
+        for rates in by_method.values()
+        for each in (rates.low, rates.high, rates.ceiling)
+    ]
+    lowest, highest = (
+        float(np.nanmin(np.concatenate(ends))),
+        float(np.nanmax(np.concatenate(ends))),
+    )
     return Panel(
         "rates",
         "Steps a second",
         Axis("dtype", range=(-0.5, len(dtypes) - 0.5), ticks=list(enumerate(dtypes))),
-        Axis("steps a second", "log", (lowest / 5, 6 * highest)),  # room for bars, and for words
+        Axis(
+            "steps a second", "log", (lowest / 5, 6 * highest)
+        ),  # room for bars, and for words
         traces,
         NOTES,
-        best_first=sorted(by_method, key=lambda method: -float(by_method[method].middle.max())),
+        best_first=sorted(
+            by_method, key=lambda method: -float(by_method[method].middle.max())
+        ),
     )
 
 
 def _bars(method: str, x: Floats, rates: Rates, width: float) -> Trace:
     text = ["" if np.isfinite(share) else "no FLOPs" for share in rates.share]
-    return Trace(x, rates.middle, method, "", "bars", rates.low, rates.high, width=width, text=text)
+    return Trace(
+        x,
+        rates.middle,
+        method,
+        "",
+        "bars",
+        rates.low,
+        rates.high,
+        width=width,
+        text=text,
+    )
 
 
 def _ceilings(method: str, x: Floats, rates: Rates, width: float) -> Trace:
@@ -89,8 +117,11 @@ def _ceilings(method: str, x: Floats, rates: Rates, width: float) -> Trace:
     across = np.stack([x - width / 2, x, x + width / 2, np.full(n, np.nan)], 1)
     upright = np.stack([*[rates.ceiling] * 3, np.full(n, np.nan)], 1)
     text = [
-        ["", f"{100 * share:.2g} %" if np.isfinite(share) else "", "", ""] for share in rates.share
+        ["", f"{100 * share:.2g} %" if np.isfinite(share) else "", "", ""]
+        for share in rates.share
     ]
     words = [each for four in text for each in four]
     label = f"{method}: what its FLOPs would allow"
-    return Trace(across.ravel(), upright.ravel(), method, label, text=words, in_legend=False)
+    return Trace(
+        across.ravel(), upright.ravel(), method, label, text=words, in_legend=False
+    )

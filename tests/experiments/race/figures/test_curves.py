@@ -23,12 +23,20 @@ def result(loss, steps, used, rows, method="o", **environment):
         "passes.grad": used,
     }
     series |= {
-        f"passes.{kind}": np.where(np.isnan(used), NAN, 0.0) for kind in ("loss", "hvp", "hessian")
+        f"passes.{kind}": np.where(np.isnan(used), NAN, 0.0)
+        for kind in ("loss", "hvp", "hessian")
     }
     run = Run(
-        "s", "race", Spec("p", "p", {}, ""), Spec("o", method, {}, ""), tuple(range(len(rows))), {}
+        "s",
+        "race",
+        Spec("p", "p", {}, ""),
+        Spec("o", method, {}, ""),
+        tuple(range(len(rows))),
+        {},
     )
-    return Result(run, "ok", tuple(rows), series, {"problem": {"n_parameters": 3, **environment}})
+    return Result(
+        run, "ok", tuple(rows), series, {"problem": {"n_parameters": 3, **environment}}
+    )
 
 
 def band_of(*args):
@@ -37,14 +45,19 @@ def band_of(*args):
 
 def test_a_band_holds_low_middle_and_high_at_what_was_used_up():
     steps, used = [[0, 1, 2]] * 3, [[0, 1, 2]] * 3
-    found = band_of([[9, 6, 3], [9, 5, 2], [9, 4, 1]], steps, used, [{"status": "ok"}] * 3)
+    found = band_of(
+        [[9, 6, 3], [9, 5, 2], [9, 4, 1]], steps, used, [{"status": "ok"}] * 3
+    )
     by_axis = [found.used[axis].tolist() for axis in ("steps", "cost", "seconds")]
     assert by_axis == [[0, 1, 2], [0, 1, 2], [0, 2, 4]]
     assert [each.tolist() for each in found.edges] == [[9, 4, 1], [9, 5, 2], [9, 6, 3]]
 
 
 def test_a_seed_that_ended_keeps_its_last_value_and_one_that_broke_counts_as_infinite():
-    loss, steps = [[9, 1, NAN], [9, 5, 2], [9, NAN, NAN]], [[0, 1, NAN], [0, 1, 2], [0, NAN, NAN]]
+    loss, steps = (
+        [[9, 1, NAN], [9, 5, 2], [9, NAN, NAN]],
+        [[0, 1, NAN], [0, 1, 2], [0, NAN, NAN]],
+    )
     used = [[0, 1, NAN], [0, 1, 2], [0, NAN, NAN]]
     statuses = [{"status": each} for each in ("stuck", "ok", "diverged")]
     low, middle, high = band_of(loss, steps, used, statuses).edges
@@ -83,7 +96,10 @@ def test_the_switch_is_where_half_have_switched():
     four = [[0, 1, 2]] * 4
     found = curves.extract(result(four, four, four, rows))
     assert found.switch == {"steps": 1, "cost": 1, "seconds": 2}
-    assert curves.extract(result(four, four, four, [{"status": "ok"}, *rows[1:]])).switch is None
+    assert (
+        curves.extract(result(four, four, four, [{"status": "ok"}, *rows[1:]])).switch
+        is None
+    )
 
 
 def drawn(*runs):
@@ -116,7 +132,9 @@ def test_panels_share_an_axis_that_is_logarithmic_where_one_ends_long_before_ano
 def test_methods_are_ranked_by_their_escapes_and_then_by_their_losses():
     four = [[0, 1]] * 4
     made = [
-        result([[2, last]] * 4, four, four, rows_escaping(*steps), method, has_saddle=True)
+        result(
+            [[2, last]] * 4, four, four, rows_escaping(*steps), method, has_saddle=True
+        )
         for method, steps, last in (
             ("late", (5, 5, 5, 5), 0),
             ("higher", (1, 1, 1, 1), 1),
@@ -128,7 +146,13 @@ def test_methods_are_ranked_by_their_escapes_and_then_by_their_losses():
 
 
 def test_shares_escaped_count_those_that_have_not():
-    made = result([[1]] * 4, [[0]] * 4, [[0]] * 4, rows_escaping(2, 4, None, None), has_saddle=True)
+    made = result(
+        [[1]] * 4,
+        [[0]] * 4,
+        [[0]] * 4,
+        rows_escaping(2, 4, None, None),
+        has_saddle=True,
+    )
     (figure,) = escaped.figures([(made, escaped.extract(made))])
     (trace,) = figure.panels[0].traces
     assert np.asarray(trace.x).tolist() == [1.6, 2, 4, 4]
@@ -143,7 +167,9 @@ def test_networks_of_several_widths_are_a_family():
         rows = tuple({"status": "ok", "training_error": error} for error in errors)
         problem = Spec("mlp", f"mlp {width}", {"hidden": [width]}, "")
         run = Run("s", "race", problem, Spec("o", "o", {}, ""), (0, 1, 2), {})
-        made = Result(run, "ok", rows, {}, {"problem": {"measures": ["training_error"]}})
+        made = Result(
+            run, "ok", rows, {}, {"problem": {"measures": ["training_error"]}}
+        )
         runs.append((made, widths.extract(made)))
     (figure,) = widths.figures(runs)
     line, bars = figure.panels[0].traces

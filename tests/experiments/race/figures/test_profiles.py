@@ -37,7 +37,9 @@ def result(rows=(), losses=None, at=None, problem="p", optimizer="o", **facts):
             "passes.grad": steps,
         }
         series |= {f"passes.{kind}": 0 * steps for kind in ("loss", "hvp", "hessian")}
-        rows = rows or tuple({"status": "ok", "seed": seed} for seed in range(len(losses)))
+        rows = rows or tuple(
+            {"status": "ok", "seed": seed} for seed in range(len(losses))
+        )
     run = Run(
         "s",
         "race",
@@ -46,7 +48,9 @@ def result(rows=(), losses=None, at=None, problem="p", optimizer="o", **facts):
         tuple(range(len(rows))),
         {},
     )
-    return Result(run, "ok", tuple(rows), series, {"problem": {"n_parameters": 3, **facts}})
+    return Result(
+        run, "ok", tuple(rows), series, {"problem": {"n_parameters": 3, **facts}}
+    )
 
 
 def escaping(*costs):
@@ -85,7 +89,10 @@ def test_half_of_the_seeds_have_to_reach_it_at_what_it_had_cost_by_then():
 
 def test_seeds_without_a_loss_count_as_never():
     half = Descent(np.array([[NAN, NAN], [10, 0]]), np.array([[NAN, NAN], [0, 1]]))
-    assert costs_of([half, Descent(np.array([[10, 1.0]]), np.array([[0, 3.0]]))]) == [INF, 3]
+    assert costs_of([half, Descent(np.array([[10, 1.0]]), np.array([[0, 3.0]]))]) == [
+        INF,
+        3,
+    ]
     assert costs_of([half, INF]) == [INF, INF]
 
 
@@ -103,14 +110,18 @@ def test_who_solves_nothing_stays_at_nothing():
     assert set(never) == {0}
 
 
-@pytest.mark.parametrize("problems", [[], [[1.0, 2.0]], [[1.0], [2.0]], [[INF, INF], [INF, INF]]])
+@pytest.mark.parametrize(
+    "problems", [[], [[1.0, 2.0]], [[1.0], [2.0]], [[INF, INF], [INF, INF]]]
+)
 def test_one_problem_or_one_optimizer_or_nothing_solved_has_none(problems):
     assert profiles(problems) == []
 
 
 @given(
     st.lists(
-        st.lists(st.sampled_from([1.0, 2.0, 3.0, 5.0, 8.0, INF]), min_size=3, max_size=3),
+        st.lists(
+            st.sampled_from([1.0, 2.0, 3.0, 5.0, 8.0, INF]), min_size=3, max_size=3
+        ),
         min_size=2,
         max_size=6,
     )
@@ -121,9 +132,12 @@ def test_a_profile_is_its_definition_counted_out(problems):
         assert np.all(np.diff(y) >= 0)
         for tau in (1.0, 1.3, 1.5, 2.0, 3.0, 8.0):
             counted = sum(
-                costs[o] < INF and costs[o] <= tau * min(costs) * (1 + 1e-12) for costs in problems
+                costs[o] < INF and costs[o] <= tau * min(costs) * (1 + 1e-12)
+                for costs in problems
             )
-            assert y[x <= tau * (1 + 1e-12)].max() == pytest.approx(counted / len(problems))
+            assert y[x <= tau * (1 + 1e-12)].max() == pytest.approx(
+                counted / len(problems)
+            )
 
 
 def test_a_problem_that_an_optimizer_has_no_result_of_is_left_out():
@@ -137,11 +151,17 @@ def test_a_problem_that_an_optimizer_has_no_result_of_is_left_out():
     runs = []
     for (problem, optimizer), cost in costs.items():
         rows = escaping(cost).rows
-        run = result(rows, [[0.0]], problem=problem, optimizer=optimizer, has_saddle=True)
+        run = result(
+            rows, [[0.0]], problem=problem, optimizer=optimizer, has_saddle=True
+        )
         runs.append((run, extract(run)))
     (figure,) = figures(runs)
     one, other = figure.panels[0].traces
-    assert (one.method, *as_lists((one.x[:-1], one.y))) == ("one", [1, 1, 3], [0, 0.5, 1, 1])
+    assert (one.method, *as_lists((one.x[:-1], one.y))) == (
+        "one",
+        [1, 1, 3],
+        [0, 0.5, 1, 1],
+    )
     assert (other.method, *as_lists((other.x[:-1], other.y))) == (
         "other",
         [1, 1, 2],
@@ -157,7 +177,11 @@ def test_the_note_states_the_gap():
     runs = [
         (
             result(
-                rows=escaping(1.0).rows, losses=[[0.0]], problem=p, optimizer=o, has_saddle=True
+                rows=escaping(1.0).rows,
+                losses=[[0.0]],
+                problem=p,
+                optimizer=o,
+                has_saddle=True,
             ),
             1.0,
         )

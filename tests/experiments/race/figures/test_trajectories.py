@@ -20,7 +20,9 @@ RUN = Run("s", "race", Spec("p", "p", {}, ""), Spec("o", "o", {}, ""), (0,), {})
 
 
 def result(series, has_saddle=True):
-    return Result(RUN, "ok", ({"status": "ok"},), series, {"problem": {"has_saddle": has_saddle}})
+    return Result(
+        RUN, "ok", ({"status": "ok"},), series, {"problem": {"has_saddle": has_saddle}}
+    )
 
 
 def saddle(unit=0.5, reach=2.0, n=5):
@@ -124,14 +126,18 @@ def test_gradient_descent_goes_over_its_saddle_as_the_law_says(make_run):
     x, y = points - plane.centre[:, None]
     assert plane.has_saddle
     assert np.hypot(x[0], y[0]) == pytest.approx(1e-3)
-    assert y[-1] / y[0] == pytest.approx(1.1**20)  # 1 - lr times the eigenvalue -2, in every step
+    assert y[-1] / y[0] == pytest.approx(
+        1.1**20
+    )  # 1 - lr times the eigenvalue -2, in every step
     assert x[-1] == pytest.approx(x[0] * 0.5**20, abs=1e-12)
 
 
 def test_all_begin_at_the_start_and_share_the_first_plane(make_run):
     runs = []
     for optimizer in ("gradient_descent", "sfn"):
-        made = execute(make_run("quadratic_saddle", {}, optimizer, {}, seeds=4, steps=20))
+        made = execute(
+            make_run("quadratic_saddle", {}, optimizer, {}, seeds=4, steps=20)
+        )
         runs.append((made, extract(made)))
     (figure,) = figures(runs)
     panel = figure.panels[0]
@@ -152,6 +158,9 @@ def test_the_seed_that_starts_furthest_from_both_axes_is_drawn():
     plane = plane_of(result(saddle()))
     starts = np.array([[1e-6, 0.3], [0.2, 0.1], [0.4, 1e-3]])
     x, y = plane.centre
-    series = {"theta.0": x + starts[:, :1] * [1, 2], "theta.1": y + starts[:, 1:] * [1, 2]}
+    series = {
+        "theta.0": x + starts[:, :1] * [1, 2],
+        "theta.1": y + starts[:, 1:] * [1, 2],
+    }
     points = path(result(series), plane)
     assert points[:, 0] - plane.centre == pytest.approx(starts[1])

@@ -13,7 +13,9 @@ class SuitePicky(Optimizer):
 
     def __post_init__(self):
         if self.low > self.high:
-            raise ValueError(f"low must not exceed high, but {self.low:g} > {self.high:g}")
+            raise ValueError(
+                f"low must not exceed high, but {self.low:g} > {self.high:g}"
+            )
         1 / self.low
 
     def step(self, oracle, theta, state):

@@ -163,8 +163,8 @@ def chosen(names: Iterable[str]) -> list[Member]:
     return found or known
 
 
-def broken_clauses(member: Member) -> dict[str, str]:
-    """The clauses of the contract that a member breaks, with what is wrong.
+def broken_clauses(member: Member, device: str = "cpu") -> dict[str, str]:
+    """The clauses of the contract that a member breaks on a device, with what is wrong.
 
     Empty where it keeps them all.
     """
@@ -174,4 +174,5 @@ def broken_clauses(member: Member) -> dict[str, str]:
         cls = registry.load(member)
     except PluginError as error:
         return {"can be imported": str(error)}
-    return {clause: message for clause, message in failures(cls).items() if message}
+    found = failures(cls, device)
+    return {clause: message for clause, message in found.items() if message}

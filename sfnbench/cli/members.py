@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from .terminal import AsFormat, Plugins, add_plugins, rendered
+from .terminal import AsFormat, Device, Plugins, add_plugins, rendered
 
 Listed = Literal["optimizers", "problems", "finders", "suites", "datasets"]
 New = Literal["optimizer", "problem", "finder", "suite"]
@@ -44,14 +44,19 @@ def check(
         ),
     ] = None,
     plugins: Plugins = None,
+    device: Annotated[
+        Device, typer.Option(help="Where it is checked; auto takes a GPU.")
+    ] = "cpu",
 ) -> None:
     """Check that optimizers, problems and finders keep the contract."""
+    from ..session.device import device_kind
     from . import catalogue
 
     add_plugins(plugins)
+    there = device_kind(device)
     n_broken = 0
     for member in catalogue.chosen(names or []):
-        broken = catalogue.broken_clauses(member)
+        broken = catalogue.broken_clauses(member, there)
         n_broken += bool(broken)
         verdict, colour = ("BROKEN", "red") if broken else ("ok", None)
         typer.secho(f"{member.kind} {member.name}: {verdict}", fg=colour)

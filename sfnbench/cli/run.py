@@ -13,6 +13,7 @@ import typer
 from ..errors import DamagedError
 from .terminal import (
     AsFormat,
+    Device,
     Format,
     Plugins,
     add_plugins,
@@ -26,8 +27,6 @@ from .terminal import (
 
 if TYPE_CHECKING:
     from ..suite.reading import Suite
-
-Device = Literal["auto", "cpu", "cuda"]
 
 SuiteName = Annotated[
     str,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..records import Result
     from ..results.tables import Table
 
+Device = Literal["auto", "cpu", "cuda"]
 Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
 WORDS = {
     "plain": "{}",

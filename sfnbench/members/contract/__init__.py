@@ -14,16 +14,19 @@ from ...core.finder import Finder
 from ...core.optimizer import Optimizer
 from ...core.problem import Problem
 from ...errors import CheckError
+from .devices import stays_on_its_device, trains_modules_on_their_device
 from .finders import FINDER_CHECKS
 from .optimizers import OPTIMIZER_CHECKS
 from .problems import PROBLEM_CHECKS
-from .shared import SHARED
+from .shared import DEVICE, SHARED
 
 
-def failures(cls: type[Problem] | type[Optimizer] | type[Finder]) -> dict[str, str]:
+def failures(
+    cls: type[Problem] | type[Optimizer] | type[Finder], device: str = "cpu"
+) -> dict[str, str]:
     """Every check by name with what it found wrong in the class's defaults.
 
-    An empty text where the contract is kept.
+    An empty text where the contract is kept. `device` is where points are, ``cpu`` or ``cuda``.
     """
     try:
         member = cls()
@@ -32,7 +35,8 @@ def failures(cls: type[Problem] | type[Optimizer] | type[Finder]) -> dict[str, s
             "has_defaults": f"{cls.__name__}() raises {type(error).__name__}: {error}"
         }
     found = {}
-    for check in [*SHARED, *_own(member)]:
+    before = DEVICE.set(device)
+    for check in [*SHARED, stays_on_its_device, *_own(member)]:
         try:
             check(member)
             found[check.__name__] = ""
@@ -40,13 +44,16 @@ def failures(cls: type[Problem] | type[Optimizer] | type[Finder]) -> dict[str, s
             found[check.__name__] = str(error)
         except Exception as error:
             found[check.__name__] = f"{type(error).__name__}: {error}"
+    DEVICE.reset(before)
     return found
 
 
 def _own(member: Any) -> tuple[Any, ...]:
     if isinstance(member, Finder):
         return FINDER_CHECKS
-    return PROBLEM_CHECKS if isinstance(member, Problem) else OPTIMIZER_CHECKS
+    if isinstance(member, Problem):
+        return PROBLEM_CHECKS
+    return (*OPTIMIZER_CHECKS, trains_modules_on_their_device)
 
 
 def _check(cls: type[Problem] | type[Optimizer] | type[Finder]) -> None:

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from ...core.finder import Equations, Finder, Iterate
 from ...core.problem import Problem
-from .shared import N_LANES, Waves, require, same
+from .shared import DEVICE, N_LANES, Waves, require, same, starts_of
 
 N_STEPS = 100  # by which a finder has to be there
 
@@ -31,10 +31,8 @@ class Pass(Problem):
 
 def finds_a_saddle(finder: Finder) -> None:
     """From near a quadratic saddle it finds the saddle."""
-    start, equations = (
-        torch.tensor([[0.3, -0.2]], dtype=torch.float64),
-        Equations(Pass(), 1),
-    )
+    start = torch.tensor([[0.3, -0.2]], dtype=torch.float64, device=DEVICE.get())
+    equations = Equations(Pass(), 1)
     at = Iterate(start, equations.grad(start), finder.init(start))
     for _ in range(min(finder.steps, N_STEPS)):
         if float(at.grad.norm()) > 1e-12:
@@ -52,7 +50,8 @@ def finds_a_saddle(finder: Finder) -> None:
 
 def search_is_pure(finder: Finder) -> None:
     """A step changes nothing in place, draws nothing and asks the equations, which count."""
-    problem, starts = Waves(), _starts()
+    problem = Waves()
+    starts = starts_of(problem)
     equations = Equations(problem, N_LANES)
     at = Iterate(starts, equations.grad(starts), finder.init(starts))
     kept = tree_map(torch.clone, at)
@@ -70,7 +69,8 @@ def search_is_pure(finder: Finder) -> None:
 
 def lanes_run_together(finder: Finder) -> None:
     """Lanes searched in one batch do in a step what each does alone, and count the same questions."""
-    problem, starts = Waves(), _starts()
+    problem = Waves()
+    starts = starts_of(problem)
     together = Equations(problem, N_LANES)
     after = finder.step(
         together, Iterate(starts, together.grad(starts), finder.init(starts))
@@ -86,9 +86,3 @@ def lanes_run_together(finder: Finder) -> None:
 
 
 FINDER_CHECKS = (finds_a_saddle, search_is_pure, lanes_run_together)
-
-
-def _starts() -> Tensor:
-    return torch.stack(
-        [Waves().start(torch.Generator().manual_seed(seed)) for seed in range(N_LANES)]
-    )

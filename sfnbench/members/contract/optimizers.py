@@ -13,7 +13,7 @@ from ...core.oracle import Oracle
 from ...core.problem import Problem
 from ...trajectories.single import Looped
 from ...trajectories.vmapped import Vmapped
-from .shared import N_LANES, Waves, point_of, require, same
+from .shared import DEVICE, N_LANES, Waves, point_of, require, same, starts_of
 
 
 def step_keeps_shape_and_dtype(optimizer: Optimizer) -> None:
@@ -68,9 +68,7 @@ def seeds_run_together(optimizer: Optimizer) -> None:
     if not optimizer.vmappable:
         return
     problem = Waves()
-    starts = torch.stack(
-        [problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_LANES)]
-    )
+    starts = starts_of(problem)
     noise = _noise(optimizer, N_LANES)
     together = Vmapped(problem, optimizer, starts)
     together.step([(None,)] * N_LANES, noise)
@@ -92,7 +90,7 @@ def stays_at_a_minimum(optimizer: Optimizer) -> None:
     """Without noise, it does not move where the gradient is zero and the Hessian positive."""
     if optimizer.n_noise:
         return
-    theta = torch.zeros(2, dtype=torch.float64)
+    theta = torch.zeros(2, dtype=torch.float64, device=DEVICE.get())
     after, _ = optimizer.step(
         Oracle(_Bowl(), theta=theta), theta, optimizer.init(theta)
     )
@@ -121,13 +119,11 @@ class _Bowl(Problem):
 
 
 def _noise(optimizer: Optimizer, n_lanes: int) -> Tensor | None:
+    if not optimizer.n_noise:
+        return None
     rng = torch.Generator().manual_seed(13)
     shape = (n_lanes, optimizer.n_noise, Waves.dim)
-    return (
-        torch.randn(shape, generator=rng, dtype=torch.float64)
-        if optimizer.n_noise
-        else None
-    )
+    return torch.randn(shape, generator=rng, dtype=torch.float64).to(DEVICE.get())
 
 
 def _oracle(optimizer: Optimizer, theta: Tensor) -> Oracle:

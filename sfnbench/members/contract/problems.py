@@ -12,7 +12,7 @@ from ...core.linearise import linearise
 from ...core.network import Network
 from ...core.oracle import Oracle
 from ...core.problem import Problem
-from .shared import N_LANES, point_of, require, same
+from .shared import DEVICE, point_of, require, same, starts_of
 
 N_POINTS = 64  # critical points looked at; a problem may know thousands
 
@@ -68,7 +68,7 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
     )
     rng = torch.Generator().manual_seed(3)
     for _ in range(3):
-        v = torch.randn(problem.dim, generator=rng, dtype=torch.float64)
+        v = torch.randn(problem.dim, generator=rng, dtype=torch.float64).to(theta)
         v, h = v / v.norm(), 1e-5
         slope = (
             problem.loss(theta + h * v, None) - problem.loss(theta - h * v, None)
@@ -88,7 +88,7 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
 def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
     """What `linearised` gives, where it gives anything, is what differentiating twice gives."""
     theta, rng = point_of(problem, torch.float64), torch.Generator().manual_seed(4)
-    vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64)
+    vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64).to(theta)
     for kind in (
         get_args(CurvatureKind) if isinstance(problem, Network) else ("hessian",)
     ):
@@ -110,9 +110,7 @@ def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
 
 def points_run_together(problem: Problem) -> None:
     """Loss, gradient and Hessian of several points in one `torch.func.vmap` are those of each alone."""
-    points = torch.stack(
-        [problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_LANES)]
-    )
+    points = starts_of(problem)
     for f in (
         lambda theta: problem.loss(theta, None),
         torch.func.grad(lambda theta: problem.loss(theta, None)),
@@ -198,9 +196,7 @@ def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
         "loss is not fit(outputs)",
     )
     rng = torch.Generator().manual_seed(3)
-    v, w = (
-        torch.randn(problem.dim, generator=rng, dtype=torch.float64) for _ in range(2)
-    )
+    v, w = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64).to(theta)
     Gv, Gw = linear.hvp(v), linear.hvp(w)
     scale = float(Gv.norm() * w.norm() + Gw.norm() * v.norm())
     require(
@@ -245,7 +241,7 @@ def escape_is_well_defined(problem: Problem) -> None:
     """A trajectory has not escaped at the saddle nor at a start, and `escaped` is a boolean scalar."""
     points = [point_of(problem, torch.float64)]
     if problem.saddle is not None:
-        points.append(problem.saddle.point)
+        points.append(problem.saddle.point.to(DEVICE.get()))
     for theta in points:
         left = problem.escaped(theta, problem.loss(theta, None))
         require(
@@ -282,4 +278,4 @@ PROBLEM_CHECKS = (
 
 
 def _parts(known: Any) -> tuple[Tensor, float, int]:
-    return known.point, known.loss, known.index
+    return known.point.to(DEVICE.get()), known.loss, known.index

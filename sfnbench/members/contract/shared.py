@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from ...errors import CheckError
 from .. import registry
 
 N_LANES = 3
+# where clauses make their points
+DEVICE = ContextVar("DEVICE", default="cpu")
 
 
 @dataclass(frozen=True)
@@ -104,4 +107,12 @@ def _equal(x: Tensor, y: Tensor) -> bool:
 
 def point_of(problem: Problem, dtype: torch.dtype) -> Tensor:
     """A start (d,) of the problem, the same each time."""
-    return problem.start(torch.Generator().manual_seed(11)).to(dtype)
+    return problem.start(torch.Generator().manual_seed(11)).to(DEVICE.get(), dtype)
+
+
+def starts_of(problem: Problem) -> Tensor:
+    """Starts (N_LANES, d) of the problem, float64, the same each time."""
+    points = [
+        problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_LANES)
+    ]
+    return torch.stack(points).to(DEVICE.get())

@@ -156,6 +156,23 @@ class Problem(ABC):
         """
         return None
 
+    def zero_modes(self, theta: Tensor) -> Tensor | None:
+        """Directions (n, d) in which the continuous symmetries of the loss move theta (d,).
+
+        One for each symmetry, of any length: the translations and rotations of a cluster of atoms,
+        say. The loss is constant along them, so at a critical point their curvatures are zero. They
+        count neither in its index nor as degenerate. None, the default, where there are none.
+        """
+        return None
+
+    @property
+    def n_zero_modes(self) -> int:
+        """How many continuous symmetries the loss has, where `zero_modes` does not give them.
+
+        At a critical point up to so many of the curvatures that are zero do not count.
+        """
+        return 0
+
     def invariants(self, theta: Tensor) -> Tensor:
         """Numbers (m,) that differ from one critical point to another.
 

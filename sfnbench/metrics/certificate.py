@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.problem import Problem
+from ..core.symmetry import counted_directions
 from ..linalg.newton import Roots, newton_roots
 from ..trajectories.vmapped import map_points
 from . import measuring
@@ -194,12 +195,13 @@ class _Ends:
 
     def _kinds_at(self, roots: Roots, near: NDArray[np.bool_]) -> NDArray[np.str_]:
         """The kinds of the critical points that are near."""
-        H, H_end = self.hessians(roots.points[near]), self.hessians(self.ends[near])
+        points = roots.points[near]
+        H, H_end = self.hessians(points), self.hessians(self.ends[near])
         kinds = []
         units = VANISHED * np.linalg.norm(self.hessians(self.starts[near]), axis=(1, 2))
-        found = zip(H, H_end, roots.is_linear[near], units, strict=True)
-        for at_root, at_end, is_linear, unit in found:
-            L, Q = np.linalg.eigh(at_root)
+        found = zip(points, H, H_end, roots.is_linear[near], units, strict=True)
+        for point, at_root, at_end, is_linear, unit in found:
+            L, Q = self._counted(point, at_root)
             is_zero = np.abs(L) <= np.fmax(ZERO_EIGENVALUE * np.abs(L).max(), unit)
             if is_linear:
                 is_zero |= np.abs(L) <= FLATTENED * np.abs(
@@ -207,6 +209,17 @@ class _Ends:
                 )
             kinds.append(kind_of((L < 0) & ~is_zero, (L > 0) & ~is_zero))
         return np.array(kinds, dtype=object)
+
+    def _counted(self, point: Floats, H: Floats) -> tuple[Floats, Floats]:
+        """Eigenvalues (m,) and eigenvectors (d, m) of H, in directions that count at a point (d,)."""
+        at, matrix = (torch.as_tensor(each).to(self.like) for each in (point, H))
+        basis = counted_directions(self.problem, at, matrix)
+        if basis is None:
+            L, Q = np.linalg.eigh(H)
+            return L, Q
+        B = _numbers(basis)
+        L, Q = np.linalg.eigh(B.T @ H @ B)
+        return L, B @ Q
 
     def _runs_away(self, i: int, step: Floats) -> bool:
         """Whether Newton's steps from end i lead on, away from its start, while the loss falls."""

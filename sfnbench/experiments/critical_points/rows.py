@@ -101,7 +101,7 @@ def _start_facts(run: Run, space: Problem, start: Tensor) -> dict[str, Any]:
     if isinstance(space, Restricted):
         whole, start = space.problem, space.embedded(start)
     facts = _levels(whole, start, run.settings["energy"])
-    H = hessian_at(whole, start)
+    H, _ = hessian_at(whole, start)
     facts["alpha"] = count_below(H) / len(H) if np.isfinite(H).all() else None
     return {f"start_{name}": value for name, value in facts.items()}
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...core.problem import Problem
+from ...core.symmetry import counted_directions
 from ...linalg.inertia import count_below
 from ...linalg.spectrum import lanczos_quadrature
 
@@ -54,7 +55,7 @@ def spectrum_at(problem: Problem, theta: Tensor, settings: dict[str, Any]) -> Sp
     `flatness` is |H g| / (|H| |g|). They are near 1 and 0 at gradient-flat points, where no linear
     method goes on.
     """
-    H, basis = hessian_at(problem, theta), problem.tangent(theta)
+    H, basis = hessian_at(problem, theta)
     whole = settings["spectrum"] == "eigenvalues"
     length = problem.dim if whole else N_PROBES * min(N_NODES, problem.dim)
     if not np.isfinite(H).all():
@@ -79,12 +80,17 @@ def spectrum_at(problem: Problem, theta: Tensor, settings: dict[str, Any]) -> Sp
     )
 
 
-def hessian_at(problem: Problem, theta: Tensor) -> np.ndarray:
-    """The Hessian in the directions that make the spectrum; NaN where theta is not finite."""
-    H, basis = problem.hessian(theta, None), problem.tangent(theta)
+def hessian_at(problem: Problem, theta: Tensor) -> tuple[np.ndarray, Tensor | None]:
+    """The Hessian (m, m) in the directions (d, m) that count; None stands for all of them.
+
+    NaN where theta is not finite.
+    """
+    H, basis = problem.hessian(theta, None), None
+    if H.isfinite().all():
+        basis = counted_directions(problem, theta, H)
     if basis is not None:
         H = basis.mT @ H @ basis
-    return np.asarray(H.double().cpu().numpy())
+    return np.asarray(H.double().cpu().numpy()), basis
 
 
 def _by_eigenvalues(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:

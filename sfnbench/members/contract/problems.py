@@ -12,9 +12,11 @@ from ...core.linearise import linearise
 from ...core.network import Network
 from ...core.oracle import Oracle
 from ...core.problem import Problem
+from ...core.symmetry import zero_mode_rank
 from .shared import DEVICE, point_of, require, same, starts_of
 
 N_POINTS = 64  # critical points looked at; a problem may know thousands
+VANISHING = 1e-300  # for a gradient that vanishes
 
 
 def starts_are_reproducible(problem: Problem) -> None:
@@ -237,6 +239,56 @@ def critical_points_are_known(problem: Problem) -> None:
         )
 
 
+def zero_modes_are_symmetries(problem: Problem) -> None:
+    """The loss is constant along every stated zero mode, all of them are independent, and some known critical point has so many zero eigenvalues."""
+    n = problem.n_zero_modes
+    require(0 <= n <= problem.dim, f"n_zero_modes is {n}, dim is {problem.dim}")
+    for theta in starts_of(problem):
+        modes = problem.zero_modes(theta)
+        if modes is None:
+            break
+        right = modes.ndim == 2 and modes.shape[1] == problem.dim
+        shape = tuple(modes.shape)
+        require(right, f"zero modes have shape {shape}, not (n, {problem.dim})")
+        require(bool(torch.isfinite(modes).all()), "a zero mode is not finite")
+        require(n in (0, len(modes)), f"{len(modes)} zero modes, n_zero_modes is {n}")
+        _require_constant(problem, theta, modes)
+        rank = zero_mode_rank(modes)
+        require(
+            rank == len(modes), f"{rank} of {len(modes)} zero modes are independent"
+        )
+    _require_kernel(problem)
+
+
+def _require_constant(problem: Problem, theta: Tensor, modes: Tensor) -> None:
+    g = torch.func.grad(lambda t: problem.loss(t, None))(theta)
+    slopes = (modes @ g).abs() / (modes.norm(dim=1) * g.norm()).clamp_min(VANISHING)
+    for i, slope in enumerate(slopes.tolist()):
+        require(
+            slope < 1e-8,
+            f"along zero mode {i} the loss has {slope:.2g} of its steepest slope,"
+            " where a symmetry would leave it as it is",
+        )
+
+
+def _require_kernel(problem: Problem) -> None:
+    """Some known critical point, if there are any, has so many zero eigenvalues."""
+    kernels, n_stated = [], problem.n_zero_modes
+    for point, _, _ in map(_parts, problem.critical_points[:N_POINTS]):
+        L = torch.linalg.eigvalsh(problem.hessian(point, None))
+        kernels.append(int((L.abs() <= 1e-8 * (1 + L.abs().max())).sum()))
+        modes = problem.zero_modes(point)
+        if modes is not None:
+            n_stated = max(n_stated, zero_mode_rank(modes))
+    n_zero = max(kernels, default=n_stated)
+    noun = "eigenvalue is" if n_zero == 1 else "eigenvalues are"
+    require(
+        n_zero >= n_stated,
+        f"{n_stated} zero modes are stated, but {n_zero} {noun} zero"
+        " at any known critical point",
+    )
+
+
 def escape_is_well_defined(problem: Problem) -> None:
     """A trajectory has not escaped at the saddle nor at a start, and `escaped` is a boolean scalar."""
     points = [point_of(problem, torch.float64)]
@@ -272,6 +324,7 @@ PROBLEM_CHECKS = (
     parts_make_up_the_whole,
     outputs_and_criterion_make_the_loss,
     critical_points_are_known,
+    zero_modes_are_symmetries,
     escape_is_well_defined,
     measures_are_scalars,
 )

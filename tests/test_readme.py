@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sfnbench import load_suite, plan
+from sfnbench import Store, load_suite, plan, run_suite
 from sfnbench.members import contract, registry
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +29,7 @@ def test_the_method_in_twelve_lines_keeps_the_contract(plugin):
 
 
 def test_the_suite_is_right(tmp_path):
-    (source,) = blocks("yaml")
+    (source,) = [block for block in blocks("yaml") if "Which methods leave" in block]
     path = tmp_path / "suite.yaml"
     path.write_text(source)
     assert len(plan(load_suite(path))) == 2 * 4
@@ -41,6 +41,16 @@ def test_the_suite_is_right(tmp_path):
     with pytest.raises(Exception, match=re.escape(message.group(2))) as raised:
         load_suite(path)
     assert str(raised.value).startswith(f"{tmp_path}/{message.group(1)}")
+
+
+def test_the_suite_of_optimizers_of_others_runs(tmp_path):
+    (source,) = [block for block in blocks("yaml") if "Optimizers of others" in block]
+    path = tmp_path / "others.yaml"
+    path.write_text(source)
+    with Store(run_suite(path, engine="inline", out=tmp_path / "out")) as store:
+        statuses = {result.run.method.use: result.status for result in store.results()}
+    assert len(statuses) == 6
+    assert set(statuses.values()) <= {"ok", "stopped"}
 
 
 def test_the_python_verbs_run(tmp_path):

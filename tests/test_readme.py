@@ -44,6 +44,8 @@ def test_the_suite_is_right(tmp_path):
 
 
 def test_the_suite_of_optimizers_of_others_runs(tmp_path):
+    pytest.importorskip("pytorch_optimizer")
+    pytest.importorskip("schedulefree")
     (source,) = [block for block in blocks("yaml") if "Optimizers of others" in block]
     path = tmp_path / "others.yaml"
     path.write_text(source)

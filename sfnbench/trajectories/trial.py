@@ -11,6 +11,7 @@ import functools
 import io
 import json
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from .torch_stock import Asking, Need, Separate
 from .trajectories import Trajectories
 
 N_STEPS = 12  # many methods do something else in every tenth step
+MISSING = re.compile(r"missing \d+ required [a-z -]*arguments?: (.*)")
 MOST = 6  # numbers along each side of a tensor
 NEEDS = (
     Need(gradient=True),
@@ -175,6 +177,8 @@ def _fault(entry: Entry, said: Sequence[BaseException]) -> Fault:
     told = next(iter(str(error).splitlines()), "") or type(error).__name__
     if isinstance(error, NotImplementedError):
         told = "it has no step of its own"
+    elif missing := MISSING.search(told):
+        told = f"it needs {missing[1]}"
     elif isinstance(error, LookupError | AttributeError):
         told = f"{type(error).__name__}: {told}"
     key = next((name for name in entry.own if name in str(error)), None)

@@ -55,11 +55,14 @@ def newton_roots(
     hessian: Function,
     starts: Floats,
     reach: Floats | None = None,
+    units: Floats | None = None,
 ) -> Roots:
     """The critical points that Newton's steps from starts (S, d) contract to.
 
     `gradient` takes points (n, d) to (n, d), `hessian` to (n, d, d); each step takes both, and the
     Hessian's eigenvalues. Where the first step is longer than `reach` (S,), the search ends there.
+    Steps that no longer fall are rounding where they are tiny in `units` (S,), lengths of the
+    problem such as the way to each start; those of the point itself say nothing near 0.
     Rotating, scaling or shifting the parameters, or scaling the loss, changes nothing.
 
     >>> H = np.diag([10.0, -2.0])
@@ -71,7 +74,9 @@ def newton_roots(
     >>> tail.found  # it falls for ever
     array([False])
     """
-    search = _Search(gradient, hessian, starts.astype(np.float64))
+    if units is None:
+        units = np.zeros(len(starts))
+    search = _Search(gradient, hessian, starts.astype(np.float64), units)
     for k in range(MOST_STEPS):
         if not search.going.any():
             break
@@ -85,8 +90,10 @@ def newton_roots(
 class _Search:
     """Where S searches are, how long their last steps were, and how each ended."""
 
-    def __init__(self, gradient: Function, hessian: Function, starts: Floats) -> None:
-        n = len(starts)
+    def __init__(
+        self, gradient: Function, hessian: Function, starts: Floats, units: Floats
+    ) -> None:
+        n, self._units = len(starts), units
         self._gradient, self._hessian = gradient, hessian
         self.x = starts.copy()
         self.going = np.ones(n, dtype=bool)
@@ -140,6 +147,9 @@ class _Search:
         self._length[which], self._way[which] = length, self._way[which] + length
         self.x[which[~lost]] += step[~lost]
         self.give_up(which[lost])
+        # the terms of a gradient cancel at 0 no better than elsewhere
+        is_noise = lost & (length > 0) & (length <= TINY * self._units[which])
+        self.is_root[which[is_noise]] = True
         self._finish_linear(which[~lost], step[~lost])
 
     def arrive(self, which: NDArray[np.intp], at_rounding: Bools) -> None:

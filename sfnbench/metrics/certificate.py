@@ -126,8 +126,11 @@ class _Ends:
         self.way = np.linalg.norm(self.ends - self.starts, axis=1)
         self.is_alone = is_alone
         self.radius = self._radius()
+        units = self.way
+        if problem.saddle is not None:
+            units = np.maximum(units, self._from_saddle(self.starts))
         roots = newton_roots(
-            self.gradients, self.hessians, self.ends, reach=2 * self.radius
+            self.gradients, self.hessians, self.ends, 2 * self.radius, units
         )
         arrived, beside_saddle = self._near(roots)
         near = arrived | beside_saddle

@@ -209,3 +209,14 @@ def test_however_far_newton_goes_the_monkey_saddle_is_degenerate(make_run):
         "monkey_saddle", {}, "damped_newton", {"damping": 0.0}, seeds=2, steps=500
     )
     assert {row["end_point"] for row in execute(run).rows} == {"degenerate"}
+
+
+def test_newton_is_captured_where_the_gradient_at_zero_is_rounding(make_run):
+    """The saddle of a planted field is 0, where large terms cancel: no step falls any more."""
+    field = {"dim": 8, "features": 640, "parabola": 0.3, "planted": True}
+    run = make_run(
+        "gaussian_field", field, "damped_newton", {"damping": 0.0}, seeds=2, steps=30
+    )
+    for row in execute(run).rows:
+        assert (row["captured"], row["end_point"]) == (True, "min-max saddle")
+        assert row["root_distance"] < 1e-9

@@ -1,0 +1,124 @@
+"""Run what the claims rest on, and write docs/claims.md: python benchmarks/claims.
+
+With --stored it runs nothing, and reads what lies in runs/claims. `make claims` calls it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from claims import escapes, landscapes, training
+from claims.claim import Claim, Results
+from sfnbench import Store
+from sfnbench.words import listed
+
+TOP = Path(__file__).parents[2]
+# what `sfnbench run` is given for each suite
+SUITES = {
+    "toy": (),
+    "escape": (),
+    "landscapes": ("--profile", "quick"),
+    "spin_glass": (),
+    "gaussian_field": ("--profile", "quick"),
+    "critical_points_mnist": ("--profile", "quick"),
+    "critical_points_cifar10": ("--profile", "quick"),
+    "mlp_mnist": ("--profile", "quick"),
+    "autoencoder": ("--profile", "quick"),
+    "rnn": ("--profile", "quick"),
+}
+CLAIMS = (
+    landscapes.index_grows_with_error,
+    landscapes.critical_points_concentrate,
+    landscapes.spectrum_shifts,
+    escapes.gradient_descent_is_slow,
+    escapes.newton_is_drawn,
+    escapes.saddle_free_newton_leaves,
+    training.the_order_of_methods,
+)
+ABOUT = """\
+# The talk's claims, one by one
+
+`make claims` runs the suites named below into `runs/claims`, as far as they have no result there,
+and writes this page from what is stored. Brackets hold 95 % intervals unless a line says otherwise;
+a median of fewer than six seeds has none, and its lowest and highest stand there. "Yes" and "no"
+are rules over these numbers, stated with each claim, and no judgement beyond them.
+"""
+
+
+def main() -> None:
+    """Run, unless told not to, and write the page."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--stored", action="store_true", help="run nothing")
+    asked.add_argument("--runs", type=Path, default=TOP / "runs" / "claims")
+    asked.add_argument("--page", type=Path, default=TOP / "docs" / "claims.md")
+    given = asked.parse_args()
+    if not given.stored:
+        for suite, words in SUITES.items():
+            out = str(given.runs / suite)
+            command = (sys.executable, "-m", "sfnbench", "run", suite, *words)
+            subprocess.run((*command, "--out", out), cwd=TOP, check=True)
+    found = Results({suite: _stored(given.runs / suite) for suite in SUITES})
+    page = "\n".join(_page([claim(found) for claim in CLAIMS], found.by_suite))
+    given.page.write_text(page + "\n", encoding="utf-8")
+
+
+def _stored(folder: Path) -> list:
+    with Store(folder) as store:
+        return list(store.results())
+
+
+def _page(claims: Sequence[Claim], stored: Mapping[str, list]) -> Iterator[str]:
+    yield ABOUT
+    yield from ("| claim | holds? | in a line |", "|---|---|---|")
+    for claim in claims:
+        yield f"| {claim.title} | {claim.verdict} | {claim.line} |"
+    yield from ("", *_made_by(stored))
+    for claim in claims:
+        yield from ("", f"## {claim.title}: {claim.verdict}", "", claim.rule, "")
+        yield from _table(claim.figures)
+        yield from ("", *claim.remarks)
+
+
+def _table(lines: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    yield f"| {' | '.join(names)} |"
+    yield f"|{'---|' * len(names)}"
+    for line in lines:
+        cells = [line.get(name, "").replace("|", "\\|") for name in names]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _made_by(stored: Mapping[str, list]) -> Iterator[str]:
+    """The commands, their seeds, and how long they took where."""
+    yield from ("| command | seeds | minutes |", "|---|---|---|")
+    machines, commits, total = set(), set(), 0.0
+    for suite, results in stored.items():
+        seeds = results[0].run.seeds
+        spent = sum(result.seconds for result in results)
+        total += spent
+        words = " ".join(("sfnbench run", suite, *SUITES[suite]))
+        yield f"| `{words}` | {seeds[0]} to {seeds[-1]} | {_minutes(spent)} |"
+        for result in results:
+            facts = result.environment
+            machines.add(f"{facts.get('cpu')}, torch {facts.get('torch')}")
+            commits.add(str(facts.get("commit"))[:12])
+    yield ""
+    yield (
+        f"Minutes of one core, {_minutes(total)} in all, without those of tuning:"
+        " two cores take half as long. Machine:"
+        f" {listed(sorted(machines))}; commit {listed(sorted(commits))}."
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -62,4 +62,4 @@ def test_without_a_gpu_it_says_what_to_do():
 @pytest.mark.slow
 def test_every_check_runs(tmp_path):
     _, kept = ran(tmp_path / "out")
-    assert kept[-1]["failed"] == 0
+    assert kept[-1]["n_failed"] == 0

@@ -70,7 +70,7 @@ def main() -> None:
         n_failed += not _made(name, place, lines, ALL_S - (time() - asked.began))
         if asked.device == "cuda" and not _works(place.device):
             _begin_again(asked, names[i + 1 :])
-    lines.add("end", {"failed": n_failed, "seconds": round(time() - asked.began, 1)})
+    lines.add("end", {"n_failed": n_failed, "seconds": round(time() - asked.began, 1)})
     sys.exit(bool(n_failed))
 
 

@@ -20,7 +20,7 @@ TITLES = {
     "recurrent": "A recurrent network",
     "digits": "The suite digits",
     "dense": "Dense saddle-free Newton",
-    "large_dense": "Dense saddle-free Newton, 10,000 parameters",
+    "large_dense": "Dense saddle-free Newton, larger",
     "full": "The profile full of the suite autoencoder, cut short",
 }
 MACHINE = (

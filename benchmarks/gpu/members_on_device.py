@@ -17,17 +17,17 @@ CPU = torch.device("cpu")
 
 def contract(place: Place) -> Iterator[Line]:
     """Each member's clauses, with its points on the device."""
-    for kind, name, cls in _members(place):
+    for name, cls in _members(place):
         found = failures(cls, str(place.device))
         broken = [f"{clause}: {told}" for clause, told in found.items() if told]
         kept = f"{len(found) - len(broken)} of {len(found)}"
-        yield {kind: name, "clauses kept": kept, "broken": "; ".join(broken)}
+        yield {"member": name, "clauses kept": kept, "broken": "; ".join(broken)}
 
 
 def equality(place: Place) -> Iterator[Line]:
     """The largest difference between the device's answers and the CPU's."""
-    for kind, name, cls in _members(place):
-        line: Line = {kind: name}
+    for name, cls in _members(place):
+        line: Line = {"member": name}
         member, is_same = cls(), True
         for dtype, most in ALLOWED.items():
             found = answers(member, place.device, dtype)
@@ -44,12 +44,12 @@ def equality(place: Place) -> Iterator[Line]:
         yield {**line, "same": is_same}
 
 
-def _members(place: Place) -> Iterator[tuple[str, str, type]]:
-    """Kind, name and class of all members, of a few on a CPU."""
+def _members(place: Place) -> Iterator[tuple[str, type]]:
+    """Name and class of all members, of a few on a CPU."""
     for kind in registry.KINDS:
         for name, member in registry.members(kind).items():
             if place.on_gpu or name in FEW:
-                yield kind, name, registry.load(member)
+                yield f"{kind} {name}", registry.load(member)
 
 
 def _difference(found: Tensor, expected: Tensor) -> float:

@@ -24,6 +24,7 @@ class CriticalPoint:
     point: Tensor  # (d,)
     loss: float
     index: int  # number of negative Hessian eigenvalues
+    n_zero: int | None = None  # of those that are zero; None where that is not known
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class Problem(ABC):
     measures: ClassVar[tuple[str, ...]] = ()
     # a trajectory has escaped once its loss is below the saddle's by more than this
     escape_drop: float = 0.0
+    # p, where the loss falls from the saddle as the p-th power of the distance at first: 2 at a
+    # strict saddle, more at a degenerate one, whose Hessian has no negative eigenvalue
+    saddle_order: int = 2
 
     @property
     @abstractmethod
@@ -73,6 +77,19 @@ class Problem(ABC):
     def saddle(self) -> CriticalPoint | None:
         """The saddle that a race starts at; None where there is none to escape from."""
         return None
+
+    @property
+    def saddle_kind(self) -> str:
+        """Strict, or degenerate and of what order, and whether it has zero modes.
+
+        Empty where there is no saddle.
+        """
+        if self.saddle is None:
+            return ""
+        kind = "strict"
+        if self.saddle_order > 2:
+            kind = f"degenerate of order {self.saddle_order}"
+        return f"{kind}, with zero modes" if self.saddle.n_zero else kind
 
     @property
     def lowest(self) -> float | None:

@@ -36,6 +36,7 @@ class MonkeySaddle(Problem):
     """
 
     bounded_below = False
+    saddle_order = 3
 
     radius: Positive = 0.1
     start_at: tuple[float, ...] | None = None
@@ -52,7 +53,7 @@ class MonkeySaddle(Problem):
     @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The origin."""
-        return (CriticalPoint(torch.zeros(2, dtype=torch.float64), loss=0.0, index=0),)
+        return (CriticalPoint(torch.zeros(2, dtype=torch.float64), 0.0, 0, n_zero=2),)
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint:

@@ -212,8 +212,9 @@ def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
 
 
 def critical_points_are_known(problem: Problem) -> None:
-    """At every stated critical point the gradient is zero, loss and index are as stated, and not below `lowest`."""
-    for point, stated_loss, index in map(_parts, problem.critical_points[:N_POINTS]):
+    """At every stated critical point the gradient is zero, loss, index and number of zero eigenvalues are as stated, and the loss is not below `lowest`."""
+    for known in problem.critical_points[:N_POINTS]:
+        point, stated_loss, index = _parts(known)
         loss = float(problem.loss(point, None))
         H = problem.hessian(point, None)
         eigenvalues = torch.linalg.eigvalsh(H)
@@ -237,6 +238,23 @@ def critical_points_are_known(problem: Problem) -> None:
             negative == index,
             f"{negative} eigenvalues are negative, stated index {index}",
         )
+        n_zero = int((eigenvalues.abs() <= 1e-8 * scale).sum())
+        require(
+            known.n_zero in (None, n_zero),
+            f"{n_zero} eigenvalues are zero, stated n_zero {known.n_zero}",
+        )
+
+
+def saddle_is_of_its_order(problem: Problem) -> None:
+    """A saddle of order 2 has a negative eigenvalue, and one of a higher order has none."""
+    if problem.saddle is None:
+        return
+    order, index = problem.saddle_order, problem.saddle.index
+    require(order >= 2, f"saddle_order is {order}, not 2 or more")
+    require(
+        (order == 2) == (index > 0),
+        f"saddle_order is {order}, but the index of the saddle is {index}",
+    )
 
 
 def zero_modes_are_symmetries(problem: Problem) -> None:
@@ -324,6 +342,7 @@ PROBLEM_CHECKS = (
     parts_make_up_the_whole,
     outputs_and_criterion_make_the_loss,
     critical_points_are_known,
+    saddle_is_of_its_order,
     zero_modes_are_symmetries,
     escape_is_well_defined,
     measures_are_scalars,

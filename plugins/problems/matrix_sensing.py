@@ -62,8 +62,8 @@ class MatrixSensing(Problem):
             ((-1.0, 0.0), 0.0, 0, 0),
         ]
         return tuple(
-            CriticalPoint(torch.tensor(point, dtype=torch.float64), *rest)
-            for point, *rest in known
+            CriticalPoint(torch.tensor(point, dtype=torch.float64), loss, index, n_zero)
+            for point, loss, index, n_zero in known
         )
 
     @functools.cached_property

@@ -71,6 +71,7 @@ def test_starts_searched_in_a_batch_are_faster_than_one_by_one(dim, n_starts, fa
     torch.testing.assert_close(batch, single, rtol=1e-9, atol=1e-12)
     batch_s, single_s = seconds(together, singly, rounds=3)
     print(
-        f"\nd = {dim}: {n_starts} starts in a batch {batch_s:.2f} s, one by one {single_s / batch_s:.1f} times that"
+        f"\nd = {dim}: {n_starts} starts in a batch {batch_s:.2f} s, one by one "
+        f"{single_s / batch_s:.1f} times that"
     )
     assert single_s >= factor * batch_s

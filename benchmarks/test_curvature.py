@@ -1,4 +1,6 @@
-"""Curvature of the paper's autoencoder (2,837,314 parameters, 500 images, float32) against what one would use instead.
+"""Curvature of the paper's autoencoder against the packages that one would use instead.
+
+The network has 2,837,314 parameters, the batch 500 images, in float32.
 
 Needs MNIST and the peers: `pip install -e '.[bench,peers]'`. Side by side in one process, after a
 warm-up, medians.
@@ -51,7 +53,8 @@ def _threads():
 
 @pytest.fixture(scope="module")
 def network():
-    """The problem, a point, and the same network of torch's modules at that point with its images."""
+    """The problem, a point, and the same network of torch's modules at that point with its
+    images."""
     if not os.environ.get("SFNBENCH_DATA"):
         pytest.skip("SFNBENCH_DATA does not name a folder with MNIST")
     problem = Autoencoder(**PAPER)
@@ -130,13 +133,16 @@ def test_a_product_costs_less_than_its_operations_say_and_than_the_peers(network
     a = torch.randn(1000, 1000)
     (product_s,) = seconds(lambda: a @ a, rounds=30)
     print(
-        f"\n{THREADS} threads: gradient {gradient_s * 1e3:.0f} ms, product {ours_s * 1e3:.0f} ms, {ours_s / gradient_s:.2f}"
+        f"\n{THREADS} threads: gradient {gradient_s * 1e3:.0f} ms, product "
+        f"{ours_s * 1e3:.0f} ms, {ours_s / gradient_s:.2f}"
     )
     print(
-        f"gradients; curvlinops {curvlinops_s / ours_s:.2f} times that, PyHessian {pyhessian_s / ours_s:.2f} times that;"
+        f"gradients; curvlinops {curvlinops_s / ours_s:.2f} times that, PyHessian "
+        f"{pyhessian_s / ours_s:.2f} times that;"
     )
     print(
-        f"{9.76 * problem.dim * 500 / ours_s / (2e9 / product_s):.2f} of the FLOP/s of a matrix product"
+        f"{9.76 * problem.dim * 500 / ours_s / (2e9 / product_s):.2f} of the FLOP/s of "
+        "a matrix product"
     )
     assert ours_s <= 1.75 * gradient_s
     assert curvlinops_s >= 1.3 * ours_s
@@ -220,7 +226,8 @@ def test_a_step_takes_less_than_one_put_together_from_the_peers(network):
     assert theirs() < start
     ours_s, theirs_s = seconds(ours, theirs, rounds=3)
     print(
-        f"\n{THREADS} threads: a step {ours_s:.1f} s, put together {theirs_s:.1f} s, {theirs_s / ours_s:.2f} times as long"
+        f"\n{THREADS} threads: a step {ours_s:.1f} s, put together {theirs_s:.1f} s, "
+        f"{theirs_s / ours_s:.2f} times as long"
     )
     assert theirs_s >= 1.5 * ours_s
 
@@ -275,7 +282,8 @@ def test_a_step_needs_its_basis_and_a_few_gradients_worth_of_memory(network):
     ).stdout
     basis, gradient, step = map(int, out.split())
     print(
-        f"\nbasis {basis / 2**20:.0f} MiB, a gradient {gradient / 2**20:.0f} MiB, a step {step / 2**20:.0f} MiB,"
+        f"\nbasis {basis / 2**20:.0f} MiB, a gradient {gradient / 2**20:.0f} MiB, a "
+        f"step {step / 2**20:.0f} MiB,"
     )
     print(f"the basis and {(step - basis) / gradient:.1f} gradients")
     assert step <= basis + 4 * gradient

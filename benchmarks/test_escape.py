@@ -32,9 +32,11 @@ def test_100_000_trajectories_on_the_monkey_saddle_cost_2_microseconds_a_step():
     n_steps = sum(row["steps"] for row in rows)
     in_steps = sum(row["seconds"] for row in rows) / n_steps
     print(
-        f"\n{N_SEEDS} trajectories, {n_steps} steps of theirs: {used / n_steps * 1e6:.2f} us of processor time each"
+        f"\n{N_SEEDS} trajectories, {n_steps} steps of theirs: "
+        f"{used / n_steps * 1e6:.2f} us of processor time each"
     )
     print(
-        f"{wall / n_steps * 1e6:.2f} us on the wall, of which {in_steps * 1e6:.2f} us in the optimizer's steps"
+        f"{wall / n_steps * 1e6:.2f} us on the wall, of which {in_steps * 1e6:.2f} us "
+        "in the optimizer's steps"
     )
     assert used / n_steps <= 2e-6

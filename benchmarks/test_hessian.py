@@ -64,10 +64,12 @@ def test_the_hessian_by_layers_against_torch_func_hessian(hidden, limit):
     beside_s, torch_s = seconds(by_layers, by_torch, rounds=2)
     bound_s = flops(problem) / (2 * 2048**3) * product_s
     print(
-        f"\n{problem.dim} parameters, {N_EXAMPLES} examples: by layers {layers_s:.3f} s, torch.func.hessian {torch_s:.2f} s"
+        f"\n{problem.dim} parameters, {N_EXAMPLES} examples: by layers {layers_s:.3f} "
+        f"s, torch.func.hessian {torch_s:.2f} s"
     )
     print(
-        f"{torch_s / beside_s:.1f} x; {flops(problem) / 1e9:.1f} GFLOP at {2 * 2048**3 / product_s / 1e9:.0f} GFLOP/s"
+        f"{torch_s / beside_s:.1f} x; {flops(problem) / 1e9:.1f} GFLOP at "
+        f"{2 * 2048**3 / product_s / 1e9:.0f} GFLOP/s"
     )
     print(f"would be {bound_s:.3f} s: {layers_s / bound_s:.2f} times the limit")
     assert torch_s >= limit * beside_s
@@ -96,7 +98,8 @@ def test_hessian_vector_products_in_chunks_against_torch_func_hessian():
 
 @pytest.mark.parametrize("which", ["a network's Hessian", "random"])
 def test_absolute_inverse_costs_no_more_than_an_eigendecomposition(which):
-    """Of a network's Hessian, many of whose eigenvalues are zero or close, and of a random matrix, where none are."""
+    """Of a network's Hessian, many of whose eigenvalues are zero or close, and of a random
+    matrix, where none are."""
     problem, theta = network(25)
     H = problem.hessian(theta, None)
     if which == "random":
@@ -128,7 +131,8 @@ def test_absolute_inverse_costs_no_more_than_an_eigendecomposition(which):
     assert ((own() - plain).norm(dim=1) <= 1e-10 * plain.norm(dim=1)).all()
     own_s, scipy_s, torch_s = seconds(own, scipy_evd, torch_eigh, rounds=3)
     print(
-        f"\n|H|^-1 g at n = {len(H)}, {which}, four dampings: {own_s:.2f} s, {own_s / scipy_s:.2f} of scipy's evd"
+        f"\n|H|^-1 g at n = {len(H)}, {which}, four dampings: {own_s:.2f} s, "
+        f"{own_s / scipy_s:.2f} of scipy's evd"
     )
     print(
         f"({scipy_s:.2f} s) and {own_s / torch_s:.2f} of torch.linalg.eigh ({torch_s:.2f} s)"

@@ -77,7 +77,8 @@ def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
         f"\n{N_SEEDS} seeds of dense SFN, d = {DIM}, {n_steps} steps: batch {batch_s * 1e3:.1f} ms"
     )
     print(
-        f"loop by hand {hand_s:.3f} s, {hand_s / batch_s:.0f} x; own loop {own_s:.3f} s, {own_s / batch_s:.0f} x"
+        f"loop by hand {hand_s:.3f} s, {hand_s / batch_s:.0f} x; own loop {own_s:.3f} "
+        f"s, {own_s / batch_s:.0f} x"
     )
     assert hand_s >= 40 * batch_s
 
@@ -129,6 +130,7 @@ def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
     hand_s, race_s = seconds(by_hand, raced, rounds=15)
     step_s = hand_s / n_steps
     print(
-        f"\n{mlp.dim} parameters: a step by hand {step_s * 1e3:.2f} ms, in the race {race_s / hand_s:.3f} times that"
+        f"\n{mlp.dim} parameters: a step by hand {step_s * 1e3:.2f} ms, in the race "
+        f"{race_s / hand_s:.3f} times that"
     )
     assert race_s <= limit * hand_s

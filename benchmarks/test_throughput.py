@@ -66,7 +66,8 @@ def test_a_slowdown_of_1_3_is_seen_and_none_is_not(build):
             for n in ("steps_per_s", STEP)
         )
         print(
-            f"\n{', '.join(told)}, drift {row['drift']:.0%}, others {row['busy_cores_of_others']:.1f} cores",
+            f"\n{', '.join(told)}, drift {row['drift']:.0%}, others "
+            f"{row['busy_cores_of_others']:.1f} cores",
             end="",
         )
     pairs = list(itertools.combinations(alike, 2))

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-HERE = Path(__file__).parent
+PACKAGE_FOLDER = Path(__file__).parent
 KERNELS = (
     "ATEN_CPU_CAPABILITY",
     "MKL_CBWR",
@@ -40,8 +40,8 @@ def machine() -> dict[str, Any]:
     """What is the same in every process on this machine; asked for once, then remembered."""
     if not _machine:
         _machine.update(
-            commit(HERE.parent),
-            **{name: _version(name) for name in PACKAGES},
+            commit(PACKAGE_FOLDER.parent),
+            **{name: _version_or_none(name) for name in PACKAGES},
             python=platform.python_version(),
             platform=platform.platform(),
             cpu=_cpu_model(),
@@ -84,7 +84,7 @@ def process(device: str = "cpu") -> dict[str, Any]:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use, which containers and batch systems make fewer than there are."""
+    """Cores that this process may use: containers and batch systems allow fewer than there are."""
     return (
         len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
@@ -148,7 +148,7 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _version(name: str) -> str | None:
+def _version_or_none(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:

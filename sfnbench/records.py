@@ -15,6 +15,9 @@ from types import NoneType
 from typing import Any, Literal, Self, TypedDict, cast, get_args, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 FORMAT = 3  # of run ids and stored rows: raised when either changes its meaning
 

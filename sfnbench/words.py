@@ -129,7 +129,7 @@ class ErrorReader:
         given = self.data
         location = item["loc"][:-1] if item["type"] == "missing" else item["loc"]
         for part in location:
-            if _has(given, part):
+            if _has_part(given, part):
                 given = given[part]
                 path.append(part)
             else:
@@ -210,7 +210,7 @@ def either(alternatives: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _has(data: Any, part: str | int) -> bool:
+def _has_part(data: Any, part: str | int) -> bool:
     if isinstance(part, int):
         return isinstance(data, list | tuple) and 0 <= part < len(data)
     return isinstance(data, dict) and part in data
@@ -218,7 +218,7 @@ def _has(data: Any, part: str | int) -> bool:
 
 def _value(data: Any, path: KeyPath) -> Any:
     for part in path:
-        if _has(data, part):
+        if _has_part(data, part):
             data = data[part]
     return data
 
@@ -238,7 +238,7 @@ def _merge(faults: list[_Fault]) -> list[list[_Fault]]:
             list(each)
             for _, each in groupby(union, key=lambda fault: fault.branches[0])
         ]
-        fitting = [branch for branch in branches if _fits(branch, path)]
+        fitting = [branch for branch in branches if _is_in_branch(branch, path)]
         if fitting:
             within = [
                 replace(fault, branches=fault.branches[1:]) for fault in fitting[0]
@@ -249,7 +249,7 @@ def _merge(faults: list[_Fault]) -> list[list[_Fault]]:
     return merged
 
 
-def _fits(branch: list[_Fault], path: KeyPath) -> bool:
+def _is_in_branch(branch: list[_Fault], path: KeyPath) -> bool:
     return not any(fault.misses_type and fault.path == path for fault in branch)
 
 

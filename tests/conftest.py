@@ -30,7 +30,8 @@ settings.load_profile("sfnbench")
 
 
 def pytest_configure(config):
-    """Let tests see what ships, and nothing of what a user keeps in ./plugins, ./suites and ./runs."""
+    """Let tests see what ships, and nothing of what a user keeps in ./plugins, ./suites and
+    ./runs."""
     folder = Path(tempfile.mkdtemp(prefix="sfnbench-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(folder))
     if not (plugins.HERE / "share").is_dir():

@@ -1,4 +1,5 @@
-"""Runs that wait at a gate, for tests that end a session in the middle of its work, however fast the machine is."""
+"""Runs that wait at a gate, for tests that end a session in the middle of its work, however
+fast the machine is."""
 
 import os
 import subprocess
@@ -57,7 +58,8 @@ def let_in():
 
 
 class Gate:
-    """The optimizer ``gated`` in the ``plugins`` of a folder: of all its runs, only so many pass as the gate is open for."""
+    """The optimizer ``gated`` in the ``plugins`` of a folder: of all its runs, only so many
+    pass as the gate is open for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "gate"
@@ -73,7 +75,8 @@ class Gate:
         os.replace(self.folder / "new", self.folder / "open")
 
     def is_deserted(self) -> bool:
-        """Whether no process waits there any more, once the session that it belongs to has ended."""
+        """Whether no process waits there any more, once the session that it belongs to has
+        ended."""
         pids = [
             int(file.name.partition("-")[2]) for file in self.folder.glob("waiting-*")
         ]

@@ -104,5 +104,8 @@ def test_a_worker_believes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_no_torch_is_imported_for_a_cpu() -> None:
-    code = "import sys; from sfnbench import environment; environment.describe(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from sfnbench import environment; environment.describe(); "
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

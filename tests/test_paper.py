@@ -28,7 +28,8 @@ def mnist():
 
 
 def test_on_mnist_saddle_free_newton_is_below_its_rivals_on_every_seed(mnist, tmp_path):
-    """Hidden 5, 10,000 examples, full batch, damping by the paper's rule, 25 steps, seeds 0 to 2."""
+    """Hidden 5, 10,000 examples, full batch, damping by the paper's rule, 25 steps, seeds 0
+    to 2."""
     folder = run_suite("mlp_mnist", profile="five", out=tmp_path)
     with Store(folder) as store:
         losses = {

@@ -88,7 +88,8 @@ def test_asv_finds_each_benchmark_once_with_its_unit_and_version(racing):
 
 @pytest.fixture
 def clone(tmp_path):
-    """The working tree as a repository of one commit, whose asv borrows the packages that are here."""
+    """The working tree as a repository of one commit, whose asv borrows the packages that
+    are here."""
     git = shutil.which("git")
     listed = subprocess.run(
         [git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -1,4 +1,5 @@
-"""How far a small network on real digits gets in thirty steps, in how many seconds and how much memory."""
+"""How far a small network on real digits gets in thirty steps, in how many seconds and how
+much memory."""
 
 from . import racing
 

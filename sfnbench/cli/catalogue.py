@@ -18,10 +18,10 @@ from ..words import did_you_mean
 if TYPE_CHECKING:
     from ..datasets import ImageDataset, TextDataset
 
-Table = list[dict[str, Any]]
+Catalogue = list[dict[str, Any]]
 
 
-def members(kind: Kind) -> Table:
+def member_table(kind: Kind) -> Catalogue:
     """Every member of a kind.
 
     Name, summary, parameters with their defaults, and where it is from.
@@ -39,7 +39,7 @@ def members(kind: Kind) -> Table:
     ]
 
 
-def suites() -> Table:
+def suites() -> Catalogue:
     """Every suite that can be run by name."""
     from ..suite.files import available, title
 
@@ -49,7 +49,7 @@ def suites() -> Table:
     ]
 
 
-def datasets() -> Table:
+def datasets() -> Catalogue:
     """Every dataset that problems can name, by its file's docstring."""
     files = sorted((registry.HERE / "datasets").glob("[!_]*.py"))
     docs = {
@@ -68,7 +68,7 @@ def chosen_datasets(names: Iterable[str]) -> dict[str, ImageDataset | TextDatase
     return {name: datasets.known(name) for name in list(names) or datasets.names()}
 
 
-def data(names: Iterable[str] = ()) -> Table:
+def data(names: Iterable[str] = ()) -> Catalogue:
     """Datasets: their files' number and size, where they are now (by name alone.
 
     No sum is taken), and their terms.
@@ -106,7 +106,7 @@ def _where(there: list[bool]) -> str:
     return share + ("data folder" if folder else "cache")
 
 
-def verified(names: Iterable[str] = ()) -> Table:
+def verified(names: Iterable[str] = ()) -> Catalogue:
     """Each file of the datasets.
 
     Its path, and whether it is ok, missing or damaged by its checksum.
@@ -138,10 +138,10 @@ def _loads(dataset: ImageDataset | TextDataset) -> str:
     return "ok"
 
 
-CATALOGUES: dict[str, Callable[[], Table]] = {
-    "optimizers": lambda: members("optimizer"),
-    "problems": lambda: members("problem"),
-    "finders": lambda: members("finder"),
+CATALOGUES: dict[str, Callable[[], Catalogue]] = {
+    "optimizers": lambda: member_table("optimizer"),
+    "problems": lambda: member_table("problem"),
+    "finders": lambda: member_table("finder"),
     "suites": suites,
     "datasets": datasets,
 }

@@ -40,7 +40,7 @@ def fetch(names: Datasets = None) -> None:
 
     Prints the terms of each dataset first. Where SFNBENCH_DATA is set, nothing is downloaded.
     """
-    from ..datasets import locate
+    from ..datasets import locate_file
     from . import catalogue
     from .downloads import download_bar
 
@@ -57,7 +57,7 @@ def fetch(names: Datasets = None) -> None:
             typer.echo(f"    comes with {dataset.comes_with}")
         for file in dataset.files:
             try:
-                typer.echo(f"    {locate(file, bar)}")
+                typer.echo(f"    {locate_file(file, bar)}")
             except DataError as error:
                 n_failed += 1
                 typer.secho(str(error), err=True, fg="red")

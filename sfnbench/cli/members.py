@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from .terminal import AsFormat, Device, Plugins, add_plugins, rendered
+from .terminal import AsFormat, Device, Plugins, rendered, use_plugins
 
 Listed = Literal["optimizers", "problems", "finders", "suites", "datasets"]
 New = Literal["optimizer", "problem", "finder", "suite"]
@@ -24,7 +24,7 @@ def list_members(
     """List optimizers, problems, finders, suites and datasets."""
     from . import catalogue
 
-    add_plugins(plugins)
+    use_plugins(plugins)
     kinds = [what] if what else list(get_args(Listed))
     tables = {kind: catalogue.CATALOGUES[kind]() for kind in kinds}
     if style == "json":
@@ -52,7 +52,7 @@ def check(
     from ..session.device import device_kind
     from . import catalogue
 
-    add_plugins(plugins)
+    use_plugins(plugins)
     there = device_kind(device)
     n_broken = 0
     for member in catalogue.chosen(names or []):
@@ -74,9 +74,9 @@ def new(
 
     Writes a file below the current folder that works as it is.
     """
-    from .new import write
+    from .new import write_template
 
-    path = write(kind, name)
+    path = write_template(kind, name)
     then = f"`sfnbench run {name}`" if kind == "suite" else f"`sfnbench check {name}`"
     if kind == "optimizer":
         then += f" and `sfnbench run toy -o {name}`"

@@ -13,7 +13,7 @@ KINDS = ("optimizer", "problem", "finder", "suite")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def write(kind: str, name: str) -> Path:
+def write_template(kind: str, name: str) -> Path:
     """A new file for a member or suite of that name, below the current folder.
 
     PluginError where the name is not a word of small letters, where a member has it, or where the

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
     from ..records import Result
     from ..results.tables import Table
 
-Axis = Literal["steps", "cost", "seconds"]
+BudgetAxis = Literal["steps", "cost", "seconds"]
 
-Prices = Annotated[
+PricesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--price",
         metavar="KIND=GRADIENTS",
-        help="What a loss (1/3), grad (1), hvp (2) or hessian (2, for each parameter) costs, as in hvp=1.65; repeatable.",
+        help="The price of a loss (1/3), grad (1), hvp (2) or hessian (2 a parameter), "
+        "as in hvp=1.65; repeatable.",
     ),
 ]
 
@@ -92,7 +93,7 @@ def show(
             help="In brackets the 95 % interval of the median, not the range over seeds.",
         ),
     ] = False,
-    prices: Prices = None,
+    prices: PricesOption = None,
     style: AsFormat = "plain",
 ) -> None:
     """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
@@ -219,7 +220,8 @@ def compare(
     say_damaged(damaged)
     if not first.keys() & second.keys():
         raise SfnbenchError(
-            f"{before} and {after} have nothing in common: no run of the same suite, problem and optimizer"
+            f"{before} and {after} have nothing in common: no run of the same suite, "
+            "problem and optimizer"
         )
     changes = compare_results(first, second)
     lines: list[str] = []
@@ -256,9 +258,9 @@ def report(
         typer.Option(help="Draw them into this folder too, as SVG, PDF and PNG."),
     ] = None,
     axis: Annotated[
-        Axis, typer.Option(help="What figures of races are drawn against.")
+        BudgetAxis, typer.Option(help="What figures of races are drawn against.")
     ] = "cost",
-    prices: Prices = None,
+    prices: PricesOption = None,
     style: AsFormat = "plain",
 ) -> None:
     """Write one HTML file with the tables and figures of all results.
@@ -269,7 +271,7 @@ def report(
     """
     from ..core.cost import price_list
     from ..experiments.race.scaling import growths, table
-    from ..report.html import write
+    from ..report.html import write_page
     from ..report.sections import gather
     from ..session.folders import find_results, latest
 
@@ -288,11 +290,11 @@ def report(
         each for s in sections if s.experiment == "race" for each in growths(s.results)
     ]
     _print_scaling(table(families), style)
-    say(f"\nThe report is in {write(sections, notes, out)}")
+    say(f"\nThe report is in {write_page(sections, notes, out)}")
     if figures:
         from ..report import draw_matplotlib
 
-        for path in draw_matplotlib.write(sections, figures, axis):
+        for path in draw_matplotlib.write_figures(sections, figures, axis):
             say(str(path))
 
 
@@ -336,7 +338,8 @@ def _budget(at: str) -> tuple[str, float]:
         budget = 0.0
     if axis not in BUDGETS or not 0 < budget < float("inf"):
         raise SfnbenchError(
-            f"--at {at}: expected one of {', '.join(BUDGETS)}, an equals sign and a number, as in cost=500"
+            f"--at {at}: expected one of {', '.join(BUDGETS)}, an equals sign and a "
+            "number, as in cost=500"
         )
     return axis, budget
 
@@ -352,12 +355,14 @@ def _print_scaling(table: Table, style: Format) -> None:
 
 
 def _print_critical_points(results: list[Any], style: Format) -> None:
-    from ..experiments.critical_points.analysis import title
+    from ..experiments.critical_points.analysis import run_title
     from ..experiments.critical_points.table import findings, tables
     from ..results.tables import as_records
 
     found = tables(results) if results else {}
-    said = [f"{title(result)}: {findings(result)}" for result in results if result.rows]
+    said = [
+        f"{run_title(result)}: {findings(result)}" for result in results if result.rows
+    ]
     if found and style == "json":
         typer.echo(
             json.dumps(

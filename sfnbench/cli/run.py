@@ -16,13 +16,13 @@ from .terminal import (
     Device,
     Format,
     Plugins,
-    add_plugins,
     console,
     print_table,
     rendered,
     say,
     say_broken,
     say_damaged,
+    use_plugins,
 )
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def run(
 
     if engine == "processes" and not dry_run:
         start_server()  # it loads torch while this process reads the suite
-    add_plugins(plugins)
+    use_plugins(plugins)
     loaded = load_suite(suite, profile)
     choices: dict[str, Any] = {
         "optimizers": optimizer,
@@ -141,7 +141,7 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     from ..suite.reading import load_suite
     from ..words import counted
 
-    add_plugins(plugins)
+    use_plugins(plugins)
     loaded = load_suite(suite)
     runs = plan(loaded)
     n_trials = len(tuning_runs(loaded, runs))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
-WORDS = {
+REMARKS = {
     "plain": "{}",
     "github": "{}",
     "latex": "% {}",
@@ -40,7 +40,9 @@ def say(text: str) -> None:
 
 def in_words(text: str, style: Format) -> str:
     """A heading or a remark beside tables of that format."""
-    return WORDS.get(style, "{}").format(html.escape(text) if style == "html" else text)
+    return REMARKS.get(style, "{}").format(
+        html.escape(text) if style == "html" else text
+    )
 
 
 def rendered(table: Table, style: Format) -> str:
@@ -86,7 +88,7 @@ def say_broken(results: list[Result], folder: Path) -> None:
         say(line)
 
 
-def add_plugins(paths: list[Path] | None) -> None:
+def use_plugins(paths: list[Path] | None) -> None:
     """Look for members in these folders or files, too."""
     from ..members import registry
 

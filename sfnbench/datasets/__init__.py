@@ -15,7 +15,7 @@ from typing import Literal
 
 from ..errors import DataError
 from ..words import did_you_mean
-from ._files import File, locate, place, state, why_missing
+from ._files import File, locate_file, place, state, why_missing
 from ._images import ImageDataset, Images, Pixels, Split, area_average
 from ._texts import Text, TextDataset, TextSplit
 
@@ -34,21 +34,21 @@ __all__ = [
     "known",
     "load",
     "load_text",
-    "locate",
-    "missing_data",
+    "locate_file",
+    "missing_files",
     "names",
     "place",
     "state",
 ]
 
-Kind = Literal["images", "text"]
-CLASSES: dict[Kind, type[ImageDataset | TextDataset]] = {
+DatasetKind = Literal["images", "text"]
+CLASSES: dict[DatasetKind, type[ImageDataset | TextDataset]] = {
     "images": ImageDataset,
     "text": TextDataset,
 }
 
 
-def names(kind: Kind | None = None) -> tuple[str, ...]:
+def names(kind: DatasetKind | None = None) -> tuple[str, ...]:
     """Every dataset's name, or those of one kind."""
     found = sorted(
         path.stem
@@ -95,7 +95,7 @@ def find_text(name: str) -> TextDataset:
     return dataset
 
 
-def missing_data(dataset: ImageDataset | TextDataset, split: str = "train") -> str:
+def missing_files(dataset: ImageDataset | TextDataset, split: str = "train") -> str:
     """Which of a split's files is not there and may not be downloaded, and what to do.
 
     Found by name, nothing is read.

@@ -19,7 +19,7 @@ CHUNK = (
     1 << 16
 )  # bytes written at once: pooch's own 1,024 would flush 166,000 times for CIFAR-10
 
-State = Literal["ok", "missing", "damaged"]
+FileState = Literal["ok", "missing", "damaged"]
 # (name, bytes) of a download -> pooch's progress bar, or None
 Watch = Callable[[str, int], AbstractContextManager[Any]]
 
@@ -71,7 +71,7 @@ def place(file: File) -> Path:
     return (Path(folder).expanduser() if folder else _cache()) / file.path
 
 
-def state(file: File) -> State:
+def state(file: File) -> FileState:
     """How the file is where it is looked for."""
     path = place(file)
     try:
@@ -82,19 +82,19 @@ def state(file: File) -> State:
         "missing"
         if found is None
         else "ok"
-        if found in _expected(file, path)
+        if found in _right_sums(file, path)
         else "damaged"
     )
 
 
-def locate(file: File, watch: Watch | None = None) -> Path:
+def locate_file(file: File, watch: Watch | None = None) -> Path:
     """Where the file lies on this machine, checked, and downloaded or made first if need be.
 
     `watch` is asked for a progress bar before each download. DataError if the file cannot be had.
     """
     path = place(file)
     found = _sum(path)
-    if found is not None and found in _expected(file, path):
+    if found is not None and found in _right_sums(file, path):
         return path
     if not os.environ.get(FOLDER):
         if file.recipe:
@@ -132,7 +132,7 @@ def _how(file: File, then: str) -> str:
     return f"download {file.urls[0]} and {then}, or unset {FOLDER} to let sfnbench download it"
 
 
-def _expected(file: File, path: Path) -> set[str]:
+def _right_sums(file: File, path: Path) -> set[str]:
     """The sums that are right for what lies at path."""
     if file.recipe is None:
         return {file.sha256}
@@ -175,7 +175,7 @@ def _cache() -> Path:
 
 def _make(recipe: Recipe, path: Path, watch: Watch | None) -> None:
     """Make the file beside its place, then move it there: half of it is never taken for all."""
-    source = locate(recipe.source, watch)
+    source = locate_file(recipe.source, watch)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:

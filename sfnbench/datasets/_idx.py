@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ._files import File, locate
+from ._files import File, locate_file
 from ._images import ImageDataset, Pixels, Split
 
 NAMES = {
@@ -81,5 +81,5 @@ def split_of(name: str) -> str:
 def read_split(files: tuple[File, ...], split: Split) -> Pixels:
     """A split's images and labels, from those of the files that hold them."""
     by_name = {file.name: file for file in files}
-    images, labels = (read_idx(locate(by_name[name])) for name in NAMES[split])
+    images, labels = (read_idx(locate_file(by_name[name])) for name in NAMES[split])
     return Pixels(images, labels, white=255.0)

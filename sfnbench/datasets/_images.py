@@ -11,7 +11,7 @@ from ..errors import DataError
 from ._files import File
 
 Split = Literal["train", "test"]
-BLOCK = (
+PIXELS_A_BLOCK = (
     4096  # images turned into float64 at once: 60,000 of 28x28 together would be 376 MB
 )
 
@@ -81,9 +81,9 @@ class ImageDataset:
                 f"{self.side}x{self.side} pixels were expected"
             )
         x = np.empty((n, side, side))
-        for first in range(0, n, BLOCK):
-            block = stored.values[first : min(first + BLOCK, n)]
-            x[first : first + BLOCK] = area_average(block, side)
+        for first in range(0, n, PIXELS_A_BLOCK):
+            block = stored.values[first : min(first + PIXELS_A_BLOCK, n)]
+            x[first : first + PIXELS_A_BLOCK] = area_average(block, side)
         x /= stored.white
         return Images(x, stored.labels[:n].astype(np.int64), self.n_classes)
 

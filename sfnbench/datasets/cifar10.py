@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ._files import File, Recipe, locate
-from ._images import BLOCK, ImageDataset, Pixels, Split, area_average
+from ._files import File, Recipe, locate_file
+from ._images import PIXELS_A_BLOCK, ImageDataset, Pixels, Split, area_average
 
-SIDE = 10
+PIXELS_A_SIDE = 10
 BATCHES: dict[str, Split] = {
     **{f"cifar-10-batches-py/data_batch_{i}": "train" for i in range(1, 6)},
     "cifar-10-batches-py/test_batch": "test",
@@ -103,19 +103,19 @@ def read_archive(
 
 def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Colour images (n, 3, height, width) as grey ones (n, 10, 10)."""
-    made = np.empty((len(images), SIDE, SIDE), np.uint8)
-    for first in range(0, len(images), BLOCK):
+    made = np.empty((len(images), PIXELS_A_SIDE, PIXELS_A_SIDE), np.uint8)
+    for first in range(0, len(images), PIXELS_A_BLOCK):
         red, green, blue = (
-            images[first : first + BLOCK].astype(np.float64).swapaxes(0, 1)
+            images[first : first + PIXELS_A_BLOCK].astype(np.float64).swapaxes(0, 1)
         )
         # 299 R + 587 G + 114 B and its average over 1024ths are exact in float64; clipping has
         # nothing left to do.
-        thousandths = area_average(299 * red + 587 * green + 114 * blue, SIDE)
-        made[first : first + BLOCK] = np.rint(thousandths / 1000)
+        thousandths = area_average(299 * red + 587 * green + 114 * blue, PIXELS_A_SIDE)
+        made[first : first + PIXELS_A_BLOCK] = np.rint(thousandths / 1000)
     return made
 
 
-def _make(archive: Path, path: Path) -> None:
+def _make_small(archive: Path, path: Path) -> None:
     batches = read_archive(archive)
     arrays: dict[str, NDArray[Any]] = {}
     for split in ("train", "test"):
@@ -129,8 +129,8 @@ def _make(archive: Path, path: Path) -> None:
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
-def _read(split: Split) -> Pixels:
-    path = locate(FILE)
+def _read_cifar10(split: Split) -> Pixels:
+    path = locate_file(SMALL_IMAGES)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Pixels(arrays[f"x_{split}"], arrays[f"y_{split}"], white=255.0)
@@ -152,19 +152,19 @@ ARCHIVE = File(
     ("https://www.cs.toronto.edu/~kriz",),
     170_498_071,
 )
-FILE = File(
+SMALL_IMAGES = File(
     "cifar10/cifar10-10x10-gray.npz",
     "904ffe50f1bbe073cf77b252d3cc1a0333ffb3159f4fd9d79766c3ed5e0b128d",
     (),
     5_854_453,
-    Recipe(ARCHIVE, _make),
+    Recipe(ARCHIVE, _make_small),
 )
 DATASET = ImageDataset(
     n_train=50_000,
     n_test=10_000,
-    side=SIDE,
+    side=PIXELS_A_SIDE,
     n_classes=10,
-    read=_read,
+    read=_read_cifar10,
     terms="none stated by its makers, who ask to be cited",
-    files=(FILE,),
+    files=(SMALL_IMAGES,),
 )

@@ -12,7 +12,7 @@ import numpy as np
 from ._images import ImageDataset, Pixels, Split
 
 
-def _read(split: Split) -> Pixels:
+def _read_digits(split: Split) -> Pixels:
     spec = importlib.util.find_spec("sklearn")
     table = (
         Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
@@ -34,7 +34,7 @@ DATASET = ImageDataset(
     n_test=0,
     side=8,
     n_classes=10,
-    read=_read,
+    read=_read_digits,
     terms="CC BY 4.0",
     comes_with="scikit-learn",
 )

@@ -6,11 +6,11 @@ The original files. In the form and the size of MNIST, and harder. Xiao, Rasul, 
 
 from ._idx import like_mnist
 
-MIRRORS = (
+FASHION_MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
 )
-SUMS = {
+FASHION_SUMS = {
     "train-images-idx3-ubyte.gz": (
         "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
         26_421_880,
@@ -28,4 +28,4 @@ SUMS = {
         5_148,
     ),
 }
-DATASET = like_mnist("fashion_mnist", SUMS, MIRRORS, terms="MIT")
+DATASET = like_mnist("fashion_mnist", FASHION_SUMS, FASHION_MIRRORS, terms="MIT")

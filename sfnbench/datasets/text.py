@@ -15,7 +15,7 @@ N_CHARACTERS = 400_000
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 
 
-def _read(split: TextSplit) -> str:
+def _read_text(split: TextSplit) -> str:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
@@ -31,7 +31,7 @@ def _read(split: TextSplit) -> str:
 DATASET = TextDataset(
     n_characters={"train": N_CHARACTERS},
     alphabet=ALPHABET,
-    read=_read,
+    read=_read_text,
     terms="Python Software Foundation License",
     comes_with="Python",
 )

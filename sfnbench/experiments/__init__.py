@@ -1,8 +1,9 @@
 """Experiments by name: a folder each, found by being there.
 
 A folder holds ``keys.py`` (the class `Keys`: what a suite may say) and ``execute.py`` (the function
-`execute`: a run in, a result out), and may hold ``table.py``, ``compare.py`` and a folder ``figures/`` with a file for each kind of figure: its
-function `extract` takes what it needs of one result, and its function `figures` draws all of them.
+`execute`: a run in, a result out). It may hold ``table.py``, ``compare.py`` and a folder
+``figures/`` with a file for each kind of figure: its function `extract` takes what it needs of one
+result, and its function `figures` draws all of them.
 Nothing is imported before it is used, so that reading a suite or a table imports no torch.
 
 >>> names()

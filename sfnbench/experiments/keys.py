@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..members.registry import Kind
 
-Seed = Annotated[int, Ge(0)]
+SeedKey = Annotated[int, Ge(0)]
 Above0 = Annotated[float, Gt(0)]
 NotBelow0 = Annotated[float, Ge(0)]
-MOST_STEPS = 10**9
+STEPS_LIMIT = 10**9
 
 # Keys that are no settings: a run has them itself, or they decide no numbers
 COMMON = frozenset(
@@ -22,7 +22,7 @@ COMMON = frozenset(
 
 
 @dataclass(frozen=True)
-class Entry:
+class MemberEntry:
     """Marks a key whose value is an entry: one member of a kind."""
 
     kind: Kind
@@ -43,7 +43,7 @@ class Budget(StrictModel):
     """When a race ends, whichever comes first."""
 
     # Where only epochs are given, as many steps as these take
-    steps: Annotated[int, Ge(1), Le(MOST_STEPS)] = 500
+    steps: Annotated[int, Ge(1), Le(STEPS_LIMIT)] = 500
     seconds: Above0 | None = None
     cost: Above0 | None = None  # in gradients
     # As many steps as it takes for minibatches to have as many examples as there are; one step
@@ -54,7 +54,7 @@ class Budget(StrictModel):
     @classmethod
     def _epochs_alone_decide(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("epochs"):
-            return {"steps": MOST_STEPS, **given}
+            return {"steps": STEPS_LIMIT, **given}
         return given
 
     def over(self, base: Self) -> Self:
@@ -64,7 +64,7 @@ class Budget(StrictModel):
         """
         given = {name: getattr(self, name) for name in self.model_fields_set}
         if given.get("cost") and not given.keys() & {"steps", "epochs"}:
-            given |= {"steps": MOST_STEPS, "epochs": None}
+            given |= {"steps": STEPS_LIMIT, "epochs": None}
         return base.model_copy(update=given)
 
 
@@ -76,7 +76,7 @@ class Tune(StrictModel):
         3  # of each trial, counted from TUNING_SEEDS
     )
     sampler: Literal["halton", "random", "sobol"] = "halton"
-    seed: Seed = 0  # of the sampler
+    seed: SeedKey = 0  # of the sampler
     # The best median over seeds wins; a seed that has not escaped ranks behind all that have
     metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = (
         "final_loss"
@@ -118,6 +118,6 @@ class SeededKeys(ExperimentKeys):
     is_seeded: ClassVar[bool] = True
 
     seeds: (
-        Annotated[int, Ge(1), Le(100_000)] | Annotated[tuple[Seed, ...], MinLen(1)]
+        Annotated[int, Ge(1), Le(100_000)] | Annotated[tuple[SeedKey, ...], MinLen(1)]
     ) = 5
     dtype: Literal["float32", "float64"] = "float64"

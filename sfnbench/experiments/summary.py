@@ -20,8 +20,8 @@ def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
     highest or with `spread` "interval" the median's interval, from six seeds on. A seed
     that has not escaped counts as later than all that have, so that the median of the escape step
     is exact, or known only to exceed the budget; its brackets are always an interval. A row with a
-    seed that broke or diverged does not compete. Of a search for critical points one per problem and
-    finder, of a throughput measurement one per dtype.
+    seed that broke or diverged does not compete. Of a search for critical points one per problem
+    and finder, of a throughput measurement one per dtype.
     """
     return mark_best([line for result in results for line in _lines(result, spread)])
 
@@ -61,7 +61,7 @@ def matching(
         ("optimizer", optimizers),
         ("status", statuses),
     ):
-        present = set().union(*(_names(result, kind) for result in results))
+        present = set().union(*(_names_of_kind(result, kind) for result in results))
         for pattern in patterns:
             if not fnmatch.filter(present, pattern):
                 raise SfnbenchError(
@@ -69,12 +69,14 @@ def matching(
                 )
         if patterns:
             results = [
-                result for result in results if _fits(_names(result, kind), patterns)
+                result
+                for result in results
+                if _matches(_names_of_kind(result, kind), patterns)
             ]
     return results
 
 
-def _names(result: Result, kind: str) -> set[str]:
+def _names_of_kind(result: Result, kind: str) -> set[str]:
     """By what a result is found: its problem, its optimizer or its statuses."""
     if kind == "status":
         return {str(result.status), *(row["status"] for row in result.rows)}
@@ -82,5 +84,5 @@ def _names(result: Result, kind: str) -> set[str]:
     return {spec.label, spec.use}
 
 
-def _fits(names: set[str], patterns: Sequence[str]) -> bool:
+def _matches(names: set[str], patterns: Sequence[str]) -> bool:
     return any(fnmatch.filter(names, pattern) for pattern in patterns)

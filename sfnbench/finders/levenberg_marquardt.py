@@ -13,7 +13,7 @@ from ..members.registry import register
 TRIES = 14  # dampings tried in a step before it is given up
 
 
-class Damping(NamedTuple):
+class DampingState(NamedTuple):
     """The memory of the method."""
 
     damping: Tensor  # (S,), 0 before the first step
@@ -40,9 +40,9 @@ class LevenbergMarquardt(Finder):
     steps: Count = 150
     damping: Positive = 1e-3
 
-    def init(self, theta: Tensor) -> Damping:
+    def init(self, theta: Tensor) -> DampingState:
         """No damping yet: the first Hessian sets its scale."""
-        return Damping(torch.zeros_like(theta[:, 0]))
+        return DampingState(torch.zeros_like(theta[:, 0]))
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:
         """One accepted step, or none after so many tries."""
@@ -74,4 +74,4 @@ class LevenbergMarquardt(Finder):
             trying = trying[~fell]
             if not len(trying):
                 break
-        return Iterate(theta, grad, Damping(damping))
+        return Iterate(theta, grad, DampingState(damping))

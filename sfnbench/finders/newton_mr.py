@@ -1,6 +1,5 @@
 """Newton's method of minimum residual."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,11 +10,10 @@ from torch import Tensor
 
 from ..core.fields import BelowOne, Count
 from ..core.finder import Equations, Finder, Iterate
+from ..linalg.lanczos import Product
 from ..members.registry import register
 from ._descent import backtracked
 from ._scipy import Array
-
-Product = Callable[[Tensor], Tensor]
 
 
 @register("newton_mr")

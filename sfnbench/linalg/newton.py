@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ..records import Floats
+
 Bools = NDArray[np.bool_]
 Function = Callable[[Floats], Floats]
 
@@ -112,7 +113,7 @@ class _Search:
         H = np.broadcast_to(H, (len(x), *H.shape[-2:]))
         usable = np.isfinite(g).all(1) & np.isfinite(H).all((1, 2))
         steps = np.full_like(x, np.nan)
-        steps[usable] = _steps(H[usable], g[usable])
+        steps[usable] = _newton_steps(H[usable], g[usable])
         self.last_steps[which] = steps
         if reach is not None:
             usable &= np.linalg.norm(steps, axis=1) <= reach[which]
@@ -172,7 +173,7 @@ class _Search:
         )
 
 
-def _steps(H: Floats, g: Floats) -> Floats:
+def _newton_steps(H: Floats, g: Floats) -> Floats:
     """Newton's steps (n, d), directions of eigenvalues that are zero to rounding left out."""
     L, Q = np.linalg.eigh((H + H.swapaxes(1, 2)) / 2)
     is_seen = np.abs(L) > ROUNDING * np.abs(L).max(1, keepdims=True)

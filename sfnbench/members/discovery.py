@@ -63,18 +63,18 @@ def discover(kind: Kind, name: str | None = None) -> Iterator[Member]:
     """All members of a kind, or those of that name: no other file is read."""
     folder = f"{kind}s"
     for path in _files(HERE / folder, name):
-        yield from _read(kind, path, f"sfnbench.{folder}.{path.stem}")
+        yield from _read_member(kind, path, f"sfnbench.{folder}.{path.stem}")
     for root in plugin_paths():
         for path in _files(root / folder, name):
-            yield from _read(kind, path, f"{PACKAGE}.{folder}.{path.stem}")
+            yield from _read_member(kind, path, f"{PACKAGE}.{folder}.{path.stem}")
         for path in _files(root, name):
-            yield from _read(kind, path, f"{PACKAGE}.{path.stem}", any_kind=True)
+            yield from _read_member(kind, path, f"{PACKAGE}.{path.stem}", any_kind=True)
     for entry in _entry_points(tuple(sys.path)):
         if entry.group == f"sfnbench.{folder}" and name in (None, entry.name):
             yield _read_entry(kind, entry)
 
 
-def kind_of(names: set[str]) -> Kind | None:
+def kind_of_bases(names: set[str]) -> Kind | None:
     """The kind of a class by the names of its bases; None for no member."""
     named: dict[str, Kind] = {
         "Optimizer": "optimizer",
@@ -112,7 +112,7 @@ def _files(root: Path, name: str | None) -> list[Path]:
 
 @functools.lru_cache(maxsize=4)
 def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Those of all kinds in all installed packages: reading them takes longer than all else here."""
+    """Entry points of all kinds in all installed packages: the slowest part of a scan."""
     counts["entry point scans"] += 1
     found = entry_points()
     return tuple(
@@ -120,7 +120,7 @@ def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     )
 
 
-def _read(
+def _read_member(
     kind: Kind, path: Path, module: str, any_kind: bool = False
 ) -> Iterator[Member]:
     """The member that a file holds: its one registered class, or what is wrong.
@@ -239,7 +239,7 @@ def _classes(source: Source) -> tuple[_Class, ...]:
         _Class(
             node.name,
             node.lineno,
-            kind_of({_last_name(base) for base in node.bases}),
+            kind_of_bases({_last_name(base) for base in node.bases}),
             _registered_name(node),
             summary_of(ast.get_docstring(node)),
             tuple(_fields(node)),

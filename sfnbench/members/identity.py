@@ -88,7 +88,7 @@ def harness(experiment: str) -> Code:
 
 def codes(kind: Kind, use: str, params: Mapping[str, Any]) -> list[Code]:
     """The code of a member or of a stock optimizer, then of what its parameters name."""
-    own = _member(kind, use) or _stock(use)
+    own = _member(kind, use) or _stock_code(use)
     found = [own] if own else []
     if own and "sfnbench/datasets/__init__.py" in own.files:
         known = _datasets()
@@ -124,8 +124,8 @@ def _member(kind: Kind, name: str) -> Code | None:
     return Code(_placed(found.files - shared.files, member.path.parent), found.packages)
 
 
-def _stock(use: str) -> Code | None:
-    """The code behind ``package.module.Class`` or ``package.module:Class``; None for another name."""
+def _stock_code(use: str) -> Code | None:
+    """The code behind ``package.module.Class`` or ``package.module:Class``; None for others."""
     module, _, name = use.partition(":") if ":" in use else use.rpartition(".")
     top = module.partition(".")[0]
     if top in ("scipy", "torch"):
@@ -144,10 +144,10 @@ def _of_file(file: Path) -> Code:
 
 
 def _placed(files: Iterable[Path], root: Path) -> dict[str, Path]:
-    return {_place(file, root): file for file in files}
+    return {_relative_path(file, root): file for file in files}
 
 
-def _place(file: Path, root: Path) -> str:
+def _relative_path(file: Path, root: Path) -> str:
     share = HERE / "share"  # of a wheel: plugins that lie beside the package in a clone
     if file.is_relative_to(HERE) and not file.is_relative_to(share):
         return file.relative_to(HERE.parent).as_posix()

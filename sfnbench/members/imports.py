@@ -20,7 +20,7 @@ from .reading import HERE, Import, Source, read
 
 # Rooms of sfnbench that name, describe and complain: no number goes through them. What records mean
 # is in their FORMAT.
-_SILENT = {
+_LEFT_OUT = {
     "__init__.py",
     "environment.py",
     "errors.py",
@@ -126,7 +126,7 @@ def _targets(wanted: Import, at: Path) -> Iterator[Path | str]:
     """The files, or the package, that an import in the file `at` names."""
     parts = wanted.module.split(".") if wanted.module else []
     if wanted.level:
-        yield from _below(at.parents[wanted.level - 1], parts, wanted.names)
+        yield from _relative_targets(at.parents[wanted.level - 1], parts, wanted.names)
         return
     top = parts[0]
     if top in sys.stdlib_module_names:
@@ -149,7 +149,7 @@ def _targets(wanted: Import, at: Path) -> Iterator[Path | str]:
         yield top
 
 
-def _below(
+def _relative_targets(
     base: Path, parts: Sequence[str], names: Sequence[str]
 ) -> Iterator[Path | str]:
     """What a relative import names: all folders of plugins are one package."""
@@ -237,7 +237,7 @@ def _is_algorithm(wanted: Import) -> bool:
 
 
 def _is_silent(path: Path) -> bool:
-    return path.is_relative_to(HERE) and path.relative_to(HERE).parts[0] in _SILENT
+    return path.is_relative_to(HERE) and path.relative_to(HERE).parts[0] in _LEFT_OUT
 
 
 def _is_shipped(path: Path) -> bool:

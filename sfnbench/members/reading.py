@@ -66,14 +66,14 @@ class _Read(NamedTuple):
     source: Source
 
 
-_cache: dict[Path, _Read] = {}
+_sources: dict[Path, _Read] = {}
 
 
 def read(path: Path) -> Source:
     """The source of a file; OSError, UnicodeDecodeError or SyntaxError where there is none."""
     state = path.stat()
     stamp = (state.st_mtime_ns, state.st_size)
-    known = _cache.get(path)
+    known = _sources.get(path)
     if known and known.stamp == stamp and known.read_at - stamp[0] > _CLOCK_TICK_NS:
         return known.source
     now = time.time_ns()
@@ -83,7 +83,7 @@ def read(path: Path) -> Source:
         tree = ast.parse(path.read_bytes(), filename=os.fspath(path))
     source = Source(path, tree)
     counts["files parsed"] += 1
-    _cache[path] = _Read(stamp, now, source)
+    _sources[path] = _Read(stamp, now, source)
     return source
 
 

@@ -23,7 +23,7 @@ from ..words import did_you_mean
 from .discovery import KINDS as KINDS
 from .discovery import Kind as Kind
 from .discovery import Member as Member
-from .discovery import discover, kind_of, summary_of
+from .discovery import discover, kind_of_bases, summary_of
 from .imports import source_of
 from .plugins import add_plugins as add_plugins
 from .plugins import extend_package
@@ -37,22 +37,23 @@ if TYPE_CHECKING:
 _registered: dict[tuple[str, str], type] = {}
 _digests: dict[str, str] = {}  # of plugins' modules, when they were imported
 
-C = TypeVar("C", bound=type)
+ClassT = TypeVar("ClassT", bound=type)
 
 _adapters: dict[type, TypeAdapter[Any]] = {}
 
 
-def register(name: str) -> Callable[[C], C]:
+def register(name: str) -> Callable[[ClassT], ClassT]:
     """Class decorator.
 
     Makes a Problem, Optimizer or Finder known under `name`, which is also its file's stem.
     """
 
-    def add(cls: C) -> C:
-        kind = kind_of({base.__name__ for base in cls.__mro__})
+    def add(cls: ClassT) -> ClassT:
+        kind = kind_of_bases({base.__name__ for base in cls.__mro__})
         if kind is None:
             raise PluginError(
-                f"@register({name!r}): {cls.__name__} derives from neither Optimizer, Problem nor Finder"
+                f"@register({name!r}): {cls.__name__} derives from neither Optimizer, "
+                "Problem nor Finder"
             )
         known = _registered.get((kind, name))
         if known is not None and known.__module__ != cls.__module__:
@@ -112,7 +113,7 @@ def load(member: Member) -> type[Any]:
 
 
 def build(kind: Kind, name: str, params: dict[str, Any]) -> Any:
-    """An instance from plain JSON values, checked against the types and ranges of the member's fields.
+    """An instance from plain JSON values, checked against types and ranges of the member's fields.
 
     Raises pydantic's ValidationError, with every wrong value in it. Strict: "3" is not a number,
     and 1 is not true.

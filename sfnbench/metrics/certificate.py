@@ -22,11 +22,10 @@ from torch import Tensor
 from ..core.problem import Problem
 from ..core.symmetry import counted_directions
 from ..linalg.newton import Roots, newton_roots
+from ..records import Floats
 from ..trajectories.vmapped import map_points
 from . import measuring
 from .measuring import DENSE_LIMIT, ZERO_EIGENVALUE
-
-Floats = NDArray[np.float64]
 
 # the four kinds of critical points
 MINIMUM, MAXIMUM, SADDLE, DEGENERATE = (

@@ -20,7 +20,7 @@ from .krylov_sfn import KrylovSaddleFreeNewton
 from .msgd import MomentumSGD
 
 
-def _build(entry: Any) -> Optimizer:
+def _optimizer_of(entry: Any) -> Optimizer:
     """The optimizer of an entry {use: NAME, PARAMETER: VALUE, ...}."""
     if isinstance(entry, Optimizer):
         return entry
@@ -43,7 +43,7 @@ def _build(entry: Any) -> Optimizer:
     return made
 
 
-def _entry(optimizer: Optimizer) -> dict[str, Any]:
+def _entry_of(optimizer: Optimizer) -> dict[str, Any]:
     """The entry that `_build` makes this optimizer of."""
     name = type(optimizer).name  # type: ignore[attr-defined]  # what @register put there
     return {
@@ -54,7 +54,9 @@ def _entry(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-Entry = Annotated[Optimizer, PlainValidator(_build), PlainSerializer(_entry)]
+OptimizerEntry = Annotated[
+    Optimizer, PlainValidator(_optimizer_of), PlainSerializer(_entry_of)
+]
 
 
 class Phase(NamedTuple):
@@ -89,8 +91,8 @@ class Switch(Optimizer):
 
     vmappable = False  # its seeds do not switch at the same step
 
-    first: Entry = field(default_factory=MomentumSGD)
-    then: Entry = field(default_factory=KrylovSaddleFreeNewton)
+    first: OptimizerEntry = field(default_factory=MomentumSGD)
+    then: OptimizerEntry = field(default_factory=KrylovSaddleFreeNewton)
     gain: BelowOne = 0.01
     window: Count = 200
 

@@ -27,11 +27,11 @@ from torch import Tensor
 from ..core.curvature import CurvatureKind, Linearisation
 
 # views of a theta: E (k, m), W (m, m), b (m,), V (k, m), a (k,)
-Split = Callable[[Tensor], list[Tensor]]
+Splitter = Callable[[Tensor], list[Tensor]]
 
 
 def linearised(
-    split: Split, theta: Tensor, here: Tensor, following: Tensor, kind: CurvatureKind
+    split: Splitter, theta: Tensor, here: Tensor, following: Tensor, kind: CurvatureKind
 ) -> Linearisation:
     """The mean cross-entropy to second order at theta (d,).
 
@@ -80,7 +80,7 @@ class _Path:
 
     @classmethod
     def of(
-        cls, split: Split, theta: Tensor, here: Tensor, following: Tensor
+        cls, split: Splitter, theta: Tensor, here: Tensor, following: Tensor
     ) -> "_Path":
         """Through the network and back."""
         E, W, b, V, a = split(theta)

@@ -4,10 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..datasets import ImageDataset, find, missing_data
+from ..datasets import ImageDataset, find, missing_files
 from ..errors import DataError
 
-Source = TypeVar("Source")
+DatasetT = TypeVar("DatasetT")
 
 
 class FromImages:
@@ -19,12 +19,12 @@ class FromImages:
     @functools.cached_property
     def source(self) -> ImageDataset:
         """The dataset, before it is read."""
-        return source_of(self.dataset, find)
+        return dataset_of(self.dataset, find)
 
     @property
     def missing_data(self) -> str:
         """Which file of the dataset is not there and cannot be fetched."""
-        return missing_data(self.source)
+        return missing_files(self.source)
 
     @property
     def population(self) -> int:
@@ -32,7 +32,7 @@ class FromImages:
         return self.n_examples or self.source.n_train
 
 
-def source_of(name: str, find: Callable[[str], Source]) -> Source:
+def dataset_of(name: str, find: Callable[[str], DatasetT]) -> DatasetT:
     """The dataset as `find` describes it; ValueError for an unknown name or another kind."""
     try:
         return find(name)

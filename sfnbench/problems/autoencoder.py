@@ -23,7 +23,7 @@ N_INCOMING = (
     15  # of the sparse start: connections that a unit has, where it has as many inputs
 )
 # images reconstructed at once when the error is measured: 60,000 would be 240 MB a layer in float32
-BLOCK = 4096
+EXAMPLES_A_BLOCK = 4096
 
 
 @register("autoencoder")
@@ -166,7 +166,9 @@ class Autoencoder(FromImages, Network):
     def reconstruction_error(self, theta: Tensor) -> Tensor:
         """The squared error () of a training example: summed over pixels, mean over examples."""
         error = theta.new_zeros(())
-        for weight, batch in self.parts(None, math.ceil(self.population / BLOCK)):
+        for weight, batch in self.parts(
+            None, math.ceil(self.population / EXAMPLES_A_BLOCK)
+        ):
             residual = torch.sigmoid(self.outputs(theta, batch)).mT - self.chosen(
                 theta, batch
             )

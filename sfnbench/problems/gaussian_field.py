@@ -19,11 +19,11 @@ from ._starts import on_sphere
 # a dimension, by default: the spectrum's fourth free cumulant is then 1.5 / 256
 FEATURES = 256
 # a dimension: with fewer, the Hessian is visibly a Wishart matrix, whatever the field should be
-FEWEST = 20
+FEWEST_FEATURES = 20
 # standard deviation of a start's coordinates without a parabola: two starts are then independent
-WIDE = 3.0
+WIDEST_BOWL = 3.0
 
-BLOCK = 2048  # features
+FEATURES_A_BLOCK = 2048  # features
 
 
 @register("gaussian_field")
@@ -66,11 +66,11 @@ class GaussianField(Problem):
     escape_drop: Positive = 1.0
 
     def __post_init__(self) -> None:
-        if self.n_features < FEWEST * self.dim:
+        if self.n_features < FEWEST_FEATURES * self.dim:
             raise ValueError(
                 f"features = {self.features} are too few for dim = {self.dim}: the Hessian's"
                 f" spectrum is a semicircle only for many more features than dimensions; give"
-                f" {FEWEST * self.dim} or more, or null for {FEATURES * self.dim}"
+                f" {FEWEST_FEATURES * self.dim} or more, or null for {FEATURES * self.dim}"
             )
 
     @property
@@ -109,9 +109,9 @@ class GaussianField(Problem):
             return on_sphere(self.dim, self.radius, rng)
         # where the gradient vanishes, mu x = -grad V, and a component of grad V has variance -f'
         width = (
-            min(WIDE, math.sqrt(-self.theory.slope) / self.stiffness)
+            min(WIDEST_BOWL, math.sqrt(-self.theory.slope) / self.stiffness)
             if self.parabola
-            else WIDE
+            else WIDEST_BOWL
         )
         return width * torch.randn(self.dim, generator=rng, dtype=torch.float64)
 
@@ -136,7 +136,7 @@ class GaussianField(Problem):
         curvature = -self.amplitude * torch.cos(w @ theta + b)
         H = self.stiffness * identity
         blocks = zip(
-            w.split(BLOCK), curvature.split(BLOCK), strict=True
+            w.split(FEATURES_A_BLOCK), curvature.split(FEATURES_A_BLOCK), strict=True
         )  # they fit the cache
         for rows, weights in blocks:
             H = H + rows.mT @ (weights[:, None] * rows)

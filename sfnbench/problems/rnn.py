@@ -13,13 +13,13 @@ from ..core.constant import constant
 from ..core.curvature import CurvatureKind, Linearisation, with_decay
 from ..core.fields import Count, NonNegative
 from ..core.network import Network
-from ..datasets import TextDataset, find_text, load_text, missing_data
+from ..datasets import TextDataset, find_text, load_text, missing_files
 from ..members.registry import register
 from ._recurrent_products import linearised
-from ._sources import check_within, source_of
+from ._sources import check_within, dataset_of
 
 # characters predicted at once when bits are measured: 50 symbols make 52 MB of outputs in float32
-BLOCK = 2**18
+NUMBERS_A_BLOCK = 2**18
 
 
 class Stack(torch.autograd.Function):
@@ -105,12 +105,12 @@ class RecurrentNetwork(Network):
     @functools.cached_property
     def source(self) -> TextDataset:
         """The dataset, before it is read."""
-        return source_of(self.dataset, find_text)
+        return dataset_of(self.dataset, find_text)
 
     @property
     def missing_data(self) -> str:
         """Which file of the dataset is not there and cannot be fetched."""
-        return missing_data(self.source)
+        return missing_files(self.source)
 
     @property
     def n_used(self) -> int:
@@ -196,7 +196,9 @@ class RecurrentNetwork(Network):
 
     def bits_per_character(self, theta: Tensor) -> Tensor:
         """The mean cross-entropy () of all predictions, in bits."""
-        parts = self.parts(None, math.ceil(self.population * self.length / BLOCK))
+        parts = self.parts(
+            None, math.ceil(self.population * self.length / NUMBERS_A_BLOCK)
+        )
         nats = theta.new_zeros(())
         for weight, batch in parts:
             nats = nats + weight * self.fit(self.outputs(theta, batch), batch)

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-FORMATS = ("svg", "pdf", "png")
+PICTURE_FORMATS = ("svg", "pdf", "png")
 UNDATED = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
 }  # equal results, equal files
 INK = "#1b1b1b"
-SIDE = 3.6, 3.4  # of a panel in inches
+PANEL_INCHES = 3.6, 3.4  # of a panel in inches
 MOST_BELOW = 12  # entries of a legend below the panels; more stand beside them
 MOST_LETTERS = 60  # of a line above a panel
 N_LEVELS = 8  # contours on either side of the saddle's own
-MARKERS_ALONG = 8  # of a line, of those methods that have markers
-DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+N_MARKERS = 8  # of a line, of those methods that have markers
+LINE_STYLES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 STEPS = {"step": "steps-post", "histogram": "steps-mid"}
 SYMBOLS = {
     "": "o",
@@ -50,7 +50,9 @@ SYMBOLS = {
 }
 
 
-def write(sections: Iterable[Section], folder: Path, axis: str = "cost") -> list[Path]:
+def write_figures(
+    sections: Iterable[Section], folder: Path, axis: str = "cost"
+) -> list[Path]:
     """Draw all figures of all sections into a folder, curves against an axis; the files.
 
     SfnbenchError where matplotlib is not installed, or the folder cannot be made.
@@ -65,7 +67,7 @@ def write(sections: Iterable[Section], folder: Path, axis: str = "cost") -> list
             canvas = paint(figure, known, section.suite)
             stem = f"{slug(section.suite)}_{slug(figure.name)}"
             written += [
-                _save(canvas, folder / f"{stem}.{suffix}") for suffix in FORMATS
+                _save(canvas, folder / f"{stem}.{suffix}") for suffix in PICTURE_FORMATS
             ]
     return written
 
@@ -75,18 +77,20 @@ def paint(figure: Figure, known: Mapping[str, Look], suite: str = "") -> Canvas:
     from matplotlib.figure import Figure as Canvas
 
     n = len(figure.panels)
-    width, height = SIDE if n > 1 else (4.8, 4.0)
+    width, height = PANEL_INCHES if n > 1 else (4.8, 4.0)
     canvas = Canvas(figsize=(width * n + 0.4, height), layout="constrained")
     axes = list(canvas.subplots(1, n, squeeze=False)[0])
     title = f"{suite}: {figure.title}" if suite else figure.title
-    canvas.suptitle(_plain(title), fontsize=10)
+    canvas.suptitle(_without_mathematics(title), fontsize=10)
     for each, panel in zip(axes, figure.panels, strict=True):
         _paint_panel(each, panel, looks_in(panel, known))
         lines = [panel.title] if panel.title != figure.title else []
         lines += [
             line for remark in panel.remarks for line in wrap(remark, MOST_LETTERS)
         ]
-        each.set_title(_plain("\n".join(lines)), fontsize=8 if len(lines) == 1 else 7)
+        each.set_title(
+            _without_mathematics("\n".join(lines)), fontsize=8 if len(lines) == 1 else 7
+        )
     _add_legend(canvas, axes, figure)
     return canvas
 
@@ -142,7 +146,11 @@ def _paint_panel(axes: Axes, panel: Panel, own: Mapping[str, Look]) -> None:
     for trace in panel.in_order:
         look = own[trace.method] if trace.method is not None else None
         is_grey = trace.method is not None and trace.method not in panel.in_colour
-        label = _plain(trace.name) if trace.in_legend and not is_grey else None
+        label = (
+            _without_mathematics(trace.name)
+            if trace.in_legend and not is_grey
+            else None
+        )
         _paint_trace(axes, trace, look, label)
     n_grey = len(panel.methods) - len(panel.in_colour)
     if n_grey:
@@ -195,10 +203,10 @@ def _paint_line(axes: Axes, trace: Trace, look: Look | None, label: str | None) 
         "color": look.colour if look else GREY,
         "linewidth": 0.7 * trace.width,
     }
-    style["linestyle"] = DASHES[look.dash] if look else "-"
+    style["linestyle"] = LINE_STYLES[look.dash] if look else "-"
     style["drawstyle"] = STEPS.get(trace.style, "default")
     if look is not None and look.marker:
-        every = max(1, len(x) // MARKERS_ALONG)
+        every = max(1, len(x) // N_MARKERS)
         size = 4 + 2 * look.n_round
         style |= {
             "marker": SYMBOLS[look.marker],
@@ -227,7 +235,7 @@ def _marker(trace: Trace, look: Look | None, colour: str) -> dict[str, Any]:
 
 def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
     made: dict[str, Any] = {
-        f"{which}label": _plain(axis.title),
+        f"{which}label": _without_mathematics(axis.title),
         f"{which}scale": axis.scale,
     }
     axes.set(**made)
@@ -263,7 +271,7 @@ def _add_legend(canvas: Canvas, axes: Iterable[Axes], figure: Figure) -> None:
     canvas.legend(handles.values(), handles.keys(), **style)
 
 
-def _plain(text: str) -> str:
+def _without_mathematics(text: str) -> str:
     """Text without mathematics; a label that begins with an underscore would be none at all."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

@@ -21,7 +21,7 @@ from .looks import GREY, Look, looks_in
 DIGITS = 4  # of a number: what an eye can tell apart
 HEIGHT = 320  # of a panel in pixels, its legend aside
 INK, GRID, PAPER = ({"css": name} for name in ("--ink", "--line", "--paper"))
-SHAPES = {"line": "linear", "step": "hv", "histogram": "hvh"}
+LINE_SHAPES = {"line": "linear", "step": "hv", "histogram": "hvh"}
 MARKERS_ALONG = 8  # of a line, of those methods that have markers
 Json = dict[str, Any]
 
@@ -132,11 +132,15 @@ def _scatter(trace: Trace, look: Look | None, arrays: Arrays) -> Json:
     made = {**_base(trace, arrays), "type": "scatter"}
     if is_line:
         dash = look.dash if look else "solid"
-        made["line"] = {"color": colour, "dash": dash, "shape": SHAPES[trace.style]}
+        made["line"] = {
+            "color": colour,
+            "dash": dash,
+            "shape": LINE_SHAPES[trace.style],
+        }
         if trace.width != 2:
             made["line"]["width"] = trace.width
     if not is_line or (look and look.marker):
-        made["marker"] = _marker(trace, look, colour)
+        made["marker"] = _plotly_marker(trace, look, colour)
     modes = [
         ("lines", is_line),
         ("markers", "marker" in made),
@@ -150,7 +154,7 @@ def _scatter(trace: Trace, look: Look | None, arrays: Arrays) -> Json:
     return made
 
 
-def _marker(trace: Trace, look: Look | None, colour: Any) -> Json:
+def _plotly_marker(trace: Trace, look: Look | None, colour: Any) -> Json:
     symbol = trace.symbol or (look.marker if look else "") or "circle"
     if trace.style in ("line", "step") and not trace.is_dot and look is not None:
         size = 7 + 3 * look.n_round

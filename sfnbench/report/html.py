@@ -26,7 +26,7 @@ from .looks import Look, looks
 from .sections import Section
 
 MAX_NOTES = 50
-AXES = {"steps": "steps", "cost": "cost in gradients", "seconds": "seconds"}
+AXIS_TITLES = {"steps": "steps", "cost": "cost in gradients", "seconds": "seconds"}
 STROKES = {"solid": "", "dash": "8 4", "dot": "2 4", "dashdot": "8 3 2 3"}
 OUTLINES = {  # of markers, in a sample of 30 by 10
     "": "",
@@ -40,7 +40,7 @@ OUTLINES = {  # of markers, in a sample of 30 by 10
 }
 
 
-def write(sections: Sequence[Section], notes: Sequence[str], file: Path) -> Path:
+def write_page(sections: Sequence[Section], notes: Sequence[str], file: Path) -> Path:
     """Write the report, whole or not at all; the file.
 
     StoreError where plotly is not installed, or the file cannot be written or is not called .html.
@@ -90,7 +90,7 @@ def _page(sections: Sequence[Section], notes: Sequence[str]) -> str:
         ),
         lead=_lead(sections),
         style=style,
-        summary=html_tables.summary(sections),
+        summary=html_tables.section_summary(sections),
         notes=_notes(notes),
         legend_place="beside" if len(known) > MOST_IN_COLOUR else "above",
         legend="\n".join(_button(label, look) for label, look in known.items()),
@@ -166,7 +166,7 @@ def _controls(section: Section) -> str:
     problems = {figure.problem for figure in section.figures}
     shown = {label: label for label in section.problems if label in problems}
     axes = {figure.against for figure in section.figures}
-    chosen = {axis: title for axis, title in AXES.items() if axis in axes}
+    chosen = {axis: title for axis, title in AXIS_TITLES.items() if axis in axes}
     parts = [
         _select("Problem", "problem", shown),
         _select("Against", "against", chosen),
@@ -188,12 +188,12 @@ def _drawn(section: Section, known: Mapping[str, Look]) -> dict[str, Any]:
     """All panels of a section, and the arrays that they refer to."""
     arrays = Arrays()
     panels = [
-        each for figure in section.figures for each in _panels(figure, known, arrays)
+        each for figure in section.figures for each in _plots(figure, known, arrays)
     ]
     return {"arrays": arrays.values, "panels": panels}
 
 
-def _panels(
+def _plots(
     figure: Figure, known: Mapping[str, Look], arrays: Arrays
 ) -> list[dict[str, Any]]:
     shown_of = f" of {figure.problem}" if figure.problem is not None else ""

@@ -11,16 +11,16 @@ from dataclasses import replace
 from html import escape
 
 from ..records import Status
-from ..results.cells import Cell, Entry, columns, rank, text
+from ..results.cells import Cell, TableEntry, rank, text, used_columns
 from ..results.tables import Table
 from .sections import Section, statuses_of
 
-WORDS = 3  # the rank of words: they have no number
+RANK_OF_WORDS = 3  # the rank of words: they have no number
 
 
 def sortable(table: Table, label: str) -> str:
     """A table whose headers are buttons that sort it; columns without a value are left out."""
-    shown = columns(table)
+    shown = used_columns(table)
     head = "".join(
         f'<th scope="col"><button type="button">{escape(name)}</button></th>'
         for name in shown
@@ -60,7 +60,7 @@ def environment(section: Section) -> str:
     return _scrolling(f"<table>{_whole('', rows)}</table>", "Environment")
 
 
-def summary(sections: Iterable[Section]) -> str:
+def section_summary(sections: Iterable[Section]) -> str:
     """A row for each section, with a link to it."""
     names = (
         "suite",
@@ -82,7 +82,10 @@ def summary(sections: Iterable[Section]) -> str:
 
 
 def _scrolling(table: str, label: str) -> str:
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
+    attributes = (
+        f'class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"'
+    )
+    return f"<div {attributes}>{table}</div>"
 
 
 def _whole(head: str, rows: Sequence[str]) -> str:
@@ -94,7 +97,7 @@ def _row_header(text: str) -> str:
     return f'<th scope="row">{escape(text)}</th>'
 
 
-def _cell(entry: Entry) -> str:
+def _cell(entry: TableEntry) -> str:
     """A number with its interval in small print, and its place in the order of the column."""
     words = escape(text(entry, is_starred=True))
     if isinstance(entry, Cell) and entry.value is not None and entry.has_interval:
@@ -102,7 +105,7 @@ def _cell(entry: Entry) -> str:
         words = f"{value}<small>{words.removeprefix(value)}</small>"
     group, number, _ = rank(entry)
     size = "Infinity" if number == math.inf else f"{number:.17g}"
-    order = f' data-sort="{group} {size}"' if group < WORDS else ""
+    order = f' data-sort="{group} {size}"' if group < RANK_OF_WORDS else ""
     return f"<td{order}>{words}</td>"
 
 

@@ -14,17 +14,17 @@ import yaml
 from ..core.cost import PRICES
 from ..errors import DamagedError, NoResultsError, StoreError
 from ..experiments import find
-from ..experiments.critical_points.analysis import title
+from ..experiments.critical_points.analysis import run_title
 from ..experiments.critical_points.table import controlled, findings
 from ..experiments.race import scaling
 from ..experiments.race.at_budget import repriced
 from ..experiments.summary import summary
 from ..members import registry
 from ..records import Result
-from ..results.cells import Cell, Entry
+from ..results.cells import Cell, TableEntry
 from ..results.store import Store
 from ..results.tables import Table
-from ..session.tuning import FILE as TUNED
+from ..session.tuning import TUNED_FILE as TUNED
 from .figure import Figure
 from .reasons import damage, reasons
 
@@ -138,11 +138,13 @@ class Section:
         for result in self._searches():
             found |= controlled(result)
         found["Tuned values"] = self.tuned()
-        return {title: table for title, table in found.items() if table}
+        return {run_title: table for run_title, table in found.items() if table}
 
     def findings(self) -> list[str]:
         """What searches for critical points have shown, in words."""
-        return [f"{title(result)}: {findings(result)}" for result in self._searches()]
+        return [
+            f"{run_title(result)}: {findings(result)}" for result in self._searches()
+        ]
 
     def tuned(self) -> Table:
         """The values that tuning chose, from the file for people beside the results."""
@@ -220,7 +222,7 @@ def _fill(
     notes += [*damage(damaged), *(f"{folder}: {line}" for line in reasons(bare))]
 
 
-def _tuned_row(entry: Mapping[str, Any]) -> dict[str, Entry]:
+def _tuned_row(entry: Mapping[str, Any]) -> dict[str, TableEntry]:
     """One line of ``tuned.yaml``: the values, what they reached, and how it was found."""
     kept_apart = (
         *("problem", "optimizer", "params", "remarks", "broken"),
@@ -228,9 +230,10 @@ def _tuned_row(entry: Mapping[str, Any]) -> dict[str, Entry]:
         "spread",
     )
     values = [
-        f"{name}={_short(value)}" for name, value in (entry["params"] or {}).items()
+        f"{name}={_four_digits(value)}"
+        for name, value in (entry["params"] or {}).items()
     ]
-    row: dict[str, Entry] = {
+    row: dict[str, TableEntry] = {
         "problem": entry["problem"],
         "optimizer": entry["optimizer"],
     }
@@ -242,5 +245,5 @@ def _tuned_row(entry: Mapping[str, Any]) -> dict[str, Entry]:
     return {**row, "remarks": "; ".join(remarks)}
 
 
-def _short(value: Any) -> str:
+def _four_digits(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -97,7 +97,7 @@ def compare_bits(first: Store, second: Store) -> BitComparison:
 def _compare(found: BitComparison, title: str, a: Result, b: Result) -> None:
     what = deviations(a, b)
     if what:
-        around = changes(a.environment, b.environment)
+        around = environment_changes(a.environment, b.environment)
         named = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in around.items())
         found.different[title] = (
             f"{'; '.join(what)}; {named or 'in equal environments'}"
@@ -141,7 +141,9 @@ def _columns(a: Result, b: Result) -> list[str]:
     return found
 
 
-def changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def environment_changes(
+    a: Mapping[str, Any], b: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
     """The entries of two environments that differ, each with both values; timings aside."""
     names = [*a, *(name for name in b if name not in a)]
     return {

@@ -97,8 +97,15 @@ class Tally:
         )
 
 
-Entry = Cell | Tally | str | int | None  # words and whole numbers stand for themselves
-Line = Mapping[str, Entry]
+TableEntry = (
+    Cell | Tally | str | int | None
+)  # words and whole numbers stand for themselves
+Line = Mapping[str, TableEntry]
+
+
+def optional_cell(value: float | None, form: str) -> Cell | None:
+    """A number printed in that form; None where there is none."""
+    return None if value is None else Cell(value, form=form)
 
 
 def share(
@@ -113,7 +120,7 @@ def share(
     return Cell(count, low, high, form=".2f", pattern=pattern, of=of)
 
 
-def text(entry: Entry, *, is_starred: bool = False) -> str:
+def text(entry: TableEntry, *, is_starred: bool = False) -> str:
     """An entry as people read it; with `is_starred` the best carries a star."""
     if entry is None:
         return ""
@@ -121,7 +128,7 @@ def text(entry: Entry, *, is_starred: bool = False) -> str:
     return f"{entry}{STAR if is_best else ''}"
 
 
-def rank(entry: Entry) -> tuple[int, float, str]:
+def rank(entry: TableEntry) -> tuple[int, float, str]:
     """What a column is sorted by: numbers, later than so many steps, never, words."""
     words = text(entry)
     if isinstance(entry, int):
@@ -140,7 +147,7 @@ def rank(entry: Entry) -> tuple[int, float, str]:
     return 0, number / (entry.of or 1), words
 
 
-def as_json(entry: Entry) -> Any:
+def as_json(entry: TableEntry) -> Any:
     """An entry with its parts apart, in strict JSON: null for infinite and missing numbers."""
     if isinstance(entry, Tally):
         return dict(entry.counts)
@@ -157,12 +164,12 @@ def as_json(entry: Entry) -> Any:
     }
 
 
-def is_empty(entry: Entry) -> bool:
+def is_empty(entry: TableEntry) -> bool:
     """Whether there is nothing to print."""
     return text(entry) == ""
 
 
-def columns(table: Iterable[Line]) -> list[str]:
+def used_columns(table: Iterable[Line]) -> list[str]:
     """The columns in which some row has something, in the order in which they come up."""
     filled: dict[str, bool] = {}
     for line in table:

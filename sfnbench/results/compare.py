@@ -19,7 +19,7 @@ from ..records import Result, Row, Status, number
 from ..survival.comparisons import holm, paired_differences
 from ..survival.intervals import LEVEL, MIN_RUNS
 from ..words import listed
-from .cells import Cell, Entry
+from .cells import Cell, TableEntry
 from .staleness import differences
 
 Verdict = Literal["worse", "better", "changed", "undecided", "same", "not comparable"]
@@ -79,7 +79,7 @@ class Change:
         *_, problem, method = self.slot
         return f"{method} on {problem}" if method else problem
 
-    def line(self) -> dict[str, Entry]:
+    def line(self) -> dict[str, TableEntry]:
         """As a row of a table."""
         suite, _, problem, method = self.slot
         low, high = self.interval or (None, None)
@@ -88,17 +88,17 @@ class Change:
             "problem": problem,
             "optimizer": method,
             "what": self.what,
-            "before": _number(self.before, ".6g"),
-            "after": _number(self.after, ".6g"),
+            "before": _known_cell(self.before, ".6g"),
+            "after": _known_cell(self.after, ".6g"),
             "difference": Cell(None, low, high, form=".3g", pattern="[{low}, {high}]"),
             "pairs": self.n or None,
-            "p": _number(self.p, ".2g"),
+            "p": _known_cell(self.p, ".2g"),
             "verdict": self.verdict,
             "why": self.why,
         }
 
 
-def _number(value: float, form: str) -> Cell | None:
+def _known_cell(value: float, form: str) -> Cell | None:
     return None if math.isnan(value) else Cell(value, form=form)
 
 

@@ -33,7 +33,7 @@ COLUMNS = (
 )
 
 
-def rows(
+def flat_rows(
     store: Store, current: bool = True, damaged: Damaged | None = None
 ) -> list[FlatRow]:
     """One flat row per run and seed (or point, or timing).
@@ -65,7 +65,7 @@ def export(
         raise StoreError(
             f"{path}: no format is called {path.suffix!r}{did_you_mean(path.suffix, WRITERS)}"
         )
-    table = rows(store, current, damaged)
+    table = flat_rows(store, current, damaged)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(table, partial)

@@ -45,7 +45,7 @@ def _conflicts(source: Store, into: Store) -> list[str]:
     """Runs that both hold with other numbers, and slots that both fill with other runs."""
     lines = []
     for run_id in sorted(source.ids() & into.ids()):
-        theirs, ours = _read(source, run_id), _read(into, run_id)
+        theirs, ours = _read_result(source, run_id), _read_result(into, run_id)
         if theirs is None or ours is None:
             broken = source if theirs is None else into
             lines.append(
@@ -61,7 +61,7 @@ def _conflicts(source: Store, into: Store) -> list[str]:
     filled = into.current()
     for slot, run_id in source.current().items():
         if filled.get(slot, run_id) != run_id:
-            why = _why(_read(into, filled[slot]), _read(source, run_id))
+            why = _why(_read_result(into, filled[slot]), _read_result(source, run_id))
             lines.append(
                 f"{slot[3]} on {slot[2]}: {source.folder} shows another run ({why});"
                 f" that of {into.folder} stays shown"
@@ -69,7 +69,7 @@ def _conflicts(source: Store, into: Store) -> list[str]:
     return lines
 
 
-def _read(store: Store, run_id: str) -> Result | None:
+def _read_result(store: Store, run_id: str) -> Result | None:
     try:
         return store.get(run_id)
     except DamagedError:

@@ -107,13 +107,13 @@ def _sentence(path: Path, was: object, now: object) -> str:
         case _:
             name = ".".join(path)
     if was is _ABSENT:
-        return f"{name} was not set, is {_short(now)}"
+        return f"{name} was not set, is {_shortened(now)}"
     if now is _ABSENT:
-        return f"{name} was {_short(was)}, is not set"
-    return f"{name} was {_short(was)}, is {_short(now)}"
+        return f"{name} was {_shortened(was)}, is not set"
+    return f"{name} was {_shortened(was)}, is {_shortened(now)}"
 
 
-def _short(value: object) -> str:
+def _shortened(value: object) -> str:
     if isinstance(value, list | tuple):
         value = list(value)
         if len(value) > 2 and value == list(range(value[0], value[0] + len(value))):

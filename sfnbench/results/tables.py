@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from ..errors import SfnbenchError
 from ..words import did_you_mean
-from .cells import Cell, Entry, Line, as_json, columns, is_empty, rank, text
+from .cells import Cell, Line, TableEntry, as_json, is_empty, rank, text, used_columns
 
 FORMATS = {
     "plain": "simple",
@@ -36,7 +36,7 @@ def render(table: Table, style: str) -> str:
         return json.dumps(as_records(table), indent=2, allow_nan=False)
     if style in SEPARATORS:
         written = io.StringIO(newline="")
-        names = columns(table)
+        names = used_columns(table)
         writer = csv.DictWriter(
             written, names, lineterminator="\n", delimiter=SEPARATORS[style]
         )
@@ -51,7 +51,7 @@ def render(table: Table, style: str) -> str:
 
 def as_text(table: Table, *, is_starred: bool = False) -> list[dict[str, str]]:
     """The table as people read it: text by column for each row, empty columns left out."""
-    names = columns(table)
+    names = used_columns(table)
     return [
         {name: text(line.get(name), is_starred=is_starred) for name in names}
         for line in table
@@ -60,13 +60,13 @@ def as_text(table: Table, *, is_starred: bool = False) -> list[dict[str, str]]:
 
 def as_records(table: Table) -> list[dict[str, Any]]:
     """The table for other programs: a mapping by column for each row, as `as_json` has it."""
-    names = columns(table)
+    names = used_columns(table)
     return [{name: as_json(line.get(name)) for name in names} for line in table]
 
 
-def to_json(table: Table) -> dict[str, Any]:
+def table_json(table: Table) -> dict[str, Any]:
     """The table for the report's page: its columns, and entries by row as `as_json` has them."""
-    names = columns(table)
+    names = used_columns(table)
     rows = [[as_json(line.get(name)) for name in names] for line in table]
     return {"columns": names, "rows": rows}
 
@@ -94,7 +94,9 @@ def _contest(line: Line, column: str) -> tuple[str, str, str]:
     return text(line.get("problem")), text(line.get("dtype")), column
 
 
-def _marked(line: Line, column: str, best: dict[tuple[str, str, str], float]) -> Entry:
+def _marked(
+    line: Line, column: str, best: dict[tuple[str, str, str], float]
+) -> TableEntry:
     entry = line[column]
     if not isinstance(entry, Cell) or entry.score is None:
         return entry

@@ -28,7 +28,7 @@ _FACTS["measures"] = (list,)
 _STATUSES = frozenset(map(str, Status))
 
 
-def parse(text: object, name: str) -> Any:
+def parse_json(text: object, name: str) -> Any:
     """The JSON in a column of that name."""
     if not isinstance(text, str):
         raise ValueError(f"its {name} is no text")
@@ -54,7 +54,7 @@ def check_text(text: object, name: str) -> str:
 
 def read_run(text: object) -> Run:
     """The run, with parameters that the program need not understand but can handle."""
-    data = parse(text, "run")
+    data = parse_json(text, "run")
     _check_depth(data, "run")
     if not isinstance(data, dict):
         raise ValueError("its run is no mapping")
@@ -106,7 +106,7 @@ def _is_path(path: object) -> bool:
 
 def read_environment(text: object) -> dict[str, Any]:
     """The circumstances of a result; the facts of its problem are of the right types."""
-    environment = parse(text, "environment")
+    environment = parse_json(text, "environment")
     _check_depth(environment, "environment")
     if not isinstance(environment, dict):
         raise ValueError(f"its environment is {_short(environment)}, not a mapping")
@@ -129,7 +129,7 @@ def read_environment(text: object) -> dict[str, Any]:
 
 def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
     """The rows: each has the columns of its experiment, of their types; others are free."""
-    rows = parse(text, "rows")
+    rows = parse_json(text, "rows")
     if not isinstance(rows, list):
         raise ValueError(f"its rows are {_short(rows)}, not a list")
     known = columns(run.experiment)

@@ -28,7 +28,7 @@ from ..records import Result, Run, Status, number
 from ..suite.ranges import MAX_RANGES, Range, Tunable
 from ..suite.reading import TUNING_SEEDS, Suite
 
-FILE = "tuned.yaml"
+TUNED_FILE = "tuned.yaml"
 _N_DRAWS = (1, 2, 5, *(10 * 2**i for i in range(20)))
 
 
@@ -45,7 +45,8 @@ class Tuned:
         float, ...
     ]  # of each trial, the median of the metric over tuning seeds, infinite where it broke
     cost: float = 0.0  # what all trials spent, in gradients
-    is_bottomless: bool = False  # the problem's loss has no floor: it says when a race was stopped, not how it went
+    # The problem's loss has no floor: it says when a race was stopped, not how it went.
+    is_bottomless: bool = False
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -84,19 +85,19 @@ class Tuned:
             return replace(self.run, method=optimizer.settled(self.best))
         tuned_by = {
             **self.run.settings,
-            "tune": _plain(self.tune),
+            "tune": _tune_keys(self.tune),
         }  # another tuning may find something
         return replace(self.run, method=optimizer.settled({}), settings=tuned_by)
 
     @property
     def broken(self) -> str:
         """Why there is no best trial; empty where there is one."""
-        n_seeds = f"{self.tune.seeds} tuning seed" + "s" * (self.tune.seeds > 1)
-        hint = "look at their ranges, and at tuning/ beside the results"
+        if self.best:
+            return ""
+        trials = f"no trial of {len(self.trials)} has a finite {self.tune.metric}"
+        seeds = f"over {self.tune.seeds} tuning seed" + "s" * (self.tune.seeds > 1)
         return (
-            ""
-            if self.best
-            else f"no trial of {len(self.trials)} has a finite {self.tune.metric} over {n_seeds}: {hint}"
+            f"{trials} {seeds}: look at their ranges, and at tuning/ beside the results"
         )
 
     @property
@@ -105,14 +106,15 @@ class Tuned:
 
         Winners at an end of their range, and a metric that says little here.
         """
-        ranges = {name: _written(each) for name, each in _ranges(self.run).items()}
+        ranges = {name: _range_text(each) for name, each in _ranges(self.run).items()}
         said = [
             f"{name} is at the {end} end of {ranges[name]}: widen the range"
             for name, end in self.edges.items()
         ]
         if self.is_bottomless and self.tune.metric.endswith("loss"):
             said.append(
-                f"{self.tune.metric} ranks badly where the loss has no floor: escape_cost would do better"
+                f"{self.tune.metric} ranks badly where the loss has no floor: "
+                "escape_cost would do better"
             )
         return said
 
@@ -199,7 +201,9 @@ def winners(
     for run in runs:
         done = [results.get(trial.id) for trial in trials(run, tune)]
         losses = tuple(
-            middle(result, tune.metric) for result in done if result is not None
+            median_over_seeds(result, tune.metric)
+            for result in done
+            if result is not None
         )
         if len(losses) == len(done):
             kept = [result for result in done if result is not None]
@@ -213,7 +217,7 @@ def winners(
     return tuple(found)
 
 
-def middle(result: Result, metric: str) -> float:
+def median_over_seeds(result: Result, metric: str) -> float:
     """The median of a metric over seeds.
 
     A seed that diverged or failed, or has no finite number, counts as infinite.
@@ -259,11 +263,14 @@ def write_report(suite: Suite, tuned: Iterable[Tuned], folder: Path) -> Path:
     """
     assert suite.tune is not None
     head = (
-        f"# Written by `sfnbench run {suite.name}`, and read by the report alone. Numbers are medians over tuning seeds.\n"
-        "# cost: what all trials spent, in gradients; equal for all where `tune` has a budget of cost.\n"
-        "# expected_best: the lowest median to expect of so many trials, drawn from these without replacement.\n"
+        f"# Written by `sfnbench run {suite.name}`, and read by the report alone. "
+        "Numbers are medians over tuning seeds.\n"
+        "# cost: what all trials spent, in gradients; equal for all where `tune` has a "
+        "budget of cost.\n"
+        "# expected_best: the lowest median to expect of so many trials, drawn from "
+        "these without replacement.\n"
     )
-    report = {"tune": _plain(suite.tune), "tuned": [_entry(each) for each in tuned]}
+    report = {"tune": _tune_keys(suite.tune), "tuned": [_entry(each) for each in tuned]}
     text = yaml.safe_dump(
         report,
         sort_keys=False,
@@ -271,7 +278,7 @@ def write_report(suite: Suite, tuned: Iterable[Tuned], folder: Path) -> Path:
         allow_unicode=True,
         width=10**6,
     )
-    path = folder / FILE
+    path = folder / TUNED_FILE
     path.write_text(head + text, encoding="utf-8")
     return path
 
@@ -284,11 +291,11 @@ def _ranges(run: Run) -> dict[str, Range]:
     return run.method.ranges
 
 
-def _written(each: Range) -> str:
+def _range_text(each: Range) -> str:
     return f"{{{each.scale}: {list(each.values)}}}"
 
 
-def _plain(tune: Tune) -> dict[str, Any]:
+def _tune_keys(tune: Tune) -> dict[str, Any]:
     return tune.model_dump(mode="json")
 
 
@@ -300,22 +307,22 @@ def _entry(tuned: Tuned) -> dict[str, Any]:
     }
     if tuned.broken:
         entry["broken"] = tuned.broken
-    entry |= {"params": tuned.best, tuned.tune.metric: _short(min(losses))}
+    entry |= {"params": tuned.best, tuned.tune.metric: _six_digits(min(losses))}
     entry |= {
         "trials": n,
         "failed": sum(math.isinf(loss) for loss in losses),
-        "cost": _short(tuned.cost),
+        "cost": _six_digits(tuned.cost),
     }
     if tuned.remarks:
         entry["remarks"] = tuned.remarks
     draws = [*takewhile(lambda k: k < n, _N_DRAWS), n]
-    entry["expected_best"] = {k: _short(expected_best(losses, k)) for k in draws}
+    entry["expected_best"] = {k: _six_digits(expected_best(losses, k)) for k in draws}
     order = sorted(range(n), key=losses.__getitem__)
     entry["spread"] = [
-        {**tuned.trials[i], tuned.tune.metric: _short(losses[i])} for i in order
+        {**tuned.trials[i], tuned.tune.metric: _six_digits(losses[i])} for i in order
     ]
     return entry
 
 
-def _short(loss: float) -> float:
+def _six_digits(loss: float) -> float:
     return float(f"{loss:.6g}")

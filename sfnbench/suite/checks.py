@@ -44,7 +44,7 @@ def wrong_metrics(places: Iterable[Marked], known: set[str] | None) -> Iterator[
 def wrong_tuning(tree: Node, schema: type[BaseModel]) -> Iterator[Issue]:
     """Issues of ranges without `tune`, of `tune` without ranges, and of seeds that belong to it."""
     tune = tree.child("tune")
-    ranges = list(_ranges(tree))
+    ranges = list(_range_marks(tree))
     if tune is None or tune.content is None:
         reason = "the key 'tune' has to say how to find its value"
         if "tune" not in schema.model_fields:
@@ -64,7 +64,7 @@ def wrong_tuning(tree: Node, schema: type[BaseModel]) -> Iterator[Issue]:
             yield Issue(node.at, message)
 
 
-def _ranges(tree: Node) -> Iterator[tuple[str, Mark]]:
+def _range_marks(tree: Node) -> Iterator[tuple[str, Mark]]:
     """The parameters of optimizers that are ranges, and where."""
     for entry in items(tree.child("optimizers")):
         if entry.is_mapping:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import (
@@ -23,12 +23,12 @@ from ..members.registry import Kind, Member
 from ..records import Spec
 from .ranges import Tunable
 from .validation import to_issues
-from .yaml_nodes import Issue, Mark, Node
+from .yaml_nodes import Issue, Mark, Node, Note
 
 if TYPE_CHECKING:
     from ..core.problem import Problem
 
-OWN_KEYS = ("use", "label")  # of an entry; its other keys are parameters
+ENTRY_KEYS = ("use", "label")  # of an entry; its other keys are parameters
 _LIST_HINT = " (several values to try are written {grid: [first, second]})"
 
 # What a member's __post_init__ may raise on values that it did not expect; ValueError is pydantic's
@@ -42,8 +42,6 @@ _UNEXPECTED = (
     TypeError,
     PydanticSerializationError,
 )
-
-Note = Callable[[Issue], None]
 
 
 class Completed(NamedTuple):
@@ -94,7 +92,7 @@ class RegisteredCompletion(Completion):
             instance = self._adapter.validate_json(text, strict=True)
             values = self._adapter.dump_python(instance, mode="json", warnings=False)
         except ValidationError as error:
-            keys = [*self._names, *OWN_KEYS]
+            keys = [*self._names, *ENTRY_KEYS]
             owner = f" of {use.content}"
             for issue in to_issues(
                 error, params, lambda path: () if path else keys, owner, _LIST_HINT
@@ -140,11 +138,11 @@ class StockCompletion(Completion):
         faults = check(use.content, given, self._ground.built, self._ground.dtypes)
         for path, message in faults:
             is_key = message.startswith("unknown key")
-            note(Issue(_place(use, params, path, is_key=is_key), message))
+            note(Issue(_key_place(use, params, path, is_key=is_key), message))
         return None if faults else Completed(given, _stock(given))
 
 
-def _place(use: Node, params: Node, path: Sequence[str], *, is_key: bool) -> Mark:
+def _key_place(use: Node, params: Node, path: Sequence[str], *, is_key: bool) -> Mark:
     """Where a path of keys leads: its last key, or what stands there; the name for no path."""
     at, node = use.at, params
     for key in path:

@@ -15,7 +15,7 @@ from ..members.registry import Kind, Member
 from ..records import Spec
 from ..words import did_you_mean
 from .completion import (
-    OWN_KEYS,
+    ENTRY_KEYS,
     Completed,
     Completion,
     Ground,
@@ -150,7 +150,7 @@ class _Entry:
         label = self._label() or use
         given = Node(use.at, {})
         if self._node.is_mapping:
-            given = self._node.without(*OWN_KEYS)
+            given = self._node.without(*ENTRY_KEYS)
         grids = read_grids(given, self._issues.append)
         ranges = self._ranges(given.without(*grids))
         wrong = {

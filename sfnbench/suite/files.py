@@ -32,7 +32,7 @@ def title(path: Path) -> str:
     Nothing else of it is looked at.
     """
     try:
-        root, issues = parse(read(path))
+        root, issues = parse(read_suite(path))
     except SuiteError as error:
         return f"broken: {error}"
     if root is None and issues:
@@ -58,7 +58,7 @@ def locate(path_or_name: str | Path) -> Path:
     )
 
 
-def read(path: Path) -> str:
+def read_suite(path: Path) -> str:
     """The text of a suite's file; SuiteError where it cannot be read."""
     try:
         with path.open("rb") as file:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from .yaml_nodes import Issue, Node
+from .yaml_nodes import Issue, Node, Note
 
 MAX_COMBINATIONS = 1000
-
-Note = Callable[[Issue], None]
 
 
 def read_grids(params: Node, note: Note) -> dict[str, list[Node]]:

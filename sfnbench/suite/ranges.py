@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ..records import Spec
-from .yaml_nodes import Issue, Node
+from .yaml_nodes import Issue, Node, Note
 
 Scale = Literal["uniform", "loguniform", "choice"]
 
@@ -94,9 +94,6 @@ class Tunable(Spec):
         for name, each in self.ranges.items():
             for value in each.values:
                 yield self.settled({**first, name: value})
-
-
-Note = Callable[[Issue], None]
 
 
 def ranges_of(params: Node) -> dict[str, Node]:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from .. import experiments
 from ..errors import PluginError, SuiteError
-from ..experiments.keys import Entry, ExperimentKeys, Tune
+from ..experiments.keys import ExperimentKeys, MemberEntry, Tune
 from ..members import registry
 from ..members.registry import Kind
 from ..records import Spec
@@ -25,7 +25,7 @@ from ..words import KeyPath, did_you_mean
 from .checks import TUNING_SEEDS, repeated_seeds, wrong_metrics, wrong_tuning
 from .completion import Ground
 from .entries import EntryReader, repeated
-from .files import available, locate, located, read, title
+from .files import available, locate, located, read_suite, title
 from .schema import PROFILES, known_keys, marked
 from .validation import to_issues
 from .yaml_nodes import Issue, Mark, Node, items, parse
@@ -95,7 +95,7 @@ def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
 
 def _mapping(path: Path) -> tuple[Node, list[Issue]]:
     """The mapping that a suite's file holds, and the issues inside; SuiteError if it holds none."""
-    root, issues = parse(read(path))
+    root, issues = parse(read_suite(path))
     if root is not None and root.is_mapping:
         return root, issues
     if root is not None:
@@ -156,7 +156,7 @@ class SuiteReader:
         places = list(marked(self._schema, tree))
         self._inner: dict[KeyPath, Spec] = {}
         for marker, node, at in places:
-            if isinstance(marker, Entry):
+            if isinstance(marker, MemberEntry):
                 for spec in self._read_one(marker.kind, node):
                     self._inner[at] = spec
         self.issues += repeated_seeds(tree)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, TypeGuard, Union, get_args, get_o
 
 from pydantic import BaseModel
 
-from ..experiments.keys import Entry, MetricName
+from ..experiments.keys import MemberEntry, MetricName
 from ..words import KeyPath
 from .yaml_nodes import Node
 
@@ -18,7 +18,7 @@ PROFILES = "profiles"  # a key of every suite, of no experiment
 class Marked(NamedTuple):
     """A value whose key is marked as an entry or as the name of a metric."""
 
-    marker: Entry | MetricName
+    marker: MemberEntry | MetricName
     node: Node
     path: KeyPath
 
@@ -42,28 +42,28 @@ def marked(schema: type[BaseModel], tree: Node, path: KeyPath = ()) -> Iterator[
     for name, field in schema.model_fields.items():
         node = tree.child(name)
         if node is not None:
-            yield from _marked(field.annotation, field.metadata, node, (*path, name))
+            yield from _at_key(field.annotation, field.metadata, node, (*path, name))
 
 
-def _marked(
+def _at_key(
     annotation: Any, metadata: Iterable[Any], node: Node, path: KeyPath
 ) -> Iterator[Marked]:
     for marker in metadata:
-        if isinstance(marker, Entry | MetricName):
+        if isinstance(marker, MemberEntry | MetricName):
             yield Marked(marker, node, path)
     origin, inner = get_origin(annotation), get_args(annotation)
     if _is_model(annotation):
         if node.is_mapping:
             yield from marked(annotation, node, path)
     elif origin is Annotated:
-        yield from _marked(inner[0], inner[1:], node, path)
+        yield from _at_key(inner[0], inner[1:], node, path)
     elif origin in (Union, UnionType):
         for branch in inner:
             if _is_model(branch) == node.is_mapping:
-                yield from _marked(branch, (), node, path)
+                yield from _at_key(branch, (), node, path)
     elif origin is tuple and node.is_list:
         for place, item in enumerate(node.content):
-            yield from _marked(inner[0], (), item, (*path, place))
+            yield from _at_key(inner[0], (), item, (*path, place))
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -45,6 +45,9 @@ class Issue(NamedTuple):
 
     at: Mark | None
     message: str
+
+
+Note = Callable[[Issue], None]  # takes down what is wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,10 +279,12 @@ class _Conversion:
         if tag in (_TAG + "str", _MERGE):  # `<<` is a merge key only where it is a key
             return text
         if tag not in _PATTERNS:
-            self.issues.append(Issue(at, f"unknown tag {_short(tag)}"))
+            self.issues.append(Issue(at, f"unknown tag {_short_tag(tag)}"))
             return text
         if not _PATTERNS[tag].fullmatch(text):
-            self.issues.append(Issue(at, f"{text!r} is not of the type {_short(tag)}"))
+            self.issues.append(
+                Issue(at, f"{text!r} is not of the type {_short_tag(tag)}")
+            )
             return text
         if tag in (_TAG + "null", _TAG + "bool"):
             return text.lower() == "true" if tag == _TAG + "bool" else None
@@ -292,7 +297,7 @@ class _Conversion:
     def _expect_tag(self, raw: yaml.Node, name: str) -> None:
         if raw.tag != _TAG + name:
             self.issues.append(
-                Issue(_mark(raw.start_mark), f"unknown tag {_short(raw.tag)}")
+                Issue(_mark(raw.start_mark), f"unknown tag {_short_tag(raw.tag)}")
             )
 
 
@@ -308,7 +313,7 @@ def _mark(mark: yaml.Mark) -> Mark:
     return Mark(mark.line + 1, mark.column + 1)
 
 
-def _short(tag: str) -> str:
+def _short_tag(tag: str) -> str:
     return tag.replace(_TAG, "!!")
 
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .intervals import LEVEL, MIN_RUNS, Estimate, Floats, median
+from ..records import Floats
+from .intervals import LEVEL, MIN_RUNS, Estimate, median
 
 N_EXACT = (
     1000  # differences up to which the null distribution of their ranks is counted out

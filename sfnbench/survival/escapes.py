@@ -18,12 +18,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..records import Status
-from .intervals import MIN_RUNS, TAIL, Estimate, Floats, proportion
+from ..records import Floats, Status
+from .intervals import MIN_RUNS, TAIL, Estimate, proportion
 
-Axis = Literal["step", "cost", "seconds"]
+EscapeAxis = Literal["step", "cost", "seconds"]
 
-TOTAL: dict[Axis, str] = {
+TOTAL: dict[EscapeAxis, str] = {
     "step": "steps",
     "cost": "cost",
     "seconds": "seconds",
@@ -53,7 +53,9 @@ class Escapes:
     spent: Floats  # (n,) up to the escape or the end of the run
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]], axis: Axis = "step") -> Escapes:
+    def of(
+        cls, rows: Sequence[Mapping[str, Any]], axis: EscapeAxis = "step"
+    ) -> Escapes:
         """The escapes of a race's rows. A row without numbers has spent nothing."""
         n = len(rows)
         times, escaped, spent = np.zeros(n), np.zeros(n, bool), np.zeros(n)
@@ -152,14 +154,14 @@ class Escapes:
         return float(self.times[np.isfinite(self.times)].max(initial=0.0))
 
 
-class Verdict(NamedTuple):
+class TestResult(NamedTuple):
     """A test's statistic and its p-value."""
 
     statistic: float
     p: float
 
 
-def logrank(a: Escapes, b: Escapes) -> Verdict:
+def logrank(a: Escapes, b: Escapes) -> TestResult:
     """Whether two methods escape at different rates (Mantel 1966), two-sided.
 
     p is 1 where no run escaped, and where all escaped at once.
@@ -167,13 +169,13 @@ def logrank(a: Escapes, b: Escapes) -> Verdict:
     from scipy import stats
 
     if not (a.escaped.any() or b.escaped.any()):
-        return Verdict(0.0, 1.0)
+        return TestResult(0.0, 1.0)
     last = max(a._last, b._last)
     with np.errstate(invalid="ignore"):
         test = stats.logrank(_censored_data(a, last), _censored_data(b, last))
     if math.isnan(test.statistic):
-        return Verdict(0.0, 1.0)
-    return Verdict(float(test.statistic), float(test.pvalue))
+        return TestResult(0.0, 1.0)
+    return TestResult(float(test.statistic), float(test.pvalue))
 
 
 # -- inside ----------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from ..records import Floats
 
 LEVEL = 0.95  # of every interval
 TAIL = (1 - LEVEL) / 2  # on either side
@@ -77,8 +77,8 @@ def resampled_interval(value: float, resampled: ArrayLike) -> Estimate:
     known = np.asarray(resampled, float)
     if not len(known):
         return Estimate(value, math.nan, math.nan)
-    low = _percentile(known, TAIL, -math.inf)
-    high = _percentile(known, 1 - TAIL, math.inf)
+    low = percentile(known, TAIL, -math.inf)
+    high = percentile(known, 1 - TAIL, math.inf)
     return Estimate(value, low, high)
 
 
@@ -87,6 +87,7 @@ def _mean(a: float, b: float) -> float:
     return a if a == b else (a + b) / 2
 
 
-def _percentile(values: Floats, level: float, instead_of_nan: float) -> float:
+def percentile(values: Floats, level: float, instead_of_nan: float) -> float:
+    """The value (inverted distribution function) at a level in (0, 1) of values (n,)."""
     known = np.where(np.isnan(values), instead_of_nan, values)
     return float(np.quantile(known, level, method="inverted_cdf"))

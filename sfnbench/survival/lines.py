@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .intervals import Floats
+from ..records import Floats
 
 N_NEWTON = 50  # steps at most; two or three do
 

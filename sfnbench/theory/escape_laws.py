@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from ..records import Floats
 
 # starts that stand for a sphere: their median |c| is then known to 2 %, its logarithm to 0.02
 N_STARTS = 4001
@@ -32,7 +32,7 @@ def gradient_descent_escape(
     in the distance, and slow as 1 / (lr |lambda|). ValueError for another lr, or shapes that
     differ.
     """
-    curvatures, c = _checked(eigenvalues, start, lr)
+    curvatures, c = _checked_arrays(eigenvalues, start, lr)
     if ((c != 0) & (curvatures < 0)).any(-1).mean() < 0.5:
         return math.inf
     curvatures, c = curvatures[curvatures != 0], c[..., curvatures != 0]
@@ -47,10 +47,10 @@ def gradient_descent_escape(
             terms = np.exp(log_start + k * log_factor) if k else np.exp(log_start)
         return bool(((np.sign(curvatures) * terms).sum(-1) / 2 < -drop).mean() >= 0.5)
 
-    return _first(escaped)
+    return _first_step(escaped)
 
 
-def _checked(
+def _checked_arrays(
     eigenvalues: ArrayLike, start: ArrayLike, lr: float
 ) -> tuple[Floats, Floats]:
     """Eigenvalues (d,) and starts ((n,) d) as arrays; ValueError where they or lr do not fit."""
@@ -65,7 +65,7 @@ def _checked(
     return curvatures, c
 
 
-def _first(escaped: Callable[[int], bool]) -> int:
+def _first_step(escaped: Callable[[int], bool]) -> int:
     """The first step at which it is true; it stays true from there on."""
     if escaped(0):
         return 0

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from ..records import Floats
 
 # f at 0, its slope and its curvature, for the field's covariance N f(|x - y|^2 / 2N)
 COVARIANCES = {

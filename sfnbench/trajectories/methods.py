@@ -60,7 +60,7 @@ class Method:
                 optimizer.step(closure)  # type: ignore[arg-type]  # its loss is a tensor
 
     def go_on(self, loss: Tensor) -> None:
-        """After a step: learning rates for the next one, of schedules by the loss () if they ask."""
+        """After a step: learning rates for the next one; some schedules ask for the loss ()."""
         for scheduler in self._schedulers:
             if isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step(float(loss))

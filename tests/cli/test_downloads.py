@@ -13,7 +13,7 @@ from rich.console import Console
 
 from sfnbench.cli import main as cli
 from sfnbench.cli.downloads import download_bar
-from sfnbench.datasets import File, _files, locate, mnist, names
+from sfnbench.datasets import File, _files, locate_file, mnist, names
 
 CONTENT = {"images.gz": bytes(200_000), "labels.gz": b"labels"}
 
@@ -78,9 +78,9 @@ def test_list_says_where_everything_is(sfnbench, mirror, tmp_path, monkeypatch):
 
     _, [row] = rows(sfnbench, "list", "mnist")
     assert (row["files"], row["size"]) == (2, "200.0 kB")
-    locate(mnist.DATASET.files[0])
+    locate_file(mnist.DATASET.files[0])
     assert rows(sfnbench, "list", "mnist")[1][0]["where"] == "1 of 2 files in the cache"
-    locate(mnist.DATASET.files[1])
+    locate_file(mnist.DATASET.files[1])
     assert rows(sfnbench, "list", "mnist")[1][0]["where"] == "cache"
 
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
@@ -173,7 +173,7 @@ def test_an_unknown_name_is_one_line_and_nothing_is_done(sfnbench, mirror, comma
 def test_a_terminal_shows_a_bar_that_fills(mirror):
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=100)
-    locate(
+    locate_file(
         mnist.DATASET.files[0],
         lambda name, n_bytes: download_bar(console, name, n_bytes),
     )

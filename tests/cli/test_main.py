@@ -163,7 +163,8 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     code, _, err = run("-o", "sfn", "-o", "crashes")
     assert code == 1
     told = (
-        "error: RuntimeError: out of order (crashes on quadratic_saddle, crashes on monkey_saddle)\n"
+        "error: RuntimeError: out of order (crashes on quadratic_saddle, crashes on "
+        "monkey_saddle)\n"
         "2 of 4 runs failed; "
     )
     assert f"{told}`sfnbench run tiny --only failed` re-runs them" in err
@@ -288,7 +289,10 @@ def test_data_that_are_not_there_are_said_before_anything_runs(
     sfnbench, here, monkeypatch
 ):
     monkeypatch.setenv("SFNBENCH_DATA", str(here / "data"))
-    suite = "problems: [{use: mlp, dataset: mnist, size: 10, n_examples: 10}, monkey_saddle]\noptimizers: [sfn]\n"
+    suite = (
+        "problems: [{use: mlp, dataset: mnist, size: 10, n_examples: 10}, monkey_saddle]\n"
+        "optimizers: [sfn]\n"
+    )
     (here / "suites" / "needs.yaml").write_text(
         f"{suite}budget: {{steps: 1}}\nseeds: 1\n"
     )
@@ -296,7 +300,8 @@ def test_data_that_are_not_there_are_said_before_anything_runs(
         code, out, err = sfnbench(words[0], "needs", "--engine", "inline", *words[1:])
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith(
-            f"mlp: missing data: SFNBENCH_DATA={here}/data has no mnist/train-images-idx3-ubyte.gz: download"
+            f"mlp: missing data: SFNBENCH_DATA={here}/data has no "
+            "mnist/train-images-idx3-ubyte.gz: download"
         )
     assert not (here / "runs").exists()
     code, out, err = sfnbench("validate", "needs")
@@ -370,7 +375,8 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(gate, sfnbench):
 
 
 def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(gate, sfnbench):
-    """Real processes, real SIGKILLs with two runs under way; what was said to be done is never done again."""
+    """Real processes, real SIGKILLs with two runs under way; what was said to be done is
+    never done again."""
     said = []
     for n_more in (1, 2):
         gate.open(len(said) + n_more)

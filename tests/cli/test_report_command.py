@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 from sfnbench import run_suite
 from sfnbench.cli.main import app
 
-SUITE = "experiment: critical_points\nseeds: 3\nrandom: 3\nproblems: [{use: spin_glass, dim: 10}]\nenergy: energy\n"
+SUITE = (
+    "experiment: critical_points\nseeds: 3\nrandom: 3\n"
+    "problems: [{use: spin_glass, dim: 10}]\nenergy: energy\n"
+)
 
 
 def test_tables_then_figures(tmp_path, monkeypatch):

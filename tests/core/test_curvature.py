@@ -1,4 +1,5 @@
-"""Products with curvature matrices against matrices made whole, and batches that memory cannot hold."""
+"""Products with curvature matrices against matrices made whole, and batches that memory
+cannot hold."""
 
 import pytest
 import torch
@@ -117,14 +118,16 @@ def test_for_squared_error_fisher_weighs_each_example_by_its_residual():
 
 
 class Tight(MultilayerPerceptron):
-    """A network on a device that holds eight examples at a time, and fails as torch's allocators do."""
+    """A network on a device that holds eight examples at a time, and fails as torch's
+    allocators do."""
 
     limit = 8
 
     def outputs(self, theta, batch):
         if (self.population if batch is None else batch.shape[-1]) > self.limit:
             raise RuntimeError(
-                "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: not enough memory: you tried"
+                "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: not enough "
+                "memory: you tried"
             )
         return super().outputs(theta, batch)
 

@@ -119,7 +119,7 @@ def test_the_first_examples_are_the_first():
 
 def test_blocks_leave_no_seam(monkeypatch):
     whole = load("digits", size=5, n_examples=100)
-    monkeypatch.setattr(datasets._images, "BLOCK", 33)
+    monkeypatch.setattr(datasets._images, "PIXELS_A_BLOCK", 33)
     np.testing.assert_array_equal(load("digits", size=5, n_examples=100).x, whole.x)
     np.testing.assert_allclose(
         whole.x, area_average(load("digits").x[:100], 5), rtol=1e-14
@@ -372,7 +372,7 @@ def test_a_shorter_manual_is_said(monkeypatch):
     import pydoc_data.topics
 
     monkeypatch.setattr(pydoc_data.topics, "topics", {"b": "second…", "a": "first"})
-    assert text._read("train") == "first\nsecond\n"
+    assert text._read_text("train") == "first\nsecond\n"
     with pytest.raises(
         DataError, match="train split: 13 characters where 400000 were expected"
     ):

@@ -11,7 +11,7 @@ import pytest
 from mirror import serving
 
 from sfnbench import datasets
-from sfnbench.datasets import DataError, File, _files, locate, place, state
+from sfnbench.datasets import DataError, File, _files, locate_file, place, state
 from sfnbench.datasets._files import Recipe
 
 # -- files in a folder -----------------------------------------------------------------------------
@@ -34,13 +34,13 @@ def folder(tmp_path, monkeypatch):
 
 def test_found_in_the_folder(folder):
     (folder / "set/part.gz").write_bytes(b"right")
-    assert locate(file_of(b"right")) == folder / "set/part.gz"
+    assert locate_file(file_of(b"right")) == folder / "set/part.gz"
 
 
 def test_missing_file_says_how_to_get_it(folder):
     expected = f"SFNBENCH_DATA={folder} has no set/part.gz: download https://mirror.invalid/data/part.gz"
     with pytest.raises(DataError, match=expected):
-        locate(file_of(b"right"))
+        locate_file(file_of(b"right"))
 
 
 def test_state(folder):
@@ -62,7 +62,7 @@ def test_missing_folder(folder, monkeypatch):
     with pytest.raises(
         DataError, match=r"nowhere has no set/part.gz: .* or unset SFNBENCH_DATA"
     ):
-        locate(file_of(b"right"))
+        locate_file(file_of(b"right"))
 
 
 def test_wrong_sum_names_the_file_and_both_sums(folder):
@@ -70,15 +70,16 @@ def test_wrong_sum_names_the_file_and_both_sums(folder):
     sums = [hashlib.sha256(content).hexdigest() for content in (b"wrong", b"right")]
     with pytest.raises(
         DataError,
-        match=rf"set/part.gz is not .* is {sums[0]}, expected {sums[1]}\..*delete it; then download",
+        match=rf"set/part.gz is not .* is {sums[0]}, expected {sums[1]}\."
+        r".*delete it; then download",
     ):
-        locate(file_of(b"right"))
+        locate_file(file_of(b"right"))
 
 
 def test_a_folder_in_the_place_of_the_file(folder):
     (folder / "set/part.gz").mkdir()
     with pytest.raises(DataError, match=r"set/part.gz cannot be read: Is a directory"):
-        locate(file_of(b"right"))
+        locate_file(file_of(b"right"))
 
 
 def test_sums_are_taken_once_and_again_after_a_change(folder, monkeypatch):
@@ -90,11 +91,11 @@ def test_sums_are_taken_once_and_again_after_a_change(folder, monkeypatch):
     path = folder / "set/part.gz"
     path.write_bytes(b"right")
     for _ in range(3):
-        locate(file_of(b"right"))
+        locate_file(file_of(b"right"))
     assert len(taken) == 1
     path.write_bytes(b"something else")
     with pytest.raises(DataError, match="is not the file that was expected"):
-        locate(file_of(b"right"))
+        locate_file(file_of(b"right"))
 
 
 # -- files from the network ------------------------------------------------------------------------
@@ -119,7 +120,7 @@ def test_downloaded_once(mirror, tmp_path):
     address, given_out, asked = mirror
     (given_out / "part.gz").write_bytes(b"right")
     for _ in range(2):
-        path = locate(file_of(b"right", (address,)))
+        path = locate_file(file_of(b"right", (address,)))
         assert path == tmp_path / "cache/set/part.gz"
         assert path.read_bytes() == b"right"
     assert asked == ["/part.gz"]
@@ -132,7 +133,7 @@ def test_next_mirror_where_one_fails(mirror):
         if content:
             (given_out / name / "part.gz").write_bytes(content)
     mirrors = tuple(f"{address}/{name}" for name in ("lacks", "damaged", "good"))
-    assert locate(file_of(b"right", mirrors)).read_bytes() == b"right"
+    assert locate_file(file_of(b"right", mirrors)).read_bytes() == b"right"
 
 
 def test_damaged_cache_is_downloaded_again(mirror, tmp_path):
@@ -140,7 +141,7 @@ def test_damaged_cache_is_downloaded_again(mirror, tmp_path):
     (given_out / "part.gz").write_bytes(b"right")
     (tmp_path / "cache/set").mkdir(parents=True)
     (tmp_path / "cache/set/part.gz").write_bytes(b"wrong")
-    assert locate(file_of(b"right", (address,))).read_bytes() == b"right"
+    assert locate_file(file_of(b"right", (address,))).read_bytes() == b"right"
 
 
 def test_no_mirror_helps(mirror, tmp_path):
@@ -148,7 +149,7 @@ def test_no_mirror_helps(mirror, tmp_path):
     (given_out / "part.gz").write_bytes(b"wrong")
     closed = "http://127.0.0.1:9"  # the discard port: nobody listens
     with pytest.raises(DataError) as caught:
-        locate(file_of(b"right", (address, address + "/lacks", closed)))
+        locate_file(file_of(b"right", (address, address + "/lacks", closed)))
     text = str(caught.value)
     assert "set/part.gz could not be downloaded into" in text
     assert hashlib.sha256(b"right").hexdigest() in text
@@ -164,7 +165,7 @@ def test_cache_that_cannot_be_written(mirror, tmp_path):
     (given_out / "part.gz").write_bytes(b"right")
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(DataError, match=r"cache/set/part\.gz"):
-        locate(file_of(b"right", (address,)))
+        locate_file(file_of(b"right", (address,)))
 
 
 @pytest.mark.parametrize("ending", ["breaks", "hangs"])
@@ -174,11 +175,11 @@ def test_a_mirror_that_ends_in_the_middle(mirror, tmp_path, monkeypatch, ending)
         _files, "TIMEOUT_S", 3
     )  # time enough for the mirror that answers
     with pytest.raises(DataError, match=f"{address}/{ending}/part.gz: "):
-        locate(file_of(b"right", (f"{address}/{ending}",)))
+        locate_file(file_of(b"right", (f"{address}/{ending}",)))
     assert not list((tmp_path / "cache/set").iterdir())
     (given_out / "part.gz").write_bytes(b"right")
     assert (
-        locate(file_of(b"right", (f"{address}/{ending}", address))).read_bytes()
+        locate_file(file_of(b"right", (f"{address}/{ending}", address))).read_bytes()
         == b"right"
     )
 
@@ -195,11 +196,11 @@ def test_a_disk_that_is_full_in_the_middle(mirror, tmp_path):
         with pytest.raises(
             DataError, match=r"could not be downloaded into (?s:.)*File too large"
         ):
-            locate(file_of(content, (address,)))
+            locate_file(file_of(content, (address,)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list((tmp_path / "cache/set").iterdir())
-    assert locate(file_of(content, (address,))).stat().st_size == len(content)
+    assert locate_file(file_of(content, (address,))).stat().st_size == len(content)
 
 
 # -- files that are made ---------------------------------------------------------------------------
@@ -234,7 +235,7 @@ def test_made_once_from_what_is_downloaded_once(mirror, tmp_path):
     file = made_of(b"right", (address,), shout)
     assert state(file) == "missing"
     for _ in range(2):
-        path = locate(file)
+        path = locate_file(file)
         assert path == tmp_path / "cache" / MADE == place(file)
         assert path.read_bytes() == b"RIGHT"
         assert state(file) == "ok"
@@ -253,11 +254,11 @@ def test_damaged_it_is_made_again(mirror, damaged, content):
     address, given_out, asked = mirror
     (given_out / "part.gz").write_bytes(b"right")
     file = made_of(b"right", (address,))
-    path = locate(file)
+    path = locate_file(file)
     harmed = path.with_name(damaged)
     harmed.unlink() if content is None else harmed.write_bytes(content)
     assert state(file) != "ok"
-    assert locate(file).read_bytes() == b"RIGHT"
+    assert locate_file(file).read_bytes() == b"RIGHT"
     assert state(file) == "ok"
     assert len(asked) == 1
 
@@ -278,7 +279,7 @@ def test_half_made_is_not_made(mirror, tmp_path, error):
         raise error
 
     with pytest.raises(DataError, match=str(getattr(error, "strerror", None) or error)):
-        locate(made_of(b"right", (address,), fail))
+        locate_file(made_of(b"right", (address,), fail))
     assert {path.name for path in (tmp_path / "cache/set").iterdir()} == {"part.gz"}
 
 
@@ -289,44 +290,45 @@ def test_in_a_data_folder_nothing_is_made(folder, tmp_path):
         DataError,
         match=r"has no set/made.txt: unset SFNBENCH_DATA to let sfnbench make it from https",
     ):
-        locate(file)
+        locate_file(file)
     (folder / MADE).write_bytes(b"elsewhere")
-    assert locate(file).read_bytes() == b"elsewhere"
+    assert locate_file(file).read_bytes() == b"elsewhere"
 
 
 def test_one_that_was_made_may_be_put_into_a_data_folder(mirror, tmp_path, monkeypatch):
     address, given_out, _ = mirror
     (given_out / "part.gz").write_bytes(b"right")
     file = made_of(b"right", (address,))
-    made = locate(file)
+    made = locate_file(file)
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path / "folder"))
     (tmp_path / "folder/set").mkdir(parents=True)
     shutil.copy(made, tmp_path / "folder" / MADE)
     with pytest.raises(
         DataError, match=r"made.txt is not the file .*with its \.sha256"
     ):
-        locate(file)
+        locate_file(file)
     shutil.copy(f"{made}.sha256", tmp_path / "folder/set")
-    assert locate(file) == Path(tmp_path / "folder" / MADE)
+    assert locate_file(file) == Path(tmp_path / "folder" / MADE)
 
 
 def test_what_a_split_lacks_is_found_by_name_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
     mnist = datasets.known("mnist")
-    assert "has no mnist/train-images-idx3-ubyte.gz: download" in datasets.missing_data(
-        mnist
+    assert (
+        "has no mnist/train-images-idx3-ubyte.gz: download"
+        in datasets.missing_files(mnist)
     )
     for file in mnist.files:
         if file.split == "train":
             datasets.place(file).parent.mkdir(exist_ok=True)
             datasets.place(file).touch()  # no sum is taken
-    assert datasets.missing_data(mnist) == ""
-    assert "has no mnist/t10k-images-idx3-ubyte.gz" in datasets.missing_data(
+    assert datasets.missing_files(mnist) == ""
+    assert "has no mnist/t10k-images-idx3-ubyte.gz" in datasets.missing_files(
         mnist, "test"
     )
-    assert "make it from" in datasets.missing_data(datasets.known("cifar10"))
-    assert datasets.missing_data(datasets.known("digits")) == ""
+    assert "make it from" in datasets.missing_files(datasets.known("cifar10"))
+    assert datasets.missing_files(datasets.known("digits")) == ""
     monkeypatch.delenv("SFNBENCH_DATA")
     assert (
-        datasets.missing_data(datasets.known("penn_treebank")) == ""
+        datasets.missing_files(datasets.known("penn_treebank")) == ""
     )  # it may be downloaded

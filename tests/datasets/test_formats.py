@@ -194,7 +194,8 @@ def test_a_grey_image_stays_as_it_is():
 
 
 def test_grey_is_the_route_in_floats_but_half_way_between_two_levels():
-    """Y = W G W^T in float64 as it is commonly written, with W[i, j] = |[3.2 i, 3.2 (i + 1)] and [j, j + 1]| / 3.2."""
+    """Y = W G W^T in float64 as it is commonly written, with W[i, j] = |[3.2 i, 3.2 (i +
+    1)] and [j, j + 1]| / 3.2."""
     images = colours(500, seed=1)
     i, j = np.ogrid[:10, :32]
     W = (
@@ -224,7 +225,8 @@ def python2_pickle(images, labels):
             struct.pack("<I", data.size) + data.tobytes(),
             b"tbU\x06labelsq\x08]q\t(",
             b"".join(b"K" + bytes([label]) for label in labels),
-            b"eU\x0bbatch_labelq\nU\x15training batch 1 of 5q\x0bU\tfilenamesq\x0c]q\r(U\x05a.pngq\x0eeu.",
+            b"eU\x0bbatch_labelq\nU\x15training batch 1 of "
+            b"5q\x0bU\tfilenamesq\x0c]q\r(U\x05a.pngq\x0eeu.",
         ]
     )
 
@@ -344,7 +346,8 @@ def test_what_is_no_archive(tmp_path):
 
 @pytest.fixture
 def small_cifar10(tmp_path, monkeypatch):
-    """CIFAR-10 of two images a batch on a mirror of our own, and the paths that the mirror is asked for."""
+    """CIFAR-10 of two images a batch on a mirror of our own, and the paths that the mirror
+    is asked for."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     content = write_archive(folder / "cifar-10-python.tar.gz", BATCHES).read_bytes()
@@ -355,8 +358,11 @@ def small_cifar10(tmp_path, monkeypatch):
         archive = File(
             cifar10.ARCHIVE.path, hashlib.sha256(content).hexdigest(), (address,)
         )
-        file = replace(cifar10.FILE, recipe=Recipe(archive, cifar10.FILE.recipe.make))
-        monkeypatch.setattr(cifar10, "FILE", file)
+        file = replace(
+            cifar10.SMALL_IMAGES,
+            recipe=Recipe(archive, cifar10.SMALL_IMAGES.recipe.make),
+        )
+        monkeypatch.setattr(cifar10, "SMALL_IMAGES", file)
         monkeypatch.setattr(
             cifar10,
             "DATASET",
@@ -380,7 +386,7 @@ def test_cifar10_is_made_from_its_archive_once(small_cifar10):
 
 def test_no_array_file_is_unpickled(small_cifar10):
     """Even under a right sum: numpy's own format may hold pickles, too."""
-    path = _files.locate(cifar10.FILE)
+    path = _files.locate_file(cifar10.SMALL_IMAGES)
     np.savez(
         path,
         x_train=np.array([Malicious(os.mkdir, "harm")], dtype=object),
@@ -404,7 +410,7 @@ np.save(BARE, np.zeros(3))
     "content", [b"", b"no zip", b"PK\x03\x04 cut short", BARE.getvalue()]
 )
 def test_what_is_no_array_file(small_cifar10, content):
-    path = _files.locate(cifar10.FILE)
+    path = _files.locate_file(cifar10.SMALL_IMAGES)
     path.write_bytes(content)
     path.with_name(f"{path.name}.sha256").write_text(
         hashlib.sha256(content).hexdigest()

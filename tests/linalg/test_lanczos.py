@@ -1,4 +1,5 @@
-"""Krylov subspaces against dense linear algebra, in both precisions, in batches, and where the process ends early."""
+"""Krylov subspaces against dense linear algebra, in both precisions, in batches, and where
+the process ends early."""
 
 import pytest
 import torch

@@ -1,4 +1,5 @@
-"""Saddle-free Newton in a Krylov subspace against the dense method, the paper's claims on a saddle, and misuse."""
+"""Saddle-free Newton in a Krylov subspace against the dense method, the paper's claims on a
+saddle, and misuse."""
 
 import pytest
 import torch
@@ -28,7 +29,8 @@ def first_step(optimizer, problem, theta):
 @given(seed=st.integers(0, 99), damping=st.sampled_from([0.1, 1.0, "paper"]))
 @settings(max_examples=25)
 def test_in_the_whole_space_it_is_the_dense_method(seed, damping):
-    """With as many vectors as parameters, the last one standing in for the update that is not there yet."""
+    """With as many vectors as parameters, the last one standing in for the update that is
+    not there yet."""
 
     class Wide(Waves):
         dim = 6
@@ -105,7 +107,8 @@ def test_inner_steps_take_new_gradients_in_the_old_subspace():
 
 
 def test_a_refused_step_stays_and_is_counted_and_twice_is_stuck(make_run):
-    """Plain H at a point of strong negative curvature, with dampings too small to make it positive."""
+    """Plain H at a point of strong negative curvature, with dampings too small to make it
+    positive."""
     saddle = {"eigenvalues": [1.0, -50.0], "start_at": [1e-8, 1e-3]}
     params = {"curvature": "hessian", "k": 2, "damping": "paper"}
     result = execute(

@@ -35,7 +35,8 @@ def test_classical_momentum_is_torch_s():
 @pytest.mark.parametrize("nesterov", [True, False])
 @pytest.mark.parametrize("most", [0.9, 0.995])
 def test_the_schedule_is_sutskever_s(nesterov, most):
-    """mu_t = min(1 - 2^(-1 - log2(floor(t / 250) + 1)), mu_max), read off a trajectory of a constant slope."""
+    """mu_t = min(1 - 2^(-1 - log2(floor(t / 250) + 1)), mu_max), read off a trajectory of a
+    constant slope."""
 
     class Slope(Waves):
         dim = 1

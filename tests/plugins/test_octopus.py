@@ -83,7 +83,8 @@ def test_along_the_chain_slope_and_curvature_have_no_jump(smoothness, gamma, n_t
 
 
 def test_gradient_descent_takes_ever_longer():
-    """The published setting L = gamma = 1, tau = e, lr = 1/4L, from a start uniform in the cube [-1, 1]^10."""
+    """The published setting L = gamma = 1, tau = e, lr = 1/4L, from a start uniform in the
+    cube [-1, 1]^10."""
     problem = Octopus(n=10)
     start = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (1, 10)))
     trajectory, losses = Looped(problem, GradientDescent(lr=0.25), start), []

@@ -1,4 +1,5 @@
-"""The autoencoder against torch's own modules, its starts, its measure, and what is known of it at simple points."""
+"""The autoencoder against torch's own modules, its starts, its measure, and what is known
+of it at simple points."""
 
 import itertools
 import math

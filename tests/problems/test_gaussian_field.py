@@ -77,7 +77,8 @@ def test_a_planted_critical_point(covariance):
 
 
 def test_planting_leaves_the_law_of_the_rest():
-    """Conditioned on no gradient at 0, the field's variance at x is N f(0) - N u f'(u)^2 2 / |f'(0)| with u = |x|^2 / 2N."""
+    """Conditioned on no gradient at 0, the field's variance at x is N f(0) - N u f'(u)^2 2
+    / |f'(0)| with u = |x|^2 / 2N."""
     n, dim = 3000, 3
     x = normal(dim, seed=5)
     u = float(x.square().sum()) / (2 * dim)

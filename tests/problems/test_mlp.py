@@ -1,4 +1,5 @@
-"""The multilayer perceptron against torch's own modules, its Hessian against automatic differentiation, its dead net."""
+"""The multilayer perceptron against torch's own modules, its Hessian against automatic
+differentiation, its dead net."""
 
 import itertools
 import math

@@ -1,4 +1,5 @@
-"""The recurrent network against torch's own modules, its start, its measure, and what is known of it at simple points."""
+"""The recurrent network against torch's own modules, its start, its measure, and what is
+known of it at simple points."""
 
 import math
 import os
@@ -42,7 +43,8 @@ def gradient(problem, theta, batch=None):
 
 
 def as_modules(problem, theta):
-    """The same network of torch's modules, which has two vectors of hidden biases where one does."""
+    """The same network of torch's modules, which has two vectors of hidden biases where one
+    does."""
     embedding, recurrent, biases, readout, out_biases = problem.weights(theta)
     cell = torch.nn.RNN(problem.n_symbols, problem.n_units, dtype=theta.dtype)
     linear = torch.nn.Linear(problem.n_units, problem.n_symbols, dtype=theta.dtype)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from labels import EVIL, MARKED
 
-from sfnbench.report.html import write
+from sfnbench.report.html import write_page
 from sfnbench.report.sections import gather
 from sfnbench.results.store import Store
 from sfnbench.session.execute import execute
@@ -113,4 +113,4 @@ def report(make_run, tmp_path_factory):
                         method=replace(result.run.method, label=label),
                     )
                     store.put(replace(result, run=run))
-    return write(*gather(sorted(root.iterdir())), root / "report.html")
+    return write_page(*gather(sorted(root.iterdir())), root / "report.html")

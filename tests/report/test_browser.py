@@ -6,7 +6,7 @@ from dataclasses import replace
 from labels import EVIL, MARKED
 
 from sfnbench.report import html_tables
-from sfnbench.report.html import write
+from sfnbench.report.html import write_page
 from sfnbench.report.sections import gather
 from sfnbench.results.cells import Cell
 from sfnbench.results.store import Store
@@ -16,7 +16,8 @@ from sfnbench.session.execute import execute
 def visible(page):
     """Of every trace that is an optimizer's: whose it is, and whether it is shown."""
     return page.evaluate(
-        """[...document.querySelectorAll('.js-plotly-plot')].flatMap((plot) => plot.data.filter((t) => t.meta)
+        """[...document.querySelectorAll('.js-plotly-plot')]
+            .flatMap((plot) => plot.data.filter((t) => t.meta)
         .map((t) => [t.meta, t.visible]))"""
     )
 
@@ -38,7 +39,8 @@ def test_labels_stay_text(visit, report):
     assert page.locator("main b, main figure a[href]").count() == 0
     assert page.locator("td", has_text=EVIL).count() > 0
     names = page.evaluate(
-        "[...document.querySelectorAll('.js-plotly-plot')].flatMap((p) => p.data.map((t) => t.name))"
+        "[...document.querySelectorAll('.js-plotly-plot')].flatMap((p) => "
+        "p.data.map((t) => t.name))"
     )
     assert all("<" not in name for name in names)
 
@@ -84,7 +86,7 @@ def test_escape_against_one_factor_is_drawn_and_tabulated(visit, make_run, tmp_p
                         )
                     )
                 )
-    page = visit(write(*gather([tmp_path / "results"]), tmp_path / "report.html"))
+    page = visit(write_page(*gather([tmp_path / "results"]), tmp_path / "report.html"))
     shown = page.locator("figure[data-figure=scaling]")
     assert shown.locator("h3").all_inner_texts() == [
         "quadratic_saddle: escape against distance from the saddle",
@@ -160,7 +162,8 @@ def test_everything_is_reached_by_keyboard(visit, report):
         page.keyboard.press("Tab")
         seen.append(
             page.evaluate(
-                "document.activeElement.textContent.slice(0, 60) + ' ' + document.activeElement.tagName"
+                "document.activeElement.textContent.slice(0, 60) + ' ' + "
+                "document.activeElement.tagName"
             )
         )
     page.evaluate("window.scrollTo(0, 0)")

@@ -8,7 +8,7 @@ import pytest
 from gate import until
 
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report.html import write
+from sfnbench.report.html import write_page
 from sfnbench.report.sections import gather
 from sfnbench.results.store import Store
 from sfnbench.session.execute import execute
@@ -77,12 +77,13 @@ def timings(tmp_path_factory):
                 {},
             )
             store.put(Result(run, "ok", tuple(rows)))
-    return write(*gather([root / "a"]), root / "report.html")
+    return write_page(*gather([root / "a"]), root / "report.html")
 
 
 def test_the_share_stands_over_the_middle_of_its_bar(visit, timings):
     page = visit(timings)
-    middles = """(selector) => [...document.querySelectorAll('#suite-0 ' + selector)].map((each) => {
+    middles = """(selector) =>
+        [...document.querySelectorAll('#suite-0 ' + selector)].map((each) => {
         const box = each.getBoundingClientRect(); return (box.left + box.right) / 2 })"""
     bars, shares = (
         page.evaluate(middles, selector)
@@ -180,7 +181,7 @@ def test_what_overflows_draws_without_a_complaint(visit, make_run, tmp_path):
                     )
                 )
             )
-    page = visit(write(*gather([tmp_path / "a"]), tmp_path / "r.html"))
+    page = visit(write_page(*gather([tmp_path / "a"]), tmp_path / "r.html"))
     for axis in ("cost", "seconds"):
         page.get_by_label("Against").first.select_option(axis)
     assert (
@@ -200,7 +201,7 @@ def test_what_diverges_does_not_flatten_the_others(visit, make_run, tmp_path):
             )
             run = replace(run, method=replace(run.method, label=f"lr={lr:g}"))
             store.put(execute(run))
-    page = visit(write(*gather([tmp_path / "a"]), tmp_path / "report.html"))
+    page = visit(write_page(*gather([tmp_path / "a"]), tmp_path / "report.html"))
     figure, plot = (
         "figure[data-figure=loss]",
         "document.querySelector('figure[data-figure=loss] .plot')",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report.draw_matplotlib import FORMATS, paint, write
+from sfnbench.report.draw_matplotlib import PICTURE_FORMATS, paint, write
 from sfnbench.report.looks import looks
 from sfnbench.report.sections import gather
 from sfnbench.results.store import Store
@@ -74,7 +74,7 @@ def sections(make_run, tmp_path_factory):
 
 def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
     written = write(sections, tmp_path / "new" / "folder", "steps")
-    assert {path.suffix[1:] for path in written} == set(FORMATS)
+    assert {path.suffix[1:] for path in written} == set(PICTURE_FORMATS)
     names = {path.stem for path in written}
     panels = {
         "test_quadratic_saddle",
@@ -87,7 +87,7 @@ def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
     assert all(path.stat().st_size > 1000 for path in written)
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", PICTURE_FORMATS)
 def test_the_same_results_make_the_same_file(sections, tmp_path, suffix):
     first, second = (
         [path for path in write(sections, tmp_path / name) if path.suffix[1:] == suffix]
@@ -156,7 +156,7 @@ def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(
         "test_noisy_gradient_descent_escape_against_noise_of_the_gradient",
     }
     assert {path.suffix[1:] for path in written if path.stem == by_distance} == set(
-        FORMATS
+        PICTURE_FORMATS
     )
 
 

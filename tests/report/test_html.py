@@ -15,7 +15,7 @@ from sfnbench.errors import NoResultsError, StoreError
 from sfnbench.experiments.critical_points import analysis as cp
 from sfnbench.experiments.critical_points.table import findings
 from sfnbench.report.figure import MOST_IN_COLOUR
-from sfnbench.report.html import write
+from sfnbench.report.html import write_page
 from sfnbench.report.sections import gather
 from sfnbench.results.store import FILE, Store
 from sfnbench.session.execute import execute
@@ -60,7 +60,7 @@ def folder(tmp_path):
 
 def page(tmp_path, *folders):
     found, notes = gather(folders)
-    return write(found, notes, tmp_path / "report.html").read_text(), notes
+    return write_page(found, notes, tmp_path / "report.html").read_text(), notes
 
 
 def drawn(text):
@@ -198,7 +198,7 @@ def test_members_that_are_no_longer_installed_are_shown_all_the_same(
 
 def test_a_report_is_called_html(tmp_path, folder, race):
     with pytest.raises(StoreError, match=r"r\.pdf: the report is an HTML file"):
-        write(*gather([folder("a", labelled(race, "sfn"))]), tmp_path / "r.pdf")
+        write_page(*gather([folder("a", labelled(race, "sfn"))]), tmp_path / "r.pdf")
     assert not (tmp_path / "r.pdf").exists()
 
 
@@ -238,8 +238,8 @@ def test_critical_points_have_their_figures_tables_and_findings(tmp_path, folder
     (panels,) = drawn(text)
     assert {"points", "controls", "lowest", "middle", "highest"} <= panels.keys()
     for what in ("by cut-off", "controls", "by start"):
-        assert cells(text, f"{cp.title(result)}: {what}")
-    assert f"{cp.title(result)}: {findings(result)}" in html.unescape(text)
+        assert cells(text, f"{cp.run_title(result)}: {what}")
+    assert f"{cp.run_title(result)}: {findings(result)}" in html.unescape(text)
 
 
 def test_tuned_values_are_shown(tmp_path, folder, race):

@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from sfnbench import Store, run_suite
-from sfnbench.results.bits import changes, compare_bits, deviations
+from sfnbench.results.bits import compare_bits, deviations, environment_changes
 
-TWO = "seeds: 2\nbudget: {steps: 5}\nproblems: [monkey_saddle]\noptimizers: [sfn, gradient_descent]\n"
+TWO = (
+    "seeds: 2\nbudget: {steps: 5}\nproblems: [monkey_saddle]\n"
+    "optimizers: [sfn, gradient_descent]\n"
+)
 
 
 def test_a_suite_run_twice_gives_identical_series(tmp_path):
@@ -97,6 +100,6 @@ def test_nan_is_like_nan_and_a_length_is_told(tmp_path):
     assert deviations(result, replace(result, series=shorter)) == [
         "series loss in length"
     ]
-    assert changes(
+    assert environment_changes(
         {"torch": 1, "warmup_s": 2}, {"torch": 1, "warmup_s": 3, "cuda": 4}
     ) == {"cuda": (None, 4)}

@@ -9,10 +9,10 @@ from sfnbench.results.cells import (
     Cell,
     Tally,
     as_json,
-    columns,
     rank,
     share,
     text,
+    used_columns,
 )
 
 INF = math.inf
@@ -92,4 +92,4 @@ def test_json_holds_numbers_intervals_and_flags_apart():
 
 def test_columns_are_those_in_which_something_is():
     table = [{"a": None, "b": "", "c": 0}, {"d": Cell(1.0), "b": "x"}]
-    assert columns(table) == ["b", "c", "d"]
+    assert used_columns(table) == ["b", "c", "d"]

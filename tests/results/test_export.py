@@ -10,7 +10,7 @@ import pytest
 
 from sfnbench.errors import StoreError
 from sfnbench.records import Result, Run, Spec, columns
-from sfnbench.results.export import COLUMNS, export, rows
+from sfnbench.results.export import COLUMNS, export, flat_rows
 from sfnbench.results.store import Store
 
 # As stated to users: the order is theirs to rely on.
@@ -107,13 +107,13 @@ def test_columns_are_the_stated_ones_in_that_order_then_the_rows_own(
     store: Store,
 ) -> None:
     assert list(COLUMNS) == STATED
-    for row in rows(store):
+    for row in flat_rows(store):
         assert list(row)[: len(STATED)] == STATED
         assert set(row) == {*STATED, *columns("race"), "test_error", "extra"}
 
 
 def test_a_row_per_run_and_seed(store: Store) -> None:
-    first, second, third, _ = rows(store)
+    first, second, third, _ = flat_rows(store)
     run = make_run("Adam")
     assert (
         first["suite"],
@@ -147,7 +147,7 @@ def test_a_row_per_run_and_seed(store: Store) -> None:
 def test_a_run_that_broke_has_a_row_per_seed_without_numbers(tmp_path: Path) -> None:
     with Store(tmp_path, create=True) as store:
         store.put(Result(make_run("x"), "timeout", log="stopped"))
-        table = rows(store)
+        table = flat_rows(store)
     assert [(row["seed"], row["status"], row["label"]) for row in table] == [
         (3, "timeout", "x"),
         (4, "timeout", "x"),
@@ -160,11 +160,11 @@ def test_superseded_results_are_left_out_unless_wanted(store: Store) -> None:
         "toy", "race", make_run("Adam").problem, Spec("sgd", "Adam", {}, ""), (0,), {}
     )
     store.put(Result(changed, "ok", ({"seed": 0},)))
-    assert {row["run_id"] for row in rows(store)} == {
+    assert {row["run_id"] for row in flat_rows(store)} == {
         changed.id,
         make_run("Adäm", lr=0.2).id,
     }
-    assert len(rows(store, current=False)) == 5
+    assert len(flat_rows(store, current=False)) == 5
 
 
 def same(a: object, b: object) -> bool:
@@ -178,7 +178,7 @@ def test_jsonl_comes_back_exactly(store: Store, tmp_path: Path) -> None:
     back = [
         json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()
     ]
-    assert same(back, rows(store))
+    assert same(back, flat_rows(store))
 
 
 def as_csv(value: object) -> str:
@@ -195,7 +195,7 @@ def test_csv_comes_back_exactly(store: Store, tmp_path: Path) -> None:
     assert export(store, str(tmp_path / "x.CSV")) == 4
     with (tmp_path / "x.CSV").open(newline="", encoding="utf-8") as file:
         back = list(csv.DictReader(file))
-    expected = rows(store)
+    expected = flat_rows(store)
     assert back == [
         {name: as_csv(value) for name, value in row.items()} for row in expected
     ]
@@ -212,7 +212,7 @@ def test_parquet_comes_back_exactly_with_types_that_do_not_depend_on_the_values(
     assert export(store, tmp_path / "x.parquet") == 4
     table = pq.read_table(tmp_path / "x.parquet")
     expected = [
-        {**row, "extra": row["extra"] and '[1,{"a":null}]'} for row in rows(store)
+        {**row, "extra": row["extra"] and '[1,{"a":null}]'} for row in flat_rows(store)
     ]
     assert same(table.to_pylist(), expected)
     kinds = {name: str(table.schema.field(name).type) for name in STATED}

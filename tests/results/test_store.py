@@ -302,7 +302,8 @@ def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(
                     "quadratic_saddle", "saddle", {"eigenvalues": [1] * 99}, "p"
                 ),
             ),
-            "the problem's eigenvalues was [10, -2], is [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,...",
+            "the problem's eigenvalues was [10, -2], is [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, "
+            "1, 1, 1, 1, 1, 1, 1, 1, 1,...",
         ),
     ],
 )

@@ -18,7 +18,7 @@ from sfnbench.results.tables import (
     mark_best,
     ordered,
     render,
-    to_json,
+    table_json,
 )
 
 STYLES = [*FORMATS, *SEPARATORS, "json"]
@@ -131,13 +131,13 @@ def test_csv_quotes_what_holds_a_comma():
 
 
 def test_the_page_gets_columns_and_entries_by_row():
-    data = to_json(mark_best([seconds(4.649), seconds(4.551)]))
+    data = table_json(mark_best([seconds(4.649), seconds(4.551)]))
     assert data["columns"] == ["problem", "seconds"]
     assert [(row[0], row[1]["value"], row[1]["best"]) for row in data["rows"]] == [
         ("p", 4.649, False),
         ("p", 4.551, True),
     ]
-    json.dumps(to_json([seconds(math.inf)]), allow_nan=False)
+    json.dumps(table_json([seconds(math.inf)]), allow_nan=False)
 
 
 def test_rows_are_ordered_by_their_numbers():

@@ -1,4 +1,5 @@
-"""Damaged results: whatever the bytes, the JSON and its types, one message, and the rest is read."""
+"""Damaged results: whatever the bytes, the JSON and its types, one message, and the rest is
+read."""
 
 import json
 import random
@@ -14,7 +15,7 @@ from sfnbench.experiments.race.at_budget import at_budget
 from sfnbench.experiments.summary import summary
 from sfnbench.records import Result, Run, Spec
 from sfnbench.results.encoding import pack
-from sfnbench.results.export import rows
+from sfnbench.results.export import flat_rows
 from sfnbench.results.tables import render
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -71,7 +72,7 @@ def read(folder):
         render(
             at_budget(store.results(damaged=lambda error: None), "cost", 1.0), "plain"
         )
-        rows(store, damaged=lambda error: None)
+        flat_rows(store, damaged=lambda error: None)
     return found, [str(error) for error in damaged]
 
 

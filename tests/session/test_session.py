@@ -29,7 +29,8 @@ class Notes(Observer):
 def suite(tmp_path):
     path = tmp_path / "pair.yaml"
     path.write_text(
-        "seeds: 2\nbudget: {steps: 3}\nproblems: [monkey_saddle]\noptimizers: [sfn, gradient_descent]\n"
+        "seeds: 2\nbudget: {steps: 3}\nproblems: [monkey_saddle]\noptimizers: [sfn, "
+        "gradient_descent]\n"
     )
     return path
 

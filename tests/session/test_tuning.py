@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 from tuned_suites import SUITE, of, run
 
 from sfnbench import Result, SuiteError, load_suite, plan
-from sfnbench.experiments.keys import MOST_STEPS, Tune
+from sfnbench.experiments.keys import STEPS_LIMIT, Tune
 from sfnbench.session.session import preview
-from sfnbench.session.tuning import expected_best, middle, sample, trials, winners
+from sfnbench.session.tuning import (
+    expected_best,
+    median_over_seeds,
+    sample,
+    trials,
+    winners,
+)
 from sfnbench.suite.ranges import MAX_RANGES
 from sfnbench.suite.reading import TUNING_SEEDS
 
@@ -80,7 +86,7 @@ def test_trials_measure_the_loss_alone_within_their_own_budget(write):
     suite, open_run = of(write(text), "msgd")
     first = trials(open_run, suite.tune)[0]
     assert first.settings == {
-        "budget": {"steps": MOST_STEPS, "seconds": None, "cost": 7.0, "epochs": None},
+        "budget": {"steps": STEPS_LIMIT, "seconds": None, "cost": 7.0, "epochs": None},
         "metrics": [["loss", {"steps": 3}]],
         "prices": open_run.settings["prices"],
     }
@@ -152,7 +158,8 @@ def rows(*losses, status="ok"):
 )
 def test_the_middle_counts_what_broke_as_infinite(make_run, seeds, expected):
     assert (
-        middle(result(make_run("mlp", {}, "sfn", {}), seeds), "final_loss") == expected
+        median_over_seeds(result(make_run("mlp", {}, "sfn", {}), seeds), "final_loss")
+        == expected
     )
 
 

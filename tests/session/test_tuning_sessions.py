@@ -15,7 +15,7 @@ from tuned_suites import BOWL, SUITE, of, report, run
 
 from sfnbench import DataError, Store, SuiteError, execute, load_suite, plan
 from sfnbench.session.session import preview, tuning_runs
-from sfnbench.session.tuning import FILE, trials
+from sfnbench.session.tuning import TUNED_FILE, trials
 from sfnbench.suite.reading import TUNING_SEEDS
 
 GATED = f"""
@@ -50,7 +50,8 @@ def tuned(tuned_once, write):
 
 
 def test_tuned_gradient_descent_comes_near_the_best_rate_there_is(write):
-    """On 1/2 (4 x^2 + y^2) a step contracts by max |1 - 4 lr|, |1 - lr|, which is least, 0.6, at lr = 2 / (4 + 1)."""
+    """On 1/2 (4 x^2 + y^2) a step contracts by max |1 - 4 lr|, |1 - lr|, which is least,
+    0.6, at lr = 2 / (4 + 1)."""
     text = SUITE.replace("steps: 10", "steps: 60").replace("trials: 5", "trials: 20")
     folder, notes = run(write(text), optimizers=["gradient_descent"])
     best = report(folder)["bowl", "gradient_descent"]["params"]["lr"]
@@ -105,10 +106,10 @@ def test_trials_come_first_and_the_best_run_afresh_with_the_suites_seeds(tuned):
 
 def test_the_same_suite_gives_the_same_report_to_the_byte(tuned):
     first, second = tuned[0], run("s.yaml", out="second")[0]
-    assert (first / FILE).read_bytes() == (second / FILE).read_bytes()
+    assert (first / TUNED_FILE).read_bytes() == (second / TUNED_FILE).read_bytes()
     folder, notes = run("s.yaml", out=first)
     assert notes.begun == [(0, 10), (0, 3)]
-    assert (folder / FILE).read_bytes() == (second / FILE).read_bytes()
+    assert (folder / TUNED_FILE).read_bytes() == (second / TUNED_FILE).read_bytes()
 
 
 def test_only_what_is_missing_is_tried(write, tuned):
@@ -284,7 +285,7 @@ def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(
         said += told
     assert process.returncode == -signal.SIGKILL
     assert gate.is_deserted()
-    assert not Path(f"runs/s/{FILE}").exists()
+    assert not Path(f"runs/s/{TUNED_FILE}").exists()
     assert [row["run"] for row in preview(load_suite("s.yaml"))][2:4] == [
         "after tuning"
     ] * 2

@@ -4,7 +4,7 @@ import yaml
 
 from sfnbench import load_suite, plan, run_suite
 from sfnbench.session.observer import Observer
-from sfnbench.session.tuning import FILE
+from sfnbench.session.tuning import TUNED_FILE
 
 BOWL = "{use: quadratic_saddle, label: bowl, eigenvalues: [4, 1], radius: 1}"
 SUITE = f"""
@@ -43,7 +43,7 @@ def run(path, **options):
 
 
 def report(folder):
-    tuned = yaml.safe_load((folder / FILE).read_text())["tuned"]
+    tuned = yaml.safe_load((folder / TUNED_FILE).read_text())["tuned"]
     return {(each["problem"], each["optimizer"]): each for each in tuned}
 
 

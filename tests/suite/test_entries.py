@@ -67,7 +67,8 @@ def test_params_of_every_member_make_the_same_member_again(kind: registry.Kind) 
 def test_a_grid_is_the_product_of_its_values() -> None:
     suite = load(
         race(
-            "[{use: suite_probe, label: P, lr: {grid: [1e-2, 2]}, shape: {grid: [[5], [6, 7]]}, word: y}]"
+            "[{use: suite_probe, label: P, lr: {grid: [1e-2, 2]}, shape: {grid: [[5], "
+            "[6, 7]]}, word: y}]"
         )
     )
     assert [c.label for c in suite.optimizers] == [
@@ -134,7 +135,8 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
         ("{use: suite_probe, lr: §null}", "lr must be a number, not null"),
         (
             "{use: suite_probe, lr: §[0.1]}",
-            "lr must be a number, not a list (several values to try are written {grid: [first, second]})",
+            "lr must be a number, not a list (several values to try are written {grid: "
+            "[first, second]})",
         ),
         ("{use: suite_probe, damping: §-1}", "damping must be at least 0, not -1"),
         (

@@ -191,10 +191,12 @@ RUN = Run(
 
 def test_the_id_is_the_hash_of_what_decides_the_numbers_written_as_json() -> None:
     text = (
-        '{"code": {"harness": "45"}, "device": "cpu", "dtype": "float64", "experiment": "race", "format": %d, '
+        '{"code": {"harness": "45"}, "device": "cpu", "dtype": "float64", '
+        '"experiment": "race", "format": %d, '
         '"method": {"params": {"lr": 1e-05, "word": "\\u00e9"}, "source": "23", "use": "o"}, '
         '"problem": {"params": {"a": 0.1, "b": [1.0, 2.0]}, "source": "01", "use": "p"}, '
-        '"seeds": [0, 2], "settings": {"budget": {"seconds": null, "steps": 3}, "metrics": [["loss", 1]]}, '
+        '"seeds": [0, 2], "settings": {"budget": {"seconds": null, "steps": 3}, '
+        '"metrics": [["loss", 1]]}, '
         '"versions": {"torch": "2.13.0"}}'
     )
     assert hashlib.sha256((text % FORMAT).encode()).hexdigest().startswith(RUN.id)
@@ -204,7 +206,8 @@ def test_the_id_is_the_hash_of_what_decides_the_numbers_written_as_json() -> Non
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_the_id_is_the_same_in_another_process(suite: Suite, hash_seed: str) -> None:
     code = (
-        "import sys; from sfnbench.suite.reading import load_suite; from sfnbench.suite.plan import plan;"
+        "import sys; from sfnbench.suite.reading import load_suite; from "
+        "sfnbench.suite.plan import plan;"
         "print(*(run.id for run in plan(load_suite(sys.argv[1]))))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
@@ -360,7 +363,8 @@ def test_the_quartic_is_never_below_its_bound(n: int, coupling: float) -> None:
 def test_tuning_by_the_escape_needs_a_saddle(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(
-        "problems: [{use: mlp, hidden: [3]}, lee]\noptimizers: [{use: msgd, lr: {uniform: [0.1, 1]}}]\n"
+        "problems: [{use: mlp, hidden: [3]}, lee]\noptimizers: [{use: msgd, lr: "
+        "{uniform: [0.1, 1]}}]\n"
         "tune: {metric: escape_cost}\n"
     )
     with pytest.raises(

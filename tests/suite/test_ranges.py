@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from suite_writing import enter, expect, load, race
 
 from sfnbench.errors import SuiteError
-from sfnbench.experiments.keys import MOST_STEPS
+from sfnbench.experiments.keys import STEPS_LIMIT
 from sfnbench.suite.ranges import EDGE, MAX_RANGES, Range, Scale, Tunable
 
 TUNE = "tune: {trials: 4}"
@@ -30,7 +30,8 @@ def ranges(entry: str) -> dict[str, Range]:
 
 def test_ranges_know_their_numbers_from_the_members_fields() -> None:
     found = ranges(
-        "{use: suite_probe, n_inner: {uniform: [1, 10]}, lr: {loguniform: [1, 10]}, damping: {choice: [0, paper]}}"
+        "{use: suite_probe, n_inner: {uniform: [1, 10]}, lr: {loguniform: [1, 10]}, "
+        "damping: {choice: [0, paper]}}"
     )
     assert found == {
         "damping": Range("choice", (0.0, "paper")),
@@ -70,7 +71,8 @@ def test_ranges_of_stock_optimizers_are_whole_where_only_whole_numbers_do() -> N
 def test_each_point_of_a_grid_is_tuned_by_itself() -> None:
     suite = load(
         race(
-            "[{use: suite_probe, momentum: {grid: [0, 0.5]}, lr: {loguniform: [0.1, 1]}}, suite_probe]",
+            "[{use: suite_probe, momentum: {grid: [0, 0.5]}, lr: {loguniform: [0.1, "
+            "1]}}, suite_probe]",
             more=TUNE,
         )
     )
@@ -101,7 +103,7 @@ profiles:
     assert load(text, "fixed").tune is None
     by_cost = load(text.replace("{cost: 3, steps: 7}", "{cost: 3}")).tune
     # The suite's steps do not cut it short
-    assert by_cost.budget.model_dump() == {**trial, "steps": MOST_STEPS}
+    assert by_cost.budget.model_dump() == {**trial, "steps": STEPS_LIMIT}
     assert load(race()).tune is None
 
 
@@ -175,12 +177,21 @@ def test_everything_wrong_with_ranges_is_said_at_once() -> None:
         """
         problems: [{use: suite_bowl, §dim: {uniform: [1, 2]}}]
         optimizers:
-          - {use: suite_probe, lr: {loguniform: [§-1, 1]}, momentum: {choice: [0.1, §1, §x]}, §wrd: a}
+          - use: suite_probe
+            lr: {loguniform: [§-1, 1]}
+            momentum: {choice: [0.1, §1, §x]}
+            §wrd: a
           - {use: suite_probe, label: b, lr: {grid: [1, §0]}, momentum: {uniform: [§-1, §1]}}
           - {use: §suite_prob, lr: {uniform: [2, 1]}}
           - {use: torch.optim.Adam, lr: {uniform: §[2, 1]}, §bets: {uniform: [1, 2]}}
           - {use: §torch.optim.Adam, lr: {uniform: [-1, 1]}, label: c}
-        tune: {trials: §0, seeds: §0, sampler: §hlaton, §trails: 3, budget: {§step: 1}, metric: §loss}
+        tune:
+          trials: §0
+          seeds: §0
+          sampler: §hlaton
+          §trails: 3
+          budget: {§step: 1}
+          metric: §loss
         """,
         "dim is a range: only parameters of optimizers are tuned",
         "an end of a loguniform range must be greater than 0, not -1",
@@ -199,7 +210,8 @@ def test_everything_wrong_with_ranges_is_said_at_once() -> None:
         "sampler must be 'halton', 'random' or 'sobol', not 'hlaton' (did you mean 'halton'?)",
         "unknown key 'trails' (did you mean 'trials'?)",
         "unknown key 'step' (did you mean 'steps'?)",
-        "metric must be 'final_loss', 'best_loss', 'escape_step' or 'escape_cost', not 'loss' (did you mean 'best_loss'?)",
+        "metric must be 'final_loss', 'best_loss', 'escape_step' or 'escape_cost', not "
+        "'loss' (did you mean 'best_loss'?)",
     )
 
 

@@ -238,7 +238,10 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
     ],
 )
 def test_keys_of_a_suite(key: str, message: str | None) -> None:
-    known = "budget, dtype, experiment, metrics, optimizers, prices, problems, profiles, seeds, timeout, title, tune"
+    known = (
+        "budget, dtype, experiment, metrics, optimizers, prices, problems, profiles, seeds, "
+        "timeout, title, tune"
+    )
     name = key.strip("§").partition(":")[0]
     expect(race(more=key), message or f"unknown key '{name}' (known: {known})")
 
@@ -295,7 +298,8 @@ def test_an_unknown_profile() -> None:
         ("title: x".encode("utf-16"), "s.yaml:1:1: not UTF-8"),
         (
             b"a: [1",
-            "s.yaml:1:6: not valid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'",
+            "s.yaml:1:6: not valid YAML: while parsing a flow sequence, expected ',' "
+            "or ']', but got '<stream end>'",
         ),
         (b"a" * 300_000, "s.yaml: larger than 200000 bytes, no suite"),
     ],
@@ -343,7 +347,8 @@ def test_titles_are_read_without_reading_the_suite() -> None:
 
 def test_listing_suites_imports_neither_torch_nor_pydantic() -> None:
     code = (
-        "import sys; from sfnbench.suite.files import available, title; print([title(p) for p in available().values()]);"
+        "import sys; from sfnbench.suite.files import available, title; "
+        "print([title(p) for p in available().values()]);"
         "sys.exit(bool({'torch', 'pydantic'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

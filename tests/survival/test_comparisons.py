@@ -32,7 +32,8 @@ def test_holm_agrees_with_statsmodels(ps):
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_rejects_step_down(ps):
-    """In order of size, the i-th of m is rejected while it is below 0.05 / (m - i), and none after the first that is not."""
+    """In order of size, the i-th of m is rejected while it is below 0.05 / (m - i), and
+    none after the first that is not."""
     order = sorted(range(len(ps)), key=ps.__getitem__)
     rejected, going = set(), True
     for i, place in enumerate(order):

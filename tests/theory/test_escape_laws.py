@@ -113,7 +113,8 @@ def test_of_several_starts_it_is_the_median(starts):
 
 @pytest.mark.parametrize(("flat", "median_share"), [(1, 0.5), (2, 0.25)])
 def test_the_median_over_a_sphere_is_that_of_the_median_direction(flat, median_share):
-    """The squared share of one direction is sin^2 on the circle, and the square of a uniform number on the sphere."""
+    """The squared share of one direction is sin^2 on the circle, and the square of a
+    uniform number on the sphere."""
     curvature, lr, radius, drop = -0.1, 0.2, 1e-3, 1.0
     found = laws.gradient_descent_median_escape(
         [curvature, *[0.0] * flat], radius, lr, drop

@@ -1,4 +1,5 @@
-"""The theory's closed forms against Kac and Rice by quadrature, and against what is known of them."""
+"""The theory's closed forms against Kac and Rice by quadrature, and against what is known
+of them."""
 
 import math
 
@@ -21,7 +22,8 @@ centres, radii = st.floats(-4, 4), st.floats(0.5, 4)
 
 
 def log_determinant(centre, radius):
-    """The semicircle's mean of ln|x|, on its angles so that the integrand's end points are smooth."""
+    """The semicircle's mean of ln|x|, on its angles so that the integrand's end points are
+    smooth."""
     points = [math.acos(-centre / radius)] if abs(centre) < radius else None
 
     def integrand(angle):
@@ -113,7 +115,8 @@ def test_complexities_vanish_quadratically_and_cubically():
 @pytest.mark.parametrize("energy", [-1.5, -0.4, 0.0])
 @pytest.mark.parametrize("p", [3, 4, 5])
 def test_the_spin_glass_is_as_complex_as_kac_and_rice_say(p, energy):
-    """ln of volume of the sphere x density of the energy x that of no gradient x E|det H|, over N."""
+    """ln of volume of the sphere x density of the energy x that of no gradient x E|det H|,
+    over N."""
     theory = SphericalSpinGlass(p)
     volume = (1 + math.log(2 * math.pi)) / 2
     no_gradient = -math.log(2 * math.pi * p) / 2

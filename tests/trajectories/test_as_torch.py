@@ -36,7 +36,8 @@ def noises(method, dim, seed):
 
 
 class Perceptron(nn.Sequential):
-    """The `mlp` problem in torch's own layers, whose theta has each layer's biases after its weights."""
+    """The `mlp` problem in torch's own layers, whose theta has each layer's biases after
+    its weights."""
 
     def __init__(self, problem, theta):
         n_inputs, n_hidden, n_classes = problem.widths

@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from ...records import PointRow, Result
+from ...records import Floats, PointRow, Result
 from ...theory.landscapes import Landscape, semicircle_below_zero, theory_of
 
 CUT_OFFS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-14, 1e-20)  # of the squared gradient norm
 RESAMPLINGS = 2000
-FEWEST = 4  # points that a correlation needs
+FEWEST_POINTS = 4  # points that a correlation needs
 SAME_LOSS = 1e-7  # points whose losses differ by less, relatively, are one point
 
-Floats = NDArray[np.float64]
 Rows = Sequence[PointRow]
 Ordinate = Literal["energy", "loss"]
 Column = Literal[
@@ -51,7 +49,7 @@ class Correlation:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def title(result: Result) -> str:
+def run_title(result: Result) -> str:
     """A run as figures and tables call it."""
     return f"{result.run.problem.label}, {result.run.method.label}"
 
@@ -101,7 +99,7 @@ def correlation(
     """Spearman's rank correlation of two columns, as far as both are there."""
     pairs = np.stack([column(rows, energy), column(rows, alpha)], axis=1)
     pairs = pairs[np.isfinite(pairs).all(1)]
-    if len(pairs) < FEWEST or (np.ptp(pairs, axis=0) == 0).any():
+    if len(pairs) < FEWEST_POINTS or (np.ptp(pairs, axis=0) == 0).any():
         return Correlation(len(pairs), np.nan, np.nan, np.nan)
     rng = np.random.default_rng(0)
     picked = rng.integers(len(pairs), size=(RESAMPLINGS, len(pairs)))

@@ -16,17 +16,19 @@ def changes(pairs: Pairs[PointRow]) -> Iterator[Change]:
     ]
     yield pairs.count("not converged", *lost)
     yield from pairs.questions()
-    for measure in _measures(pairs):
+    for measure in _point_measures(pairs):
         change = pairs.measured(measure)
         if change is not None:
             yield change
 
 
-def _measures(pairs: Pairs[PointRow]) -> Iterator[Measure[PointRow]]:
+def _point_measures(pairs: Pairs[PointRow]) -> Iterator[Measure[PointRow]]:
     yield from own_measures(pairs)
     if not pairs.machine:
-        yield Measure("seconds a step", _seconds_a_step, TOLERANCE_S, is_time=True)
+        yield Measure(
+            "seconds a step", _seconds_a_search_step, TOLERANCE_S, is_time=True
+        )
 
 
-def _seconds_a_step(row: PointRow) -> float | None:
+def _seconds_a_search_step(row: PointRow) -> float | None:
     return row["seconds"] / row["steps"] if row.get("steps") else None

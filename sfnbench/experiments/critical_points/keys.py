@@ -9,9 +9,9 @@ from pydantic import model_validator
 
 from ...members.registry import Kind
 from ..keys import (
-    MOST_STEPS,
+    STEPS_LIMIT,
     Above0,
-    Entry,
+    MemberEntry,
     MetricName,
     NotBelow0,
     SeededKeys,
@@ -22,8 +22,8 @@ from ..keys import (
 class OnPath(StrictModel):
     """Starts on an optimizer's path, one path a seed: points of it, drawn with their noise."""
 
-    optimizer: Annotated[Any, Entry("optimizer")]
-    steps: Annotated[int, Ge(1), Le(MOST_STEPS)] = 100
+    optimizer: Annotated[Any, MemberEntry("optimizer")]
+    steps: Annotated[int, Ge(1), Le(STEPS_LIMIT)] = 100
     every: Annotated[int, Ge(1)] = 1  # so far apart are the points that are kept
     up: bool = False  # climb the loss instead
     count: Annotated[int, Ge(1)] = 10  # starts a seed

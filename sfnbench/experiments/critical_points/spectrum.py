@@ -20,7 +20,7 @@ STRICTER = 1e-8  # where this threshold gives another index than the suite's, th
 # residual
 KERNEL = 1e-5
 N_PROBES, N_NODES = 4, 64  # of Lanczos quadrature
-TINY = 1e-300  # for a Hessian that vanishes
+SMALLEST_SCALE = 1e-300  # for a Hessian that vanishes
 
 # The facts that a spectrum may give, in the order of a row; None for those that it does not.
 SPECTRUM_FACTS = (
@@ -97,7 +97,7 @@ def _by_eigenvalues(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
     """All eigenvalues (n,), and how the gradient lies in their basis."""
     L, Q = np.linalg.eigh(H)
     in_basis = Q.T @ g
-    unit = max(np.abs(L).max(), TINY)
+    unit = max(np.abs(L).max(), SMALLEST_SCALE)
     index = int((-zero * unit > L).sum())
     facts = {
         "index": index,
@@ -130,7 +130,7 @@ def _by_quadrature(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
         rule.nodes.flatten().numpy(),
         rule.weights.flatten().numpy() / N_PROBES,
     )
-    unit = max(np.abs(nodes).max(), TINY)
+    unit = max(np.abs(nodes).max(), SMALLEST_SCALE)
     below, not_above = (count_below(H, side * zero * unit) for side in (-1, 1))
     facts = {
         "index": below,

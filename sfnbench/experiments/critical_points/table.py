@@ -9,7 +9,7 @@ import numpy as np
 
 from ...records import PointRow, Result
 from ...results import cells
-from ...results.cells import Cell, Entry, Spread
+from ...results.cells import Cell, Spread, TableEntry, optional_cell
 from ...results.tables import Table
 from ...survival.intervals import proportion
 from ...theory.landscapes import Landscape, theory_of
@@ -26,7 +26,7 @@ from .analysis import (
     ordinate_of,
     passes,
     rms,
-    title,
+    run_title,
 )
 
 STRONG = (
@@ -37,12 +37,15 @@ STRONG = (
 def table(result: Result, spread: Spread = "range") -> Table:
     """One row: how many starts converged, into how many distinct points, how far from theory."""
     run, rows = result.run, result.points
-    line: dict[str, Entry] = {"problem": run.problem.label, "finder": run.method.label}
+    line: dict[str, TableEntry] = {
+        "problem": run.problem.label,
+        "finder": run.method.label,
+    }
     if not rows:
         return [{**line, "starts": str(result.status)}]
     found = distinct(rows)
     line["starts"] = len(rows)
-    line["converged"] = share([row["converged"] for row in rows])
+    line["converged"] = flag_share([row["converged"] for row in rows])
     line["gradient-flat"] = sum(map(is_flat, rows))
     line["distinct"] = len(found)
     line["as known"] = _count(
@@ -52,12 +55,12 @@ def table(result: Result, spread: Spread = "range") -> Table:
     line["index as predicted"] = _count(
         [row["predicted_index"] == row["index_strict"] for row in predicted]
     )
-    line["energy"] = _range(found, "energy")
-    line["alpha"] = _range(found, "alpha")
+    line["energy"] = _range_cell(found, "energy")
+    line["alpha"] = _range_cell(found, "alpha")
     line["Spearman"] = _as_cell(correlation(found, ordinate_of(result)))
     by_energy, by_centre = distances(result)
-    line["alpha - theory, rms"] = _number(by_energy)
-    line["at measured centre"] = _number(by_centre)
+    line["alpha - theory, rms"] = optional_cell(by_energy, ".4f")
+    line["at measured centre"] = optional_cell(by_centre, ".4f")
     line["Hessians a start"] = Cell(
         float(np.mean([row["n_hessian"] for row in rows])), form=".1f"
     )
@@ -67,7 +70,7 @@ def table(result: Result, spread: Spread = "range") -> Table:
     return [line]
 
 
-def share(flags: Sequence[bool]) -> Cell | None:
+def flag_share(flags: Sequence[bool]) -> Cell | None:
     """``count/all (low-high)``, the interval Wilson's of 95 %; None of none."""
     if not flags:
         return None
@@ -79,11 +82,7 @@ def _count(flags: Sequence[bool]) -> Cell | None:
     return cells.share(sum(flags), len(flags)) if flags else None
 
 
-def _number(value: float | None) -> Cell | None:
-    return None if value is None else Cell(value, form=".4f")
-
-
-def _range(rows: Rows, name: Column) -> Cell | None:
+def _range_cell(rows: Rows, name: Column) -> Cell | None:
     values = column(rows, name)
     values = values[np.isfinite(values)]
     if not len(values):
@@ -109,12 +108,12 @@ def cut_offs(result: Result) -> Table:
     for cut_off in CUT_OFFS:
         passed = [row for row in result.points if passes(row, cut_off)]
         found = distinct(result.points, cut_off)
-        line: dict[str, Entry] = {"|grad|^2 below": Cell(cut_off, form="g")}
-        line["ends"] = share([passes(row, cut_off) for row in result.points])
+        line: dict[str, TableEntry] = {"|grad|^2 below": Cell(cut_off, form="g")}
+        line["ends"] = flag_share([passes(row, cut_off) for row in result.points])
         line["of them flat"] = sum(map(is_flat, passed))
         line["distinct"] = len(found)
         line["of them not flat"] = sum(not is_flat(row) for row in found)
-        line["alpha"] = _range(found, "alpha")
+        line["alpha"] = _range_cell(found, "alpha")
         line["Spearman"] = _as_cell(correlation(found, energy))
         lines.append(line)
     return lines
@@ -139,10 +138,10 @@ def by_start(result: Result) -> Table:
             row for row in result.points if (row["start"], row["path"]) == (kind, path)
         ]
         found = distinct(rows)
-        line: dict[str, Entry] = {
+        line: dict[str, TableEntry] = {
             "start": kind if path is None else _path(result, path)
         }
-        line["converged"] = share([row["converged"] for row in rows])
+        line["converged"] = flag_share([row["converged"] for row in rows])
         line["distinct"] = len(found)
         if found:
             line |= _against_theory(found, theory, theory.centre_spread(dim))
@@ -160,15 +159,16 @@ def _path(result: Result, path: int) -> str:
 
 def _against_theory(
     found: list[PointRow], theory: Landscape, least: float
-) -> dict[str, Entry]:
+) -> dict[str, TableEntry]:
     alpha, energy = column(found, "alpha"), column(found, "energy")
     centre, expected = column(found, "centre"), theory.centre(energy)
+    outwards = float(np.mean(np.sign(expected) * (centre - expected)))
     return {
-        "energy": _range(found, "energy"),
-        "alpha - theory, rms": _number(rms(alpha - theory.alpha(energy))),
-        "centre - theory, rms": _number(rms(centre - expected)),
-        "of it at least": _number(least),
-        "outwards": _number(float(np.mean(np.sign(expected) * (centre - expected)))),
+        "energy": _range_cell(found, "energy"),
+        "alpha - theory, rms": optional_cell(rms(alpha - theory.alpha(energy)), ".4f"),
+        "centre - theory, rms": optional_cell(rms(centre - expected), ".4f"),
+        "of it at least": optional_cell(least, ".4f"),
+        "outwards": optional_cell(outwards, ".4f"),
     }
 
 
@@ -193,9 +193,9 @@ def controls(result: Result) -> Table:
     for name, (some, ordinate, abscissa) in sets.items():
         if some:
             measured = correlation(some, ordinate, abscissa)
-            line: dict[str, Entry] = {"what": name, "points": measured.n}
+            line: dict[str, TableEntry] = {"what": name, "points": measured.n}
             line["Spearman"] = _as_cell(measured)
-            line["alpha"] = _range(some, abscissa)
+            line["alpha"] = _range_cell(some, abscissa)
             lines.append(line)
     return lines
 
@@ -264,4 +264,6 @@ def controlled(result: Result) -> dict[str, Table]:
         "controls": controls(result),
         "by start": by_start(result),
     }
-    return {f"{title(result)}: {what}": part for what, part in parts.items() if part}
+    return {
+        f"{run_title(result)}: {what}": part for what, part in parts.items() if part
+    }

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...core.cost import PRICES, QUESTIONS, price
 from ...records import RaceRow, Result, Status
-from ...results.cells import Entry, Spread, share
+from ...results.cells import Spread, TableEntry, share
 from ...results.tables import Table, mark_best
 from .table import middle
 
@@ -86,9 +86,11 @@ def _by_kind(result: Result, what: str) -> np.ndarray:
     return np.stack([result.series[f"{what}.{kind}"] for kind in QUESTIONS], -1)
 
 
-def _line(result: Result, axis: str, budget: float, spread: Spread) -> dict[str, Entry]:
+def _line(
+    result: Result, axis: str, budget: float, spread: Spread
+) -> dict[str, TableEntry]:
     run, n_seeds = result.run, len(result.run.seeds)
-    line: dict[str, Entry] = {
+    line: dict[str, TableEntry] = {
         "problem": run.problem.label,
         "optimizer": run.method.label,
     }

@@ -9,11 +9,11 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...records import Result, Status
-from ...survival.intervals import MIN_RUNS, Floats
+from ...records import Floats, Result, Status
+from ...survival.intervals import MIN_RUNS
 from .at_budget import AXES, axis_of
 
-N_POINTS = 50  # of a band: about as many as a phone can show
+N_BAND_POINTS = 50  # of a band: about as many as a phone can show
 QUANTILES = (0.25, 0.5, 0.75)  # over seeds; of fewer than MIN_RUNS seeds, their range
 LOGARITHMIC = ("loss", "gradient_norm")  # where all of their numbers are positive
 DECADES, TIMES = (
@@ -55,7 +55,7 @@ def band(result: Result, metric: str, used: Mapping[str, Floats]) -> Band | None
     grid = np.unique(steps[np.isfinite(steps)])
     if not len(grid):
         return None
-    places = np.linspace(0, len(grid) - 1, min(len(grid), N_POINTS)).astype(int)
+    places = np.linspace(0, len(grid) - 1, min(len(grid), N_BAND_POINTS)).astype(int)
     grid = grid[np.unique(places)]  # (m,)
     low, middle, high = quantiles(_on_grid(result, metric, grid))
     return Band(
@@ -109,14 +109,14 @@ class Window(NamedTuple):
 
 def window(bands: Mapping[str, Band], metric: str) -> Window:
     """The upright axis that shows the typical bands of a metric."""
-    heights = {label: _finite(*band.edges) for label, band in bands.items()}
+    heights = {label: _finite_only(*band.edges) for label, band in bands.items()}
     is_log = metric in LOGARITHMIC and all(
         (each > 0).all() for each in heights.values()
     )
     sizes = {
         label: np.log10(y) if is_log else np.abs(y) for label, y in heights.items()
     }
-    most = _most([_finite(band.middle) for band in bands.values()], is_log)
+    most = _most([_finite_only(band.middle) for band in bands.values()], is_log)
     off_scale = [label for label, size in sizes.items() if (size > most).any()]
     if not off_scale:
         return Window(is_log, [], None, None)
@@ -165,6 +165,6 @@ def _clip(values: Floats, low: float, high: float) -> Floats:
     return np.where(np.isfinite(values), np.clip(values, low, high), values)
 
 
-def _finite(*values: Floats) -> Floats:
+def _finite_only(*values: Floats) -> Floats:
     joined = np.concatenate(values)
     return joined[np.isfinite(joined)]

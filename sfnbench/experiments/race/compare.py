@@ -14,7 +14,7 @@ from ...results.compare import (
     own_measures,
 )
 
-ROUNDING = 1e-12  # of the loss at the start: losses below that have all arrived
+LOSS_ROUNDING = 1e-12  # of the loss at the start: losses below that have all arrived
 
 
 def changes(pairs: Pairs[RaceRow]) -> Iterator[Change]:
@@ -25,8 +25,8 @@ def changes(pairs: Pairs[RaceRow]) -> Iterator[Change]:
         (abs(row["start_loss"] or 0.0) for pair in pairs.rows for row in pair),
         default=0.0,
     )
-    for measure in _measures(pairs):
-        floor = ROUNDING * start if measure.what == "final_loss" else 0.0
+    for measure in _race_measures(pairs):
+        floor = LOSS_ROUNDING * start if measure.what == "final_loss" else 0.0
         change = pairs.measured(measure, floor)
         if change is not None:
             yield change
@@ -43,7 +43,7 @@ def _counts(pairs: Pairs[RaceRow]) -> Iterator[Change]:
         yield from pairs.questions()
 
 
-def _measures(pairs: Pairs[RaceRow]) -> Iterator[Measure[RaceRow]]:
+def _race_measures(pairs: Pairs[RaceRow]) -> Iterator[Measure[RaceRow]]:
     facts = pairs.after.facts
     if facts.bounded_below is not False:
         yield Measure("final_loss", lambda row: or_never(row["final_loss"]))

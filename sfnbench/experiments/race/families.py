@@ -20,7 +20,7 @@ NAMES_OF_DRAWS = (
     "rotation",
     "realization",
 )  # they say which draw it is, not how much of anything
-TITLES = {  # of factors whose name says too little
+FACTOR_TITLES = {  # of factors whose name says too little
     ("problem", "radius"): "distance from the saddle",
     ("problem", "index"): "index of the saddle",
     ("problem", "lowest"): "|lowest eigenvalue|",
@@ -28,7 +28,7 @@ TITLES = {  # of factors whose name says too little
     ("optimizer", "noise"): "noise of the gradient",
 }
 
-Kind = Literal["problem", "optimizer"]
+VariedKind = Literal["problem", "optimizer"]
 Series = list[tuple[float, Result]]  # runs by factor, ascending
 
 
@@ -36,7 +36,7 @@ Series = list[tuple[float, Result]]  # runs by factor, ascending
 class Family:
     """Runs whose member of a `kind` differs in one number, with a series for each other member."""
 
-    kind: Kind
+    kind: VariedKind
     use: str  # the member whose number it is
     factor: str
     fixed: dict[str, Any]  # everything else that sets it apart
@@ -50,7 +50,9 @@ class Family:
     @property
     def factor_title(self) -> str:
         """The factor in words."""
-        return TITLES.get((self.kind, self.factor), self.factor.replace("_", " "))
+        return FACTOR_TITLES.get(
+            (self.kind, self.factor), self.factor.replace("_", " ")
+        )
 
     def title(self, others: Iterable[Family]) -> str:
         """The family in words, with the fixed values that tell it from others of its factor."""
@@ -89,7 +91,7 @@ def families(results: Iterable[Result]) -> list[Family]:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _views(result: Result) -> Iterator[tuple[Kind, Spec, Spec]]:
+def _views(result: Result) -> Iterator[tuple[VariedKind, Spec, Spec]]:
     problem, method = result.run.problem, result.run.method
     yield "problem", problem, method
     yield "optimizer", method, problem

@@ -9,9 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...records import RaceRow, Result, Status
+from ...records import Floats, RaceRow, Result, Status
 from ...survival.escapes import Escapes
-from ...survival.intervals import LEVEL, MIN_RUNS, N_RESAMPLES, TAIL, Estimate, Floats
+from ...survival.intervals import (
+    LEVEL,
+    MIN_RUNS,
+    N_RESAMPLES,
+    TAIL,
+    Estimate,
+    percentile,
+)
 from ...survival.lines import Lines, censored_lines
 
 MIN_POINTS = 4  # a line through three leaves one deviation to judge it by: too few for an interval
@@ -131,8 +138,8 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
     few_seeds = min(len(point.seeds) for point in points) < MIN_RUNS
     estimate = Estimate(slope, math.nan, math.nan)
     if not few_seeds and len(points) >= MIN_POINTS:
-        low = _percentile(lines.slope[1:] - down[1:], TAIL, -math.inf)
-        high = _percentile(lines.slope[1:] + up[1:], 1 - TAIL, math.inf)
+        low = percentile(lines.slope[1:] - down[1:], TAIL, -math.inf)
+        high = percentile(lines.slope[1:] + up[1:], 1 - TAIL, math.inf)
         estimate = Estimate(slope, low, high)
     beyond = np.isinf(medians[0])
     held = bool((beyond & (intercept + slope * x < bounds)).any())
@@ -142,7 +149,7 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
     return Fit(estimate, intercept, "", float(max(down[0], up[0])), misfit, held)
 
 
-def in_words(fitted: Fit, form: Form) -> str:
+def fit_in_words(fitted: Fit, form: Form) -> str:
     """The slope with its interval, or its rounding, and whether the line holds.
 
     >>> in_words(Fit(Estimate(0.0, math.nan, math.nan), 6.2, "", 0.00047), POWER)
@@ -150,7 +157,7 @@ def in_words(fitted: Fit, form: Form) -> str:
     """
     if fitted.why_not:
         return fitted.why_not
-    value, low, high = (_number(each) for each in fitted.slope)
+    value, low, high = (_three_digits(each) for each in fitted.slope)
     text = f"{value} [{low}, {high}]"
     if math.isnan(fitted.slope.low):
         text = f"{value}{_by_whole_steps(fitted.rounding)}"
@@ -172,7 +179,7 @@ def slope_of(x: Floats, steps: Floats, form: Form) -> str:
     slope = float(censored_lines(along, up, unbounded).slope[0])
     moved = _rounding(along, up, form.rounding(steps[None]))
     rounding = float(np.max(moved))
-    return f"{_number(slope)}{_by_whole_steps(rounding)}"
+    return f"{_three_digits(slope)}{_by_whole_steps(rounding)}"
 
 
 # -- inside ----------------------------------------------------------------------------------------
@@ -240,11 +247,6 @@ def _misfit(x: Floats, y: Floats, lines: Lines, late: Floats) -> Misfit:
     return Misfit(largest, p)
 
 
-def _percentile(values: Floats, level: float, instead_of_nan: float) -> float:
-    known = np.where(np.isnan(values), instead_of_nan, values)
-    return float(np.quantile(known, level, method="inverted_cdf"))
-
-
 def _why_not(medians: Floats) -> str:
     n_known = int((np.isfinite(medians) & (medians > 0)).sum())
     if len(medians) == 1:
@@ -254,6 +256,6 @@ def _why_not(medians: Floats) -> str:
     return f"no fit: {n_known} of {len(medians)} medians within the budget"
 
 
-def _number(value: float) -> str:
+def _three_digits(value: float) -> str:
     """Three digits, without -1e-16."""
     return f"{round(value, 9) + 0:.3g}" if math.isfinite(value) else f"{value:g}"

@@ -26,7 +26,7 @@ class Spacing(StrictModel):
         return self
 
 
-class Metric(StrictModel):
+class MetricKeys(StrictModel):
     """A metric, and how far apart it is taken; a number is one of steps."""
 
     use: Annotated[str, MetricName()]
@@ -53,9 +53,9 @@ class Keys(SeededKeys):
     """The keys of a race."""
 
     budget: Budget = Budget()
-    metrics: Annotated[tuple[Annotated[str, MetricName()] | Metric, ...], MinLen(1)] = (
-        "loss",
-    )
+    metrics: Annotated[
+        tuple[Annotated[str, MetricName()] | MetricKeys, ...], MinLen(1)
+    ] = ("loss",)
     prices: Prices = Prices()
     optimizers: Annotated[tuple[Any, ...], MinLen(1)]
     tune: Tune | None = None
@@ -63,7 +63,8 @@ class Keys(SeededKeys):
     def settings(self) -> dict[str, Any]:
         """Budget, prices, and metrics as pairs of a name and its spacing."""
         metrics = [
-            Metric(use=each) if isinstance(each, str) else each for each in self.metrics
+            MetricKeys(use=each) if isinstance(each, str) else each
+            for each in self.metrics
         ]
         pairs = [[metric.use, metric.spacing] for metric in metrics]
         return {**super().settings(), "metrics": pairs}

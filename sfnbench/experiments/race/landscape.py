@@ -35,13 +35,13 @@ def landscape(problem: Problem, starts: Tensor) -> dict[str, np.ndarray]:
     if problem.saddle is not None:
         centre = problem.saddle.point.to(starts)
     unit = float((known - centre).abs().max()) or 1.0
-    reach = math.asinh(2 * _way_out(problem, centre, unit) / unit)
+    reach = math.asinh(2 * _escape_distance(problem, centre, unit) / unit)
     losses = _losses(problem, _grid(centre, unit, reach)).reshape(N_SIDE, N_SIDE)
     frame = np.array([[*centre.tolist(), unit, reach]])
     return {"landscape": losses.double().cpu().numpy(), "landscape.frame": frame}
 
 
-def _way_out(problem: Problem, centre: Tensor, unit: float) -> float:
+def _escape_distance(problem: Problem, centre: Tensor, unit: float) -> float:
     """The distance at which some point of the grid counts as escaped; the unit where none does."""
     if problem.saddle is None:
         return unit

@@ -80,8 +80,8 @@ class Outcomes:
         is_broken = ~finite | (loss_due & ~measured)
         has_escaped = measured & self._escaped(points, losses)
         # steps (S,) into the block; n: not in this block
-        broken = _first(is_broken)
-        escaped = _first(has_escaped)
+        broken = _first_true(is_broken)
+        escaped = _first_true(has_escaped)
         stop = np.minimum(broken, self._last_paid(costs))
 
         going = self.going
@@ -113,8 +113,8 @@ class Outcomes:
 
         -1 where the first step of the block already costs too much, n where the budget lasts.
         """
-        step = _first(self.limits.is_used_up(costs))
-        exceeded = _first(self.limits.is_exceeded(costs))
+        step = _first_true(self.limits.is_used_up(costs))
+        exceeded = _first_true(self.limits.is_exceeded(costs))
         return np.where((step == exceeded) & (step < len(costs)), step - 1, step)
 
     def _count_near(
@@ -162,6 +162,6 @@ class Outcomes:
         return np.asarray(left.reshape(n, n_trajectories).cpu().numpy(), dtype=bool)
 
 
-def _first(events: np.ndarray) -> np.ndarray:
+def _first_true(events: np.ndarray) -> np.ndarray:
     """The first row (S,) of events (n, S) that is true in each column; n where there is none."""
     return np.where(events.any(0), events.argmax(0), events.shape[0])

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...records import Result
+from ...records import Floats, Result
 from ...results.tables import Table
-from ...survival.intervals import Floats
 from ...theory.escape_laws import gradient_descent_median_escape, steps_an_e_fold
 from .families import SPECTRUM, Family, families
-from .fits import Fit, Form, Point, fit, in_words, slope_of
+from .fits import Fit, Form, Point, fit, fit_in_words, slope_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +35,7 @@ class Growth:
     @property
     def slope(self) -> str:
         """The slope in words, or why there is none."""
-        return in_words(self.fit, self.form)
+        return fit_in_words(self.fit, self.form)
 
     @property
     def line(self) -> Floats:

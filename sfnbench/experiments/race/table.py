@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...records import RaceRow, Result, Status, number
-from ...results.cells import Cell, Entry, Spread, Tally, share
+from ...results.cells import Cell, Spread, TableEntry, Tally, share
 from ...results.tables import Table
 from ...survival.escapes import Escapes
 from ...survival.intervals import median
@@ -26,7 +26,7 @@ OF_MEDIAN = "the 95 % interval of the median"
 def table(result: Result, spread: Spread) -> Table:
     """One row: statuses, escapes and captures, losses, cost, seconds, end points."""
     run, rows, facts = result.run, result.race_rows, result.facts
-    line: dict[str, Entry] = {
+    line: dict[str, TableEntry] = {
         "problem": run.problem.label,
         "optimizer": run.method.label,
     }
@@ -57,7 +57,7 @@ def table(result: Result, spread: Spread) -> Table:
     return [line]
 
 
-def _at_saddle(rows: Sequence[RaceRow], escape: Cell) -> dict[str, Entry]:
+def _at_saddle(rows: Sequence[RaceRow], escape: Cell) -> dict[str, TableEntry]:
     """What `SADDLE` names; captures and steps are of those seeds that came to an end at all."""
     captured = [row["captured"] for row in rows if row["captured"] is not None]
     entries = (
@@ -89,8 +89,10 @@ def _escape_step(rows: Sequence[RaceRow]) -> Cell:
     )
 
 
-def _spent(rows: Sequence[RaceRow], spread: Spread, is_rival: bool) -> dict[str, Entry]:
-    line: dict[str, Entry] = {
+def _spent(
+    rows: Sequence[RaceRow], spread: Spread, is_rival: bool
+) -> dict[str, TableEntry]:
+    line: dict[str, TableEntry] = {
         "cost in gradients": middle([row["cost"] for row in rows], spread, form=".3g"),
         "seconds a seed": middle([row["seconds"] for row in rows], "none", form=".2g"),
     }
@@ -98,7 +100,7 @@ def _spent(rows: Sequence[RaceRow], spread: Spread, is_rival: bool) -> dict[str,
     return line
 
 
-def _compete(line: dict[str, Entry], is_rival: bool, rivals: str) -> None:
+def _compete(line: dict[str, TableEntry], is_rival: bool, rivals: str) -> None:
     """Let the numbers of a row compete, the lowest being the best."""
     for name, cell in line.items():
         if isinstance(cell, Cell) and name not in NO_CONTEST:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...records import Rate, Result, Status, TimingRow, quartiles
-from ...results.cells import Cell, Entry, Spread
+from ...results.cells import Cell, Spread, TableEntry, optional_cell
 from ...results.tables import Table
 
 FASTEST: dict[Rate, str] = {
@@ -26,12 +26,12 @@ def table(result: Result, spread: Spread) -> Table:
     names = {"problem": run.problem.label, "optimizer": run.method.label}
     if not result.rows:
         return [{**names, "note": str(result.status)}]
-    return [{**names, **_line(row)} for row in result.timings]
+    return [{**names, **_timing_line(row)} for row in result.timings]
 
 
-def _line(row: TimingRow) -> dict[str, Entry]:
-    note = ", ".join(_notes(row))
-    line: dict[str, Entry] = {"dtype": row["dtype"]}
+def _timing_line(row: TimingRow) -> dict[str, TableEntry]:
+    note = ", ".join(_row_notes(row))
+    line: dict[str, TableEntry] = {"dtype": row["dtype"]}
     for rate, column in FASTEST.items():
         cell = _timing(row, rate)
         if cell and cell.value is not None and not note:
@@ -40,15 +40,11 @@ def _line(row: TimingRow) -> dict[str, Entry]:
     for rate, column in IN_GRADIENTS.items():
         line[column] = _timing(row, rate)
     memory = row["peak_memory_bytes"]
-    line["of a matrix product"] = _number(row["flops_share"], ".1%")
-    line["peak MB"] = _number(None if memory is None else memory / 1e6, ".0f")
-    line["warm-up s"] = _number(row["warmup_s"], ".2g")
+    line["of a matrix product"] = optional_cell(row["flops_share"], ".1%")
+    line["peak MB"] = optional_cell(None if memory is None else memory / 1e6, ".0f")
+    line["warm-up s"] = optional_cell(row["warmup_s"], ".2g")
     line["note"] = note
     return line
-
-
-def _number(value: float | None, form: str) -> Cell | None:
-    return None if value is None else Cell(value, form=form)
 
 
 def _timing(row: TimingRow, rate: Rate) -> Cell | None:
@@ -61,7 +57,7 @@ def _timing(row: TimingRow, rate: Rate) -> Cell | None:
     )
 
 
-def _notes(row: TimingRow) -> list[str]:
+def _row_notes(row: TimingRow) -> list[str]:
     notes = [] if row["status"] == Status.OK else [row["status"]]
     if row["disturbed"]:
         notes.append(

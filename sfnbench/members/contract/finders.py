@@ -12,7 +12,7 @@ from ...core.finder import Equations, Finder, Iterate
 from ...core.problem import Problem
 from .shared import DEVICE, N_LANES, Waves, require, same, starts_of
 
-N_STEPS = 100  # by which a finder has to be there
+MOST_FINDER_STEPS = 100  # by which a finder has to be there
 
 
 class Pass(Problem):
@@ -34,13 +34,14 @@ def finds_a_saddle(finder: Finder) -> None:
     start = torch.tensor([[0.3, -0.2]], dtype=torch.float64, device=DEVICE.get())
     equations = Equations(Pass(), 1)
     at = Iterate(start, equations.grad(start), finder.init(start))
-    for _ in range(min(finder.steps, N_STEPS)):
+    for _ in range(min(finder.steps, MOST_FINDER_STEPS)):
         if float(at.grad.norm()) > 1e-12:
             at = finder.step(equations, at)
     far = float(at.theta.norm())
     require(
         far < 1e-6,
-        f"after {min(finder.steps, N_STEPS)} steps from (0.3, -0.2) it was {far:g} away from the saddle 0",
+        f"after {min(finder.steps, MOST_FINDER_STEPS)} steps from (0.3, -0.2) it was {far:g} "
+        "away from the saddle 0",
     )
     require(
         torch.allclose(equations.grad(at.theta), at.grad, rtol=1e-9, atol=1e-12),
@@ -68,7 +69,7 @@ def search_is_pure(finder: Finder) -> None:
 
 
 def lanes_run_together(finder: Finder) -> None:
-    """Lanes searched in one batch do in a step what each does alone, and count the same questions."""
+    """Searches in one batch do in a step what each does alone, and count the same questions."""
     problem = Waves()
     starts = starts_of(problem)
     together = Equations(problem, N_LANES)

@@ -17,7 +17,7 @@ from .shared import DEVICE, N_LANES, Waves, point_of, require, same, starts_of
 
 
 def step_keeps_shape_and_dtype(optimizer: Optimizer) -> None:
-    """A step keeps shape and dtype of theta and of every tensor of its state, in float32 and float64."""
+    """A step keeps shape and dtype of theta and of its state's tensors, in float32 and float64."""
     for dtype in (torch.float32, torch.float64):
         theta = point_of(Waves(), dtype)
         state = optimizer.init(theta)
@@ -92,7 +92,7 @@ def stays_at_a_minimum(optimizer: Optimizer) -> None:
         return
     theta = torch.zeros(2, dtype=torch.float64, device=DEVICE.get())
     after, _ = optimizer.step(
-        Oracle(_Bowl(), theta=theta), theta, optimizer.init(theta)
+        Oracle(_EllipticBowl(), theta=theta), theta, optimizer.init(theta)
     )
     require(not after.any(), f"it moved from the minimum to {after.tolist()}")
 
@@ -106,7 +106,7 @@ OPTIMIZER_CHECKS = (
 )
 
 
-class _Bowl(Problem):
+class _EllipticBowl(Problem):
     """x^2 + 3 y^2."""
 
     dim = 2

@@ -20,7 +20,7 @@ VANISHING = 1e-300  # for a gradient that vanishes
 
 
 def starts_are_reproducible(problem: Problem) -> None:
-    """`start` gives (dim,) finite float64 values on the CPU, the same ones from the same generator state."""
+    """`start` gives (dim,) finite float64 values on the CPU, decided by the generator."""
     first, second = (problem.start(torch.Generator().manual_seed(7)) for _ in range(2))
     require(
         first.shape == (problem.dim,),
@@ -38,7 +38,7 @@ def starts_are_reproducible(problem: Problem) -> None:
 
 
 def loss_is_a_pure_scalar(problem: Problem) -> None:
-    """`loss` is a finite scalar of theta's dtype, the same at every call, and changes nothing in place."""
+    """`loss` is a finite scalar of theta's dtype, the same at each call; it changes no tensor."""
     for dtype in (torch.float32, torch.float64):
         theta = point_of(problem, dtype)
         kept = theta.clone()
@@ -56,7 +56,7 @@ def loss_is_a_pure_scalar(problem: Problem) -> None:
 
 
 def derivatives_agree_with_differences(problem: Problem) -> None:
-    """Gradient and Hessian agree with finite differences of loss and gradient along random directions."""
+    """Gradient and Hessian agree with finite differences along random directions."""
     theta = point_of(problem, torch.float64)
     gradient = torch.func.grad(lambda t: problem.loss(t, None))
     H = problem.hessian(theta, None)
@@ -111,7 +111,7 @@ def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
 
 
 def points_run_together(problem: Problem) -> None:
-    """Loss, gradient and Hessian of several points in one `torch.func.vmap` are those of each alone."""
+    """Loss, gradient and Hessian of points in one `torch.func.vmap` are those of each alone."""
     points = starts_of(problem)
     for f in (
         lambda theta: problem.loss(theta, None),
@@ -129,7 +129,7 @@ def points_run_together(problem: Problem) -> None:
 
 
 def draws_are_reproducible(problem: Problem) -> None:
-    """`draw` takes all its randomness from the generator, and the loss on a draw is a finite scalar."""
+    """`draw` takes its randomness from the generator, and the loss on a draw is a finite scalar."""
     if problem.population is None:
         return
     size = min(5, problem.population)
@@ -183,7 +183,7 @@ def parts_make_up_the_whole(problem: Problem) -> None:
 
 
 def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
-    """A network's Gauss-Newton matrix is symmetric, and positive semidefinite as its criterion is convex in the outputs."""
+    """A network's Gauss-Newton matrix is symmetric, and semidefinite for a convex criterion."""
     if not isinstance(problem, Network):
         return
     theta = point_of(problem, torch.float64)
@@ -212,9 +212,12 @@ def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
 
 
 def critical_points_are_known(problem: Problem) -> None:
-    """At every stated critical point the gradient is zero, loss, index and number of zero eigenvalues are as stated, and the loss is not below `lowest`."""
+    """Each stated critical point has no gradient, and loss, index and kernel as stated.
+
+    No loss is below `lowest`.
+    """
     for known in problem.critical_points[:N_POINTS]:
-        point, stated_loss, index = _parts(known)
+        point, stated_loss, index = _known_parts(known)
         loss = float(problem.loss(point, None))
         H = problem.hessian(point, None)
         eigenvalues = torch.linalg.eigvalsh(H)
@@ -258,7 +261,10 @@ def saddle_is_of_its_order(problem: Problem) -> None:
 
 
 def zero_modes_are_symmetries(problem: Problem) -> None:
-    """The loss is constant along every stated zero mode, all of them are independent, and some known critical point has so many zero eigenvalues."""
+    """The loss is constant along each stated zero mode, and the modes are independent.
+
+    Some known critical point has so many zero eigenvalues.
+    """
     n = problem.n_zero_modes
     require(0 <= n <= problem.dim, f"n_zero_modes is {n}, dim is {problem.dim}")
     for theta in starts_of(problem):
@@ -292,7 +298,7 @@ def _require_constant(problem: Problem, theta: Tensor, modes: Tensor) -> None:
 def _require_kernel(problem: Problem) -> None:
     """Some known critical point, if there are any, has so many zero eigenvalues."""
     kernels, n_stated = [], problem.n_zero_modes
-    for point, _, _ in map(_parts, problem.critical_points[:N_POINTS]):
+    for point, _, _ in map(_known_parts, problem.critical_points[:N_POINTS]):
         L = torch.linalg.eigvalsh(problem.hessian(point, None))
         kernels.append(int((L.abs() <= 1e-8 * (1 + L.abs().max())).sum()))
         modes = problem.zero_modes(point)
@@ -308,7 +314,7 @@ def _require_kernel(problem: Problem) -> None:
 
 
 def escape_is_well_defined(problem: Problem) -> None:
-    """A trajectory has not escaped at the saddle nor at a start, and `escaped` is a boolean scalar."""
+    """`escaped` is a boolean scalar, and false at the saddle and at a start."""
     points = [point_of(problem, torch.float64)]
     if problem.saddle is not None:
         points.append(problem.saddle.point.to(DEVICE.get()))
@@ -349,5 +355,5 @@ PROBLEM_CHECKS = (
 )
 
 
-def _parts(known: Any) -> tuple[Tensor, float, int]:
+def _known_parts(known: Any) -> tuple[Tensor, float, int]:
     return known.point.to(DEVICE.get()), known.loss, known.index

@@ -58,7 +58,8 @@ def is_frozen_dataclass(member: Problem | Optimizer | Finder) -> None:
 
 def is_documented(member: Problem | Optimizer | Finder) -> None:
     """Its docstring says what it is."""
-    generated = f"{type(member).__name__}("  # dataclass writes the signature where there is no docstring
+    # A dataclass without a docstring gets its signature as one.
+    generated = f"{type(member).__name__}("
     require(
         not (member.__doc__ or generated).startswith(generated),
         "give the class a docstring",

@@ -15,9 +15,9 @@ from ...errors import SfnbenchError
 from ...records import Result, Run
 from ...words import did_you_mean
 
-Progress = Callable[[Run, float], None]  # a run and the share of it that is done
+RunProgress = Callable[[Run, float], None]  # a run and the share of it that is done
 Engine = Callable[
-    [Iterable[Run], "Conditions", Progress | None], Generator[Result, None, None]
+    [Iterable[Run], "Conditions", RunProgress | None], Generator[Result, None, None]
 ]
 
 
@@ -33,7 +33,7 @@ class Conditions:
 
 
 def names() -> tuple[str, ...]:
-    """Every engine: a file of this folder whose name has no underscore, with a function of that name.
+    """Every engine: a file of this folder without an underscore, with a function of its name.
 
     >>> names()
     ('inline', 'processes')
@@ -46,7 +46,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Engine:
-    """The engine of that name, imported; SfnbenchError with the nearest name where there is none."""
+    """The engine of that name, imported; SfnbenchError with the nearest name for an unknown one."""
     if name not in names():
         raise SfnbenchError(f"unknown engine {name!r}{did_you_mean(name, names())}")
     engine: Engine = pkgutil.resolve_name(f"{__name__}.{name}:{name}")
@@ -60,7 +60,7 @@ def execute_all(
     jobs: int | None = None,
     threads: int | None = None,
     plugins: Iterable[Path] = (),
-    on_progress: Progress | None = None,
+    on_progress: RunProgress | None = None,
     task: str = Conditions.task,
 ) -> Generator[Result, None, None]:
     """A Result for every run, in the order in which they are done, whatever the run does.

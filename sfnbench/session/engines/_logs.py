@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-MOST = 32 * 1024  # of what a run printed, and as much again of what it raised
-HEAD = MOST // 4
+MOST_BYTES = 32 * 1024  # of what a run printed, and as much again of what it raised
+HEAD = MOST_BYTES // 4
 
 
 def shortened(text: str) -> str:
@@ -14,22 +14,22 @@ def shortened(text: str) -> str:
     >>> len(shortened("x" * 10**7)) < MOST + 100
     True
     """
-    if len(text) <= MOST:
+    if len(text) <= MOST_BYTES:
         return text
-    tail = MOST - HEAD
-    return f"{text[:HEAD]}\n... {len(text) - MOST:,} characters left out ...\n{text[-tail:]}"
+    tail = MOST_BYTES - HEAD
+    return f"{text[:HEAD]}\n... {len(text) - MOST_BYTES:,} characters left out ...\n{text[-tail:]}"
 
 
-def read(output: Path) -> str:
+def read_log(output: Path) -> str:
     """The text of a file, shortened without reading its middle; empty where there is no file."""
     try:
         size = output.stat().st_size
         with output.open("rb") as file:
-            if size <= MOST:
+            if size <= MOST_BYTES:
                 return file.read().decode("utf-8", "replace")
             head = file.read(HEAD).decode("utf-8", "replace")
-            file.seek(size - (MOST - HEAD))
-            tail = file.read(MOST - HEAD).decode("utf-8", "replace")
+            file.seek(size - (MOST_BYTES - HEAD))
+            tail = file.read(MOST_BYTES - HEAD).decode("utf-8", "replace")
     except OSError:
         return ""
-    return f"{head}\n... {size - MOST:,} bytes left out ...\n{tail}"
+    return f"{head}\n... {size - MOST_BYTES:,} bytes left out ...\n{tail}"

@@ -19,12 +19,12 @@ from ...environment import describe
 from ...errors import SfnbenchError
 from ...members.registry import add_plugins
 from ...records import Result, Run, Status
-from . import Conditions, Progress
+from . import Conditions, RunProgress
 from ._logs import shortened
 
 
 def inline(
-    runs: Iterable[Run], conditions: Conditions, on_progress: Progress | None = None
+    runs: Iterable[Run], conditions: Conditions, on_progress: RunProgress | None = None
 ) -> Generator[Result, None, None]:
     """Execute the runs here. Ctrl-C passes; whatever else a run raises becomes its result."""
     for run in runs:

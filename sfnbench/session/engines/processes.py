@@ -27,15 +27,15 @@ from pebble import ProcessExpired, concurrent
 from ... import environment
 from ...errors import SfnbenchError
 from ...records import Result, Run, Status
-from . import Conditions, Progress, _logs
+from . import Conditions, RunProgress, _logs
 from ._server import ForkServer, ctrl_c_deferred, start_server
 from ._worker import POLL_S, REPORT, WorkerTask, end_group, work
 
-_numbers = itertools.count()
+_run_numbers = itertools.count()
 
 
 def processes(
-    runs: Iterable[Run], conditions: Conditions, on_progress: Progress | None = None
+    runs: Iterable[Run], conditions: Conditions, on_progress: RunProgress | None = None
 ) -> Generator[Result, None, None]:
     """Execute the runs, each in a process of its own."""
     waiting = iter(runs)
@@ -69,7 +69,7 @@ class _Workers:
     def __init__(self, conditions: Conditions, folder: Path) -> None:
         self.conditions, self.folder = conditions, folder
         self.running: dict[int, _Running] = {}
-        self.name = f"sfnbench-{next(_numbers)}"
+        self.name = f"sfnbench-{next(_run_numbers)}"
         self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._reports, self._reporting = multiprocessing.Pipe(duplex=False)
         # No worker waits for its reports to be read: they are dropped instead.
@@ -91,7 +91,7 @@ class _Workers:
 
     def start(self, runs: Iterable[Run]) -> None:
         for run in runs:
-            number = next(_numbers)
+            number = next(_run_numbers)
             task = WorkerTask(
                 number,
                 self.conditions,
@@ -125,12 +125,12 @@ class _Workers:
             return None
         end_group(ended.task)
         result = _outcome(ended)
-        printed = _logs.read(ended.task.output)
+        printed = _logs.read_log(ended.task.output)
         ended.task.output.unlink(missing_ok=True)
         # The log's last line says what happened.
         return replace(result, log=printed + result.log)
 
-    def report(self, on_progress: Progress | None) -> None:
+    def report(self, on_progress: RunProgress | None) -> None:
         """Pass on the latest report of each worker."""
         latest = {}
         for _ in range(

@@ -112,12 +112,11 @@ def test_spectra_moved_outwards_are_at_that_distance():
         0.2 * np.abs(ENERGIES).sum() / 13, abs=1e-3
     )
     shifted = moved.series["eigenvalues"][0]
-    assert (
-        cp.semicircle_distance(shifted, -ENERGIES[0], FIELD)
-        == pytest.approx(
-            2 * float(semicircle_below_zero(-0.15, FIELD.radius) - 0.5), abs=2 / N
-        )
-    )  # two semicircles 0.3 apart differ most half-way between their centres, by the mass of one within 0.15 of its own
+    # Two semicircles 0.3 apart differ most half-way between their centres, by the mass of one
+    # within 0.15 of its own.
+    mass = 2 * float(semicircle_below_zero(-0.15, FIELD.radius) - 0.5)
+    distance = cp.semicircle_distance(shifted, -ENERGIES[0], FIELD)
+    assert distance == pytest.approx(mass, abs=2 / N)
 
 
 def test_correlations_are_scipys_and_their_interval_covers_them():

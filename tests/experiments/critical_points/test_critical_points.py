@@ -28,7 +28,11 @@ seeds: 3
 same: 1e-3
 problems: [{use: linear_autoencoder, n_inputs: 4, n_hidden: 2, radius: 0.5}]
 paths:
-  - {optimizer: {use: gradient_descent, lr: 0.05}, steps: 40, every: 10, count: 2, noise: [0.1, 0.01]}
+  - optimizer: {use: gradient_descent, lr: 0.05}
+    steps: 40
+    every: 10
+    count: 2
+    noise: [0.1, 0.01]
   - {optimizer: {use: sfn, damping: 0.1}, steps: 4, count: 1, up: true}
 random: 1
 cube: {count: 2, amplitude: 0.7}
@@ -138,7 +142,10 @@ def test_one_seed_gives_the_same_starts_to_every_finder(tmp_path):
 
 
 def test_a_spin_glass_leaves_the_length_out_of_its_spectrum(tmp_path):
-    text = "experiment: critical_points\nseeds: 2\nrandom: 3\nenergy: energy\nproblems: [{use: spin_glass, dim: 8}]\n"
+    text = (
+        "experiment: critical_points\nseeds: 2\nrandom: 3\nenergy: energy\n"
+        "problems: [{use: spin_glass, dim: 8}]\n"
+    )
     result = execute(plan(suite(tmp_path, text))[0])
     converged = [i for i, row in enumerate(result.rows) if row["converged"]]
     assert converged
@@ -286,10 +293,10 @@ def test_export_and_show_have_a_row_per_point(tmp_path):
         suite(tmp_path, AUTOENCODER), seeds=1, engine="inline", out=tmp_path / "runs"
     )
     from sfnbench.experiments.summary import summary
-    from sfnbench.results.export import rows
+    from sfnbench.results.export import flat_rows
 
     with Store(folder) as store:
-        flat = rows(store)
+        flat = flat_rows(store)
         table = summary(store.summaries())
     assert len(flat) == 6
     stated = {
@@ -372,7 +379,7 @@ def test_index_and_spectrum_are_what_theory_says(tmp_path, problem, path):
 def test_a_plugin_adds_a_finder(tmp_path, monkeypatch):
     """What `sfnbench new finder` writes keeps the contract and runs beside the shipped ones."""
     monkeypatch.chdir(tmp_path)
-    new.write("finder", "my_finder")
+    new.write_template("finder", "my_finder")
     member = registry.find("finder", "my_finder")
     try:
         assert not {

@@ -1,4 +1,5 @@
-"""Lines through medians: laws that are planted are recovered, those that do not hold are rejected."""
+"""Lines through medians: laws that are planted are recovered, those that do not hold are
+rejected."""
 
 import itertools
 import math
@@ -11,7 +12,7 @@ from sfnbench.experiments.race.fits import (
     POWER,
     Point,
     fit,
-    in_words,
+    fit_in_words,
     slope_of,
 )
 from sfnbench.records import Result, Run, Spec
@@ -113,7 +114,7 @@ def test_medians_that_are_equal_whole_steps_say_how_flat_they_are():
     )
     assert found.rounding == pytest.approx(steepest)
     assert found.rounding < np.abs(apart).sum() / (apart**2).sum() / 484
-    assert in_words(found, POWER) == "0 (±0.0005 by whole steps)"
+    assert fit_in_words(found, POWER) == "0 (±0.0005 by whole steps)"
     law = np.array([485.0, 485.0, 486.0])
     exact = np.polyfit(np.log(x), np.log(law), 1)[0]
     assert slope_of(x, law, POWER) == f"{exact:.3g} (±0.0005 by whole steps)"
@@ -154,11 +155,12 @@ def test_a_law_that_is_no_power_is_rejected():
     line = np.polynomial.Polynomial.fit(np.log(x), deviations, 1)(np.log(x))
     largest = np.abs(deviations - line).max()
     assert found.misfit.largest == pytest.approx(largest)
-    assert f"no power law: off by up to {100 * math.expm1(largest):.2g} %" in in_words(
-        found, POWER
+    assert (
+        f"no power law: off by up to {100 * math.expm1(largest):.2g} %"
+        in fit_in_words(found, POWER)
     )
     steps = 1000 + 300 * np.log(x)[:, None] ** 2 + 50 * spread
-    assert "no logarithmic law: off by up to" in in_words(
+    assert "no logarithmic law: off by up to" in fit_in_words(
         fit(points(x, steps), LOGARITHM), LOGARITHM
     )
 

@@ -11,11 +11,12 @@ from sfnbench import Problem, register
 @register("holed")
 @dataclass(frozen=True, kw_only=True)
 class Holed(Problem):
-    \"\"\"sum |x|^power, whose derivatives are not finite at zero from an order on that grows with the power.\"\"\"
+    \"\"\"sum |x|^power: at zero its derivatives of high orders are not finite.\"\"\"
     power: float = 2.0
     dim = 2
     def start(self, rng):
-        return torch.zeros(2, dtype=torch.float64) if self.power else torch.full((2,), torch.nan, dtype=torch.float64)
+        value = 0.0 if self.power else torch.nan
+        return torch.full((2,), value, dtype=torch.float64)
     def loss(self, theta, batch):
         return (theta * theta).pow(self.power / 2).sum()
 """

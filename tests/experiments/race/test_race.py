@@ -29,7 +29,8 @@ class Cliff(Problem):
     """Not a number beyond x = 1; seed by seed the start comes nearer to it."""
     dim = 2
     def start(self, rng):
-        return torch.tensor([0.0, 0.5], dtype=torch.float64) + 0.95 * torch.rand(2, generator=rng, dtype=torch.float64)
+        corner = torch.tensor([0.0, 0.5], dtype=torch.float64)
+        return corner + 0.95 * torch.rand(2, generator=rng, dtype=torch.float64)
     def loss(self, theta, batch):
         return torch.sqrt(1 - theta[0]) + theta[1] ** 2
 '''

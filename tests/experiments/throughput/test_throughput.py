@@ -14,11 +14,14 @@ from sfnbench.experiments.throughput import execute as throughput
 from sfnbench.experiments.throughput import machine
 from sfnbench.records import Result, Run, Spec
 from sfnbench.results.cells import text
-from sfnbench.results.export import rows
+from sfnbench.results.export import flat_rows
 from sfnbench.results.tables import legend, render
 from sfnbench.session.execute import execute
 
-SUITE = "experiment: throughput\nblocks: 3\nblock_seconds: 0.01\nproblems: [mlp]\noptimizers: [gradient_descent]\n"
+SUITE = (
+    "experiment: throughput\nblocks: 3\nblock_seconds: 0.01\nproblems: [mlp]\n"
+    "optimizers: [gradient_descent]\n"
+)
 
 
 def measured(
@@ -205,7 +208,7 @@ def test_the_whole_way_into_the_store_and_out(tmp_path):
     path = tmp_path / "fast.yaml"
     path.write_text(SUITE + "dtypes: [float32]\n")
     with Store(run_suite(path, engine="inline", out=tmp_path / "out")) as store:
-        (row,) = rows(store)
+        (row,) = flat_rows(store)
         (shown,) = summary(store.summaries())
     assert (row["experiment"], row["dtype"], row["status"]) == (
         "throughput",

@@ -194,7 +194,8 @@ def chatter(run: Run, progress: Progress) -> Result:
 
 
 def stuck(run: Run, progress: Progress) -> Result:
-    """Holds the interpreter in a library call, out of reach of threads and of Python's signal handlers."""
+    """Holds the interpreter in a library call, out of reach of threads and of Python's
+    signal handlers."""
     mark(run)
     return result(run, n=sum(range(10**11)))
 

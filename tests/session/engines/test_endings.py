@@ -29,7 +29,8 @@ from engine_tasks import make_run
 from sfnbench.session.engines import _server, execute_all
 from sfnbench.results.store import Store
 
-_server.PRELOADED = ["torch", "sfnbench.session.engines._worker"]  # all that these tasks need: starts in half the time
+# All that these tasks need: the server starts in half the time.
+_server.PRELOADED = ["torch", "sfnbench.session.engines._worker"]
 folder = Path({folder!r})
 runs = [make_run({act!r}, i, mark={mark!r}, gate={gate!r} if i >= 5 else "") for i in range(8)]
 with Store(folder, create=True) as store:

@@ -12,7 +12,7 @@ from ....report.figure import Axis, Figure, Panel, Symbol, Trace
 from ....theory.landscapes import theory_of
 from .. import analysis
 
-N_POINTS = 200  # of theory's curve
+N_THEORY_POINTS = 200  # of theory's curve
 ALPHA = "alpha, the share of negative eigenvalues"
 
 
@@ -33,7 +33,7 @@ def figures(runs: Sequence[tuple[Result, bool]]) -> Iterator[Figure]:
         across = Axis(ALPHA, range=span(np.concatenate(alphas)))
         panels = [
             _points(results, across, upright),
-            _controls(results, across, upright),
+            _control_curves(results, across, upright),
         ]
         yield Figure(f"{problem} alpha", problem, panels, problem)
 
@@ -91,7 +91,7 @@ def _points(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:
         findings.append(f"{result.run.method.label}: {_agreement(result)}.")
     theory = theory_of(results[0].run.problem.use, results[0].run.problem.params)
     if theory is not None and upright.range is not None:
-        energies = np.linspace(*upright.range, N_POINTS)
+        energies = np.linspace(*upright.range, N_THEORY_POINTS)
         traces.append(Trace(theory.alpha(energies), energies, label="theory"))
     decay = results[0].facts.weight_decay
     if decay is not None:
@@ -116,7 +116,7 @@ def _agreement(result: Result) -> str:
     )
 
 
-def _controls(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:
+def _control_curves(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:
     traces, findings = [], []
     notes = [
         "None of these is critical. Small dots: starts; crosses: ends that did not converge."

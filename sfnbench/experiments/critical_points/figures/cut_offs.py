@@ -11,7 +11,7 @@ from ....report.figure import Axis, Figure, Panel
 from .. import analysis
 from .alpha import ALPHA, by_problem, cloud, ordinate_title, span
 
-CUT_OFFS = (1e-4, 1e-8, 1e-20)  # of the squared gradient norm
+SHOWN_CUT_OFFS = (1e-4, 1e-8, 1e-20)  # of the squared gradient norm
 
 
 def extract(result: Result) -> bool | None:
@@ -28,11 +28,14 @@ def figures(runs: Sequence[tuple[Result, bool]]) -> Iterator[Figure]:
         alphas = [analysis.column(each.points, "alpha") for each in results]
         across = Axis(ALPHA, range=span(np.concatenate(alphas)))
         upright = Axis(ordinate_title(results[0]), range=span(np.concatenate(ends)))
-        panels = [_panel(results, cut_off, across, upright) for cut_off in CUT_OFFS]
+        panels = [
+            _cut_off_panel(results, cut_off, across, upright)
+            for cut_off in SHOWN_CUT_OFFS
+        ]
         yield Figure(f"{problem} cut offs", problem, panels, problem)
 
 
-def _panel(
+def _cut_off_panel(
     results: Sequence[Result], cut_off: float, across: Axis, upright: Axis
 ) -> Panel:
     traces, findings = [], []

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....records import PointRow, Result
+from ....records import Floats, PointRow, Result
 from ....report.figure import Axis, Figure, Panel, Trace
-from ....survival.intervals import Floats
 from ....theory.landscapes import Landscape, semicircle_density, theory_of
 from .. import analysis
 from .alpha import span
@@ -19,11 +18,11 @@ LEVELS = {
     "Middle": 0.5,
     "Highest": 1.0,
 }  # quantiles of the points' energies
-N_POINTS = 100  # of a semicircle
+N_SEMICIRCLE_POINTS = 100  # of a semicircle
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class DrawnSpectrum:
     """The eigenvalues of one critical point as a histogram, beside theory's semicircle."""
 
     at: Floats  # middles of the bins
@@ -32,7 +31,7 @@ class Spectrum:
     semicircle: tuple[Floats, Floats] | None
 
 
-Spectra = dict[str, Spectrum]  # by level
+Spectra = dict[str, DrawnSpectrum]  # by level
 
 
 def extract(result: Result) -> Spectra | None:
@@ -66,14 +65,14 @@ def figures(runs: Sequence[tuple[Result, Spectra]]) -> Iterator[Figure]:
         heights = np.concatenate([each.density for each in spectra])
         limits = float(np.nanmin(heights)) / 2, 2 * float(np.nanmax(heights))
         upright = Axis("density", "log", limits)
-        panels = [_panel(found, level, across, upright) for level in LEVELS]
+        panels = [_spectrum_panel(found, level, across, upright) for level in LEVELS]
         yield Figure(f"{problem} spectra", problem, panels, problem)
 
 
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _spectrum(result: Result, i: int, theory: Landscape | None) -> Spectrum:
+def _spectrum(result: Result, i: int, theory: Landscape | None) -> DrawnSpectrum:
     row = result.points[i]
     eigenvalues = result.series["eigenvalues"][i]
     is_there = np.isfinite(eigenvalues)
@@ -92,17 +91,19 @@ def _spectrum(result: Result, i: int, theory: Landscape | None) -> Spectrum:
         distance = analysis.semicircle_distance(values, centre, theory)
         note += f", {distance:.3f} from theory (Kolmogorov's distance)"
     middles = (edges[1:] + edges[:-1]) / 2
-    return Spectrum(middles, np.where(density > 0, density, np.nan), note, semicircle)
+    return DrawnSpectrum(
+        middles, np.where(density > 0, density, np.nan), note, semicircle
+    )
 
 
 def _semicircle(theory: Landscape, row: PointRow) -> tuple[Floats, Floats]:
     centre = float(theory.centre(row["energy"]))
-    angles = np.linspace(np.pi, 0, N_POINTS)[1:-1]
+    angles = np.linspace(np.pi, 0, N_SEMICIRCLE_POINTS)[1:-1]
     x = centre + theory.radius * np.cos(angles)  # closer together where it falls
     return x, semicircle_density(x, centre, theory.radius)
 
 
-def _panel(
+def _spectrum_panel(
     found: Sequence[tuple[Result, Spectra]], level: str, across: Axis, upright: Axis
 ) -> Panel:
     traces, findings = [], []

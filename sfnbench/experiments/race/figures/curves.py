@@ -8,11 +8,11 @@ from typing import cast
 
 import numpy as np
 
-from ....records import Result, number
+from ....records import Floats, Result, number
 from ....report.figure import Axis, Figure, Panel, Symbol, Trace, left_edge, scale_of
-from ....survival.escapes import Axis as Clock
+from ....survival.escapes import EscapeAxis as Clock
 from ....survival.escapes import Escapes
-from ....survival.intervals import MIN_RUNS, Floats
+from ....survival.intervals import MIN_RUNS
 from ..at_budget import AXES
 from ..bands import Band, band, typical, used_by, window
 

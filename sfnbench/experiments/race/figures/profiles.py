@@ -14,15 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....records import Result
+from ....records import Floats, Result
 from ....report.figure import Axis, Figure, Panel, Trace
-from ....survival.intervals import Floats
 from ....survival.targets import ecdf, hitting_times, performance_ratios
 from ..at_budget import axis_of
 from .curves import SHARES, step_area
 
 GAP = 0.01
-NOTES = (
+PROFILE_NOTES = (
     "The share of problems that each optimizer solves within tau times the cost of the fastest"
     " one. A problem is solved when half of the seeds have escaped; without a saddle, when they"
     f" have come down all but {100 * GAP:g} % of the way to the best loss of any optimizer.",
@@ -105,7 +104,7 @@ def figures(runs: Sequence[tuple[Result, Solving]]) -> Iterator[Figure]:
         Axis("tau, times the least cost of all optimizers", "log", (end**-0.02, end)),
         Axis("share of problems", range=SHARES),
         traces,
-        NOTES,
+        PROFILE_NOTES,
         best_first=sorted(areas, key=lambda method: -areas[method]),
     )
     yield Figure("profiles", "Performance profiles", [panel])

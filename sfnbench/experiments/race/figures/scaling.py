@@ -25,7 +25,7 @@ def figures(runs: Sequence[tuple[Result, bool]]) -> Iterator[Figure]:
     for title, family, series in growths([result for result, _ in runs]):
         if all(each.is_beyond.all() for each in series):
             continue
-        yield Figure(title, title, [_panel(title, family, series)])
+        yield Figure(title, title, [_growth_panel(title, family, series)])
 
 
 def top(family: Family, series: Sequence[Growth]) -> float:
@@ -43,9 +43,9 @@ def top(family: Family, series: Sequence[Growth]) -> float:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _panel(title: str, family: Family, series: Sequence[Growth]) -> Panel:
+def _growth_panel(title: str, family: Family, series: Sequence[Growth]) -> Panel:
     highest = top(family, series)
-    traces = [trace for each in series for trace in _traces(each, highest)]
+    traces = [trace for each in series for trace in _growth_traces(each, highest)]
     notes = [
         "Kaplan-Meier medians with 95 % intervals.",
         f"Legend: {family.form.slope}.",
@@ -67,7 +67,7 @@ def _panel(title: str, family: Family, series: Sequence[Growth]) -> Panel:
     )
 
 
-def _traces(growth: Growth, highest: float) -> Iterator[Trace]:
+def _growth_traces(growth: Growth, highest: float) -> Iterator[Trace]:
     """The line of one series with its medians, and the law; the first of them is in the legend."""
     label = f"{growth.label}: {growth.slope}"
     x, y, known = growth.x, np.minimum(growth.medians, highest), ~growth.is_beyond

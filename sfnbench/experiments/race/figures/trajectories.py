@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....records import Result
+from ....records import Floats, Result
 from ....report.figure import Axis, Contours, Figure, Panel, Trace
-from ....survival.intervals import Floats
 
 N_LENGTHS = (
     100  # of the frame's half: points of a path nearer to each other look the same
 )
-MOST_POINTS = 400  # of a path
-NOTES = (
+MOST_PATH_POINTS = 400  # of a path
+PLANE_NOTES = (
     "The seed that starts furthest from both axes, over contours of the loss; the greyer, the"
     " lower. Circle: the start; cross: the saddle; dots: the ends. The axes measure from the"
     " saddle, evenly up to the distance of the start and logarithmically beyond.",
@@ -65,7 +64,7 @@ def figures(runs: Sequence[tuple[Result, tuple[Plane, Floats]]]) -> Iterator[Fig
     for problem, of_methods in problems.items():
         plane = of_methods[0][1]
         paths = {method: plane.within(points) for method, _, points in of_methods}
-        panel = _panel(plane, paths)
+        panel = _plane_panel(plane, paths)
         yield Figure(f"{problem} trajectories", problem, [panel], problem)
 
 
@@ -108,7 +107,7 @@ def path(result: Result, plane: Plane) -> Floats | None:
     bins = (gone / (plane.reach / N_LENGTHS)).astype(int)
     first = np.unique(bins, return_index=True)[1]
     few = first[
-        np.linspace(0, len(first) - 1, min(len(first), MOST_POINTS)).astype(int)
+        np.linspace(0, len(first) - 1, min(len(first), MOST_PATH_POINTS)).astype(int)
     ]
     return points[:, np.unique([*few, len(gone) - 1])]
 
@@ -136,7 +135,7 @@ def ticks(unit: float, reach: float) -> list[tuple[float, str]]:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _panel(plane: Plane, paths: dict[str, Floats]) -> Panel:
+def _plane_panel(plane: Plane, paths: dict[str, Floats]) -> Panel:
     traces = []
     for method, (x, y) in paths.items():
         traces.append(Trace(x, y, method))
@@ -176,7 +175,7 @@ def _panel(plane: Plane, paths: dict[str, Floats]) -> Panel:
         across,
         upright,
         traces,
-        NOTES,
+        PLANE_NOTES,
         contours=contours,
         is_square=True,
     )

@@ -32,14 +32,16 @@ def figures(runs: Sequence[tuple[Result, tuple[int, list[float]]]]) -> Iterator[
     for use, by_method in kinds.items():
         several = {method: each for method, each in by_method.items() if len(each) > 1}
         if several:
-            yield Figure(f"{use} widths", use, [_panel(several)])
+            yield Figure(f"{use} widths", use, [_width_panel(several)])
 
 
-def _panel(by_method: dict[str, dict[int, list[float]]]) -> Panel:
+def _width_panel(by_method: dict[str, dict[int, list[float]]]) -> Panel:
     traces = []
     for method, by_width in by_method.items():
         widths = sorted(by_width)
-        low, middle, high = np.array([_spread(by_width[width]) for width in widths]).T
+        low, middle, high = np.array(
+            [_quartiles_of(by_width[width]) for width in widths]
+        ).T
         traces.append(Trace(widths, middle, method))
         errors = Trace(
             widths, middle, method, style="points", low=low, high=high, in_legend=False
@@ -57,7 +59,7 @@ def _panel(by_method: dict[str, dict[int, list[float]]]) -> Panel:
     )
 
 
-def _spread(errors: Sequence[float]) -> list[float]:
+def _quartiles_of(errors: Sequence[float]) -> list[float]:
     if not errors:
         return [np.nan] * 3
     return [float(each) for each in quantiles(np.array(errors)[:, None])[:, 0]]

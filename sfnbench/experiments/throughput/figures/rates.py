@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....records import Result
+from ....records import Floats, Result
 from ....report.figure import Axis, Figure, Panel, Trace
-from ....survival.intervals import Floats
 
-COLUMNS = ("steps_per_s_q1", "steps_per_s", "steps_per_s_q3", "flops_share")
+RATE_COLUMNS = ("steps_per_s_q1", "steps_per_s", "steps_per_s_q3", "flops_share")
 FILLED = 0.85  # of a dtype's place along the axis, by the bars of all optimizers
 NOTES = (
     "Median over blocks, with error bars to the quartiles. The line above a bar: the steps a second"
@@ -41,7 +40,9 @@ def extract(result: Result) -> Rates | None:
     rows = [row for row in result.timings if row.get("steps_per_s") is not None]
     if not rows:
         return None
-    columns = [np.array([row.get(name) for row in rows], float) for name in COLUMNS]
+    columns = [
+        np.array([row.get(name) for row in rows], float) for name in RATE_COLUMNS
+    ]
     return Rates([row["dtype"] for row in rows], *columns)
 
 
@@ -53,13 +54,15 @@ def figures(runs: Sequence[tuple[Result, Rates]]) -> Iterator[Figure]:
             rates
         )
     for problem, by_method in problems.items():
-        yield Figure(f"{problem} throughput", problem, [_panel(by_method)], problem)
+        yield Figure(
+            f"{problem} throughput", problem, [_rate_panel(by_method)], problem
+        )
 
 
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _panel(by_method: dict[str, Rates]) -> Panel:
+def _rate_panel(by_method: dict[str, Rates]) -> Panel:
     dtypes = list(
         dict.fromkeys(dtype for each in by_method.values() for dtype in each.dtypes)
     )
@@ -69,7 +72,7 @@ def _panel(by_method: dict[str, Rates]) -> Panel:
         middle = (i - (len(by_method) - 1) / 2) * width
         x = middle + np.array([dtypes.index(dtype) for dtype in rates.dtypes])
         traces += [
-            _bars(method, x, rates, 0.9 * width),
+            _rate_bars(method, x, rates, 0.9 * width),
             _ceilings(method, x, rates, width),
         ]
     ends = [
@@ -96,7 +99,7 @@ def _panel(by_method: dict[str, Rates]) -> Panel:
     )
 
 
-def _bars(method: str, x: Floats, rates: Rates, width: float) -> Trace:
+def _rate_bars(method: str, x: Floats, rates: Rates, width: float) -> Trace:
     text = ["" if np.isfinite(share) else "no FLOPs" for share in rates.share]
     return Trace(
         x,

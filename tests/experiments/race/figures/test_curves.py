@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sfnbench.experiments.race.bands import N_POINTS
+from sfnbench.experiments.race.bands import N_BAND_POINTS
 from sfnbench.experiments.race.figures import curves, escaped, widths
 from sfnbench.records import Result, Run, Spec
 from sfnbench.survival.escapes import Escapes
@@ -70,7 +70,7 @@ def test_long_curves_keep_both_ends():
     n = 5000
     steps = np.arange(n)[None]
     found = band_of(steps + 1.0, steps, steps, [{"status": "ok"}])
-    assert len(found.middle) <= N_POINTS
+    assert len(found.middle) <= N_BAND_POINTS
     assert found.used["steps"][[0, -1]].tolist() == [0, n - 1]
     assert found.middle[0] == 1
 

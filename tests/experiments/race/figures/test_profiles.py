@@ -97,7 +97,8 @@ def test_seeds_without_a_loss_count_as_never():
 
 
 def test_shares_within_tau_of_the_best():
-    """The first is best on two of three and twice as dear on the third, which the last alone never solves."""
+    """The first is best on two of three and twice as dear on the third, which the last
+    alone never solves."""
     first, second, last = profiles([[1.0, 3.0, 2.0], [1.0, INF, 4.0], [8.0, 4.0, INF]])
     edge = 1.2 * 4
     assert as_lists(first) == ([1, 1, 2, edge], [0, 2 / 3, 1, 1])

@@ -1,4 +1,5 @@
-"""Trajectories over contours, by series written by hand and by the exact law of gradient descent."""
+"""Trajectories over contours, by series written by hand and by the exact law of gradient
+descent."""
 
 import math
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from sfnbench.experiments.race.figures.trajectories import (
-    MOST_POINTS,
+    MOST_PATH_POINTS,
     extract,
     figures,
     path,
@@ -91,7 +92,7 @@ def test_a_long_path_keeps_its_ends_and_few_points_between():
     still = drawn(np.linspace(1, 1.001, 1000), -np.ones(1000))
     assert still[0] == pytest.approx([0, 0.002], abs=1e-6)  # all look like its start
     there_and_back = drawn(np.tile([1.0, 3.0], 5000), -np.ones(10_000))
-    assert there_and_back.shape[1] <= MOST_POINTS + 1
+    assert there_and_back.shape[1] <= MOST_PATH_POINTS + 1
     assert there_and_back[0, [0, -1]] == pytest.approx([0, math.asinh(4)])
 
 

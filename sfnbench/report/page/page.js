@@ -38,6 +38,18 @@ function element(tag, attributes, ...children) {
   return made;
 }
 
+// -- plotly ----------------------------------------------------------------------------------
+
+// The script lies in the page as gzip in base64, which makes the file half as large.
+async function unpack() {
+  const packed = document.getElementById("plotly");
+  const bytes = Uint8Array.from(atob(packed.textContent), (each) => each.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = element("script", {});
+  script.textContent = await new Response(stream).text();
+  packed.replaceWith(script);
+}
+
 // -- figures ---------------------------------------------------------------------------------
 
 // A copy in which references to arrays and to the theme's colours are replaced.
@@ -127,7 +139,12 @@ function sort(header) {
 
 // -- page ------------------------------------------------------------------------------------
 
-for (const section of document.querySelectorAll(".suite")) whenNear(section, () => start(section));
+unpack().then(() => {
+  for (const section of document.querySelectorAll(".suite")) whenNear(section, () => start(section));
+}, () => {
+  const told = "The figures need a newer browser: Chrome 80, Firefox 113, Safari 16.4, or later.";
+  for (const figures of document.querySelectorAll(".figures")) figures.append(element("p", {}, told));
+});
 for (const button of document.querySelectorAll("#legend button"))
   button.addEventListener("click", () => toggle(button));
 for (const button of document.querySelectorAll(".sortable th button"))

@@ -85,11 +85,9 @@ def process(device: str = "cpu") -> dict[str, Any]:
 
 def usable_cores() -> int:
     """Cores that this process may use: containers and batch systems allow fewer than there are."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def commit(root: Path) -> dict[str, Any]:

@@ -22,7 +22,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, names, n=1)
     if near:
         return f" (did you mean '{near[0]}'?)"
-    return f" (known: {', '.join(names)})" if 0 < len(names) <= 24 else ""
+    if 0 < len(names) <= 24:
+        return f" (known: {', '.join(names)})"
+    return ""
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
@@ -161,11 +163,10 @@ class ErrorReader:
 
     def _complaint(self, faults: list[_Fault]) -> str:
         fault = faults[0]
-        given = (
-            self.written(fault.path)
-            if self.written
-            else repr(_value(self.data, fault.path))
-        )
+        if self.written:
+            given = self.written(fault.path)
+        else:
+            given = repr(_value(self.data, fault.path))
         if all(each.misses_type for each in faults):
             expected = either(option for each in faults for option in _expected(each))
             return f"must be {expected}, not {given}{self._near(faults)}"
@@ -189,7 +190,9 @@ class ErrorReader:
         given = _value(self.data, faults[0].path)
         expected = {_TYPES.get(fault.type) for fault in faults}
         if isinstance(given, list | dict) and faults[0].misses_type:
-            return "" if {"a list", "a mapping"} & expected else self.list_hint
+            if {"a list", "a mapping"} & expected:
+                return ""
+            return self.list_hint
         if isinstance(given, int | float) and "text" in expected:
             return " (put it in quotes)"
         return ""
@@ -270,4 +273,6 @@ def _length(fault: _Fault) -> str:
 
 def _subject(path: KeyPath) -> str:
     name = next((part for part in reversed(path) if isinstance(part, str)), "")
-    return f"a value of {name}" if path and isinstance(path[-1], int) else name
+    if path and isinstance(path[-1], int):
+        return f"a value of {name}"
+    return name

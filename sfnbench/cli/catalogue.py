@@ -101,7 +101,9 @@ def data(names: Iterable[str] = ()) -> Catalogue:
 def _where(there: list[bool]) -> str:
     folder = os.environ.get("SFNBENCH_DATA")
     if not any(there):
-        return "missing from the data folder" if folder else "to be downloaded"
+        if folder:
+            return "missing from the data folder"
+        return "to be downloaded"
     share = "" if all(there) else f"{sum(there)} of {len(there)} files in the "
     return share + ("data folder" if folder else "cache")
 

@@ -124,9 +124,10 @@ def show(
             statuses or (),
         )
         results = (repriced(result, priced) for result in _kept(picked, bare))
-        table = (
-            at_budget(results, axis, budget, spread) if at else summary(results, spread)
-        )
+        if at:
+            table = at_budget(results, axis, budget, spread)
+        else:
+            table = summary(results, spread)
     say_damaged(damaged, is_all=not bare)
     print_table(ordered(table, sort) if sort else table, style, by)
     say_broken(bare, folder)

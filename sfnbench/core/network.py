@@ -48,7 +48,9 @@ class Network(Problem):
 
     def share(self, batch: Tensor | None) -> float:
         """The batch's examples over all of them."""
-        return 1.0 if batch is None else batch.shape[-1] / self.population
+        if batch is None:
+            return 1.0
+        return batch.shape[-1] / self.population
 
     def parts(self, batch: Tensor | None, n: int) -> list[tuple[float, Any]]:
         """Equal parts; the last one is shorter where the numbers do not divide."""

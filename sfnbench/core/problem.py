@@ -89,7 +89,9 @@ class Problem(ABC):
         kind = "strict"
         if self.saddle_order > 2:
             kind = f"degenerate of order {self.saddle_order}"
-        return f"{kind}, with zero modes" if self.saddle.n_zero else kind
+        if self.saddle.n_zero:
+            return f"{kind}, with zero modes"
+        return kind
 
     @property
     def lowest(self) -> float | None:

@@ -78,13 +78,11 @@ def state(file: File) -> FileState:
         found = _sum(path)
     except DataError:  # a folder in its place, or a file that may not be read
         return "damaged"
-    return (
-        "missing"
-        if found is None
-        else "ok"
-        if found in _right_sums(file, path)
-        else "damaged"
-    )
+    if found is None:
+        return "missing"
+    if found in _right_sums(file, path):
+        return "ok"
+    return "damaged"
 
 
 def locate_file(file: File, watch: Watch | None = None) -> Path:
@@ -115,7 +113,9 @@ def why_missing(file: File) -> str:
 
     No sum is taken.
     """
-    return _absent(file) if os.environ.get(FOLDER) and not place(file).exists() else ""
+    if os.environ.get(FOLDER) and not place(file).exists():
+        return _absent(file)
+    return ""
 
 
 def _absent(file: File) -> str:

@@ -14,11 +14,10 @@ from ._images import ImageDataset, Pixels, Split
 
 def _read_digits(split: Split) -> Pixels:
     spec = importlib.util.find_spec("sklearn")
-    table = (
-        Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
-        if spec and spec.origin
-        else None
-    )
+    if spec and spec.origin:
+        table = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    else:
+        table = None
     if table is None or not table.is_file():
         from sklearn.datasets import load_digits
 

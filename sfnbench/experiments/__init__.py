@@ -58,11 +58,9 @@ class Experiment:
 
     def _optional(self, part: str) -> ModuleType | None:
         module = f"{__name__}.{self.name}.{part}"
-        return (
-            importlib.import_module(module)
-            if importlib.util.find_spec(module)
-            else None
-        )
+        if importlib.util.find_spec(module):
+            return importlib.import_module(module)
+        return None
 
 
 @cache

@@ -70,11 +70,9 @@ def lanczos(
         del w  # its room is the next product's
         w = product(V[j + 1])
     residual = torch.linalg.vector_norm(w)
-    return (
-        Subspace(V, M, residual)
-        if reorthogonalise
-        else _orthonormalised(V, M, residual)
-    )
+    if reorthogonalise:
+        return Subspace(V, M, residual)
+    return _orthonormalised(V, M, residual)
 
 
 def _zeros(like: Tensor, k: int) -> Tensor:

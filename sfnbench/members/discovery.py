@@ -56,7 +56,9 @@ class Member:
         """Shipped (in sfnbench), plugin (a file) or package (an entry point)."""
         if self.module.startswith("sfnbench."):
             return "shipped"
-        return "plugin" if self.module.startswith(PACKAGE + ".") else "package"
+        if self.module.startswith(PACKAGE + "."):
+            return "plugin"
+        return "package"
 
 
 def discover(kind: Kind, name: str | None = None) -> Iterator[Member]:
@@ -189,13 +191,11 @@ def _what(error: Exception) -> str:
 
 
 def _last_name(node: ast.expr) -> str:
-    return (
-        node.attr
-        if isinstance(node, ast.Attribute)
-        else node.id
-        if isinstance(node, ast.Name)
-        else ""
-    )
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Name):
+        return node.id
+    return ""
 
 
 def _registered_name(node: ast.ClassDef) -> str | None:

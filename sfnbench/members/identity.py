@@ -108,7 +108,9 @@ def digest(found: Iterable[Code]) -> str:
         for place, file in each.files.items()
     }
     text = "".join(sorted(lines))
-    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
+    if text:
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return ""
 
 
 # -- inside ----------------------------------------------------------------------------------------
@@ -156,7 +158,9 @@ def _relative_path(file: Path, root: Path) -> str:
 
 def _file_digest(file: Path) -> str:
     read = source_of(file)
-    return read.digest if read else hashlib.sha256(file.read_bytes()).hexdigest()
+    if read:
+        return read.digest
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _datasets() -> dict[str, Path]:

@@ -226,7 +226,9 @@ def _home(top: str) -> Path | None:
         return None
     for folder in spec.submodule_search_locations or ():
         return Path(folder).parent
-    return Path(spec.origin).parent if spec.has_location and spec.origin else None
+    if spec.has_location and spec.origin:
+        return Path(spec.origin).parent
+    return None
 
 
 def _is_algorithm(wanted: Import) -> bool:

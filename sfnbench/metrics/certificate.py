@@ -261,7 +261,9 @@ def tail(problem: Problem, theta: Tensor, start: Tensor) -> str:
     roots = newton_roots(search.gradients, search.hessians, search.ends, reach)
     if roots.found[0]:
         return ""
-    return RAN_AWAY if search.kinds[0] == RAN_AWAY else NOT_CERTIFIED
+    if search.kinds[0] == RAN_AWAY:
+        return RAN_AWAY
+    return NOT_CERTIFIED
 
 
 def kind_of(negative: NDArray[np.bool_], positive: NDArray[np.bool_]) -> str:

@@ -102,11 +102,9 @@ def measure(problem: Problem, name: str, points: Tensor) -> dict[str, Tensor]:
     nothing = points.new_full((points.shape[0],), math.nan)
     finite = torch.isfinite(points).all(1)
     if not finite.any() or (own is None and name not in METRICS):
-        return (
-            {name: nothing, "min_eigenvalue_residual": nothing}
-            if name == "min_eigenvalue"
-            else {name: nothing}
-        )
+        if name == "min_eigenvalue":
+            return {name: nothing, "min_eigenvalue_residual": nothing}
+        return {name: nothing}
 
     def scalars(theta: Tensor) -> dict[str, Tensor]:
         found = own(theta) if own else METRICS[name](problem, theta)

@@ -35,4 +35,6 @@ def dampings(damping: Damping) -> tuple[float, ...]:
     """The dampings to try: the paper's six, or what was given."""
     if isinstance(damping, tuple):
         return damping
-    return PAPER_DAMPINGS if isinstance(damping, str) else (damping,)
+    if isinstance(damping, str):
+        return PAPER_DAMPINGS
+    return (damping,)

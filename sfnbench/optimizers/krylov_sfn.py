@@ -71,11 +71,9 @@ class KrylovSaddleFreeNewton(Optimizer):
     def batch_sizes(self) -> tuple[int | None, ...]:
         """That of the gradients, and that of the products if it has a size of its own."""
         apart = self.curvature_batch_size is not None
-        return (
-            (self.batch_size, self.curvature_batch_size)
-            if apart
-            else (self.batch_size,)
-        )
+        if apart:
+            return (self.batch_size, self.curvature_batch_size)
+        return (self.batch_size,)
 
     def misfit(self, problem: Problem) -> str | None:
         """A subspace larger than the space, or a matrix that the problem has no outputs for."""

@@ -146,11 +146,10 @@ def _paint_panel(axes: Axes, panel: Panel, own: Mapping[str, Look]) -> None:
     for trace in panel.in_order:
         look = own[trace.method] if trace.method is not None else None
         is_grey = trace.method is not None and trace.method not in panel.in_colour
-        label = (
-            _without_mathematics(trace.name)
-            if trace.in_legend and not is_grey
-            else None
-        )
+        if trace.in_legend and not is_grey:
+            label = _without_mathematics(trace.name)
+        else:
+            label = None
         _paint_trace(axes, trace, look, label)
     n_grey = len(panel.methods) - len(panel.in_colour)
     if n_grey:

@@ -174,7 +174,9 @@ def scale_of(values: Iterable[ArrayLike]) -> Literal["linear", "log"]:
     """
     ends = [float(np.nanmax(np.asarray(each, float), initial=0.0)) for each in values]
     known = [end for end in ends if 0 < end < np.inf]
-    return "log" if known and max(known) > WIDE * min(known) else "linear"
+    if known and max(known) > WIDE * min(known):
+        return "log"
+    return "linear"
 
 
 def left_edge(values: Iterable[ArrayLike]) -> float:

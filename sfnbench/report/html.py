@@ -119,11 +119,10 @@ def _lead(sections: Sequence[Section]) -> str:
 def _notes(notes: Sequence[str]) -> str:
     if not notes:
         return ""
-    more = (
-        f"<li>and {len(notes) - MAX_NOTES:,} more</li>"
-        if len(notes) > MAX_NOTES
-        else ""
-    )
+    if len(notes) > MAX_NOTES:
+        more = f"<li>and {len(notes) - MAX_NOTES:,} more</li>"
+    else:
+        more = ""
     lines = "".join(f"<li>{escape(note)}</li>" for note in notes[:MAX_NOTES])
     return f'<h3>Missing or failed</h3><ul class="notes">{lines}{more}</ul>'
 

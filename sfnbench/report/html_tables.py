@@ -112,11 +112,9 @@ def _cell(entry: TableEntry) -> str:
 def _statuses_cell(counts: Mapping[str, int]) -> str:
     is_sound = all(Status(status).sound for status in counts)
     text = ", ".join(f"{n} {status}" for status, n in counts.items()) or "none"
-    return (
-        f"<td>{escape(text)}</td>"
-        if is_sound
-        else f'<td class="failed">{escape(text)}</td>'
-    )
+    if is_sound:
+        return f"<td>{escape(text)}</td>"
+    return f'<td class="failed">{escape(text)}</td>'
 
 
 def _summary_row(i: int, section: Section) -> str:
@@ -127,10 +125,9 @@ def _summary_row(i: int, section: Section) -> str:
     counts = len(section.problems), len(section.methods), len(section.results)
     cells = [section.experiment, section.folder, *counts, seeds]
     texts = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
-    failed = (
-        f'<td class="failed">{section.n_broken}</td>'
-        if section.n_broken
-        else "<td>0</td>"
-    )
+    if section.n_broken:
+        failed = f'<td class="failed">{section.n_broken}</td>'
+    else:
+        failed = "<td>0</td>"
     link = f'<th scope="row"><a href="#suite-{i}">{escape(section.suite)}</a></th>'
     return f"{link}{texts}{failed}<td>{escape(commits)}</td>"

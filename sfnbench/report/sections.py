@@ -246,4 +246,6 @@ def _tuned_row(entry: Mapping[str, Any]) -> dict[str, TableEntry]:
 
 
 def _four_digits(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

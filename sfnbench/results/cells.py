@@ -179,4 +179,6 @@ def used_columns(table: Iterable[Line]) -> list[str]:
 
 
 def _finite(number: float | None) -> float | None:
-    return number if number is not None and math.isfinite(number) else None
+    if number is not None and math.isfinite(number):
+        return number
+    return None

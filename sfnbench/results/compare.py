@@ -187,7 +187,9 @@ class Pairs(Generic[R]):
             old, new = measure.of(before), measure.of(after)
             if old is not None and new is not None:
                 values[name] = old, new
-        return _paired(self.slot, measure, values, floor) if values else None
+        if values:
+            return _paired(self.slot, measure, values, floor)
+        return None
 
     def _timings(self) -> list[Seed]:
         """A name for each seed's timing: seeds that share a batch share its seconds."""
@@ -212,7 +214,9 @@ class Measure(NamedTuple, Generic[R]):
 
 def or_never(value: float | None) -> float:
     """A loss that was not reached, or an escape that did not come, is infinitely late."""
-    return math.inf if value is None or math.isnan(value) else float(value)
+    if value is None or math.isnan(value):
+        return math.inf
+    return float(value)
 
 
 def own_measures(pairs: Pairs[Any]) -> Iterator[Measure[Any]]:
@@ -342,11 +346,10 @@ def _paired(
     if all(abs(b - a) <= slack for a, b in values.values() if a != b):
         return replace(change, p=math.nan)
     if found.n == 1:
-        why = (
-            "one timing, because the seeds share a batch"
-            if measure.is_time
-            else "one seed"
-        )
+        if measure.is_time:
+            why = "one timing, because the seeds share a batch"
+        else:
+            why = "one seed"
         return replace(change, verdict="undecided", why=why, p=math.nan)
     if not (low > slack or high < -slack):
         return change

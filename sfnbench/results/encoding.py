@@ -72,4 +72,6 @@ def unpack(npz: bytes) -> dict[str, np.ndarray]:
 
 
 def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

@@ -140,9 +140,10 @@ def _write_parquet(table: list[FlatRow], path: Path) -> None:
 
 def _arrow_column(pa: Any, name: str, values: list[Any]) -> Any:
     own = _type_of(name)
-    wanted = (
-        {str: pa.string(), int: pa.int64(), float: pa.float64()}[own] if own else None
-    )
+    if own:
+        wanted = {str: pa.string(), int: pa.int64(), float: pa.float64()}[own]
+    else:
+        wanted = None
     for kind in (wanted, None):  # None: as the values suggest
         try:
             return pa.array(values, kind)
@@ -161,7 +162,9 @@ def _type_of(name: str) -> type | None:
 
 
 def _flat(value: Any) -> Any:
-    return to_json(value) if isinstance(value, dict | list | tuple) else value
+    if isinstance(value, dict | list | tuple):
+        return to_json(value)
+    return value
 
 
 WRITERS: dict[str, Callable[[list[FlatRow], Path], None]] = {

@@ -173,11 +173,10 @@ def _check_kind(db: sqlite3.Connection, file: Path) -> None:
             f"{file}: a database, but not one of sfnbench's; choose another --out"
         )
     if version != FORMAT:
-        advice = (
-            "update sfnbench"
-            if version > FORMAT
-            else "choose another --out for new results"
-        )
+        if version > FORMAT:
+            advice = "update sfnbench"
+        else:
+            advice = "choose another --out for new results"
         raise StoreError(
             f"{file}: has format {version}, this sfnbench reads and writes {FORMAT}; {advice}"
         )

@@ -119,4 +119,6 @@ def _shortened(value: object) -> str:
         if len(value) > 2 and value == list(range(value[0], value[0] + len(value))):
             return f"{value[0]} to {value[-1]}"
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+    if len(text) <= _WIDTH:
+        return text
+    return f"{text[: _WIDTH - 3]}..."

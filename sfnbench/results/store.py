@@ -59,9 +59,10 @@ class Store(AbstractContextManager["Store"]):
         self.file = self.folder / FILE
         self._lock = take_lock(self.folder) if create else None
         try:
-            self._db = (
-                open_to_write(self.folder) if create else open_to_read(self.folder)
-            )
+            if create:
+                self._db = open_to_write(self.folder)
+            else:
+                self._db = open_to_read(self.folder)
         except BaseException:
             self.close()
             raise

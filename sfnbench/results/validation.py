@@ -261,4 +261,6 @@ def _check_depth(value: object, name: str) -> None:
 
 def _short(value: object) -> str:
     text = ascii(value)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+    if len(text) <= SHOWN:
+        return text
+    return f"{text[: SHOWN - 3]}..."

@@ -245,11 +245,10 @@ def _tuning_rows(
     for run in runs:
         if run.is_open and suite.tune:
             n_missing = sum(trial.id not in tried for trial in trials(run, suite.tune))
-            state = (
-                f"{n_missing} of {suite.tune.trials} trials to do"
-                if n_missing
-                else "there"
-            )
+            if n_missing:
+                state = f"{n_missing} of {suite.tune.trials} trials to do"
+            else:
+                state = "there"
             yield {
                 "run": "tuning",
                 **_names(run),

@@ -55,7 +55,9 @@ class Tuned:
         None where no loss is finite.
         """
         i = min(range(len(self.losses)), key=self.losses.__getitem__)
-        return self.trials[i] if math.isfinite(self.losses[i]) else None
+        if math.isfinite(self.losses[i]):
+            return self.trials[i]
+        return None
 
     @property
     def edges(self) -> dict[str, str]:
@@ -63,14 +65,13 @@ class Tuned:
 
         Low or high.
         """
-        ends = (
-            {
+        if self.best:
+            ends = {
                 name: each.edge(self.best[name])
                 for name, each in _ranges(self.run).items()
             }
-            if self.best
-            else {}
-        )
+        else:
+            ends = {}
         return {name: end for name, end in ends.items() if end}
 
     @property

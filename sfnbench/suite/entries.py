@@ -203,7 +203,9 @@ class _Entry:
 
     @property
     def _a_kind(self) -> str:
-        return f"an {self._kind}" if self._kind == "optimizer" else f"a {self._kind}"
+        if self._kind == "optimizer":
+            return f"an {self._kind}"
+        return f"a {self._kind}"
 
     def _label(self) -> Node | None:
         label = self._node.child("label")

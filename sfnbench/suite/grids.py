@@ -63,9 +63,13 @@ def _identity(node: Node) -> str:
     is_number = isinstance(node.content, int | float) and not isinstance(
         node.content, bool
     )
-    return repr(float(node.content)) if is_number else json.dumps(node.plain())
+    if is_number:
+        return repr(float(node.content))
+    return json.dumps(node.plain())
 
 
 def _written(node: Node) -> str:
     is_word = isinstance(node.content, str) and node.content.isprintable()
-    return str(node.content) if is_word else json.dumps(node.plain())
+    if is_word:
+        return str(node.content)
+    return json.dumps(node.plain())

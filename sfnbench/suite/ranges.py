@@ -65,10 +65,14 @@ class Range:
             return None
         low, high = (self._scaled(end) for end in self.values)
         place = (self._scaled(value) - low) / (high - low)
-        return "low" if place <= EDGE else "high" if place >= 1 - EDGE else None
+        if place <= EDGE:
+            return "low"
+        return "high" if place >= 1 - EDGE else None
 
     def _scaled(self, value: float) -> float:
-        return math.log(value) if self.scale == "loguniform" else value
+        if self.scale == "loguniform":
+            return math.log(value)
+        return value
 
 
 @dataclass(frozen=True)

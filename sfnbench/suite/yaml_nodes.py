@@ -77,12 +77,12 @@ class Node:
     def child(self, part: str | int) -> Node | None:
         """The value under a key or at a place of a list; None where there is none."""
         if isinstance(part, str):
-            return self.content.get(part) if self.is_mapping else None
-        return (
-            self.content[part]
-            if self.is_list and 0 <= part < len(self.content)
-            else None
-        )
+            if self.is_mapping:
+                return self.content.get(part)
+            return None
+        if self.is_list and 0 <= part < len(self.content):
+            return self.content[part]
+        return None
 
     def follow(self, path: Iterable[str | int]) -> Node:
         """The value at a path of keys and places, or the last one on the way to it."""
@@ -110,13 +110,17 @@ class Node:
             return "a list"
         if self.content is None:
             return self.text or "nothing"
-        return repr(self.content[:60]) if isinstance(self.content, str) else self.text
+        if isinstance(self.content, str):
+            return repr(self.content[:60])
+        return self.text
 
     def plain(self) -> Any:
         """The value without its positions."""
         if self.is_mapping:
             return {key: node.plain() for key, node in self.content.items()}
-        return [node.plain() for node in self.content] if self.is_list else self.content
+        if self.is_list:
+            return [node.plain() for node in self.content]
+        return self.content
 
     def nodes(self) -> Iterator[Node]:
         """The node and all nodes within."""
@@ -287,7 +291,9 @@ class _Conversion:
             )
             return text
         if tag in (_TAG + "null", _TAG + "bool"):
-            return text.lower() == "true" if tag == _TAG + "bool" else None
+            if tag == _TAG + "bool":
+                return text.lower() == "true"
+            return None
         number = _number(tag, text)
         if number is None:
             message = f"a number must be finite and within 64 bits, not {text[:40]}"
@@ -303,7 +309,9 @@ class _Conversion:
 
 def _number(tag: str, text: str) -> int | float | None:
     if tag == _TAG + "int":
-        return int(text) if len(text) <= 20 and abs(int(text)) < MAX_INT else None
+        if len(text) <= 20 and abs(int(text)) < MAX_INT:
+            return int(text)
+        return None
     if text[-1].isalpha():  # .inf and .nan
         return None
     return float(text) if math.isfinite(float(text)) else None

@@ -146,7 +146,9 @@ class Escapes:
         `success` has the interval of the rate. Hansen et al. 2021, "COCO", section 4.
         """
         n_escaped = int(self.escaped.sum())
-        return float(self.spent.sum()) / n_escaped if n_escaped else math.inf
+        if n_escaped:
+            return float(self.spent.sum()) / n_escaped
+        return math.inf
 
     @property
     def _last(self) -> float:
@@ -238,7 +240,9 @@ def _crossing(times: Floats, shares: Floats) -> float:
     if not on.any():
         return _below(times, shares)
     below = np.flatnonzero((shares < 0.5) & ~on)
-    return float(times[on.argmax()] + times[below[0]]) / 2 if len(below) else math.inf
+    if len(below):
+        return float(times[on.argmax()] + times[below[0]]) / 2
+    return math.inf
 
 
 def _first_time(times: Floats, there: NDArray[np.bool_]) -> Floats:

@@ -154,7 +154,9 @@ class GaussianField(Landscape):
     def complexity_of_minima(self) -> float:
         """The limit of ln(number of minima) / N: (4 m - 3 - m^2) / 2 - ln m, 0 from m = 1."""
         m = min(self.parabola, 1.0)
-        return (4 * m - 3 - m**2) / 2 - math.log(m) if m else math.inf
+        if m:
+            return (4 * m - 3 - m**2) / 2 - math.log(m)
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -228,4 +230,6 @@ THEORIES = {
 
 def theory_of(problem: str, params: Mapping[str, Any]) -> Landscape | None:
     """The theory of a problem, by its registry name and parameters; None where there is none."""
-    return THEORIES[problem](params) if problem in THEORIES else None
+    if problem in THEORIES:
+        return THEORIES[problem](params)
+    return None

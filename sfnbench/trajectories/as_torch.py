@@ -124,11 +124,10 @@ class ModuleOptimizer(torch.optim.Optimizer):
                 own["memory"], tree_structure(self._optimizer.init(start))
             )
             theta, memory = self._optimizer.step(oracle, start, memory)
-            loss = (
-                problem.loss(start, closure)
-                if oracle.loss_here is None
-                else oracle.loss_here
-            )
+            if oracle.loss_here is None:
+                loss = problem.loss(start, closure)
+            else:
+                loss = oracle.loss_here
         except LinAlgError as error:
             raise self._no_end(oracle) from error
         finally:
@@ -205,11 +204,10 @@ class ModuleOptimizer(torch.optim.Optimizer):
         self.state[MEMORY] = value  # type: ignore[index]
 
     def _no_end(self, oracle: Oracle) -> FloatingPointError:
-        where = (
-            ""
-            if oracle.loss_here is None
-            else f" from a loss of {oracle.loss_here.item():g}"
-        )
+        if oracle.loss_here is None:
+            where = ""
+        else:
+            where = f" from a loss of {oracle.loss_here.item():g}"
         return FloatingPointError(
             f"{self._own['method']}: no finite step{where}; the parameters are as they were"
         )

@@ -54,4 +54,6 @@ class Layout:
             part.reshape(*lead, size) for part, size in zip(parts, sizes, strict=True)
         ]
         ordered = torch.cat(flat, dim=-1)
-        return ordered if self._back is None else ordered.index_select(-1, self._back)
+        if self._back is None:
+            return ordered
+        return ordered.index_select(-1, self._back)

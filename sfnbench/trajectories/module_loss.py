@@ -181,4 +181,6 @@ class _HarmlessBackward(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        return None if func is Tensor.backward else func(*args, **(kwargs or {}))
+        if func is Tensor.backward:
+            return None
+        return func(*args, **(kwargs or {}))

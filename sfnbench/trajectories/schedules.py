@@ -65,11 +65,9 @@ def _inner(value: Any, optimizer: Optimizer) -> Any:
     """A setting; where it names schedules itself, they are made."""
     if isinstance(value, Schedule):
         return value.made(optimizer)
-    return (
-        [_inner(each, optimizer) for each in value]
-        if isinstance(value, list)
-        else value
-    )
+    if isinstance(value, list):
+        return [_inner(each, optimizer) for each in value]
+    return value
 
 
 def read_schedule(given: Any) -> Schedule:
@@ -97,7 +95,9 @@ def read_schedule(given: Any) -> Schedule:
 def _read_inner(value: Any) -> Any:
     if isinstance(value, dict) and "use" in value:
         return read_schedule(value)
-    return [_read_inner(each) for each in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_read_inner(each) for each in value]
+    return value
 
 
 def _course(shape: str, given: Mapping[str, Any]) -> Course:

@@ -51,9 +51,10 @@ class Single(Trajectories):
             self._theta = torch.full_like(self._theta, torch.nan)
         self.theta = self._theta.unsqueeze(0)
         self.count(oracle.calls)
-        self.loss_before = (
-            None if oracle.loss_here is None else oracle.loss_here.unsqueeze(0)
-        )
+        if oracle.loss_here is None:
+            self.loss_before = None
+        else:
+            self.loss_before = oracle.loss_here.unsqueeze(0)
 
 
 class Looped(Single):

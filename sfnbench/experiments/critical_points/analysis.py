@@ -59,7 +59,9 @@ def ordinate_of(result: Result) -> Ordinate:
 
     Energy, unless a network's total loss is the better ordinate.
     """
-    return "energy" if result.facts.weight_decay is None else "loss"
+    if result.facts.weight_decay is None:
+        return "energy"
+    return "loss"
 
 
 def distinct(rows: Rows, cut_off: float | None = None) -> list[PointRow]:
@@ -112,7 +114,9 @@ def _spearman(pairs: Floats) -> float:
     ranks = rankdata(pairs, axis=0)
     ranks -= ranks.mean(0)
     lengths = np.sqrt((ranks**2).sum(0).prod())
-    return float(ranks.prod(1).sum() / lengths) if lengths else np.nan
+    if lengths:
+        return float(ranks.prod(1).sum() / lengths)
+    return np.nan
 
 
 def distances(result: Result) -> tuple[float | None, float | None]:

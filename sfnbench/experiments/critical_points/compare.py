@@ -31,4 +31,6 @@ def _point_measures(pairs: Pairs[PointRow]) -> Iterator[Measure[PointRow]]:
 
 
 def _seconds_a_search_step(row: PointRow) -> float | None:
-    return row["seconds"] / row["steps"] if row.get("steps") else None
+    if row.get("steps"):
+        return row["seconds"] / row["steps"]
+    return None

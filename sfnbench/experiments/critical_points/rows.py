@@ -124,7 +124,9 @@ def _kind(row: dict[str, Any]) -> str:
     if row["index"] is None or not math.isfinite(row["gradient_norm"]):
         return "diverged"
     if not row["converged"]:
-        return "gradient-flat" if (row["residual"] or 0) > FLAT else "not critical"
+        if (row["residual"] or 0) > FLAT:
+            return "gradient-flat"
+        return "not critical"
     n_zero = np.zeros(row["n_zero"], dtype=bool)
     signs = np.array([-1] * row["index"] + [1] * row["n_positive"])
     return kind_of(np.append(signs < 0, n_zero), np.append(signs > 0, n_zero))

@@ -65,11 +65,10 @@ def spectrum_at(problem: Problem, theta: Tensor, settings: dict[str, Any]) -> Sp
     if basis is not None:
         gradient = basis.mT @ gradient
     g = gradient.double().cpu().numpy()
-    found = (
-        _by_eigenvalues(H, g, settings["zero"])
-        if whole
-        else _by_quadrature(H, g, settings["zero"])
-    )
+    if whole:
+        found = _by_eigenvalues(H, g, settings["zero"])
+    else:
+        found = _by_quadrature(H, g, settings["zero"])
     facts: dict[str, Any] = dict.fromkeys(SPECTRUM_FACTS) | found.facts
     facts["alpha"] = facts["index"] / len(H)
     facts["centre"] = float(np.trace(H) / len(H))

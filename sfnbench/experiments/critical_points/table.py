@@ -221,9 +221,10 @@ def findings(result: Result) -> str:
         " not critical."
     ]
     if points.is_known:
-        doubt = (
-            ", an interval that holds zero" if points.low <= 0 <= points.high else ""
-        )
+        if points.low <= 0 <= points.high:
+            doubt = ", an interval that holds zero"
+        else:
+            doubt = ""
         sentences.append(
             f"Over the critical points energy and alpha correlate by {points}{doubt}."
         )

@@ -57,4 +57,6 @@ def _race_measures(pairs: Pairs[RaceRow]) -> Iterator[Measure[RaceRow]]:
 
 def _seconds_a_step(row: RaceRow) -> float | None:
     steps, seconds = row["steps"], row["seconds"]
-    return seconds / steps if steps and seconds is not None else None
+    if steps and seconds is not None:
+        return seconds / steps
+    return None

@@ -45,7 +45,9 @@ class Family:
     @property
     def form(self) -> Form:
         """The form of its law: a power of every factor but the distance."""
-        return LOGARITHM if (self.kind, self.factor) == ("problem", "radius") else POWER
+        if (self.kind, self.factor) == ("problem", "radius"):
+            return LOGARITHM
+        return POWER
 
     @property
     def factor_title(self) -> str:

@@ -165,9 +165,10 @@ def fit_in_words(fitted: Fit, form: Form) -> str:
         text += ", held up by the budget"
     if fitted.misfit.is_rejected:
         off = fitted.misfit.largest
-        amount = (
-            f"{100 * math.expm1(off):.2g} %" if form.is_power else f"{off:.3g} steps"
-        )
+        if form.is_power:
+            amount = f"{100 * math.expm1(off):.2g} %"
+        else:
+            amount = f"{off:.3g} steps"
         text += f", no {form.law}: off by up to {amount}"
     return text
 
@@ -258,4 +259,6 @@ def _why_not(medians: Floats) -> str:
 
 def _three_digits(value: float) -> str:
     """Three digits, without -1e-16."""
-    return f"{round(value, 9) + 0:.3g}" if math.isfinite(value) else f"{value:g}"
+    if math.isfinite(value):
+        return f"{round(value, 9) + 0:.3g}"
+    return f"{value:g}"

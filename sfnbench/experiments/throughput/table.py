@@ -50,11 +50,9 @@ def _timing_line(row: TimingRow) -> dict[str, TableEntry]:
 def _timing(row: TimingRow, rate: Rate) -> Cell | None:
     """Median and quartiles; None where it was not measured."""
     found = quartiles(row, rate)
-    return (
-        Cell(*found, form=".3g", brackets="the quartiles over blocks")
-        if found
-        else None
-    )
+    if found:
+        return Cell(*found, form=".3g", brackets="the quartiles over blocks")
+    return None
 
 
 def _row_notes(row: TimingRow) -> list[str]:

@@ -163,11 +163,10 @@ def _outcome(ended: _Running) -> Result:
 def _last_words(exitcode: int) -> str:
     if exitcode >= 0:
         return f"the worker process ended without a result, with exit code {exitcode}"
-    hint = (
-        "; the system does that when memory runs out"
-        if exitcode == -signal.SIGKILL
-        else ""
-    )
+    if exitcode == -signal.SIGKILL:
+        hint = "; the system does that when memory runs out"
+    else:
+        hint = ""
     name = {number.value: number.name for number in signal.Signals}.get(
         -exitcode, f"signal {-exitcode}"
     )

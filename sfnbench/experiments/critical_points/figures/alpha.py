@@ -109,11 +109,9 @@ def _agreement(result: Result) -> str:
     found = analysis.correlation(
         analysis.distinct(result.points), analysis.ordinate_of(result)
     )
-    return (
-        f"Spearman's correlation {found}"
-        if str(found)
-        else "too few points for a correlation"
-    )
+    if str(found):
+        return f"Spearman's correlation {found}"
+    return "too few points for a correlation"
 
 
 def _control_curves(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:

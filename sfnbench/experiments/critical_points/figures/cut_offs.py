@@ -50,11 +50,10 @@ def _cut_off_panel(
         if flat:
             traces.append(cloud(result, flat, "gradient-flat", "x"))
         measured = str(analysis.correlation(passed, analysis.ordinate_of(result)))
-        spearman = (
-            f"Spearman's correlation {measured}"
-            if measured
-            else "no correlation defined"
-        )
+        if measured:
+            spearman = f"Spearman's correlation {measured}"
+        else:
+            spearman = "no correlation defined"
         findings.append(f"{result.run.method.label}: {len(passed)} points, {spearman}.")
     title = f"Ends with |gradient|² below {cut_off:g}"
     return Panel(f"below {cut_off:g}", title, across, upright, traces, notes, findings)

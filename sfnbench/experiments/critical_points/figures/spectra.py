@@ -76,9 +76,10 @@ def _spectrum(result: Result, i: int, theory: Landscape | None) -> DrawnSpectrum
     row = result.points[i]
     eigenvalues = result.series["eigenvalues"][i]
     is_there = np.isfinite(eigenvalues)
-    weights = (
-        result.series["weights"][i][is_there] if "weights" in result.series else None
-    )
+    if "weights" in result.series:
+        weights = result.series["weights"][i][is_there]
+    else:
+        weights = None
     values = eigenvalues[is_there]
     n_bins = round(np.clip(1.5 * len(values) ** 0.5, 8, 60))
     density, edges = np.histogram(values, n_bins, weights=weights, density=True)

@@ -122,9 +122,10 @@ def _best_first(runs: Runs, axis: str) -> list[str]:
 
     def merit(method: str) -> tuple[float, float]:
         curves = runs[method]
-        times, shares = (
-            curves.staying[axis] if curves.staying else (np.zeros(1), np.zeros(1))
-        )
+        if curves.staying:
+            times, shares = curves.staying[axis]
+        else:
+            times, shares = (np.zeros(1), np.zeros(1))
         loss = curves.bands["loss"].middle[-1] if "loss" in curves.bands else np.inf
         return step_area(np.append(times, end), shares), float(loss)
 
@@ -171,9 +172,10 @@ def _bands(
         notes.append("Diamond: half of the seeds had switched to the second optimizer.")
     title, unit = TITLES[metric]
     upright = Axis(unit, "log" if limits.is_log else "linear", limits.range)
-    findings = (
-        [f"Off the scale: {', '.join(limits.off_scale)}."] if limits.off_scale else []
-    )
+    if limits.off_scale:
+        findings = [f"Off the scale: {', '.join(limits.off_scale)}."]
+    else:
+        findings = []
     return Panel(metric, title, across, upright, traces, notes, findings)
 
 

@@ -52,7 +52,9 @@ def extract(result: Result) -> tuple[Plane, Floats] | None:
     """The plane of a run's problem and one seed's path in it; None where the run kept none."""
     plane = plane_of(result)
     points = None if plane is None else path(result, plane)
-    return None if plane is None or points is None else (plane, points)
+    if plane is None or points is None:
+        return None
+    return (plane, points)
 
 
 def figures(runs: Sequence[tuple[Result, tuple[Plane, Floats]]]) -> Iterator[Figure]:

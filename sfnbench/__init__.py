@@ -24,6 +24,7 @@ if (
     from .core.finder import Equations as Equations
     from .core.finder import Finder as Finder
     from .core.finder import Iterate as Iterate
+    from .core.metric import Metric as Metric
     from .core.network import Network as Network
     from .core.optimizer import Optimizer as Optimizer
     from .core.optimizer import State as State
@@ -60,6 +61,7 @@ _HOMES = {
     "core.fields": "BelowOne Count Fraction Index NonNegative Positive",
     "core.finder": "Equations Finder Iterate",
     "core.network": "Network",
+    "core.metric": "Metric",
     "core.optimizer": "Optimizer State",
     "core.oracle": "Curvature Oracle",
     "core.problem": "CoordinateSubspace CriticalPoint Problem",

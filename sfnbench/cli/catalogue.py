@@ -144,6 +144,7 @@ CATALOGUES: dict[str, Callable[[], Catalogue]] = {
     "optimizers": lambda: member_table("optimizer"),
     "problems": lambda: member_table("problem"),
     "finders": lambda: member_table("finder"),
+    "metrics": lambda: member_table("metric"),
     "suites": suites,
     "datasets": datasets,
 }

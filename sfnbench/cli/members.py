@@ -9,8 +9,8 @@ import typer
 
 from .terminal import AsFormat, Device, Plugins, rendered, use_plugins
 
-Listed = Literal["optimizers", "problems", "finders", "suites", "datasets"]
-New = Literal["optimizer", "problem", "finder", "suite"]
+Listed = Literal["optimizers", "problems", "finders", "metrics", "suites", "datasets"]
+New = Literal["optimizer", "problem", "finder", "metric", "suite"]
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -21,7 +21,7 @@ def list_members(
     plugins: Plugins = None,
     style: AsFormat = "plain",
 ) -> None:
-    """List optimizers, problems, finders, suites and datasets."""
+    """List optimizers, problems, finders, metrics, suites and datasets."""
     from . import catalogue
 
     use_plugins(plugins)
@@ -48,7 +48,7 @@ def check(
         Device, typer.Option(help="Where it is checked; auto takes a GPU.")
     ] = "cpu",
 ) -> None:
-    """Check that optimizers, problems and finders keep the contract."""
+    """Check that optimizers, problems, finders and metrics keep the contract."""
     from ..session.device import device_kind
     from . import catalogue
 
@@ -70,7 +70,7 @@ def check(
 def new(
     kind: New, name: Annotated[str, typer.Argument(help="Its name, like my_method.")]
 ) -> None:
-    """Begin an optimizer, problem, finder or suite of your own.
+    """Begin an optimizer, problem, finder, metric or suite of your own.
 
     Writes a file below the current folder that works as it is.
     """

@@ -21,8 +21,8 @@ from .imports import class_file
 from .plugins import PACKAGE, plugin_paths
 from .reading import HERE, Source, counts, read
 
-Kind = Literal["optimizer", "problem", "finder"]
-KINDS: tuple[Kind, ...] = ("optimizer", "problem", "finder")
+Kind = Literal["optimizer", "problem", "finder", "metric"]
+KINDS: tuple[Kind, ...] = ("optimizer", "problem", "finder", "metric")
 
 _there: set[str] = (
     set()
@@ -83,6 +83,7 @@ def kind_of_bases(names: set[str]) -> Kind | None:
         "Problem": "problem",
         "Network": "problem",
         "Finder": "finder",
+        "Metric": "metric",
     }
     return next((kind for base, kind in named.items() if base in names), None)
 

@@ -12,6 +12,7 @@ import ast
 import functools
 import hashlib
 import importlib.metadata
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ _VOCABULARY: Mapping[Kind, tuple[str, ...]] = {
     "optimizer": ("optimizer", "problem", "network", "fields"),
     "problem": ("problem", "network", "fields"),
     "finder": ("finder", "problem", "fields"),
+    "metric": ("metric", "problem", "fields"),
 }
 _READERS = {
     "find",
@@ -67,7 +69,14 @@ def identify(run: Run, method: Kind) -> Run:
     code = {"harness": digest([harness(run.experiment)])}
     if on_paths:
         code["optimizers of its paths"] = digest(on_paths)
-    packages = {package for each in (*members, *on_paths) for package in each.packages}
+    metrics = {
+        f"metric {name}": found
+        for name in sorted({*_metrics(run.settings)})
+        if (found := codes("metric", name, {}))
+    }
+    code.update({name: digest(found) for name, found in metrics.items()})
+    all_codes = [*members, *on_paths, *itertools.chain(*metrics.values())]
+    packages = {package for each in all_codes for package in each.packages}
     versions = {package: _version(package) for package in sorted(packages)}
     return replace(run, code=code, versions=versions)
 
@@ -188,6 +197,14 @@ def _called_for(read: Source) -> tuple[str, ...]:
         and (getattr(call.func, "attr", None) or getattr(call.func, "id", None))
         in _READERS
     )
+
+
+def _metrics(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Names of what an experiment measures, a problem's own measures among them."""
+    for name, _ in settings.get("metrics", ()):
+        yield name
+    if "energy" in settings:
+        yield settings["energy"]
 
 
 def _texts(value: Any) -> Iterator[str]:

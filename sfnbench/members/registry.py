@@ -1,11 +1,11 @@
-"""Problems, optimizers and finders by name.
+"""Problems, optimizers, finders and metrics by name.
 
 Found by being there, read without being run, imported when they are used.
 
 A member is one class in one file, ``@register("my_method")``, in a file of that name. Looked for in
 sfnbench itself, in the plugins that ship with it, in ``./plugins``, in the paths given to
-`add_plugins` and in the entry points ``sfnbench.optimizers``, ``sfnbench.problems`` and
-``sfnbench.finders``. Nothing here imports torch.
+`add_plugins` and in the entry points ``sfnbench.optimizers``, ``sfnbench.problems``,
+``sfnbench.finders`` and ``sfnbench.metrics``. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ _adapters: dict[type, TypeAdapter[Any]] = {}
 def register(name: str) -> Callable[[ClassT], ClassT]:
     """Class decorator.
 
-    Makes a Problem, Optimizer or Finder known under `name`, which is also its file's stem.
+    Makes a Problem, Optimizer, Finder or Metric known under `name`, which is also its file's stem.
     """
 
     def add(cls: ClassT) -> ClassT:
         kind = kind_of_bases({base.__name__ for base in cls.__mro__})
         if kind is None:
             raise PluginError(
-                f"@register({name!r}): {cls.__name__} derives from neither Optimizer, "
-                "Problem nor Finder"
+                f"@register({name!r}): {cls.__name__} derives from no Optimizer, Problem, "
+                "Finder or Metric"
             )
         known = _registered.get((kind, name))
         if known is not None and known.__module__ != cls.__module__:

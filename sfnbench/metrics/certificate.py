@@ -24,8 +24,9 @@ from ..core.symmetry import counted_directions
 from ..linalg.newton import Roots, newton_roots
 from ..records import Floats
 from ..trajectories.vmapped import map_points
-from . import measuring
-from .measuring import DENSE_LIMIT, ZERO_EIGENVALUE
+from ._hessian import ZERO_EIGENVALUE, eigenvalues, extremes, is_dense, zero
+from .gradient_norm import GradientNorm
+from .measuring import batch_size, map_finite, measure, oracle
 
 # the four kinds of critical points
 MINIMUM, MAXIMUM, SADDLE, DEGENERATE = (
@@ -80,11 +81,9 @@ def certify_all(
     problem: Problem, ends: Tensor, starts: Tensor | None = None
 ) -> list[Certificate]:
     """The certificates of end points (S, d) that were reached from starts (S, d)."""
-    norms = measuring.measure(problem, "gradient_norm", ends)["gradient_norm"]
+    norms = measure(problem, GradientNorm(), ends)["gradient_norm"]
     known = torch.isfinite(norms).cpu().numpy()
-    bottoms = measuring.bottoms(
-        problem, ends[torch.as_tensor(known, device=ends.device)]
-    )
+    finite = ends[torch.as_tensor(known, device=ends.device)]
     kinds, distances = (
         np.full(len(ends), DIVERGED, dtype=object),
         np.full(len(ends), math.nan),
@@ -95,7 +94,7 @@ def certify_all(
         search = _Ends(problem, ends[known], begun[known], is_alone=starts is None)
         kinds[known], distances[known] = search.kinds, search.distances
         held[known] = search.is_held
-    found = iter(bottoms)
+    found = iter(_lowest(problem, finite))
     certificates = []
     for i, norm in enumerate(norms.tolist()):
         lowest, residual, alpha = next(found) if known[i] else (None, None, None)
@@ -105,6 +104,32 @@ def certify_all(
             Certificate(norm, lowest, residual, alpha, distance, kinds[i], is_held)
         )
     return certificates
+
+
+def _lowest(
+    problem: Problem, points: Tensor
+) -> list[tuple[float, float, float | None]]:
+    """Lowest eigenvalue, its residual, and alpha at points (n, d), all finite.
+
+    Alpha is None where the Hessian is too large to be taken whole.
+    """
+    if not len(points):
+        return []
+    found = map_finite(problem, lambda theta: _bottom(problem, theta), points)
+    columns = [values.tolist() for values in found.values()]
+    if not is_dense(problem):
+        columns.append([None] * len(points))
+    return list(zip(*columns, strict=True))
+
+
+def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
+    if not is_dense(problem):
+        ends = extremes(oracle(problem), theta)
+        return {"lowest": ends.lowest, "residual": ends.lowest_residual}
+    found = eigenvalues(oracle(problem), theta)
+    lowest = found[0]
+    alpha = (found < -zero(found)).double().mean()
+    return {"lowest": lowest, "residual": torch.zeros_like(lowest), "alpha": alpha}
 
 
 class _Ends:
@@ -120,7 +145,7 @@ class _Ends:
         self.kinds = np.full(n, NOT_CERTIFIED, dtype=object)
         self.distances = np.full(n, math.nan)
         self.is_held = np.zeros(n, dtype=bool)
-        if problem.dim > DENSE_LIMIT:
+        if not is_dense(problem):
             return
         self.way = np.linalg.norm(self.ends - self.starts, axis=1)
         self.is_alone = is_alone
@@ -157,7 +182,7 @@ class _Ends:
 
     def _mapped(self, f: Callable[[Tensor], Tensor], points: Floats) -> Floats:
         found = map_points(
-            f, torch.as_tensor(points).to(self.like), measuring.chunk(self.problem)
+            f, torch.as_tensor(points).to(self.like), batch_size(self.problem)
         )
         return _numbers(found)
 
@@ -254,7 +279,7 @@ def tail(problem: Problem, theta: Tensor, start: Tensor) -> str:
 
     `RAN_AWAY`, `NOT_CERTIFIED`, or nothing where Newton's method arrives at one from there.
     """
-    if problem.dim > DENSE_LIMIT:
+    if not is_dense(problem):
         return ""
     search = _Ends(problem, theta[None], start[None], is_alone=False)
     reach = np.maximum(1e-3 * np.linalg.norm(search.ends, axis=1), 1e-12)
@@ -281,14 +306,13 @@ def kind_of(negative: NDArray[np.bool_], positive: NDArray[np.bool_]) -> str:
 
 def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
     """What is not finite first at theta (d,): loss, gradient, or a second derivative in `asked`."""
-    oracle = measuring.uncounted(problem)
-    loss, grad = oracle.loss_and_grad(theta)
+    loss, grad = oracle(problem).loss_and_grad(theta)
     answers = {"the loss": loss, "the gradient": grad}
     if "hvp" in asked:
-        hvp = measuring.uncounted(problem).curvature(theta).hvp(torch.ones_like(theta))
+        hvp = oracle(problem).curvature(theta).hvp(torch.ones_like(theta))
         answers["the Hessian-vector product"] = hvp
     if "hessian" in asked:
-        answers["the Hessian"] = measuring.uncounted(problem).hessian(theta)
+        answers["the Hessian"] = oracle(problem).hessian(theta)
     return next(
         (name for name, answer in answers.items() if not answer.isfinite().all()), ""
     )

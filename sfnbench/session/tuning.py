@@ -24,6 +24,7 @@ import yaml
 
 from ..errors import SuiteError
 from ..experiments.keys import Tune
+from ..members.identity import identify
 from ..records import Result, Run, Status, number
 from ..suite.ranges import MAX_RANGES, Range, Tunable
 from ..suite.reading import TUNING_SEEDS, Suite
@@ -180,6 +181,7 @@ def trials(run: Run, tune: Tune) -> tuple[Run, ...]:
             "metrics": metrics,
         },
     )
+    frame = identify(frame, "optimizer")  # it measures the loss alone
     made = []
     for values in settings(run, tune):
         label = optimizer.label + "".join(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import BaseModel
 
+from ..errors import PluginError
 from ..experiments.keys import MetricName
+from ..members import registry
+from ..members.registry import Member
 from ..words import did_you_mean
 from .ranges import SCALES, ranges_of
 from .schema import Marked
@@ -27,8 +30,14 @@ def repeated_seeds(tree: Node) -> Iterator[Issue]:
             seen.add(node.content)
 
 
-def wrong_metrics(places: Iterable[Marked], known: set[str] | None) -> Iterator[Issue]:
-    """An issue for each metric that is unknown (None: cannot be told) or given twice in a list."""
+def wrong_metrics(
+    places: Iterable[Marked], known: Mapping[str, Member | None] | None
+) -> Iterator[Issue]:
+    """An issue for each metric that is unknown, broken or given twice in a list.
+
+    `known` has metrics as members and a problem's own measures as None. It is itself None where a
+    problem is unknown.
+    """
     seen: set[tuple[str | int, str]] = set()
     for marker, node, path in places:
         name = node.content
@@ -36,6 +45,11 @@ def wrong_metrics(places: Iterable[Marked], known: set[str] | None) -> Iterator[
             continue
         if known is not None and name not in known:
             yield Issue(node.at, f"unknown metric {name!r}{did_you_mean(name, known)}")
+        elif known and (member := known[name]):
+            try:
+                registry.load(member)
+            except PluginError as error:
+                yield Issue(node.at, str(error))
         if (path[0], name) in seen:
             yield Issue(node.at, f"metric {name!r} is given twice")
         seen.add((path[0], name))

@@ -18,7 +18,7 @@ from .. import experiments
 from ..errors import PluginError, SuiteError
 from ..experiments.keys import ExperimentKeys, MemberEntry, Tune
 from ..members import registry
-from ..members.registry import Kind
+from ..members.registry import Kind, Member
 from ..records import Spec
 from ..trajectories.classes import look_in
 from ..words import KeyPath, did_you_mean
@@ -248,11 +248,12 @@ class SuiteReader:
                 self.issues.append(Issue(entry.at, message))
             yield spec
 
-    def _known_metrics(self) -> set[str] | None:
-        """Every metric of some problem of the suite; None where a problem is not known."""
-        from ..metrics.measuring import METRICS  # imports torch
+    def _known_metrics(self) -> dict[str, Member | None] | None:
+        """Every metric, and as None every measure of some problem of the suite.
 
-        names = set(METRICS)
+        None in all where a problem is not known.
+        """
+        found: dict[str, Member | None] = {**registry.members("metric")}
         known = self._entries["problem"].known
         problems = items(self._tree.child("problems"))
         for entry in problems:
@@ -260,7 +261,7 @@ class SuiteReader:
             if not (isinstance(use, str) and use in known):
                 return None
             try:
-                names.update(registry.load(known[use]).measures)
+                found |= dict.fromkeys(registry.load(known[use]).measures)
             except PluginError:
                 return None
-        return names if problems else None
+        return found if problems else None

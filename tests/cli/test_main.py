@@ -316,6 +316,7 @@ def test_list_env_and_help(sfnbench):
     everything = json.loads(out)
     assert code == 0
     assert {"sfn", "msgd"} <= {row["name"] for row in everything["optimizers"]}
+    assert {"loss", "index_fraction"} <= {row["name"] for row in everything["metrics"]}
     assert {"digits", "mnist"} <= {row["name"] for row in everything["datasets"]}
     assert {"tiny", "toy", "digits"} <= {row["name"] for row in everything["suites"]}
     code, out, _ = sfnbench("env", "--format", "json")
@@ -399,7 +400,7 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(gate, sfnbe
     ] * 8
 
 
-@pytest.mark.parametrize("kind", ["optimizer", "problem", "finder"])
+@pytest.mark.parametrize("kind", ["optimizer", "problem", "finder", "metric"])
 def test_a_template_is_a_member_that_keeps_the_contract(monkeypatch, kind):
     """The files that `sfnbench new` copies are Python files like any other: linted and checked."""
     from sfnbench.cli.new import TEMPLATES

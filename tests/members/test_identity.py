@@ -403,3 +403,36 @@ def test_an_installed_package_counts_by_its_version_and_the_file_of_the_class(mo
 def test_an_unknown_name_has_no_source():
     assert source_hash("optimizer", "no_such_module_anywhere.X", {}) == ""
     assert source_hash("optimizer", "sfnn", {}) == ""
+
+
+# -- metrics ---------------------------------------------------------------------------------------
+
+METRIC = """
+from dataclasses import dataclass
+from sfnbench import Metric, register
+@register("own_metric")
+@dataclass(frozen=True, kw_only=True)
+class Own(Metric):
+    def measure(self, oracle, theta):
+        return oracle.loss(theta)
+"""
+
+
+def test_a_metric_counts_where_it_is_measured(plugin):
+    path = plugin("metrics", "own_metric", METRIC)
+    without = run("gradient_descent")
+    asked = replace(without, settings={"metrics": [["own_metric", 1], ["depth", 1]]})
+    before = identify(asked, "optimizer")
+    assert before.code.keys() == {"harness", "metric own_metric"}
+    path.write_text(METRIC.replace("oracle.loss(theta)", "2 * oracle.loss(theta)"))
+    now = identify(asked, "optimizer")
+    assert why_stale(before, now) == (
+        "gradient_descent on saddle: the metric own_metric changed"
+    )
+    assert run("gradient_descent").id == without.id
+
+
+def test_what_is_drawn_against_alpha_counts_too():
+    before = run("gradient_descent")
+    asked = replace(before, experiment="critical_points", settings={"energy": "loss"})
+    assert "metric loss" in identify(asked, "optimizer").code

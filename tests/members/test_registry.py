@@ -126,9 +126,8 @@ def test_an_unknown_name_has_a_near_one():
 
 
 def test_a_class_that_is_neither_is_refused():
-    with pytest.raises(
-        PluginError, match="derives from neither Optimizer, Problem nor Finder"
-    ):
+    expected = "derives from no Optimizer, Problem, Finder or Metric"
+    with pytest.raises(PluginError, match=expected):
         registry.register("thing")(type("Thing", (), {}))
 
 

@@ -1,14 +1,14 @@
-"""Metrics and certificates at points whose answers are known."""
+"""Metrics at points whose answers are known."""
 
 import math
 
 import pytest
 import torch
 
-from sfnbench.metrics import certificate as certificates
-from sfnbench.metrics import measuring as metrics
-from sfnbench.metrics.certificate import certify
-from sfnbench.problems.linear_autoencoder import LinearAutoencoder
+from sfnbench.errors import PluginError
+from sfnbench.members import registry
+from sfnbench.metrics import measuring
+from sfnbench.metrics.measuring import measure
 from sfnbench.problems.monkey_saddle import MonkeySaddle
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
 
@@ -20,7 +20,7 @@ def points(*rows):
 
 
 def measured(problem, name, theta):
-    return metrics.measure(problem, name, theta)[name]
+    return measure(problem, name, theta)[name]
 
 
 def test_metrics_of_a_quadratic_are_those_of_its_eigenvalues():
@@ -36,70 +36,65 @@ def test_metrics_of_a_quadratic_are_those_of_its_eigenvalues():
 
 def test_points_that_are_not_finite_measure_nan_and_the_others_their_own():
     theta = points([0.1, 0.2], [math.nan, 0.0], [math.inf, 1.0], [0.3, 0.1])
-    for name in metrics.METRICS:
+    for name in registry.members("metric"):
         values = measured(MonkeySaddle(), name, theta)
         assert torch.isfinite(values).tolist() == [True, False, False, True]
         alone = measured(MonkeySaddle(), name, theta[3:])
         assert values[3].item() == pytest.approx(alone.item())
 
 
-@pytest.mark.parametrize(
-    ("problem", "theta", "kind", "alpha"),
-    [
-        (SADDLE, [0.0] * 4, "min-max saddle", 0.5),
-        (SADDLE, [0.1] * 4, "not certified", 0.5),
-        (QuadraticSaddle(eigenvalues=(1.0, 2.0)), [0.0, 0.0], "minimum", 0.0),
-        (QuadraticSaddle(eigenvalues=(1.0, 0.0)), [0.0, 5.0], "degenerate", 0.0),
-        (MonkeySaddle(), [0.0, 0.0], "degenerate", 0.0),
-        (
-            MonkeySaddle(),
-            [1e-120, 1e-120],
-            "not certified",
-            0.0,
-        ),  # near in which units?
-        (MonkeySaddle(), [math.nan, 0.0], "diverged", None),
-    ],
-)
-def test_end_points_are_called_what_they_are(problem, theta, kind, alpha):
-    certificate = certify(problem, points(theta)[0])
-    assert (certificate.end_point, certificate.index_fraction) == (kind, alpha)
+PLUGIN = """
+from dataclasses import dataclass
+from typing import ClassVar
+import torch
+from sfnbench import Metric, register
+
+@register("steepest")
+@dataclass(frozen=True, kw_only=True)
+class Steepest(Metric):
+    \'\'\'The largest entry of the gradient, and which it is.\'\'\'
+    companions: ClassVar[tuple[str, ...]] = ("steepest_place",)
+
+    def measure(self, oracle, theta):
+        size = oracle.grad(theta).abs()
+        return {"steepest": size.max(), "steepest_place": size.argmax().to(theta)}
+"""
 
 
-def test_every_known_critical_point_is_certified_with_its_index():
-    problem = LinearAutoencoder(n_inputs=4, n_hidden=2)
-    for known in problem.critical_points:
-        certificate = certify(problem, known.point)
-        assert certificate.gradient_norm < 1e-9
-        assert certificate.index_fraction * problem.dim == pytest.approx(known.index)
-        assert certificate.end_point == (
-            "min-max saddle" if known.index else "degenerate"
-        )  # its minima are valleys
+def test_a_plugin_brings_a_metric_and_its_companions(plugin):
+    plugin("metrics", "steepest", PLUGIN)
+    bowl = QuadraticSaddle(eigenvalues=(1.0, 4.0))
+    found = measure(bowl, "steepest", points([2.0, 1.0], [5.0, 1.0], [math.nan, 0.0]))
+    gradients = torch.stack(
+        [bowl.hessian(theta, None) @ theta for theta in points([2.0, 1.0], [5.0, 1.0])]
+    )
+    assert torch.allclose(found["steepest"][:2], gradients.abs().amax(1))
+    assert found["steepest_place"][:2].tolist() == gradients.abs().argmax(1).tolist()
+    assert found["steepest"][2].isnan()
+    assert found["steepest_place"][2].isnan()
 
 
-@pytest.mark.parametrize(
-    ("theta", "kind"),
-    [([0.0] * 4, "not certified"), ([0.1] * 4, "not certified")],
-    ids=["saddle", "slope"],
-)
-def test_beyond_the_dense_limit_lanczos_proves_what_it_can(monkeypatch, theta, kind):
-    for module in (metrics, certificates):
-        monkeypatch.setattr(module, "DENSE_LIMIT", 3)
-    certificate = certify(SADDLE, points(theta)[0])
-    assert certificate.end_point == kind
-    assert certificate.min_eigenvalue == pytest.approx(-2)
-    assert certificate.min_eigenvalue_residual == pytest.approx(
-        0, abs=1e-9
-    )  # four dimensions are soon exhausted
-    assert certificate.index_fraction is None
-    values = metrics.measure(SADDLE, "min_eigenvalue", points(theta))
-    assert values["min_eigenvalue"].item() == pytest.approx(-2)
-    assert values["min_eigenvalue_residual"].item() == pytest.approx(0, abs=1e-9)
+def test_a_broken_metric_says_where(plugin):
+    path = plugin("metrics", "steepest", PLUGIN.replace("import torch", "1 / 0"))
+    with pytest.raises(PluginError, match=f"{path}:4: .*division by zero"):
+        measure(SADDLE, "steepest", torch.zeros(1, 4, dtype=torch.float64))
 
 
-def test_beyond_the_dense_limit_no_minimum_is_claimed(monkeypatch):
-    for module in (metrics, certificates):
-        monkeypatch.setattr(module, "DENSE_LIMIT", 1)
-    bowl = QuadraticSaddle(eigenvalues=(1.0, 2.0))
-    certificate = certify(bowl, points([0.0, 0.0])[0])
-    assert certificate.end_point == "not certified"
-    assert torch.isnan(measured(bowl, "index_fraction", points([0.0, 0.0]))).all()
+def test_another_problem_s_measure_is_nan():
+    found = measure(SADDLE, "training_error", torch.zeros(2, 4, dtype=torch.float64))
+    assert list(found) == ["training_error"]
+    assert found["training_error"].isnan().tolist() == [True, True]
+
+
+def test_large_problems_are_measured_point_by_point_with_the_same_numbers(monkeypatch):
+    theta = torch.randn(
+        5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    together = {
+        name: measured(SADDLE, name, theta) for name in registry.members("metric")
+    }
+    monkeypatch.setattr(measuring, "BATCHED_DIM", 1)
+    for name, values in together.items():
+        assert torch.allclose(
+            measured(SADDLE, name, theta), values, rtol=1e-12, atol=1e-12
+        )

@@ -12,7 +12,6 @@ from suite_writing import enter, expect, load, race
 from sfnbench.errors import SfnbenchError, SuiteError
 from sfnbench.members import registry
 from sfnbench.members.identity import source_hash
-from sfnbench.metrics.measuring import METRICS
 from sfnbench.suite.reading import Suite, available, load_suite, title
 
 
@@ -257,7 +256,7 @@ def test_missing_entries() -> None:
 
 def test_a_metric_needs_one_problem_that_has_it_and_a_profile_must_keep_it() -> None:
     more = "metrics: [loss, §depth]\nprofiles: {quick: {problems: [monkey_saddle]}}"
-    known = sorted(METRICS)
+    known = sorted(registry.members("metric"))
     assert "depth" not in known
     expect(
         race(more=more),

@@ -12,8 +12,8 @@ from torch import Tensor
 from ...core.cost import QUESTIONS
 from ...core.problem import Problem
 from ...linalg.inertia import count_below
-from ...metrics import measuring as metrics
 from ...metrics.certificate import kind_of, tail
+from ...metrics.measuring import measure
 from ...records import Run, Status
 from .search import Ends
 from .spectrum import Spectrum, hessian_at, spectrum_at
@@ -116,7 +116,7 @@ def _levels(problem: Problem, theta: Tensor, energy: str) -> dict[str, Any]:
 
 
 def _metric(problem: Problem, name: str, theta: Tensor) -> float:
-    return float(metrics.measure(problem, name, theta[None])[name][0])
+    return float(measure(problem, name, theta[None])[name][0])
 
 
 def _kind(row: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...metrics import measuring as metrics
+from ...metrics.loss import Loss
+from ...metrics.measuring import measure
 from ...trajectories.trajectories import Trajectories
 from ..draws import Draws
 from ..setup import Setup
@@ -122,7 +123,7 @@ class Stepper:
         known = [loss for loss in steps.losses_before[1:] if loss is not None]
         if self._setup.batch_sizes[0] is not None or len(known) < len(steps.points) - 1:
             return None
-        last = metrics.measure(self._setup.problem, "loss", steps.points[-1])["loss"]
+        last = measure(self._setup.problem, Loss(), steps.points[-1])["loss"]
         return torch.stack([*known, last])
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ...core.problem import Problem
-from ...metrics import measuring as metrics
+from ...metrics.loss import Loss
+from ...metrics.measuring import measure
 
 N_SIDE = (
     41  # points along each side of the grid; odd, so that the saddle is one of them
@@ -62,4 +63,4 @@ def _grid(centre: Tensor, unit: float, reach: float) -> Tensor:
 
 
 def _losses(problem: Problem, points: Tensor) -> Tensor:
-    return metrics.measure(problem, "loss", points)["loss"]
+    return measure(problem, Loss(), points)["loss"]

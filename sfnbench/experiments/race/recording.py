@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.cost import QUESTIONS
 from ...core.problem import Problem
-from ...metrics import measuring as metrics
+from ...metrics.measuring import measure
 from .blocks import Block
 from .limits import SHARE_ROUNDING
 
@@ -202,7 +202,7 @@ class Recording:
             # a trajectory that has ended is not measured again
             ended = torch.as_tensor(~going, device=points.device)
             chosen = torch.where(ended[None, :, None], torch.nan, points[at])
-            found = metrics.measure(self._problem, metric, chosen.reshape(-1, dim))
+            found = measure(self._problem, metric, chosen.reshape(-1, dim))
         return {
             name: values.reshape(-1, n_trajectories).cpu().numpy().astype(np.float64)
             for name, values in found.items()

@@ -11,7 +11,8 @@ import numpy as np
 from ...core.cost import QUESTIONS
 from ...core.problem import Problem
 from ...metrics import certificate
-from ...metrics import measuring as metrics
+from ...metrics.loss import Loss
+from ...metrics.measuring import measure
 from ...records import RaceRow, Status
 from ..setup import Setup
 from .outcomes import Outcomes
@@ -53,7 +54,7 @@ def rows(
 
 
 def _loss_columns(setup: Setup, recording: Recording, outcomes: Outcomes) -> Columns:
-    final = _at_end(setup, outcomes, "loss")
+    final = _at_end(setup, outcomes, Loss())
     losses, at = recording.values["loss"].whole, np.array(recording.measured_at["loss"])
     seen = np.where(at[:, None] <= outcomes.end, losses, np.nan)  # (k, S)
     best = np.fmin(np.fmin.reduce(seen), final)
@@ -157,9 +158,9 @@ def _cost(recording: Recording, outcomes: Outcomes, step: np.ndarray) -> np.ndar
     return outcomes.limits.costs(_at_own_step(recording.passes.whole, step))
 
 
-def _at_end(setup: Setup, outcomes: Outcomes, name: str) -> np.ndarray:
-    """A metric or measure at the points (S,) where the trajectories ended."""
-    found = metrics.measure(setup.problem, name, outcomes.last)[name]
+def _at_end(setup: Setup, outcomes: Outcomes, what: str | Loss) -> np.ndarray:
+    """The loss, or a measure by its name, at the points where the trajectories ended: (S,)."""
+    (found,) = measure(setup.problem, what, outcomes.last).values()
     return np.asarray(found.cpu().numpy(), dtype=np.float64)
 
 

@@ -1,6 +1,7 @@
 """The public contract.
 
-What every problem, optimizer and finder keeps, and what plugin authors run with ``sfnbench check``.
+What every problem, optimizer, finder and metric keeps, and what plugin authors run with
+``sfnbench check``.
 
 Each check takes a member with its default settings and raises CheckError, or whatever the member
 itself raises, where the contract is broken. A check's docstring is the clause of the contract.
@@ -11,19 +12,19 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.finder import Finder
+from ...core.metric import Metric
 from ...core.optimizer import Optimizer
 from ...core.problem import Problem
 from ...errors import CheckError
 from .devices import stays_on_its_device, trains_modules_on_their_device
 from .finders import FINDER_CHECKS
+from .metrics import METRIC_CHECKS
 from .optimizers import OPTIMIZER_CHECKS
 from .problems import PROBLEM_CHECKS
-from .shared import DEVICE, SHARED
+from .shared import DEVICE, SHARED, AnyMember
 
 
-def failures(
-    cls: type[Problem] | type[Optimizer] | type[Finder], device: str = "cpu"
-) -> dict[str, str]:
+def failures(cls: type[AnyMember], device: str = "cpu") -> dict[str, str]:
     """Every check by name with what it found wrong in the class's defaults.
 
     An empty text where the contract is kept. `device` is where points are, ``cpu`` or ``cuda``.
@@ -51,12 +52,14 @@ def failures(
 def _own(member: Any) -> tuple[Any, ...]:
     if isinstance(member, Finder):
         return FINDER_CHECKS
+    if isinstance(member, Metric):
+        return METRIC_CHECKS
     if isinstance(member, Problem):
         return PROBLEM_CHECKS
     return (*OPTIMIZER_CHECKS, trains_modules_on_their_device)
 
 
-def _check(cls: type[Problem] | type[Optimizer] | type[Finder]) -> None:
+def _check(cls: type[AnyMember]) -> None:
     broken = {name: message for name, message in failures(cls).items() if message}
     if broken:
         raise CheckError(
@@ -84,6 +87,14 @@ def check_problem(cls: type[Problem]) -> None:
 
 def check_finder(cls: type[Finder]) -> None:
     """Run every check on a finder with its default settings.
+
+    CheckError lists all that is broken.
+    """
+    _check(cls)
+
+
+def check_metric(cls: type[Metric]) -> None:
+    """Run every check on a metric with its default settings.
 
     CheckError lists all that is broken.
     """

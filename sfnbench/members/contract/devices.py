@@ -15,14 +15,16 @@ from torch.utils._pytree import tree_map
 from ...core.curvature import CurvatureKind
 from ...core.finder import Equations, Finder, Iterate
 from ...core.linearise import linearise
+from ...core.metric import Metric
 from ...core.network import Network
 from ...core.optimizer import Optimizer
 from ...core.oracle import Oracle
 from ...core.problem import Problem
+from ...metrics.measuring import by_name
 from ...trajectories.as_torch import as_torch_optimizer
 from ...trajectories.single import Looped
 from ...trajectories.vmapped import Vmapped
-from .shared import DEVICE, N_LANES, Waves, point_of, require, starts_of
+from .shared import DEVICE, N_LANES, AnyMember, Waves, point_of, require, starts_of
 
 META = torch.device("meta")
 N_STEPS = 2
@@ -91,18 +93,25 @@ def finder_answers(finder: Finder, device: torch.device, dtype: torch.dtype) -> 
     return {"theta": at.theta, "grad": at.grad}
 
 
-def answers(
-    member: Problem | Optimizer | Finder, device: torch.device, dtype: torch.dtype
-) -> Answers:
+def metric_answers(metric: Metric, device: torch.device, dtype: torch.dtype) -> Answers:
+    """What is measured at a point."""
+    problem = Waves()
+    theta = starts_of(problem)[0].to(device, dtype)
+    return by_name(metric.name, metric.measure(Oracle(problem), theta))
+
+
+def answers(member: AnyMember, device: torch.device, dtype: torch.dtype) -> Answers:
     """What a member answers on a device, by name."""
     if isinstance(member, Problem):
         return problem_answers(member, device, dtype)
     if isinstance(member, Optimizer):
         return optimizer_answers(member, device, dtype)
+    if isinstance(member, Metric):
+        return metric_answers(member, device, dtype)
     return finder_answers(member, device, dtype)
 
 
-def stays_on_its_device(member: Problem | Optimizer | Finder) -> None:
+def stays_on_its_device(member: AnyMember) -> None:
     """All that it makes is where theta is, so that it runs on a GPU, and it waits for no value.
 
     A finder, and an optimizer that says ``vmappable = False``, may read values.

@@ -12,10 +12,13 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
 from ...core.finder import Finder
+from ...core.metric import Metric
 from ...core.optimizer import Optimizer
 from ...core.problem import Problem
 from ...errors import CheckError
 from .. import registry
+
+AnyMember = Problem | Optimizer | Finder | Metric
 
 N_LANES = 3
 # where clauses make their points
@@ -44,7 +47,7 @@ class Waves(Problem):
         )
 
 
-def is_frozen_dataclass(member: Problem | Optimizer | Finder) -> None:
+def is_frozen_dataclass(member: AnyMember) -> None:
     """It is a frozen dataclass, so that nothing it learns in one run reaches the next."""
     parameters = vars(type(member)).get(
         "__dataclass_params__"
@@ -56,7 +59,7 @@ def is_frozen_dataclass(member: Problem | Optimizer | Finder) -> None:
     )
 
 
-def is_documented(member: Problem | Optimizer | Finder) -> None:
+def is_documented(member: AnyMember) -> None:
     """Its docstring says what it is."""
     # A dataclass without a docstring gets its signature as one.
     generated = f"{type(member).__name__}("
@@ -66,7 +69,7 @@ def is_documented(member: Problem | Optimizer | Finder) -> None:
     )
 
 
-def fields_are_plain_values(member: Problem | Optimizer | Finder) -> None:
+def fields_are_plain_values(member: AnyMember) -> None:
     """Its fields can be said in YAML.
 
     Default values survive the way through JSON and the check of their types.

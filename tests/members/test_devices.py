@@ -14,7 +14,7 @@ from sfnbench.experiments.draws import Draws
 from sfnbench.experiments.setup import Setup
 from sfnbench.members import registry
 from sfnbench.members.contract.devices import META, stays_on_its_device
-from sfnbench.metrics.measuring import METRICS
+from sfnbench.metrics.measuring import by_name, oracle
 from sfnbench.records import Run, Spec
 
 DIGITS = {"dataset": "digits", "size": 4, "n_examples": 50, "hidden": [3]}
@@ -119,12 +119,13 @@ def test_the_steps_of_a_run_stay_on_their_device(use, params, n_seeds):
     assert all(value.device == META for value in trajectories.reports().values())
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", registry.members("metric"))
 def test_metrics_stay_on_their_device(name):
     problem = registry.build("problem", "mlp", DIGITS)
-    found = METRICS[name](problem, torch.zeros(problem.dim, device=META))
-    values = found.values() if isinstance(found, dict) else [found]
-    assert all(value.device == META for value in values)
+    metric = registry.build("metric", name, {})
+    theta = torch.zeros(problem.dim, device=META)
+    found = by_name(name, metric.measure(oracle(problem), theta))
+    assert all(value.device == META for value in found.values())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Tensor
@@ -109,6 +110,6 @@ class PhaseRetrieval(Problem):
     @constant
     def measurements(self) -> Tensor:
         """The vectors a_k (m, n)."""
-        rng = torch.Generator().manual_seed(self.sample)
-        m = self.n_measurements or 0
-        return torch.randn(m, self.n, generator=rng, dtype=torch.float64)
+        shape = (self.n_measurements or 0, self.n)
+        normal = np.random.default_rng(self.sample).standard_normal(shape)
+        return torch.from_numpy(normal)

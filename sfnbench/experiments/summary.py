@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from ..errors import SfnbenchError
 from ..records import Result
 from ..results.cells import Spread
-from ..results.tables import Table, mark_best
+from ..results.tables import Table, mark_best, where_it_differs
 from ..words import did_you_mean
 from . import find
+
+ENDED_BY = "ended by"  # the column of limits
 
 
 def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
@@ -20,10 +22,12 @@ def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
     highest or with `spread` "interval" the median's interval, from six seeds on. A seed
     that has not escaped counts as later than all that have, so that the median of the escape step
     is exact, or known only to exceed the budget; its brackets are always an interval. A row with a
-    seed that broke or diverged does not compete. Of a search for critical points one per problem
-    and finder, of a throughput measurement one per dtype.
+    seed that broke or diverged does not compete, and what ended the runs stands there where that
+    differs within a problem. Of a search for critical points one per problem and
+    finder, of a throughput measurement one per dtype.
     """
-    return mark_best([line for result in results for line in _lines(result, spread)])
+    lines = [line for result in results for line in _lines(result, spread)]
+    return where_it_differs(mark_best(lines), ENDED_BY)
 
 
 def _lines(result: Result, spread: Spread) -> Table:

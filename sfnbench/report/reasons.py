@@ -1,4 +1,4 @@
-"""Why runs failed, seeds diverged and results cannot be read, each reason once."""
+"""Why runs failed, stopped or diverged and why results cannot be read, each reason once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import COPY_AGAIN, DamagedError
-from ..records import Result
+from ..records import Result, Status
 from ..session.folders import RUNS
 from ..words import counted, listed
 
@@ -58,3 +58,6 @@ def _reasons_of(result: Result) -> Iterator[str]:
     not_finite = dict.fromkeys(row.get("not_finite") for row in result.rows)
     for what in filter(None, not_finite):
         yield f"diverged: {what} was not finite"
+    messages = dict.fromkeys(row.get("message") for row in result.rows)
+    for message in filter(None, messages):
+        yield f"{Status.STOPPED}, in its own words: {message}"

@@ -50,6 +50,7 @@ class Cell:
         None  # what the best is the lowest of; None: it does not compete
     )
     rivals: str = ""  # whom it competes with, in words
+    league: str = ""  # competes only with those whose number came about in the same way
     best: bool = False
 
     @property

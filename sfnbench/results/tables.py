@@ -24,6 +24,7 @@ FORMATS = {
 }  # for people
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 Table = Sequence[Line]
+Contest = tuple[str, str, str, str]  # problem, dtype, column, league
 
 
 def render(table: Table, style: str) -> str:
@@ -75,9 +76,9 @@ def mark_best(table: Table) -> Table:
     """The same table with a flag at the best of each problem (and dtype) in each column.
 
     The best is the lowest score, where those that have one differ. None is best where all scores
-    are infinite.
+    are infinite. Numbers that came about in unlike ways, in unlike leagues, have a best each.
     """
-    scores: dict[tuple[str, str, str], set[float]] = {}
+    scores: dict[Contest, set[float]] = {}
     for line in table:
         for name, cell in line.items():
             if isinstance(cell, Cell) and cell.score is not None:
@@ -90,17 +91,33 @@ def mark_best(table: Table) -> Table:
     return [{name: _marked(line, name, best) for name in line} for line in table]
 
 
-def _contest(line: Line, column: str) -> tuple[str, str, str]:
-    return text(line.get("problem")), text(line.get("dtype")), column
+def _contest(line: Line, column: str) -> Contest:
+    cell = line[column]
+    league = cell.league if isinstance(cell, Cell) else ""
+    return text(line.get("problem")), text(line.get("dtype")), column, league
 
 
-def _marked(
-    line: Line, column: str, best: dict[tuple[str, str, str], float]
-) -> TableEntry:
+def _marked(line: Line, column: str, best: dict[Contest, float]) -> TableEntry:
     entry = line[column]
     if not isinstance(entry, Cell) or entry.score is None:
         return entry
     return replace(entry, best=entry.score == best.get(_contest(line, column)))
+
+
+def where_it_differs(table: Table, column: str) -> Table:
+    """The same table, with a column emptied for problems on which all rows have the same in it."""
+    found: dict[str, set[str]] = {}
+    for line in table:
+        found.setdefault(text(line.get("problem")), set()).add(text(line.get(column)))
+    return [
+        {
+            **line,
+            column: line.get(column)
+            if len(found[text(line.get("problem"))]) > 1
+            else None,
+        }
+        for line in table
+    ]
 
 
 def legend(table: Table) -> str:

@@ -46,6 +46,8 @@ class Tuned:
         float, ...
     ]  # of each trial, the median of the metric over tuning seeds, infinite where it broke
     cost: float = 0.0  # what all trials spent, in gradients
+    # Of the metric: the median loss at the start of trials; nan where it is no loss.
+    start: float = math.nan
     # The problem's loss has no floor: it says when a race was stopped, not how it went.
     is_bottomless: bool = False
 
@@ -113,6 +115,12 @@ class Tuned:
             f"{name} is at the {end} end of {ranges[name]}: widen the range"
             for name, end in self.edges.items()
         ]
+        if self.best and min(self.losses) >= self.start:
+            said.insert(
+                0,
+                f"the best trial ends at {_short(min(self.losses)):g}, no better than its start:"
+                " no trial has shown that the method works here; change the ranges",
+            )
         if self.is_bottomless and self.tune.metric.endswith("loss"):
             said.append(
                 f"{self.tune.metric} ranks badly where the loss has no floor: "
@@ -214,10 +222,17 @@ def winners(
             cost = math.fsum(
                 row["cost"] or 0.0 for result in kept for row in result.race_rows
             )
-            found.append(
-                Tuned(run, tune, settings(run, tune), losses, cost, is_bottomless)
-            )
+            start = _start_loss(kept) if tune.metric.endswith("loss") else math.nan
+            tried = settings(run, tune)
+            found.append(Tuned(run, tune, tried, losses, cost, start, is_bottomless))
     return tuple(found)
+
+
+def _start_loss(trials: Iterable[Result]) -> float:
+    """The median loss at the starts of all trials."""
+    rows = [row for result in trials for row in result.race_rows]
+    known = [row["start_loss"] for row in rows if row["start_loss"] is not None]
+    return median(known) if known else math.nan
 
 
 def median_over_seeds(result: Result, metric: str) -> float:

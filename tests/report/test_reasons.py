@@ -32,6 +32,14 @@ def test_each_reason_is_given_once_with_its_runs():
     ]
 
 
+def test_a_method_that_stopped_is_quoted():
+    said = {"seed": 0, "status": "stopped", "message": "non-psd Hessian"}
+    results = [result(name, [said, {**said, "seed": 1}]) for name in "ab"]
+    assert reasons(results) == [
+        "stopped, in its own words: non-psd Hessian (a on problem, b on problem)"
+    ]
+
+
 def test_failed_runs_have_a_command_that_re_runs_them():
     broke = [result(name, (), "error") for name in "ab"]
     fine = result("fine", [{"seed": 0, "status": "ok"}])

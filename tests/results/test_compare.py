@@ -418,3 +418,10 @@ def test_a_p_that_could_not_have_been_small_is_not_told():
     assert (few.verdict, math.isnan(few.p)) == ("worse", True)
     (many,) = changed([result(rows(12))], [result(rows(12, training_error=0.6))])
     assert (many.verdict, many.p < 0.05) == ("worse", True)
+
+
+def test_seconds_in_a_batch_are_not_compared_with_seconds_alone():
+    alone, together = result(rows()), result(rows(n_lanes=8, seconds=0.01))
+    (change,) = changed([alone], [together])
+    assert (change.what, change.verdict) == ("seconds a step", "not comparable")
+    assert change.why == "seeds in a batch were 1, are 8"

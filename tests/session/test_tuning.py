@@ -198,3 +198,22 @@ def test_a_winner_at_an_end_of_its_range_is_remarked(write, i, end):
     assert found.edges == ({"lr": end} if end else {})
     widen = f"lr is at the {end} end of {{uniform: [0.1, 0.5]}}: widen the range"
     assert found.remarks == ([widen] if end else [])
+
+
+@pytest.mark.parametrize(
+    ("start", "is_said"), [(1.0, True), (3.0, False), (None, False)]
+)
+def test_a_best_trial_that_is_no_better_than_its_start_is_remarked(
+    write, start, is_said
+):
+    suite, open_run = of(write(), "gradient_descent")
+    made = trials(open_run, suite.tune)
+    results = {
+        trial.id: result(
+            trial, [{**row, "start_loss": start} for row in rows(2.0, 2.0)]
+        )
+        for trial in made
+    }
+    [found] = winners([open_run], suite.tune, results)
+    said = "the best trial ends at 2, no better than its start"
+    assert any(said in remark for remark in found.remarks) == is_said

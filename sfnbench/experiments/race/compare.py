@@ -25,6 +25,8 @@ def changes(pairs: Pairs[RaceRow]) -> Iterator[Change]:
         (abs(row["start_loss"] or 0.0) for pair in pairs.rows for row in pair),
         default=0.0,
     )
+    if why := _unlike(pairs):
+        yield Change.not_comparable(pairs.slot, "seconds a step", why)
     for measure in _race_measures(pairs):
         floor = LOSS_ROUNDING * start if measure.what == "final_loss" else 0.0
         change = pairs.measured(measure, floor)
@@ -43,6 +45,18 @@ def _counts(pairs: Pairs[RaceRow]) -> Iterator[Change]:
         yield from pairs.questions()
 
 
+def _unlike(pairs: Pairs[RaceRow]) -> str:
+    """Why seconds were made in unlike ways: seeds in a batch share its seconds."""
+    before, after = (
+        sorted({pair[side].get("n_lanes") or 1 for pair in pairs.rows})
+        for side in (0, 1)
+    )
+    if before == after:
+        return ""
+    was, now = (", ".join(map(str, each)) for each in (before, after))
+    return f"seeds in a batch were {was}, are {now}"
+
+
 def _race_measures(pairs: Pairs[RaceRow]) -> Iterator[Measure[RaceRow]]:
     facts = pairs.after.facts
     if facts.bounded_below is not False:
@@ -51,7 +65,7 @@ def _race_measures(pairs: Pairs[RaceRow]) -> Iterator[Measure[RaceRow]]:
         yield Measure("escape_step", lambda row: or_never(row["escape_step"]))
         yield Measure("escape_cost", lambda row: or_never(row["escape_cost"]))
     yield from own_measures(pairs)
-    if not pairs.machine:
+    if not pairs.machine and not _unlike(pairs):
         yield Measure("seconds a step", _seconds_a_step, TOLERANCE_S, is_time=True)
 
 

@@ -9,19 +9,16 @@ from typing import Any, cast
 import numpy as np
 
 from ...core.cost import QUESTIONS
-from ...core.problem import Problem
 from ...metrics import certificate
 from ...metrics.loss import Loss
 from ...metrics.measuring import measure
 from ...records import RaceRow, Status
+from ..ends import is_far_above
 from ..setup import Setup
 from .outcomes import Outcomes
 from .recording import Recording
 
 Columns = dict[str, Sequence[Any] | np.ndarray]  # by name, an entry for each seed
-
-# A loss is far above where a trajectory began by more than so many times the size of that loss.
-FAR_ABOVE = 10.0
 
 
 def rows(
@@ -123,16 +120,6 @@ def _mark_ends(made: list[dict[str, Any]], setup: Setup, outcomes: Outcomes) -> 
             row["status"] = str(Status.STUCK)
         if is_far_above(setup.problem, row["start_loss"], row["final_loss"]):
             row["status"] = str(Status.WORSE)
-
-
-def is_far_above(problem: Problem, start: float, final: float) -> bool:
-    """Whether a final loss is far above the loss at the start.
-
-    The size of a loss is its height above the lowest one there is, where that is known.
-    """
-    lowest = problem.lowest
-    size = abs(start) if lowest is None else start - lowest
-    return final - start > FAR_ABOVE * max(size, problem.escape_drop)
 
 
 def _not_finite(setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]) -> str:

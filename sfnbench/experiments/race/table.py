@@ -11,12 +11,13 @@ import numpy as np
 
 from ...records import RaceRow, Result, Status, number
 from ...results.cells import Cell, Spread, TableEntry, Tally, share
+from ...results.compare import MACHINE
 from ...results.tables import Table
 from ...survival.escapes import Escapes
 from ...survival.intervals import median
 
 SOUND = "among those without a seed that broke or diverged"
-ESCAPED = "in cost and seconds among those that escaped"
+ESCAPED = "in cost and seconds among those that escaped, in seconds as many in a batch"
 SADDLE = ("escaped", "escape step", "captured", "steps near saddle")
 NO_CONTEST = ("escaped", "captured", "steps near saddle")
 OVER_SEEDS = "the lowest and highest over seeds"
@@ -52,7 +53,9 @@ def table(result: Result, spread: Spread) -> Table:
     has_escaped = (
         escape is not None and escape.value is not None and math.isfinite(escape.value)
     )
-    line |= _spent(rows, spread, is_rival and has_escaped)
+    line |= _spent(result, spread, is_rival and has_escaped)
+    limits = Counter(row["limit"] for row in rows if row["limit"])
+    line["ended by"] = Tally(dict(limits.most_common()), ", ") if limits else None
     line["end points"] = Tally(dict(ends.most_common()), ", ") if ends else None
     return [line]
 
@@ -89,15 +92,24 @@ def _escape_step(rows: Sequence[RaceRow]) -> Cell:
     )
 
 
-def _spent(
-    rows: Sequence[RaceRow], spread: Spread, is_rival: bool
-) -> dict[str, TableEntry]:
+def _spent(result: Result, spread: Spread, is_rival: bool) -> dict[str, TableEntry]:
+    rows = result.race_rows
     line: dict[str, TableEntry] = {
         "cost in gradients": middle([row["cost"] for row in rows], spread, form=".3g"),
         "seconds a seed": middle([row["seconds"] for row in rows], "none", form=".2g"),
     }
     _compete(line, is_rival, ESCAPED)
+    seconds = line["seconds a seed"]
+    if isinstance(seconds, Cell):
+        line["seconds a seed"] = replace(seconds, league=_made(result))
     return line
+
+
+def _made(result: Result) -> str:
+    """What seconds depend on besides the method: the machine, and how many seeds share a batch."""
+    lanes = max((row["n_lanes"] or 1 for row in result.race_rows), default=1)
+    machine = [str(result.environment.get(name)) for name in MACHINE]
+    return ", ".join([f"{lanes} seeds in a batch", *machine])
 
 
 def _compete(line: dict[str, TableEntry], is_rival: bool, rivals: str) -> None:

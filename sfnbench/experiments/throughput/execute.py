@@ -13,6 +13,7 @@ same in two runs whose rates differ.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,7 @@ from ...core.oracle import Oracle
 from ...records import Result, Run, Status, TimingRow
 from ...trajectories.trajectories import Trajectories
 from ..draws import Draws
+from ..ends import is_far_above
 from ..progress import Progress
 from ..setup import Setup
 from .machine import OtherProcesses, PeakMemory
@@ -34,6 +36,9 @@ from .timer import Timer, Work, repeating
 
 # The square matrices whose product shows what the device can do.
 PRODUCT_SIZE = {"cpu": 1024, "cuda": 4096}
+# A method is judged by as many steps on any machine: whether its numbers stay finite, and its loss
+# does not end far above the start.
+N_JUDGED = 20
 # Between the quartiles of any rate, as a share of its median, before rates are marked as drifting.
 MOST_DRIFT = 0.1
 
@@ -73,10 +78,16 @@ class _Replay:
         return partial(_step_through, trajectories, drawn)
 
     def status(self) -> Status:
-        """Whether the last steps ended at a finite point."""
+        """How so many steps end, whatever the machine's speed: `N_JUDGED`."""
+        self.prepare(N_JUDGED)()
         assert self._trajectories is not None
-        finite = bool(torch.isfinite(self._trajectories.theta).all())
-        return Status.OK if finite else Status.DIVERGED
+        problem = self._setup.problem
+        points = torch.cat([self._start, self._trajectories.theta])
+        start, final = (float(problem.loss(point, None)) for point in points)
+        if not (torch.isfinite(points).all() and math.isfinite(final)):
+            return Status.DIVERGED
+        is_worse = is_far_above(problem, start, final)
+        return Status.WORSE if is_worse else Status.OK
 
     def close(self) -> None:
         """Release the last trajectories."""

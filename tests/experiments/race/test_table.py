@@ -256,3 +256,37 @@ def test_the_legend_says_among_whom_the_best_is_and_what_brackets_hold():
         f"{interval}, of final loss the lowest and highest over seeds"
     )
     assert legend(summary([spread], "interval")) == interval
+
+
+def test_seconds_compete_only_where_they_came_about_alike():
+    """A seed among 32 shares their seconds: it is no rival of a seed alone."""
+    together = [
+        result(name, [row(5, 1.0, seconds=s, n_lanes=32)])
+        for name, s in (("a", 0.02), ("b", 0.01))
+    ]
+    alone = [
+        result(name, [row(5, 1.0, seconds=s, n_lanes=1)])
+        for name, s in (("c", 0.3), ("d", 0.2))
+    ]
+    assert starred(*together, *alone) == {
+        "a": [],
+        "b": ["seconds a seed"],
+        "c": [],
+        "d": ["seconds a seed"],
+    }
+    elsewhere = result(
+        "e", [row(5, 1.0, seconds=0.001, n_lanes=32)], facts={**FACTS, "cpu": "another"}
+    )
+    assert starred(*together, elsewhere)["b"] == ["seconds a seed"]
+    assert starred(*together, elsewhere)["e"] == []
+
+
+def test_what_ended_the_runs_is_shown_where_it_differs():
+    by_steps, itself = (
+        result(limit, [row(None, 1.0, limit=limit)]) for limit in ("steps", "itself")
+    )
+    assert [line["ended by"] for line in lines(by_steps, itself)] == [
+        "1 steps",
+        "1 itself",
+    ]
+    assert [line["ended by"] for line in lines(by_steps, by_steps)] == ["", ""]

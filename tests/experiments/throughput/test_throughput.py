@@ -11,7 +11,7 @@ import pytest
 from sfnbench import Store, Suite, SuiteError, load_suite, plan, run_suite
 from sfnbench.experiments.summary import summary
 from sfnbench.experiments.throughput import execute as throughput
-from sfnbench.experiments.throughput import machine
+from sfnbench.experiments.throughput import machine, timer
 from sfnbench.records import Result, Run, Spec
 from sfnbench.results.cells import text
 from sfnbench.results.export import flat_rows
@@ -127,6 +127,20 @@ def test_every_kind_of_optimizer_is_timed_and_what_has_no_data_has_no_samples(
     assert row["status"] == "ok"
     assert row["steps_per_s"] > 0
     assert row["samples_per_s"] is None
+
+
+@pytest.mark.parametrize("pace", [1e-9, 10.0])
+def test_a_method_is_judged_by_as_many_steps_on_any_machine(monkeypatch, pace):
+    """Steps of 10 on x^2 / 2 multiply the loss by 81: 1e38 after 20, and infinite after 200."""
+
+    def time(self, work):
+        return pace, work()
+
+    monkeypatch.setattr(throughput.Timer, "time", time)
+    monkeypatch.setattr(timer, "MOST_UNITS", 300)
+    bowl = {"eigenvalues": [1.0, 1.0]}
+    (row,) = measured("gradient_descent", {"lr": 10.0}, "quadratic_saddle", bowl).rows
+    assert row["status"] == "worse"
 
 
 def test_steps_that_diverge_are_told():

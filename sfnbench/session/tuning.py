@@ -118,7 +118,7 @@ class Tuned:
         if self.best and min(self.losses) >= self.start:
             said.insert(
                 0,
-                f"the best trial ends at {_short(min(self.losses)):g}, no better than its start:"
+                f"the best trial ends at {min(self.losses):.6g}, no better than its start:"
                 " no trial has shown that the method works here; change the ranges",
             )
         if self.is_bottomless and self.tune.metric.endswith("loss"):

@@ -21,9 +21,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1)
     if near:
-        return f" (did you mean '{near[0]}'?)"
+        return f" (did you mean '{one_line(near[0])}'?)"
     if 0 < len(names) <= 24:
-        return f" (known: {', '.join(names)})"
+        return f" (known: {', '.join(map(one_line, names))})"
     return ""
 
 
@@ -44,6 +44,30 @@ def counted(n: int, what: str) -> str:
     ('1 run', '2 tuning runs')
     """
     return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+# Control characters, what turns the direction of writing, and halves of surrogate pairs.
+_STEERING = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Text that steers no terminal: control characters as escapes, line ends and tabs as they are.
+
+    >>> print(printable("a label" + chr(27) + "[2J"))
+    a label\x1b[2J
+    """
+    return _STEERING.sub(lambda found: _escaped(found[0]), text)
+
+
+def one_line(text: str) -> str:
+    """Text for a cell or a line: `printable`, with line ends and tabs as escapes too."""
+    return re.sub(r"[\n\t]", lambda found: _escaped(found[0]), printable(text))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 # -- pydantic's errors -----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError
-from .terminal import AsFormat, console, rendered, say
+from .terminal import AsFormat, console, echo, rendered, say
 
 Datasets = Annotated[
     list[str] | None,
@@ -31,7 +31,7 @@ def list_data(names: Datasets = None, style: AsFormat = "plain") -> None:
     """List datasets: size, where they are now, and their terms."""
     from . import catalogue
 
-    typer.echo(rendered(catalogue.data(names or []), style))
+    echo(rendered(catalogue.data(names or []), style))
 
 
 @commands.command()
@@ -52,15 +52,15 @@ def fetch(names: Datasets = None) -> None:
     n_failed = 0
     bar = partial(download_bar, console(stderr=True))
     for name, dataset in chosen.items():
-        typer.echo(f"{name}: terms: {dataset.terms}")
+        echo(f"{name}: terms: {dataset.terms}")
         if not dataset.files:
-            typer.echo(f"    comes with {dataset.comes_with}")
+            echo(f"    comes with {dataset.comes_with}")
         for file in dataset.files:
             try:
-                typer.echo(f"    {locate_file(file, bar)}")
+                echo(f"    {locate_file(file, bar)}")
             except DataError as error:
                 n_failed += 1
-                typer.secho(str(error), err=True, fg="red")
+                say(str(error), fg="red")
     if n_failed:
         raise typer.Exit(1)
 
@@ -71,6 +71,6 @@ def verify(names: Datasets = None, style: AsFormat = "plain") -> None:
     from . import catalogue
 
     table = catalogue.verified(names or [])
-    typer.echo(rendered(table, style))
+    echo(rendered(table, style))
     if any(row["state"] != "ok" for row in table):
         raise typer.Exit(1)

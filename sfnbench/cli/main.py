@@ -14,6 +14,7 @@ import typer
 from .. import __version__
 from ..errors import SfnbenchError
 from . import data, members, results, run
+from .terminal import echo, say
 
 app = typer.Typer(
     name="sfnbench",
@@ -41,7 +42,7 @@ def main() -> NoReturn:
     try:
         app(prog_name="sfnbench")
     except SfnbenchError as error:
-        typer.secho(str(error), err=True, fg="red")
+        say(str(error), fg="red")
         sys.exit(2)
     except BrokenPipeError:  # `sfnbench list | head`
         sys.stderr.close()
@@ -51,7 +52,7 @@ def main() -> NoReturn:
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"sfnbench {__version__}")
+        echo(f"sfnbench {__version__}")
         raise typer.Exit
 
 

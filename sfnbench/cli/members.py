@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from .terminal import AsFormat, Device, Plugins, rendered, use_plugins
+from .terminal import AsFormat, Device, Plugins, echo, rendered, use_plugins
 
 Listed = Literal["optimizers", "problems", "finders", "metrics", "suites", "datasets"]
 New = Literal["optimizer", "problem", "finder", "metric", "suite"]
@@ -28,11 +28,11 @@ def list_members(
     kinds = [what] if what else list(get_args(Listed))
     tables = {kind: catalogue.CATALOGUES[kind]() for kind in kinds}
     if style == "json":
-        typer.echo(json.dumps(tables[what] if what else tables, indent=2))
+        echo(json.dumps(tables[what] if what else tables, indent=2))
         return
     for kind, table in tables.items():
-        typer.secho(f"{kind}", bold=True)
-        typer.echo(rendered(table, style) + "\n")
+        echo(f"{kind}", bold=True)
+        echo(rendered(table, style) + "\n")
 
 
 @commands.command()
@@ -59,9 +59,9 @@ def check(
         broken = catalogue.broken_clauses(member, there)
         n_broken += bool(broken)
         verdict, colour = ("BROKEN", "red") if broken else ("ok", None)
-        typer.secho(f"{member.kind} {member.name}: {verdict}", fg=colour)
+        echo(f"{member.kind} {member.name}: {verdict}", fg=colour)
         for clause, message in broken.items():
-            typer.echo(f"    {clause}: {message}")
+            echo(f"    {clause}: {message}")
     if n_broken:
         raise typer.Exit(1)
 
@@ -80,4 +80,4 @@ def new(
     then = f"`sfnbench run {name}`" if kind == "suite" else f"`sfnbench check {name}`"
     if kind == "optimizer":
         then += f" and `sfnbench run toy -o {name}`"
-    typer.echo(f"{path}: yours to edit; next {then}")
+    echo(f"{path}: yours to edit; next {then}")

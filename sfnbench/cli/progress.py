@@ -17,7 +17,7 @@ from rich.progress import (
 from ..records import Result, Run
 from ..session.observer import Observer
 from ..session.tuning import Tuned
-from ..words import counted
+from ..words import counted, printable
 
 MAX_REASONS = 10  # printed at most; after a change of tuning each trial has one
 
@@ -104,7 +104,9 @@ class Terminal(Observer):
         self._say(f"tuned {found.run.title}: {sentence}")
 
     def _say(self, line: str) -> None:
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(
+            printable(line), highlight=False, markup=False, soft_wrap=True
+        )
 
     def _show(self) -> None:
         if self._bar is not None:

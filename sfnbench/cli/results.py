@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import DamagedError, SfnbenchError
+from ..words import one_line
 from .terminal import (
     AsFormat,
     Format,
+    echo,
     in_words,
     print_table,
     rendered,
@@ -149,7 +151,7 @@ def export(
     damaged: list[DamagedError] = []
     with Store(folder) as store:
         n_rows = write(store, file, damaged=damaged.append)
-    typer.echo(f"{file}: {counted(n_rows, 'row')}")
+    echo(f"{file}: {counted(n_rows, 'row')}")
     say_damaged(damaged, is_all=not n_rows)
 
 
@@ -174,7 +176,7 @@ def merge(
     if not sources:
         raise SfnbenchError("merge needs folders to join and one to write: DIR... OUT")
     merged = join(sources, target)
-    typer.echo(f"{target}: {counted(merged.n_added, 'result')} added")
+    echo(f"{target}: {counted(merged.n_added, 'result')} added")
     for line in merged.conflicts:
         say(line)
 
@@ -230,9 +232,9 @@ def compare(
     if style == "plain":
         shown, lines = share_reasons(shown)
     if shown or style != "plain":
-        typer.echo(rendered([change.line() for change in shown], style))
+        echo(rendered([change.line() for change in shown], style))
     for line in lines:
-        typer.echo(line)
+        echo(line)
     counts = Counter(change.verdict for change in changes)
     say(", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
     if counts.keys() == {"not comparable"}:
@@ -279,7 +281,7 @@ def report(
     asked = [find_results(each) for each in folders] if folders else [latest()]
     sections, notes = gather(asked, price_list(prices or ()))
     for note in notes:
-        say(note)
+        say(one_line(note))
     of = {
         experiment: [
             r for s in sections if s.experiment == experiment for r in s.results
@@ -322,7 +324,7 @@ def _compare_bits(before: Path, after: Path) -> None:
             " run one suite into both"
         )
     for line in found.lines():
-        typer.echo(line)
+        echo(line)
     say(found.total())
     if found.different or found.damaged:
         raise typer.Exit(3)
@@ -350,9 +352,9 @@ def _print_scaling(table: Table, style: Format) -> None:
 
     heading = "How the time to escape grows, one factor at a time"
     if table and style == "json":
-        typer.echo(json.dumps({heading: as_records(table)}, indent=2))
+        echo(json.dumps({heading: as_records(table)}, indent=2))
     elif table:
-        typer.echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
+        echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
 
 
 def _print_critical_points(results: list[Any], style: Format) -> None:
@@ -365,7 +367,7 @@ def _print_critical_points(results: list[Any], style: Format) -> None:
         f"{run_title(result)}: {findings(result)}" for result in results if result.rows
     ]
     if found and style == "json":
-        typer.echo(
+        echo(
             json.dumps(
                 {
                     **{heading: as_records(table) for heading, table in found.items()},
@@ -376,6 +378,6 @@ def _print_critical_points(results: list[Any], style: Format) -> None:
         )
         return
     for heading, table in found.items():
-        typer.echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
+        echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
     for line in said:
-        typer.echo(in_words(line, style))
+        echo(in_words(line, style))

@@ -17,6 +17,7 @@ from .terminal import (
     Format,
     Plugins,
     console,
+    echo,
     print_table,
     rendered,
     say,
@@ -150,7 +151,7 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     if loaded.tune:
         n_seeds = counted(loaded.tune.seeds, "seed")
         line += f", after {counted(n_trials, 'tuning run')} of {n_seeds}"
-    typer.echo(line)
+    echo(line)
     for missing in missing_data(runs):
         say(missing)
 
@@ -162,10 +163,10 @@ def env(style: AsFormat = "plain") -> None:
 
     facts = environment.describe()
     if style == "json":
-        typer.echo(json.dumps(facts, indent=2))
+        echo(json.dumps(facts, indent=2))
         return
     table = [{"what": key, "value": str(value)} for key, value in facts.items()]
-    typer.echo(rendered(table, style))
+    echo(rendered(table, style))
 
 
 # -- inside ----------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def _print_preview(suite: Suite, choices: dict[str, Any], style: Format) -> None
     from ..words import counted
 
     table = preview(suite, **choices)
-    typer.echo(rendered(table, style))
+    echo(rendered(table, style))
     n_tuned = sum(row["run"] == "tuning" for row in table)
     if n_tuned and suite.tune:
         n_trials = counted(n_tuned * suite.tune.trials, "tuning run")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..words import one_line, printable
+
 if TYPE_CHECKING:
     from ..errors import DamagedError
     from ..records import Result
@@ -33,9 +35,14 @@ Plugins = Annotated[
 AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 
 
-def say(text: str) -> None:
+def echo(text: str, **style: Any) -> None:
+    """Print text, whatever wrote it: control characters reach the terminal as escapes."""
+    typer.secho(printable(text), **style)
+
+
+def say(text: str, **style: Any) -> None:
     """To the person, not to the pipe: on stderr."""
-    typer.echo(text, err=True)
+    echo(text, err=True, **style)
 
 
 def in_words(text: str, style: Format) -> str:
@@ -60,10 +67,10 @@ def print_table(table: Table, style: Format, by: str | None = None) -> None:
         (grouped(table, by) if by else {"": table}).items()
     ):
         if by:
-            typer.echo(f"{chr(10) if i else ''}{in_words(name, style)}")
-        typer.echo(rendered(part, style))
+            echo(f"{chr(10) if i else ''}{in_words(name, style)}")
+        echo(rendered(part, style))
     if style in FOR_PEOPLE and (signs := legend(table)):
-        typer.echo(f"{chr(10) if style == 'github' else ''}{in_words(signs, style)}")
+        echo(f"{chr(10) if style == 'github' else ''}{in_words(signs, style)}")
 
 
 def say_damaged(errors: Iterable[DamagedError], is_all: bool = False) -> None:
@@ -75,7 +82,7 @@ def say_damaged(errors: Iterable[DamagedError], is_all: bool = False) -> None:
 
     lines = damage(errors)
     for line in lines:
-        say(line)
+        say(one_line(line))
     if lines and is_all:
         raise typer.Exit(2)
 
@@ -85,7 +92,7 @@ def say_broken(results: list[Result], folder: Path) -> None:
     from ..report.reasons import reasons, rerun_hint
 
     for line in filter(None, [*reasons(results), rerun_hint(results, folder)]):
-        say(line)
+        say(one_line(line))
 
 
 def use_plugins(paths: list[Path] | None) -> None:

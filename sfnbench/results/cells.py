@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..words import one_line
+
 STAR = " *"
 NEVER = "never"
 INTERVAL = "{value} [{low}, {high}]"
@@ -126,7 +128,7 @@ def text(entry: TableEntry, *, is_starred: bool = False) -> str:
     if entry is None:
         return ""
     is_best = is_starred and isinstance(entry, Cell) and entry.best
-    return f"{entry}{STAR if is_best else ''}"
+    return one_line(f"{entry}{STAR if is_best else ''}")
 
 
 def rank(entry: TableEntry) -> tuple[int, float, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import StoreError
 from ..records import Result, columns
 from ..words import did_you_mean
-from .encoding import to_json
+from .encoding import no_formula, to_json
 from .store import Damaged, Store
 
 FlatRow = dict[str, Any]
@@ -56,7 +56,8 @@ def export(
 ) -> int:
     """Write the `rows` to a .csv, .jsonl or .parquet file, whole or not at all; says how many.
 
-    csv: an empty cell is None; nan and inf are text. jsonl: NaN and Infinity as Python, pandas and
+    csv: an empty cell is None; nan and inf are text; text that a spreadsheet would take for a
+    formula has an apostrophe before it. jsonl: NaN and Infinity as Python, pandas and
     DuckDB read them.
     """
     path = Path(path)
@@ -108,13 +109,15 @@ def _rows_of(result: Result) -> list[FlatRow]:
 
 def _write_csv(table: list[FlatRow], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(
-            file, list(table[0]) if table else COLUMNS, lineterminator="\n"
-        )
-        writer.writeheader()
-        writer.writerows(
-            {name: _flat(value) for name, value in row.items()} for row in table
-        )
+        names = list(table[0]) if table else COLUMNS
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(map(no_formula, names))
+        writer.writerows([_in_csv(row[name]) for name in names] for row in table)
+
+
+def _in_csv(value: Any) -> Any:
+    flat = _flat(value)
+    return no_formula(flat) if isinstance(flat, str) else flat
 
 
 def _write_jsonl(table: list[FlatRow], path: Path) -> None:

@@ -11,6 +11,8 @@ import filelock
 
 from ..errors import NoResultsError, StoreError
 from ..records import FORMAT
+from .checksums import STATEMENTS as CHECKSUMS
+from .checksums import have_checksums
 
 FILE = "results.sqlite"
 APPLICATION = 0x53464E42  # "SFNB": tells our files from others
@@ -95,6 +97,10 @@ def open_to_write(folder: Path) -> sqlite3.Connection:
                     for statement in TABLES:
                         db.execute(statement)
             _check_kind(db, file)
+            if not have_checksums(db):
+                with db:
+                    for statement in CHECKSUMS:
+                        db.execute(statement)
             (found,) = db.execute(
                 "PRAGMA quick_check(1)"
             ).fetchone()  # 0.3 s for 10,000 runs of 1,000 points

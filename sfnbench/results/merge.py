@@ -58,6 +58,8 @@ def _conflicts(source: Store, into: Store) -> list[str]:
                 f"{ours.run.title}: {source.folder} has other numbers ({'; '.join(apart)});"
                 f" those of {into.folder} stay"
             )
+    for place in sorted(map(str, source.wrong_places())):
+        lines.append(f"{source.folder}: the place {place} is damaged, and left out")
     filled = into.current()
     for slot, run_id in source.current().items():
         if filled.get(slot, run_id) != run_id:

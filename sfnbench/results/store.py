@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import DamagedError, StoreError
-from ..records import Facts, Result, Run, Status
-from .encoding import UNREADABLE, pack, to_json, unpack
+from ..records import Result, Run, Status
+from ..words import one_line
+from .checksums import (
+    GONE,
+    LOST,
+    WRONG,
+    checksum,
+    have_checksums,
+    keep,
+    keep_place,
+)
+from .encoding import UNREADABLE, pack, unpack
 from .file import FILE as FILE
 from .file import explained, open_to_read, open_to_write, take_lock
 from .staleness import why_stale
-from .validation import check_series, check_text, read_environment, read_rows, read_run
+from .stored_row import place_of, relabelled, to_result, to_row
+from .validation import check_series, check_text
 
 Damaged = Callable[
     [DamagedError], None
@@ -33,12 +43,11 @@ MOST_WHY = 120  # characters of a reason
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"
 _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (suite, experiment, problem, optimizer) DO UPDATE SET id = excluded.id"""
-# What joined later stands with its problem, not at the end.
-_SHOWN = """SELECT places.* FROM places JOIN runs USING (id)
-    ORDER BY
-        min(places.rowid) OVER (PARTITION BY places.suite, places.experiment, places.problem),
-        places.rowid"""
-_ALL = "SELECT suite, experiment, problem_label, label, id FROM runs ORDER BY created, rowid"
+# By the tables themselves: an index may be damaged, too.
+_SHOWN = "SELECT rowid, * FROM places NOT INDEXED ORDER BY rowid"
+_ALL = """SELECT suite, experiment, problem_label, label, id, rowid FROM runs NOT INDEXED
+    ORDER BY created, rowid"""
+_COPIED = {"runs": 21, "series": 2, "checksums": 3}  # tables and their columns
 _CLEAR = (
     "DELETE FROM places WHERE (suite, experiment, problem, optimizer) = (?, ?, ?, ?)"
 )
@@ -67,6 +76,8 @@ class Store(AbstractContextManager["Store"]):
             self.close()
             raise
         self._inode = os.stat(self.file).st_ino
+        with explained(self.file):
+            self._is_summed = have_checksums(self._db)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -82,11 +93,12 @@ class Store(AbstractContextManager["Store"]):
 
     def put(self, result: Result) -> None:
         """Keep this result, in place of an earlier one of the same run, and show it in its slot."""
-        run_id, row, npz = result.run.id, _row(result), pack(result.series)
+        run_id, row, npz = result.run.id, to_row(result), pack(result.series)
         with self._writing() as db:
             db.execute(_PUT, row)
             db.execute("INSERT OR REPLACE INTO series VALUES (?, ?)", (run_id, npz))
-            db.execute(_PLACE, (*_place(result.run), run_id))
+            keep(db, row, npz)
+            self._show(db, (*place_of(result.run), run_id))
 
     def adopt(self, runs: Iterable[Run]) -> tuple[str, ...]:
         """Let the slots of these runs show them and nothing else.
@@ -96,7 +108,7 @@ class Store(AbstractContextManager["Store"]):
         Slots that no run claims stay as they are, except those that hold one of these runs under an
         earlier label.
         """
-        planned = {_place(run): run for run in runs}
+        planned = {place_of(run): run for run in runs}
         ids = {(run.suite, run.id) for run in planned.values()}
         reasons = []
         with self._writing() as db:
@@ -107,11 +119,16 @@ class Store(AbstractContextManager["Store"]):
                 before = held.get(place, run.id)
                 if before != run.id and self.finished(before):
                     reasons.append(self._why_stale(before, run))
-                db.execute(_PLACE, (*place, run.id))
+                if held.get(place) != run.id:
+                    self._show(db, (*place, run.id))
             for place, run_id in held.items():
                 if place not in planned and (place[0], run_id) in ids:
                     db.execute(_CLEAR, place)
         return tuple(reasons)
+
+    def _show(self, db: sqlite3.Connection, place: tuple[Any, ...]) -> None:
+        db.execute(_PLACE, place)
+        keep_place(db, place)
 
     def _why_stale(self, stored: str, planned: Run) -> str:
         try:
@@ -132,9 +149,13 @@ class Store(AbstractContextManager["Store"]):
         """The ids of all runs that have a result, superseded ones included."""
         return frozenset(run_id for (run_id,) in self._select("SELECT id FROM runs"))
 
+    def statuses(self) -> dict[str, str]:
+        """The statuses of all results by their runs' ids, superseded ones included."""
+        return dict(self._select("SELECT id, status FROM runs"))
+
     def current(self) -> dict[tuple[str, str, str, str], str]:
         """The slots (suite, experiment, problem, method) in their order, each with its run's id."""
-        return {tuple(slot): run_id for *slot, run_id in self._select(_SHOWN)}
+        return {tuple(slot): run_id for *slot, run_id, _ in self._shown()}
 
     def finished(self, run_id: str) -> bool:
         """Whether there is a result; one that diverged or failed is a result too."""
@@ -147,12 +168,12 @@ class Store(AbstractContextManager["Store"]):
 
     def broken(self, runs: Iterable[Run]) -> tuple[Run, ...]:
         """Those to re-run, each id once: their last result broke, under whatever id."""
-        status = dict(self._select("SELECT id, status FROM runs"))
+        status = self.statuses()
         shown = {slot: status[run_id] for slot, run_id in self.current().items()}
         found = []
         for run in _by_id(runs).values():
-            last = status.get(run.id, shown.get(_place(run)))
-            if last is not None and _has_failed(last):
+            last = status.get(run.id, shown.get(place_of(run)))
+            if last is not None and has_failed(last):
                 found.append(run)
         return tuple(found)
 
@@ -188,62 +209,116 @@ class Store(AbstractContextManager["Store"]):
         damaged: Damaged | None,
         is_partial: bool = False,
     ) -> Iterator[Result]:
-        for *slot, run_id in self._select(_SHOWN if current else _ALL):
+        for error in self._lost():
+            if damaged is None:
+                raise error
+            damaged(error)
+        wrong = self.wrong_places() if current else frozenset()
+        for *slot, run_id, at in self._shown(wrong) if current else self._select(_ALL):
             try:
-                result = self._of_slot(slot, run_id, current, series)
+                if (*slot, run_id) in wrong:
+                    raise StoreError(WRONG)
+                result = self._of_slot(slot, run_id, at, current, series)
             except StoreError as error:
                 damage = self._damage(slot[2], slot[3], error.__cause__ or error)
                 if damaged is None:
                     raise damage from error
                 damaged(damage)
-                if not is_partial:
+                if not is_partial or (*slot, run_id) in wrong:
                     continue
                 with suppress(StoreError):
-                    yield self._of_slot(slot, run_id, current, series=False)
+                    yield self._of_slot(slot, run_id, at, current, series=False)
                 continue
             yield result
 
+    def _shown(self, wrong: Container[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The slots that have a result, each with its run's id and row; also `wrong` ones.
+
+        What joined later stands with its problem, not at the end.
+        """
+        rows = dict(self._select("SELECT id, rowid FROM runs NOT INDEXED"))
+        places = [place for _, *place in self._select(_SHOWN)]
+        found = [each for each in places if each[4] in rows or tuple(each) in wrong]
+        order: dict[tuple[Any, ...], int] = {}
+        for each in found:
+            order.setdefault(tuple(each[:3]), len(order))
+        for each in sorted(found, key=lambda place: order[tuple(place[:3])]):
+            yield *each, rows.get(each[4])
+
+    def wrong_places(self) -> frozenset[tuple[Any, ...]]:
+        """Places that are not as they were written."""
+        if not self._is_summed:
+            return frozenset()
+        sums = dict(self._select("SELECT place, sum FROM place_checksums"))
+        places = [(at, tuple(place)) for at, *place in self._select(_SHOWN)]
+        return frozenset(
+            place for at, place in places if sums.get(at) not in (None, checksum(place))
+        )
+
+    def _lost(self) -> Iterator[DamagedError]:
+        """Results and places that were written and are gone, without having been deleted."""
+        if not self._is_summed:
+            return
+        for what, queries in LOST.items():
+            written, there = (set(self._select(query)) for query in queries)
+            for (key,) in sorted(written - there):
+                yield self._damage(f"{what} {key}", "", ValueError(GONE))
+
     def _of_slot(
-        self, slot: list[Any], run_id: str, current: bool, series: bool
+        self, slot: list[Any], run_id: str, at: int, current: bool, series: bool
     ) -> Result:
         """The result that a slot shows, under the slot's labels where it is current."""
         try:
             suite, _, problem, method = (check_text(each, "label") for each in slot)
         except ValueError as error:
             raise self._damage(slot[2], slot[3], error) from error
-        result = self._load(run_id, series)
+        result = self._load(run_id, series, at)
         if not current:
             return result
-        return replace(result, run=_relabelled(result.run, suite, problem, method))
+        return replace(result, run=relabelled(result.run, suite, problem, method))
 
-    def _load(self, run_id: str, series: bool) -> Result:
-        columns = "problem_label, label, run, status, rows, environment, log, seconds"
-        found = self._select(f"SELECT {columns} FROM runs WHERE id = ?", run_id)
+    def _load(self, run_id: str, series: bool, at: int | None = None) -> Result:
+        """A result by its id, or by its row where that is known."""
+        found = self._select(
+            "SELECT * FROM runs WHERE rowid = ? AND id = ?", at, run_id
+        )
+        if not found:  # it was written again meanwhile
+            found = self._select("SELECT * FROM runs WHERE id = ?", run_id)
         if not found:
             raise StoreError(f"{self.folder}: no result of run {run_id}")
-        problem, optimizer, *stored = found[0]
+        row = found[0]
         try:
-            arrays = self._series(run_id) if series else {}
-            result = _to_result(stored, arrays)
+            sums = self._sums(run_id)
+            if sums and checksum(row) != sums[0]:
+                raise ValueError(WRONG)
+            arrays = self._series(run_id, sums[1:]) if series else {}
+            result = to_result(row, arrays)
             if series:
                 check_series(result)
         except UNREADABLE as error:
-            raise self._damage(problem, optimizer, error) from error
+            raise self._damage(row[4], row[7], error) from error
         return result
 
-    def _series(self, run_id: str) -> dict[str, np.ndarray]:
+    def _sums(self, run_id: str) -> tuple[int, ...]:
+        """The checksums of a run and of its series, where there are any."""
+        if not self._is_summed:
+            return ()
+        query = "SELECT run, series FROM checksums WHERE id = ?"
+        return next(iter(self._select(query, run_id)), ())
+
+    def _series(self, run_id: str, sums: tuple[int, ...]) -> dict[str, np.ndarray]:
         packed = self._select("SELECT npz FROM series WHERE id = ?", run_id)
         if not packed:
             raise ValueError("its series are missing")
+        if sums and checksum(packed[0]) not in sums:
+            raise ValueError(WRONG)
         return unpack(packed[0][0])
 
     def _damage(
         self, problem: object, optimizer: object, error: BaseException
     ) -> DamagedError:
         title = f"{optimizer} on {problem}" if optimizer else f"{problem}"
-        return DamagedError(
-            self.file, _printable(title), _printable(str(error))[:MOST_WHY]
-        )
+        return DamagedError(self.file, _short(title), _short(str(error)))
 
     # -- the file ----------------------------------------------------------------------------------
 
@@ -281,47 +356,20 @@ class Store(AbstractContextManager["Store"]):
                 for row in db.execute("SELECT * FROM places")
                 if row[4] not in mine
             }
-            for table, n_columns in (("runs", 21), ("series", 2), ("places", 5)):
-                rows = source._db.execute(
-                    f"SELECT * FROM {table} WHERE id IN (SELECT id FROM runs) ORDER BY rowid"
-                )
-                db.executemany(
-                    f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * n_columns)})",
-                    rows,
-                )
+            filled = {tuple(row[:4]) for row in db.execute("SELECT * FROM places")}
+            for table, n_columns in _COPIED.items():
+                if table == "checksums" and not source._is_summed:
+                    continue
+                rows = source._db.execute(f"SELECT * FROM {table} ORDER BY rowid")
+                marks = ", ".join("?" * n_columns)
+                new = (row for row in rows if row[0] not in mine)
+                db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", new)
             # A slot of ours that still waits for its result shows theirs.
-            for row in source._db.execute(_SHOWN):
-                if row[:4] in waiting:
-                    db.execute(_PLACE, row)
-
-
-def _row(result: Result) -> tuple[Any, ...]:
-    run, method = result.run, result.run.method
-    return (
-        run.id,
-        run.suite,
-        run.experiment,
-        run.problem.use,
-        run.problem.label,
-        to_json(run.problem.params),
-        method.use,
-        method.label,
-        to_json(method.params),
-        to_json(run.seeds),
-        to_json(run.settings),
-        run.dtype,
-        run.device,
-        to_json(asdict(run)),
-        result.status,
-        float(result.seconds),
-        datetime.now(UTC).isoformat(timespec="milliseconds"),
-        result.environment.get("commit"),
-        to_json(result.environment),
-        to_json(result.rows),
-        result.log.encode(
-            "utf-8", "replace"
-        ).decode(),  # a worker's output may hold anything
-    )
+            for *slot, run_id, _ in source._shown():
+                place = (*slot, run_id)
+                is_free = place[:4] in waiting or place[:4] not in filled
+                if is_free and place not in source.wrong_places():
+                    self._show(db, place)
 
 
 def _by_id(runs: Iterable[Run]) -> dict[str, Run]:
@@ -331,39 +379,10 @@ def _by_id(runs: Iterable[Run]) -> dict[str, Run]:
     return wanted
 
 
-def _place(run: Run) -> tuple[str, str, str, str]:
-    return run.suite, *run.slot
-
-
-def _to_result(stored: Sequence[Any], series: dict[str, np.ndarray]) -> Result:
-    """From the columns run, status, rows, environment, log and seconds.
-
-    ValueError and others of `UNREADABLE` for damage.
-    """
-    run_text, status, rows_text, environment_text, log, seconds = stored
-    run, environment = read_run(run_text), read_environment(environment_text)
-    facts = Facts.of(environment.get("problem") or {})
-    rows = read_rows(rows_text, run, facts)
-    log = check_text(log, "log")
-    return Result(run, Status(status), rows, series, environment, log, float(seconds))
-
-
-def _has_failed(status: object) -> bool:
+def has_failed(status: object) -> bool:
     """Whether a stored status is that of a failed run; one that is damaged is worth another try."""
     return status not in set(Status) or Status(str(status)).failed
 
 
-def _printable(text: str) -> str:
-    """One line without control characters or halves of surrogate pairs."""
-    return "".join(
-        each if each.isprintable() else "?" for each in " ".join(text.split())
-    )
-
-
-def _relabelled(run: Run, suite: str, problem: str, optimizer: str) -> Run:
-    return replace(
-        run,
-        suite=suite,
-        problem=replace(run.problem, label=problem),
-        method=replace(run.method, label=optimizer),
-    )
+def _short(text: str) -> str:
+    return one_line(" ".join(text.split()))[:MOST_WHY]

@@ -15,6 +15,7 @@ from tabulate import tabulate
 from ..errors import SfnbenchError
 from ..words import did_you_mean
 from .cells import Cell, Line, TableEntry, as_json, is_empty, rank, text, used_columns
+from .encoding import no_formula
 
 FORMATS = {
     "plain": "simple",
@@ -38,11 +39,11 @@ def render(table: Table, style: str) -> str:
     if style in SEPARATORS:
         written = io.StringIO(newline="")
         names = used_columns(table)
-        writer = csv.DictWriter(
-            written, names, lineterminator="\n", delimiter=SEPARATORS[style]
+        writer = csv.writer(written, lineterminator="\n", delimiter=SEPARATORS[style])
+        writer.writerow(map(no_formula, names))
+        writer.writerows(
+            [_for_spreadsheet(line.get(name)) for name in names] for line in table
         )
-        writer.writeheader()
-        writer.writerows(as_text(table))
         return written.getvalue().rstrip("\n")
     shown = as_text(table, is_starred=True)
     return str(
@@ -57,6 +58,11 @@ def as_text(table: Table, *, is_starred: bool = False) -> list[dict[str, str]]:
         {name: text(line.get(name), is_starred=is_starred) for name in names}
         for line in table
     ]
+
+
+def _for_spreadsheet(entry: TableEntry) -> str:
+    """Words are no formula; numbers stay, whatever their sign."""
+    return no_formula(text(entry)) if isinstance(entry, str) else text(entry)
 
 
 def as_records(table: Table) -> list[dict[str, Any]]:

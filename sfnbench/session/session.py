@@ -13,7 +13,7 @@ from .. import environment
 from ..errors import DataError, NoResultsError, SuiteError
 from ..members import registry
 from ..records import Result, Run, Status
-from ..results.store import Store
+from ..results.store import Store, has_failed
 from ..suite.plan import missing_data, plan
 from ..suite.reading import Suite, load_suite
 from .device import device_kind
@@ -62,7 +62,7 @@ def run_suite(
     if fresh:
         _check_data(runs, {})
     else:
-        _check_data(_settled(suite, runs, folder), _stored(folder))
+        _check_data(_settled(suite, runs, folder), _statuses(folder))
     if only_failed:
         Store(
             folder
@@ -109,7 +109,7 @@ def preview(
     )
     tuning_runs(suite, runs)
     folder = results_folder(suite, out)
-    tried, stored = _stored(folder / TUNING), _stored(folder)
+    tried, stored = _stored(folder / TUNING), _statuses(folder)
     settled = _settled(suite, runs, folder)
     _check_data(runs if fresh else settled, {} if fresh else stored)
     again: frozenset[str] = frozenset(stored) if fresh else frozenset()
@@ -211,6 +211,9 @@ class _Session:
         open_runs = {run.slot: run for run in every if run.is_open}
         self.observer.stage("tuning")
         with Store(folder / TUNING, create=True) as store:
+            readable = _stored(folder / TUNING)
+            planned = {trial.id for trial in tuning_runs(suite, runs)}
+            store.discard((store.ids() & planned) - readable.keys())
             executed = self.execute_stage(store, _Stage(tuning_runs(suite, runs)))
         found = winners(open_runs.values(), suite.tune, _stored(folder / TUNING))
         write_report(suite, found, folder)
@@ -280,10 +283,10 @@ def _settled(suite: Suite, runs: Sequence[Run], folder: Path) -> list[Run]:
     return [settled.get(run.slot, run) if run.is_open else run for run in runs]
 
 
-def _check_data(runs: Iterable[Run], stored: Mapping[str, Result]) -> None:
+def _check_data(runs: Iterable[Run], stored: Mapping[str, str]) -> None:
     """DataError where a run without a sound result needs data that are not there."""
-    sound = {run_id for run_id, result in stored.items() if not result.status.failed}
-    if missing := missing_data(run for run in runs if run.id not in sound):
+    lacking = (run for run in runs if has_failed(stored.get(run.id, "")))
+    if missing := missing_data(lacking):
         raise DataError("\n".join(missing))
 
 
@@ -295,10 +298,20 @@ def _failure(tuned: Tuned) -> Result:
     )
 
 
-def _stored(folder: Path) -> dict[str, Result]:
-    """The results in a folder by their runs' ids, without series."""
+def _statuses(folder: Path) -> dict[str, str]:
+    """The statuses of the results in a folder by their runs' ids."""
     try:
         with Store(folder) as store:
-            return {result.run.id: result for result in store.summaries(current=False)}
+            return store.statuses()
+    except NoResultsError:
+        return {}
+
+
+def _stored(folder: Path) -> dict[str, Result]:
+    """The results in a folder by their runs' ids, without series; one that is damaged counts as none."""
+    try:
+        with Store(folder) as store:
+            found = store.summaries(current=False, damaged=lambda error: None)
+            return {result.run.id: result for result in found}
     except NoResultsError:
         return {}

@@ -249,7 +249,7 @@ def test_damage_anywhere_is_one_message_and_spares_the_other_results(
         outcomes.append(read_all_that_is_whole(broken))
         with suppress(StoreError), Store(broken, create=True) as store:
             store.put(make_result(make_run(lr=99)))
-    n_places = 2  # pages that only say what is current
+    n_places = 4  # pages that only say what is current, or hold checksums
     assert sum(refused == 0 for _, refused in outcomes) <= n_places
     if damage != "cut":
         assert np.mean([whole for whole, _ in outcomes]) > 6, "most damage is local"

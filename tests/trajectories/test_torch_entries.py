@@ -45,6 +45,19 @@ def test_modules_that_run_when_they_are_imported_are_left_alone(
     assert capsys.readouterr().out == ""
 
 
+def test_a_module_without_such_a_name_is_not_run(tmp_path, monkeypatch):
+    (tmp_path / "loud_script.py").write_text(
+        f"import pathlib\npathlib.Path('ran').touch()\n{OWN}"
+    )
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PluginError, match="did you mean 'Signed'"):
+        find_class("loud_script:Singed", torch.optim.Optimizer, "optimizer")
+    assert not (tmp_path / "ran").exists()
+    find_class("loud_script:Signed", torch.optim.Optimizer, "optimizer")
+    assert (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("separator", [".", ":"])
 def test_a_module_in_the_current_folder_or_in_one_that_is_told_is_found(
     separator, tmp_path, monkeypatch

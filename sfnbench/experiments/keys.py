@@ -57,6 +57,11 @@ class Budget(StrictModel):
             return {"steps": STEPS_LIMIT, **given}
         return given
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether a number of steps follows from it."""
+        return self.steps < MOST_STEPS or self.epochs is not None
+
     def over(self, base: Self) -> Self:
         """What this budget says, and the rest from `base`.
 
@@ -105,6 +110,11 @@ class ExperimentKeys(StrictModel):
         They decide numbers, and so ids: one form, however a suite writes them.
         """
         return self.model_dump(mode="json", exclude={*COMMON, f"{self.method}s"})
+
+    @property
+    def n_steps(self) -> int | None:
+        """The steps of each run, where its budget says, for schedules that say none themselves."""
+        return None
 
     @property
     def tuning(self) -> Tune | None:

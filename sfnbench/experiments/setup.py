@@ -34,7 +34,8 @@ class Setup:
     """The problem and the optimizer of a run, built on their device.
 
     `problem` takes the place of the run's own. `optimizer` is None where it is a stock optimizer,
-    which has trajectories of its own. Raises DeviceError where the device is not there.
+    which has trajectories of its own; `n_steps` are those that its schedule lasts, where the budget
+    has them. Raises DeviceError where the device is not there.
     """
 
     def __init__(self, run: Run, problem: Problem | None = None) -> None:
@@ -45,6 +46,7 @@ class Setup:
             problem = registry.build("problem", run.problem.use, run.problem.params)
         self.problem: Problem = problem
         self.method = run.method
+        self.n_steps: int | None = None
         self.optimizer: Optimizer | None = None
         self.batch_sizes: tuple[int | None, ...] = (
             stock.batch_size(self.method.params),
@@ -77,7 +79,11 @@ class Setup:
             vmappable = self.optimizer.vmappable
         else:
             vmappable = stock.shares_batches(
-                self.problem, self.method.use, self.method.params, self.dtype
+                self.problem,
+                self.method.use,
+                self.method.params,
+                self.dtype,
+                self.n_steps,
             )
         dim = self.problem.dim
         if not vmappable or (self.device.type == "cpu" and dim > VMAP_DIM):
@@ -110,6 +116,8 @@ class Setup:
         """Trajectories of these seeds from starts (S, d); S is at most `seeds_at_once`."""
         if self.optimizer is None:
             use, params = self.method.use, self.method.params
-            return stock.lift_stock(self.problem, use, params, starts, seeds)
+            return stock.lift_stock(
+                self.problem, use, params, starts, seeds, self.n_steps
+            )
         kind = Vmapped if starts.shape[0] > 1 else Looped
         return kind(self.problem, self.optimizer, starts)

@@ -108,10 +108,11 @@ class RegisteredCompletion(Completion):
 
 
 class Ground(NamedTuple):
-    """What a suite's optimizers run on: its problems, and its dtypes."""
+    """What a suite's optimizers run on: its problems, its dtypes, and the steps of its budget."""
 
     problems: tuple[Spec, ...] = ()
     dtypes: tuple[str, ...] = ("float64",)
+    n_steps: int | None = None
 
     @property
     def built(self) -> dict[str, Problem]:
@@ -120,10 +121,7 @@ class Ground(NamedTuple):
 
 
 class StockCompletion(Completion):
-    """Of a stock optimizer, which tries its parameters on the suite's problems.
-
-    They stay as given.
-    """
+    """Of a stock optimizer, which tries its parameters on the suite's problems."""
 
     def __init__(self, ground: Ground) -> None:
         super().__init__()
@@ -132,14 +130,16 @@ class StockCompletion(Completion):
     def _complete(
         self, use: Node, params: Node, text: str, note: Note
     ) -> Completed | None:
-        from ..trajectories.stock import check  # imports torch
+        from ..trajectories.stock import check, completed  # imports torch
 
-        given = json.loads(text)
-        faults = check(use.content, given, self._ground.built, self._ground.dtypes)
+        given, ground = json.loads(text), self._ground
+        faults = check(use.content, given, ground.built, ground.dtypes, ground.n_steps)
         for path, message in faults:
             is_key = message.startswith("unknown key")
             note(Issue(_key_place(use, params, path, is_key=is_key), message))
-        return None if faults else Completed(given, _stock(given))
+        if faults:
+            return None
+        return Completed(completed(use.content, given, ground.n_steps), _stock(given))
 
 
 def _key_place(use: Node, params: Node, path: Sequence[str], *, is_key: bool) -> Mark:

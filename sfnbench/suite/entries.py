@@ -272,7 +272,10 @@ class _Entry:
             ends = [self._complete(use, completion, end) for end in each]
             found = [end for end in ends if end is not None]
             instances += [end.instance for end in found]
-            if len(found) == len(nodes):
+            if any(name not in end.params for end in found):
+                own = "write it in sfnbench's own words, such as clip, groups or base"
+                self._note(use.at, f"{name} cannot be a range here: {own}")
+            elif len(found) == len(nodes):
                 values = [end.params[name] for end in found]
                 ranges[name] = _range(
                     use, completion, params.replaced(lows), name, scale, values

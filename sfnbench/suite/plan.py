@@ -79,7 +79,8 @@ def missing_data(runs: Iterable[Run]) -> list[str]:
 
 def _ground(suite: Suite, problems: tuple[Spec, ...]) -> Ground:
     """What stock optimizers that join are tried on."""
-    return Ground(problems, tuple(suite.settings.get("dtypes", [suite.dtype])))
+    dtypes = tuple(suite.settings.get("dtypes", [suite.dtype]))
+    return Ground(problems, dtypes, suite.n_steps)
 
 
 def _pick(

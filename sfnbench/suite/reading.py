@@ -33,6 +33,7 @@ from .yaml_nodes import Issue, Mark, Node, items, parse
 __all__ = ["TUNING_SEEDS", "Suite", "available", "load_suite", "title"]
 
 DEFAULT = "race"  # the experiment of a suite that names none
+UNREAD_STEPS = 500  # of a budget with mistakes, so that schedules bring no others
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Suite:
     timeout_s: float = 3600.0  # of a whole run
     dtype: str = "float64"
     profile: str | None = None
+    n_steps: int | None = None  # of each run, where the budget says
     tune: Tune | None = None  # where there are ranges; its budget complete
     inner: tuple[Spec, ...] = field(
         default=(), repr=False
@@ -150,7 +152,8 @@ class SuiteReader:
         self._problems = self._read_entries("problem")
         keys: Any = self._keys
         dtypes = getattr(keys, "dtypes", None) or (getattr(keys, "dtype", "float64"),)
-        ground = Ground(self._problems, tuple(dtypes))
+        n_steps = self._keys.n_steps if self._keys else UNREAD_STEPS
+        ground = Ground(self._problems, tuple(dtypes), n_steps)
         self._entries = {**entries, "optimizer": entries["optimizer"].on(ground)}
         self._methods = self._read_entries(self._schema.method)
         places = list(marked(self._schema, tree))
@@ -190,6 +193,7 @@ class SuiteReader:
             timeout_s=keys.timeout,
             dtype=keys.dtype,
             profile=profile,
+            n_steps=keys.n_steps,
             tune=keys.tuning,
             inner=tuple(self._inner.values()),
         )

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from .torch_entries import Entry
+from ..words import counted
+from .torch_entry import Entry
 
 Params = list[Any]  # parameters, or groups of them as dicts
 
@@ -123,9 +124,12 @@ def _optimizers(
     made: list[tuple[Any, Optimizer]] = []
     for group, share in zip(entry.groups, shares, strict=True):
         if not share:
-            there = ", ".join(f"{name} ({n_dims[name]} dimensions)" for name in leaves)
+            if group.is_implied and group.selector == "vectors":
+                continue
+            if group.is_implied:
+                raise ValueError(_without_matrices(n_dims))
             raise ValueError(
-                f"the group {group.selector!r} matches no tensor: there is {there}"
+                f"the group {group.selector!r} matches no tensor: there is {_listed(n_dims)}"
             )
         own = {name: leaves[name] for name in share}
         if group.other is None:
@@ -134,7 +138,9 @@ def _optimizers(
             optimizer = _made(group.other, list(own.values()), own)
             made.append((group.other.schedule or entry.schedule, optimizer))
     if not groups:
-        raise ValueError(f"its groups leave no tensor for {entry.use}")
+        is_told = not any(group.is_implied for group in entry.groups)
+        why = f"its groups leave no tensor for {entry.use}"
+        raise ValueError(why if is_told else _without_matrices(n_dims))
     mine = {
         name: leaf
         for name, leaf in leaves.items()
@@ -143,6 +149,16 @@ def _optimizers(
     first = (entry.schedule, _made(entry, groups, mine))
     everyone = [first, *made]
     return [optimizer for _, optimizer in everyone], everyone
+
+
+def _without_matrices(n_dims: Mapping[str, int]) -> str:
+    return f"it is for matrices, and there are none: there is {_listed(n_dims)}"
+
+
+def _listed(n_dims: Mapping[str, int]) -> str:
+    return ", ".join(
+        f"{name} ({counted(n, 'dimension')})" for name, n in n_dims.items()
+    )
 
 
 def _has(groups: Params, leaf: nn.Parameter) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from torch.optim import Optimizer
@@ -17,6 +18,7 @@ from .classes import find_class
 TORCHS = "torch.optim.lr_scheduler."
 SHAPES = ("constant", "linear", "cosine")
 KEYS = ("use", "steps", "warmup", "end")
+LENGTHS = ("total_steps", "T_max")  # what torch's schedulers call the steps of a run
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Schedule:
 
     cls: type[LRScheduler]
     settings: Mapping[str, Any]
+    written: Mapping[
+        str, Any
+    ]  # as a suite may write it; without steps, if these are the budget's
 
     @property
     def wants_loss(self) -> bool:
@@ -70,8 +75,11 @@ def _inner(value: Any, optimizer: Optimizer) -> Any:
     return value
 
 
-def read_schedule(given: Any) -> Schedule:
-    """The schedule that a suite asks for; ValueError says what is wrong with it."""
+def read_schedule(given: Any, n_steps: int | None = None) -> Schedule:
+    """The schedule that a suite asks for; ValueError says what is wrong with it.
+
+    Where it wants a number of steps and the suite gives none, it has that of the budget.
+    """
     if isinstance(given, str):
         given = {"use": given}
     if not isinstance(given, dict):
@@ -81,15 +89,42 @@ def read_schedule(given: Any) -> Schedule:
     use = given.get("use", "constant")
     if not isinstance(use, str):
         raise ValueError(f"use must be the name of a schedule, not {use!r}")
+    written = {"use": use, **given}
     if use in SHAPES:
-        return Schedule(LambdaLR, {"lr_lambda": _course(use, given)})
+        course = _course(use, given, n_steps)
+        return Schedule(LambdaLR, {"lr_lambda": course}, written)
     try:
         full = use if "." in use or ":" in use else f"{TORCHS}{use}"
         cls = find_class(full, LRScheduler, "schedule")
     except PluginError as error:
         raise ValueError(f"{error}{did_you_mean(use, SHAPES)}") from error
     settings = {key: _read_inner(value) for key, value in given.items() if key != "use"}
-    return Schedule(cls, settings)
+    return Schedule(cls, _with_steps(use, cls, settings, n_steps), written)
+
+
+def _with_steps(
+    use: str, cls: type, settings: dict[str, Any], n_steps: int | None
+) -> dict[str, Any]:
+    """The settings of a class, with the budget's steps where it wants a number of them."""
+    wanted = next((key for key in LENGTHS if key in signature(cls).parameters), None)
+    if wanted is None:
+        return settings
+    if wanted not in settings and "epochs" not in settings:
+        return {**settings, wanted: _known(n_steps, use, wanted)}
+    length = settings.get(wanted)
+    is_short = wanted == "total_steps" and isinstance(length, int)
+    if is_short and n_steps is not None and length < n_steps:
+        raise ValueError(
+            f"the schedule {use} ends after {length} steps, and the budget has {n_steps}"
+        )
+    return settings
+
+
+def _known(n_steps: int | None, use: str, key: str) -> int:
+    if n_steps is None:
+        way = f"{{use: {use}, {key}: NUMBER}}"
+        raise ValueError(f"{use} needs its {key}, and no budget says them here: {way}")
+    return n_steps
 
 
 def _read_inner(value: Any) -> Any:
@@ -100,17 +135,13 @@ def _read_inner(value: Any) -> Any:
     return value
 
 
-def _course(shape: str, given: Mapping[str, Any]) -> Course:
+def _course(shape: str, given: Mapping[str, Any], n_steps: int | None) -> Course:
     for key in given:
         if key not in KEYS:
             raise ValueError(
                 f"unknown key {key!r} of the schedule {shape}{did_you_mean(key, KEYS)}"
             )
-    steps, warmup, end = (
-        given.get("steps"),
-        given.get("warmup", 0),
-        given.get("end", 0.0),
-    )
+    warmup, end = given.get("warmup", 0), given.get("end", 0.0)
     if not (type(warmup) is int and warmup >= 0):
         raise ValueError(f"warmup must be a whole number of steps, not {warmup!r}")
     if shape == "constant":
@@ -119,10 +150,9 @@ def _course(shape: str, given: Mapping[str, Any]) -> Course:
                 "a constant schedule says nothing without warmup: {warmup: STEPS}"
             )
         return Course(shape, warmup=warmup)
-    if steps is None:
-        raise ValueError(
-            f"the schedule {shape} needs its steps: {{use: {shape}, steps: NUMBER}}"
-        )
+    steps = given.get("steps")
+    if steps is None:  # a short budget may end within the warmup
+        steps = max(_known(n_steps, shape, "steps"), warmup + 1)
     if not (type(steps) is int and steps > warmup):
         raise ValueError(
             f"steps must be a whole number above warmup {warmup}, not {steps!r}"

@@ -17,7 +17,7 @@ from ..core.oracle import Curvature, Oracle
 from ..core.problem import Problem
 from ..words import did_you_mean
 from .single import Single
-from .torch_entries import Fault
+from .torch_entry import Fault
 
 SCIPY = "scipy.optimize."
 GRADIENT_FREE = {"Nelder-Mead", "Powell", "COBYLA", "COBYQA"}

@@ -15,126 +15,52 @@ one of these names goes first.
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import inspect
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-import torch
 from torch.optim import Optimizer
 
-from ..errors import PluginError, SfnbenchError
+from ..errors import PluginError
 from ..words import did_you_mean
 from .classes import find_class
 from .schedules import Schedule, read_schedule
+from .spellings import SPELLINGS, respelled
+from .torch_entry import (
+    Entry,
+    EntryError,
+    Fault,
+    Group,
+    Roles,
+    default_of,
+    is_same,
+    parameters_of,
+)
 
 BATCH_SIZE = "batch_size"
 OWN_KEYS = (BATCH_SIZE, "base", "schedule", "clip", "groups")
-KINDS = ("matrices", "vectors")
 MODELS = ("model", "module", "net", "network")
 
-# What others call it, and what it is called here.
-ELSEWHERE = {
-    "clip_grad_norm": "gradients are clipped by clip: 1.0",
-    "no_decay": "write groups: {vectors: {weight_decay: 0}}",
-}
-
-# Their updates take each number by itself, so that seeds may share one object and its tensors.
-ELEMENTWISE = frozenset(
-    getattr(torch.optim, name)
-    for name in (
-        "SGD",
-        "Adam",
-        "AdamW",
-        "Adamax",
-        "NAdam",
-        "RAdam",
-        "Adagrad",
-        "Adadelta",
-        "RMSprop",
-        "Rprop",
-        "ASGD",
-    )
-)
+# They are for matrices alone, and their authors leave the rest to AdamW
+FOR_MATRICES = ("torch.optim.Muon", "pytorch_optimizer.SpectralSphere")
+ADAMW = "torch.optim.AdamW"
 
 
-class Fault(NamedTuple):
-    """What is wrong with an entry: the keys down to it, none for the name, and a message."""
+def read_entry(
+    use: str, params: Mapping[str, Any], n_steps: int | None = None
+) -> Entry:
+    """The entry of that name and parameters; EntryError has all that is wrong with it.
 
-    path: tuple[str, ...]
-    message: str
-
-
-class EntryError(SfnbenchError):
-    """An entry that cannot be read, with all its faults."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(fault.message for fault in faults))
-        self.faults = list(faults)
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Which parameters of a class take the tensors, a module of them, and an optimizer inside."""
-
-    tensors: str | None
-    model: str | None
-    base: str | None
-    wants_class: bool  # the optimizer inside as what makes it, instead of made
-
-
-@dataclass(frozen=True)
-class Group:
-    """Some tensors, with settings of their own or another optimizer."""
-
-    selector: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    other: Entry | None = None
-
-    def takes(self, name: str, n_dims: int) -> bool:
-        """Whether a tensor of that name and so many dimensions belongs here."""
-        if self.selector in KINDS:
-            return (n_dims >= 2) == (self.selector == "matrices")
-        return fnmatch.fnmatchcase(name, self.selector)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An optimizer as a suite names it."""
-
-    use: str
-    cls: type[Optimizer]
-    roles: Roles
-    own: Mapping[str, Any]  # the class's own parameters
-    base: Entry | None = None
-    groups: tuple[Group, ...] = ()
-    schedule: Schedule | None = None
-    clip: tuple[str, float] | None = None  # by norm or by value, and the bound
-
-    @property
-    def others(self) -> tuple[Entry, ...]:
-        """The optimizers of its groups."""
-        return tuple(group.other for group in self.groups if group.other)
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whether it takes every number by itself, so that seeds may share its tensors."""
-        follows_loss = self.schedule is not None and self.schedule.wants_loss
-        alone = self.cls in ELEMENTWISE and self.base is None and not follows_loss
-        return alone and all(other.is_elementwise for other in self.others)
-
-
-def read_entry(use: str, params: Mapping[str, Any]) -> Entry:
-    """The entry of that name and parameters; EntryError has all that is wrong with it."""
-    return _read(use, json.dumps(params, sort_keys=True))
+    `n_steps` are those of the budget, for schedules that say none.
+    """
+    return _read(use, json.dumps(params, sort_keys=True), n_steps)
 
 
 @functools.lru_cache(maxsize=1024)
-def _read(use: str, params: str) -> Entry:
-    reader = _Reader()
+def _read(use: str, params: str, n_steps: int | None) -> Entry:
+    reader = _Reader(n_steps)
     entry = reader.entry(use, json.loads(params), ())
     if entry is None or reader.faults:
         raise EntryError(reader.faults)
@@ -144,8 +70,9 @@ def _read(use: str, params: str) -> Entry:
 class _Reader:
     """Reads entries and notes their faults."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_steps: int | None) -> None:
         self.faults: list[Fault] = []
+        self._n_steps = n_steps
 
     def entry(
         self, use: Any, params: dict[str, Any], path: tuple[str, ...]
@@ -156,34 +83,46 @@ class _Reader:
         except PluginError as error:
             self._note((*path, "use") if path else (), str(error))
             return None
-        known, is_open = _signature(cls)
-        roles = _roles(cls, known)
-        given = {**params}
+        known, is_open = parameters_of(cls)
+        roles, n_faults = _roles(cls, known), len(self.faults)
+        given, origins = respelled(
+            params, known, lambda key, told: self._note((*path, key), told)
+        )
         words = {
             key: given.pop(key) for key in OWN_KEYS if key in given and key not in known
         }
         base_key = "base" if "base" in words else roles.base
         inner = words.get("base", given.pop(roles.base, None) if roles.base else None)
-        offered = {*known} - {roles.tensors, roles.model}
+        offered = {*known} - roles.filled
         extra = {}
-        if (
-            inner is not None and is_open
-        ):  # a wrapper hands on what it does not know itself
+        # a wrapper hands on what it does not know itself
+        if inner is not None and is_open:
             extra = {key: given.pop(key) for key in list(given) if key not in offered}
         base = None
         if inner is not None:
             base = self._nested(inner, extra, (*path, base_key or "base"), use, roles)
         self._check_own(use, given, known, offered, path)
-        return Entry(
+        entry = Entry(
             use,
             cls,
             roles,
-            given,
+            _beside_defaults(given, known),
             base,
             self._groups(use, cls, words.get("groups"), path),
             self._schedule(words.get("schedule"), path),
             self._clip(words.get("clip"), path),
+            frozenset(extra),
+            origins,
         )
+        self._trace(n_faults, len(path), entry)
+        return entry
+
+    def _trace(self, first: int, depth: int, entry: Entry) -> None:
+        """Put the faults from the first on where the suite has what they are about."""
+        for i, (path, told) in enumerate(self.faults[first:], first):
+            if len(path) > depth:
+                path = (*path[:depth], *entry.place(*path[depth:]))
+            self.faults[i] = Fault(path, told)
 
     def _note(self, path: tuple[str, ...], message: str) -> None:
         self.faults.append(Fault(path, message))
@@ -227,15 +166,11 @@ class _Reader:
         for name, value in given.items():
             at = (*path, name)
             if name not in offered:
-                hint = ELSEWHERE.get(name)
-                hint = (
-                    f": {hint}" if hint else did_you_mean(name, {*offered, *OWN_KEYS})
-                )
+                hint = did_you_mean(name, {*offered, *OWN_KEYS, *SPELLINGS})
                 self._note(at, f"unknown key {name!r}{hint}")
             elif isinstance(value, dict) and "schedule" in value:
-                self._note(
-                    at, f"{name} must be a number: its schedule is the key 'schedule'"
-                )
+                told = f"{name} must be a number: only lr has a schedule"
+                self._note(at, told)
             # torch itself looks at no types: LBFGS would remember ever more for a history of 7.5
             elif known[name].annotation in (int, "int") and type(value) is not int:
                 self._note(at, f"{name} must be a whole number, not {value!r}")
@@ -244,7 +179,7 @@ class _Reader:
         self, use: str, cls: type[Optimizer], given: Any, path: tuple[str, ...]
     ) -> tuple[Group, ...]:
         if given is None:
-            return ()
+            return _implied_groups(use, cls)
         at = (*path, "groups")
         if not isinstance(given, dict):
             example = "{vectors: {weight_decay: 0}}"
@@ -285,7 +220,7 @@ class _Reader:
         words = _words(cls)  # type: ignore[arg-type]  # a class has a hash
         for key in settings:
             if key not in words:
-                hint = did_you_mean(key, _signature(cls)[0])
+                hint = did_you_mean(key, parameters_of(cls)[0])
                 self._note((*at, key), f"unknown key {key!r}{hint}")
         return Group(selector, settings)
 
@@ -293,7 +228,7 @@ class _Reader:
         if given is None:
             return None
         try:
-            return read_schedule(given)
+            return read_schedule(given, self._n_steps)
         except ValueError as error:
             self._note((*path, "schedule"), str(error))
             return None
@@ -312,15 +247,32 @@ class _Reader:
         return None
 
 
-def _signature(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
-    """The parameters that a class names, and whether it takes others besides."""
-    parameters = inspect.signature(cls).parameters
-    named = {
-        n: p
-        for n, p in parameters.items()
-        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-    }
-    return named, any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+def _beside_defaults(
+    given: Mapping[str, Any], known: Mapping[str, inspect.Parameter]
+) -> dict[str, Any]:
+    """The parameters that differ from the class's defaults; whole rates as rates."""
+    found = {}
+    for name, value in given.items():
+        default = default_of(known[name]) if name in known else None
+        if is_same(value, default):
+            continue
+        is_whole = type(value) is int and isinstance(default, float)
+        found[name] = float(value) if is_whole else value
+    return found
+
+
+def _implied_groups(use: str, cls: type[Optimizer]) -> tuple[Group, ...]:
+    """The groups of a class that treats matrices and vectors apart, and has to be told them."""
+    if use.replace(":", ".") in FOR_MATRICES:
+        rest = _read(ADAMW, "{}", None)
+        return (Group("vectors", other=rest, is_implied=True),)
+    is_torchs = cls.__module__.startswith("torch.")
+    if is_torchs or "use_muon" not in _words(cls):  # type: ignore[arg-type]  # it has a hash
+        return ()
+    return (
+        Group("matrices", {"use_muon": True}, is_implied=True),
+        Group("vectors", {"use_muon": False}, is_implied=True),
+    )
 
 
 def _roles(cls: type, known: Mapping[str, inspect.Parameter]) -> Roles:
@@ -343,7 +295,7 @@ def _words(cls: type) -> frozenset[str]:
     """Every key that the class may look for in a group: its parameters and its source's texts."""
     import ast
 
-    found = {*_signature(cls)[0]}
+    found = {*parameters_of(cls)[0]}
     for each in cls.__mro__:
         if each in (Optimizer, object):
             continue

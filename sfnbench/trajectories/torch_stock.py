@@ -21,7 +21,7 @@ from .chance import lent_generators, reseed
 from .layout import Layout
 from .methods import Method, clipped
 from .single import Single
-from .torch_entries import Entry
+from .torch_entry import Entry
 from .trajectories import Batches, Trajectories
 from .vmapped import stack
 

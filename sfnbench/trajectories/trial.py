@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 
 from ..core.problem import Problem
-from .torch_entries import Entry, Fault, read_entry
+from .torch_entries import read_entry
+from .torch_entry import Entry, Fault
 from .torch_stock import Asking, Need, Separate
 from .trajectories import Trajectories
 
 N_STEPS = 12  # many methods do something else in every tenth step
-MISSING = re.compile(r"missing \d+ required [a-z -]*arguments?: (.*)")
+MISSING = re.compile(r"(\w+)\.__init__\(\) missing \d+ required [a-z -]*: (.*)")
 MOST = 6  # numbers along each side of a tensor
 NEEDS = (
     Need(gradient=True),
@@ -78,20 +79,29 @@ def kinds_of(problem: Problem) -> tuple[tuple[str, tuple[int, ...]], ...]:
 
 
 def need_of(
-    use: str, params: Mapping[str, Any], problem: Problem, dtype: torch.dtype
+    use: str,
+    params: Mapping[str, Any],
+    problem: Problem,
+    dtype: torch.dtype,
+    n_steps: int | None = None,
 ) -> Need:
     """What the class has to be given in a step on this problem; ValueError where it fails."""
-    found = tried(use, params, problem, dtype)
+    found = tried(use, params, problem, dtype, n_steps)
     if isinstance(found, Fault):
         raise ValueError(found.message)
     return found
 
 
 def tried(
-    use: str, params: Mapping[str, Any], problem: Problem, dtype: torch.dtype
+    use: str,
+    params: Mapping[str, Any],
+    problem: Problem,
+    dtype: torch.dtype,
+    n_steps: int | None = None,
 ) -> Need | Fault:
     """What the class wants in a step, or what it says where it cannot make one."""
-    return _tried(use, json.dumps(params, sort_keys=True), kinds_of(problem), dtype)
+    text = json.dumps(params, sort_keys=True)
+    return _tried(use, text, kinds_of(problem), dtype, n_steps)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -100,8 +110,9 @@ def _tried(
     params: str,
     kinds: tuple[tuple[str, tuple[int, ...]], ...],
     dtype: torch.dtype,
+    n_steps: int | None,
 ) -> Need | Fault:
-    entry, problem = read_entry(use, json.loads(params)), Tiny(kinds)
+    entry, problem = read_entry(use, json.loads(params), n_steps), Tiny(kinds)
     if callable(getattr(entry.cls, "backward", None)):
         return Fault(
             (), f"{use}: it goes back through the loss by a backward() of its own"
@@ -178,11 +189,23 @@ def _fault(entry: Entry, said: Sequence[BaseException]) -> Fault:
     if isinstance(error, NotImplementedError):
         told = "it has no step of its own"
     elif missing := MISSING.search(told):
-        told = f"it needs {missing[1]}"
+        told = f"{missing[1]} needs {missing[2]}"
     elif isinstance(error, LookupError | AttributeError):
         told = f"{type(error).__name__}: {told}"
-    key = next((name for name in entry.own if name in str(error)), None)
-    return Fault((key,) if key else (), f"{entry.use}: {told}{_way_out(entry, told)}")
+    way_out = _way_out(entry, told)
+    return Fault(_place(entry, told), f"{entry.use}: {told}{way_out}")
+
+
+def _place(entry: Entry, told: str) -> tuple[str, ...]:
+    """The keys down to what a class complains of, as far as its words show them."""
+    for group in entry.groups:
+        if f"group {group.selector!r}" in told:
+            return entry.place("groups", group.selector)
+    if entry.schedule is not None and entry.schedule.cls.__name__ in told:
+        return entry.place("schedule")
+    words = set(re.findall(r"\w+", told.replace("learning rate", "lr")))
+    key = next((name for name in entry.own if name in words), None)
+    return entry.place(key) if key else ()
 
 
 def _way_out(entry: Entry, told: str) -> str:
@@ -195,10 +218,6 @@ def _way_out(entry: Entry, told: str) -> str:
         return " (write base: {use: torch.optim.SGD, lr: 0.1})"
     if entry.groups:
         return ""
-    if "use_muon" in told or "Tensor.__contains__" in told:
-        return (
-            " (write groups: {matrices: {use_muon: true}, vectors: {use_muon: false}})"
-        )
     if "2D" in told:
         return " (give others to another: groups: {vectors: {use: torch.optim.AdamW}})"
     return ""

@@ -79,12 +79,8 @@ def test_everything_given() -> None:
     ]
     assert [(p.label, p.params) for p in suite.problems] == [("y", {"dim": 3})]
     adam = suite.optimizers[1]
-    assert (adam.use, adam.label, adam.params, adam.source) == (
-        "torch.optim.Adam",
-        "torch.optim.Adam",
-        {"lr": 0.001},
-        "",
-    )
+    assert (adam.use, adam.label, adam.source) == ("torch.optim.Adam",) * 2 + ("",)
+    assert (adam.params["lr"], adam.params["betas"]) == (0.001, [0.9, 0.999])
 
 
 def test_epochs_alone_decide_unless_steps_are_given_too() -> None:

@@ -9,7 +9,7 @@ REASONS = {
     "pytorch_optimizer.AdaLOMO": "it has no step of its own",
     "pytorch_optimizer.DeMo": "einops",
     "pytorch_optimizer.DistributedMuon": "process group has not been initialized",
-    "pytorch_optimizer.GSAM": "it needs 'rho_scheduler'",
+    "pytorch_optimizer.GSAM": "GSAM needs 'rho_scheduler'",
     "pytorch_optimizer.LOMO": "it has no step of its own",
     "pytorch_optimizer.SafeFP16Optimizer": "a backward() of its own",
 }

@@ -1,5 +1,6 @@
 """Entries of stock optimizers: names found without running what has none, and every fault said."""
 
+import json
 import sys
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from sfnbench.errors import PluginError
 from sfnbench.trajectories import stock
 from sfnbench.trajectories.classes import find_class, look_in
-from sfnbench.trajectories.schedules import Course, read_schedule
+from sfnbench.trajectories.torch_entries import read_entry
 from sfnbench.trajectories.trial import Tiny
 
 OWN = """
@@ -126,7 +127,7 @@ def test_faults_of_an_optimizer_inside(params, path, message):
         (
             {"schedule": "cosine"},
             ("schedule",),
-            "needs its steps: {use: cosine, steps: NUMBER}",
+            "no budget says them here: {use: cosine, steps: NUMBER}",
         ),
         ({"schedule": {"use": "cosine", "steps": 0}}, ("schedule",), "steps must be"),
         (
@@ -145,11 +146,13 @@ def test_faults_of_an_optimizer_inside(params, path, message):
             "says nothing without warmup",
         ),
         ({"schedule": {"use": "StepLRR"}}, ("schedule",), "did you mean 'StepLR'"),
-        ({"lr": {"schedule": "cosine"}}, ("lr",), "its schedule is the key 'schedule'"),
         ({"clip": -1}, ("clip",), "a positive number"),
         ({"clip": {"norms": 1}}, ("clip",), "a positive number"),
-        ({"clip_grad_norm": 1}, ("clip_grad_norm",), "clipped by clip: 1.0"),
-        ({"no_decay": ["bias"]}, ("no_decay",), "groups: {vectors: {weight_decay: 0}}"),
+        (
+            {"momentum": {"schedule": "cosine"}},
+            ("momentum",),
+            "momentum must be a number: only lr has a schedule",
+        ),
         ({"groups": [1]}, ("groups",), "must map tensors to settings"),
         (
             {"groups": {"vectors": 3}},
@@ -187,7 +190,7 @@ def test_faults_of_the_keys_beside_the_class_s_own(params, path, message):
         ),
         (
             {"schedule": {"use": "StepLR"}},
-            "missing 1 required positional argument: 'step_size'",
+            "StepLR needs 'step_size'",
         ),
     ],
 )
@@ -202,32 +205,96 @@ def test_who_asks_for_losses_leaves_no_tensors_to_another():
     assert "leaves no tensors to another optimizer" in said
 
 
-def test_courses_at_known_steps():
-    cosine = Course("cosine", steps=8)
-    assert [cosine(step) for step in (0, 4, 8, 100)] == pytest.approx([1, 0.5, 0, 0])
-    linear = Course("linear", steps=10, warmup=2, end=0.5)
-    assert [linear(step) for step in (0, 1, 2, 6, 10)] == pytest.approx(
-        [0.5, 1, 1, 0.75, 0.5]
+@pytest.mark.parametrize(
+    ("params", "path", "message"),
+    [
+        ({"clip_grad_norm": -1}, "clip_grad_norm", "a positive number"),
+        ({"clip_grad_norm": 1, "clip": 1}, "clip_grad_norm", "say the same thing"),
+        ({"no_decay": 3}, "no_decay", "must list parts of names"),
+        ({"no_decay": ["norm"]}, "no_decay", "the group '*norm*' matches no tensor"),
+        ({"lr": {"schedule": "cosin"}}, "lr", "did you mean 'cosine'"),
+        ({"lr": {"schedule": "cosine", "end": 1e-3}}, "lr", "wants a start"),
+        ({"lr": {"schedule": "cosine", "steps": 5, "start": -1}}, "lr", "-1"),
+    ],
+)
+def test_faults_of_other_spellings_stand_where_the_suite_has_them(
+    params, path, message
+):
+    ((found, said),) = stock.check(
+        "torch.optim.SGD", params, {"small": SMALL}, n_steps=9
     )
-    warm = Course("constant", warmup=4)
-    assert [warm(step) for step in range(6)] == pytest.approx(
-        [0.25, 0.5, 0.75, 1, 1, 1]
-    )
+    assert found == (path,)
+    assert message in said
 
 
-def test_schedules_may_be_made_of_schedules():
-    parts = [
-        {"use": "StepLR", "step_size": 1, "gamma": 0.5},
-        {"use": "cosine", "steps": 4},
-    ]
-    schedule = read_schedule(
-        {"use": "SequentialLR", "schedulers": parts, "milestones": [2]}
+@pytest.mark.parametrize(
+    ("use", "ways"),
+    [
+        (
+            "torch.optim.Adam",
+            [{}, {"lr": 1e-3}, {"betas": [0.9, 0.999], "weight_decay": 0}],
+        ),
+        (
+            "torch.optim.SGD",
+            [
+                {"lr": 0.1, "schedule": "cosine"},
+                {"lr": 0.1, "schedule": {"use": "cosine"}},
+                {"lr": {"schedule": "cosine", "start": 0.1}},
+            ],
+        ),
+        (
+            "torch.optim.SGD",
+            [
+                {"lr": 0.5, "schedule": {"use": "linear", "end": 0.25}},
+                {"lr": {"schedule": "linear", "start": 0.5, "end": 0.125}},
+            ],
+        ),
+        (
+            "torch.optim.SGD",
+            [{"clip": 1}, {"clip": {"norm": 1.0}}, {"clip_grad_norm": 1.0}],
+        ),
+        ("torch.optim.SGD", [{"clip": {"value": 2}}, {"clip_grad_value": 2.0}]),
+        (
+            "torch.optim.AdamW",
+            [{"no_decay": "bias"}, {"groups": {"*bias*": {"weight_decay": 0.0}}}],
+        ),
+        (
+            "pytorch_optimizer.Lookahead",
+            [
+                {"base": "torch.optim.SGD"},
+                {"optimizer": {"use": "torch.optim.SGD", "lr": 1e-3}},
+            ],
+        ),
+        ("torch.optim.SGD", [{"lr": 1}, {"lr": 1.0, "batch_size": None}]),
+    ],
+)
+def test_what_means_the_same_has_one_form(use, ways):
+    forms = [stock.completed(use, params, 9) for params in ways]
+    assert all(json.dumps(form) == json.dumps(forms[0]) for form in forms)
+    assert stock.completed(use, forms[0], 9) == forms[0]
+
+
+def test_the_form_has_the_class_s_own_defaults():
+    form = stock.completed("torch.optim.Adam", {"lr": 0.01, "batch_size": 5})
+    assert (form["lr"], form["betas"], form["batch_size"]) == (0.01, [0.9, 0.999], 5)
+    assert stock.completed("torch.optim.Adam", {"amsgrad": True})["amsgrad"] is True
+
+
+def test_a_wrapper_hands_on_what_is_written_beside_its_base():
+    params = {"base": "torch.optim.SGD", "lr": 0.5, "rho": 0.1}
+    form = stock.completed("pytorch_optimizer.SAM", params)
+    assert (form["lr"], form["rho"]) == (0.5, 0.1)
+    assert "lr" not in form["base"]
+    assert read_entry("pytorch_optimizer.SAM", form).base.own == {"lr": 0.5}
+
+
+def test_muon_alone_leaves_vectors_to_adamw():
+    (group,) = read_entry("torch.optim.Muon", {}).groups
+    assert (group.selector, group.other.use) == ("vectors", "torch.optim.AdamW")
+    flat = Tiny((("theta", (2,)),))
+    ((_, said),) = stock.check("torch.optim.Muon", {}, {"flat": flat})
+    assert said.endswith(
+        "is for matrices, and there are none: there is theta (1 dimension)"
     )
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
-    scheduler = schedule.made(optimizer)
-    rates = []
-    for _ in range(4):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    assert rates[:2] == [1.0, 0.5]
+    square = Tiny((("weight", (2, 3)),))
+    assert stock.check("torch.optim.Muon", {}, {"square": square}) == []

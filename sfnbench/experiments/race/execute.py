@@ -17,7 +17,7 @@ from ...records import Result, Row, Run, Status
 from ..progress import Progress, part_of
 from ..setup import Setup
 from .landscape import landscape
-from .limits import prices
+from .limits import Limits, prices
 from .loop import advance, warm_up
 from .recording import N_PATHS
 from .rows import rows
@@ -26,6 +26,7 @@ from .rows import rows
 def execute(run: Run, progress: Progress) -> Result:
     """Every seed of one optimizer on one problem: a row and its series for each."""
     setup = Setup(run)
+    setup.n_steps = Limits.of(setup, run.settings).steps_known
     n = min(setup.seeds_at_once, len(run.seeds))
     chunks = [run.seeds[i : i + n] for i in range(0, len(run.seeds), n)]
     made: list[Row] = []

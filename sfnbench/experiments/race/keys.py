@@ -70,6 +70,13 @@ class Keys(SeededKeys):
         return {**super().settings(), "metrics": pairs}
 
     @property
+    def n_steps(self) -> int | None:
+        """The steps of the budget, where trials of a tuning have some too."""
+        trials = self.tuning.budget if self.tuning else None
+        is_known = self.budget.has_steps and (trials is None or trials.has_steps)
+        return self.budget.steps if is_known else None
+
+    @property
     def tuning(self) -> Tune | None:
         """How ranges are tuned; a trial's budget is the suite's but for what `tune` says."""
         if self.tune is None:

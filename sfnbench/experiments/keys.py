@@ -60,7 +60,7 @@ class Budget(StrictModel):
     @property
     def has_steps(self) -> bool:
         """Whether a number of steps follows from it."""
-        return self.steps < MOST_STEPS or self.epochs is not None
+        return self.steps < STEPS_LIMIT or self.epochs is not None
 
     def over(self, base: Self) -> Self:
         """What this budget says, and the rest from `base`.

@@ -129,7 +129,7 @@ def _optimizers(
             if group.is_implied:
                 raise ValueError(_without_matrices(n_dims))
             raise ValueError(
-                f"the group {group.selector!r} matches no tensor: there is {_listed(n_dims)}"
+                f"the group {group.selector!r} matches no tensor: there is {_dimensions(n_dims)}"
             )
         own = {name: leaves[name] for name in share}
         if group.other is None:
@@ -152,10 +152,10 @@ def _optimizers(
 
 
 def _without_matrices(n_dims: Mapping[str, int]) -> str:
-    return f"it is for matrices, and there are none: there is {_listed(n_dims)}"
+    return f"it is for matrices, and there are none: there is {_dimensions(n_dims)}"
 
 
-def _listed(n_dims: Mapping[str, int]) -> str:
+def _dimensions(n_dims: Mapping[str, int]) -> str:
     return ", ".join(
         f"{name} ({counted(n, 'dimension')})" for name, n in n_dims.items()
     )

@@ -18,7 +18,7 @@ from .classes import find_class
 TORCHS = "torch.optim.lr_scheduler."
 SHAPES = ("constant", "linear", "cosine")
 KEYS = ("use", "steps", "warmup", "end")
-LENGTHS = ("total_steps", "T_max")  # what torch's schedulers call the steps of a run
+STEP_KEYS = ("total_steps", "T_max")  # what torch's schedulers call the steps of a run
 
 
 @dataclass(frozen=True)
@@ -106,21 +106,22 @@ def _with_steps(
     use: str, cls: type, settings: dict[str, Any], n_steps: int | None
 ) -> dict[str, Any]:
     """The settings of a class, with the budget's steps where it wants a number of them."""
-    wanted = next((key for key in LENGTHS if key in signature(cls).parameters), None)
+    wanted = next((key for key in STEP_KEYS if key in signature(cls).parameters), None)
     if wanted is None:
         return settings
     if wanted not in settings and "epochs" not in settings:
-        return {**settings, wanted: _known(n_steps, use, wanted)}
+        return {**settings, wanted: _length(n_steps, use, wanted)}
     length = settings.get(wanted)
-    is_short = wanted == "total_steps" and isinstance(length, int)
-    if is_short and n_steps is not None and length < n_steps:
+    if wanted != "total_steps" or n_steps is None or not isinstance(length, int):
+        return settings
+    if length < n_steps:
         raise ValueError(
             f"the schedule {use} ends after {length} steps, and the budget has {n_steps}"
         )
     return settings
 
 
-def _known(n_steps: int | None, use: str, key: str) -> int:
+def _length(n_steps: int | None, use: str, key: str) -> int:
     if n_steps is None:
         way = f"{{use: {use}, {key}: NUMBER}}"
         raise ValueError(f"{use} needs its {key}, and no budget says them here: {way}")
@@ -152,7 +153,7 @@ def _course(shape: str, given: Mapping[str, Any], n_steps: int | None) -> Course
         return Course(shape, warmup=warmup)
     steps = given.get("steps")
     if steps is None:  # a short budget may end within the warmup
-        steps = max(_known(n_steps, shape, "steps"), warmup + 1)
+        steps = max(_length(n_steps, shape, "steps"), warmup + 1)
     if not (type(steps) is int and steps > warmup):
         raise ValueError(
             f"steps must be a whole number above warmup {warmup}, not {steps!r}"

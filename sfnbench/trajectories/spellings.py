@@ -54,7 +54,8 @@ def _rate(value: dict[str, Any]) -> dict[str, Any]:
     use, start = value["schedule"], value.get("start")
     end = rest.get("end")
     if end is not None and use in SHAPES:
-        if not (_is_number(start) and start > 0 and _is_number(end)):
+        are_numbers = type(start) in (int, float) and type(end) in (int, float)
+        if start is None or not are_numbers or start <= 0:
             example = "{schedule: cosine, start: 0.1, end: 0.001}"
             raise ValueError(f"an end of lr wants a start, as in {example}")
         rest["end"] = end / start
@@ -68,10 +69,6 @@ def _without_decay(value: Any) -> dict[str, Any]:
     if not (isinstance(texts, list) and texts and all(type(t) is str for t in texts)):
         raise ValueError(f"no_decay must list parts of names: [bias], not {value!r}")
     return {"groups": {f"*{text}*": {"weight_decay": 0.0} for text in texts}}
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
 
 
 SPELLINGS: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {

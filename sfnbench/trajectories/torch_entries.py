@@ -83,7 +83,7 @@ class _Reader:
         except PluginError as error:
             self._note((*path, "use") if path else (), str(error))
             return None
-        known, is_open = parameters_of(cls)
+        known, _ = parameters_of(cls)
         roles, n_faults = _roles(cls, known), len(self.faults)
         given, origins = respelled(
             params, known, lambda key, told: self._note((*path, key), told)
@@ -91,17 +91,8 @@ class _Reader:
         words = {
             key: given.pop(key) for key in OWN_KEYS if key in given and key not in known
         }
-        base_key = "base" if "base" in words else roles.base
-        inner = words.get("base", given.pop(roles.base, None) if roles.base else None)
-        offered = {*known} - roles.filled
-        extra = {}
-        # a wrapper hands on what it does not know itself
-        if inner is not None and is_open:
-            extra = {key: given.pop(key) for key in list(given) if key not in offered}
-        base = None
-        if inner is not None:
-            base = self._nested(inner, extra, (*path, base_key or "base"), use, roles)
-        self._check_own(use, given, known, offered, path)
+        base, handed = self._base(use, given, words, cls, path)
+        self._check_own(use, given, known, {*known} - roles.filled, path)
         entry = Entry(
             use,
             cls,
@@ -111,11 +102,33 @@ class _Reader:
             self._groups(use, cls, words.get("groups"), path),
             self._schedule(words.get("schedule"), path),
             self._clip(words.get("clip"), path),
-            frozenset(extra),
+            handed,
             origins,
         )
         self._trace(n_faults, len(path), entry)
         return entry
+
+    def _base(
+        self,
+        use: str,
+        given: dict[str, Any],
+        words: Mapping[str, Any],
+        cls: type[Optimizer],
+        path: tuple[str, ...],
+    ) -> tuple[Entry | None, frozenset[str]]:
+        """The optimizer inside, and the parameters that are taken out of `given` for it."""
+        known, is_open = parameters_of(cls)
+        roles = _roles(cls, known)
+        key = "base" if "base" in words else roles.base
+        inner = words.get("base", given.pop(roles.base, None) if roles.base else None)
+        if inner is None:
+            return None, frozenset()
+        extra = {}
+        if is_open:  # a wrapper hands on what it does not know itself
+            unknown = [key for key in given if key not in {*known} - roles.filled]
+            extra = {key: given.pop(key) for key in unknown}
+        base = self._nested(inner, extra, (*path, key or "base"), use, roles)
+        return base, frozenset(extra)
 
     def _trace(self, first: int, depth: int, entry: Entry) -> None:
         """Put the faults from the first on where the suite has what they are about."""
@@ -250,15 +263,12 @@ class _Reader:
 def _beside_defaults(
     given: Mapping[str, Any], known: Mapping[str, inspect.Parameter]
 ) -> dict[str, Any]:
-    """The parameters that differ from the class's defaults; whole rates as rates."""
-    found = {}
-    for name, value in given.items():
-        default = default_of(known[name]) if name in known else None
-        if is_same(value, default):
-            continue
-        is_whole = type(value) is int and isinstance(default, float)
-        found[name] = float(value) if is_whole else value
-    return found
+    """The parameters that differ from the class's defaults."""
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in known or not is_same(value, default_of(known[name]))
+    }
 
 
 def _implied_groups(use: str, cls: type[Optimizer]) -> tuple[Group, ...]:

@@ -123,7 +123,9 @@ class Entry:
             for name, each in known.items()
             if name not in self.roles.filled and is_plain(default_of(each))
         }
-        found |= self.own
+        for name, value in self.own.items():
+            is_whole = type(value) is int and isinstance(found.get(name), float)
+            found[name] = float(value) if is_whole else value
         if self.base is not None:
             inner = {"use": self.base.use, **self.base.written}
             found |= {name: inner.pop(name) for name in self.handed if name in inner}
@@ -149,12 +151,12 @@ def parameters_of(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
 
 def default_of(parameter: inspect.Parameter) -> Any:
     """A parameter's default, its tuples as lists; the empty class where it has none."""
-    return _listed(parameter.default)
+    return _as_lists(parameter.default)
 
 
-def _listed(value: Any) -> Any:
+def _as_lists(value: Any) -> Any:
     if isinstance(value, tuple | list):
-        return [_listed(each) for each in value]
+        return [_as_lists(each) for each in value]
     return value
 
 

@@ -193,10 +193,10 @@ def _fault(entry: Entry, said: Sequence[BaseException]) -> Fault:
     elif isinstance(error, LookupError | AttributeError):
         told = f"{type(error).__name__}: {told}"
     way_out = _way_out(entry, told)
-    return Fault(_place(entry, told), f"{entry.use}: {told}{way_out}")
+    return Fault(_complained_of(entry, told), f"{entry.use}: {told}{way_out}")
 
 
-def _place(entry: Entry, told: str) -> tuple[str, ...]:
+def _complained_of(entry: Entry, told: str) -> tuple[str, ...]:
     """The keys down to what a class complains of, as far as its words show them."""
     for group in entry.groups:
         if f"group {group.selector!r}" in told:

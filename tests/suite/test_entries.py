@@ -92,9 +92,9 @@ def test_grids_of_stock_optimizers_and_of_problems() -> None:
             "[{use: suite_bowl, dim: {grid: [1, 2]}}]",
         )
     )
-    assert [(c.label, c.params) for c in suite.optimizers] == [
-        ("torch.optim.SGD lr=0.1", {"lr": 0.1}),
-        ("torch.optim.SGD lr=1", {"lr": 1}),
+    assert [(c.label, c.params["lr"]) for c in suite.optimizers] == [
+        ("torch.optim.SGD lr=0.1", 0.1),
+        ("torch.optim.SGD lr=1", 1),
     ]
     assert [c.label for c in suite.problems] == ["suite_bowl dim=1", "suite_bowl dim=2"]
 

@@ -184,7 +184,7 @@ def test_everything_wrong_with_ranges_is_said_at_once() -> None:
           - {use: suite_probe, label: b, lr: {grid: [1, §0]}, momentum: {uniform: [§-1, §1]}}
           - {use: §suite_prob, lr: {uniform: [2, 1]}}
           - {use: torch.optim.Adam, lr: {uniform: §[2, 1]}, §bets: {uniform: [1, 2]}}
-          - {use: §torch.optim.Adam, lr: {uniform: [-1, 1]}, label: c}
+          - {use: torch.optim.Adam, lr: {uniform: [§-1, 1]}, label: c}
         tune:
           trials: §0
           seeds: §0

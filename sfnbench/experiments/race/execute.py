@@ -26,7 +26,7 @@ from .rows import rows
 def execute(run: Run, progress: Progress) -> Result:
     """Every seed of one optimizer on one problem: a row and its series for each."""
     setup = Setup(run)
-    setup.n_steps = Limits.of(setup, run.settings).steps_known
+    setup.n_steps = Limits.of(setup, run.settings).steps
     n = min(setup.seeds_at_once, len(run.seeds))
     chunks = [run.seeds[i : i + n] for i in range(0, len(run.seeds), n)]
     made: list[Row] = []

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ...core.cost import PRICES, price
-from ..keys import MOST_STEPS
 from ..setup import Setup
 
 SHARE_ROUNDING = 1e-9  # shares of minibatches do not sum to whole numbers exactly
@@ -45,11 +44,6 @@ class Limits:
             dim=setup.problem.dim,
             steps_from=steps_from,
         )
-
-    @property
-    def steps_known(self) -> int | None:
-        """How many steps a trajectory makes unless something else ends it; None: as many as it likes."""
-        return self.steps if self.steps < MOST_STEPS else None
 
     def costs(self, passes: np.ndarray) -> np.ndarray:
         """The cost (...) in gradients of passes (..., 4)."""

@@ -47,6 +47,20 @@ def directions(
     return directions_in(eigenbasis(H), g, spectrum)
 
 
+def newton_direction(g: Tensor, H: Tensor, damping: float) -> Tensor:
+    """-(H + damping I)^-1 g (n,) for g (n,) and a symmetric H (n, n).
+
+    On a CPU and for large n by L D L^T with the pivots of Bunch and Kaufman, n^3 / 3 flop against
+    more than four times as many for an eigenbasis. A matrix that is singular to rounding goes
+    through its eigenbasis, as do small ones, as in `directions`. Raises as that does. Reference:
+    Golub, Van Loan 2013, Matrix Computations, section 4.4.
+    """
+    found = _solved(H, g, damping) if _goes_to_lapack(H) else None
+    if found is None:
+        return directions(g, H, spectrum=lambda eigenvalues: eigenvalues)(damping)
+    return -found
+
+
 def directions_in(
     basis: Eigenbasis, g: Tensor, spectrum: Callable[[Tensor], Tensor]
 ) -> Callable[[float], Tensor]:
@@ -70,16 +84,39 @@ def eigenbasis(H: Tensor) -> Eigenbasis:
 
     torch computes it on a GPU, inside a transform and for small n, else scipy does.
     """
-    inside = torch.func.debug_unwrap(H) is not H
-    if (
-        H.device.type == "cpu"
-        and H.shape[-1] >= LARGE
-        and not inside
-        and not H.requires_grad
-    ):
+    if _goes_to_lapack(H):
         return _by_tridiagonal(H)
     eigenvalues, Q = torch.linalg.eigh(H)
     return Eigenbasis(eigenvalues, lambda v: Q.mT @ v, lambda c: Q @ c)
+
+
+def _goes_to_lapack(H: Tensor) -> bool:
+    """Whether scipy's LAPACK can take it: a large matrix on a CPU, outside every transform."""
+    inside = torch.func.debug_unwrap(H) is not H
+    at_hand = H.device.type == "cpu" and not inside and not H.requires_grad
+    return at_hand and H.shape[-1] >= LARGE
+
+
+def _solved(H: Tensor, g: Tensor, damping: float) -> Tensor | None:
+    """(H + damping I)^-1 g (n,); None where the matrix is singular to rounding."""
+    n = H.shape[-1]
+    matrix = H.mT.clone(memory_format=torch.contiguous_format)
+    matrix.diagonal().add_(damping)
+    largest = float(torch.linalg.vector_norm(matrix, 1, dim=0).amax())
+    if not math.isfinite(largest):
+        raise LinAlgError("the matrix has entries that are not finite")
+    columns_first = matrix.numpy().T
+    names = ("sytrf", "sytrf_lwork", "sycon", "sytrs")
+    sytrf, lwork, sycon, sytrs = scipy.linalg.get_lapack_funcs(names, (columns_first,))  # type: ignore[misc]  # a list of four
+    size = int(lwork(n, lower=1)[0])
+    D, pivots, info = sytrf(columns_first, lower=1, lwork=size, overwrite_a=1)
+    if info:
+        return None
+    inverse_condition, _ = sycon(D, pivots, largest, lower=1)
+    if inverse_condition <= n * torch.finfo(H.dtype).eps:
+        return None
+    found, _ = sytrs(D, pivots, g.numpy(), lower=1)
+    return torch.from_numpy(found)
 
 
 def _by_tridiagonal(H: Tensor) -> Eigenbasis:

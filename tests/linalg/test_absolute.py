@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.linalg import LinAlgError
 
 from sfnbench.linalg import absolute
-from sfnbench.linalg.absolute import directions, eigenbasis
+from sfnbench.linalg.absolute import directions, eigenbasis, newton_direction
 
 SPECTRA = {"absolute": torch.abs, "itself": lambda eigenvalues: eigenvalues}
 
@@ -197,3 +197,42 @@ def test_single_precision_stays_single(way):
     torch.testing.assert_close(
         found.double(), directions(H[0], H, torch.abs)(0.1), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("damping", [0.0, 0.5, 3.5])
+def test_one_damping_is_solved_and_gives_what_the_eigenbasis_gives(
+    monkeypatch, dtype, damping
+):
+    monkeypatch.setattr(absolute, "LARGE", 2)
+    eigenvalues = torch.linspace(-3.0, 5.0, 60, dtype=torch.float64) + 0.013
+    H, Q = symmetric(eigenvalues, 3)
+    rng = torch.Generator().manual_seed(1)
+    g = torch.randn(60, generator=rng, dtype=torch.float64)
+    expected = -Q @ ((Q.mT @ g) / (eigenvalues + damping))
+    kept = H.to(dtype).clone()
+    found = newton_direction(g.to(dtype), kept, damping)
+    assert torch.equal(kept, H.to(dtype))
+    tolerance = 1e4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(
+        found.double(), expected, rtol=0, atol=tolerance * float(expected.abs().max())
+    )
+
+
+@pytest.mark.parametrize("n_zero", [1, 5, 60])
+def test_a_singular_matrix_goes_through_its_eigenbasis(monkeypatch, n_zero):
+    monkeypatch.setattr(absolute, "LARGE", 2)
+    eigenvalues = torch.linspace(-3.0, 5.0, 60, dtype=torch.float64) + 0.013
+    eigenvalues[:n_zero] = 0.0
+    H = symmetric(eigenvalues, 3)[0]
+    g = torch.ones(60, dtype=torch.float64)
+    expected = directions(g, H, SPECTRA["itself"])(0.0)
+    assert torch.equal(newton_direction(g, H, 0.0), expected)
+
+
+def test_a_matrix_that_is_not_finite_is_refused_by_the_solve_too(monkeypatch):
+    monkeypatch.setattr(absolute, "LARGE", 2)
+    H = torch.eye(4, dtype=torch.float64)
+    H[2, 1] = torch.nan
+    with pytest.raises(LinAlgError):
+        newton_direction(torch.ones(4, dtype=torch.float64), H, 0.1)

@@ -15,6 +15,7 @@ from ..core.cost import Calls
 from ..core.optimizer import Optimizer, State
 from ..core.oracle import Oracle
 from ..core.problem import Problem
+from .replay import Replayed
 from .trajectories import Batches, Trajectories
 
 Dims = tuple[
@@ -44,6 +45,9 @@ class Vmapped(Trajectories):
         self._first_state = self._state
         self._before: Any = None  # point and state before the last step
         self._mask: Tensor | None = None  # `parked` as a tensor, once one is
+        self._dims: Dims = ()
+        self._calls_each = Calls()  # of one step
+        self._replayed = Replayed(self._mapped)
 
     def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
         """One vmapped step.
@@ -100,6 +104,19 @@ class Vmapped(Trajectories):
         dims: Dims,
         noise: Tensor | None,
     ) -> After:
+        """A step of all trajectories, from a tape once there is one."""
+        self._dims = dims
+        theta, state, loss = self._replayed(theta, state, batches, noise)
+        return self._after(theta, state, loss)
+
+    def _after(self, theta: Tensor, state: State, loss: Any) -> After:
+        known = None if isinstance(loss, tuple) else loss
+        return After(theta, state, known, self._calls_each)
+
+    def _mapped(
+        self, theta: Tensor, state: State, batches: Batches, noise: Tensor | None
+    ) -> tuple[Tensor, State, Any]:
+        """Theta (n, d), state, and loss (n,) or () of one vmapped step."""
         asked: list[Oracle] = []
 
         def one(
@@ -110,13 +127,11 @@ class Vmapped(Trajectories):
             theta, state = self.optimizer.step(oracle, theta, state)
             return theta, state, () if oracle.loss_here is None else oracle.loss_here
 
-        in_dims = (0, 0, dims, None if noise is None else 0)
-        theta, state, loss = torch.func.vmap(one, in_dims=in_dims)(
-            theta, state, batches, noise
-        )
-        # One trace serves all trajectories, so its count is the count of each.
-        calls = asked[0].calls
-        return After(theta, state, None if isinstance(loss, tuple) else loss, calls)
+        in_dims = (0, 0, self._dims, None if noise is None else 0)
+        found = torch.func.vmap(one, in_dims=in_dims)(theta, state, batches, noise)
+        # One trace serves all trajectories and all steps, so its count is that of each.
+        self._calls_each = asked[0].calls
+        return found
 
     def _advance_one_by_one(
         self, start: Tensor, batches: Batches, dims: Dims, noise: Tensor | None
@@ -133,7 +148,7 @@ class Vmapped(Trajectories):
             own = _own_batches(batches, dims, here)
             own_noise = None if noise is None else noise[here]
             try:
-                step = self._advance(theta, state, own, dims, own_noise)
+                step = self._after(*self._mapped(theta, state, own, own_noise))
                 calls = step.calls
             except LinAlgError:
                 nothing = torch.full_like(theta, torch.nan)

@@ -36,11 +36,13 @@ if (
     from .errors import CheckError as CheckError
     from .errors import DataError as DataError
     from .errors import DeviceError as DeviceError
+    from .errors import ModelError as ModelError
     from .errors import PluginError as PluginError
     from .errors import SfnbenchError as SfnbenchError
     from .errors import StoreError as StoreError
     from .errors import SuiteError as SuiteError
     from .members.registry import register as register
+    from .modules.problem import ModuleProblem as ModuleProblem
     from .records import Result as Result
     from .records import Run as Run
     from .records import Spec as Spec
@@ -65,8 +67,9 @@ _HOMES = {
     "core.optimizer": "Optimizer State",
     "core.oracle": "Curvature Oracle",
     "core.problem": "CoordinateSubspace CriticalPoint Problem",
-    "errors": "CheckError DataError DeviceError PluginError SfnbenchError StoreError SuiteError",
+    "errors": "CheckError DataError DeviceError ModelError PluginError SfnbenchError StoreError SuiteError",
     "members.registry": "register",
+    "modules.problem": "ModuleProblem",
     "records": "Result Run Spec Status",
     "results.store": "Store",
     "session.execute": "execute",

@@ -9,6 +9,7 @@ SfnbenchError
 ├── StoreError     a results folder that cannot be read or written
 │   ├── NoResultsError    one that holds no result, or none yet
 │   └── DamagedError      a stored result that cannot be read, where others can
+├── ModelError     a model of one's own that is no function of its weights, or misfits its data
 ├── DeviceError    a device that was asked for and is absent
 └── CheckError     a member that breaks the public contract
 """
@@ -50,6 +51,10 @@ class DamagedError(StoreError):
             f"{file}: the result of {name} is damaged ({why}); {COPY_AGAIN}"
         )
         self.file, self.name, self.why = file, name, why
+
+
+class ModelError(SfnbenchError):
+    """A model of one's own that is no function of its weights, or misfits data or checkpoint."""
 
 
 class DeviceError(SfnbenchError):

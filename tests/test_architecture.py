@@ -22,7 +22,7 @@ LAYERS = [
     ["environment"],
     ["records"],
     ["core", "theory", "survival", "report.figure"],
-    ["linalg", "datasets"],
+    ["linalg", "datasets", "modules"],
     ["members"],
     ["problems", "optimizers", "finders"],
     ["trajectories"],

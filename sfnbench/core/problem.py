@@ -55,6 +55,8 @@ class Problem(ABC):
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     # False: the loss has no floor, and a race stops a trajectory at its escape
     bounded_below: ClassVar[bool] = True
+    # False: the loss branches on values, so that no `torch.func.vmap` takes several points
+    vmappable: ClassVar[bool] = True
     # methods theta (d,) -> scalar, low is good, that suites may name as metrics
     measures: ClassVar[tuple[str, ...]] = ()
     # a trajectory has escaped once its loss is below the saddle's by more than this

@@ -86,6 +86,7 @@ class Setup:
                 self.n_steps,
             )
         dim = self.problem.dim
+        vmappable = vmappable and self.problem.vmappable
         if not vmappable or (self.device.type == "cpu" and dim > VMAP_DIM):
             return 1
         return n_fitting(dim)

@@ -99,9 +99,12 @@ def codes(kind: Kind, use: str, params: Mapping[str, Any]) -> list[Code]:
     """The code of a member or of a stock optimizer, then of what its parameters name."""
     own = _member(kind, use) or _stock_code(use)
     found = [own] if own else []
-    if own and "sfnbench/datasets/__init__.py" in own.files:
+    if own and "sfnbench/modules/problem.py" in own.files:
+        found += _named_by(params)
+    if any("sfnbench/datasets/__init__.py" in each.files for each in found):
         known = _datasets()
-        named = {*_texts(params), *_datasets_in(own)} & set(known)
+        called = (name for each in found for name in _datasets_in(each))
+        named = {*_texts(params), *called} & set(known)
         found += [_of_file(known[name]) for name in sorted(named)]
     for entry in _entries(params):
         inner = {name: value for name, value in entry.items() if name != "use"}
@@ -149,6 +152,17 @@ def _stock_code(use: str) -> Code | None:
     return _of_file(file)
 
 
+def _named_by(params: Mapping[str, Any]) -> Iterator[Code]:
+    """The code that a module of one's own is made by, torch, and the bytes of its checkpoint."""
+    yield Code({}, frozenset({"torch"}))
+    for text in _texts(params):
+        code = _stock_code(text) if registry.is_stock(text) else None
+        if code is not None:
+            yield code
+        elif Path(text).is_file():
+            yield Code({Path(text).name: Path(text)})
+
+
 def _of_file(file: Path) -> Code:
     found = reach(file)
     return Code(_placed(found.files, file.parent), found.packages)
@@ -166,7 +180,7 @@ def _relative_path(file: Path, root: Path) -> str:
 
 
 def _file_digest(file: Path) -> str:
-    read = source_of(file)
+    read = source_of(file) if file.suffix == ".py" else None
     if read:
         return read.digest
     return hashlib.sha256(file.read_bytes()).hexdigest()

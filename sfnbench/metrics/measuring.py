@@ -49,7 +49,7 @@ def map_finite(
 
 def batch_size(problem: Problem) -> int:
     """How many points are measured together."""
-    return BATCH if problem.dim <= BATCHED_DIM else 1
+    return BATCH if problem.dim <= BATCHED_DIM and problem.vmappable else 1
 
 
 def by_name(name: str, answer: Scalars) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ def by_name(name: str, answer: Scalars) -> dict[str, Tensor]:
 
 def oracle(problem: Problem) -> Oracle:
     """An oracle that counts for nothing; a small problem's is asked inside a transform."""
-    return Oracle(problem, eager=problem.dim > BATCHED_DIM)
+    return Oracle(problem, eager=batch_size(problem) == 1)
 
 
 def _at(

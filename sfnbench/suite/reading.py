@@ -18,9 +18,9 @@ from .. import experiments
 from ..errors import PluginError, SuiteError
 from ..experiments.keys import ExperimentKeys, MemberEntry, Tune
 from ..members import registry
+from ..members.named import look_in
 from ..members.registry import Kind, Member
 from ..records import Spec
-from ..trajectories.classes import look_in
 from ..words import KeyPath, did_you_mean
 from .checks import TUNING_SEEDS, repeated_seeds, wrong_metrics, wrong_tuning
 from .completion import Ground

@@ -436,3 +436,29 @@ def test_what_is_drawn_against_alpha_counts_too():
     before = run("gradient_descent")
     asked = replace(before, experiment="critical_points", settings={"energy": "loss"})
     assert "metric loss" in identify(asked, "optimizer").code
+
+
+def test_a_module_of_one_s_own_is_its_source_its_checkpoint_and_torch(
+    tmp_path, monkeypatch
+):
+    """Its functions' source with what that imports, the checkpoint's bytes, torch's version."""
+    monkeypatch.syspath_prepend(tmp_path)
+    net, layers = tmp_path / "own_net.py", tmp_path / "own_layers.py"
+    weights = tmp_path / "start.pt"
+    net.write_text("from own_layers import Layer\ndef build(): return Layer()\n")
+    layers.write_text("class Layer: width = 2\n")
+    weights.write_bytes(b"1")
+    params = {"model": "own_net:build", "checkpoint": str(weights), "radius": 0.1}
+
+    def found():
+        return identity.source_hash("problem", "module", params)
+
+    first = found()
+    net.write_text("# a remark\n" + net.read_text())
+    assert found() == first
+    layers.write_text("class Layer: width = 3\n")
+    assert (second := found()) != first
+    weights.write_bytes(b"2")
+    assert found() != second
+    packages = [each.packages for each in identity.codes("problem", "module", params)]
+    assert frozenset({"torch"}) in packages

@@ -1,0 +1,87 @@
+"""What a suite names in a user's own code: ``package.module:name`` or ``package.module.name``."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import PluginError
+from ..words import did_you_mean
+from .imports import module_file, source_of
+
+_BY_CALL = (
+    "*",
+    "__getattr__",
+    "globals",
+    "setattr",
+)  # with these a module may have any name
+
+
+def look_in(folder: Path) -> None:
+    """Let modules in this folder be found by name, here and in processes started from here."""
+    if str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))
+
+
+def imported(use: str, unknown: str) -> tuple[ModuleType, str]:
+    """The module of ``package.module:name``, imported, and the name, which it may still miss.
+
+    PluginError begins with `unknown` and says why there is none. A module beside the suite file or
+    in the current folder is found too. To import a module is to run it: Python's own modules and
+    scripts are left alone, and so is a module whose source has no such name.
+    """
+    module_name, _, name = use.partition(":") if ":" in use else use.rpartition(".")
+    top = module_name.partition(".")[0]
+    if (
+        not top
+        or top in sys.stdlib_module_names
+        or "__main__" in module_name.split(".")
+    ):
+        given = module_name or "nothing"
+        raise PluginError(
+            f"{unknown}: {given} is no module of a package: write package.module:name"
+        )
+    look_in(Path.cwd())
+    importlib.invalidate_caches()  # the module may have been written a moment ago
+    offered = _names_in(module_name)
+    if not offered & {name, *_BY_CALL}:
+        hint = did_you_mean(name, offered)
+        raise PluginError(f"{unknown}: {module_name} has no {name}{hint}")
+    try:
+        return importlib.import_module(module_name), name
+    except (Exception, SystemExit) as error:  # a module may raise anything
+        told = str(error) or type(error).__name__
+        raise PluginError(f"{unknown}: {told.splitlines()[0]}") from error
+
+
+def find_named(use: str, what: str) -> Any:
+    """What has that name; PluginError says that there is no such `what`, and why."""
+    unknown = f"unknown {what} {use!r}"
+    module, name = imported(use, unknown)
+    if not hasattr(module, name):
+        own = [each for each in vars(module) if not each.startswith("_")]
+        raise PluginError(
+            f"{unknown}: {module.__name__} has no {name}{did_you_mean(name, own)}"
+        )
+    return getattr(module, name)
+
+
+def _names_in(module_name: str) -> set[str]:
+    """The names in the source of a module that is not imported yet; ``*`` where there is none."""
+    file = None if module_name in sys.modules else module_file(module_name)
+    source = source_of(file) if file else None
+    if source is None:
+        return {"*"}
+    found: set[str] = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+    return found

@@ -1,0 +1,297 @@
+"""A user's own module as a problem: any network with any criterion, for every optimizer."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from ..core.constant import constant
+from ..core.derivatives import linearise_eagerly
+from ..core.network import Network
+from ..core.problem import CriticalPoint
+from ..errors import ModelError
+from ..words import listed
+from . import trial
+from .checkpoint import load_checkpoint
+from .data import Examples, arguments, examples_of
+from .weights import Weights, check_finite, prepared
+
+N_SEED = 2**31  # seeds of a module's own initialisation are below
+
+
+class ModuleProblem(Network):
+    """A module of torch as a problem: the mean criterion of its outputs, of its weights.
+
+        L(theta) = mean_b criterion(model(x_b; theta), y_b) + 1/2 weight_decay |theta|^2
+
+    `model` is a module, whose weights are then the start, or a function that makes one, whose own
+    initialisation under the seed is. `criterion` takes outputs (n, ...) and targets, and is a mean
+    over examples, or a sum, which is then divided by their number. `data` is a pair (inputs,
+    targets), a Dataset, or a DataLoader. `checkpoint` is a file with the weights to start from.
+    `radius` is the distance of each seed's start from there, in a direction of its own. With a
+    positive `escape_drop`, a trajectory has escaped once its loss is so far below that of the
+    weights that it was to start from.
+
+    theta (d,) holds the parameters that require gradients, in the order of `named_parameters`; tied
+    ones once. Everything is computed in theta's dtype, on its device. The module, of which a copy
+    is kept, is in eval mode: see `notes`. Cost of a loss: one call of the module on all examples.
+
+    A subclass gives `make_model`, `make_criterion` and `make_data` instead. Raises ModelError where
+    the loss is no function of the weights, or where model, data, criterion or checkpoint do not fit.
+
+    >>> x, y = torch.eye(3), torch.tensor([0, 1, 2])
+    >>> problem = ModuleProblem(nn.Linear(3, 3), nn.CrossEntropyLoss(), (x, y), radius=1e-3)
+    >>> problem.dim, list(problem.tensors(torch.zeros(12)))
+    (12, ['weight', 'bias'])
+    """
+
+    checkpoint: str | Path | None = None
+    radius: float = 0.0
+    n_examples: int | None = None
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[], nn.Module],
+        criterion: Callable[[Tensor, Any], Tensor],
+        data: Any,
+        *,
+        checkpoint: str | Path | None = None,
+        radius: float = 0.0,
+        escape_drop: float = 0.0,
+        weight_decay: float = 0.0,
+        n_examples: int | None = None,
+    ) -> None:
+        self._model, self._criterion_given, self._data = model, criterion, data
+        self.checkpoint, self.radius = checkpoint, radius
+        self.escape_drop, self.weight_decay = escape_drop, weight_decay
+        self.n_examples = n_examples
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Try everything once, so that what does not fit is said before anything runs."""
+        self.notes  # noqa: B018  # found by calling
+
+    # -- what a subclass gives ---------------------------------------------------------------------
+
+    def make_model(self) -> nn.Module:
+        """The module; where a function makes it, in its own initialisation."""
+        model = self._model
+        return model if isinstance(model, nn.Module) else model()
+
+    def make_criterion(self) -> Callable[[Tensor, Any], Tensor]:
+        """The criterion () of outputs (n, ...) and targets."""
+        return self._criterion_given
+
+    def make_data(self) -> Any:
+        """A pair (inputs, targets), a Dataset or a DataLoader."""
+        return self._data
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether a module was given, rather than a function that makes one."""
+        return isinstance(self.__dict__.get("_model"), nn.Module)
+
+    # -- a network ---------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def weights(self) -> Weights:
+        """The module's weights."""
+        return Weights(self._built(0))
+
+    @functools.cached_property
+    def examples(self) -> Examples:
+        """All examples, on the CPU."""
+        return examples_of(self.make_data(), self.n_examples)
+
+    @functools.cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What was found by trying: sentences about eval mode, the data and the criterion."""
+        check_finite(self.weights.model)
+        self._first_answers()
+        theta = self.weights.theta().to(self._trial_dtype)
+        n = min(self.population, trial.N_TRIED)
+        tried = torch.arange(n)
+        z = trial.same_twice(lambda: trial.outputs_of(self._answers(theta, tried), n))
+        notes = [*trial.remarks(self.weights.model), *self.examples.notes]
+        if trial.mixes_examples(lambda half: self._answers(theta, tried[half]), z):
+            notes.append(
+                "an example's outputs depend on the others of its batch: batch statistics"
+            )
+        if self._trial_dtype == torch.float32:
+            notes.append(
+                "the module makes tensors of float32 itself: only dtype float32 runs"
+            )
+        if self._sums(z):
+            notes.append(
+                "the criterion sums over examples: it is divided by their number"
+            )
+        return tuple(notes)
+
+    @property
+    def dim(self) -> int:
+        """Number of parameters that require gradients."""
+        return self.weights.dim
+
+    @property
+    def population(self) -> int:
+        """Number of examples."""
+        return self.examples.n
+
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """The module's parameters by their names."""
+        return dict(zip(self.weights.names, self.weights.parts(theta), strict=True))
+
+    @property
+    def starts_at_weights(self) -> bool:
+        """Whether starts are round the same weights: a checkpoint's, or the given module's."""
+        return self.has_weights or self.checkpoint is not None
+
+    def start(self, rng: torch.Generator) -> Tensor:
+        """The given weights, or the module's own initialisation, `radius` away."""
+        seed = int(torch.randint(N_SEED, (1,), generator=rng))
+        theta = self.weights.theta() if self.starts_at_weights else self._fresh(seed)
+        if not self.radius:
+            return theta
+        way = torch.randn(self.dim, generator=rng, dtype=torch.float64)
+        return theta + self.radius * way / torch.linalg.vector_norm(way)
+
+    @functools.cached_property
+    def saddle(self) -> CriticalPoint | None:
+        """The weights that starts are round, where a positive `escape_drop` asks for an escape."""
+        if not (self.starts_at_weights and self.escape_drop):
+            return None
+        theta = self.weights.theta()
+        # whether they are critical is for the certificate to say, and no race asks for the index
+        return CriticalPoint(theta, float(self.loss(theta, None)), index=1)
+
+    def outputs(self, theta: Tensor, batch: Tensor | None) -> Tensor:
+        """The module's outputs (..., n) for the examples of a batch."""
+        return self._answers(theta, batch).movedim(0, -1)
+
+    def fit(self, z: Tensor, batch: Tensor | None) -> Tensor:
+        """The mean criterion () of outputs z (..., n)."""
+        targets = _chosen(self._placed(z)[1], batch)
+        found = self._judge(z.movedim(-1, 0), targets).reshape(())
+        return found / z.shape[-1] if self.is_sum else found
+
+    @functools.cached_property
+    def vmappable(self) -> bool:  # type: ignore[override]
+        """Whether several points run in one `torch.func.vmap`: not if the module branches on values."""
+        theta = self.weights.theta().to(self._trial_dtype)
+        few = torch.arange(min(2, self.population))
+
+        def gradient(at: Tensor) -> Tensor:
+            return torch.func.grad(lambda t: self.loss(t, few))(at)
+
+        try:
+            with torch.no_grad():
+                torch.func.vmap(gradient)(torch.stack([theta, theta]))
+                torch.func.vmap(torch.func.vjp(gradient, theta)[1])(theta[None])
+        except RuntimeError:
+            return False
+        return True
+
+    def hessian(self, theta: Tensor, batch: Any) -> Tensor:
+        """The Hessian (d, d), by Hessian-vector products: one by one where vmap refuses the module."""
+        if self.vmappable:
+            return super().hessian(theta, batch)
+        product = linearise_eagerly(lambda t: self.loss(t, batch), theta).product
+        identity = torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
+        rows = torch.stack([product(each) for each in identity])
+        return (rows + rows.mT) / 2
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def is_sum(self) -> bool:
+        """Whether the criterion sums over examples."""
+        tried = torch.arange(min(self.population, trial.N_TRIED))
+        return self._sums(
+            self._answers(self.weights.theta().to(self._trial_dtype), tried)
+        )
+
+    def _sums(self, z: Tensor) -> bool:
+        targets = tree_map(lambda t: t[: len(z)], self._placed(z)[1])
+        twice = tree_map(lambda t: torch.cat([t, t]), targets)
+        found = trial.sums(self._judge, z.detach(), targets, twice)
+        self.__dict__["is_sum"] = found
+        return found
+
+    @functools.cached_property
+    def _judge(self) -> Callable[[Tensor, Any], Tensor]:
+        criterion = self.make_criterion()
+        if isinstance(criterion, type):
+            criterion = criterion()
+        if not isinstance(criterion, nn.Module):
+            return criterion
+        # its own tensors, such as the weights of classes, come in the outputs' dtype
+        placed = Weights(criterion.requires_grad_(False))
+        return lambda z, targets: placed.plain_call(z, z, targets)
+
+    def _answers(self, theta: Tensor, batch: Tensor | None) -> Any:
+        inputs = _chosen(self._placed(theta)[0], batch)
+        positional, named = arguments(inputs)
+        return self.weights.call(theta, *positional, **named)
+
+    def _first_answers(self) -> None:
+        """ModelError where the module does not take its inputs at all."""
+        inputs = _chosen(self._placed(self.weights.theta())[0], torch.arange(1))
+        try:
+            self._trial_dtype  # noqa: B018  # found by calling
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            shapes = [tuple(each.shape[1:]) for each in tree_leaves(inputs)]
+            told = (str(error) or type(error).__name__).splitlines()[0]
+            raise ModelError(
+                f"the model does not take inputs of shape {listed(list(map(str, shapes)))}: {told}"
+            ) from error
+
+    @constant
+    def _placed(self) -> tuple[Any, Any]:
+        return self.examples.inputs, self.examples.targets
+
+    @functools.cached_property
+    def _trial_dtype(self) -> torch.dtype:
+        """Double precision, unless the module itself makes tensors of another."""
+        theta, one = self.weights.theta(), torch.arange(min(2, self.population))
+        try:
+            self._answers(theta, one)
+        except RuntimeError as error:
+            if "dtype" not in str(error):
+                raise
+            return torch.float32
+        return torch.float64
+
+    def _built(self, seed: int) -> nn.Module:
+        model = prepared(self.make_model, seed)
+        if self.has_weights:
+            model = _copied(model)
+        if self.checkpoint is not None:
+            load_checkpoint(model, self.checkpoint)
+        return model
+
+    def _fresh(self, seed: int) -> Tensor:
+        found = Weights(self._built(seed))
+        if found.shapes != self.weights.shapes:
+            raise ModelError("the model has other shapes under another seed")
+        return found.theta()
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy of a module on the CPU, so that its owner's stays as it is."""
+    try:
+        return copy.deepcopy(model).cpu()
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"the model cannot be copied ({error}): give the function that makes it"
+        ) from error
+
+
+def _chosen(tree: Any, batch: Tensor | None) -> Any:
+    return tree if batch is None else tree_map(lambda t: t[batch], tree)

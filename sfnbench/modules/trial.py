@@ -1,0 +1,145 @@
+"""What a module and a criterion do, found by calling them: each twice, and on half of the data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..errors import ModelError
+from ..words import listed
+
+N_TRIED = 64  # examples of the trial
+CLOSE = 1e-3  # of the outputs' size: how far rounding takes an example that is in another batch
+
+
+def same_twice(call: Callable[[], Tensor]) -> Tensor:
+    """What `call` returns, the outputs or the loss; ModelError where two calls differ."""
+    with _Watch() as seen:
+        first = call()
+    second = call()
+    if not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
+        reason = "it draws random numbers, or changes its own buffers, at each call"
+        if seen.random:
+            reason = f"{listed(sorted(seen.random))} is on in eval mode too: pass self.training"
+        raise ModelError(
+            f"the loss is no function of the weights: two calls differ, because {reason}"
+        )
+    return first
+
+
+def outputs_of(found: Any, n: int) -> Tensor:
+    """The outputs (n, ...), checked; ModelError where they are no tensor with n rows."""
+    if not isinstance(found, Tensor):
+        raise ModelError(
+            f"the model returns {_described(found)}, but one tensor of outputs is needed: return "
+            f"that alone, or wrap the model in a module that picks it"
+        )
+    if not found.dim() or len(found) != n:
+        raise ModelError(
+            f"the model returns shape {tuple(found.shape)} for {n} examples: the first dimension "
+            f"must be the examples"
+        )
+    return found
+
+
+def sums(
+    criterion: Callable[[Tensor, Any], Any], z: Tensor, targets: Any, twice: Any
+) -> bool:
+    """Whether a criterion is a sum over examples; False for a mean, and ModelError for neither.
+
+    `z` (n, ...) are outputs, and `twice` the targets with each of them there a second time.
+    """
+    once = _scalar(criterion, z, targets)
+    double = _scalar(criterion, torch.cat([z, z]), twice)
+    if torch.isclose(double, once, rtol=1e-3, atol=1e-6):
+        return False
+    if torch.isclose(double, 2 * once, rtol=1e-3, atol=1e-6):
+        return True
+    raise ModelError(
+        f"the criterion is neither a mean nor a sum over examples: {once:g} for {len(z)}, "
+        f"{double:g} for each of them twice"
+    )
+
+
+def mixes_examples(call: Callable[[slice], Tensor], whole: Tensor) -> bool:
+    """Whether an example's outputs depend on those that are with it, as batch statistics do."""
+    half = slice(0, (len(whole) + 1) // 2)
+    apart = (call(half) - whole[half]).abs().max()
+    return bool(apart > CLOSE * whole.abs().max())
+
+
+def remarks(model: nn.Module) -> Iterator[str]:
+    """What eval mode means for this module, a sentence each."""
+    modules = list(model.modules())
+    norms = [
+        each for each in modules if isinstance(each, nn.modules.batchnorm._BatchNorm)
+    ]
+    if any(each.running_mean is not None for each in norms):
+        yield "batch norm uses its running averages, as in eval mode"
+    if any(_drops(each) for each in modules):
+        yield "dropout is off"
+    small = {each.dtype for each in model.parameters() if each.element_size() < 4}
+    if small:
+        names = ", ".join(sorted(str(each).removeprefix("torch.") for each in small))
+        yield f"weights of {names} are taken as they are, and computed with in more digits"
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+
+class _Watch(TorchFunctionMode):
+    """Notes functions that draw random numbers while they are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.random: set[str] = set()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name.startswith(("dropout", "rand", "bernoulli", "multinomial", "normal")):
+            self.random.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+def _scalar(criterion: Callable[[Tensor, Any], Any], z: Tensor, targets: Any) -> Tensor:
+    try:
+        with (
+            warnings.catch_warnings()
+        ):  # of targets that are stretched to the outputs' shape
+            warnings.filterwarnings("error", "Using a target size", UserWarning)
+            found = criterion(z, targets)
+    except (RuntimeError, TypeError, ValueError, IndexError, UserWarning) as error:
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"the criterion does not fit outputs of shape {tuple(z.shape)} and their targets: {told}"
+        ) from error
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        got = (
+            f"shape {tuple(found.shape)}"
+            if isinstance(found, Tensor)
+            else _described(found)
+        )
+        raise ModelError(
+            f"the criterion must return one number, the mean over examples, got {got}"
+        )
+    return found.detach().reshape(())
+
+
+def _described(found: Any) -> str:
+    if isinstance(found, tuple | list):
+        return f"a {type(found).__name__} of {len(found)}"
+    return f"a {type(found).__name__}"
+
+
+def _drops(module: nn.Module) -> bool:
+    """Whether it is a dropout, or has one inside, as recurrent layers and attention do."""
+    is_dropout = isinstance(module, nn.modules.dropout._DropoutNd)
+    share = getattr(module, "p" if is_dropout else "dropout", 0.0)
+    return isinstance(share, int | float) and share > 0

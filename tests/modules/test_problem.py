@@ -1,0 +1,318 @@
+"""A module as a problem: against the hand-written network, autograd and torch's own modules."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sfnbench import ModelError, ModuleProblem
+from sfnbench.core.linearise import linearise
+from sfnbench.core.oracle import Oracle
+from sfnbench.experiments.randomness import generator
+from sfnbench.problems.mlp import MultilayerPerceptron
+from sfnbench.trajectories.layout import Layout
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+X = torch.randn(24, 6, generator=rng(1))
+Y = torch.randint(0, 3, (24,), generator=rng(2))
+IMAGES = torch.randn(24, 1, 6, 6, generator=rng(3))
+WORDS = torch.randint(0, 9, (24, 4), generator=rng(4))
+
+
+def net(*inner):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 5), *inner, nn.Tanh(), nn.Linear(5, 3))
+
+
+class Words(nn.Module):
+    """An embedding, and a recurrent layer or one of attention."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.embedding = nn.Embedding(9, 4)
+        self.kind = kind
+        if kind == "attention":
+            self.inner = nn.TransformerEncoderLayer(4, 2, 6, batch_first=True)
+        else:
+            self.inner = getattr(nn, kind)(4, 3, batch_first=True)
+        self.out = nn.LazyLinear(3)
+        self.forward(WORDS)
+
+    def forward(self, words):
+        found = self.inner(self.embedding(words))
+        return self.out(found.mean(1) if self.kind == "attention" else found[0][:, -1])
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 6, bias=False), nn.Linear(6, 6, bias=False)
+        self.b.weight = self.a.weight
+        self.spare = nn.Parameter(torch.ones(2))
+        self.out = nn.Linear(6, 3)
+        self.out.bias.requires_grad_(False)
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.b(torch.tanh(self.a(x)))))
+
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(6, 3, generator=rng(5)))
+
+    def forward(self, x):
+        z = x @ self.w
+        return z if z.sum() > 0 else torch.sin(z)
+
+
+def conv():
+    inner = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Softplus(), nn.MaxPool2d(2)
+    return nn.Sequential(*inner, nn.Flatten(), nn.Dropout(0.5), nn.Linear(8, 3))
+
+
+KINDS = [
+    (net, X),
+    (conv, IMAGES),
+    (Tied, X),
+    (Branching, X),
+    (lambda: Words("RNN"), WORDS),
+    (lambda: Words("LSTM"), WORDS),
+    (lambda: Words("GRU"), WORDS),
+    (lambda: Words("attention"), WORDS),
+]
+NAMES = ["mlp", "conv", "tied", "branching", "RNN", "LSTM", "GRU", "attention"]
+
+
+def by_torch(model, x):
+    """Loss and gradient as torch's own loop takes them, in double precision, eval mode."""
+    model = model.double().eval()
+    loss = nn.CrossEntropyLoss()(model(x.double() if x.is_floating_point() else x), Y)
+    kept = [each for each in model.parameters() if each.requires_grad]
+    grads = torch.autograd.grad(loss, kept, allow_unused=True)
+    parts = zip(kept, grads, strict=True)
+    flat = [torch.zeros_like(p) if g is None else g for p, g in parts]
+    return loss.detach(), torch.cat([each.reshape(-1) for each in flat])
+
+
+@pytest.mark.parametrize(("build", "x"), KINDS, ids=NAMES)
+def test_any_module_has_the_loss_and_gradient_of_torch_s_own_loop(build, x):
+    model = build()
+    problem = ModuleProblem(model, nn.CrossEntropyLoss(), (x, Y))
+    theta = problem.start(rng())
+    loss, grad = Oracle(problem, eager=True).loss_and_grad(theta)
+    known = by_torch(model, x)
+    torch.testing.assert_close(loss, known[0], rtol=1e-12, atol=0)
+    torch.testing.assert_close(grad, known[1], rtol=1e-9, atol=1e-14)
+    assert torch.equal(
+        Layout.of(problem, theta.device).apart(theta)[0].ravel(),
+        theta[: Layout.of(problem, theta.device).shapes[0].numel()],
+    )
+
+
+@pytest.mark.parametrize(("build", "x"), KINDS, ids=NAMES)
+def test_any_module_can_be_differentiated_twice(build, x):
+    problem = ModuleProblem(build(), nn.CrossEntropyLoss(), (x, Y), weight_decay=0.1)
+    theta = problem.start(rng())
+    v = torch.randn(problem.dim, generator=rng(7), dtype=torch.float64)
+    v, h = v / v.norm(), 1e-5
+    ask = Oracle(problem, eager=True)
+    bend = (ask.grad(theta + h * v) - ask.grad(theta - h * v)) / (2 * h)
+    product = ask.curvature(theta).hvp(v)
+    torch.testing.assert_close(product, bend, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        problem.hessian(theta, None) @ v, product, rtol=1e-9, atol=1e-12
+    )
+    for kind in ("gauss_newton", "fisher"):
+        linear = linearise(problem, theta, None, kind, eager=True)
+        assert v @ linear.product(v) > 0
+
+
+def test_it_is_the_hand_written_network_of_the_same_sizes():
+    mlp = MultilayerPerceptron(size=3, n_examples=40, hidden=(4,), weight_decay=0.3)
+    module = nn.Sequential(nn.Linear(9, 4), nn.Tanh(), nn.Linear(4, 10)).double()
+    x, y = mlp.by_example(torch.zeros(0, dtype=torch.float64))
+    own = ModuleProblem(
+        module, nn.CrossEntropyLoss(), (x, y.argmax(1)), weight_decay=0.3
+    )
+    theta = mlp.start(rng())
+    order = torch.cat(
+        [t.reshape(-1) for t in mlp.tensors(torch.arange(mlp.dim)).values()]
+    )
+    batch = torch.tensor([3, 1, 3, 20])
+    for places in (None, batch):
+        loss = mlp.loss(theta, places)
+        torch.testing.assert_close(
+            own.loss(theta[order], places), loss, rtol=1e-12, atol=0
+        )
+        H = mlp.hessian(theta, places)[order][:, order]
+        torch.testing.assert_close(
+            own.hessian(theta[order], places), H, rtol=0, atol=1e-12
+        )
+        v = torch.randn(mlp.dim, generator=rng(1), dtype=torch.float64)
+        for kind in ("gauss_newton", "fisher"):
+            mine = linearise(own, theta[order], places, kind, eager=True).product(
+                v[order]
+            )
+            hand = linearise(mlp, theta, places, kind, eager=True).product(v)[order]
+            torch.testing.assert_close(mine, hand, rtol=0, atol=1e-12)
+
+
+def test_a_module_that_branches_on_values_runs_point_by_point():
+    branching = ModuleProblem(Branching(), nn.CrossEntropyLoss(), (X, Y))
+    assert not branching.vmappable
+    assert ModuleProblem(net(), nn.CrossEntropyLoss(), (X, Y)).vmappable
+
+
+def test_starts_are_fresh_under_the_seed_or_round_the_weights():
+    torch.manual_seed(0)
+    fresh = ModuleProblem(lambda: nn.Linear(6, 3), nn.CrossEntropyLoss(), (X, Y))
+    starts = [fresh.start(generator(seed, "start")) for seed in (0, 0, 1)]
+    assert torch.equal(starts[0], starts[1])
+    assert not torch.equal(starts[0], starts[2])
+    assert 0.1 < starts[0].abs().max() < 6**-0.5  # torch's own bound
+    model = nn.Linear(6, 3)
+    there = ModuleProblem(
+        model, nn.CrossEntropyLoss(), (X, Y), radius=0.2, escape_drop=0.1
+    )
+    weights = torch.cat([model.weight.ravel(), model.bias]).detach().double()
+    for seed in (0, 1):
+        assert torch.isclose(
+            (there.start(rng(seed)) - weights).norm(), torch.tensor(0.2).double()
+        )
+    assert torch.equal(there.saddle.point, weights)
+    loss = there.loss(weights, None)
+    assert not there.escaped(weights, loss)
+    assert there.escaped(weights, loss - 0.2)
+
+
+def test_a_checkpoint_is_the_start(tmp_path):
+    file = tmp_path / "start.pt"
+    model = net()
+    torch.save(
+        {
+            "epoch": 3,
+            "state_dict": {f"module.{k}": v for k, v in model.state_dict().items()},
+        },
+        file,
+    )
+    problem = ModuleProblem(net, nn.CrossEntropyLoss(), (X, Y), checkpoint=file)
+    known = torch.cat([each.detach().ravel() for each in model.parameters()]).double()
+    assert torch.equal(problem.start(rng()), known)
+
+
+def test_the_module_of_its_owner_stays_as_it_is():
+    model = conv().train()
+    kept = {name: each.clone() for name, each in model.state_dict().items()}
+    problem = ModuleProblem(model, nn.CrossEntropyLoss(), (IMAGES, Y))
+    Oracle(problem, eager=True).curvature(problem.start(rng())).hvp(
+        problem.start(rng())
+    )
+    assert model.training
+    assert all(
+        torch.equal(kept[name], each) for name, each in model.state_dict().items()
+    )
+    assert problem.notes == (
+        "batch norm uses its running averages, as in eval mode",
+        "dropout is off",
+    )
+
+
+def test_a_criterion_that_sums_is_divided_by_the_examples():
+    mean = ModuleProblem(net(), nn.CrossEntropyLoss(), (X, Y))
+    total = ModuleProblem(net(), nn.CrossEntropyLoss(reduction="sum"), (X, Y))
+    theta = mean.start(rng())
+    for batch in (None, torch.tensor([1, 5])):
+        assert torch.isclose(mean.loss(theta, batch), total.loss(theta, batch))
+    assert total.notes == (
+        "the criterion sums over examples: it is divided by their number",
+    )
+
+
+def test_the_weights_of_classes_come_in_theta_s_dtype():
+    weights = torch.tensor([1.0, 2.0, 0.5])
+    problem = ModuleProblem(net(), nn.CrossEntropyLoss(weights), (X, Y))
+    z = problem.outputs(problem.start(rng()), None)
+    known = functional.cross_entropy(z.mT, Y, weights.double())
+    assert torch.isclose(problem.loss(problem.start(rng()), None), known)
+
+
+def test_weights_in_bfloat16_are_taken_as_they_are():
+    model = net().bfloat16()
+    problem = ModuleProblem(model, nn.CrossEntropyLoss(), (X, Y))
+    assert torch.equal(problem.start(rng())[:30], model[0].weight.double().ravel())
+    assert "bfloat16" in problem.notes[0]
+
+
+class Dropping(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.out(functional.dropout(x))
+
+
+class Pair(Dropping):
+    def forward(self, x):
+        return self.out(x), x
+
+
+class Own(Dropping):
+    def forward(self, x):
+        return self.out(x + torch.zeros(6))[:, :1] * torch.ones(1, 3)
+
+
+def normed():
+    return net(nn.BatchNorm1d(5, track_running_stats=False))
+
+
+def broken():
+    model = net()
+    model[2].bias.data[1] = torch.nan
+    return model
+
+
+CE = nn.CrossEntropyLoss()
+WRONG = [
+    (
+        Dropping,
+        CE,
+        (X, Y),
+        "no function of the weights.*dropout is on in eval mode too",
+    ),
+    (Pair, CE, (X, Y), "returns a tuple of 2, but one tensor"),
+    (broken, CE, (X, Y), r"1 of 3 numbers of '2.bias' are not finite"),
+    (net, CE, (X[:, :4], Y), r"does not take inputs of shape \(4,\): mat1"),
+    (net, CE, (X, Y[:5]), "differ in length: 5 and 24"),
+    (net, CE, (X[:0], Y[:0]), "the data are empty"),
+    (net, CE, X, "must be a pair"),
+    (net, CE, (X / 0, Y), "numbers of the inputs are not finite"),
+    (
+        net,
+        nn.CrossEntropyLoss(reduction="none"),
+        (X, Y),
+        r"must return one number.*\(24,\)",
+    ),
+    (net, nn.MSELoss(), (X, Y), "the criterion"),
+    (net, lambda z, y: z.sum() ** 2, (X, Y), "neither a mean nor a sum"),
+    (lambda: 3, CE, (X, Y), "must be a torch.nn.Module"),
+    (lambda: net().requires_grad_(False), CE, (X, Y), "no parameter to train"),
+    (lambda: nn.LazyLinear(3), CE, (X, Y), "has no shape yet"),
+]
+
+
+@pytest.mark.parametrize(("model", "criterion", "data", "message"), WRONG)
+def test_what_does_not_fit_is_one_clear_line(model, criterion, data, message):
+    with pytest.raises(ModelError, match=message) as raised:
+        ModuleProblem(model, criterion, data)
+    assert "\n" not in str(raised.value)
+
+
+def test_batch_statistics_are_said():
+    problem = ModuleProblem(normed, CE, (X, Y))
+    assert "batch statistics" in problem.notes[0]

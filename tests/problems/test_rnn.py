@@ -227,7 +227,7 @@ def test_bits_are_the_loss_in_another_unit_in_whatever_blocks_they_are_measured(
     problem = RecurrentNetwork(**SMALL)
     theta = problem.start(rng())
     for block in (10**6, 25):  # 60 characters: in parts of 4, 4 and 2 sequences
-        monkeypatch.setattr(rnn, "BLOCK", block)
+        monkeypatch.setattr(rnn, "NUMBERS_A_BLOCK", block)
         bits = problem.bits_per_character(theta) * math.log(2)
         torch.testing.assert_close(bits, problem.loss(theta, None), rtol=1e-13, atol=0)
 

@@ -143,7 +143,8 @@ def test_error_does_not_depend_on_the_blocks_it_is_measured_in(monkeypatch):
     problem = Autoencoder()
     theta = problem.start(rng())
     whole = problem.reconstruction_error(theta)
-    monkeypatch.setattr(autoencoder, "EXAMPLES_A_BLOCK", 64)  # 300 images: with a remainder
+    # 300 images: with a remainder
+    monkeypatch.setattr(autoencoder, "EXAMPLES_A_BLOCK", 64)
     torch.testing.assert_close(
         problem.reconstruction_error(theta), whole, rtol=1e-13, atol=0
     )

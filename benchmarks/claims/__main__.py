@@ -6,6 +6,7 @@ With --stored it runs nothing, and reads what lies in runs/claims. `make claims`
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,22 +16,26 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from claims import escapes, landscapes, training
 from claims.claim import Claim, Results
+from claims.training import FROM_STALL, FROM_START
 from sfnbench import Store
 from sfnbench.words import listed
 
 TOP = Path(__file__).parents[2]
+QUICK = ("--profile", "quick")
+FIGURE_4 = [word for label in FROM_START for word in ("-o", label)]
+STALLED = [word for label in FROM_STALL for word in ("-o", label)]
 # what `sfnbench run` is given for each suite
 SUITES = {
     "toy": (),
     "escape": (),
-    "landscapes": ("--profile", "quick"),
+    "landscapes": QUICK,
     "spin_glass": (),
-    "gaussian_field": ("--profile", "quick"),
-    "critical_points_mnist": ("--profile", "quick"),
-    "critical_points_cifar10": ("--profile", "quick"),
-    "mlp_mnist": ("--profile", "quick"),
-    "autoencoder": ("--profile", "quick"),
-    "rnn": ("--profile", "quick"),
+    "gaussian_field": QUICK,
+    "critical_points_mnist": QUICK,
+    "critical_points_cifar10": QUICK,
+    "mlp_mnist": (*QUICK, "-p", "MNIST 5x5 hidden=[5]", "-p", "MNIST 5x5 hidden=[25]"),
+    "autoencoder": (*QUICK, *FIGURE_4, *STALLED),
+    "rnn": (*QUICK, *FIGURE_4),
 }
 CLAIMS = (
     landscapes.index_grows_with_error,
@@ -102,7 +107,8 @@ def _made_by(stored: Mapping[str, list]) -> Iterator[str]:
         seeds = results[0].run.seeds
         spent = sum(result.seconds for result in results)
         total += spent
-        words = " ".join(("sfnbench run", suite, *SUITES[suite]))
+        words = shlex.join(("sfnbench", "run", suite, *SUITES[suite]))
+        words = words.replace("|", "\\|")
         yield f"| `{words}` | {seeds[0]} to {seeds[-1]} | {_minutes(spent)} |"
         for result in results:
             facts = result.environment

@@ -228,6 +228,9 @@ class _Ends:
         units = VANISHED * np.linalg.norm(self.hessians(self.starts[near]), axis=(1, 2))
         found = zip(points, H, H_end, roots.is_linear[near], units, strict=True)
         for point, at_root, at_end, is_linear, unit in found:
+            if not np.isfinite(at_root).all():
+                kinds.append(NOT_CERTIFIED)
+                continue
             L, Q = self._counted(point, at_root)
             is_zero = np.abs(L) <= np.fmax(ZERO_EIGENVALUE * np.abs(L).max(), unit)
             if is_linear:
@@ -249,10 +252,11 @@ class _Ends:
         return L, B @ Q
 
     def _runs_away(self, i: int, step: Floats) -> bool:
-        """Whether Newton's steps from end i lead on, away from its start, while the loss falls."""
+        """Whether Newton's steps from end i lead on, away from its start, to ever smaller slopes."""
         x, start = self.ends[i], self.starts[i]
-        loss = self._loss(x)
-        if not (self.way[i] > 0 and loss < self._loss(start)):
+        slope = self._slope(x)
+        has_fallen = self._loss(x) < self._loss(start) or slope < self._slope(start)
+        if not (self.way[i] > 0 and has_fallen):
             return False
         for _ in range(N_AWAY):
             way, length = x - start, np.linalg.norm(step)
@@ -261,10 +265,10 @@ class _Ends:
                 return False
             if step @ way < AWAY * length * far:
                 return False
-            x = x + step
-            if not self._loss(x) < loss:
+            x, before = x + step, slope
+            slope = self._slope(x)
+            if not slope < before:
                 return False
-            loss = self._loss(x)
             step = newton_roots(
                 self.gradients, self.hessians, x[None], reach=np.zeros(1)
             ).first_steps[0]
@@ -272,6 +276,9 @@ class _Ends:
 
     def _loss(self, x: Floats) -> float:
         return float(self.problem.loss(torch.as_tensor(x).to(self.like), None))
+
+    def _slope(self, x: Floats) -> float:
+        return float(np.linalg.norm(self.gradients(x[None])))
 
 
 def tail(problem: Problem, theta: Tensor, start: Tensor) -> str:

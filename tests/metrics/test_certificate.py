@@ -74,3 +74,40 @@ def test_beyond_the_dense_limit_no_minimum_is_claimed(monkeypatch):
     assert torch.isnan(
         measure(bowl, "index_fraction", points([0.0, 0.0]))["index_fraction"]
     ).all()
+
+
+class Kink(QuadraticSaddle):
+    """|x|^(3/2) - y^2: its Hessian is infinite at x = 0, where its gradient is zero."""
+
+    def loss(self, theta, batch):
+        x, y = theta
+        return x.abs() ** 1.5 - y**2
+
+    def hessian(self, theta, batch):
+        x, _ = theta
+        return torch.diag(torch.stack([0.75 * x.abs() ** -0.5, 0 * x - 2.0]))
+
+
+@pytest.mark.parametrize("theta", [[0.0, 0.0], [0.0, 1e-9], [1e-9, 0.0]])
+def test_where_the_hessian_is_not_finite_nothing_is_certified(theta):
+    end, start = points(theta)[0], points([0.1, 1e-3])[0]
+    for found in (certify(Kink(), end), certify(Kink(), end, start)):
+        assert (found.end_point, found.is_held) == ("not certified", False)
+        if not theta[0]:
+            assert found.min_eigenvalue is None or math.isnan(found.min_eigenvalue)
+
+
+class Steps(Kink):
+    """Newton's method arrives at 0, where the Hessian is not a number."""
+
+    def loss(self, theta, batch):
+        return theta @ theta / 2
+
+    def hessian(self, theta, batch):
+        H = torch.eye(2, dtype=theta.dtype)
+        return torch.where(theta.abs().sum() < 1e-12, torch.nan, H)
+
+
+def test_a_critical_point_without_a_hessian_has_no_kind():
+    found = certify(Steps(), points([1e-7, 1e-7])[0], points([1.0, 1.0])[0])
+    assert found.end_point == "not certified"

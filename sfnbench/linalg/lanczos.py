@@ -1,7 +1,8 @@
 """The Lanczos process: a symmetric matrix restricted to a Krylov subspace, by its products alone.
 
 Everything here is a fixed sequence of operations without a branch on values, so it runs under
-`torch.func.vmap` and asks a GPU for nothing in between. Shapes: d parameters, k vectors.
+`torch.func.vmap` and asks a GPU for nothing in between; but for a process that stops at a
+tolerance. Shapes: d parameters, k vectors.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from torch import Tensor
 
 # (d,) -> (d,), symmetric; the caller may write into the vector that it returns
 Product = Callable[[Tensor], Tensor]
+# V H V^T (j, j) and |r| () after j vectors -> whether these are enough
+Enough = Callable[[Tensor, Tensor], bool]
+
+N_BETWEEN = 5  # vectors between two looks at the residual
 
 
 class Subspace(NamedTuple):
@@ -32,6 +37,7 @@ def lanczos(
     *,
     last: Tensor | None = None,
     reorthogonalise: bool = True,
+    enough: Enough | None = None,
 ) -> Subspace:
     """The span of start, H start, ..., H^(k-1) start (d,); `last` (d,) replaces the last of these.
 
@@ -45,7 +51,7 @@ def lanczos(
     Cost: k products, k^2 d multiplications and additions for V H V^T and as many for
     reorthogonalising; memory k d. The columns of V H V^T are taken as the products come, so the
     products themselves are not kept. No product is spared where the process ends early: from then
-    on vectors and products are zero. References: Lanczos 1950; Parlett 1998, "The symmetric
+    on vectors and products are zero. `enough` may end it before k vectors. References: Lanczos 1950; Parlett 1998, "The symmetric
     eigenvalue problem", chapter 13.
     """
     first = _unit(start, torch.linalg.vector_norm(start))
@@ -60,6 +66,11 @@ def lanczos(
         M[j, : j + 1] = column
         M[: j + 1, j] = column
         if j == k - 1:
+            break
+        if enough is not None and enough(
+            M[: j + 1, : j + 1], torch.linalg.vector_norm(w)
+        ):
+            V, M = V[: j + 1], M[: j + 1, : j + 1]
             break
         if last is not None and j == k - 2:
             scale = torch.linalg.vector_norm(last)
@@ -104,14 +115,19 @@ class Extremes(NamedTuple):
     highest_residual: Tensor
 
 
-def extreme_eigenvalues(product: Product, start: Tensor, k: int) -> Extremes:
+def extreme_eigenvalues(
+    product: Product, start: Tensor, k: int, tolerance: float | None = None
+) -> Extremes:
     """Both ends of the spectrum by k products, from a start (d,) that has a share in both.
 
     The lowest Ritz value is never below the lowest eigenvalue, and some eigenvalue lies within its
     residual |H y - t y|: a negative one proves negative curvature, a positive one only that none
-    was resolved. Parlett 1998, theorem 4.5.1.
+    was resolved. Parlett 1998, theorem 4.5.1. With a `tolerance`, fewer products do where the
+    residual of the lowest Ritz value is at most that share of its size; the value is then off by
+    about the square of that share. A GPU is waited for at each look, and `vmap` does not do it.
     """
-    space = lanczos(product, start, k)
+    enough = None if tolerance is None else _converged(tolerance)
+    space = lanczos(product, start, k, enough=enough)
     values, Q = torch.linalg.eigh(space.matrix.double())
     # vectors that are zero, as the process ended early, make no Ritz vectors
     used = torch.linalg.vector_norm(space.basis, dim=1) > 0
@@ -126,6 +142,18 @@ def extreme_eigenvalues(product: Product, start: Tensor, k: int) -> Extremes:
     return Extremes(
         at(values, lowest), at(bounds, lowest), at(values, highest), at(bounds, highest)
     )
+
+
+def _converged(tolerance: float) -> Enough:
+    """Whether the lowest Ritz value's residual is at most that share of its size."""
+
+    def enough(matrix: Tensor, residual: Tensor) -> bool:
+        if len(matrix) % N_BETWEEN:
+            return False
+        values, Q = torch.linalg.eigh(matrix.double())
+        return bool(residual * Q[-1, 0].abs() <= tolerance * values[0].abs())
+
+    return enough
 
 
 def _unit(w: Tensor, scale: Tensor) -> Tensor:

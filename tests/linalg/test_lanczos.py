@@ -194,3 +194,37 @@ def test_a_product_may_return_what_it_was_given():
         space.matrix, torch.diag(torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
     )
     assert torch.equal(start, torch.arange(1.0, 5.0, dtype=torch.float64))
+
+
+def test_the_process_stops_where_the_lowest_value_is_resolved():
+    H, products = stiff(200), []
+
+    def product(v):
+        products.append(v)
+        return H @ v
+
+    start = torch.randn(200, generator=rng(3), dtype=torch.float64)
+    lowest = torch.linalg.eigvalsh(H)[0]
+    found = extreme_eigenvalues(product, start, 120, tolerance=1e-2)
+    assert len(products) < 120
+    assert found.lowest_residual <= 1e-2 * found.lowest.abs()
+    assert lowest <= found.lowest <= lowest + found.lowest_residual
+    n = len(products)
+    expected = extreme_eigenvalues(lambda v: H @ v, start, n)
+    assert torch.equal(torch.stack(found), torch.stack(expected))
+
+
+def test_no_product_is_spared_where_nothing_is_resolved():
+    H, products = stiff(200), []
+
+    def product(v):
+        products.append(v)
+        return H @ v
+
+    start = torch.randn(200, generator=rng(3), dtype=torch.float64)
+    found = extreme_eigenvalues(product, start, 12, tolerance=1e-9)
+    assert len(products) == 12
+    assert torch.equal(
+        torch.stack(found),
+        torch.stack(extreme_eigenvalues(lambda v: H @ v, start, 12)),
+    )

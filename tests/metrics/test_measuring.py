@@ -7,7 +7,8 @@ import torch
 
 from sfnbench.errors import PluginError
 from sfnbench.members import registry
-from sfnbench.metrics import measuring
+from sfnbench.metrics import _hessian, measuring
+from sfnbench.metrics.certificate import certify
 from sfnbench.metrics.measuring import measure
 from sfnbench.problems.monkey_saddle import MonkeySaddle
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
@@ -98,3 +99,24 @@ def test_large_problems_are_measured_point_by_point_with_the_same_numbers(monkey
         assert torch.allclose(
             measured(SADDLE, name, theta), values, rtol=1e-12, atol=1e-12
         )
+
+
+def test_an_end_point_that_was_measured_last_is_certified_without_another_product(
+    monkeypatch,
+):
+    monkeypatch.setattr(_hessian, "DENSE_LIMIT", 3)
+    monkeypatch.setattr(measuring, "BATCHED_DIM", 1)
+    problem = QuadraticSaddle(eigenvalues=(5.0, 2.0, -1.0, -3.0))
+    asked = []
+    own = _hessian.extreme_eigenvalues
+    monkeypatch.setattr(
+        _hessian, "extreme_eigenvalues", lambda *a: (asked.append(1), own(*a))[1]
+    )
+    ends = points([0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 0.0, 2.0])
+    lowest = measured(problem, "min_eigenvalue", ends)
+    assert len(asked) == 2
+    end = certify(problem, ends[1])
+    assert len(asked) == 2
+    assert end.min_eigenvalue == float(lowest[1])
+    assert certify(problem, ends[0]).min_eigenvalue == pytest.approx(-3.0)
+    assert len(asked) == 3

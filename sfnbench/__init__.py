@@ -43,13 +43,14 @@ if (
     from .errors import SuiteError as SuiteError
     from .members.registry import register as register
     from .modules.problem import ModuleProblem as ModuleProblem
+    from .notebook.results import Results as Results
+    from .notebook.running import run_suite as run_suite
     from .records import Result as Result
     from .records import Run as Run
     from .records import Spec as Spec
     from .records import Status as Status
     from .results.store import Store as Store
     from .session.execute import execute as execute
-    from .session.session import run_suite as run_suite
     from .suite.plan import plan as plan
     from .suite.reading import Suite as Suite
     from .suite.reading import load_suite as load_suite
@@ -70,10 +71,11 @@ _HOMES = {
     "errors": "CheckError DataError DeviceError ModelError PluginError SfnbenchError StoreError SuiteError",
     "members.registry": "register",
     "modules.problem": "ModuleProblem",
+    "notebook.results": "Results",
+    "notebook.running": "run_suite",
     "records": "Result Run Spec Status",
     "results.store": "Store",
     "session.execute": "execute",
-    "session.session": "run_suite",
     "suite.plan": "plan",
     "suite.reading": "Suite load_suite",
     "trajectories.as_torch": "as_torch_optimizer",

@@ -113,6 +113,10 @@ class Run:
     # of the installed packages whose algorithms it runs: {"torch": "2.13.0"}
     versions: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        n = len(self.seeds)
+        return f"<Run {self.id}: {self.title}, {n} seed{'s'[: n != 1]}>"
+
     @property
     def title(self) -> str:
         """The method on the problem, as people call the run."""
@@ -340,6 +344,10 @@ class Result:
         """Take a status by its name, and rows without what was not measured."""
         object.__setattr__(self, "status", Status(self.status))
         object.__setattr__(self, "rows", tuple(map(self._completed, self.rows)))
+
+    def __repr__(self) -> str:
+        n = len(self.rows)
+        return f"<Result: {self.run.title}, {self.status}, {n} row{'s'[: n != 1]}>"
 
     def _completed(self, row: Row) -> Row:
         optional = _optional_columns(self.run.experiment)

@@ -98,7 +98,7 @@ def run(
     Parameters given as ranges are tuned first: tuned.yaml, beside the results, has the winners.
     """
     from ..session.engines._server import start_server
-    from ..session.session import run_suite
+    from ..session.session import run_session
     from ..suite.reading import load_suite
     from .progress import Terminal
 
@@ -120,7 +120,7 @@ def run(
         return
     observer = Terminal(console(stderr=True))
     try:
-        folder = run_suite(
+        folder = run_session(
             loaded, engine=engine, jobs=jobs, observer=observer, **choices
         )
     except KeyboardInterrupt:

@@ -133,6 +133,8 @@ def _member(kind: Kind, name: str) -> Code | None:
         member = registry.find(kind, name)
     except PluginError:
         return None
+    if member.error and not member.path.is_file():
+        raise PluginError(member.error)
     shared = reach(*(HERE / "core" / f"{module}.py" for module in _VOCABULARY[kind]))
     found = reach(member.path)
     return Code(_placed(found.files - shared.files, member.path.parent), found.packages)

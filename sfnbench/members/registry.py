@@ -14,12 +14,15 @@ import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import PluginError
+from ..records import Run
 from ..words import did_you_mean
+from . import live
 from .discovery import KINDS as KINDS
 from .discovery import Kind as Kind
 from .discovery import Member as Member
@@ -123,6 +126,26 @@ def build(kind: Kind, name: str, params: dict[str, Any]) -> Any:
     )
 
 
+def live_members(runs: Iterable[Run]) -> dict[tuple[str, str], type]:
+    """The members of these runs that the script or a notebook cell defines, by kind and name."""
+    names: set[str] = set()
+    for run in runs:
+        names.update((run.problem.use, run.method.use))
+        for part in (run.problem.params, run.method.params, run.settings):
+            names.update(_uses(part))
+    return {
+        key: cls
+        for key, cls in _registered.items()
+        if cls.__module__ == live.MAIN and key[1] in names
+    }
+
+
+def receive(shipped: bytes) -> None:
+    """Know the live members that another process has shipped."""
+    if shipped:
+        _registered.update(live.receive(shipped))
+
+
 def adapter(cls: type[Any]) -> TypeAdapter[Any]:
     """Pydantic's reader and writer of a member's fields, made once: that takes it 10 ms."""
     from pydantic import TypeAdapter
@@ -162,10 +185,7 @@ def _by_name(kind: Kind, name: str | None = None) -> dict[str, Member]:
     found: dict[str, Member] = {}
     for member in (*discover(kind, name), *_of_main(kind, name)):
         other = found.setdefault(member.name, member)
-        if (
-            other.path != member.path
-            and other.path.read_bytes() != member.path.read_bytes()
-        ):
+        if other.path != member.path and _text(other) != _text(member):
             raise PluginError(
                 f"two {kind}s are called {member.name!r}: {other.path} and {member.path}"
             )
@@ -174,10 +194,29 @@ def _by_name(kind: Kind, name: str | None = None) -> dict[str, Member]:
 
 def _of_main(kind: Kind, name: str | None) -> Iterator[Member]:
     """Members that a script or a notebook defines itself."""
-    for (live, own), cls in _registered.items():
-        if live == kind and cls.__module__ == "__main__" and name in (None, own):
-            summary = summary_of(cls.__doc__)
-            yield Member(kind, own, Path(_file(cls)), "__main__", cls.__name__, summary)
+    for (of, own), cls in [*_registered.items()]:
+        if of != kind or cls.__module__ != live.MAIN or name not in (None, own):
+            continue
+        summary = summary_of(cls.__doc__)
+        found = Member(kind, own, Path(_file(cls)), live.MAIN, cls.__name__, summary)
+        try:
+            yield replace(found, path=live.written_out(own, cls))
+        except PluginError as error:
+            yield replace(found, error=str(error))
+
+
+def _text(member: Member) -> bytes:
+    return member.path.read_bytes() if member.path.is_file() else b""
+
+
+def _uses(value: Any) -> Iterator[str]:
+    """All names of members among settings and parameters."""
+    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping) and isinstance(value.get("use"), str):
+        yield value["use"]
+    if isinstance(value, Mapping | list | tuple):
+        for each in inner:
+            yield from _uses(each)
 
 
 def _line_in(error: BaseException, path: Path) -> int:

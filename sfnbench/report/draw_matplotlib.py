@@ -67,7 +67,7 @@ def write_figures(
             canvas = paint(figure, known, section.suite)
             stem = f"{slug(section.suite)}_{slug(figure.name)}"
             written += [
-                _save(canvas, folder / f"{stem}.{suffix}") for suffix in PICTURE_FORMATS
+                save(canvas, folder / f"{stem}.{suffix}") for suffix in PICTURE_FORMATS
             ]
     return written
 
@@ -95,6 +95,18 @@ def paint(figure: Figure, known: Mapping[str, Look], suite: str = "") -> Canvas:
     return canvas
 
 
+def save(canvas: Canvas, path: Path) -> Path:
+    """Write a drawn figure as the suffix says, the same bytes each time."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "sfnbench"}), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Glyph"
+        )  # of scripts that the font lacks
+        canvas.savefig(path, dpi=150, metadata=UNDATED.get(path.suffix[1:]))
+    return path
+
+
 def slug(text: str) -> str:
     """The text as it can stand in a file's name.
 
@@ -120,17 +132,6 @@ def _prepare(folder: Path) -> None:
         raise SfnbenchError(
             f"{folder}: figures cannot be written there ({reason})"
         ) from error
-
-
-def _save(canvas: Canvas, path: Path) -> Path:
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "sfnbench"}), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Glyph"
-        )  # of scripts that the font lacks
-        canvas.savefig(path, dpi=150, metadata=UNDATED.get(path.suffix[1:]))
-    return path
 
 
 def _paint_panel(axes: Axes, panel: Panel, own: Mapping[str, Look]) -> None:

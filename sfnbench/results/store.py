@@ -79,6 +79,9 @@ class Store(AbstractContextManager["Store"]):
         with explained(self.file):
             self._is_summed = have_checksums(self._db)
 
+    def __repr__(self) -> str:
+        return f"<Store: {self.file}>"
+
     def __exit__(self, *_: object) -> None:
         self.close()
 

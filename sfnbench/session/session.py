@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from .. import environment
 from ..errors import DataError, NoResultsError, SuiteError
-from ..members import registry
+from ..members import live, registry
 from ..records import Result, Run, Status
 from ..results.store import Store, has_failed
 from ..suite.plan import missing_data, plan
@@ -25,7 +25,7 @@ from .tuning import Tuned, trials, winners, write_report
 Execute = Callable[[Iterable[Run]], Generator[Result, None, None]]
 
 
-def run_suite(
+def run_session(
     suite: Suite | str | Path,
     *,
     profile: str | None = None,
@@ -41,6 +41,8 @@ def run_suite(
     observer: Observer | None = None,
 ) -> Path:
     """Execute the runs of a suite that have no result yet; gives the folder of all its results.
+
+    `sfnbench.run_suite` gives the results themselves.
 
     `optimizers` and `problems` pick members by name, the registry's own included; `seeds` and
     `profile` change the suite. `fresh` executes every run again, `only_failed` re-runs failed runs.
@@ -68,6 +70,8 @@ def run_suite(
             folder
         ).close()  # raises where there are no results, and leaves no empty folder
     jobs = _jobs(suite, runs, jobs)
+    own = registry.live_members(runs)
+    shipped = b"" if engine == "inline" else live.shipped_live(own)
 
     def execute(todo: Iterable[Run]) -> Generator[Result, None, None]:
         plugins = registry.plugin_paths()
@@ -76,10 +80,14 @@ def run_suite(
             engine=engine,
             jobs=jobs,
             plugins=plugins,
+            live=shipped,
             on_progress=observer.progress,
         )
 
-    session = _Session(execute, observer, fresh, only_failed)
+    sources = {
+        name: live.written_out(name, cls).read_text() for (_, name), cls in own.items()
+    }
+    session = _Session(execute, observer, fresh, only_failed, sources)
     # The store is opened before tuning: where results cannot be stored, tuning would be in vain.
     with Store(folder, create=True) as store:
         is_open = any(run.is_open for run in runs)
@@ -99,7 +107,7 @@ def preview(
     fresh: bool = False,
     only_failed: bool = False,
 ) -> list[dict[str, Any]]:
-    """What `run_suite` would do, as a table.
+    """What `run_session` would do, as a table.
 
     A row for the tuning of each open run, then a row for each run.
     """
@@ -176,6 +184,7 @@ class _Session:
     observer: Observer
     fresh: bool
     only_failed: bool
+    sources: Mapping[str, str]  # of live members by name
 
     def execute_stage(self, store: Store, stage: _Stage) -> frozenset[str]:
         """Execute the runs that the store lacks, and store them; their ids."""
@@ -194,11 +203,18 @@ class _Session:
                 results
             ):  # a result that cannot be stored ends the workers too
                 for result in chain(failures, results):
-                    store.put(result)
+                    store.put(self._with_sources(result))
                     self.observer.finished(result)
         finally:
             self.observer.end()
         return frozenset(run.id for run in todo)
+
+    def _with_sources(self, result: Result) -> Result:
+        """The result with the source of the live members that made it."""
+        if not self.sources:
+            return result
+        kept = {"source": dict(self.sources)}
+        return replace(result, environment={**result.environment, **kept})
 
     def tune(self, suite: Suite, runs: Sequence[Run], folder: Path) -> _Stage:
         """Tune the open runs; the stage of all runs with their best values.

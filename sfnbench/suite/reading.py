@@ -21,7 +21,7 @@ from ..members import registry
 from ..members.named import look_in
 from ..members.registry import Kind, Member
 from ..records import Spec
-from ..words import KeyPath, did_you_mean
+from ..words import KeyPath, counted, did_you_mean
 from .checks import TUNING_SEEDS, repeated_seeds, wrong_metrics, wrong_tuning
 from .completion import Ground
 from .entries import EntryReader, repeated
@@ -61,6 +61,14 @@ class Suite:
     inner: tuple[Spec, ...] = field(
         default=(), repr=False
     )  # optimizers that the settings name
+
+    def __repr__(self) -> str:
+        sizes = (len(self.problems), "problem"), (len(self.optimizers), self.method)
+        counts = [
+            *(counted(n, what) for n, what in sizes),
+            counted(len(self.seeds), "seed"),
+        ]
+        return f"<Suite {self.name}: {self.experiment} of {', '.join(counts)}>"
 
 
 def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:

@@ -28,6 +28,7 @@ class Conditions:
     jobs: int  # runs at a time
     threads: int  # of each run
     plugins: tuple[Path, ...] = ()  # searched for members by whichever process executes
+    live: bytes = b""  # members of the caller's script, see `members.live`
     # (Run, progress) -> Result, by name, for another process to find
     task: str = "sfnbench.session.execute:execute"
 
@@ -60,6 +61,7 @@ def execute_all(
     jobs: int | None = None,
     threads: int | None = None,
     plugins: Iterable[Path] = (),
+    live: bytes = b"",
     on_progress: RunProgress | None = None,
     task: str = Conditions.task,
 ) -> Generator[Result, None, None]:
@@ -78,4 +80,6 @@ def execute_all(
         raise SfnbenchError(
             f"jobs and threads have to be at least 1, not {jobs} and {threads}"
         )
-    return start(runs, Conditions(jobs, threads, tuple(plugins), task), on_progress)
+    return start(
+        runs, Conditions(jobs, threads, tuple(plugins), live, task), on_progress
+    )

@@ -17,7 +17,7 @@ from time import perf_counter
 from ...core.out_of_memory import is_out_of_memory
 from ...environment import describe
 from ...errors import SfnbenchError
-from ...members.registry import add_plugins
+from ...members.registry import add_plugins, receive
 from ...records import Result, Run, Status
 from . import Conditions, RunProgress
 from ._logs import shortened
@@ -47,6 +47,7 @@ def attempt(
     try:
         for path in conditions.plugins:
             add_plugins(path)
+        receive(conditions.live)
         execute = resolve_name(conditions.task)
         with threads_limited(conditions.threads):
             result = execute(run, progress)

@@ -1,0 +1,60 @@
+"""`run_suite`: a suite from Python, and what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..session.observer import Observer
+from ..session.session import run_session
+from ..suite.reading import Suite
+from .following import follower, in_notebook
+from .results import Results
+
+
+def run_suite(
+    suite: Suite | str | Path,
+    *,
+    profile: str | None = None,
+    optimizers: Iterable[str] | None = None,
+    problems: Iterable[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    device: str = "auto",
+    engine: str = "processes",
+    jobs: int | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    only_failed: bool = False,
+    observer: Observer | None = None,
+) -> Results:
+    """Execute the runs of a suite that have no result yet; gives all results of its folder.
+
+    `optimizers` and `problems` pick members by name, the registry's own and those that this script
+    or notebook defines included; `seeds` and `profile` change the suite. `fresh` executes every run
+    again, `only_failed` re-runs failed runs. The folder is ``runs/SUITE`` unless `out` names
+    another. Each result is stored as soon as its run is done. Parameters given as ranges are tuned
+    first, see `sfnbench.session.tuning`.
+
+    A notebook shows a bar. What broke is said on stderr, and is in `Results.failures`; a suite that
+    cannot be run at all raises an SfnbenchError before anything runs.
+    """
+    folder = run_session(
+        suite,
+        profile=profile,
+        optimizers=optimizers,
+        problems=problems,
+        seeds=seeds,
+        device=device,
+        engine=engine,
+        jobs=jobs,
+        out=out,
+        fresh=fresh,
+        only_failed=only_failed,
+        observer=observer or follower(),
+    )
+    results = Results(folder)
+    if observer is None and not in_notebook():
+        for line in results.complaints:
+            print(line, file=sys.stderr)
+    return results

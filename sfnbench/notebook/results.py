@@ -19,7 +19,7 @@ from ..records import Result
 from ..report.figure import Figure
 from ..report.reasons import reasons, rerun_hint
 from ..results.cells import Line
-from ..results.export import rows
+from ..results.export import flat_rows
 from ..results.loading import load
 from ..results.store import Store
 from ..results.tables import legend, render
@@ -125,7 +125,7 @@ class Results(os.PathLike[str]):
         with Store(self.folder) as store:
             if curves:
                 return series.curves(store.results())
-            flat = rows(store)
+            flat = flat_rows(store)
         return {name: [row[name] for row in flat] for name in (flat[0] if flat else ())}
 
     # -- as figures --------------------------------------------------------------------------------

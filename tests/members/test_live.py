@@ -41,7 +41,6 @@ class Mine(Optimizer):
 @pytest.fixture
 def defined(monkeypatch):
     """Define the method in a cell of this process, as a notebook does; gives its source hash."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
 
     def define(before="", step="oracle.grad(theta)"):
         text = HEAD.format(before=before, step=step)
@@ -51,7 +50,8 @@ def defined(monkeypatch):
         exec(compile(text, file, "exec", dont_inherit=True), vars(main))
         return identity.source_hash("optimizer", "mine", {})
 
-    return define
+    yield define
+    registry._registered.pop(("optimizer", "mine"), None)
 
 
 def test_what_a_method_uses_decides_its_identity(defined):

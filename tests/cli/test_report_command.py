@@ -26,7 +26,7 @@ def test_tables_then_figures(tmp_path, monkeypatch):
     path.write_text(SUITE)
     folder = run_suite(path, engine="inline", out=tmp_path / "runs")
     out = CliRunner().invoke(
-        app, ["report", str(folder), "--figures", str(tmp_path / "figures")]
+        app, ["report", str(folder.folder), "--figures", str(tmp_path / "figures")]
     )
     assert out.exit_code == 0
     for heading in (
@@ -40,11 +40,13 @@ def test_tables_then_figures(tmp_path, monkeypatch):
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 3
     assert len(list((tmp_path / "figures").glob("*.png"))) == 3
     told = json.loads(
-        CliRunner().invoke(app, ["report", str(folder), "--format", "json"]).stdout
+        CliRunner()
+        .invoke(app, ["report", str(folder.folder), "--format", "json"])
+        .stdout
     )
     assert told.keys() >= {"Finders", "findings"}
     assert "distinct critical points" in told["findings"][0]
-    shown = CliRunner().invoke(app, ["show", str(folder), "--format", "csv"])
+    shown = CliRunner().invoke(app, ["show", str(folder.folder), "--format", "csv"])
     assert shown.output.startswith("problem,finder,starts,converged")
 
 
@@ -59,7 +61,7 @@ def test_how_escape_grows_is_printed_with_the_law(tmp_path, monkeypatch):
         engine="inline",
         out=tmp_path / "runs",
     )
-    out = CliRunner().invoke(app, ["report", str(folder), "--format", "csv"])
+    out = CliRunner().invoke(app, ["report", str(folder.folder), "--format", "csv"])
     assert out.exit_code == 0
     (line,) = [
         line for line in out.output.splitlines() if "steps an e-fold nearer" in line
@@ -78,7 +80,7 @@ def test_a_race_has_its_page_and_no_such_tables(tmp_path, monkeypatch):
         engine="inline",
         out=tmp_path / "runs",
     )
-    out = CliRunner().invoke(app, ["report", str(folder)])
+    out = CliRunner().invoke(app, ["report", str(folder.folder)])
     assert out.exit_code == 0
     assert "Finders" not in out.output
     assert "quadratic_saddle" in (tmp_path / "report.html").read_text()

@@ -86,7 +86,7 @@ def test_the_last_results_are_found(suite, tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="no results in runs"):
         latest()
     folder = run_suite(load_suite(suite), engine="inline")
-    assert latest() == folder
+    assert latest() == folder.folder
 
 
 def test_devices_by_name():

@@ -38,7 +38,7 @@ class Notes(Observer):
 
 def run(path, **options):
     notes = Notes()
-    folder = run_suite(path, engine="inline", observer=notes, **options)
+    folder = run_suite(path, engine="inline", observer=notes, **options).folder
     return folder, notes
 
 

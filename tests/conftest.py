@@ -99,13 +99,12 @@ def own_members(tmp_path):
     added, path = list(plugins._added), list(plugins._package.__path__)
     yield
     plugins._added[:] = added
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
     for key, cls in list(registry._registered.items()):
-        module = sys.modules.get(cls.__module__)
-        if module is None or (getattr(module, "__file__", None) or "").startswith(
-            str(tmp_path)
-        ):
+        if cls.__module__ not in sys.modules:
             del registry._registered[key]
-            sys.modules.pop(cls.__module__, None)
     plugins._package.__path__[:] = path
     importlib.invalidate_caches()
 

@@ -5,13 +5,13 @@ Imports no torch to list.
 
 from __future__ import annotations
 
-import ast
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, PluginError
 from ..members import registry
+from ..members.datasets import DatasetFile, dataset_files
 from ..members.registry import Kind, Member
 from ..words import did_you_mean
 
@@ -51,21 +51,23 @@ def suites() -> Catalogue:
 
 def datasets() -> Catalogue:
     """Every dataset that problems can name, by its file's docstring."""
-    files = sorted((registry.HERE / "datasets").glob("[!_]*.py"))
-    docs = {
-        file.stem: ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-        for file in files
-    }
     return [
-        {"name": name, "what": doc.partition("\n")[0]} for name, doc in docs.items()
+        {"name": name, "what": file.summary, "from": _origin(file)}
+        for name, file in dataset_files().items()
     ]
 
 
+def _origin(file: DatasetFile) -> str:
+    is_shipped = file.path.is_relative_to(registry.HERE / "datasets")
+    return "shipped" if is_shipped else str(file.path)
+
+
 def chosen_datasets(names: Iterable[str]) -> dict[str, ImageDataset | TextDataset]:
-    """The datasets of these names; all of them where no name is given."""
+    """The datasets of these names; all that can be imported where no name is given."""
     from .. import datasets
 
-    return {name: datasets.known(name) for name in list(names) or datasets.names()}
+    sound = sorted(datasets.names("images") + datasets.names("text"))
+    return {name: datasets.known(name) for name in list(names) or sound}
 
 
 def data(names: Iterable[str] = ()) -> Catalogue:

@@ -3,17 +3,21 @@
 Found by being there, loaded as numpy arrays, never shipped beyond what Python and scikit-learn
 bring.
 
-A dataset is one file in this folder that defines ``DATASET``; its name is the file's. With the
-environment variable SFNBENCH_DATA set, files are looked for in that folder alone and the network is
-never tried; without it they are downloaded once into the user's cache. Either way they are used
-only if their checksum is right.
+A dataset is one file that assigns ``DATASET``, an `ImageDataset` or a `TextDataset`; its name is the
+file's. It lies in this folder, in ``plugins/datasets/``, or in a package with an entry point
+``sfnbench.datasets``.
+
+With the environment variable SFNBENCH_DATA set, files are looked for in that folder alone and the
+network is never tried; without it they are downloaded once into the user's cache. Either way they
+are used only if their checksum is right.
 """
 
 import importlib
-from pathlib import Path
 from typing import Literal
 
 from ..errors import DataError
+from ..members.datasets import dataset_files
+from ..members.plugins import extend_package
 from ..words import did_you_mean
 from ._files import File, locate_file, place, state, why_missing
 from ._images import ImageDataset, Images, Pixels, Split, area_average
@@ -50,14 +54,10 @@ CLASSES: dict[DatasetKind, type[ImageDataset | TextDataset]] = {
 
 def names(kind: DatasetKind | None = None) -> tuple[str, ...]:
     """Every dataset's name, or those of one kind."""
-    found = sorted(
-        path.stem
-        for path in Path(__file__).parent.glob("*.py")
-        if not path.stem.startswith("_")
-    )
-    return tuple(
-        name for name in found if kind is None or isinstance(known(name), CLASSES[kind])
-    )
+    found = dataset_files()
+    if kind is None:
+        return tuple(found)
+    return tuple(name for name in found if _is_of(kind, name))
 
 
 def known(name: str) -> ImageDataset | TextDataset:
@@ -65,11 +65,32 @@ def known(name: str) -> ImageDataset | TextDataset:
 
     DataError with the nearest name where there is none.
     """
-    if name not in names():
-        raise DataError(f"unknown dataset {name!r}{did_you_mean(name, names())}")
-    dataset = importlib.import_module(f".{name}", __name__).DATASET
-    assert isinstance(dataset, (ImageDataset, TextDataset))
+    found = dataset_files()
+    if name not in found:
+        raise DataError(f"unknown dataset {name!r}{did_you_mean(name, found)}")
+    path, module, attribute = found[name]
+    extend_package()
+    importlib.invalidate_caches()  # the file may be younger than the last look at its folder
+    try:
+        dataset = getattr(importlib.import_module(module), attribute, None)
+    except Exception as error:  # a plugin's import may raise anything
+        raise DataError(
+            f"{path}: cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(dataset, (ImageDataset, TextDataset)):
+        raise DataError(
+            f"{path}: {attribute} should be an ImageDataset or a TextDataset, "
+            f"not {type(dataset).__name__}"
+        )
     return dataset
+
+
+def _is_of(kind: DatasetKind, name: str) -> bool:
+    """Whether a dataset is of that kind; a broken one is of none."""
+    try:
+        return isinstance(known(name), CLASSES[kind])
+    except DataError:
+        return False
 
 
 def find(name: str) -> ImageDataset:

@@ -71,9 +71,15 @@ def discover(kind: Kind, name: str | None = None) -> Iterator[Member]:
             yield from _read_member(kind, path, f"{PACKAGE}.{folder}.{path.stem}")
         for path in _files(root, name):
             yield from _read_member(kind, path, f"{PACKAGE}.{path.stem}", any_kind=True)
-    for entry in _entry_points(tuple(sys.path)):
-        if entry.group == f"sfnbench.{folder}" and name in (None, entry.name):
+    for entry in entries(folder):
+        if name in (None, entry.name):
             yield _read_entry(kind, entry)
+
+
+def entries(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points ``sfnbench.GROUP`` of all installed packages."""
+    found = _entry_points(tuple(sys.path))
+    return tuple(entry for entry in found if entry.group == f"sfnbench.{group}")
 
 
 def kind_of_bases(names: set[str]) -> Kind | None:
@@ -115,12 +121,10 @@ def _files(root: Path, name: str | None) -> list[Path]:
 
 @functools.lru_cache(maxsize=4)
 def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Entry points of all kinds in all installed packages: the slowest part of a scan."""
+    """Entry points of sfnbench in all installed packages: the slowest part of a scan."""
     counts["entry point scans"] += 1
-    found = entry_points()
-    return tuple(
-        entry for kind in KINDS for entry in found.select(group=f"sfnbench.{kind}s")
-    )
+    groups = (name for name in entry_points().groups if name.startswith("sfnbench."))
+    return tuple(entry for name in groups for entry in entry_points(group=name))
 
 
 def _read_member(

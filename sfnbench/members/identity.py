@@ -22,8 +22,8 @@ from typing import Any
 from ..errors import PluginError
 from ..records import Run
 from . import registry
+from .datasets import DatasetFile, dataset_files
 from .imports import class_file, is_installed, reach, source_of
-from .plugins import plugin_paths
 from .reading import HERE, Source
 from .registry import Kind
 
@@ -102,10 +102,10 @@ def codes(kind: Kind, use: str, params: Mapping[str, Any]) -> list[Code]:
     if own and "sfnbench/modules/problem.py" in own.files:
         found += _named_by(params)
     if any("sfnbench/datasets/__init__.py" in each.files for each in found):
-        known = _datasets()
+        known = dataset_files()
         called = (name for each in found for name in _datasets_in(each))
         named = {*_texts(params), *called} & set(known)
-        found += [_of_file(known[name]) for name in sorted(named)]
+        found += [_dataset(known[name]) for name in sorted(named)]
     for entry in _entries(params):
         inner = {name: value for name, value in entry.items() if name != "use"}
         found += codes("optimizer", entry["use"], inner)
@@ -188,10 +188,11 @@ def _file_digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _datasets() -> dict[str, Path]:
-    folders = [HERE / "datasets", *(path / "datasets" for path in plugin_paths())]
-    files = [file for folder in folders for file in folder.glob("[!_]*.py")]
-    return {file.stem: file for file in reversed(files)}
+def _dataset(file: DatasetFile) -> Code:
+    if is_installed(file.path):
+        top = file.module.partition(".")[0]
+        return Code({file.path.name: file.path}, frozenset({top}))
+    return _of_file(file.path) if file.path.is_file() else Code({})
 
 
 def _datasets_in(code: Code) -> Iterator[str]:

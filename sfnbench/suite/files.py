@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..errors import SuiteError
 from ..members import registry
+from ..members.discovery import entries
+from ..members.imports import module_file
 from ..words import did_you_mean
 from .yaml_nodes import Issue, parse, position
 
@@ -17,10 +19,13 @@ SUFFIXES = (".yaml", ".yml")
 def available() -> dict[str, Path]:
     """Every suite that can be run by its name.
 
-    Those of ``./suites``, then those that travel with sfnbench.
+    Those of ``./suites``, then those that travel with sfnbench, then those that lie beside a
+    package which an entry point ``sfnbench.suites`` names.
     """
     found: dict[str, Path] = {}
-    for folder in (Path("suites"), registry.shipped("suites")):
+    installed = [module_file(entry.value) for entry in entries("suites")]
+    folders = [Path("suites"), registry.shipped("suites")]
+    for folder in (*folders, *(init.parent for init in installed if init)):
         for path in sorted(folder.glob("*.yaml")):
             found.setdefault(path.stem, path)
     return dict(sorted(found.items()))

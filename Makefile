@@ -28,13 +28,14 @@ test: $(VENV)/test ## install what the tests need and pass them (minutes)
 test-slow: $(VENV)/test ## the tests that take long, as every night: MNIST in full
 	$(BIN)/python -m pytest -q -m slow --timeout=3600
 
-# what git knows: a user's own files in plugins/ are not read
-OURS = $(shell git ls-files '*.py')
+# a user's own files in plugins/, which git does not know, are not read
+OURS = $(wildcard $(shell git ls-files 'plugins/*.py'))
+THEIRS = $(addprefix --extend-exclude=,$(shell git ls-files -o 'plugins/*.py'))
 
 lint: $(VENV)/dev ## style and types
-	$(BIN)/ruff check $(OURS)
-	$(BIN)/ruff format --check $(OURS)
-	$(BIN)/mypy sfnbench $(filter plugins/%,$(OURS))
+	$(BIN)/ruff check $(THEIRS) .
+	$(BIN)/ruff format --check $(THEIRS) .
+	$(BIN)/mypy sfnbench $(OURS)
 
 bench: $(VENV)/bench ## what is fast stays fast: timings side by side, with the peers
 	$(BIN)/python -m pytest -q -s benchmarks --benchmark-disable-gc --timeout=3600

@@ -8,6 +8,7 @@ from sfnbench.members.contract.shared import Waves
 from sfnbench.problems.mlp import MultilayerPerceptron
 from sfnbench.problems.quadratic_saddle import QuadraticSaddle
 from sfnbench.trajectories import stock
+from sfnbench.trajectories.torch_entry import ELEMENTWISE
 from sfnbench.trajectories.torch_stock import Asking, Separate, Stacked
 
 MLP = MultilayerPerceptron(size=3, n_examples=40, hidden=(3,))
@@ -47,6 +48,10 @@ def test_seeds_share_tensors_only_where_updates_take_each_number_by_itself(use, 
         ("torch.optim.SGD", {"lr": 0.1, "momentum": 0.9, "clip": 0.5}),
         ("torch.optim.AdamW", {"groups": {"vectors": {"weight_decay": 0.0}}}),
         ("torch.optim.ASGD", {"schedule": {"use": "cosine", "steps": 8}}),
+        *(
+            (f"torch.optim.{name}", {})
+            for name in sorted(c.__name__ for c in ELEMENTWISE)
+        ),
         ("torch.optim.Adafactor", {}),
         ("torch.optim.Muon", {"groups": {"vectors": {"use": "torch.optim.AdamW"}}}),
         ("prodigyopt.Prodigy", {}),
@@ -62,6 +67,25 @@ def test_a_seed_does_alone_what_it_does_among_others_in_any_order(use, params):
         alone = advanced(use, params, seeds=(i,))[0]
         torch.testing.assert_close(together[i], alone, rtol=1e-9, atol=1e-11)
         torch.testing.assert_close(backwards[i], alone, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("cls", sorted(ELEMENTWISE, key=lambda cls: cls.__name__))
+def test_no_number_has_a_say_in_another_s_update(cls):
+    """What lets seeds share tensors: other gradients of one row leave the other rows' bits alone."""
+    rng = torch.Generator().manual_seed(0)
+    ours = torch.randn(6, 3, 4, generator=rng, dtype=torch.float64)
+    theirs = ours.clone()
+    theirs[:, 0] *= -100
+    ends = []
+    for grads in (ours, theirs):
+        leaf = torch.nn.Parameter(torch.ones(3, 4, dtype=torch.float64))
+        optimizer = cls([leaf], lr=0.1)
+        for grad in grads:
+            leaf.grad = grad.clone()
+            optimizer.step()
+        ends.append(leaf.detach())
+    assert torch.equal(ends[0][1:], ends[1][1:])
+    assert not torch.equal(ends[0][0], ends[1][0])
 
 
 def test_dadaptsgd_escapes_when_it_does_alone():

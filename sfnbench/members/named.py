@@ -35,15 +35,12 @@ def imported(use: str, unknown: str) -> tuple[ModuleType, str]:
     scripts are left alone, and so is a module whose source has no such name.
     """
     module_name, _, name = use.partition(":") if ":" in use else use.rpartition(".")
+    if not module_name:
+        raise PluginError(f"{unknown}: write package.module:name")
     top = module_name.partition(".")[0]
-    if (
-        not top
-        or top in sys.stdlib_module_names
-        or "__main__" in module_name.split(".")
-    ):
-        given = module_name or "nothing"
+    if top in sys.stdlib_module_names or "__main__" in module_name.split("."):
         raise PluginError(
-            f"{unknown}: {given} is no module of a package: write package.module:name"
+            f"{unknown}: {module_name} is no module of a package: write package.module:name"
         )
     look_in(Path.cwd())
     importlib.invalidate_caches()  # the module may have been written a moment ago

@@ -159,7 +159,8 @@ class _Entry:
         wrong |= {name for name, node in given.content.items() if _is_misread(node)}
         for name in wrong:
             self._wrong |= given.content[name].marks()
-        if wrong and isinstance(completion, StockCompletion):
+        is_partial = bool(wrong) and isinstance(completion, StockCompletion)
+        if is_partial:
             # A stock optimizer says only in words which parameter is wrong, so that a complaint
             # could not be told from a new one
             self._wrong.add(use.at)
@@ -172,7 +173,7 @@ class _Entry:
             spec = self._spec(
                 use, label.content + suffix(picked), completion, params, spans
             )
-            if spec is not None:
+            if spec is not None and not is_partial:
                 yield LocatedSpec(spec, label.at)
 
     def _note(self, at: Mark, message: str) -> None:

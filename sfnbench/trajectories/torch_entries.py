@@ -233,7 +233,8 @@ class _Reader:
         words = _words(cls)  # type: ignore[arg-type]  # a class has a hash
         for key in settings:
             if key not in words:
-                hint = did_you_mean(key, parameters_of(cls)[0])
+                known, _ = parameters_of(cls)
+                hint = did_you_mean(key, {*known} - _roles(cls, known).filled)
                 self._note((*at, key), f"unknown key {key!r}{hint}")
         return Group(selector, settings)
 

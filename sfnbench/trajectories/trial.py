@@ -13,8 +13,8 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -136,7 +136,7 @@ def _tried(
             )
             return Fault((), f"{use}: {alone}")
         return need
-    return _fault(entry, said)
+    return _fault(entry, said, lambda other: _steps_somehow(other, problem, dtype))
 
 
 def _steps(entry: Entry, problem: Problem, dtype: torch.dtype, need: Need) -> Tensor:
@@ -177,7 +177,17 @@ def _waits(
     return torch.equal(trajectories.theta, made)
 
 
-def _fault(entry: Entry, said: Sequence[BaseException]) -> Fault:
+def _steps_somehow(entry: Entry, problem: Problem, dtype: torch.dtype) -> bool:
+    for need in NEEDS:
+        with contextlib.suppress(Exception):
+            _steps(entry, problem, dtype, need)
+            return True
+    return False
+
+
+def _fault(
+    entry: Entry, said: Sequence[BaseException], works: Callable[[Entry], bool]
+) -> Fault:
     """What to tell of a method that failed in every way.
 
     The first way is that of most; what is said of a closure there is answered by the second.
@@ -186,26 +196,36 @@ def _fault(entry: Entry, said: Sequence[BaseException]) -> Fault:
     if "closure" in str(error) and len(said) > 1:
         error = said[1]
     told = next(iter(str(error).splitlines()), "") or type(error).__name__
+    path = _complained_of(entry, told) or _culprit(entry, works)
+    is_pythons = isinstance(error, LookupError | AttributeError | TypeError)
     if isinstance(error, NotImplementedError):
         told = "it has no step of its own"
     elif missing := MISSING.search(told):
         told = f"{missing[1]} needs {missing[2]}"
+    elif is_pythons and len(path) == 1 and path[0] in entry.own:
+        told = f"{path[0]} cannot be {entry.own[path[0]]!r} ({told})"
     elif isinstance(error, LookupError | AttributeError):
         told = f"{type(error).__name__}: {told}"
-    way_out = _way_out(entry, told)
-    return Fault(_complained_of(entry, told), f"{entry.use}: {told}{way_out}")
+    return Fault(path, f"{entry.use}: {told}{_way_out(entry, told)}")
 
 
 def _complained_of(entry: Entry, told: str) -> tuple[str, ...]:
-    """The keys down to what a class complains of, as far as its words show them."""
+    """The group or the schedule that a class complains of, as far as its words show it."""
     for group in entry.groups:
         if f"group {group.selector!r}" in told:
             return entry.place("groups", group.selector)
     if entry.schedule is not None and entry.schedule.cls.__name__ in told:
         return entry.place("schedule")
-    words = set(re.findall(r"\w+", told.replace("learning rate", "lr")))
-    key = next((name for name in entry.own if name in words), None)
-    return entry.place(key) if key else ()
+    return ()
+
+
+def _culprit(entry: Entry, works: Callable[[Entry], bool]) -> tuple[str, ...]:
+    """The parameter without which the class would make its steps."""
+    for name in entry.own:
+        rest = {key: value for key, value in entry.own.items() if key != name}
+        if works(replace(entry, own=rest)):
+            return entry.place(name)
+    return ()
 
 
 def _way_out(entry: Entry, told: str) -> str:

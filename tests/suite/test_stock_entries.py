@@ -103,9 +103,33 @@ def test_a_number_that_is_none_brings_one_line_of_a_stock_optimizer_too() -> Non
         """
         problems: [quadratic_saddle]
         optimizers:
-          - {use: torch.optim.AdamW, lr: §.nan}
+          - torch.optim.AdamW
+          - {use: torch.optim.AdamW, lr: §.nan, label: other}
+          - {use: torch.optim.SGD, groups: {vectors: {lr: §.nan}}}
         """,
         "a number must be finite and within 64 bits, not .nan",
+        "a number must be finite and within 64 bits, not .nan",
+    )
+
+
+def test_the_value_that_a_class_cannot_take_is_named_at_its_place() -> None:
+    expect(
+        """
+        problems: [quadratic_saddle]
+        optimizers:
+          - {use: torch.optim.SGD, lr: §fast}
+          - {use: torch.optim.Adam, amsgrad: true, betas: §[0.9]}
+          - {use: torch.optim.SGD, momentum: 0, nesterov: §true, label: a}
+          - {use: torch.optim.SGD, lr: §{start: 0.1}, label: b}
+          - {use: pytorch_optimizer.SAM, base: {use: §sfn}}
+        """,
+        "torch.optim.SGD: lr cannot be 'fast' ('<' not supported between instances of 'str' and "
+        "'float')",
+        "torch.optim.Adam: betas cannot be [0.9] (list index out of range)",
+        "torch.optim.SGD: Nesterov momentum requires a momentum and zero dampening",
+        "torch.optim.SGD: lr cannot be {'start': 0.1} ('<' not supported between instances of "
+        "'dict' and 'float')",
+        "unknown optimizer 'sfn': write package.module:name",
     )
 
 

@@ -27,6 +27,7 @@ from .terminal import (
 
 if TYPE_CHECKING:
     from ..records import Result
+    from ..results.cells import Spread
     from ..results.tables import Table
 
 BudgetAxis = Literal["steps", "cost", "seconds"]
@@ -100,9 +101,8 @@ def show(
 ) -> None:
     """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
     from ..core.cost import price_list
-    from ..experiments.race.at_budget import at_budget, repriced
-    from ..experiments.summary import matching, summary
-    from ..results.cells import Spread
+    from ..experiments.race.at_budget import repriced
+    from ..experiments.summary import matching
     from ..results.store import Store
     from ..results.tables import ordered
     from ..session.folders import find_results
@@ -111,7 +111,6 @@ def show(
         raise SfnbenchError(
             f"--by makes several tables, and {style} holds one: sort it by {by} instead"
         )
-    axis, budget = _budget(at) if at else ("", 0.0)
     priced = price_list(prices or ())
     spread: Spread = "interval" if interval else "range"
     damaged: list[DamagedError] = []
@@ -119,17 +118,10 @@ def show(
     folder = find_results(folder)
     with Store(folder) as store:
         read = store.results if at or prices else store.summaries
-        picked = matching(
-            read(damaged=damaged.append),
-            problems or (),
-            optimizers or (),
-            statuses or (),
-        )
-        results = (repriced(result, priced) for result in _kept(picked, bare))
-        if at:
-            table = at_budget(results, axis, budget, spread)
-        else:
-            table = summary(results, spread)
+        stored = read(damaged=damaged.append)
+        wanted = (problems or (), optimizers or (), statuses or ())
+        picked = _kept(matching(stored, *wanted), bare)
+        table = _tabulated((repriced(each, priced) for each in picked), at, spread)
     say_damaged(damaged, is_all=not bare)
     print_table(ordered(table, sort) if sort else table, style, by)
     say_broken(bare, folder)
@@ -302,6 +294,16 @@ def report(
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+
+def _tabulated(results: Iterable[Result], at: str | None, spread: Spread) -> Table:
+    """The table of results, at their end or where ``--at`` says."""
+    from ..experiments.race.at_budget import at_budget
+    from ..experiments.summary import summary
+
+    if at:
+        return at_budget(results, *_budget(at), spread)
+    return summary(results, spread)
 
 
 def _kept(results: Iterable[Result], bare: list[Result]) -> Iterator[Result]:

@@ -58,6 +58,17 @@ class ArrayUnpickler(pickle.Unpickler):
         return ADMITTED[module, name]
 
 
+# what bytes that are no batch raise
+NO_BATCH = (
+    pickle.UnpicklingError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    MemoryError,
+)
+
+
 def read_archive(
     archive: Path,
 ) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
@@ -73,24 +84,10 @@ def read_archive(
         with tarfile.open(archive) as tar:
             for member in tar:
                 if member.name in BATCHES and (file := tar.extractfile(member)):
-                    batch = ArrayUnpickler(io.BytesIO(file.read())).load()
-                    colours = np.asarray(batch[b"data"], np.uint8).reshape(
-                        -1, 3, 32, 32
-                    )
-                    batches[member.name] = (
-                        grey(colours),
-                        np.asarray(batch[b"labels"], np.int64),
-                    )
+                    batches[member.name] = _read_batch(file.read())
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from error
-    except (
-        pickle.UnpicklingError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ValueError,
-        MemoryError,
-    ) as error:
+    except NO_BATCH as error:
         raise DataError(
             f"{archive}: {member.name} is no batch of CIFAR-10: {error}"
         ) from error
@@ -99,6 +96,13 @@ def read_archive(
             f"{archive} is not CIFAR-10: it lacks {', '.join(sorted(lacking))}"
         )
     return batches
+
+
+def _read_batch(pickled: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Grey images (n, 10, 10) and labels (n,); one of `NO_BATCH` where there are none."""
+    batch = ArrayUnpickler(io.BytesIO(pickled)).load()
+    colours = np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32)
+    return grey(colours), np.asarray(batch[b"labels"], np.int64)
 
 
 def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -64,14 +64,19 @@ class LevenbergMarquardt(Finder):
             )
             new = equations.of(trying).grad(tried)
             predicted = (g * lam / (L.square() + lam)).square().sum(1)
-            gain = (before[trying] - new.square().sum(1)) / (before[trying] - predicted)
-            fell = new.square().sum(1) < before[trying]
-            factor = torch.where(gain > 0.5, 0.1, torch.where(gain > 0.1, 0.5, 2.0))
-            damping[trying] = torch.maximum(
-                lam[:, 0] * torch.where(fell, factor, 8.0), 1e-18 * unit[trying]
-            )
+            after = new.square().sum(1)
+            fell = after < before[trying]
+            gain = (before[trying] - after) / (before[trying] - predicted)
+            following = lam[:, 0] * _factor(fell, gain)
+            damping[trying] = torch.maximum(following, 1e-18 * unit[trying])
             theta[trying[fell]], grad[trying[fell]] = tried[fell], new[fell]
             trying = trying[~fell]
             if not len(trying):
                 break
         return Iterate(theta, grad, DampingState(damping))
+
+
+def _factor(fell: Tensor, gain: Tensor) -> Tensor:
+    """What the damping is multiplied by (S,): eight after a try in vain, else by its gain."""
+    accepted = torch.where(gain > 0.5, 0.1, torch.where(gain > 0.1, 0.5, 2.0))
+    return torch.where(fell, accepted, 8.0)

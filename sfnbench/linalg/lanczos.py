@@ -3,6 +3,8 @@
 Everything here is a fixed sequence of operations without a branch on values, so it runs under
 `torch.func.vmap` and asks a GPU for nothing in between; but for a process that stops at a
 tolerance. Shapes: d parameters, k vectors.
+
+References: Lanczos 1950; Parlett 1998, "The symmetric eigenvalue problem", chapter 13.
 """
 
 from __future__ import annotations
@@ -41,42 +43,27 @@ def lanczos(
 ) -> Subspace:
     """The span of start, H start, ..., H^(k-1) start (d,); `last` (d,) replaces the last of these.
 
-    Each new vector is made orthogonal to its two neighbours, then once more to all of the basis.
-    Without that second pass (Lanczos' own recurrence, as in Dauphin et al. 2014, appendix E, after
-    Vinyals and Povey 2012) rounding lets the vectors become dependent, in float32 after some
-    twenty: V H V^T alone would then be plainly wrong, its eigenvalues too large and some of them
-    false negatives. Here the Gram matrix V V^T is accounted for: the vectors are orthonormalised at
-    the end, and those that depend on others become zero.
+    Each new vector is made orthogonal to all of the basis, or, without `reorthogonalise`, to its
+    two neighbours alone (Lanczos' own recurrence). The latter lets rounding make vectors dependent:
+    they are orthonormalised at the end, and those that depend on others become zero.
 
     Cost: k products, k^2 d multiplications and additions for V H V^T and as many for
     reorthogonalising; memory k d. The columns of V H V^T are taken as the products come, so the
-    products themselves are not kept. No product is spared where the process ends early: from then
-    on vectors and products are zero. `enough` may end it before k vectors. References: Lanczos 1950; Parlett 1998, "The symmetric
-    eigenvalue problem", chapter 13.
+    products themselves are not kept. Where the Krylov space is exhausted, vectors and products are
+    zero from then on, and no product is spared; `enough` may end the process before k vectors.
     """
-    first = _unit(start, torch.linalg.vector_norm(start))
-    w = product(first)
-    V = _zeros(w, k)
+    V, w = _begun(product, start, k)
     M = _zeros(V @ w, k)
-    V[0] = first
-    del first
     for j in range(k):
         scale = torch.linalg.vector_norm(w)
-        column = _column(V, w, j, reorthogonalise)
-        M[j, : j + 1] = column
-        M[: j + 1, j] = column
+        M[j, : j + 1] = M[: j + 1, j] = _column(V[: j + 1], w, reorthogonalise)
         if j == k - 1:
             break
-        if enough is not None and enough(
-            M[: j + 1, : j + 1], torch.linalg.vector_norm(w)
-        ):
+        if enough and enough(M[: j + 1, : j + 1], torch.linalg.vector_norm(w)):
             V, M = V[: j + 1], M[: j + 1, : j + 1]
             break
         if last is not None and j == k - 2:
-            scale = torch.linalg.vector_norm(last)
-            w.copy_(last)
-            for _ in range(2):
-                _column(V, w, j, reorthogonalise)
+            scale = _replaced(w, last, V[: j + 1], reorthogonalise)
         V[j + 1] = _unit(w, scale)
         del w  # its room is the next product's
         w = product(V[j + 1])
@@ -86,14 +73,38 @@ def lanczos(
     return _orthonormalised(V, M, residual)
 
 
+def _begun(product: Product, start: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Room (k, d) for the basis, with the start's direction in its first row, and its product."""
+    first = _unit(start, torch.linalg.vector_norm(start))
+    w = product(first)
+    V = _zeros(w, k)
+    V[0] = first
+    return V, w
+
+
 def _zeros(like: Tensor, k: int) -> Tensor:
     """Zeros (k, n), batched where `like` (n,) is."""
     return torch.zeros_like(like.expand(k, -1), memory_format=torch.contiguous_format)
 
 
-def _column(V: Tensor, w: Tensor, j: int, reorthogonalise: bool) -> Tensor:
-    """The products (j + 1,) of w (d,) with the basis up to vector j, which are taken out of w."""
-    basis, neighbours = V[: j + 1], V[max(j - 1, 0) : j + 1]
+def _replaced(w: Tensor, last: Tensor, basis: Tensor, reorthogonalise: bool) -> Tensor:
+    """Make w (d,) the part of `last` (d,) outside of the basis; the length () of all of `last`."""
+    w.copy_(last)
+    for _ in range(2):
+        _column(basis, w, reorthogonalise)
+    return torch.linalg.vector_norm(last)
+
+
+def _column(basis: Tensor, w: Tensor, reorthogonalise: bool) -> Tensor:
+    """The products (j,) of w (d,) with the basis (j, d), which are taken out of w.
+
+    Out of w go its parts along its two neighbours, then once more those along all of the basis.
+    Without that second pass (as in Dauphin et al. 2014, appendix E, after Vinyals and Povey 2012)
+    rounding lets the vectors become dependent, in float32 after some twenty: V H V^T alone would
+    then be plainly wrong, its eigenvalues too large and some of them false negatives. Whoever
+    leaves it out has to account for the Gram matrix V V^T, as `_orthonormalised` does.
+    """
+    neighbours = basis[-2:]
     if not reorthogonalise:
         column = basis @ w
         w.sub_(neighbours.mT @ (neighbours @ w))

@@ -30,14 +30,10 @@ def run_suite(
 ) -> Results:
     """Execute the runs of a suite that have no result yet; gives all results of its folder.
 
-    `optimizers` and `problems` pick members by name, the registry's own and those that this script
-    or notebook defines included; `seeds` and `profile` change the suite. `fresh` executes every run
-    again, `only_failed` re-runs failed runs. The folder is ``runs/SUITE`` unless `out` names
-    another. Each result is stored as soon as its run is done. Parameters given as ranges are tuned
-    first, see `sfnbench.session.tuning`.
-
-    A notebook shows a bar. What broke is said on stderr, and is in `Results.failures`; a suite that
-    cannot be run at all raises an SfnbenchError before anything runs.
+    `optimizers` and `problems` pick members by name, those of this script or notebook included;
+    `seeds` and `profile` change the suite. `fresh` executes every run again, `only_failed` re-runs
+    failed runs. The folder is ``runs/SUITE`` unless `out` names another. Ranges are tuned first.
+    Failures are said on stderr, and in `Results`. SfnbenchError for a suite that cannot be run.
     """
     folder = run_session(
         suite,
@@ -55,6 +51,10 @@ def run_suite(
     )
     results = Results(folder)
     if observer is None and not in_notebook():
-        for line in results.complaints:
-            print(line, file=sys.stderr)
+        _say(results.complaints)
     return results
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)

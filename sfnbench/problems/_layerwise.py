@@ -114,38 +114,44 @@ def _block(
     criterion: str,
 ) -> list[Tensor]:
     """The sums over a block of examples, for each of `_pairs_of_layers`."""
-    slope_at = _derivative(activation)
-    bend_at = _derivative(slope_at)
-    inputs, slopes, bends = [_with_one(x)], [], []
-    for W, b in layers[:-1]:
-        u = W @ inputs[-1][:-1] + b
-        inputs.append(_with_one(activation(u)))
-        slopes.append(slope_at(u))
-        bends.append(bend_at(u))
+    inputs, slopes, bends = _forward(layers[:-1], x, activation)
     W, b = layers[-1]
     delta, M = _in_outputs(W @ inputs[-1][:-1] + b, y, criterion)
     sums = [_second_moments(M, inputs[-1])]
     for at in reversed(range(1, len(layers))):
         W, slope = layers[at].weights, slopes[at - 1]
         MJ = before = (W.mT @ M) * slope  # M du/du_k (r, r_k, n)
-        J = (
-            torch.eye(len(slope) + 1, len(slope), dtype=x.dtype, device=x.device)[
-                ..., None
-            ]
-            * slope
-        )  # da/du_k
+        J = _eye(len(slope) + 1, len(slope), x) * slope  # da/du_k
         sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[at - 1]))
         for k in reversed(range(at - 1)):
             MJ, J = ((layers[k + 1].weights.mT @ t) * slopes[k] for t in (MJ, J))
             sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[k]))
         back = W.mT @ delta
         M = (W.mT @ before.transpose(0, 1)) * slope
-        M = M + torch.eye(len(slope), dtype=x.dtype, device=x.device)[..., None] * (
-            bends[at - 1] * back
-        )
+        M = M + _eye(len(slope), len(slope), x) * (bends[at - 1] * back)
         delta = slope * back
         sums.append(_second_moments(M, inputs[at - 1]))
     return sums
+
+
+def _forward(
+    layers: list[Layer], x: Tensor, activation: Callable[[Tensor], Tensor]
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """The inputs a of each layer and of the next one, then phi'(u) and phi''(u) of each layer."""
+    slope_at = _derivative(activation)
+    bend_at = _derivative(slope_at)
+    inputs, slopes, bends = [_with_one(x)], [], []
+    for W, b in layers:
+        u = W @ inputs[-1][:-1] + b
+        inputs.append(_with_one(activation(u)))
+        slopes.append(slope_at(u))
+        bends.append(bend_at(u))
+    return inputs, slopes, bends
+
+
+def _eye(n: int, m: int, like: Tensor) -> Tensor:
+    """The identity (n, m, 1), for each example."""
+    return torch.eye(n, m, dtype=like.dtype, device=like.device)[..., None]
 
 
 def _mixed_moments(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -42,57 +43,27 @@ def run_session(
 ) -> Path:
     """Execute the runs of a suite that have no result yet; gives the folder of all its results.
 
-    `sfnbench.run_suite` gives the results themselves.
-
-    `optimizers` and `problems` pick members by name, the registry's own included; `seeds` and
-    `profile` change the suite. `fresh` executes every run again, `only_failed` re-runs failed runs.
-    The folder is ``runs/SUITE`` unless `out` names another. Each result is stored as soon as its
-    run is done.
-
-    Parameters given as ranges are tuned first. The trials are stored in the folder ``tuning``
-    within, the winners in the file ``tuned.yaml``, and the best settings then run with the suite's
-    own seeds: see `sfnbench.session.tuning`.
+    The arguments are those of `sfnbench.run_suite`, which gives the results themselves. Trials of
+    tuning are stored in the folder ``tuning`` within, the winners in the file ``tuned.yaml``.
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite, profile)
-    kind = device_kind(device)
-    runs = plan(
-        suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind
-    )
-    tuning_runs(suite, runs)  # raises where they cannot be tuned
+    runs = _planned(suite, optimizers, problems, seeds, device)
     folder = results_folder(suite, out)
+    _check_folder(suite, runs, folder, fresh, only_failed)
     observer = observer or Observer()
-    if fresh:
-        _check_data(runs, {})
-    else:
-        _check_data(_settled(suite, runs, folder), _statuses(folder))
-    if only_failed:
-        Store(
-            folder
-        ).close()  # raises where there are no results, and leaves no empty folder
-    jobs = _jobs(suite, runs, jobs)
     own = registry.live_members(runs)
-    shipped = b"" if engine == "inline" else live.shipped_live(own)
-
-    def execute(todo: Iterable[Run]) -> Generator[Result, None, None]:
-        plugins = registry.plugin_paths()
-        return execute_all(
-            todo,
-            engine=engine,
-            jobs=jobs,
-            plugins=plugins,
-            live=shipped,
-            on_progress=observer.progress,
-        )
-
-    sources = {
-        name: live.written_out(name, cls).read_text() for (_, name), cls in own.items()
-    }
-    session = _Session(execute, observer, fresh, only_failed, sources)
-    # The store is opened before tuning: where results cannot be stored, tuning would be in vain.
+    execute = partial(
+        execute_all,
+        engine=engine,
+        jobs=_jobs(suite, runs, jobs),
+        plugins=registry.plugin_paths(),
+        live=b"" if engine == "inline" else live.shipped_live(own),
+        on_progress=observer.progress,
+    )
+    session = _Session(execute, observer, fresh, only_failed, _sources(own))
+    # before tuning, which would be in vain where results cannot be stored
     with Store(folder, create=True) as store:
-        is_open = any(run.is_open for run in runs)
-        stage = session.tune(suite, runs, folder) if is_open else _Stage(runs)
-        session.execute_stage(store, stage)
+        session.execute_stage(store, session.stage(suite, runs, folder))
     return folder
 
 
@@ -111,17 +82,12 @@ def preview(
 
     A row for the tuning of each open run, then a row for each run.
     """
-    kind = device_kind(device)
-    runs = plan(
-        suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind
-    )
-    tuning_runs(suite, runs)
+    runs = _planned(suite, optimizers, problems, seeds, device)
     folder = results_folder(suite, out)
     tried, stored = _stored(folder / TUNING), _statuses(folder)
     settled = _settled(suite, runs, folder)
     _check_data(runs if fresh else settled, {} if fresh else stored)
-    again: frozenset[str] = frozenset(stored) if fresh else frozenset()
-    missing_state = "to do"
+    again, missing_state = frozenset(stored if fresh else ()), "to do"
     if only_failed and not fresh:
         missing_state = "left out"
         with Store(folder) as store:
@@ -150,6 +116,41 @@ def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+
+def _planned(
+    suite: Suite,
+    optimizers: Iterable[str] | None,
+    problems: Iterable[str] | None,
+    seeds: int | Sequence[int] | None,
+    device: str,
+) -> tuple[Run, ...]:
+    """The runs of a suite on a device; SuiteError where their ranges cannot be tuned."""
+    kind = device_kind(device)
+    runs = plan(
+        suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind
+    )
+    tuning_runs(suite, runs)
+    return runs
+
+
+def _check_folder(
+    suite: Suite, runs: Sequence[Run], folder: Path, fresh: bool, only_failed: bool
+) -> None:
+    """DataError where data are missing, NoResultsError where there is nothing to re-run."""
+    if fresh:
+        _check_data(runs, {})
+    else:
+        _check_data(_settled(suite, runs, folder), _statuses(folder))
+    if only_failed:
+        Store(folder).close()  # raises without results, and leaves no empty folder
+
+
+def _sources(own: Mapping[tuple[str, str], type]) -> dict[str, str]:
+    """The source of each member that a script or a notebook defines."""
+    return {
+        name: live.written_out(name, cls).read_text() for (_, name), cls in own.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,12 @@ class _Session:
             return result
         kept = {"source": dict(self.sources)}
         return replace(result, environment={**result.environment, **kept})
+
+    def stage(self, suite: Suite, runs: Sequence[Run], folder: Path) -> _Stage:
+        """All runs, the open ones tuned first."""
+        if any(run.is_open for run in runs):
+            return self.tune(suite, runs, folder)
+        return _Stage(runs)
 
     def tune(self, suite: Suite, runs: Sequence[Run], folder: Path) -> _Stage:
         """Tune the open runs; the stage of all runs with their best values.

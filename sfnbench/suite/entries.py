@@ -266,21 +266,8 @@ class _Entry:
             return Spec(use.content, label, plain.params, source).carrying(
                 plain.instance
             )
-        ranges: dict[str, Range] = {}
-        instances = []
-        for name, (scale, nodes) in sorted(spans.items()):
-            each = [params.replaced({**lows, name: node}) for node in nodes]
-            ends = [self._complete(use, completion, end) for end in each]
-            found = [end for end in ends if end is not None]
-            instances += [end.instance for end in found]
-            if any(name not in end.params for end in found):
-                own = "write it in sfnbench's own words, such as clip, groups or base"
-                self._note(use.at, f"{name} cannot be a range here: {own}")
-            elif len(found) == len(nodes):
-                values = [end.params[name] for end in found]
-                ranges[name] = _range(
-                    use, completion, params.replaced(lows), name, scale, values
-                )
+        at_lows = params.replaced(lows)
+        ranges, instances = self._tried_ranges(use, completion, at_lows, spans)
         if plain is None or len(ranges) < len(spans):
             return None
         middles = params.replaced({**lows, **_middles(params, ranges)})
@@ -292,6 +279,28 @@ class _Entry:
         }
         source = self._reader.source(use.content, written)
         return Tunable(use.content, label, written, source, ranges).carrying(*instances)
+
+    def _tried_ranges(
+        self, use: Node, completion: Completion, lows: Node, spans: dict[str, Span]
+    ) -> tuple[dict[str, Range], list[Any]]:
+        """The ranges whose values are all right, and members at each value that is.
+
+        `lows` has every parameter at the low end of its range.
+        """
+        ranges: dict[str, Range] = {}
+        instances = []
+        for name, (scale, nodes) in sorted(spans.items()):
+            each = [lows.replaced({name: node}) for node in nodes]
+            ends = [self._complete(use, completion, end) for end in each]
+            found = [end for end in ends if end is not None]
+            instances += [end.instance for end in found]
+            if any(name not in end.params for end in found):
+                own = "write it in sfnbench's own words, such as clip, groups or base"
+                self._note(use.at, f"{name} cannot be a range here: {own}")
+            elif len(found) == len(nodes):
+                values = [end.params[name] for end in found]
+                ranges[name] = _range(use, completion, lows, name, scale, values)
+        return ranges, instances
 
 
 def _range(

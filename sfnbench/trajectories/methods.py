@@ -109,15 +109,7 @@ def _optimizers(
 
     ValueError where a group has no tensors, or the entry itself has none left.
     """
-    shares: list[list[str]] = [[] for _ in entry.groups]
-    rest: list[str] = []
-    for name in leaves:
-        takers = (
-            share
-            for group, share in zip(entry.groups, shares, strict=True)
-            if group.takes(name, n_dims[name])
-        )
-        next(takers, rest).append(name)
+    shares, rest = _shares(entry, n_dims)
     groups: Params = [leaves[name] for name in rest]
     if entry.groups and rest:
         groups = [{"params": groups}]
@@ -159,6 +151,22 @@ def _dimensions(n_dims: Mapping[str, int]) -> str:
     return ", ".join(
         f"{name} ({counted(n, 'dimension')})" for name, n in n_dims.items()
     )
+
+
+def _shares(
+    entry: Entry, n_dims: Mapping[str, int]
+) -> tuple[list[list[str]], list[str]]:
+    """The names that each group takes, a name's first taker alone, and those that none takes."""
+    shares: list[list[str]] = [[] for _ in entry.groups]
+    rest: list[str] = []
+    for name, n in n_dims.items():
+        takers = (
+            share
+            for group, share in zip(entry.groups, shares, strict=True)
+            if group.takes(name, n)
+        )
+        next(takers, rest).append(name)
+    return shares, rest
 
 
 def _has(groups: Params, leaf: nn.Parameter) -> bool:

@@ -194,15 +194,6 @@ def _minimize(
 
     call: Any = minimize  # its stubs know no method by a variable
     ask = _Questions(oracle, start, method in HESSIAN_PRODUCTS)
-    arguments: dict[str, Any] = (
-        {"fun": ask.loss}
-        if method in GRADIENT_FREE
-        else {"fun": ask.loss_and_grad, "jac": True}
-    )
-    if method in HESSIAN_PRODUCTS:
-        arguments["hessp"] = ask.product
-    if method in HESSIANS:
-        arguments["hess"] = ask.hessian
     options = _options(method, params)
     tol = options.pop("tol") if method != "COBYLA" and "tol" in options else None
     last = [_numbers(start)]
@@ -220,11 +211,23 @@ def _minimize(
         tol=tol,
         options=options,
         callback=callback,
-        **arguments,
+        **_asked_of(ask, method),
     )
     if not np.array_equal(found.x, last[0]):  # its answer is no iterate that it told of
         hand_over(found.x)
     return f"{found.message} (status {found.status})"
+
+
+def _asked_of(ask: _Questions, method: str) -> dict[str, Any]:
+    """The functions that a method may ask."""
+    if method in GRADIENT_FREE:
+        return {"fun": ask.loss}
+    found: dict[str, Any] = {"fun": ask.loss_and_grad, "jac": True}
+    if method in HESSIAN_PRODUCTS:
+        found["hessp"] = ask.product
+    if method in HESSIANS:
+        found["hess"] = ask.hessian
+    return found
 
 
 def _options(method: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -141,19 +141,7 @@ def _plane_panel(plane: Plane, paths: dict[str, Floats]) -> Panel:
     traces = []
     for method, (x, y) in paths.items():
         traces.append(Trace(x, y, method))
-        dots = Trace(
-            x, y, method, style="points", symbol="circle", size=3, in_legend=False
-        )
-        end = Trace(
-            x[-1:],
-            y[-1:],
-            method,
-            style="points",
-            symbol="circle",
-            size=8,
-            in_legend=False,
-        )
-        traces += [dots, end]
+        traces += [_dots(x, y, method, 3), _dots(x[-1:], y[-1:], method, 8)]
     x, y = next(iter(paths.values()))
     traces.append(
         Trace(x[:1], y[:1], label="start", style="points", symbol="circle-open", size=9)
@@ -180,4 +168,10 @@ def _plane_panel(plane: Plane, paths: dict[str, Floats]) -> Panel:
         PLANE_NOTES,
         contours=contours,
         is_square=True,
+    )
+
+
+def _dots(x: Floats, y: Floats, method: str, size: float) -> Trace:
+    return Trace(
+        x, y, method, style="points", symbol="circle", size=size, in_legend=False
     )

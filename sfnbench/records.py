@@ -299,6 +299,11 @@ def number(row: Mapping[str, object], name: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def n_sharing(row: Mapping[str, Any]) -> int:
+    """Seeds that shared the batch of a row's trajectory, and its seconds."""
+    return int(row.get("n_lanes") or 1)
+
+
 def quartiles(row: TimingRow, rate: Rate) -> tuple[float, float, float] | None:
     """Median, lower and upper quartile over blocks; None where it was not measured."""
     middle, low, high = (number(row, f"{rate}{part}") for part in ("", "_q1", "_q3"))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from census import n_nodes
 
 import sfnbench
 from sfnbench.members import registry
@@ -150,11 +151,6 @@ def test_plugins_import_only_the_public_names():
 FILE_LINES, FILE_NODES = 400, 2000
 FUNCTION_LINES, FUNCTION_NODES = 40, 300
 COMMAND_LINES = 90  # a command of cli/ has a line or more for each of its options
-
-
-def n_nodes(tree):
-    """Syntax nodes, the contexts (load, store, delete) of names left out."""
-    return sum(not isinstance(node, ast.expr_context) for node in ast.walk(tree))
 
 
 def test_files_and_functions_stay_short():

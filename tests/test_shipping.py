@@ -62,7 +62,7 @@ def test_a_users_own_files_turn_no_test_red(tmp_path):
     """A broken one, one of a name that tests use, and one of a name that ships."""
     if not (ROOT / "tests").is_dir():
         pytest.skip("sfnbench is installed without its tests")
-    for folder in ("sfnbench", "tests", "plugins", "suites"):
+    for folder in ("sfnbench", "tests", "benchmarks", "plugins", "suites"):
         shutil.copytree(
             ROOT / folder,
             tmp_path / folder,

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..core.fields import Count
 from ..core.finder import Equations, Finder, Iterate
 from ..members.registry import register
-from ._scipy import Array, lane_by_lane
+from ._scipy import Array, one_by_one
 
 ENOUGH = 1e-26  # of the squared norm
 PATIENCE, FALL = (
@@ -37,7 +37,7 @@ class GradientNorm(Finder):
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:
         """The whole search."""
-        return lane_by_lane(equations, at, self._solve)
+        return one_by_one(equations, at, self._solve)
 
     def _solve(
         self, equations: Equations, placed: Callable[[Array], Tensor], start: Array

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.fields import Count
 from ..core.finder import Equations, Finder, Iterate
 from ..members.registry import register
-from ._scipy import Array, lane_by_lane
+from ._scipy import Array, one_by_one
 
 EPS = 3e-16  # all three tolerances: the gradient's length decides, not scipy's rules
 
@@ -32,7 +32,7 @@ class LeastSquares(Finder):
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:
         """The whole search."""
-        return lane_by_lane(equations, at, self._solve)
+        return one_by_one(equations, at, self._solve)
 
     def _solve(
         self, equations: Equations, placed: Callable[[Array], Tensor], start: Array

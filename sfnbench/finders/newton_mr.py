@@ -57,15 +57,13 @@ class NewtonMR(Finder):
         ).square().sum(1)
 
     def _matrix_free(self, equations: Equations, at: Iterate) -> tuple[Tensor, Tensor]:
-        """The same by MINRES, lane by lane."""
+        """The same by MINRES, one search at a time."""
         directions, slopes = (
             torch.zeros_like(at.theta),
             at.theta.new_zeros(len(at.theta)),
         )
-        for lane, g in enumerate(at.grad):
-            _, product = equations.of(torch.tensor([lane])).products(
-                at.theta[lane : lane + 1]
-            )
+        for i, g in enumerate(at.grad):
+            _, product = equations.of(torch.tensor([i])).products(at.theta[i : i + 1])
 
             def times(v: Array, product: Product = product, g: Tensor = g) -> Array:
                 return np.asarray(product(torch.as_tensor(v).to(g).reshape(-1)).cpu())
@@ -74,6 +72,6 @@ class NewtonMR(Finder):
             solved = minres(
                 H, -g.cpu().numpy(), rtol=self.cut, maxiter=self.iterations
             )[0]
-            directions[lane] = torch.as_tensor(solved).to(g)
-            slopes[lane] = g @ product(directions[lane])
+            directions[i] = torch.as_tensor(solved).to(g)
+            slopes[i] = g @ product(directions[i])
         return directions, slopes

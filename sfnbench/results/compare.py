@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from ..core.cost import QUESTIONS
-from ..records import Result, Row, Status, number
+from ..records import Result, Row, Status, n_sharing, number
 from ..survival.comparisons import holm, paired_differences
+from ..survival.escapes import or_never
 from ..survival.intervals import LEVEL, MIN_RUNS
 from ..words import listed
 from .cells import Cell, TableEntry
@@ -88,14 +89,21 @@ class Change:
             "problem": problem,
             "optimizer": method,
             "what": self.what,
-            "before": _known_cell(self.before, ".6g"),
-            "after": _known_cell(self.after, ".6g"),
+            "before": self._cell(self.before),
+            "after": self._cell(self.after),
             "difference": Cell(None, low, high, form=".3g", pattern="[{low}, {high}]"),
             "pairs": self.n or None,
             "p": _known_cell(self.p, ".2g"),
             "verdict": self.verdict,
             "why": self.why,
         }
+
+    def _cell(self, value: float) -> Cell | None:
+        """A side; an escape that did not come is spelled as in every other table."""
+        is_escape = self.what.startswith("escape_")
+        if math.isnan(value):
+            return None
+        return Cell(value, form=".6g", never=is_escape)
 
 
 def _known_cell(value: float, form: str) -> Cell | None:
@@ -197,7 +205,7 @@ class Pairs(Generic[R]):
         left = 0
         for seed, pair in zip(self.seeds, self.rows, strict=True):
             if left <= 0:
-                name, left = seed, max(_n_sharing(row) for row in pair)
+                name, left = seed, max(n_sharing(row) for row in pair)
             names.append(name)
             left -= 1
         return names
@@ -210,13 +218,6 @@ class Measure(NamedTuple, Generic[R]):
     of: Callable[[R], float | None]  # None: this seed has none
     tolerance: float = TOLERANCE
     is_time: bool = False
-
-
-def or_never(value: float | None) -> float:
-    """A loss that was not reached, or an escape that did not come, is infinitely late."""
-    if value is None or math.isnan(value):
-        return math.inf
-    return float(value)
 
 
 def own_measures(pairs: Pairs[Any]) -> Iterator[Measure[Any]]:
@@ -306,11 +307,6 @@ def _by_seed(result: Result) -> dict[Seed, Row]:
 
 def _dtype(row: Mapping[str, Any]) -> str:
     return str(row.get("dtype", ""))
-
-
-def _n_sharing(row: Mapping[str, Any]) -> int:
-    """Seeds that shared a row's batch."""
-    return int(row.get("n_lanes") or 1)
 
 
 def _machines(a: Result, b: Result) -> str:

@@ -39,6 +39,13 @@ class Survival(NamedTuple):
     high: Floats  # (m,)
 
 
+def or_never(value: float | None) -> float:
+    """A loss that was not reached, or an escape that did not come, is infinitely late."""
+    if value is None or math.isnan(value):
+        return math.inf
+    return float(value)
+
+
 @dataclass(frozen=True)
 class Escapes:
     """When each of n runs escaped, and for how long the others were watched.

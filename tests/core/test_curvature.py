@@ -89,9 +89,9 @@ def test_products_run_in_batches(kind):
     together = torch.func.vmap(
         lambda t: linearise(problem, t, None, kind, eager=False).product(v)
     )(points)
-    for lane, theta in enumerate(points):
+    for i, theta in enumerate(points):
         alone = linearise(problem, theta, None, kind, eager=True).product(v)
-        torch.testing.assert_close(together[lane], alone, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(together[i], alone, rtol=1e-9, atol=1e-12)
 
 
 def test_for_squared_error_fisher_weighs_each_example_by_its_residual():

@@ -100,7 +100,7 @@ def test_a_gradient_flat_end_is_no_root(finder):
 
 
 @finders
-def test_a_lane_that_is_no_number_harms_no_other(finder):
+def test_a_search_that_is_no_number_harms_no_other(finder):
     starts = points(Wells(), 3, seed=3)
     starts[1] = torch.nan
     ends = search(Wells(), finder, starts, batched=True)
@@ -119,11 +119,11 @@ def test_a_batch_ends_where_each_ends_alone(finder):
     problem = LinearAutoencoder(n_inputs=3, n_hidden=1)
     starts = points(problem, 6)
     together = search(problem, finder, starts, batched=True)
-    for lane in range(6):
-        alone = search(problem, finder, starts[lane : lane + 1], batched=False)
-        if min(float(alone.grad[0].norm()), float(together.grad[lane].norm())) < 1e-10:
+    for i in range(6):
+        alone = search(problem, finder, starts[i : i + 1], batched=False)
+        if min(float(alone.grad[0].norm()), float(together.grad[i].norm())) < 1e-10:
             torch.testing.assert_close(
-                alone.theta[0], together.theta[lane], rtol=1e-6, atol=1e-6
+                alone.theta[0], together.theta[i], rtol=1e-6, atol=1e-6
             )
 
 
@@ -154,7 +154,7 @@ def test_minres_and_the_pseudo_inverse_step_alike():
     torch.testing.assert_close(*ends, rtol=1e-6, atol=1e-6)
 
 
-def test_every_question_is_counted_for_its_own_lane():
+def test_every_question_is_counted_for_its_own_search():
     equations = Equations(Wells(), 3)
     theta = points(Wells(), 3)
     equations.grad(theta)

@@ -141,11 +141,11 @@ def test_a_batch_is_what_each_alone_is(full):
         return lanczos(lambda v: H @ v, start, 5, last=last, reorthogonalise=full)
 
     together = torch.func.vmap(one)(matrices, starts, lasts)
-    for lane in range(4):
-        alone = one(matrices[lane], starts[lane], lasts[lane])
+    for i in range(4):
+        alone = one(matrices[i], starts[i], lasts[i])
         restricted = [
             basis.mT @ matrix @ basis
-            for basis, matrix in (alone[:2], (together[0][lane], together[1][lane]))
+            for basis, matrix in (alone[:2], (together[0][i], together[1][i]))
         ]
         torch.testing.assert_close(*restricted, rtol=1e-8, atol=1e-8)
 

@@ -103,6 +103,15 @@ def test_a_planted_change_is_worse_one_way_and_better_the_other(planted, what, n
     assert verdicts(bad, good) == dict.fromkeys(what, "better")
 
 
+def test_an_escape_that_did_not_come_is_spelled_never():
+    caught = rows(escape_step=None, escape_cost=None)
+    by_what = {
+        each.what: each.line() for each in changed([result(rows())], [result(caught)])
+    }
+    assert str(by_what["escape_step"]["after"]) == "never"
+    assert str(by_what["escape_cost"]["after"]) == "never"
+
+
 def throughput(rate, spread=0.01, **more):
     quartiles = {
         "steps_per_s_q1": rate * (1 - spread),

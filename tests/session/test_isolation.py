@@ -27,7 +27,7 @@ class Breaking(Optimizer):
 """
 BODIES = {
     "isolation_diverging": "return theta + 1e3 * theta.abs() * g, state",
-    # in some lanes of the batch
+    # in some trajectories of the batch
     "isolation_nan": "return torch.where(theta[0] > 0, torch.nan, theta - 0.05 * g), state",
     "isolation_never": "return theta.clone() * 0.5, state",
     "isolation_raising": "raise RuntimeError('no more')",

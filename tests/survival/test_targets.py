@@ -19,10 +19,10 @@ def test_hitting_times_are_the_first_times(losses, targets):
     at = [0.0, 0.5, 2.0, 3.0]
     found = hitting_times(losses, at, targets)
     assert found.shape == (len(losses), len(targets))
-    for lane, run in enumerate(losses):
+    for i, run in enumerate(losses):
         for place, target in enumerate(targets):
             hits = [t for t, loss in zip(at, run, strict=True) if loss <= target]
-            assert found[lane, place] == min(hits, default=math.inf)
+            assert found[i, place] == min(hits, default=math.inf)
 
 
 def test_a_run_that_has_ended_hits_nothing_any_more():

@@ -52,7 +52,7 @@ def test_the_loss_before_a_step_comes_with_the_gradient():
     assert nesterov.loss_before is None  # its gradient is taken elsewhere
 
 
-def test_parked_lanes_stay_home_and_count_nothing():
+def test_parked_trajectories_stay_home_and_count_nothing():
     points = starts(3)
     trajectories, free = (Vmapped(Waves(), MomentumSGD(), points) for _ in range(2))
     trajectories.park(np.array([False, True, False]))
@@ -66,31 +66,27 @@ def test_parked_lanes_stay_home_and_count_nothing():
     )  # to the bit: the batch kept its shape
 
 
-def test_a_lane_that_linear_algebra_refuses_becomes_nan_and_no_other_does():
+def test_a_trajectory_that_linear_algebra_refuses_becomes_nan_and_no_other_does():
     points = starts(3)
     points[1] = torch.nan
     trajectories = Vmapped(Waves(), SaddleFreeNewton(), points)
     trajectories.step([(None,)] * 3, None)
     assert torch.isnan(trajectories.theta).all(1).tolist() == [False, True, False]
     assert trajectories.parked.tolist() == [False, True, False]
-    for lane in (0, 2):
-        alone = Looped(Waves(), SaddleFreeNewton(), points[lane : lane + 1])
+    for i in (0, 2):
+        alone = Looped(Waves(), SaddleFreeNewton(), points[i : i + 1])
         alone.step([(None,)], None)
         torch.testing.assert_close(
-            trajectories.theta[lane], alone.theta[0], rtol=1e-9, atol=1e-12
+            trajectories.theta[i], alone.theta[0], rtol=1e-9, atol=1e-12
         )
 
 
-def test_minibatches_are_each_lane_s_own():
+def test_minibatches_are_each_trajectory_s_own():
     mlp = registry.build("problem", "mlp", {"size": 4, "n_examples": 50, "hidden": [3]})
     points = starts(3, mlp)
     batches = [mlp.draw(torch.Generator().manual_seed(seed), 5) for seed in range(3)]
     together = Vmapped(mlp, GradientDescent(lr=0.1), points)
     together.step([(batch,) for batch in batches], None)
-    for lane in range(3):
-        expected = points[lane] - 0.1 * torch.func.grad(mlp.loss)(
-            points[lane], batches[lane]
-        )
-        torch.testing.assert_close(
-            together.theta[lane], expected, rtol=1e-10, atol=1e-12
-        )
+    for i in range(3):
+        expected = points[i] - 0.1 * torch.func.grad(mlp.loss)(points[i], batches[i])
+        torch.testing.assert_close(together.theta[i], expected, rtol=1e-10, atol=1e-12)

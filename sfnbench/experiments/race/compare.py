@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...records import RaceRow
+from ...records import RaceRow, n_sharing
 from ...results.compare import (
     TOLERANCE_S,
     Change,
     Measure,
     Pairs,
-    or_never,
     own_measures,
 )
+from ...survival.escapes import or_never
 
 LOSS_ROUNDING = 1e-12  # of the loss at the start: losses below that have all arrived
 
@@ -48,8 +48,7 @@ def _counts(pairs: Pairs[RaceRow]) -> Iterator[Change]:
 def _unlike(pairs: Pairs[RaceRow]) -> str:
     """Why seconds were made in unlike ways: seeds in a batch share its seconds."""
     before, after = (
-        sorted({pair[side].get("n_lanes") or 1 for pair in pairs.rows})
-        for side in (0, 1)
+        sorted({n_sharing(pair[side]) for pair in pairs.rows}) for side in (0, 1)
     )
     if before == after:
         return ""

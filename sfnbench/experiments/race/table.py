@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...records import RaceRow, Result, Status, number
+from ...records import RaceRow, Result, Status, n_sharing, number
 from ...results.cells import Cell, Spread, TableEntry, Tally, share
 from ...results.compare import MACHINE
 from ...results.tables import Table
@@ -107,9 +107,9 @@ def _spent(result: Result, spread: Spread, is_rival: bool) -> dict[str, TableEnt
 
 def _made(result: Result) -> str:
     """What seconds depend on besides the method: the machine, and how many seeds share a batch."""
-    lanes = max((row["n_lanes"] or 1 for row in result.race_rows), default=1)
+    n = max(map(n_sharing, result.race_rows), default=1)
     machine = [str(result.environment.get(name)) for name in MACHINE]
-    return ", ".join([f"{lanes} seeds in a batch", *machine])
+    return ", ".join([f"{n} seeds in a batch", *machine])
 
 
 def _compete(line: dict[str, TableEntry], is_rival: bool, rivals: str) -> None:

@@ -24,7 +24,7 @@ from ...metrics.measuring import by_name
 from ...trajectories.as_torch import as_torch_optimizer
 from ...trajectories.single import Looped
 from ...trajectories.vmapped import Vmapped
-from .shared import DEVICE, N_LANES, AnyMember, Waves, point_of, require, starts_of
+from .shared import DEVICE, N_STARTS, AnyMember, Waves, point_of, require, starts_of
 
 META = torch.device("meta")
 N_STEPS = 2
@@ -67,14 +67,14 @@ def optimizer_answers(
     starts = starts_of(problem).to(device, dtype)
     noise = None
     if optimizer.n_noise:
-        shape = (N_LANES, optimizer.n_noise, problem.dim)
+        shape = (N_STARTS, optimizer.n_noise, problem.dim)
         drawn = torch.randn(shape, generator=torch.Generator().manual_seed(13))
         noise = drawn.to(starts)
     kinds: list[type[Looped] | type[Vmapped]] = [Looped]
     if optimizer.vmappable:
         kinds.append(Vmapped)
     for kind in kinds:
-        n = 1 if kind is Looped else N_LANES
+        n = 1 if kind is Looped else N_STARTS
         trajectories = kind(problem, optimizer, starts[:n])
         for _ in range(N_STEPS):
             trajectories.step([(None,) * len(optimizer.batch_sizes)] * n, noise)
@@ -87,7 +87,7 @@ def finder_answers(finder: Finder, device: torch.device, dtype: torch.dtype) -> 
     """Where a step of several searches leads, and the gradients there."""
     problem = Waves()
     starts = starts_of(problem).to(device, dtype)
-    equations = Equations(problem, N_LANES)
+    equations = Equations(problem, N_STARTS)
     at = Iterate(starts, equations.grad(starts), finder.init(starts))
     at = finder.step(equations, at)
     return {"theta": at.theta, "grad": at.grad}

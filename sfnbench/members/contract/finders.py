@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from ...core.finder import Equations, Finder, Iterate
 from ...core.problem import Problem
-from .shared import DEVICE, N_LANES, Waves, require, same, starts_of
+from .shared import DEVICE, N_STARTS, Waves, require, same, starts_of
 
 MOST_FINDER_STEPS = 100  # by which a finder has to be there
 
@@ -53,7 +53,7 @@ def search_is_pure(finder: Finder) -> None:
     """A step changes nothing in place, draws nothing and asks the equations, which count."""
     problem = Waves()
     starts = starts_of(problem)
-    equations = Equations(problem, N_LANES)
+    equations = Equations(problem, N_STARTS)
     at = Iterate(starts, equations.grad(starts), finder.init(starts))
     kept = tree_map(torch.clone, at)
     before = equations.calls.copy()
@@ -68,22 +68,22 @@ def search_is_pure(finder: Finder) -> None:
     require(same(first, finder.step(equations, at)), "two equal steps differ")
 
 
-def lanes_run_together(finder: Finder) -> None:
+def searches_run_together(finder: Finder) -> None:
     """Searches in one batch do in a step what each does alone, and count the same questions."""
     problem = Waves()
     starts = starts_of(problem)
-    together = Equations(problem, N_LANES)
+    together = Equations(problem, N_STARTS)
     after = finder.step(
         together, Iterate(starts, together.grad(starts), finder.init(starts))
     )
-    for lane in range(N_LANES):
-        alone, here = Equations(problem, 1), starts[lane : lane + 1]
+    for i in range(N_STARTS):
+        alone, here = Equations(problem, 1), starts[i : i + 1]
         single = finder.step(alone, Iterate(here, alone.grad(here), finder.init(here)))
-        apart = float((single.theta[0] - after.theta[lane]).abs().max())
+        apart = float((single.theta[0] - after.theta[i]).abs().max())
         require(
             apart <= 1e-6 * (1 + float(single.theta.abs().max())),
-            f"lane {lane} is {apart:g} away from its batch",
+            f"search {i} is {apart:g} away from its batch",
         )
 
 
-FINDER_CHECKS = (finds_a_saddle, search_is_pure, lanes_run_together)
+FINDER_CHECKS = (finds_a_saddle, search_is_pure, searches_run_together)

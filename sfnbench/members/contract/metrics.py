@@ -8,7 +8,7 @@ from torch import Tensor
 from ...core.metric import Metric
 from ...core.oracle import Oracle
 from ...metrics.measuring import by_name, measure
-from .shared import N_LANES, Waves, require, starts_of
+from .shared import N_STARTS, Waves, require, starts_of
 
 
 def measures_scalars(metric: Metric) -> None:
@@ -43,7 +43,7 @@ def points_are_measured_together(metric: Metric) -> None:
     """Points of one batch measure what each measures alone."""
     points = starts_of(Waves())
     together = measure(Waves(), metric, points)
-    for place in range(N_LANES):
+    for place in range(N_STARTS):
         alone = measure(Waves(), metric, points[place : place + 1])
         for name, values in alone.items():
             is_same = _same(values, together[name][place : place + 1], 1e-9)

@@ -13,7 +13,7 @@ from ...core.oracle import Oracle
 from ...core.problem import Problem
 from ...trajectories.single import Looped
 from ...trajectories.vmapped import Vmapped
-from .shared import DEVICE, N_LANES, Waves, point_of, require, same, starts_of
+from .shared import DEVICE, N_STARTS, Waves, point_of, require, same, starts_of
 
 
 def step_keeps_shape_and_dtype(optimizer: Optimizer) -> None:
@@ -69,19 +69,19 @@ def seeds_run_together(optimizer: Optimizer) -> None:
         return
     problem = Waves()
     starts = starts_of(problem)
-    noise = _noise(optimizer, N_LANES)
+    noise = _noise(optimizer, N_STARTS)
     together = Vmapped(problem, optimizer, starts)
-    together.step([(None,)] * N_LANES, noise)
-    for lane in range(N_LANES):
-        alone = Looped(problem, optimizer, starts[lane : lane + 1])
-        alone.step([(None,)], None if noise is None else noise[lane : lane + 1])
-        apart = float((alone.theta[0] - together.theta[lane]).abs().max())
+    together.step([(None,)] * N_STARTS, noise)
+    for i in range(N_STARTS):
+        alone = Looped(problem, optimizer, starts[i : i + 1])
+        alone.step([(None,)], None if noise is None else noise[i : i + 1])
+        apart = float((alone.theta[0] - together.theta[i]).abs().max())
         require(
             apart <= 1e-9 * (1 + float(alone.theta.abs().max())),
-            f"seed {lane} is {apart:g} away from its batch",
+            f"seed {i} is {apart:g} away from its batch",
         )
         require(
-            (alone.calls[0] == together.calls[lane]).all(),
+            (alone.calls[0] == together.calls[i]).all(),
             "alone it asks differently often than in a batch",
         )
 
@@ -118,11 +118,11 @@ class _EllipticBowl(Problem):
         return theta[0] ** 2 + 3 * theta[1] ** 2
 
 
-def _noise(optimizer: Optimizer, n_lanes: int) -> Tensor | None:
+def _noise(optimizer: Optimizer, n: int) -> Tensor | None:
     if not optimizer.n_noise:
         return None
     rng = torch.Generator().manual_seed(13)
-    shape = (n_lanes, optimizer.n_noise, Waves.dim)
+    shape = (n, optimizer.n_noise, Waves.dim)
     return torch.randn(shape, generator=rng, dtype=torch.float64).to(DEVICE.get())
 
 

@@ -57,7 +57,7 @@ def test_points_are_those_of_the_exact_law(make_run):
 @pytest.mark.parametrize(
     "optimizer", ["sfn", "scipy.optimize.trust-krylov"]
 )  # in one batch, and seed by seed
-def test_points_of_the_first_seeds_alone_are_kept_and_end_with_their_lane(
+def test_points_of_the_first_seeds_alone_are_kept_and_end_with_their_trajectory(
     make_run, optimizer
 ):
     result = execute(

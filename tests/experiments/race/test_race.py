@@ -112,7 +112,7 @@ def test_stuck_is_a_point_that_stays_though_its_gradient_is_not_zero(make_run, p
     assert row["status"] == "ok"  # it stays too, but where the gradient is zero
 
 
-def test_budget_in_cost_ends_a_lane_at_the_step_that_uses_it_up(make_run):
+def test_budget_in_cost_ends_a_trajectory_at_the_step_that_uses_it_up(make_run):
     result = execute(
         make_run("quadratic_saddle", {}, "sfn", {"damping": 0.0}, steps=50, cost=12)
     )

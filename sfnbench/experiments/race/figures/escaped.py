@@ -8,6 +8,7 @@ import numpy as np
 
 from ....records import Result
 from ....report.figure import Axis, Figure, Panel, Trace, left_edge
+from ....survival.escapes import or_never
 from ....survival.targets import ecdf
 from .curves import SHARES, UNITS, step_area
 
@@ -19,7 +20,7 @@ def extract(result: Result) -> list[float] | None:
     if not result.facts.has_saddle:
         return None
     costs = [row["escape_cost"] for row in result.race_rows]
-    return [np.inf if cost is None else float(cost) for cost in costs]
+    return [or_never(cost) for cost in costs]
 
 
 def figures(runs: Sequence[tuple[Result, list[float]]]) -> Iterator[Figure]:

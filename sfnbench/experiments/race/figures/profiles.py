@@ -16,6 +16,7 @@ import numpy as np
 
 from ....records import Floats, Result
 from ....report.figure import Axis, Figure, Panel, Trace
+from ....survival.escapes import or_never
 from ....survival.targets import ecdf, hitting_times, performance_ratios
 from ..at_budget import axis_of
 from .curves import SHARES, step_area
@@ -66,7 +67,7 @@ def extract(result: Result) -> Solving | None:
         return math.inf
     if result.facts.has_saddle:
         costs = [row["escape_cost"] for row in result.race_rows]
-        return float(np.median([math.inf if cost is None else cost for cost in costs]))
+        return float(np.median([or_never(cost) for cost in costs]))
     if not result.facts.bounded_below:
         return None
     steps = np.nan_to_num(result.series["loss.step"]).astype(int)  # (S, n)

@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPEC = pyproject.toml constraints.txt
 
-.PHONY: help run report test test-slow lint bench bench-keep bench-guard track census clean
+.PHONY: help run report card test test-slow lint bench bench-keep bench-guard track census clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,10 @@ report: $(VENV)/test ## a sample report and the figures of the README, anew, fro
 	rm -f docs/*_*.png docs/*.pdf
 	! command -v chromium > /dev/null || chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=20000 \
 		--window-size=1200,1500 --screenshot=docs/report.png file://$(CURDIR)/docs/report.html
+
+card: $(VENV)/test ## an optimizer's card, of saddle-free Newton in a Krylov subspace (minutes)
+	$(BIN)/sfnbench card krylov_sfn --out docs/card.html --format github > docs/card.md
+	rm docs/card.html
 
 test: $(VENV)/test ## install what the tests need and pass them (minutes)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n logical --maxprocesses 4 --dist loadfile

@@ -34,7 +34,7 @@ LAYERS = [
     ["suite"],
     ["session"],
     ["report"],
-    ["notebook"],
+    ["notebook", "card"],
     ["cli"],
     ["__main__"],
 ]

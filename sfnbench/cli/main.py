@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import SfnbenchError
-from . import data, members, results, run
+from . import card, data, members, results, run
 from .terminal import echo, say
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(run.commands)
 app.add_typer(results.commands)
+app.add_typer(card.commands)
 app.add_typer(members.commands)
 app.add_typer(data.commands, name="data")
 

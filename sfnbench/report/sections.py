@@ -64,6 +64,7 @@ class Section:
     facts: dict[str, dict[str, None]] = field(
         default_factory=dict
     )  # every value there is
+    tables: dict[str, Table] = field(default_factory=dict)  # before all others
     _extracts: dict[int, list[tuple[Result, Any]]] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
@@ -130,7 +131,7 @@ class Section:
 
     def more_tables(self) -> dict[str, Table]:
         """The tables below the figures by their titles."""
-        found = {}
+        found = dict(self.tables)
         if self.experiment == "race":
             found["Escape against one factor"] = scaling.table(
                 scaling.growths(self.results)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report.draw_matplotlib import PICTURE_FORMATS, paint, write
+from sfnbench.report.draw_matplotlib import PICTURE_FORMATS, paint, write_figures
 from sfnbench.report.looks import looks
 from sfnbench.report.sections import gather
 from sfnbench.results.store import Store
@@ -73,7 +73,7 @@ def sections(make_run, tmp_path_factory):
 
 
 def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
-    written = write(sections, tmp_path / "new" / "folder", "steps")
+    written = write_figures(sections, tmp_path / "new" / "folder", "steps")
     assert {path.suffix[1:] for path in written} == set(PICTURE_FORMATS)
     names = {path.stem for path in written}
     panels = {
@@ -90,7 +90,11 @@ def test_each_problem_has_its_figure_in_each_format(sections, tmp_path):
 @pytest.mark.parametrize("suffix", PICTURE_FORMATS)
 def test_the_same_results_make_the_same_file(sections, tmp_path, suffix):
     first, second = (
-        [path for path in write(sections, tmp_path / name) if path.suffix[1:] == suffix]
+        [
+            path
+            for path in write_figures(sections, tmp_path / name)
+            if path.suffix[1:] == suffix
+        ]
         for name in "ab"
     )
     assert [path.read_bytes() for path in first] == [
@@ -148,7 +152,7 @@ def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(
                     )
                 )
     sections, _ = gather([tmp_path / "results"])
-    written = write(sections, tmp_path / "figures")
+    written = write_figures(sections, tmp_path / "figures")
     names = {path.stem for path in written if "against" in path.stem}
     by_distance = "test_quadratic_saddle_escape_against_distance_from_the_saddle"
     assert names == {
@@ -203,7 +207,7 @@ def test_bars_have_their_roof_and_say_where_there_is_none(tmp_path):
     assert sorted(texts(canvas)) == ["25 %", "50 %", "no FLOPs"]
     heights = {y for line in canvas.axes[0].get_lines() for y in line.get_ydata()}
     assert {80.0, 40.0} <= heights  # 20 steps a second over their shares
-    assert [path.stem for path in write(sections, tmp_path / "b")] == [
+    assert [path.stem for path in write_figures(sections, tmp_path / "b")] == [
         "fast_p_throughput"
     ] * 3
 
@@ -213,7 +217,9 @@ def test_two_problems_and_two_optimizers_have_profiles(make_run, tmp_path):
         for problem in ("quadratic_saddle", "monkey_saddle"):
             for optimizer, params in (("sfn", {}), ("msgd", {"lr": 0.05})):
                 store.put(execute(make_run(problem, {}, optimizer, params, steps=60)))
-    written = {path.stem for path in write(gather([tmp_path / "a"])[0], tmp_path / "b")}
+    written = {
+        path.stem for path in write_figures(gather([tmp_path / "a"])[0], tmp_path / "b")
+    }
     assert "test_profiles" in written
     assert {
         f"test_{problem}_trajectories"

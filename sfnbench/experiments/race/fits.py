@@ -152,7 +152,7 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
 def fit_in_words(fitted: Fit, form: Form) -> str:
     """The slope with its interval, or its rounding, and whether the line holds.
 
-    >>> in_words(Fit(Estimate(0.0, math.nan, math.nan), 6.2, "", 0.00047), POWER)
+    >>> fit_in_words(Fit(Estimate(0.0, math.nan, math.nan), 6.2, "", 0.00047), POWER)
     '0 (±0.0005 by whole steps)'
     """
     if fitted.why_not:

@@ -11,7 +11,7 @@ HEAD = MOST_BYTES // 4
 def shortened(text: str) -> str:
     """The text; of one longer than `MOST` characters its head and its tail.
 
-    >>> len(shortened("x" * 10**7)) < MOST + 100
+    >>> len(shortened("x" * 10**7)) < MOST_BYTES + 100
     True
     """
     if len(text) <= MOST_BYTES:

@@ -53,9 +53,8 @@ bench-keep: $(VENV)/bench ## remember how long each kernel takes here and now
 bench-guard: $(VENV)/bench ## fail where a kernel takes a quarter longer than when last remembered
 	$(KERNELS) --benchmark-compare --benchmark-compare-fail=min:25%
 
-track: $(VENV)/test ## costs of the last commit against those of the one before (asv makes an environment of 1.2 GB)
-	$(BIN)/asv machine --yes
-	$(BIN)/asv continuous -f 1.3 --record-samples HEAD~1 HEAD
+track: $(VENV)/run ## is the last commit slower or dearer than the one before? Rounds in turn, a control beside each
+	$(BIN)/python benchmarks/commits.py HEAD~1 HEAD
 
 census: $(VENV)/run ## floors, circles, widths and names of the package; REV=HEAD~9 for a commit
 	$(BIN)/python benchmarks/census.py $(if $(REV),--rev $(REV))

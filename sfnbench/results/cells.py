@@ -185,3 +185,18 @@ def _finite(number: float | None) -> float | None:
     if number is not None and math.isfinite(number):
         return number
     return None
+
+
+def no_formula(text: str) -> str:
+    """Text for a cell of a csv file, with an apostrophe where a spreadsheet would take a formula.
+
+    >>> no_formula("=1+1"), no_formula("-1e-3"), no_formula("sfn")
+    ("'=1+1", '-1e-3', 'sfn')
+    """
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

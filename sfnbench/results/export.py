@@ -13,7 +13,8 @@ from typing import Any
 from ..errors import StoreError
 from ..records import Result, columns
 from ..words import did_you_mean
-from .encoding import no_formula, to_json
+from .cells import no_formula
+from .encoding import to_json
 from .store import Damaged, Store
 
 FlatRow = dict[str, Any]

@@ -14,8 +14,17 @@ from tabulate import tabulate
 
 from ..errors import SfnbenchError
 from ..words import did_you_mean
-from .cells import Cell, Line, TableEntry, as_json, is_empty, rank, text, used_columns
-from .encoding import no_formula
+from .cells import (
+    Cell,
+    Line,
+    TableEntry,
+    as_json,
+    is_empty,
+    no_formula,
+    rank,
+    text,
+    used_columns,
+)
 
 FORMATS = {
     "plain": "simple",

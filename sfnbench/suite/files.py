@@ -10,7 +10,7 @@ from ..members import registry
 from ..members.discovery import entries
 from ..members.imports import module_file
 from ..words import did_you_mean
-from .yaml_nodes import Issue, parse, position
+from .yaml_nodes import Issue, parse, position, text_at
 
 MAX_BYTES = 200_000  # a suite is a screen; anything of this size is another file, given by mistake
 SUFFIXES = (".yaml", ".yml")
@@ -37,7 +37,11 @@ def title(path: Path) -> str:
     Nothing else of it is looked at.
     """
     try:
-        root, issues = parse(read_suite(path))
+        read = read_suite(path)
+        quick = text_at(read, "title")
+        if quick is not None:
+            return quick
+        root, issues = parse(read)
     except SuiteError as error:
         return f"broken: {error}"
     if root is None and issues:

@@ -190,6 +190,44 @@ def parse(text: str) -> tuple[Node | None, list[Issue]]:
     return None, [*issues, Issue(at, message)]
 
 
+def text_at(text: str, key: str) -> str | None:
+    """The text of a key at the top of a YAML mapping, read by libyaml, ten times as fast as `parse`.
+
+    None where libyaml is not there, or does not find it so simply.
+    """
+    if not yaml.__with_libyaml__:
+        return None
+    found: list[str] = []
+    depth, name = 0, None  # `name` is the key whose value comes next
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            if not _is_simple(event, depth, name):
+                return None
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth, name = depth + 1, None
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            elif depth == 1 and isinstance(event, yaml.ScalarEvent):
+                if name == key:
+                    found.append(event.value)
+                name = event.value if name is None else None
+    except (yaml.YAMLError, ValueError, OverflowError):
+        return None
+    return found[0] if len(found) == 1 else None
+
+
+def _is_simple(event: yaml.Event, depth: int, name: str | None) -> bool:
+    """Whether an event keeps to a mapping from text, without aliases at the top."""
+    if depth > MAX_DEPTH:
+        return False
+    if depth == 0:
+        return not isinstance(event, yaml.SequenceStartEvent | yaml.ScalarEvent)
+    is_node = isinstance(event, yaml.CollectionStartEvent | yaml.AliasEvent)
+    if depth > 1 or not is_node:
+        return True
+    return name is not None and not isinstance(event, yaml.AliasEvent)
+
+
 def position(text: str, offset: int) -> Mark:
     """Line and column of the character at an offset."""
     return Mark(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))

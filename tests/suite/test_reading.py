@@ -13,6 +13,7 @@ from sfnbench.errors import SfnbenchError, SuiteError
 from sfnbench.members import registry
 from sfnbench.members.identity import source_hash
 from sfnbench.suite.reading import Suite, available, load_suite, title
+from sfnbench.suite.yaml_nodes import parse, text_at
 
 
 @pytest.fixture(autouse=True)
@@ -338,6 +339,29 @@ def test_titles_are_read_without_reading_the_suite() -> None:
     assert title(Path("a.yaml")) == "A"
     assert title(Path("b.yaml")).startswith("broken: b.yaml:1:9: not valid YAML")
     assert title(Path("c.yaml")) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: {title: x}\ntitle: y\nb: [title, 3]",
+        "title: x\ntitle: y",
+        "x: title\ny: z",
+        "{a: 1, ? [1, 2] : title, title: Q}",
+        "? title\n: {a: b}",
+        "title: &a A\nb: *a",
+        "a: &a A\ntitle: *a",
+        "title: |\n  two\n  lines",
+        "title",
+        "title:",
+        "",
+    ],
+)
+def test_a_title_that_is_read_quickly_is_the_one_that_the_tree_has(text: str) -> None:
+    root, _ = parse(text)
+    known = root.child("title") if root else None
+    quick = text_at(text, "title")
+    assert quick is None or (known is not None and quick == known.text)
 
 
 def test_listing_suites_imports_neither_torch_nor_pydantic() -> None:

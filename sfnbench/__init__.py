@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if (
     TYPE_CHECKING
 ):  # the same names once more, for type checkers; a test compares the two lists
+    from . import datasets as datasets
     from .core.constant import constant as constant
     from .core.cost import Calls as Calls
     from .core.fields import BelowOne as BelowOne
@@ -41,6 +42,7 @@ if (
     from .errors import SfnbenchError as SfnbenchError
     from .errors import StoreError as StoreError
     from .errors import SuiteError as SuiteError
+    from .inspection.inspect import inspect as inspect
     from .members.registry import register as register
     from .modules.problem import ModuleProblem as ModuleProblem
     from .notebook.results import Results as Results
@@ -68,7 +70,9 @@ _HOMES = {
     "core.optimizer": "Optimizer State",
     "core.oracle": "Curvature Oracle",
     "core.problem": "CoordinateSubspace CriticalPoint Problem",
+    "datasets": "datasets",  # public as a whole
     "errors": "CheckError DataError DeviceError ModelError PluginError SfnbenchError StoreError SuiteError",
+    "inspection.inspect": "inspect",
     "members.registry": "register",
     "modules.problem": "ModuleProblem",
     "notebook.results": "Results",
@@ -86,11 +90,13 @@ __all__ = [*_HOME, "__version__"]
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when they are first used: importing sfnbench imports no torch."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'sfnbench' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    if name not in _HOME:
+        raise AttributeError(f"module 'sfnbench' has no attribute {name!r}")
+
+    home = import_module(f".{_HOME[name]}", __name__)
+    return home if name == _HOME[name] else getattr(home, name)
 
 
 def __dir__() -> list[str]:

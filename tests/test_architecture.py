@@ -34,7 +34,7 @@ LAYERS = [
     ["suite"],
     ["session"],
     ["report"],
-    ["notebook", "card"],
+    ["inspection", "notebook", "card"],
     ["cli"],
     ["__main__"],
 ]

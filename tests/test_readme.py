@@ -93,3 +93,13 @@ def test_the_make_targets_are_there():
     for text in (TEXT, (ROOT / "CONTRIBUTING.md").read_text()):
         for target in re.findall(r"^make ([a-z-]+)", text, re.M):
             assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_one_s_own_network_is_inspected(tmp_path):
+    (source,) = [block for block in blocks("python") if "sfnbench.inspect" in block]
+    out = subprocess.run(
+        [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.startswith("Sequential: ")
+    assert "lowest eigenvalue" in out.stdout

@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import SfnbenchError
-from . import card, data, members, results, run
+from . import card, data, inspect, members, results, run
 from .terminal import echo, say
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.add_typer(run.commands)
 app.add_typer(results.commands)
 app.add_typer(card.commands)
 app.add_typer(members.commands)
+app.add_typer(inspect.commands)
 app.add_typer(data.commands, name="data")
 
 

@@ -68,7 +68,11 @@ def check(
 
 @commands.command()
 def new(
-    kind: New, name: Annotated[str, typer.Argument(help="Its name, like my_method.")]
+    kind: New,
+    name: Annotated[str, typer.Argument(help="Its name, like my_method.")],
+    module: Annotated[
+        bool, typer.Option("--module", help="A problem made of a module of torch.")
+    ] = False,
 ) -> None:
     """Begin an optimizer, problem, finder, metric or suite of your own.
 
@@ -76,7 +80,9 @@ def new(
     """
     from .new import write_template
 
-    path = write_template(kind, name)
+    if module and kind != "problem":
+        raise typer.BadParameter(f"--module begins a problem, not a {kind}")
+    path = write_template(kind, name, is_module=module)
     then = f"`sfnbench run {name}`" if kind == "suite" else f"`sfnbench check {name}`"
     if kind == "optimizer":
         then += f" and `sfnbench run toy -o {name}`"

@@ -13,8 +13,10 @@ KINDS = ("optimizer", "problem", "finder", "metric", "suite")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def write_template(kind: str, name: str) -> Path:
+def write_template(kind: str, name: str, *, is_module: bool = False) -> Path:
     """A new file for a member or suite of that name, below the current folder.
+
+    With `is_module` it is a problem made of a module of torch.
 
     PluginError where the name is not a word of small letters, where a member has it, or where the
     file exists.
@@ -31,7 +33,7 @@ def write_template(kind: str, name: str) -> Path:
         path = Path("suites") / f"{name}.yaml"
     else:
         path = Path("plugins") / f"{kind}s" / f"{name}.py"
-    template = TEMPLATES / f"{kind}{path.suffix}"
+    template = TEMPLATES / f"{kind}{'_module' * is_module}{path.suffix}"
     text = _renamed(template.read_text(encoding="utf-8"), name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -400,7 +400,9 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(gate, sfnbe
     ] * 8
 
 
-@pytest.mark.parametrize("kind", ["optimizer", "problem", "finder", "metric"])
+@pytest.mark.parametrize(
+    "kind", ["optimizer", "problem", "problem_module", "finder", "metric"]
+)
 def test_a_template_is_a_member_that_keeps_the_contract(monkeypatch, kind):
     """The files that `sfnbench new` copies are Python files like any other: linted and checked."""
     from sfnbench.cli.new import TEMPLATES

@@ -1,0 +1,1 @@
+"""Is this a saddle? One point of a network looked at: slope, curvature, certificate."""

@@ -1,0 +1,270 @@
+"""What an inspection found: numbers, text, a page for notebooks, and figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from ..metrics.certificate import NOT_CERTIFIED, RAN_AWAY
+from ..records import Floats
+from ..report.figure import Axis, Figure, Panel, Trace
+from .spectra import Estimate
+
+N_GRID = 400  # points of the density's curve
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One tensor of parameters."""
+
+    name: str
+    n_parameters: int
+    gradient_norm: float
+    curvature: Estimate  # the mean of the Hessian's diagonal there
+    lowest_share: float  # of the squared length of the lowest eigenvector
+    highest_share: float
+
+
+@dataclass
+class Inspection:
+    """One point of a network: slope, curvature, certificate; None for what was not reached.
+
+    Prints as text, and as HTML in a notebook. Eigenvalues have residual bounds: some eigenvalue is
+    within them. Errors of shares are standard errors over random probes, and 0 where all
+    eigenvalues are known.
+    """
+
+    title: str
+    n_parameters: int
+    n_examples: int | None
+    dtype: str
+    n_products: int  # Hessian-vector products that it was to take
+    notes: tuple[str, ...] = ()
+    loss: float | None = None
+    gradient_norm: float | None = None
+    # of the gradient, in units of the largest |curvature| times the length of theta
+    relative_gradient: float | None = None
+    lowest: float | None = None
+    lowest_residual: float | None = None
+    highest: float | None = None
+    highest_residual: float | None = None
+    end_point: str | None = None  # a kind of critical point, or why there is none
+    root_distance: float | None = None  # to the critical point, in units of |theta|
+    negative_share: Estimate | None = None  # of all eigenvalues
+    negative_weight: Estimate | None = None  # of the sum of all |eigenvalues|
+    gradient_overlap: float | None = None  # share of |g|^2 in negative directions
+    layers: tuple[Layer, ...] = ()
+    distances: Floats | None = None  # along the lowest eigenvector
+    losses: Floats | None = None
+    nodes: Floats | None = None  # (n_probes, k) eigenvalues or Ritz values
+    weights: Floats | None = None
+    is_complete: bool = False
+    theta_norm: float = field(default=math.nan, repr=False)
+
+    @property
+    def verdict(self) -> str:
+        """The answer in a sentence."""
+        if self.lowest is None or self.lowest_residual is None:
+            return "not enough was measured to say"
+        bends = self.lowest + self.lowest_residual < 0
+        down = "the lowest curvature is negative for sure"
+        if self.end_point not in (None, NOT_CERTIFIED, RAN_AWAY):
+            return f"near a critical point: {self.end_point}"
+        if self.end_point == RAN_AWAY:
+            return "on a slope that falls away from every critical point"
+        where = (
+            "no critical point is near"
+            if self.end_point
+            else "not certified (too large)"
+        )
+        return f"{where}; {down if bends else 'no negative curvature was resolved'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers by name; estimates as {"value": ..., "error": ...}, arrays as lists."""
+        found = {name: _plain(value) for name, value in asdict(self).items()}
+        for name in ("negative_share", "negative_weight"):
+            estimate = getattr(self, name)
+            found[name] = None if estimate is None else estimate._asdict()
+        for layer, given in zip(found["layers"], self.layers, strict=True):
+            layer["curvature"] = given.curvature._asdict()
+        return {**found, "verdict": self.verdict}
+
+    # -- text --------------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        facts = tabulate(list(self.facts()), tablefmt="plain", disable_numparse=True)
+        parts = [f"{self.title}: {self.verdict}", facts]
+        if self.layers:
+            parts.append(
+                tabulate(self._layer_rows(), headers="keys", disable_numparse=True)
+            )
+        return "\n\n".join([*parts, *self._remarks()])
+
+    def __repr__(self) -> str:
+        return f"<Inspection of {self.title}: {self.verdict}>"
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Each measured number: its name, and it in words."""
+        examples = "" if self.n_examples is None else f", {self.n_examples:,} examples"
+        yield "network", f"{self.n_parameters:,} parameters{examples}, {self.dtype}"
+        if self.loss is not None:
+            yield "loss", f"{self.loss:.6g}"
+        if self.gradient_norm is not None:
+            unit = ""
+            if self.relative_gradient is not None:
+                unit = f", {self.relative_gradient:.2g} of the largest |curvature| times |theta|"
+            yield "gradient norm", f"{self.gradient_norm:.4g}{unit}"
+        if self.lowest is not None:
+            yield (
+                "lowest eigenvalue",
+                f"{self.lowest:.6g} +- {self.lowest_residual:.1g}",
+            )
+            yield (
+                "highest eigenvalue",
+                f"{self.highest:.6g} +- {self.highest_residual:.1g}",
+            )
+        if self.negative_share is not None and self.negative_weight is not None:
+            share, weight = (
+                _percent(self.negative_share),
+                _percent(self.negative_weight),
+            )
+            yield (
+                "negative curvature",
+                f"{share} of the eigenvalues, {weight} of their sum of sizes",
+            )
+        if self.gradient_overlap is not None:
+            yield (
+                "gradient",
+                f"{self.gradient_overlap:.2%} of |g|^2 in negative directions",
+            )
+        if self.end_point is not None:
+            yield "certificate", self._certificate()
+        if self.distances is not None and self.losses is not None:
+            yield "along the lowest", self._best_along()
+
+    def _certificate(self) -> str:
+        if self.root_distance is None or math.isnan(self.root_distance):
+            return (
+                f"{self.end_point}: Newton's method arrives at no critical point near"
+            )
+        away = f"Newton's method arrives at a critical point {self.root_distance:.2g} |theta| away"
+        return f"{self.end_point}: {away}"
+
+    def _best_along(self) -> str:
+        assert self.losses is not None
+        assert self.distances is not None
+        best = int(np.nanargmin(self.losses))
+        if self.distances[best] == 0:
+            return f"the loss rises both ways, up to {self.distances[-1]:.3g} away"
+        return f"loss {self.losses[best]:.6g} at {self.distances[best]:+.3g}"
+
+    def _layer_rows(self) -> list[dict[str, str]]:
+        return [
+            {
+                "tensor": layer.name,
+                "parameters": f"{layer.n_parameters:,}",
+                "gradient norm": f"{layer.gradient_norm:.3g}",
+                "mean curvature": _with_error(layer.curvature),
+                "share of lowest": f"{layer.lowest_share:.1%}",
+                "share of highest": f"{layer.highest_share:.1%}",
+            }
+            for layer in self.layers
+        ]
+
+    def _remarks(self) -> list[str]:
+        remarks = [each[0].upper() + each[1:] + "." for each in self.notes]
+        if not self.is_complete:
+            remarks.append("It was interrupted: what is missing was not measured.")
+        return [" ".join(remarks)] if remarks else []
+
+    def _repr_html_(self) -> str:
+        """A table of the facts, one of the layers, and the figures where matplotlib is there."""
+        rows = [
+            f"<tr><th>{escape(a)}</th><td>{escape(b)}</td></tr>"
+            for a, b in self.facts()
+        ]
+        parts = [f"<p><b>{escape(self.title)}</b>: {escape(self.verdict)}</p>"]
+        parts.append(f"<table>{''.join(rows)}</table>")
+        if self.layers:
+            parts.append(tabulate(self._layer_rows(), headers="keys", tablefmt="html"))
+        parts += [
+            drawn(each) for each in (self.spectrum(), self.along()) if each is not None
+        ]
+        parts += [f"<p>{escape(each)}</p>" for each in self._remarks()]
+        return "".join(parts)
+
+    # -- figures -----------------------------------------------------------------------------------
+
+    def spectrum(self) -> Figure | None:
+        """The density of the eigenvalues, each a bump of a fiftieth of their range."""
+        if self.nodes is None or self.weights is None:
+            return None
+        low, high = float(self.nodes.min()), float(self.nodes.max())
+        width = (high - low) / 50 or 1.0
+        grid = np.linspace(low - 3 * width, high + 3 * width, N_GRID)
+        bumps = np.exp(-(((grid[:, None, None] - self.nodes) / width) ** 2) / 2)
+        each = (bumps * self.weights).sum(2) / (
+            width * math.sqrt(2 * math.pi)
+        )  # (n, probes)
+        density = np.where(
+            each.mean(1) > 1e-12 * each.mean(1).max(), each.mean(1), np.nan
+        )
+        trace = Trace(grid, density, label="density", low=each.min(1), high=each.max(1))
+        axes = Axis("eigenvalue"), Axis("density", scale="log")
+        panel = Panel(
+            "spectrum", "Eigenvalues of the Hessian", *axes, [trace], marks=[(0.0, "0")]
+        )
+        return Figure("spectrum", f"Spectrum of {self.title}", [panel])
+
+    def along(self) -> Figure | None:
+        """The loss along the lowest eigenvector, both ways."""
+        if self.distances is None or self.losses is None or self.lowest is None:
+            return None
+        middle = self.losses[len(self.losses) // 2]
+        predicted = middle + self.lowest / 2 * self.distances**2
+        traces = [
+            Trace(self.distances, self.losses, label="loss"),
+            Trace(self.distances, predicted, label="second order", width=1.0),
+        ]
+        axes = Axis("distance along the lowest eigenvector"), Axis("loss")
+        panel = Panel("along", "Loss along the lowest eigenvector", *axes, traces)
+        return Figure("along", f"Loss near {self.title}", [panel])
+
+
+def drawn(figure: Figure) -> str:
+    """A figure as SVG within HTML; empty where matplotlib is not installed."""
+    try:
+        from ..report.draw_matplotlib import paint
+    except ImportError:
+        return ""
+    import io
+
+    try:
+        canvas = paint(figure, {})
+    except ImportError:
+        return ""
+    file = io.StringIO()
+    canvas.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue().partition("<svg")[1] + file.getvalue().partition("<svg")[2]
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _percent(estimate: Estimate) -> str:
+    if not estimate.error:
+        return f"{estimate.value:.2%}"
+    return f"{estimate.value:.2%} +- {estimate.error:.1%}"
+
+
+def _with_error(estimate: Estimate) -> str:
+    if not estimate.error:
+        return f"{estimate.value:.3g}"
+    return f"{estimate.value:.3g} +- {estimate.error:.1g}"

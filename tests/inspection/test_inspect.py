@@ -1,0 +1,194 @@
+"""Inspections: against the dense Hessian, known spectra, and what interrupts them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sfnbench
+from sfnbench import ModelError, ModuleProblem, Problem
+from sfnbench.inspection import inspect as inspection
+from sfnbench.inspection.inspect import inspect_point
+from sfnbench.problems.mlp import MultilayerPerceptron
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+X = torch.randn(40, 6, generator=rng(1))
+Y = torch.randint(0, 3, (40,), generator=rng(2))
+CE = nn.CrossEntropyLoss()
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+
+
+def all_eigenvalues(model):
+    """Of the dense Hessian, by torch's own functional transforms."""
+    names = {name: each.detach().double() for name, each in model.named_parameters()}
+    shapes = [each.shape for each in names.values()]
+    theta = torch.cat([each.ravel() for each in names.values()])
+
+    def loss(t):
+        parts = t.split([shape.numel() for shape in shapes])
+        own = {n: p.view(s) for n, p, s in zip(names, parts, shapes, strict=True)}
+        return CE(torch.func.functional_call(model, own, (X.double(),)), Y)
+
+    return torch.linalg.eigvalsh(torch.func.hessian(loss)(theta)), torch.func.grad(
+        loss
+    )(theta)
+
+
+@pytest.mark.parametrize("dense", [1000, 0], ids=["dense", "products"])
+def test_it_agrees_with_the_dense_hessian(monkeypatch, dense):
+    monkeypatch.setattr(inspection, "DENSE", dense)
+    known, grad = all_eigenvalues(net())
+    found = sfnbench.inspect(
+        net(), CE, (X, Y), dtype=torch.float64, n_products=7 * 53, progress=False
+    )
+    assert found.lowest == pytest.approx(float(known[0]), abs=1e-8)
+    assert found.highest == pytest.approx(float(known[-1]), abs=1e-8)
+    assert max(found.lowest_residual, found.highest_residual) < 1e-8
+    assert found.gradient_norm == pytest.approx(float(grad.norm()), rel=1e-9)
+    negative = known < -1e-6 * known.abs().max()
+    share = float(negative.double().mean())
+    weight = float(-known[negative].sum() / known.abs().sum())
+    spread = max(4 * found.negative_share.error, 1e-9)
+    assert found.negative_share.value == pytest.approx(share, abs=spread)
+    spread = max(4 * found.negative_weight.error, 1e-6)
+    assert found.negative_weight.value == pytest.approx(weight, abs=spread)
+    assert sum(layer.lowest_share for layer in found.layers) == pytest.approx(1)
+    trace = sum(layer.n_parameters * layer.curvature.value for layer in found.layers)
+    error = sum(layer.n_parameters * layer.curvature.error for layer in found.layers)
+    assert trace == pytest.approx(float(known.sum()), abs=4 * error + 1e-9)
+    assert found.losses[len(found.losses) // 2] == pytest.approx(found.loss)
+
+
+def test_a_residual_bounds_the_way_to_an_eigenvalue(monkeypatch):
+    monkeypatch.setattr(inspection, "DENSE", 0)
+    known, _ = all_eigenvalues(net())
+    for n_products in (18, 30, 60):
+        found = sfnbench.inspect(
+            net(),
+            CE,
+            (X, Y),
+            dtype=torch.float64,
+            n_products=n_products,
+            progress=False,
+        )
+        for end, bound in (
+            (found.lowest, found.lowest_residual),
+            (found.highest, found.highest_residual),
+        ):
+            assert (known - end).abs().min() <= bound + 1e-12
+
+
+def test_a_saddle_is_certified_and_its_way_down_found():
+    theta = torch.full((3,), 1.001, dtype=torch.float64)
+    found = inspect_point(Shifted(), theta, "shifted")
+    assert found.end_point == "min-max saddle"
+    assert found.lowest == pytest.approx(-0.5)
+    assert found.negative_share.value == pytest.approx(1 / 3)
+    assert found.negative_weight.value == pytest.approx(0.5 / 13.5)
+    assert found.root_distance < 0.01
+    assert "min-max saddle" in found.verdict
+    assert found.losses.min() < found.loss
+
+
+class Shifted(Problem):
+    """A quadratic saddle at (1, 1, 1), turned."""
+
+    dim = 3
+
+    def start(self, rng):
+        return torch.ones(3, dtype=torch.float64)
+
+    def loss(self, theta, batch):
+        Q = torch.linalg.qr(
+            torch.arange(9.0).view(3, 3).to(theta) + torch.eye(3).to(theta)
+        )[0]
+        z = Q @ (theta - 1)
+        return (torch.tensor([10.0, 3.0, -0.5]).to(theta) * z**2).sum() / 2 + 1
+
+
+def test_the_dead_net_is_a_degenerate_saddle_with_the_known_index():
+    problem = MultilayerPerceptron(size=3, n_examples=60, hidden=(3,))
+    (dead,) = problem.critical_points
+    found = inspect_point(problem, dead.point, "dead")
+    assert found.end_point == "min-max saddle"
+    assert round(found.negative_share.value * problem.dim) == dead.index
+
+
+def test_a_large_network_has_its_lowest_eigenvalue_within_the_stated_bound():
+    problem = MultilayerPerceptron(size=5, n_examples=100, hidden=(30,))
+    theta = problem.start(rng())
+    assert problem.dim > inspection.DENSE
+    found = inspect_point(problem, theta, "large")
+    known = torch.linalg.eigvalsh(problem.hessian(theta, None))
+    assert (known - found.lowest).abs().min() <= found.lowest_residual + 1e-12
+    assert found.lowest == pytest.approx(float(known[0]), rel=1e-3)
+
+
+def test_text_page_numbers_and_figures():
+    found = sfnbench.inspect(net(), CE, (X, Y), progress=False)
+    assert f"{found.lowest:.6g}" in str(found)
+    assert str(found).startswith("Sequential: ")
+    assert "\n" not in repr(found)
+    page = found._repr_html_()
+    assert "<table>" in page
+    assert "2.weight" in page
+    numbers = json.loads(json.dumps(found.to_dict()))
+    assert numbers["lowest"] == found.lowest
+    assert numbers["layers"][0]["curvature"]["error"] == 0
+    assert numbers["verdict"] == found.verdict
+    (density,) = found.spectrum().panels[0].traces
+    inside = np.nan_to_num(density.y)
+    assert np.trapezoid(inside, density.x) == pytest.approx(1, rel=1e-3)
+    loss, second = found.along().panels[0].traces
+    assert loss.y[10] == second.y[10]
+
+
+def test_an_interrupt_keeps_what_is_there(monkeypatch):
+    monkeypatch.setattr(inspection, "DENSE", 0)
+    calls = []
+
+    def stop(self, seed):
+        calls.append(seed)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inspection._Work, "probe", stop)
+    found = sfnbench.inspect(net(), CE, (X, Y), progress=False)
+    assert calls == [0]
+    assert not found.is_complete
+    assert found.loss is not None
+    assert found.lowest is None
+    assert "interrupted" in str(found)
+    assert found.spectrum() is None
+
+
+def test_the_number_of_products_is_known_before(monkeypatch):
+    monkeypatch.setattr(inspection, "DENSE", 0)
+    problem = ModuleProblem(net(), CE, (X, Y))
+    theta = problem.start(rng())
+    work = inspection._Work(problem, theta, "net", 60)
+    asked = []
+    work.advance = asked.append
+    for stage in work.stages():
+        stage()
+    assert sum(asked) == work.n_products <= 62
+
+
+def test_weights_of_bfloat16_are_looked_at_in_more_digits():
+    found = sfnbench.inspect(net().bfloat16(), CE, (X, Y), progress=False)
+    assert found.dtype == "float64"
+    assert any("bfloat16" in note for note in found.notes)
+
+
+def test_bad_input_is_one_line():
+    with pytest.raises(ModelError, match="the loader is empty"):
+        sfnbench.inspect(net(), CE, torch.utils.data.DataLoader([]), progress=False)

@@ -43,6 +43,7 @@ if (
     from .errors import StoreError as StoreError
     from .errors import SuiteError as SuiteError
     from .inspection.inspect import inspect as inspect
+    from .linalg.lanczos import lanczos as lanczos
     from .members.registry import register as register
     from .modules.problem import ModuleProblem as ModuleProblem
     from .notebook.results import Results as Results
@@ -73,6 +74,7 @@ _HOMES = {
     "datasets": "datasets",  # public as a whole
     "errors": "CheckError DataError DeviceError ModelError PluginError SfnbenchError StoreError SuiteError",
     "inspection.inspect": "inspect",
+    "linalg.lanczos": "lanczos",
     "members.registry": "register",
     "modules.problem": "ModuleProblem",
     "notebook.results": "Results",

@@ -35,7 +35,7 @@ class Eigenbasis(NamedTuple):
 
 def directions(
     g: Tensor, H: Tensor, spectrum: Callable[[Tensor], Tensor]
-) -> Callable[[float], Tensor]:
+) -> Callable[[float | Tensor], Tensor]:
     """The map damping -> -(s(H) + damping I)^-1 g (n,), s acting on eigenvalues.
 
     One eigenbasis serves all dampings.
@@ -63,12 +63,12 @@ def newton_direction(g: Tensor, H: Tensor, damping: float) -> Tensor:
 
 def directions_in(
     basis: Eigenbasis, g: Tensor, spectrum: Callable[[Tensor], Tensor]
-) -> Callable[[float], Tensor]:
+) -> Callable[[float | Tensor], Tensor]:
     """The same in a given eigenbasis, for a g (n,) of the matrix's precision."""
     curvature, in_basis = spectrum(basis.eigenvalues), basis.coordinates(g)
     floor = torch.finfo(g.dtype).eps * basis.eigenvalues.abs().amax(-1)
 
-    def direction(damping: float) -> Tensor:
+    def direction(damping: float | Tensor) -> Tensor:
         damped = curvature + damping
         solvable = damped.abs() > floor
         scaled = torch.where(

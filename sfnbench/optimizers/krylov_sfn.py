@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..core.fields import Count
+from ..core.fields import Count, NonNegative
 from ..core.network import Network
 from ..core.optimizer import Optimizer
 from ..core.oracle import Oracle
@@ -17,6 +17,7 @@ from ..linalg.lanczos import lanczos
 from ..members.registry import register
 from ._damping import Damping, dampings
 
+Direction = Callable[[float | Tensor], Tensor]  # by its damping
 N_VECTORS = 20  # by default, and at most as many as there are parameters
 
 
@@ -44,9 +45,9 @@ class KrylovSaddleFreeNewton(Optimizer):
     Fields: `k` vectors, by default 20, or all of them where the problem has fewer parameters;
     `inner_steps` m of the paper, each with a new gradient in the same subspace; `damping` a number,
     or `paper` or a list of them: then each inner step takes the one with the lowest loss, and stays
-    where it is if none lowers it (the step is refused); `curvature_batch_size` examples for the
-    products, None for the batch of the gradients; `reorthogonalise` false is the paper's own
-    Lanczos recurrence, its Gram matrix accounted for.
+    where it is if none lowers it (the step is refused); `gradient_damping` c adds c |g| to each;
+    `curvature_batch_size` examples for the products, None for the batch of the gradients;
+    `reorthogonalise` false is the paper's own Lanczos recurrence, its Gram matrix accounted for.
 
     `curvature` puts another matrix in the place of |H|, to show whether it is |H| that
     helps: `absolute` |H|, `hessian` H itself (a damped Newton step: saddles attract it unless the
@@ -64,6 +65,7 @@ class KrylovSaddleFreeNewton(Optimizer):
     k: Count | None = None
     inner_steps: Count = 1
     damping: Damping = "paper"
+    gradient_damping: NonNegative = 0.0
     curvature_batch_size: Count | None = None
     reorthogonalise: bool = True
 
@@ -122,6 +124,7 @@ class KrylovSaddleFreeNewton(Optimizer):
                 in_space,
                 torch.abs if self.curvature == "absolute" else torch.clone,
             )
+            direction = self._floored(direction, g)
             at, damping = self._best(oracle, at, loss, space.basis, direction)
             refused = refused + damping.isnan()
         at = torch.where(
@@ -142,13 +145,20 @@ class KrylovSaddleFreeNewton(Optimizer):
             "damping": state.damping,
         }
 
+    def _floored(self, direction: Direction, g: Tensor) -> Direction:
+        """The direction with c |g| in addition to its damping."""
+        if not self.gradient_damping:
+            return direction
+        extra = self.gradient_damping * g.norm()
+        return lambda damping: direction(damping + extra)
+
     def _best(
         self,
         oracle: Oracle,
         at: Tensor,
         loss: Tensor,
         V: Tensor,
-        direction: Callable[[float], Tensor],
+        direction: Direction,
     ) -> tuple[Tensor, Tensor]:
         """The best of the steps' ends and the point itself, and the damping that led there."""
 

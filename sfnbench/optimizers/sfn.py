@@ -22,9 +22,11 @@ class SaddleFreeNewton(Optimizer):
 
     Fields: `lr`; `damping` a number, or `paper` (the default): then each step takes that one of
     1, 1e-1, ..., 1e-5 whose step has the lowest loss, which a network needs; or a list of numbers
-    to choose from. `trust_radius` Delta gives the step d that length, d^T A d = Delta with
-    A = |H| + damping I: d = -sqrt(Delta / (g^T A^-1 g)) A^-1 g, and lr multiplies it. `noise` is
-    the standard deviation of what is added to every step, 0 by default.
+    to choose from. `gradient_damping` c adds c |grad f| to each: it vanishes at a critical point,
+    where an absolute damping undoes the escape from a saddle of high order. `trust_radius` Delta
+    gives the step d that length, d^T A d = Delta with A = |H| + damping I: d = -sqrt(Delta / (g^T
+    A^-1 g)) A^-1 g, and lr multiplies it. `noise` is the standard deviation of what is added to
+    every step, 0 by default.
 
     The step minimises the first-order model within the region where first- and second-order models
     agree, measured by d^T |H| d; the paper absorbs the region's radius into the step. Undamped
@@ -39,6 +41,7 @@ class SaddleFreeNewton(Optimizer):
 
     lr: Positive = 1.0
     damping: Damping = "paper"
+    gradient_damping: NonNegative = 0.0
     trust_radius: Positive | None = None
     noise: NonNegative = 0.0
 
@@ -51,7 +54,10 @@ class SaddleFreeNewton(Optimizer):
         """One saddle-free Newton step, with the best of the dampings where there are several."""
         g = oracle.grad(theta)
         direction = directions(g, oracle.hessian(theta), spectrum=torch.abs)
-        steps = [direction(damping) for damping in dampings(self.damping)]
+        extra: float | Tensor = 0.0
+        if self.gradient_damping:
+            extra = self.gradient_damping * g.norm()
+        steps = [direction(damping + extra) for damping in dampings(self.damping)]
         if self.trust_radius is not None:
             steps = [_stretched(s, g, self.trust_radius) for s in steps]
         theta = lowest(oracle, [theta + self.lr * s for s in steps])

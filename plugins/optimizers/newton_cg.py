@@ -108,10 +108,7 @@ def capped_conjugate_gradients(
     bound, first = 0.0, float(g.norm())
     kept: list[tuple[Tensor, Tensor]] = []  # all y and (H + 2 epsilon I) y so far
     for j in range(2 * len(g) + 20):
-        for vector, image in ((p, Hp), (y, Hy), (r, Hr)):
-            length = float(vector.norm())
-            if length > 0:
-                bound = max(bound, float(image.norm()) / length)
+        bound = max(bound, *map(_stretch, ((p, Hp), (y, Hy), (r, Hr))))
         kappa = (bound + 2 * epsilon) / epsilon
         root = math.sqrt(kappa) / (math.sqrt(kappa) + 1)
         cap = 4 * kappa**4 / (1 - math.sqrt(root)) ** 2
@@ -128,13 +125,29 @@ def capped_conjugate_gradients(
         y, Hy = y + a * p, Hy + a * Hp
         after = r + a * Bp
         if is_slow:
-            By = Hy + 2 * epsilon * y
-            for earlier, image in kept:
-                d = y - earlier
-                if float(d @ (By - image)) < epsilon * float(d @ d):
-                    return Capped(d, "negative curvature")
+            d = _bent_down((y, Hy + 2 * epsilon * y), kept, epsilon)
+            if d is not None:
+                return Capped(d, "negative curvature")
         b = float(after @ after) / float(r @ r)
         r, p = after, b * p - after
         HP = product(p)
         Hr, Hp = b * Hp - HP, HP
     return Capped(y, "solution")
+
+
+def _stretch(pair: tuple[Tensor, Tensor]) -> float:
+    """|H v| / |v| of a pair v and H v; zero for v = 0."""
+    length = float(pair[0].norm())
+    return float(pair[1].norm()) / length if length else 0.0
+
+
+def _bent_down(
+    last: tuple[Tensor, Tensor], kept: list[tuple[Tensor, Tensor]], epsilon: float
+) -> Tensor | None:
+    """The first difference d (d,) of the last iterate from an earlier one, of low curvature."""
+    y, By = last
+    for earlier, image in kept:
+        d = y - earlier
+        if float(d @ (By - image)) < epsilon * float(d @ d):
+            return d
+    return None

@@ -109,22 +109,20 @@ def capped_conjugate_gradients(
     kept: list[tuple[Tensor, Tensor]] = []  # all y and (H + 2 epsilon I) y so far
     for j in range(2 * len(g) + 20):
         bound = max(bound, *map(_stretch, ((p, Hp), (y, Hy), (r, Hr))))
-        kappa = (bound + 2 * epsilon) / epsilon
-        root = math.sqrt(kappa) / (math.sqrt(kappa) + 1)
-        cap = 4 * kappa**4 / (1 - math.sqrt(root)) ** 2
+        enough, slow = _limits((bound + 2 * epsilon) / epsilon, zeta, j)
         By, Bp = Hy + 2 * epsilon * y, Hp + 2 * epsilon * p
         kept.append((y, By))
-        if j and float(y @ By) < epsilon * float(y @ y):
+        left = float(r.norm()) / first
+        if j and _is_bent(y, By, epsilon):
             return Capped(y, "negative curvature")
-        if j and float(r.norm()) <= zeta / (3 * kappa) * first:
+        if j and left <= enough:
             return Capped(y, "solution")
-        if float(p @ Bp) < epsilon * float(p @ p):
+        if _is_bent(p, Bp, epsilon):
             return Capped(p, "negative curvature")
-        is_slow = float(r.norm()) > math.sqrt(cap) * root ** (j / 2) * first
         a = float(r @ r) / float(p @ Bp)
         y, Hy = y + a * p, Hy + a * Hp
         after = r + a * Bp
-        if is_slow:
+        if left > slow:
             d = _bent_down((y, Hy + 2 * epsilon * y), kept, epsilon)
             if d is not None:
                 return Capped(d, "negative curvature")
@@ -148,6 +146,18 @@ def _bent_down(
     y, By = last
     for earlier, image in kept:
         d = y - earlier
-        if float(d @ (By - image)) < epsilon * float(d @ d):
+        if _is_bent(d, By - image, epsilon):
             return d
     return None
+
+
+def _is_bent(v: Tensor, image: Tensor, epsilon: float) -> bool:
+    """Whether the curvature along v (d,), with its image (d,), is below epsilon."""
+    return float(v @ image) < epsilon * float(v @ v)
+
+
+def _limits(kappa: float, zeta: float, j: int) -> tuple[float, float]:
+    """The residual of a solution, and that from which iteration j is slow, in |g|."""
+    root = math.sqrt(kappa) / (math.sqrt(kappa) + 1)
+    cap = 2 * kappa**2 / (1 - math.sqrt(root))
+    return zeta / (3 * kappa), cap * root ** (j / 2)

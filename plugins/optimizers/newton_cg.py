@@ -13,6 +13,9 @@ from sfnbench import Count, Optimizer, Oracle, Positive, State, lanczos, registe
 
 MOST_HALVINGS = 60
 
+Product = Callable[[Tensor], Tensor]  # (d,) -> (d,)
+Pairs = list[tuple[Tensor, Tensor]]  # vectors (d,), each with its image
+
 
 class Capped(NamedTuple):
     """Where capped conjugate gradients end."""
@@ -79,7 +82,7 @@ class NewtonCG(Optimizer):
         return theta, state
 
     def _lowest(
-        self, oracle: Oracle, product: Callable[[Tensor], Tensor], theta: Tensor
+        self, oracle: Oracle, product: Product, theta: Tensor
     ) -> tuple[float, Tensor]:
         """The lowest eigenvalue and a unit eigenvector (d,), as Lanczos finds them."""
         assert oracle.noise is not None
@@ -95,7 +98,7 @@ def _downhill(d: Tensor, g: Tensor) -> Tensor:
 
 
 def capped_conjugate_gradients(
-    product: Callable[[Tensor], Tensor], g: Tensor, epsilon: float, zeta: float
+    product: Product, g: Tensor, epsilon: float, zeta: float
 ) -> Capped:
     """A solution (d,) of (H + 2 epsilon I) y = -g, or a direction of curvature below epsilon in it.
 
@@ -105,27 +108,23 @@ def capped_conjugate_gradients(
     y, r, p = torch.zeros_like(g), g.clone(), -g
     Hy, Hp = torch.zeros_like(g), product(-g)
     Hr = -Hp
-    bound, first = 0.0, float(g.norm())
-    kept: list[tuple[Tensor, Tensor]] = []  # all y and (H + 2 epsilon I) y so far
+    bound, first, shift = 0.0, float(g.norm()), 2 * epsilon
+    kept: Pairs = []  # all y and (H + 2 epsilon I) y so far
     for j in range(2 * len(g) + 20):
         bound = max(bound, *map(_stretch, ((p, Hp), (y, Hy), (r, Hr))))
-        enough, slow = _limits((bound + 2 * epsilon) / epsilon, zeta, j)
-        By, Bp = Hy + 2 * epsilon * y, Hp + 2 * epsilon * p
+        enough, slow = _limits((bound + shift) / epsilon, zeta, j)
+        By, Bp = Hy + shift * y, Hp + shift * p
         kept.append((y, By))
         left = float(r.norm()) / first
-        if j and _is_bent(y, By, epsilon):
-            return Capped(y, "negative curvature")
-        if j and left <= enough:
-            return Capped(y, "solution")
+        if j and (ended := _ended(y, By, left <= enough, epsilon)):
+            return ended
         if _is_bent(p, Bp, epsilon):
             return Capped(p, "negative curvature")
         a = float(r @ r) / float(p @ Bp)
         y, Hy = y + a * p, Hy + a * Hp
         after = r + a * Bp
-        if left > slow:
-            d = _bent_down((y, Hy + 2 * epsilon * y), kept, epsilon)
-            if d is not None:
-                return Capped(d, "negative curvature")
+        if left > slow and (d := _bent_down(y, Hy, kept, epsilon)) is not None:
+            return Capped(d, "negative curvature")
         b = float(after @ after) / float(r @ r)
         r, p = after, b * p - after
         HP = product(p)
@@ -139,16 +138,21 @@ def _stretch(pair: tuple[Tensor, Tensor]) -> float:
     return float(pair[1].norm()) / length if length else 0.0
 
 
-def _bent_down(
-    last: tuple[Tensor, Tensor], kept: list[tuple[Tensor, Tensor]], epsilon: float
-) -> Tensor | None:
+def _bent_down(y: Tensor, Hy: Tensor, kept: Pairs, epsilon: float) -> Tensor | None:
     """The first difference d (d,) of the last iterate from an earlier one, of low curvature."""
-    y, By = last
+    By = Hy + 2 * epsilon * y
     for earlier, image in kept:
         d = y - earlier
         if _is_bent(d, By - image, epsilon):
             return d
     return None
+
+
+def _ended(y: Tensor, By: Tensor, is_solved: bool, epsilon: float) -> Capped | None:
+    """Why conjugate gradients end at y (d,), with its image By (d,), if they do."""
+    if _is_bent(y, By, epsilon):
+        return Capped(y, "negative curvature")
+    return Capped(y, "solution") if is_solved else None
 
 
 def _is_bent(v: Tensor, image: Tensor, epsilon: float) -> bool:

@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPEC = pyproject.toml constraints.txt
 
-.PHONY: help run report card test test-slow lint bench bench-keep bench-guard track census clean
+.PHONY: help run report claims card test test-slow lint bench bench-keep bench-guard track census clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ report: $(VENV)/test ## a sample report and the figures of the README, anew, fro
 card: $(VENV)/test ## an optimizer's card, of saddle-free Newton in a Krylov subspace (minutes)
 	$(BIN)/sfnbench card krylov_sfn --out docs/card.html --format github > docs/card.md
 	rm docs/card.html
+
+claims: $(VENV)/run ## docs/claims.md: run what the talk's claims rest on, and write whether they hold (20 to 45 minutes on 2 cores)
+	$(BIN)/python benchmarks/claims
 
 test: $(VENV)/test ## install what the tests need and pass them (minutes)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n logical --maxprocesses 4 --dist loadfile

@@ -119,7 +119,20 @@ def _lowest(
     columns = [values.tolist() for values in found.values()]
     if not is_dense(problem):
         columns.append([None] * len(points))
+    elif problem.n_zero_modes or problem.zero_modes(points[0]) is not None:
+        columns[2] = [_counted_alpha(problem, theta) for theta in points]
     return list(zip(*columns, strict=True))
+
+
+def _counted_alpha(problem: Problem, theta: Tensor) -> float:
+    """Alpha among the directions that count; NaN where the Hessian is not finite."""
+    H = problem.hessian(theta, None)
+    if not H.isfinite().all():
+        return math.nan
+    basis = counted_directions(problem, theta, H)
+    assert basis is not None
+    L = torch.linalg.eigvalsh(basis.mT @ H @ basis)
+    return float((-zero(L) > L).double().mean())
 
 
 def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:

@@ -69,3 +69,8 @@ def test_the_minimum_of_a_cluster_is_a_minimum_wherever_it_is_turned():
     )
     turned = (minimum.point.view(-1, 3) @ Q + 0.3).ravel()
     assert certify(problem, turned).end_point == "minimum"
+
+
+def test_the_index_of_a_race_counts_no_rotation():
+    problem = registry.build("problem", "lennard_jones", {"n_atoms": 6})
+    assert certify(problem, problem.saddle.point).index_fraction == 1 / (18 - 6)

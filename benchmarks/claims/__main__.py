@@ -51,8 +51,8 @@ ABOUT = """\
 
 `make claims` runs the suites named below into `runs/claims`, as far as they have no result there,
 and writes this page from what is stored. Brackets hold 95 % intervals unless a line says otherwise;
-a median of fewer than six seeds has none, and its lowest and highest stand there. "Yes" and "no"
-are rules over these numbers, stated with each claim, and no judgement beyond them.
+a median of fewer than six seeds has none. "Yes", "no" and "depends" (it holds in some settings)
+follow from the rule that stands with each claim, and say no more than that.
 """
 
 
@@ -87,7 +87,8 @@ def _page(claims: Sequence[Claim], stored: Mapping[str, list]) -> Iterator[str]:
     for claim in claims:
         yield from ("", f"## {claim.title}: {claim.verdict}", "", claim.rule, "")
         yield from _table(claim.figures)
-        yield from ("", *claim.remarks)
+        for remark in claim.remarks:
+            yield from ("", remark)
 
 
 def _table(lines: Sequence[Mapping[str, str]]) -> Iterator[str]:

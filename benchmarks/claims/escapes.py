@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from claims.claim import Claim, Results, text, verdict_of
-from sfnbench.experiments.race.scaling import growths
+from sfnbench.experiments.race.scaling import Growth, growths
 from sfnbench.records import Result
 from sfnbench.survival.comparisons import holm
 from sfnbench.survival.escapes import Escapes, logrank
@@ -30,8 +30,7 @@ def gradient_descent_is_slow(found: Results) -> Claim:
                 "method": growth.label,
                 "steps an e-fold nearer to the saddle": growth.slope,
                 "exact law": growth.law_slope,
-                f"median steps from {growth.x[nearest]:g}": f"{growth.medians[nearest]:g}"
-                f" [{growth.low[nearest]:g}, {growth.high[nearest]:g}]",
+                f"median steps from {growth.x[nearest]:g}": _median(growth, nearest),
             }
         )
     descent = next(each for each in series if each.label == DESCENT)
@@ -44,7 +43,7 @@ def gradient_descent_is_slow(found: Results) -> Claim:
         "Gradient descent is slow near saddles",
         verdict_of([slope.low <= law <= slope.high, n_later == len(pairs)]),
         f"{text(slope)} steps for each e-fold nearer to the saddle, by the exact law {law:g}",
-        "Yes: the interval of gradient descent's slope holds the exact law, 1 / ln(1 + lr |lambda|),"
+        "Rule: yes where the interval of gradient descent's slope holds the exact law, 1 / ln(1 + lr |lambda|),"
         " and on every problem of the suite it leaves later than saddle-free Newton (log-rank test,"
         " 5 %, after Holm).",
         figures,
@@ -53,6 +52,13 @@ def gradient_descent_is_slow(found: Results) -> Claim:
             " controls are in the table: momentum divides the steps, and noise ends their growth.",
         ),
     )
+
+
+def _median(growth: Growth, i: int) -> str:
+    """The median at its factor i, with its interval."""
+    if growth.is_beyond[i]:
+        return f"beyond {growth.medians[i]:g}"
+    return f"{growth.medians[i]:g} [{growth.low[i]:g}, {growth.high[i]:g}]"
 
 
 def newton_is_drawn(found: Results) -> Claim:
@@ -79,7 +85,7 @@ def newton_is_drawn(found: Results) -> Claim:
         verdict_of(holds),
         f"it is captured in most runs, and its controls are not, in {sum(holds)} of"
         f" {len(holds)} settings",
-        "Yes: undamped Newton is captured in more than half of its runs, gradient descent and"
+        "Rule: yes where undamped Newton is captured in more than half of its runs, gradient descent and"
         " saddle-free Newton in less than half, by Wilson's intervals. Captured: it ends near a"
         " critical point, by a certificate, that is no minimum.",
         figures,
@@ -108,7 +114,7 @@ def saddle_free_newton_leaves(found: Results) -> Claim:
         "Saddle-free Newton leaves saddles, exactly and in a Krylov subspace",
         verdict_of(holds),
         f"all seeds leave, sooner than gradient descent, in {sum(holds)} of {len(holds)} settings",
-        "Yes: in every setting all seeds escape, none ends far above its start (status worse), and"
+        "Rule: yes where in every setting all seeds escape, none ends far above its start (status worse), and"
         " the median step is below gradient descent's, which counts as later where it has not left.",
         figures,
         (
@@ -128,14 +134,18 @@ def _against(ours: Result, descent: Result) -> tuple[dict[str, str], bool]:
     line = {
         "method": ours.run.method.label,
         "escaped": f"{n_left} of {len(ours.rows)}",
-        "worse": str(n_worse),
+        "ended far above": str(n_worse),
         "median step": text(step, "g"),
-        "of gradient descent": text(rival, "g"),
-        "median cost": f"{costs[0]:.3g}",
-        "of it": f"{costs[1]:.3g}" if np.isfinite(costs[1]) else "not left",
+        "its median cost": _cost(costs[0]),
+        "gradient descent's median step": text(rival, "g"),
+        "and cost": _cost(costs[1]),
     }
     leaves = n_left == len(ours.rows) and not n_worse
     return line, leaves and step.value < rival.value
+
+
+def _cost(value: float) -> str:
+    return f"{value:.3g}" if np.isfinite(value) else "not left"
 
 
 def _n_worse(result: Result) -> int:

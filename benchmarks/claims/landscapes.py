@@ -51,12 +51,12 @@ def index_grows_with_error(found: Results) -> Claim:
     doubtful = [name for name, is_there in holds.items() if not is_there]
     line = "on every landscape"
     if doubtful:
-        line = f"on all landscapes but {', '.join(doubtful)}, where the interval holds zero"
+        line = f"on every landscape but {', '.join(doubtful)}: there the interval holds zero"
     return Claim(
         "The index of critical points grows with their error",
         verdict,
         line,
-        "Yes: the interval of Spearman's rank correlation of loss (or energy) and index, over"
+        "Rule: yes where the interval of Spearman's rank correlation of loss (or energy) and index, over"
         " distinct critical points with |gradient|^2 < 1e-20, lies above zero on every landscape.",
         figures,
         (
@@ -97,7 +97,7 @@ def critical_points_concentrate(found: Results) -> Claim:
         verdict,
         f"in the 3-spin glass, from N = 60 to 100, their distance from theory falls from"
         f" {text(small, '.4f')} to {text(large, '.4f')}",
-        "Yes: the distance of the index from theory's curve is smaller for N = 100 than for N = 60"
+        "Rule: yes where the distance of the index from theory's curve is smaller for N = 100 than for N = 60"
         " of the 3-spin glass, intervals (bootstrap over points) apart.",
         figures,
         (
@@ -149,7 +149,7 @@ def spectrum_shifts(found: Results) -> Claim:
         "The spectrum is a semicircle that shifts with the energy",
         verdict_of(list(holds.values())),
         where,
-        "Yes: the median Kolmogorov distance of spectra from theory's semicircle, shifted to their"
+        "Rule: yes where the median Kolmogorov distance of spectra from theory's semicircle, shifted to their"
         " energy, lies below that from one that does not shift, intervals apart; and for networks"
         " the distance from the semicircle of their own centre and width is no larger than that"
         " of random symmetric matrices.",

@@ -17,7 +17,9 @@ from ...survival.escapes import Escapes
 from ...survival.intervals import median
 
 SOUND = "among those without a seed that broke or diverged"
-ESCAPED = "in cost and seconds among those that escaped, in seconds as many in a batch"
+ESCAPED = (
+    "in cost and seconds among those that escaped, in seconds with as many in a batch"
+)
 SADDLE = ("escaped", "escape step", "captured", "steps near saddle")
 NO_CONTEST = ("escaped", "captured", "steps near saddle")
 OVER_SEEDS = "the lowest and highest over seeds"

@@ -120,7 +120,7 @@ def saddle_free_newton_leaves(found: Results) -> Claim:
         (
             "Steps are not cost: a step of the dense method costs some 2 d gradients. On the"
             " Gaussian field the method with damping 1e-3 jumps out of the bowl: where an"
-            " eigenvalue passes zero, |H|^-1 has no bound.",
+            " eigenvalue is zero, |H|^-1 has no bound.",
         ),
     )
 

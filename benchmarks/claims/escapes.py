@@ -119,7 +119,7 @@ def saddle_free_newton_leaves(found: Results) -> Claim:
         figures,
         (
             "Steps are not cost: a step of the dense method costs some 2 d gradients. On the"
-            " Gaussian field the method with damping 1e-3 jumps out of the bowl: where an"
+            " Gaussian field the method with damping 1e-3 ends far above its start: where an"
             " eigenvalue is zero, |H|^-1 has no bound.",
         ),
     )

@@ -38,10 +38,12 @@ def main() -> None:
     words.add_argument("after", nargs="?", default="HEAD")
     words.add_argument("--rounds", type=int, default=5)
     words.add_argument("--factor", type=float, default=1.3)
+    words.add_argument("--suite", choices=SUITES, action="append")
     words.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     asked = words.parse_args()
+    suites = asked.suite or list(SUITES)
     if asked.measure:
-        print(json.dumps(units_and_costs()))
+        print(json.dumps(units_and_costs(suites)))
         return
     with checked_out(asked.before) as old, checked_out(asked.after) as new:
         before: Rounds = []
@@ -49,7 +51,7 @@ def main() -> None:
         for i in range(asked.rounds):
             turns = [(old, before), (new, after)]
             for tree, rounds in turns if i % 2 else reversed(turns):
-                rounds.append(a_round(tree))
+                rounds.append(a_round(tree, suites))
             print(f"round {i + 1} of {asked.rounds}", file=sys.stderr)
     worse = compared(before, after, asked.factor)
     for line in worse:
@@ -70,23 +72,25 @@ def checked_out(commit: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def a_round(tree: Path) -> dict[str, dict[str, float]]:
+def a_round(tree: Path, suites: list[str]) -> dict[str, dict[str, float]]:
     """What one process measures with the package in this folder."""
     environ = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--measure"]
+    for suite in suites:
+        command += ["--suite", suite]
     done = subprocess.run(
         command, cwd=tree, env=environ, check=True, stdout=subprocess.PIPE, text=True
     )
     return json.loads(done.stdout)
 
 
-def units_and_costs() -> dict[str, dict[str, float]]:
+def units_and_costs(suites: list[str]) -> dict[str, dict[str, float]]:
     """Each tracked run's processor time in units of the control, and what it is tracked for."""
     from sfnbench import execute, load_suite, plan
 
     runs = {
-        f"{suite} {run.method.label}": (run, cost)
-        for suite, cost in SUITES.items()
+        f"{suite} {run.method.label}": (run, SUITES[suite])
+        for suite in suites
         for run in plan(load_suite(ROOT / "benchmarks" / "tracked" / f"{suite}.yaml"))
     }
     found: dict[str, dict[str, float]] = {}

@@ -112,6 +112,8 @@ class Finder(ABC):
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    # False: the gradient may grow on the way, and no search is stopped as stalled
+    descends_gradient: ClassVar[bool] = True
     # at most so many; the harness stops a search earlier where it is done, broken or stalled
     steps: int = 1
 

@@ -386,7 +386,7 @@ def test_listing_suites_imports_neither_torch_nor_pydantic() -> None:
             for name in ("linear_autoencoder", "mnist", "cifar10")
         ),
         *((name, 40) for name in ("escape", "strict_saddle", "octopus", "throughput")),
-        *((name, 60) for name in ("field", "field_stock")),
+        *((name, 60) for name in ("field", "field_stock", "index")),
         *(
             (name, 80) for name in ("autoencoder", "rnn")
         ),  # two screens: every control is an arm of its own

@@ -55,7 +55,7 @@ def search(
     places = torch.arange(n, device=starts.device)  # of the searches that go on
     history = [at.grad.square().sum(1)]  # their squared gradient norms, step by step
     for k in range(finder.steps + 1):
-        going = _going(history)
+        going = _going(history, finder.descends_gradient)
         if not going.all():
             at = tree_map(lambda t, going=going: t[going], at)
             places = places[going]
@@ -74,10 +74,10 @@ def search(
     return Ends(starts, theta, grad, steps, equations.calls, seconds)
 
 
-def _going(history: list[Tensor]) -> Tensor:
+def _going(history: list[Tensor], may_stall: bool) -> Tensor:
     """Whether each search (S,) goes on, by its squared gradient norms (S,) so far."""
     norms = history[-1]
     going = torch.isfinite(norms) & (norms > DONE_BELOW)
-    if len(history) > PATIENCE:
+    if may_stall and len(history) > PATIENCE:
         going &= norms < FALL * history[-1 - PATIENCE]
     return going

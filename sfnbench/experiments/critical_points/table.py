@@ -51,6 +51,10 @@ def table(result: Result, spread: Spread = "range") -> Table:
     line["as known"] = _count(
         [row["known"] for row in rows if row["known"] is not None]
     )
+    if "index" in run.method.params:
+        asked = run.method.params["index"]
+        ends = [row for row in rows if row["converged"]]
+        line["index as asked"] = _count([row["index"] == asked for row in ends])
     predicted = [row for row in rows if row["predicted_index"] is not None]
     line["index as predicted"] = _count(
         [row["predicted_index"] == row["index_strict"] for row in predicted]

@@ -1,0 +1,41 @@
+"""Steps of finders of an asked index: eigenvalues with zero modes set apart, and a length that is capped."""
+
+import torch
+from torch import Tensor
+
+from ..core.finder import Equations, Iterate
+
+APART = 1e6  # the curvature that zero modes are given, so that no step leads along them
+
+
+def eigensystem(equations: Equations, at: Iterate) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues (S, d), ascending, eigenvectors (S, d, d), and the gradients (S, d) in them.
+
+    The problem's zero modes are projected out of Hessian and gradient at every step: away from
+    critical points rotations are no null vectors of the Hessian. The eigenvalues of a Hessian that
+    is not finite are NaN.
+    """
+    H, g = equations.hessian(at.theta), at.grad
+    broken = ~torch.isfinite(H).flatten(1).all(1)
+    H = torch.where(broken[:, None, None], 0.0, H)
+    modes = [equations.problem.zero_modes(point) for point in at.theta]
+    known = [each for each in modes if each is not None]
+    if known:
+        Z, _ = torch.linalg.qr(torch.stack(known).mT)  # (S, d, n)
+        Z = torch.where(broken[:, None, None], 0.0, Z)
+        along = Z @ Z.mT
+        P = torch.eye(H.shape[-1], dtype=H.dtype, device=H.device) - along
+        H, g = P @ H @ P + APART * along, (P @ g[..., None])[..., 0]
+    L, Q = torch.linalg.eigh(H)
+    in_basis = (Q.mT @ g[..., None])[..., 0]
+    return torch.where(broken[:, None], torch.nan, L), Q, in_basis
+
+
+def stepped(
+    equations: Equations, at: Iterate, Q: Tensor, p: Tensor, longest: float
+) -> Iterate:
+    """Where the searches stand after steps p (S, d) in the bases Q, none longer than that."""
+    length = p.norm(dim=1, keepdim=True)
+    p = p * (longest / length.clamp_min(longest))
+    theta = at.theta + (Q @ p[..., None])[..., 0]
+    return Iterate(theta, equations.grad(theta), at.memory)

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from ...core.cost import QUESTIONS
+from ...core.metric import Metric
 from ...core.problem import Problem
 from ...linalg.inertia import count_below
 from ...metrics.certificate import kind_of, tail
+from ...metrics.gradient_norm import GradientNorm
+from ...metrics.loss import Loss
 from ...metrics.measuring import measure
 from ...records import Run, Status
 from .search import Ends
@@ -109,14 +112,14 @@ def _start_facts(run: Run, space: Problem, start: Tensor) -> dict[str, Any]:
 def _levels(problem: Problem, theta: Tensor, energy: str) -> dict[str, Any]:
     """Loss, energy and gradient norm at theta (d,)."""
     return {
-        "loss": _metric(problem, "loss", theta),
+        "loss": _metric(problem, Loss(), theta),
         "energy": _metric(problem, energy, theta),
-        "gradient_norm": _metric(problem, "gradient_norm", theta),
+        "gradient_norm": _metric(problem, GradientNorm(), theta),
     }
 
 
-def _metric(problem: Problem, name: str, theta: Tensor) -> float:
-    return float(measure(problem, name, theta[None])[name][0])
+def _metric(problem: Problem, what: str | Metric, theta: Tensor) -> float:
+    return float(next(iter(measure(problem, what, theta[None]).values()))[0])
 
 
 def _kind(row: dict[str, Any]) -> str:

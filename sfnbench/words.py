@@ -58,11 +58,15 @@ def printable(text: str) -> str:
     >>> print(printable("a label" + chr(27) + "[2J"))
     a label\x1b[2J
     """
+    if text.isprintable():
+        return text
     return _STEERING.sub(lambda found: _escaped(found[0]), text)
 
 
 def one_line(text: str) -> str:
     """Text for a cell or a line: `printable`, with line ends and tabs as escapes too."""
+    if text.isprintable():
+        return text
     return re.sub(r"[\n\t]", lambda found: _escaped(found[0]), printable(text))
 
 

@@ -73,6 +73,7 @@ def _figures(experiment: str) -> tuple[ModuleType, ...]:
     return tuple(importlib.import_module(f"{folder}.{name}") for name in found)
 
 
+@cache
 def names() -> tuple[str, ...]:
     """Every experiment, in alphabetical order."""
     return tuple(

@@ -45,12 +45,13 @@ _OF_PLACE = """INSERT OR REPLACE INTO place_checksums SELECT rowid, ? FROM place
 
 def checksum(values: Iterable[Any]) -> int:
     """CRC-32 of the values of a row: it notices every burst of up to 32 bits."""
-    found = 0
-    for value in values:
-        if not isinstance(value, bytes):
-            value = str(value).encode("utf-8", "surrogateescape")
-        found = zlib.crc32(b"\0", zlib.crc32(value, found))
-    return found
+    text = "".join(f"{value}\0" for value in values)
+    return zlib.crc32(text.encode("utf-8", "surrogateescape"))
+
+
+def checksum_of(npz: bytes) -> int:
+    """CRC-32 of packed series."""
+    return zlib.crc32(b"\0", zlib.crc32(npz))
 
 
 def have_checksums(db: sqlite3.Connection) -> bool:
@@ -61,7 +62,7 @@ def have_checksums(db: sqlite3.Connection) -> bool:
 
 def keep(db: sqlite3.Connection, run: tuple[Any, ...], npz: bytes) -> None:
     """Note the checksums of a run and its series, which were written a moment ago."""
-    db.execute(_OF_RUN, (run[0], checksum(run), checksum((npz,))))
+    db.execute(_OF_RUN, (run[0], checksum(run), checksum_of(npz)))
 
 
 def keep_place(db: sqlite3.Connection, place: tuple[Any, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import methodcaller
 from pathlib import Path
 
 import filelock
@@ -144,7 +145,7 @@ def _connect(file: Path, mode: str) -> sqlite3.Connection:
         f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=30
     )
     # Text that is no UTF-8 is one result's damage; validation finds it.
-    db.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+    db.text_factory = methodcaller("decode", "utf-8", "surrogateescape")
     try:
         _is_blank(db)  # connecting looks at nothing yet
     except BaseException:

@@ -25,6 +25,7 @@ from .checksums import (
     LOST,
     WRONG,
     checksum,
+    checksum_of,
     have_checksums,
     keep,
     keep_place,
@@ -313,7 +314,7 @@ class Store(AbstractContextManager["Store"]):
         packed = self._select("SELECT npz FROM series WHERE id = ?", run_id)
         if not packed:
             raise ValueError("its series are missing")
-        if sums and checksum(packed[0]) not in sums:
+        if sums and checksum_of(packed[0][0]) not in sums:
             raise ValueError(WRONG)
         return unpack(packed[0][0])
 

@@ -116,7 +116,9 @@ def _marked(line: Line, column: str, best: dict[Contest, float]) -> TableEntry:
     entry = line[column]
     if not isinstance(entry, Cell) or entry.score is None:
         return entry
-    return replace(entry, best=entry.score == best.get(_contest(line, column)))
+    if entry.score != best.get(_contest(line, column)):
+        return entry
+    return replace(entry, best=True)
 
 
 def where_it_differs(table: Table, column: str) -> Table:

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -20,11 +21,17 @@ from .encoding import to_run
 MOST_LEVELS = 40  # of lists and mappings in one another
 LARGEST = 2**63  # whole numbers below it
 SHOWN = 30  # characters of a wrong value in a message
+_LONG = re.compile(r"\d{19}")  # digits, that a number from `LARGEST` on has
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _FACTS = {
     name: get_args(hint) or (hint,) for name, hint in get_type_hints(Facts).items()
 }
 _FACTS["measures"] = (list,)
+_COLUMNS = {types for each in (*ROWS, "") for types in columns(each).values()}
+_ACCEPTED = {  # a whole number is a number, too
+    types: {*types, int} if float in types else {*types}
+    for types in (*_COLUMNS, (float, bool, NoneType))
+}
 _STATUSES = frozenset(map(str, Status))
 
 
@@ -55,7 +62,7 @@ def check_text(text: object, name: str) -> str:
 def read_run(text: object) -> Run:
     """The run, with parameters that the program need not understand but can handle."""
     data = parse_json(text, "run")
-    _check_depth(data, "run")
+    _check_depth(data, "run", text)
     if not isinstance(data, dict):
         raise ValueError("its run is no mapping")
     try:
@@ -107,7 +114,7 @@ def _is_path(path: object) -> bool:
 def read_environment(text: object) -> dict[str, Any]:
     """The circumstances of a result; the facts of its problem are of the right types."""
     environment = parse_json(text, "environment")
-    _check_depth(environment, "environment")
+    _check_depth(environment, "environment", text)
     if not isinstance(environment, dict):
         raise ValueError(f"its environment is {_short(environment)}, not a mapping")
     _check(
@@ -144,8 +151,10 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
                 f"its row {i} lacks {', '.join(sorted(required - row.keys()))}"
             )
     measures = dict.fromkeys(facts.measures, (float, bool, NoneType))
-    for name in dict.fromkeys(name for row in rows for name in row):
-        _check_column(rows, name, known.get(name) or measures.get(name))
+    has_large = _LONG.search(str(text)) is not None
+    for name in dict.fromkeys(chain.from_iterable(rows)):
+        types = known.get(name) or measures.get(name)
+        _check_column(rows, name, types, has_large)
     for status in {row["status"] for row in rows if "status" in row}:
         if status not in _STATUSES:
             raise ValueError(f"its rows have the status {_short(status)}")
@@ -153,7 +162,10 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
 
 
 def _check_column(
-    rows: Sequence[Mapping[str, Any]], name: str, types: tuple[type, ...] | None
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    types: tuple[type, ...] | None,
+    has_large: bool,
 ) -> None:
     """By the types that occur, because there may be many rows."""
     occurring = {type(row[name]) for row in rows if name in row}
@@ -161,7 +173,7 @@ def _check_column(
         if not occurring.isdisjoint((dict, list)):
             _check_depth([row.get(name) for row in rows], name)
         return
-    if int not in occurring and occurring <= set(types):
+    if occurring <= _ACCEPTED[types] and not (has_large and int in occurring):
         return
     for i, row in enumerate(rows):
         if name in row and not _fits(row[name], types):
@@ -243,8 +255,13 @@ def _check(is_right: bool, name: str, value: object) -> None:
         raise ValueError(f"its {name}: {_short(value)}")
 
 
-def _check_depth(value: object, name: str) -> None:
-    """ValueError where lists and mappings are nested more deeply than readers can follow."""
+def _check_depth(value: object, name: str, text: object = None) -> None:
+    """ValueError where lists and mappings are nested more deeply than readers can follow.
+
+    A JSON text with few brackets answers that at once.
+    """
+    if isinstance(text, str) and text.count("{") + text.count("[") <= MOST_LEVELS:
+        return
     level: list[object] = [value]
     for _ in range(MOST_LEVELS):
         inner: list[object] = []

@@ -92,16 +92,20 @@ class Escapes:
         few runs, too. Fay, Brittain, Proschan 2013, "Pointwise confidence intervals for a survival
         distribution with small samples or heavy censoring", by its method of moments.
         """
+        times, at_risk, n_left, share = self._steps()
+        n_after = (self.times[:, None] > times).sum(0)
+        if len(times):  # those that end last are known to stay beyond their end
+            n_after[-1] = at_risk[-1] - n_left[-1]
+        low, high = _beta_product(at_risk, n_left, n_after)
+        return Survival(times, share, low, high)
+
+    def _steps(self) -> tuple[Floats, NDArray[np.int_], NDArray[np.int_], Floats]:
+        """The times (m,) of the curve, who is at risk and who leaves at each, and the curve."""
         watched = np.minimum(self.times, self._last)
         times = np.unique(watched)
         at_risk = (watched[:, None] >= times).sum(0)
         n_left = ((watched[:, None] == times) & self.escaped[:, None]).sum(0)
-        n_after = (self.times[:, None] > times).sum(0)
-        if len(times):  # those that end last are known to stay beyond their end
-            n_after[-1] = at_risk[-1] - n_left[-1]
-        share = np.cumprod(1 - n_left / at_risk)
-        low, high = _beta_product(at_risk, n_left, n_after)
-        return Survival(times, share, low, high)
+        return times, at_risk, n_left, np.cumprod(1 - n_left / at_risk)
 
     def median(self) -> Estimate:
         """The median time of escape; inf where fewer than half of the runs are known to escape.
@@ -111,10 +115,11 @@ class Escapes:
         budget it is that of the sign test, by exact order statistics. Fewer than six runs have
         none.
         """
+        if len(self.times) < MIN_RUNS:
+            times, *_, share = self._steps()
+            return Estimate(_crossing(times, share), math.nan, math.nan)
         curve = self.survival()
         middle = _crossing(curve.times, curve.share)
-        if len(self.times) < MIN_RUNS:
-            return Estimate(middle, math.nan, math.nan)
         return Estimate(
             middle, _below(curve.times, curve.low), _below(curve.times, curve.high)
         )
@@ -225,14 +230,14 @@ def _beta_product(
 
 def _beta_quantile(level: float, first: Floats, second: Floats) -> Floats:
     """Quantiles of Betas by their first two moments; a first of 0 or 1 is a constant."""
-    from scipy import stats
+    from scipy.special import betaincinv
 
     variance = second - first**2
     is_constant = (first == 0) | (first == 1)
     scale = (first - second) / np.where(is_constant, 1.0, variance)
     a = np.where(is_constant, 1.0, first * scale)
     b = np.where(is_constant, 1.0, (1 - first) * scale)
-    return np.where(is_constant, first, stats.beta.ppf(level, a, b))
+    return np.where(is_constant, first, betaincinv(a, b, level))
 
 
 def _below(times: Floats, shares: Floats) -> float:

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ...records import RaceRow, Result, Status, n_sharing, number
 from ...results.cells import Cell, Spread, TableEntry, Tally, share
 from ...results.compare import MACHINE
@@ -127,16 +125,14 @@ def middle(
     values: Sequence[float | None], spread: Spread = "range", *, form: str = ".4g"
 ) -> Cell | None:
     """The median of the known numbers and its spread; a NaN counts as infinite, None is unknown."""
-    known = np.array([value for value in values if value is not None], dtype=float)
-    if not len(known):
+    known = sorted(math.inf if x != x else float(x) for x in values if x is not None)
+    if not known:
         return None
-    known[np.isnan(known)] = np.inf
-    value = float(np.median(known))
+    # numpy's median, which takes ten times as long over a few seeds
+    value = (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
     if spread == "none":
         return Cell(value, form=form)
     if spread == "interval":
         _, low, high = median(known)
         return Cell(value, low, high, form=form, brackets=OF_MEDIAN)
-    return Cell(
-        value, float(known.min()), float(known.max()), form=form, brackets=OVER_SEEDS
-    )
+    return Cell(value, known[0], known[-1], form=form, brackets=OVER_SEEDS)

@@ -135,21 +135,33 @@ class Run:
     @property
     def decisive(self) -> dict[str, Any]:
         """Everything that decides the numbers, and nothing else."""
-        data = asdict(self)
+        data = shallow(self)
         del data["suite"], data["timeout_s"]
-        for spec in (data["problem"], data["method"]):
-            del spec["label"]
-        for path in data["settings"].get("paths", ()):  # their sources are in the code
-            path["optimizer"] = {
-                name: path["optimizer"][name] for name in ("use", "params")
-            }
+        for name in ("problem", "method"):
+            spec = data[name]
+            data[name] = asdict(spec) if spec.is_open else shallow(spec)
+            del data[name]["label"]
+        if paths := self.settings.get("paths"):  # their sources are in the code
+            bare = [
+                {**path, "optimizer": _nameless(path["optimizer"])} for path in paths
+            ]
+            data["settings"] = {**self.settings, "paths": bare}
         return {**data, "format": FORMAT}
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Sixteen hexadecimal digits, the same in every process and on every machine."""
         text = json.dumps(self.decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def shallow(record: Spec | Run) -> dict[str, Any]:
+    """The fields of a record, their values as they are: `asdict` copies each, at great length."""
+    return {each.name: getattr(record, each.name) for each in fields(record)}
+
+
+def _nameless(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: optimizer[name] for name in ("use", "params")}
 
 
 class Row(TypedDict):

@@ -13,11 +13,13 @@ import functools
 import hashlib
 import importlib.metadata
 import itertools
+import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import PluginError
 from ..records import Run
@@ -34,6 +36,7 @@ _VOCABULARY: Mapping[Kind, tuple[str, ...]] = {
     "finder": ("finder", "problem", "fields"),
     "metric": ("metric", "problem", "fields"),
 }
+T = TypeVar("T")
 _READERS = {
     "find",
     "find_text",
@@ -54,8 +57,30 @@ class Code:
     packages: frozenset[str] = frozenset()
 
 
+@contextmanager
+def unchanging() -> Iterator[None]:
+    """Within this block each piece of code is looked up once: no file changes meanwhile."""
+    global _known
+    before = _known
+    _known = {} if before is None else before
+    try:
+        yield
+    finally:
+        _known = before
+
+
 def identify(run: Run, method: Kind) -> Run:
     """The run with the hashes and versions of the code that it runs; its method is of that kind."""
+    parts = (
+        *(run.experiment, run.problem.use, _texts_in(run.problem.params)),
+        *(method, run.method.use, _texts_in(run.method.params)),
+        json.dumps(run.settings, sort_keys=True, default=str),
+    )
+    code, versions = _once(("run", *parts), lambda: _identity(run, method))
+    return replace(run, code={**code}, versions={**versions})
+
+
+def _identity(run: Run, method: Kind) -> tuple[dict[str, str], dict[str, str]]:
     members = [
         *codes("problem", run.problem.use, run.problem.params),
         *codes(method, run.method.use, run.method.params),
@@ -78,7 +103,7 @@ def identify(run: Run, method: Kind) -> Run:
     all_codes = [*members, *on_paths, *itertools.chain(*metrics.values())]
     packages = {package for each in all_codes for package in each.packages}
     versions = {package: _version(package) for package in sorted(packages)}
-    return replace(run, code=code, versions=versions)
+    return code, versions
 
 
 def source_hash(kind: Kind, use: str, params: Mapping[str, Any]) -> str:
@@ -86,7 +111,8 @@ def source_hash(kind: Kind, use: str, params: Mapping[str, Any]) -> str:
 
     Empty where the version of a package stands for all of it.
     """
-    return digest(codes(kind, use, params))
+    key = ("source", kind, use, _texts_in(params))
+    return _once(key, lambda: digest(codes(kind, use, params)))
 
 
 def harness(experiment: str) -> Code:
@@ -126,6 +152,24 @@ def digest(found: Iterable[Code]) -> str:
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+_known: dict[Hashable, Any] | None = None  # within `unchanging`
+
+
+def _once(key: Hashable, find: Callable[[], T]) -> T:
+    if _known is None:
+        return find()
+    if key not in _known:
+        _known[key] = find()
+    found: T = _known[key]
+    return found
+
+
+def _texts_in(params: Mapping[str, Any]) -> str:
+    """What of the parameters can name code: all of them where there is any text, else nothing."""
+    if not any(_texts(params)):
+        return ""
+    return json.dumps(params, sort_keys=True, default=str)
 
 
 def _member(kind: Kind, name: str) -> Code | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from ..records import Facts, Result, Run, Status
+from ..records import Facts, Result, Run, Status, shallow
 from .encoding import to_json
 from .validation import check_text, read_environment, read_rows, read_run
 
@@ -31,7 +31,7 @@ def to_row(result: Result) -> tuple[Any, ...]:
         to_json(run.settings),
         run.dtype,
         run.device,
-        to_json(asdict(run)),
+        to_json(_as_dict(run)),
         result.status,
         float(result.seconds),
         datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -72,3 +72,8 @@ def relabelled(run: Run, suite: str, problem: str, optimizer: str) -> Run:
         problem=replace(run.problem, label=problem),
         method=replace(run.method, label=optimizer),
     )
+
+
+def _as_dict(run: Run) -> dict[str, Any]:
+    specs = {name: shallow(getattr(run, name)) for name in ("problem", "method")}
+    return {**shallow(run), **specs}

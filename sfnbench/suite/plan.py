@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .. import experiments
 from ..errors import SuiteError
 from ..members import registry
-from ..members.identity import identify
+from ..members.identity import identify, unchanging
 from ..members.registry import Kind
 from ..records import Run, Spec
 from ..words import did_you_mean
@@ -59,8 +59,9 @@ def plan(
             device=device,
             timeout_s=suite.timeout_s,
         )
-        runs.append(identify(run, suite.method))
-    return tuple(runs)
+        runs.append(run)
+    with unchanging():
+        return tuple(identify(run, suite.method) for run in runs)
 
 
 def missing_data(runs: Iterable[Run]) -> list[str]:

@@ -18,6 +18,7 @@ from .. import experiments
 from ..errors import PluginError, SuiteError
 from ..experiments.keys import ExperimentKeys, MemberEntry, Tune
 from ..members import registry
+from ..members.identity import unchanging
 from ..members.named import look_in
 from ..members.registry import Kind, Member
 from ..records import Spec
@@ -84,11 +85,13 @@ def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
     profiles = _profiles(root, issues)
     entries = {kind: EntryReader(kind) for kind in registry.KINDS}
     base = root.without(PROFILES)
-    reader = SuiteReader(path, base, entries)
+    with unchanging():
+        reader = SuiteReader(path, base, entries)
     issues += reader.issues
     readers: dict[str | None, SuiteReader] = {None: reader}
     for name, body in profiles.items():
-        readers[name] = SuiteReader(path, base.override(body), entries)
+        with unchanging():
+            readers[name] = SuiteReader(path, base.override(body), entries)
         new = set(readers[name].issues) - set(reader.issues)
         within = body.marks()
         issues += [_of_profile(issue, name, within) for issue in new]

@@ -27,7 +27,7 @@ from .terminal import (
 )
 
 if TYPE_CHECKING:
-    from ..suite.reading import Suite
+    from ..session.plans import Planned
 
 SuiteName = Annotated[
     str,
@@ -97,31 +97,28 @@ def run(
     Runs that have a result are not executed again, so a killed `run` goes on where it was.
     Parameters given as ranges are tuned first: tuned.yaml, beside the results, has the winners.
     """
-    from ..session.engines._server import start_server
+    from ..session.plans import Request
     from ..session.session import run_session
-    from ..suite.reading import load_suite
     from .progress import Terminal
 
-    if engine == "processes" and not dry_run:
-        start_server()  # it loads torch while this process reads the suite
     use_plugins(plugins)
-    loaded = load_suite(suite, profile)
-    choices: dict[str, Any] = {
-        "optimizers": optimizer,
-        "problems": problem,
-        "seeds": seeds,
-        "device": device,
-        "out": out,
-        "fresh": fresh,
-        "only_failed": only == "failed",
-    }
+    picked = _tuple(optimizer), _tuple(problem)
+    request = Request(suite, profile, *picked, seeds, device)
+    planned = request.recall()
+    if planned is None:
+        if engine == "processes" and not dry_run:
+            from ..session.engines._server import start_server
+
+            start_server()  # it loads torch while this process reads the suite
+        planned = request.make()
+    choices = {"out": out, "fresh": fresh, "only_failed": only == "failed"}
     if dry_run:
-        _print_preview(loaded, choices, style)
+        _print_preview(planned, choices, style)
         return
     observer = Terminal(console(stderr=True))
     try:
         folder = run_session(
-            loaded, engine=engine, jobs=jobs, observer=observer, **choices
+            planned, engine=engine, jobs=jobs, observer=observer, **choices
         )
     except KeyboardInterrupt:
         command = shlex.join(["sfnbench", *sys.argv[1:]])
@@ -137,14 +134,15 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
 
     Prints every mistake at once, each with its line and column.
     """
+    from ..session.plans import Request
     from ..session.session import tuning_runs
-    from ..suite.plan import missing_data, plan
-    from ..suite.reading import load_suite
+    from ..suite.plan import missing_data
     from ..words import counted
 
     use_plugins(plugins)
-    loaded = load_suite(suite)
-    runs = plan(loaded)
+    request = Request(suite, device="cpu")
+    planned = request.recall() or request.make()
+    loaded, runs = planned.suite, planned.runs
     n_trials = len(tuning_runs(loaded, runs))
     line = f"{loaded.path}: all well, {counted(len(runs), 'run')}"
     line += f" of {counted(len(loaded.seeds), 'seed')}"
@@ -152,7 +150,7 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
         n_seeds = counted(loaded.tune.seeds, "seed")
         line += f", after {counted(n_trials, 'tuning run')} of {n_seeds}"
     echo(line)
-    for missing in missing_data(runs):
+    for missing in () if planned.has_data else missing_data(runs):
         say(missing)
 
 
@@ -172,11 +170,15 @@ def env(style: AsFormat = "plain") -> None:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _print_preview(suite: Suite, choices: dict[str, Any], style: Format) -> None:
+def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
+
+
+def _print_preview(planned: Planned, choices: dict[str, Any], style: Format) -> None:
     from ..session.session import preview
     from ..words import counted
 
-    table = preview(suite, **choices)
+    suite, table = planned.suite, preview(planned, **choices)
     echo(rendered(table, style))
     n_tuned = sum(row["run"] == "tuning" for row in table)
     if n_tuned and suite.tune:

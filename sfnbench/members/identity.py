@@ -71,39 +71,57 @@ def unchanging() -> Iterator[None]:
 
 def identify(run: Run, method: Kind) -> Run:
     """The run with the hashes and versions of the code that it runs; its method is of that kind."""
-    parts = (
+    code, versions = _once(
+        ("run", *_parts(run, method)), lambda: _identity(run, method)
+    )
+    return replace(run, code={**code}, versions={**versions})
+
+
+def files_of(run: Run, method: Kind) -> frozenset[Path]:
+    """The files of all members that a run names."""
+    found = _once(("files", *_parts(run, method)), lambda: _codes_of(run, method))
+    every = itertools.chain(*found.values())
+    return frozenset(file for each in every for file in each.files.values())
+
+
+def _codes_of(run: Run, method: Kind) -> dict[str, list[Code]]:
+    """The code of the members that a run names, by what they are in it."""
+    paths = [path["optimizer"] for path in run.settings.get("paths", ())]
+    found = {
+        "members": [
+            *codes("problem", run.problem.use, run.problem.params),
+            *codes(method, run.method.use, run.method.params),
+        ],
+        "optimizers of its paths": [
+            each
+            for path in paths
+            for each in codes("optimizer", path["use"], path["params"])
+        ],
+    }
+    for name in sorted({*_metrics(run.settings)}):
+        found[f"metric {name}"] = codes("metric", name, {})
+    return {name: each for name, each in found.items() if each}
+
+
+def _identity(run: Run, method: Kind) -> tuple[dict[str, str], dict[str, str]]:
+    found = _codes_of(run, method)
+    packages = {
+        name for each in itertools.chain(*found.values()) for name in each.packages
+    }
+    versions = {package: _version(package) for package in sorted(packages)}
+    found.pop("members", None)  # their specs have the hashes
+    code = {"harness": digest([harness(run.experiment)])}
+    code.update({name: digest(each) for name, each in found.items()})
+    return code, versions
+
+
+def _parts(run: Run, method: Kind) -> tuple[str, ...]:
+    """What of a run can name code."""
+    return (
         *(run.experiment, run.problem.use, _texts_in(run.problem.params)),
         *(method, run.method.use, _texts_in(run.method.params)),
         json.dumps(run.settings, sort_keys=True, default=str),
     )
-    code, versions = _once(("run", *parts), lambda: _identity(run, method))
-    return replace(run, code={**code}, versions={**versions})
-
-
-def _identity(run: Run, method: Kind) -> tuple[dict[str, str], dict[str, str]]:
-    members = [
-        *codes("problem", run.problem.use, run.problem.params),
-        *codes(method, run.method.use, run.method.params),
-    ]
-    paths = [path["optimizer"] for path in run.settings.get("paths", ())]
-    on_paths = [
-        each
-        for path in paths
-        for each in codes("optimizer", path["use"], path["params"])
-    ]
-    code = {"harness": digest([harness(run.experiment)])}
-    if on_paths:
-        code["optimizers of its paths"] = digest(on_paths)
-    metrics = {
-        f"metric {name}": found
-        for name in sorted({*_metrics(run.settings)})
-        if (found := codes("metric", name, {}))
-    }
-    code.update({name: digest(found) for name, found in metrics.items()})
-    all_codes = [*members, *on_paths, *itertools.chain(*metrics.values())]
-    packages = {package for each in all_codes for package in each.packages}
-    versions = {package: _version(package) for package in sorted(packages)}
-    return code, versions
 
 
 def source_hash(kind: Kind, use: str, params: Mapping[str, Any]) -> str:

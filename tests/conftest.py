@@ -18,6 +18,7 @@ from shipping import copy_shipped
 from sfnbench.cli import main as cli
 from sfnbench.members import plugins, registry
 from sfnbench.records import Run, Spec
+from sfnbench.session import plans
 
 # Limits on time would fail on a busy machine.
 settings.register_profile(
@@ -37,6 +38,7 @@ def pytest_configure(config):
     if not (plugins.HERE / "share").is_dir():
         copy_shipped(plugins.HERE.parent, folder / "share")
         plugins.HERE = folder
+    plans.plans_folder = lambda: folder / "plans"
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         return  # the workers look for the tests from this process's folder
     (folder / "empty").mkdir()

@@ -119,10 +119,10 @@ class Request:
             "text": read_suite(path),
             "here": os.getcwd(),
             "python": sys.version,
-            "path": sys.path,
+            "path": _paths(path.parent),
             "gpu": [each for each in GPUS if Path(each).exists()],
             "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
-            "installed": sorted(_installed()),
+            "installed": sorted(_installed(_paths(path.parent))),
             "data": sorted(_data()),
         }
         found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
@@ -150,10 +150,16 @@ def _sources(roots: Iterable[Path], beside: Path) -> Iterator[Path]:
         yield from sorted(folder.glob("*.py"))
 
 
-def _installed() -> Iterator[str]:
-    """The packages on the path: each has a folder named after it and its version."""
-    for folder in sys.path:
-        with suppress(OSError), os.scandir(folder or ".") as entries:
+def _paths(beside: Path) -> list[str]:
+    """Where packages are found; a suite's own folder and the current one join while it is read."""
+    own = {str(beside.resolve()), str(Path.cwd()), ""}
+    return [folder for folder in sys.path if folder not in own]
+
+
+def _installed(paths: Iterable[str]) -> Iterator[str]:
+    """The packages there: each has a folder named after it and its version."""
+    for folder in paths:
+        with suppress(OSError), os.scandir(folder) as entries:
             for each in entries:
                 if each.name.endswith((".dist-info", ".egg-info", ".pth")):
                     yield f"{folder} {each.name} {each.stat().st_mtime_ns}"

@@ -39,11 +39,14 @@ def processes(
 ) -> Generator[Result, None, None]:
     """Execute the runs, each in a process of its own."""
     waiting = iter(runs)
+    first = list(itertools.islice(waiting, conditions.jobs))
+    if not first:  # nothing to start a server for
+        return
     with (
         tempfile.TemporaryDirectory(prefix="sfnbench-") as folder,
         _Workers(conditions, Path(folder)) as workers,
     ):
-        workers.start(itertools.islice(waiting, conditions.jobs))
+        workers.start(first)
         while workers.running:
             result = workers.finished()
             workers.report(on_progress)

@@ -111,7 +111,11 @@ def run(
 
             start_server()  # it loads torch while this process reads the suite
         planned = request.make()
-    choices = {"out": out, "fresh": fresh, "only_failed": only == "failed"}
+    choices: dict[str, Any] = {
+        "out": out,
+        "fresh": fresh,
+        "only_failed": only == "failed",
+    }
     if dry_run:
         _print_preview(planned, choices, style)
         return

@@ -142,10 +142,7 @@ class Run:
             data[name] = asdict(spec) if spec.is_open else shallow(spec)
             del data[name]["label"]
         if paths := self.settings.get("paths"):  # their sources are in the code
-            bare = [
-                {**path, "optimizer": _nameless(path["optimizer"])} for path in paths
-            ]
-            data["settings"] = {**self.settings, "paths": bare}
+            data["settings"] = {**self.settings, "paths": list(map(_nameless, paths))}
         return {**data, "format": FORMAT}
 
     @cached_property
@@ -160,8 +157,9 @@ def shallow(record: Spec | Run) -> dict[str, Any]:
     return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
-def _nameless(optimizer: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: optimizer[name] for name in ("use", "params")}
+def _nameless(path: Mapping[str, Any]) -> dict[str, Any]:
+    optimizer = path["optimizer"]
+    return {**path, "optimizer": {name: optimizer[name] for name in ("use", "params")}}
 
 
 class Row(TypedDict):

@@ -46,20 +46,8 @@ def plan(
     issues += _impossible(suite, picked_problems, picked_methods, len(picked_seeds))
     if issues:
         raise SuiteError("\n".join(issues))
-    runs = []
-    for problem, method in itertools.product(picked_problems, picked_methods):
-        run = Run(
-            suite=suite.name,
-            experiment=suite.experiment,
-            problem=problem,
-            method=method,
-            seeds=picked_seeds,
-            settings=suite.settings,
-            dtype=suite.dtype,
-            device=device,
-            timeout_s=suite.timeout_s,
-        )
-        runs.append(run)
+    pairs = itertools.product(picked_problems, picked_methods)
+    runs = [_run(suite, *pair, picked_seeds, device) for pair in pairs]
     with unchanging():
         return tuple(identify(run, suite.method) for run in runs)
 
@@ -76,6 +64,22 @@ def missing_data(runs: Iterable[Run]) -> list[str]:
         if reason:
             lines.append(f"{label}: missing data: {reason}")
     return lines
+
+
+def _run(
+    suite: Suite, problem: Spec, method: Spec, seeds: tuple[int, ...], device: str
+) -> Run:
+    return Run(
+        suite=suite.name,
+        experiment=suite.experiment,
+        problem=problem,
+        method=method,
+        seeds=seeds,
+        settings=suite.settings,
+        dtype=suite.dtype,
+        device=device,
+        timeout_s=suite.timeout_s,
+    )
 
 
 def _ground(suite: Suite, problems: tuple[Spec, ...]) -> Ground:

@@ -17,17 +17,17 @@ from ..records import Result, Run, Status
 from ..results.store import Store, has_failed
 from ..suite.plan import missing_data, plan
 from ..suite.reading import Suite, load_suite
-from .device import device_kind
 from .engines import execute_all
 from .folders import TUNING, results_folder
 from .observer import Observer
+from .plans import Planned
 from .tuning import Tuned, trials, winners, write_report
 
 Execute = Callable[[Iterable[Run]], Generator[Result, None, None]]
 
 
 def run_session(
-    suite: Suite | str | Path,
+    suite: Suite | Planned | str | Path,
     *,
     profile: str | None = None,
     optimizers: Iterable[str] | None = None,
@@ -46,10 +46,12 @@ def run_session(
     The arguments are those of `sfnbench.run_suite`, which gives the results themselves. Trials of
     tuning are stored in the folder ``tuning`` within, the winners in the file ``tuned.yaml``.
     """
-    suite = suite if isinstance(suite, Suite) else load_suite(suite, profile)
-    runs = _planned(suite, optimizers, problems, seeds, device)
+    if isinstance(suite, str | Path):
+        suite = load_suite(suite, profile)
+    planned = _planned(suite, optimizers, problems, seeds, device)
+    suite, runs = planned.suite, planned.runs
     folder = results_folder(suite, out)
-    _check_folder(suite, runs, folder, fresh, only_failed)
+    _check_folder(planned, folder, fresh, only_failed)
     observer = observer or Observer()
     own = registry.live_members(runs)
     execute = partial(
@@ -68,7 +70,7 @@ def run_session(
 
 
 def preview(
-    suite: Suite,
+    suite: Suite | Planned,
     *,
     optimizers: Iterable[str] | None = None,
     problems: Iterable[str] | None = None,
@@ -82,11 +84,13 @@ def preview(
 
     A row for the tuning of each open run, then a row for each run.
     """
-    runs = _planned(suite, optimizers, problems, seeds, device)
+    planned = _planned(suite, optimizers, problems, seeds, device)
+    suite, runs = planned.suite, planned.runs
     folder = results_folder(suite, out)
     tried, stored = _stored(folder / TUNING), _statuses(folder)
     settled = _settled(suite, runs, folder)
-    _check_data(runs if fresh else settled, {} if fresh else stored)
+    if not planned.has_data:
+        _check_data(runs if fresh else settled, {} if fresh else stored)
     again, missing_state = frozenset(stored if fresh else ()), "to do"
     if only_failed and not fresh:
         missing_state = "left out"
@@ -119,28 +123,29 @@ def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
 
 
 def _planned(
-    suite: Suite,
+    suite: Suite | Planned,
     optimizers: Iterable[str] | None,
     problems: Iterable[str] | None,
     seeds: int | Sequence[int] | None,
     device: str,
-) -> tuple[Run, ...]:
+) -> Planned:
     """The runs of a suite on a device; SuiteError where their ranges cannot be tuned."""
-    kind = device_kind(device)
-    runs = plan(
-        suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind
-    )
-    tuning_runs(suite, runs)
-    return runs
+    if isinstance(suite, Planned):
+        planned = suite
+    else:
+        planned = Planned.of(suite, optimizers, problems, seeds, device)
+    tuning_runs(planned.suite, planned.runs)
+    return planned
 
 
 def _check_folder(
-    suite: Suite, runs: Sequence[Run], folder: Path, fresh: bool, only_failed: bool
+    planned: Planned, folder: Path, fresh: bool, only_failed: bool
 ) -> None:
     """DataError where data are missing, NoResultsError where there is nothing to re-run."""
-    if fresh:
+    suite, runs = planned.suite, planned.runs
+    if fresh and not planned.has_data:
         _check_data(runs, {})
-    else:
+    elif not planned.has_data:
         _check_data(_settled(suite, runs, folder), _statuses(folder))
     if only_failed:
         Store(folder).close()  # raises without results, and leaves no empty folder

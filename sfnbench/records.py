@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from functools import cache, cached_property
@@ -141,8 +142,11 @@ class Run:
             spec = data[name]
             data[name] = asdict(spec) if spec.is_open else shallow(spec)
             del data[name]["label"]
-        if paths := self.settings.get("paths"):  # their sources are in the code
-            data["settings"] = {**self.settings, "paths": list(map(_nameless, paths))}
+        if "paths" in self.settings:
+            data["settings"] = deepcopy(self.settings)
+        for path in data["settings"].get("paths", ()):  # their sources are in the code
+            given = path["optimizer"]
+            path["optimizer"] = {name: given[name] for name in ("use", "params")}
         return {**data, "format": FORMAT}
 
     @cached_property
@@ -153,13 +157,8 @@ class Run:
 
 
 def shallow(record: Spec | Run) -> dict[str, Any]:
-    """The fields of a record, their values as they are: `asdict` copies each, at great length."""
+    """The fields of a record, their values as they are, which `asdict` copies."""
     return {each.name: getattr(record, each.name) for each in fields(record)}
-
-
-def _nameless(path: Mapping[str, Any]) -> dict[str, Any]:
-    optimizer = path["optimizer"]
-    return {**path, "optimizer": {name: optimizer[name] for name in ("use", "params")}}
 
 
 class Row(TypedDict):

@@ -136,11 +136,11 @@ class Run:
     @property
     def decisive(self) -> dict[str, Any]:
         """Everything that decides the numbers, and nothing else."""
-        data = shallow(self)
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
         del data["suite"], data["timeout_s"]
         for name in ("problem", "method"):
             spec = data[name]
-            data[name] = asdict(spec) if spec.is_open else shallow(spec)
+            data[name] = asdict(spec) if spec.is_open else spec.__getstate__()
             del data[name]["label"]
         if "paths" in self.settings:
             data["settings"] = deepcopy(self.settings)
@@ -154,11 +154,6 @@ class Run:
         """Sixteen hexadecimal digits, the same in every process and on every machine."""
         text = json.dumps(self.decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def shallow(record: Spec | Run) -> dict[str, Any]:
-    """The fields of a record, their values as they are, which `asdict` copies."""
-    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 class Row(TypedDict):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from ..records import Facts, Result, Run, Status, shallow
+from ..records import Facts, Result, Run, Status
 from .encoding import to_json
 from .validation import check_text, read_environment, read_rows, read_run
 
@@ -75,5 +75,7 @@ def relabelled(run: Run, suite: str, problem: str, optimizer: str) -> Run:
 
 
 def _as_dict(run: Run) -> dict[str, Any]:
-    specs = {name: shallow(getattr(run, name)) for name in ("problem", "method")}
-    return {**shallow(run), **specs}
+    """As `dataclasses.asdict`, which copies each value, at great length."""
+    found = {each.name: getattr(run, each.name) for each in fields(run)}
+    specs = {name: found[name].__getstate__() for name in ("problem", "method")}
+    return {**found, **specs}

@@ -46,9 +46,7 @@ def run_session(
     The arguments are those of `sfnbench.run_suite`, which gives the results themselves. Trials of
     tuning are stored in the folder ``tuning`` within, the winners in the file ``tuned.yaml``.
     """
-    if isinstance(suite, str | Path):
-        suite = load_suite(suite, profile)
-    planned = _planned(suite, optimizers, problems, seeds, device)
+    planned = _planned(suite, profile, optimizers, problems, seeds, device)
     suite, runs = planned.suite, planned.runs
     folder = results_folder(suite, out)
     _check_folder(planned, folder, fresh, only_failed)
@@ -84,7 +82,7 @@ def preview(
 
     A row for the tuning of each open run, then a row for each run.
     """
-    planned = _planned(suite, optimizers, problems, seeds, device)
+    planned = _planned(suite, None, optimizers, problems, seeds, device)
     suite, runs = planned.suite, planned.runs
     folder = results_folder(suite, out)
     tried, stored = _stored(folder / TUNING), _statuses(folder)
@@ -123,7 +121,8 @@ def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
 
 
 def _planned(
-    suite: Suite | Planned,
+    suite: Suite | Planned | str | Path,
+    profile: str | None,
     optimizers: Iterable[str] | None,
     problems: Iterable[str] | None,
     seeds: int | Sequence[int] | None,
@@ -133,7 +132,8 @@ def _planned(
     if isinstance(suite, Planned):
         planned = suite
     else:
-        planned = Planned.of(suite, optimizers, problems, seeds, device)
+        loaded = suite if isinstance(suite, Suite) else load_suite(suite, profile)
+        planned = Planned.of(loaded, optimizers, problems, seeds, device)
     tuning_runs(planned.suite, planned.runs)
     return planned
 

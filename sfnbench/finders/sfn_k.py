@@ -1,4 +1,4 @@
-"""Saddle-free Newton with k signs turned: critical points of index k attract it, and no others."""
+"""Saddle-free Newton with k signs turned: critical points of index k attract it."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,9 @@ class SaddleFreeNewtonOfIndex(Finder):
 
     With `index: 0` it is saddle-free Newton, and Newton's method wherever the index is k already.
     Near a critical point of index j the distance doubles in |j - k| directions in each step, so
-    that points of index k alone attract it. Zero modes that the problem states are projected out.
+    that points of index k attract it. So may a point whose k-th and next eigenvalue are equal by a
+    symmetry, as they are for a seventh atom on a corner of six: its lowest eigenvectors turn with
+    the direction that it is met from. Zero modes that the problem states are projected out.
 
     Fields: `index` k; `longest` step; `floor` of |lambda|; `steps` at most. Cost of a step: a
     gradient, a Hessian, O(d^3). The gradient may grow on the way, so no search counts as stalled.

@@ -46,6 +46,11 @@ MODELS = ("model", "module", "net", "network")
 # They are for matrices alone, and their authors leave the rest to AdamW
 FOR_MATRICES = ("torch.optim.Muon", "pytorch_optimizer.SpectralSphere")
 ADAMW = "torch.optim.AdamW"
+# They treat the two apart themselves, and want to be told by a flag of each group
+FLAGGED = frozenset(
+    f"pytorch_optimizer.{name}"
+    for name in ("AdaGO", "AdaMuon", "DistributedMuon", "Muon", "MuonClip", "NorMuon")
+)
 
 
 def read_entry(
@@ -192,7 +197,7 @@ class _Reader:
         self, use: str, cls: type[Optimizer], given: Any, path: tuple[str, ...]
     ) -> tuple[Group, ...]:
         if given is None:
-            return _implied_groups(use, cls)
+            return _implied_groups(use)
         at = (*path, "groups")
         if not isinstance(given, dict):
             example = "{vectors: {weight_decay: 0}}"
@@ -272,18 +277,18 @@ def _beside_defaults(
     }
 
 
-def _implied_groups(use: str, cls: type[Optimizer]) -> tuple[Group, ...]:
-    """The groups of a class that treats matrices and vectors apart, and has to be told them."""
-    if use.replace(":", ".") in FOR_MATRICES:
+def _implied_groups(use: str) -> tuple[Group, ...]:
+    """The groups of a class that is for matrices, or has to be told which are."""
+    name = use.replace(":", ".")
+    if name in FOR_MATRICES:
         rest = _read(ADAMW, "{}", None)
         return (Group("vectors", other=rest, is_implied=True),)
-    is_torchs = cls.__module__.startswith("torch.")
-    if is_torchs or "use_muon" not in _words(cls):  # type: ignore[arg-type]  # it has a hash
-        return ()
-    return (
-        Group("matrices", {"use_muon": True}, is_implied=True),
-        Group("vectors", {"use_muon": False}, is_implied=True),
-    )
+    if name in FLAGGED:
+        return (
+            Group("matrices", {"use_muon": True}, is_implied=True),
+            Group("vectors", {"use_muon": False}, is_implied=True),
+        )
+    return ()
 
 
 def _roles(cls: type, known: Mapping[str, inspect.Parameter]) -> Roles:

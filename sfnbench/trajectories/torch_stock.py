@@ -217,7 +217,9 @@ class Asking(Single):
         with torch.enable_grad():
             theta = layout.joined(list(self._method.leaves.values()))
             loss, grad = oracle.differentiable_grad(theta)
-            grads = layout.apart(grad)
+            grads = [
+                part.clone() for part in layout.apart(grad)
+            ]  # of their own: no views
         if clip is not None:  # as torch's own functions do, behind autograd's back
             for part, short in zip(
                 grads, layout.apart(clipped(grad.detach(), clip)), strict=True

@@ -238,6 +238,10 @@ def _way_out(entry: Entry, told: str) -> str:
         return " (write base: {use: torch.optim.SGD, lr: 0.1})"
     if entry.groups:
         return ""
+    if "use_muon" in told:
+        return (
+            " (write groups: {matrices: {use_muon: true}, vectors: {use_muon: false}})"
+        )
     if "2D" in told:
         return " (give others to another: groups: {vectors: {use: torch.optim.AdamW}})"
     return ""

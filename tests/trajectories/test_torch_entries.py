@@ -299,3 +299,8 @@ def test_muon_alone_leaves_vectors_to_adamw():
     )
     square = Tiny((("weight", (2, 3)),))
     assert stock.check("torch.optim.Muon", {}, {"square": square}) == []
+
+
+def test_groups_are_implied_only_where_a_class_cannot_do_without() -> None:
+    for name, n_groups in (("NorMuon", 2), ("SpectralSphere", 1), ("Magma", 0)):
+        assert len(read_entry(f"pytorch_optimizer.{name}", {}).groups) == n_groups

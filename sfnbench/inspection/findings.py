@@ -36,8 +36,8 @@ class Inspection:
     """One point of a network: slope, curvature, certificate; None for what was not reached.
 
     Prints as text, and as HTML in a notebook. Eigenvalues have residual bounds: some eigenvalue is
-    within them. Errors of shares are standard errors over random probes, and 0 where all
-    eigenvalues are known.
+    within them. Errors of shares are standard errors over random probes, with what quadrature
+    leaves open, and 0 where all eigenvalues are known.
     """
 
     title: str

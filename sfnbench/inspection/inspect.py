@@ -187,9 +187,7 @@ class _Work:
         grad = self.curvature.grad
         if grad.norm() > 0:
             seen = krylov_nodes([lanczos(self.product, grad, self.k)])
-            self.found.gradient_overlap = seen.share(
-                lambda t: (t < -self.zero).double()
-            ).value
+            self.found.gradient_overlap = seen.below(-self.zero).value
 
     def shares(self) -> None:
         """Ends, shares and layers, as numbers."""
@@ -200,7 +198,7 @@ class _Work:
             self.nodes.values.numpy(),
             self.nodes.weights.numpy(),
         )
-        found.negative_share = self.nodes.share(lambda t: (t < -self.zero).double())
+        found.negative_share = self.nodes.below(-self.zero)
         found.negative_weight = self.nodes.ratio(lambda t: -t.clamp_max(0), torch.abs)
         unit = max(abs(low.value), abs(high.value)) * found.theta_norm
         if unit > 0 and found.gradient_norm is not None:

@@ -34,9 +34,22 @@ class Nodes(NamedTuple):
     values: Tensor  # (n, k), float64
     weights: Tensor  # (n, k), each row sums to 1
 
-    def share(self, f: Callable[[Tensor], Tensor]) -> Estimate:
-        """The mean of f over the eigenvalues, with the spread of the vectors as its error."""
-        return _estimate((f(self.values) * self.weights).sum(1))
+    def below(self, edge: float) -> Estimate:
+        """The share of eigenvalues below an edge.
+
+        To the spread of the vectors the error adds what quadrature leaves open: the weights of the
+        nodes next to the edge (inequalities of Chebyshev, Markov and Stieltjes).
+        """
+        is_below = self.values < edge
+        found = _estimate((is_below * self.weights).sum(1))
+        if len(self.values) == 1:
+            return found
+        gaps = (self.values - edge).abs()
+        open_weights = []
+        for side in (is_below, ~is_below):
+            place = torch.where(side, gaps, torch.inf).argmin(1, keepdim=True)
+            open_weights.append(float(self.weights.gather(1, place).mean()))
+        return Estimate(found.value, found.error + max(open_weights))
 
     def ratio(
         self, f: Callable[[Tensor], Tensor], g: Callable[[Tensor], Tensor]

@@ -42,7 +42,7 @@ class Weights:
             _slots(model, {id(each): i for i, each in enumerate(values)})
         )
         # attention is found by the first call
-        self.contexts: list[Callable[[], Any]] = [_plain_attention]
+        self.contexts: list[Callable[[], Any]] = [plain_attention]
         self._is_new = True
         if any(isinstance(each, nn.RNNBase) for each in model.modules()):
             self.contexts.append(_plain_recurrence)
@@ -75,7 +75,7 @@ class Weights:
                 attention = stack.enter_context(_Attention())
                 found = self.plain_call(theta, *args, **kwargs)
                 if not attention.is_there:
-                    self.contexts.remove(_plain_attention)
+                    self.contexts.remove(plain_attention)
                 return found
             return self.plain_call(theta, *args, **kwargs)
 
@@ -171,7 +171,7 @@ class _Attention(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def _plain_attention() -> Iterator[None]:
+def plain_attention() -> Iterator[None]:
     """Attention by the math kernel, and no layer of a transformer fused in eval mode."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,13 @@ MEMORY = "sfnbench"
 
 
 def as_torch_optimizer(
-    optimizer: Optimizer, params: Iterable[Tensor], *, seed: int = 0
+    optimizer: Optimizer, params: Iterable[Any], *, seed: int = 0
 ) -> ModuleOptimizer:
     """An optimizer of sfnbench whose ``step(closure)`` trains a module of torch.
 
-    `params` are the leaf tensors to train, such as ``model.parameters()``. They make one vector:
+    `params` are the leaf tensors to train, such as ``model.parameters()`` or
+    ``model.named_parameters()``, in groups or not. They make one vector, so that groups have no
+    settings of their own:
     those frozen by ``requires_grad=False`` are left out, and the others share one floating-point
     dtype and one device. `seed` is that of the noise, for methods that want some. Any optimizer
     works that needs a loss alone, so not the curvatures `gauss_newton` and `fisher`, and no
@@ -46,7 +48,7 @@ def as_torch_optimizer(
     [0.0, 1.0]
     """
     chosen = _checked(optimizer)
-    problem = ModuleLoss(_trainable(params))
+    problem = _loss_of(params)
     sizes = [size for size in chosen.batch_sizes if size is not None]
     if sizes:
         raise ValueError(
@@ -64,27 +66,32 @@ class ModuleOptimizer(torch.optim.Optimizer):
 
     A step calls its closure several times, with gradients on, for the loss at different parameters.
     So the closure has to be one function for as long as the step lasts, with its minibatch drawn
-    outside. Dropout makes the losses of a line search incomparable, and batch normalisation in
-    training mode updates its averages at every call.
+    outside. Each call of a step draws the same random numbers, so that dropout has one mask a step.
+    Batch normalisation in training mode updates its averages at every call.
 
     The closure returns the loss and need not call ``backward``. One that does, as is the habit with
     `torch.optim.LBFGS`, works as well, because a step makes ``loss.backward()`` do nothing:
     gradients are those of the loss that is returned. ``.grad`` is neither written nor read, so
     clipping it, or averaging it over processes, has no effect. Products with the Hessian are passes
-    back through the gradient's graph. Where torch has no such graph, as for fused attention, sparse
-    gradients or a module compiled by its default backend, torch's own error says so.
+    back through the gradient's graph: attention takes its math kernel, and a compiled module runs
+    as it is written. Where torch has no such graph, as for sparse gradients, torch's own error says
+    so. A parameter that is frozen between two steps stays.
 
     A step whose end is not finite raises FloatingPointError. Whatever a step raises, the parameters
-    and the state are then as they were before it. The one parameter group shows the hyperparameters
-    and cannot change them: a learning-rate scheduler of torch finds no 'lr' there and raises
-    KeyError. To go on with other hyperparameters, load the state dict into a new wrapper.
+    and the state are then as they were before it. The one parameter group shows the hyperparameters.
+    Its 'lr', where the method has one, is that of the next step, so that torch's schedulers work;
+    the others cannot be changed. To go on with other hyperparameters, load the state dict into a
+    new wrapper.
 
     ``calls`` counts the method's questions. Memory: the method's own, one theta, and the graph of a
     loss while its curvature is in use.
     """
 
     def __init__(self, optimizer: Optimizer, problem: ModuleLoss, seed: int) -> None:
-        super().__init__(problem.params, {"optimizer": repr(optimizer)})
+        shown: dict[str, Any] = {"optimizer": repr(optimizer)}
+        if isinstance(getattr(optimizer, "lr", None), float):
+            shown["lr"] = optimizer.lr  # type: ignore[attr-defined]  # just seen
+        super().__init__(problem.params, shown)
         self._optimizer, self._problem = optimizer, problem
         self._own = {
             "method": type(optimizer).__name__,
@@ -115,17 +122,18 @@ class ModuleOptimizer(torch.optim.Optimizer):
             )
         own, problem = self._own, self._problem
         start, rng = problem.theta(), torch.Generator().set_state(own["noise"].cpu())
-        closures = (closure,) * len(self._optimizer.batch_sizes)
+        optimizer = self._scheduled
+        closures = (_repeated(closure, start),) * len(optimizer.batch_sizes)
         oracle = ModuleOracle(
             problem, closures, self._noise(rng, start), theta=start, calls=self.calls
         )
         try:
             memory = tree_unflatten(
-                own["memory"], tree_structure(self._optimizer.init(start))
+                own["memory"], tree_structure(optimizer.init(start))
             )
-            theta, memory = self._optimizer.step(oracle, start, memory)
+            theta, memory = optimizer.step(oracle, start, memory)
             if oracle.loss_here is None:
-                loss = problem.loss(start, closure)
+                loss = problem.loss(start, closures[0])
             else:
                 loss = oracle.loss_here
         except LinAlgError as error:
@@ -134,7 +142,7 @@ class ModuleOptimizer(torch.optim.Optimizer):
             problem.write(start)
         if not theta.isfinite().all():
             raise self._no_end(oracle)
-        problem.move_to(theta)
+        problem.move_to(problem.held(theta, start))
         calls = oracle.calls.counts.tolist()
         self._own = {
             **own,
@@ -143,6 +151,14 @@ class ModuleOptimizer(torch.optim.Optimizer):
             "calls": calls,
         }
         return loss
+
+    @property
+    def _scheduled(self) -> Optimizer:
+        """The optimizer with the learning rate that its group has by now."""
+        lr = self.param_groups[0].get("lr")
+        if lr is None or lr == getattr(self._optimizer, "lr", None):
+            return self._optimizer
+        return replace(self._optimizer, lr=float(lr))  # type: ignore[call-arg]  # it has one
 
     def _noise(self, rng: torch.Generator, like: Tensor) -> Tensor | None:
         """Standard normal vectors (n_noise, d), drawn in float64; None where none are wanted."""
@@ -179,7 +195,10 @@ class ModuleOptimizer(torch.optim.Optimizer):
                 f"parameters"
             )
         super().load_state_dict(state_dict)
-        self.param_groups[0]["optimizer"] = repr(self._optimizer)
+        group = self.param_groups[0]
+        if "lr" in group and group["optimizer"] != repr(self._optimizer):
+            group["lr"] = self._optimizer.lr  # type: ignore[attr-defined]  # it has one
+        group["optimizer"] = repr(self._optimizer)
         placed = [
             leaf.to(mine.device)
             for leaf, mine in zip(saved["memory"], own["memory"], strict=True)
@@ -233,6 +252,45 @@ def _checked(optimizer: Optimizer) -> Optimizer:
         ) from error
 
 
+def _repeated(closure: Closure, like: Tensor) -> Closure:
+    """The closure, which draws the same random numbers at each call."""
+    state = torch.get_rng_state()
+    on_device = torch.cuda.get_rng_state(like.device) if like.is_cuda else None
+
+    def again() -> Tensor:
+        torch.set_rng_state(state)
+        if on_device is not None:
+            torch.cuda.set_rng_state(on_device, like.device)
+        return closure()
+
+    return again
+
+
+def _loss_of(params: Any) -> ModuleLoss:
+    """The loss of the parameters that are given: alone, with their names, or in groups."""
+    if isinstance(params, Tensor) or not isinstance(params, Iterable):
+        return ModuleLoss(_trainable(params))  # which says what is wrong
+    given: list[Any] = []
+    for each in params:
+        if isinstance(each, dict):
+            own = sorted(set(each) - {"params"})
+            if own or "params" not in each:
+                raise ValueError(
+                    f"all parameters are one vector, so that a group has no settings of its own, got "
+                    f"{own or 'none'}: give them to the optimizer"
+                )
+            inner = each["params"]
+            given += [inner] if isinstance(inner, Tensor) else list(inner)
+        else:
+            given.append(each)
+    pairs = [each for each in given if isinstance(each, tuple) and len(each) == 2]
+    if not pairs or len(pairs) < len(given):
+        return ModuleLoss(_trainable(given))
+    tensors = _trainable([tensor for _, tensor in pairs])
+    names = {id(tensor): str(name) for name, tensor in pairs}
+    return ModuleLoss(tensors, tuple(names[id(each)] for each in tensors))
+
+
 def _trainable(params: Iterable[Tensor]) -> tuple[Tensor, ...]:
     """The parameters that are not frozen, checked to make one vector."""
     expected = "params must be parameters to train, such as model.parameters()"
@@ -242,7 +300,7 @@ def _trainable(params: Iterable[Tensor]) -> tuple[Tensor, ...]:
     for place, param in enumerate(given):
         if not isinstance(param, Tensor):
             raise TypeError(
-                f"{expected}, all in one vector and without groups, got a {type(param).__name__} "
+                f"{expected}, all in one vector, got a {type(param).__name__} "
                 f"at {place}"
             )
     trainable = [param for param in given if param.requires_grad]

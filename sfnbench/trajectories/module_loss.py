@@ -8,7 +8,9 @@ the step is made. A step's batch is its closure.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ from ..core.curvature import CurvatureKind, Linearisation
 from ..core.derivatives import HVP_CHUNK, pull_back
 from ..core.oracle import Oracle
 from ..core.problem import Problem
+from ..modules.weights import plain_attention
 
 Closure = Callable[
     [], Tensor
@@ -43,6 +46,7 @@ class ModuleLoss(Problem):
     """
 
     params: tuple[Tensor, ...]
+    names: tuple[str, ...] = ()  # of the parameters; by default their places
 
     @functools.cached_property
     def dim(self) -> int:
@@ -80,11 +84,19 @@ class ModuleLoss(Problem):
             param.copy_(part.view_as(param))
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
-        """Views of theta (d,) in the parameters' shapes; their names are their places."""
-        parts = zip(self.params, theta.split(self._sizes), strict=True)
-        return {
-            str(place): part.view_as(param) for place, (param, part) in enumerate(parts)
-        }
+        """Views of theta (d,) in the parameters' shapes, by their names or places."""
+        names = self.names or tuple(map(str, range(len(self.params))))
+        parts = zip(names, self.params, theta.split(self._sizes), strict=True)
+        return {name: part.view_as(param) for name, param, part in parts}
+
+    def held(self, theta: Tensor, start: Tensor) -> Tensor:
+        """Theta (d,), but for parameters that were frozen meanwhile, which stay at the start."""
+        pieces = zip(
+            self.params, theta.split(self._sizes), start.split(self._sizes), strict=True
+        )
+        return torch.cat(
+            [part if param.requires_grad else own for param, part, own in pieces]
+        )
 
     def loss(self, theta: Tensor, batch: Closure) -> Tensor:
         """The closure's loss () at theta (d,)."""
@@ -94,12 +106,14 @@ class ModuleLoss(Problem):
         self, theta: Tensor, batch: Closure, *, create_graph: bool = False
     ) -> tuple[Tensor, Tensor]:
         """The loss () and its gradient (d,), zero for parameters that the loss does not contain."""
-        loss = self._ask(theta, batch)
+        loss = self._ask(theta, batch, is_twice=create_graph)
         grads: Sequence[Tensor | None] = ()
         if loss.requires_grad:
             try:
-                grads = torch.autograd.grad(
-                    loss, self.params, create_graph=create_graph, allow_unused=True
+                grads = self._at_all(
+                    torch.autograd.grad(
+                        loss, self._live, create_graph=create_graph, allow_unused=True
+                    )
                 )
             except RuntimeError as error:
                 if "a second time" not in str(error):
@@ -126,7 +140,7 @@ class ModuleLoss(Problem):
             self.write(
                 theta
             )  # the graph refers to the parameters, which may be elsewhere by now
-            return self._joined(pull_back(grad, self.params, v), v)
+            return self._joined(self._at_all(pull_back(grad, self._live, v)), v)
 
         return Linearisation(loss, grad.detach(), product)
 
@@ -137,10 +151,22 @@ class ModuleLoss(Problem):
         rows = torch.cat([product(vectors) for vectors in identity.split(HVP_CHUNK)])
         return (rows + rows.mT) / 2
 
+    @property
+    def _live(self) -> list[Tensor]:
+        """The parameters that are not frozen by now."""
+        return [param for param in self.params if param.requires_grad]
+
+    def _at_all(self, parts: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """What belongs to the live parameters, at the places of all: None for frozen ones."""
+        given = iter(parts)
+        return [next(given) if param.requires_grad else None for param in self.params]
+
     @torch.enable_grad()
-    def _ask(self, theta: Tensor, closure: Closure) -> Tensor:
+    def _ask(
+        self, theta: Tensor, closure: Closure, *, is_twice: bool = False
+    ) -> Tensor:
         self.write(theta)
-        with _HarmlessBackward():
+        with _HarmlessBackward(), plain_attention(), _uncompiled(is_twice):
             loss = closure()
         if not isinstance(loss, Tensor):
             raise TypeError(
@@ -173,6 +199,13 @@ class ModuleOracle(Oracle):
 
     def _loss_and_grad(self, theta: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
         return self.problem.gradient(theta, batch)
+
+
+def _uncompiled(is_wanted: bool) -> AbstractContextManager[Any]:
+    """Within it compiled modules run as they are written: compiled ones go back only once."""
+    if is_wanted and "torch._dynamo" in sys.modules:
+        return torch.compiler.set_stance("force_eager")
+    return nullcontext()
 
 
 class _HarmlessBackward(TorchFunctionMode):

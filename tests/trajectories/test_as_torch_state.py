@@ -248,20 +248,14 @@ class Unfit(Optimizer):
             MomentumSGD(),
             nn.Sequential(nn.Linear(2, 2)),
             TypeError,
-            "without groups, got a Linear at 0",
+            "in one vector, got a Linear at 0",
         ),
         (MomentumSGD(), nn.Linear(2, 2), TypeError, "got a Linear"),
         (
             MomentumSGD(),
-            nn.Linear(2, 2).named_parameters(),
-            TypeError,
-            "without groups, got a tuple at 0",
-        ),
-        (
-            MomentumSGD(),
-            [{"params": [parameter(2)]}],
-            TypeError,
-            "without groups, got a dict at 0",
+            [{"params": [parameter(2)], "lr": 0.1}],
+            ValueError,
+            r"no settings of its own, got \['lr'\]",
         ),
         (MomentumSGD(), [], ValueError, "got none"),
         (MomentumSGD(), [torch.zeros(2)], ValueError, "got 1 frozen ones"),
@@ -345,7 +339,5 @@ def test_what_a_step_or_its_groups_cannot_be_is_said():
             optimizer.step(closure)
     with pytest.raises(ValueError, match="none can be added"):
         optimizer.add_param_group({"params": [parameter(2)]})
-    with pytest.raises(KeyError, match="lr"):
-        torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
     with pytest.raises(ValueError, match="fisher needs a network"):
         as_torch_optimizer(Unfit(), params).step(lambda: waves(x))

@@ -128,9 +128,8 @@ class ModuleOptimizer(torch.optim.Optimizer):
             problem, closures, self._noise(rng, start), theta=start, calls=self.calls
         )
         try:
-            memory = tree_unflatten(
-                own["memory"], tree_structure(optimizer.init(start))
-            )
+            structure = tree_structure(optimizer.init(start))
+            memory = tree_unflatten(own["memory"], structure)
             theta, memory = optimizer.step(oracle, start, memory)
             if oracle.loss_here is None:
                 loss = problem.loss(start, closures[0])

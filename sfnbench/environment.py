@@ -5,6 +5,7 @@ What cannot be told is None.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -42,6 +43,7 @@ def machine() -> dict[str, Any]:
         _machine.update(
             commit(PACKAGE_FOLDER.parent),
             **{name: _version_or_none(name) for name in PACKAGES},
+            source_hash=source_hash(PACKAGE_FOLDER),
             python=platform.python_version(),
             platform=platform.platform(),
             cpu=_cpu_model(),
@@ -104,6 +106,16 @@ def commit(root: Path) -> dict[str, Any]:
         "commit": _git(root, "rev-parse", "--verify", "HEAD"),
         "dirty": None if changes is None else bool(changes),
     }
+
+
+def source_hash(package: Path) -> str:
+    """Sixteen digits of a package's files of Python by their paths, from a wheel as from a clone."""
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        place = file.relative_to(package)
+        if place.parts[0] != "share":  # plugins lie beside the package in a clone
+            digest.update(f"{place.as_posix()}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def revision(root: Path, name: str) -> str | None:

@@ -19,9 +19,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     Empty where neither helps.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
+    lower = {name.lower(): name for name in reversed(names)}  # -o SFN means sfn
+    near = difflib.get_close_matches(word.lower(), lower, n=1)
     if near:
-        return f" (did you mean '{one_line(near[0])}'?)"
+        return f" (did you mean '{one_line(lower[near[0]])}'?)"
     if 0 < len(names) <= 24:
         return f" (known: {', '.join(map(one_line, names))})"
     return ""

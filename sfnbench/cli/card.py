@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from . import completion
 from .terminal import (
     AsFormat,
     Plugins,
@@ -25,7 +26,12 @@ commands = typer.Typer(rich_markup_mode=None)
 @commands.command()
 def card(
     method: Annotated[
-        str, typer.Argument(metavar="METHOD", help="An optimizer, as suites name it.")
+        str,
+        typer.Argument(
+            metavar="METHOD",
+            help="An optimizer, as suites name it.",
+            autocompletion=completion.methods,
+        ),
     ],
     given: Annotated[
         list[str] | None,

@@ -23,7 +23,6 @@ app = typer.Typer(
         "Begin with `sfnbench list`, then `sfnbench run toy`."
     ),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels would double the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},

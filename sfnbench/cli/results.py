@@ -134,14 +134,22 @@ def export(
         Path,
         typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet."),
     ],
+    series: Annotated[
+        bool,
+        typer.Option(
+            "--series", help="The curves: a row per run, seed and step (csv, parquet)."
+        ),
+    ] = False,
 ) -> None:
     """Write results to a file, a row per run and seed."""
-    from ..results.export import export as write
+    from ..experiments.export_curves import export_curves
+    from ..results.export import export as rows_to
     from ..results.store import Store
     from ..words import counted
 
     damaged: list[DamagedError] = []
     with Store(folder) as store:
+        write = export_curves if series else rows_to
         n_rows = write(store, file, damaged=damaged.append)
     echo(f"{file}: {counted(n_rows, 'row')}")
     say_damaged(damaged, is_all=not n_rows)

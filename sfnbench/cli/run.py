@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import DamagedError
+from . import completion
 from .terminal import (
     AsFormat,
     Device,
@@ -32,11 +33,17 @@ if TYPE_CHECKING:
 SuiteName = Annotated[
     str,
     typer.Argument(
-        metavar="SUITE", help="A suite's name (see `sfnbench list suites`) or file."
+        metavar="SUITE",
+        help="A suite's name (see `sfnbench list suites`) or file.",
+        autocompletion=completion.suite_names,
     ),
 ]
 Profile = Annotated[
-    str | None, typer.Option(help="A variant that the suite defines, often `quick`.")
+    str | None,
+    typer.Option(
+        help="A variant that the suite defines, often `quick`.",
+        autocompletion=completion.profiles,
+    ),
 ]
 Optimizers = Annotated[
     list[str] | None,
@@ -44,11 +51,17 @@ Optimizers = Annotated[
         "-o",
         "--optimizer",
         help="Only this optimizer or finder; the suite need not have it. Repeatable.",
+        autocompletion=completion.optimizers,
     ),
 ]
 Problems = Annotated[
     list[str] | None,
-    typer.Option("-p", "--problem", help="Only this problem. Repeatable."),
+    typer.Option(
+        "-p",
+        "--problem",
+        help="Only this problem. Repeatable.",
+        autocompletion=completion.problems,
+    ),
 ]
 
 commands = typer.Typer(rich_markup_mode=None)
@@ -156,6 +169,17 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     echo(line)
     for missing in () if planned.has_data else missing_data(runs):
         say(missing)
+
+
+@commands.command()
+def schema() -> None:
+    """Print the JSON schema of suites, for editors.
+
+    The suites that ship name it in their first line, as the YAML extensions of editors want it.
+    """
+    from ..suite.json_schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=1))
 
 
 @commands.command()

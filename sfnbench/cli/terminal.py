@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -37,6 +38,8 @@ AsFormat = Annotated[Format, typer.Option("--format", help="How to print the tab
 
 def echo(text: str, **style: Any) -> None:
     """Print text, whatever wrote it: control characters reach the terminal as escapes."""
+    if "NO_COLOR" in os.environ:  # nor bold: no-color.org
+        style = {"err": style.get("err", False)}
     typer.secho(printable(text), **style)
 
 

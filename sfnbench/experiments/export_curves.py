@@ -1,0 +1,96 @@
+"""Curves as a file: csv or parquet, a row per run, seed and step."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError
+from ..results.encoding import no_formula
+from ..results.store import Damaged, Store
+from ..words import did_you_mean
+from .curves import Block, blocks, column, column_names
+
+Writing = Callable[[Iterable[Block], Sequence[str], Path], int]
+
+
+def export_curves(
+    store: Store, path: Path | str, damaged: Damaged | None = None
+) -> int:
+    """Write all curves to a .csv or .parquet file, whole or not at all; says how many rows.
+
+    One result at a time is in memory. Columns are those of `curves.blocks`.
+    """
+    path = Path(path)
+    write = CURVE_WRITERS.get(path.suffix.lower())
+    if write is None:
+        hint = did_you_mean(path.suffix, CURVE_WRITERS)
+        raise StoreError(f"{path}: no format of curves is called {path.suffix!r}{hint}")
+    names = column_names(blocks(store.results(damaged=damaged)))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    unheard: list[Any] = []  # damage was said when the columns were looked for
+    try:
+        n = write(blocks(store.results(damaged=unheard.append)), names, partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error})"
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+    return n
+
+
+# -- formats ---------------------------------------------------------------------------------------
+
+
+def _curves_to_csv(found: Iterable[Block], names: Sequence[str], path: Path) -> int:
+    n = 0
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for block in found:
+            columns = [_in_cells(column(block, name)) for name in names]
+            writer.writerows(zip(*columns, strict=True))
+            n += len(columns[0])
+    return n
+
+
+def _in_cells(values: list[Any]) -> list[Any]:
+    """As a spreadsheet may read them: what was not measured is empty."""
+    if values and isinstance(values[0], str):
+        return [no_formula(values[0])] * len(values)
+    return ["" if value != value else value for value in values]
+
+
+def _curves_to_parquet(found: Iterable[Block], names: Sequence[str], path: Path) -> int:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise StoreError(
+            ".parquet needs pyarrow: pip install 'sfnbench[parquet]'"
+        ) from None
+    n = 0
+    texts, counts = ("suite", "experiment", "problem", "optimizer", "run_id"), ("seed",)
+    kinds = {name: pa.string() for name in texts} | {
+        name: pa.int64() for name in counts
+    }
+    schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
+    with pq.ParquetWriter(path, schema) as writer:
+        for block in found:
+            columns = {name: column(block, name) for name in names}
+            writer.write_table(pa.table(columns, schema=schema))
+            n += len(columns["seed"]) if names else 0
+    return n
+
+
+CURVE_WRITERS: dict[str, Writing] = {
+    ".csv": _curves_to_csv,
+    ".parquet": _curves_to_parquet,
+}

@@ -53,10 +53,10 @@ def _begun(names: Iterable[Any], incomplete: str) -> list[str]:
 
 def _suite(context: Context) -> dict[str, Any]:
     """The suite on the line as its YAML reads; empty where it cannot be read."""
-    from ..suite.files import locate, read
+    from ..suite.files import locate, read_suite
 
     with suppress(SfnbenchError, yaml.YAMLError):
-        found = yaml.safe_load(read(locate(context.params.get("suite") or "")))
+        found = yaml.safe_load(read_suite(locate(context.params.get("suite") or "")))
         return found if isinstance(found, dict) else {}
     return {}
 

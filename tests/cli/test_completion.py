@@ -29,13 +29,10 @@ def offered(line, cwd):
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ("sfnbench ca", "card"),
         ("sfnbench run sp", "spin_glass"),
-        ("sfnbench run toy --profile ", "quick"),
+        ("sfnbench run escape --profile ", "quick"),
         ("sfnbench run toy -o ne", "newton"),
         ("sfnbench run toy -o krylov", "krylov_sfn"),
-        ("sfnbench run toy -p x", "x^3"),
-        ("sfnbench card pert", "perturbed_gradient_descent"),
     ],
 )
 def test_the_shell_is_offered(line, word, tmp_path):

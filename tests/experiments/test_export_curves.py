@@ -30,7 +30,8 @@ def store(tmp_path):
 
 def test_csv(store, tmp_path):
     assert export_curves(store, tmp_path / "c.csv") == 10
-    rows = list(csv.DictReader((tmp_path / "c.csv").open()))
+    with (tmp_path / "c.csv").open() as file:
+        rows = list(csv.DictReader(file))
     assert [row["loss"] for row in rows[:5]] == ["4.0", "", "1.0", "9.0", ""]
     assert [row["step"] for row in rows[:5]] == ["0", "1", "2", "0", "1"]
     assert rows[-1]["optimizer"] == "'=B"  # no formula
@@ -45,5 +46,5 @@ def test_parquet(store, tmp_path):
 
 
 def test_another_format_is_refused(store, tmp_path):
-    with pytest.raises(StoreError, match="no format of curves is called '.jsonl'"):
+    with pytest.raises(StoreError, match="no format of curves is called '\\.jsonl'"):
         export_curves(store, tmp_path / "c.jsonl")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..results.encoding import no_formula
+from ..results.cells import no_formula
 from ..results.store import Damaged, Store
 from ..words import did_you_mean
 from .curves import Block, blocks, column, column_names

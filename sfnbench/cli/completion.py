@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-import typer
 import yaml
 
 from ..errors import SfnbenchError
-
-Context = typer.Context
 
 
 def suite_names(incomplete: str) -> list[str]:
@@ -21,19 +20,19 @@ def suite_names(incomplete: str) -> list[str]:
     return _begun(available(), incomplete)
 
 
-def profiles(context: Context, incomplete: str) -> list[str]:
+def profiles(incomplete: str) -> list[str]:
     """Profiles of the suite that stands on the line already."""
-    return _begun(_suite(context).get("profiles") or (), incomplete)
+    return _begun(_suite().get("profiles") or (), incomplete)
 
 
-def optimizers(context: Context, incomplete: str) -> list[str]:
+def optimizers(incomplete: str) -> list[str]:
     """Labels and members of the suite, then all optimizers and finders."""
-    return _begun(_named(context, "optimizers", ("optimizer", "finder")), incomplete)
+    return _begun(_named("optimizers", ("optimizer", "finder")), incomplete)
 
 
-def problems(context: Context, incomplete: str) -> list[str]:
+def problems(incomplete: str) -> list[str]:
     """Labels and members of the suite, then all problems."""
-    return _begun(_named(context, "problems", ("problem",)), incomplete)
+    return _begun(_named("problems", ("problem",)), incomplete)
 
 
 def methods(incomplete: str) -> list[str]:
@@ -51,21 +50,30 @@ def _begun(names: Iterable[Any], incomplete: str) -> list[str]:
     return [name for name in texts if name.startswith(incomplete)]
 
 
-def _suite(context: Context) -> dict[str, Any]:
-    """The suite on the line as its YAML reads; empty where it cannot be read."""
-    from ..suite.files import locate, read_suite
+def _suite() -> dict[str, Any]:
+    """The suite on the line as its YAML reads; empty where there is none or it cannot be read.
 
-    with suppress(SfnbenchError, yaml.YAMLError):
-        found = yaml.safe_load(read_suite(locate(context.params.get("suite") or "")))
-        return found if isinstance(found, dict) else {}
+    The line is taken as the shell hands it over: before an option has its value, it parses to
+    nothing.
+    """
+    from ..suite.files import SUFFIXES, available, locate, read_suite
+
+    line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
+    with suppress(
+        SfnbenchError, yaml.YAMLError, ValueError
+    ):  # ValueError: an open quote
+        for word in shlex.split(line)[2:]:
+            if word in available() or word.endswith(SUFFIXES):
+                found = yaml.safe_load(read_suite(locate(word)))
+                return found if isinstance(found, dict) else {}
     return {}
 
 
-def _named(context: Context, key: str, kinds: Iterable[Any]) -> list[str]:
+def _named(key: str, kinds: Iterable[Any]) -> list[str]:
     from ..members import registry
 
     names: list[str] = []
-    for entry in _suite(context).get(key) or ():
+    for entry in _suite().get(key) or ():
         if isinstance(entry, dict):
             names += [each for each in (entry.get("label"), entry.get("use")) if each]
         else:

@@ -9,6 +9,8 @@ itself raises, where the contract is broken. A check's docstring is the clause o
 
 from __future__ import annotations
 
+import sys
+import traceback
 from typing import Any
 
 from ...core.finder import Finder
@@ -44,9 +46,25 @@ def failures(cls: type[AnyMember], device: str = "cpu") -> dict[str, str]:
         except CheckError as error:
             found[check.__name__] = str(error)
         except Exception as error:
-            found[check.__name__] = f"{type(error).__name__}: {error}"
+            found[check.__name__] = _told(error, type(member))
     DEVICE.reset(before)
     return found
+
+
+def _told(error: Exception, cls: type) -> str:
+    """What a member raised, with the last line of its own file that it came from."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == file
+    ]
+    told = f"{type(error).__name__}: {error}"
+    if "data-dependent control flow" in told:
+        told = (
+            "it branches on a tensor's value: say vmappable = False, or use torch.where"
+        )
+    return f"{file}:{lines[-1]}: {told}" if lines else told
 
 
 def _own(member: Any) -> tuple[Any, ...]:

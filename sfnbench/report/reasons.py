@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def rerun_hint(results: Iterable[Result], folder: Path) -> str:
 
 
 def _command(suite: str, folder: Path) -> str:
-    out = "" if folder == RUNS / suite else f" --out {folder}"
+    out = "" if folder == RUNS / suite else f" --out {shlex.quote(str(folder))}"
     return f"`sfnbench run {suite}{out} --only failed`"
 
 

@@ -63,12 +63,17 @@ def fill(folder: Path, n: int) -> float:
 
 def write_suite(file: Path, n_problems: int) -> None:
     """A suite of so many distinct problems with four optimizers each."""
-    curvatures = ", ".join(f"[10, -{0.001 * (i + 1):.3f}]" for i in range(n_problems))
+    entries = []
+    for first in range(0, n_problems, 500):  # a grid has at most 1,000 combinations
+        numbers = range(first, min(first + 500, n_problems))
+        grid = ", ".join(f"[10, -{0.001 * (i + 1):.3f}]" for i in numbers)
+        entry = f"use: quadratic_saddle, label: from {first}"
+        entries.append(f"  - {{{entry}, eigenvalues: {{grid: [{grid}]}}}}\n")
     file.write_text(f"""title: Many runs
 seeds: 1
 budget: {{steps: 1}}
-problems: [{{use: quadratic_saddle, eigenvalues: {{grid: [{curvatures}]}}}}]
-optimizers:
+problems:
+{"".join(entries)}optimizers:
   - {{use: gradient_descent, lr: {{grid: [0.01, 0.02]}}}}
   - {{use: sfn, lr: {{grid: [0.1, 0.2]}}}}
 """)

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from .terminal import echo
+
 commands = typer.Typer(rich_markup_mode=None)
 
 
@@ -55,10 +57,10 @@ def inspect(
         n_products=products,
     )
     if style == "html":
-        typer.echo(found._repr_html_())
+        echo(found._repr_html_())
     elif style == "json":
-        typer.echo(json.dumps(found.to_dict(), indent=2))
+        echo(json.dumps(found.to_dict(), indent=2))
     else:
-        typer.echo(str(found))
+        echo(str(found))
     if not found.is_complete:
         raise typer.Exit(130)

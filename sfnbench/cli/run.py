@@ -179,7 +179,7 @@ def schema() -> None:
     """
     from ..suite.json_schema import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=1))
+    echo(json.dumps(json_schema(), indent=1))
 
 
 @commands.command()

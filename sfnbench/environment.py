@@ -43,7 +43,7 @@ def machine() -> dict[str, Any]:
         _machine.update(
             commit(PACKAGE_FOLDER.parent),
             **{name: _version_or_none(name) for name in PACKAGES},
-            source_hash=source_hash(PACKAGE_FOLDER),
+            package_hash=package_hash(PACKAGE_FOLDER),
             python=platform.python_version(),
             platform=platform.platform(),
             cpu=_cpu_model(),
@@ -108,7 +108,7 @@ def commit(root: Path) -> dict[str, Any]:
     }
 
 
-def source_hash(package: Path) -> str:
+def package_hash(package: Path) -> str:
     """Sixteen digits of a package's files of Python by their paths, from a wheel as from a clone."""
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):

@@ -74,7 +74,7 @@ def _minimized(method, start):
     if method in scipy_stock.HESSIAN_PRODUCTS:
         extra["hessp"] = lambda x, v: count("hvp", hessian(x) @ v)
     options = {"maxfun" if method == "TNC" else "maxiter": 10**9}
-    options |= dict.fromkeys(scipy_stock.TOLERANCES[method], scipy_stock.NEVER)
+    options |= dict.fromkeys(scipy_stock.TOLERANCES[method], scipy_stock.NO_TOLERANCE)
     with contextlib.suppress(Enough):
         scipy.optimize.minimize(
             loss if is_free else both, start.numpy(), method=method, callback=keep,

@@ -16,9 +16,9 @@ from ..records import Run, Spec
 from ..results.cells import Cell
 from ..results.tables import Table
 
-STEPS = 10
+N_CARD_STEPS = 10
 SAME = 1e-6  # relative: rounding grows near a saddle, a dependence is far larger
-SADDLE = {"eigenvalues": [3, 1, -0.5, -2], "rotation": 1, "radius": 1}
+CARD_SADDLE = {"eigenvalues": [3, 1, -0.5, -2], "rotation": 1, "radius": 1}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +49,7 @@ def invariances(label: str, use: str, params: Mapping[str, Any]) -> Table:
 
     The four directions are those of a saddle of index 2. Noise that the method adds is left out.
     """
-    d = len(SADDLE["eigenvalues"])  # type: ignore[arg-type]
+    d = len(CARD_SADDLE["eigenvalues"])  # type: ignore[arg-type]
     eye = torch.eye(d, dtype=torch.float64)
     turned = torch.linalg.qr(
         torch.arange(1.0, d * d + 1, dtype=torch.float64).reshape(d, d) % 7
@@ -67,22 +67,22 @@ def invariances(label: str, use: str, params: Mapping[str, Any]) -> Table:
     run = Run(
         "card",
         "race",
-        Spec("quadratic_saddle", "saddle", dict(SADDLE), ""),
+        Spec("quadratic_saddle", "saddle", dict(CARD_SADDLE), ""),
         Spec(use, label, dict(params), ""),
         (0,),
         {},
     )
-    plain = _path(run, eye, 1.0)
+    plain = _points_of_path(run, eye, 1.0)
     line: dict[str, Any] = {"optimizer": label}
     for name, (matrix, scale) in changes.items():
-        line[name] = _verdict(plain, _path(run, matrix, scale))
+        line[name] = _verdict(plain, _points_of_path(run, matrix, scale))
     return [line]
 
 
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _path(run: Run, matrix: Tensor, scale: float) -> Tensor:
+def _points_of_path(run: Run, matrix: Tensor, scale: float) -> Tensor:
     """The points (STEPS + 1, d) of one trajectory, in the first coordinates."""
     base = registry.build("problem", run.problem.use, run.problem.params)
     setup = Setup(run, Reparametrised(base=base, matrix=matrix, scale=scale))
@@ -90,7 +90,7 @@ def _path(run: Run, matrix: Tensor, scale: float) -> Tensor:
     points = [trajectories.theta[0]]
     batches = [(None,) * len(setup.batch_sizes)]
     noise = torch.zeros(1, setup.n_noise, base.dim, dtype=torch.float64)
-    for _ in range(STEPS):
+    for _ in range(N_CARD_STEPS):
         trajectories.step(batches, noise if setup.n_noise else None)
         points.append(trajectories.theta[0].detach().clone())
     return torch.stack(points) @ matrix.T

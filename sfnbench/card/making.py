@@ -22,9 +22,9 @@ from ..session.session import run_session
 from .invariances import invariances
 from .suites import PARTS, label_of, write_suite
 
-FOLDER = Path("runs/card")
+CARD_FOLDER = Path("runs/card")
 OTHERS = ("degenerate", "monkey", "manifold", "octopus")  # saddles without a law
-SHOWN = (
+SHOWN_COLUMNS = (
     "problem",
     "optimizer",
     "seeds",
@@ -41,9 +41,9 @@ def make_card(
     """Run what the card needs and is not there yet; its tables by title, and its sections."""
     sections = []
     for part in PARTS:
-        path = write_suite(part, method, params, FOLDER)
-        folder = run_session(path, out=FOLDER / part, observer=observer)
-        sections.append(_section(folder, path.stem))
+        path = write_suite(part, method, params, CARD_FOLDER)
+        folder = run_session(path, out=CARD_FOLDER / part, observer=observer)
+        sections.append(_card_section(folder, path.stem))
     saddles, network, steps = sections
     tables = {
         "How the time to escape grows, one factor at a time": scaling.table(
@@ -82,7 +82,7 @@ def write_card(sections: list[Section], file: Path) -> Path:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _section(folder: Path, suite: str) -> Section:
+def _card_section(folder: Path, suite: str) -> Section:
     with Store(folder) as store:
         found = [result for result in store.results() if result.run.suite == suite]
     section = Section(folder, suite, found[0].run.experiment)
@@ -93,7 +93,7 @@ def _section(folder: Path, suite: str) -> Section:
 
 def _others(saddles: Section) -> Table:
     return [
-        {name: line.get(name) for name in SHOWN}
+        {name: line.get(name) for name in SHOWN_COLUMNS}
         for line in saddles.table
         if any(word in str(line["problem"]) for word in OTHERS)
     ]

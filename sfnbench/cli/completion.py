@@ -17,35 +17,35 @@ def suite_names(incomplete: str) -> list[str]:
     """Suites by name."""
     from ..suite.files import available
 
-    return _begun(available(), incomplete)
+    return _with_start(available(), incomplete)
 
 
 def profiles(incomplete: str) -> list[str]:
     """Profiles of the suite that stands on the line already."""
-    return _begun(_suite().get("profiles") or (), incomplete)
+    return _with_start(_suite().get("profiles") or (), incomplete)
 
 
 def optimizers(incomplete: str) -> list[str]:
     """Labels and members of the suite, then all optimizers and finders."""
-    return _begun(_named("optimizers", ("optimizer", "finder")), incomplete)
+    return _with_start(_key_values("optimizers", ("optimizer", "finder")), incomplete)
 
 
 def problems(incomplete: str) -> list[str]:
     """Labels and members of the suite, then all problems."""
-    return _begun(_named("problems", ("problem",)), incomplete)
+    return _with_start(_key_values("problems", ("problem",)), incomplete)
 
 
 def methods(incomplete: str) -> list[str]:
     """All optimizers."""
     from ..members import registry
 
-    return _begun(registry.members("optimizer"), incomplete)
+    return _with_start(registry.members("optimizer"), incomplete)
 
 
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _begun(names: Iterable[Any], incomplete: str) -> list[str]:
+def _with_start(names: Iterable[Any], incomplete: str) -> list[str]:
     texts = dict.fromkeys(str(name) for name in names)
     return [name for name in texts if name.startswith(incomplete)]
 
@@ -69,7 +69,7 @@ def _suite() -> dict[str, Any]:
     return {}
 
 
-def _named(key: str, kinds: Iterable[Any]) -> list[str]:
+def _key_values(key: str, kinds: Iterable[Any]) -> list[str]:
     from ..members import registry
 
     names: list[str] = []

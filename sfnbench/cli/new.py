@@ -9,7 +9,7 @@ from ..errors import PluginError
 from ..members import registry
 
 TEMPLATES = Path(__file__).parent / "templates"
-KINDS = ("optimizer", "problem", "finder", "metric", "suite")
+TEMPLATE_KINDS = ("optimizer", "problem", "finder", "metric", "suite")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 

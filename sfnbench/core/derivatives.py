@@ -14,14 +14,16 @@ from torch import Tensor
 
 from .curvature import CurvatureKind, Linearisation
 
-Loss = Callable[[Tensor], Tensor]
+LossFunction = Callable[[Tensor], Tensor]
 
 HVP_CHUNK = (
     32  # Hessian columns taken at once: larger chunks were slower and cost memory
 )
 
 
-def loss_and_grad(loss: Loss, theta: Tensor, *, eager: bool) -> tuple[Tensor, Tensor]:
+def loss_and_grad(
+    loss: LossFunction, theta: Tensor, *, eager: bool
+) -> tuple[Tensor, Tensor]:
     """The loss () and its gradient (d,)."""
     if not eager:
         grad, value = torch.func.grad_and_value(loss)(theta)
@@ -33,7 +35,7 @@ def loss_and_grad(loss: Loss, theta: Tensor, *, eager: bool) -> tuple[Tensor, Te
     return value.detach(), grad
 
 
-def linearise_eagerly(loss: Loss, theta: Tensor) -> Linearisation:
+def linearise_eagerly(loss: LossFunction, theta: Tensor) -> Linearisation:
     """The loss to second order by plain autograd; each product is one pass back."""
     with torch.enable_grad():
         at = theta.detach().requires_grad_()
@@ -46,7 +48,7 @@ def linearise_eagerly(loss: Loss, theta: Tensor) -> Linearisation:
     return Linearisation(value.detach(), grad.detach(), product)
 
 
-def linearise_in_transforms(loss: Loss, theta: Tensor) -> Linearisation:
+def linearise_in_transforms(loss: LossFunction, theta: Tensor) -> Linearisation:
     """The loss to second order by `torch.func`."""
 
     def gradient(t: Tensor) -> tuple[Tensor, Tensor]:

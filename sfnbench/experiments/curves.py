@@ -12,11 +12,13 @@ from ..records import Result
 from .race.at_budget import axis_of
 
 OF_THE_PROBLEM = "landscape"  # series of that name belong to no seed
-CIRCUMSTANCES = ("suite", "experiment", "problem", "optimizer", "run_id")
-Block = dict[str, Any]  # a column by name: an array (n,), or one value for all n rows
+CURVE_CIRCUMSTANCES = ("suite", "experiment", "problem", "optimizer", "run_id")
+CurveBlock = dict[
+    str, Any
+]  # a column by name: an array (n,), or one value for all n rows
 
 
-def blocks(results: Iterable[Result]) -> Iterator[Block]:
+def blocks(results: Iterable[Result]) -> Iterator[CurveBlock]:
     """The curves of each result as columns of one length, blank ones left out.
 
     ``seed`` and ``step`` (of a race; else the place in the series), then each series by its name; a
@@ -25,7 +27,7 @@ def blocks(results: Iterable[Result]) -> Iterator[Block]:
     that kept them.
     """
     for result in results:
-        found = _block(result)
+        found = _curve_block(result)
         if len(found["seed"]):
             yield found
 
@@ -34,7 +36,9 @@ def curves(results: Iterable[Result]) -> dict[str, list[Any]]:
     """All curves as columns of one length, nan where a result has no such series."""
     found = list(blocks(results))
     names = column_names(found)
-    return {name: [x for each in found for x in column(each, name)] for name in names}
+    return {
+        name: [x for each in found for x in curve_column(each, name)] for name in names
+    }
 
 
 def column_names(found: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -42,7 +46,7 @@ def column_names(found: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for each in found for name in each))
 
 
-def column(block: Block, name: str) -> list[Any]:
+def curve_column(block: CurveBlock, name: str) -> list[Any]:
     """One column of a block, nan where it has none."""
     n = len(block["seed"])
     value = block.get(name, np.nan)
@@ -52,19 +56,19 @@ def column(block: Block, name: str) -> list[Any]:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _block(result: Result) -> Block:
+def _curve_block(result: Result) -> CurveBlock:
     run = result.run
     seeds = np.array([row["seed"] for row in result.rows], dtype=np.int64)  # (S,)
     at = "step" if run.experiment == "race" else "place"
     wide = _wide(result, len(seeds))
     n = max((array.shape[1] for array in wide.values()), default=0)
-    whole = {name: _padded(array, len(seeds), n) for name, array in wide.items()}
+    whole = {name: _padded_rows(array, len(seeds), n) for name, array in wide.items()}
     known = np.zeros((len(seeds), n), dtype=bool)
     for array in whole.values():
         known |= ~np.isnan(array)
     i, k = np.nonzero(known)
     values = (run.suite, run.experiment, run.problem.label, run.method.label, run.id)
-    block: Block = dict(zip(CIRCUMSTANCES, values, strict=True))
+    block: CurveBlock = dict(zip(CURVE_CIRCUMSTANCES, values, strict=True))
     block |= {"seed": seeds[i], at: k.astype(np.int64)}
     return block | {name: array[i, k] for name, array in whole.items()}
 
@@ -93,7 +97,9 @@ def _by_step(values: NDArray[np.float64], steps: NDArray[np.float64]) -> Any:
     return found
 
 
-def _padded(array: NDArray[np.float64], n_rows: int, n: int) -> NDArray[np.float64]:
+def _padded_rows(
+    array: NDArray[np.float64], n_rows: int, n: int
+) -> NDArray[np.float64]:
     whole = np.full((n_rows, n), np.nan)
     whole[: array.shape[0], : array.shape[1]] = array
     return whole

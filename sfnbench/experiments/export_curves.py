@@ -13,9 +13,9 @@ from ..errors import StoreError
 from ..results.cells import no_formula
 from ..results.store import Damaged, Store
 from ..words import did_you_mean
-from .curves import Block, blocks, column, column_names
+from .curves import CurveBlock, blocks, column_names, curve_column
 
-Writing = Callable[[Iterable[Block], Sequence[str], Path], int]
+Writing = Callable[[Iterable[CurveBlock], Sequence[str], Path], int]
 
 
 def export_curves(
@@ -49,13 +49,15 @@ def export_curves(
 # -- formats ---------------------------------------------------------------------------------------
 
 
-def _curves_to_csv(found: Iterable[Block], names: Sequence[str], path: Path) -> int:
+def _curves_to_csv(
+    found: Iterable[CurveBlock], names: Sequence[str], path: Path
+) -> int:
     n = 0
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
         for block in found:
-            columns = [_in_cells(column(block, name)) for name in names]
+            columns = [_in_cells(curve_column(block, name)) for name in names]
             writer.writerows(zip(*columns, strict=True))
             n += len(columns[0])
     return n
@@ -68,7 +70,9 @@ def _in_cells(values: list[Any]) -> list[Any]:
     return ["" if value != value else value for value in values]
 
 
-def _curves_to_parquet(found: Iterable[Block], names: Sequence[str], path: Path) -> int:
+def _curves_to_parquet(
+    found: Iterable[CurveBlock], names: Sequence[str], path: Path
+) -> int:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -84,7 +88,7 @@ def _curves_to_parquet(found: Iterable[Block], names: Sequence[str], path: Path)
     schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
     with pq.ParquetWriter(path, schema) as writer:
         for block in found:
-            columns = {name: column(block, name) for name in names}
+            columns = {name: curve_column(block, name) for name in names}
             writer.write_table(pa.table(columns, schema=schema))
             n += len(columns["seed"]) if names else 0
     return n

@@ -14,19 +14,19 @@ from tabulate import tabulate
 from ..metrics.certificate import NOT_CERTIFIED, RAN_AWAY
 from ..records import Floats
 from ..report.figure import Axis, Figure, Panel, Trace
-from .spectra import Estimate
+from .spectra import ProbeEstimate
 
 N_GRID = 400  # points of the density's curve
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerCurvature:
     """One tensor of parameters."""
 
     name: str
     n_parameters: int
     gradient_norm: float
-    curvature: Estimate  # the mean of the Hessian's diagonal there
+    curvature: ProbeEstimate  # the mean of the Hessian's diagonal there
     lowest_share: float  # of the squared length of the lowest eigenvector
     highest_share: float
 
@@ -56,10 +56,10 @@ class Inspection:
     highest_residual: float | None = None
     end_point: str | None = None  # a kind of critical point, or why there is none
     root_distance: float | None = None  # to the critical point, in units of |theta|
-    negative_share: Estimate | None = None  # of all eigenvalues
-    negative_weight: Estimate | None = None  # of the sum of all |eigenvalues|
+    negative_share: ProbeEstimate | None = None  # of all eigenvalues
+    negative_weight: ProbeEstimate | None = None  # of the sum of all |eigenvalues|
     gradient_overlap: float | None = None  # share of |g|^2 in negative directions
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[LayerCurvature, ...] = ()
     distances: Floats | None = None  # along the lowest eigenvector
     losses: Floats | None = None
     nodes: Floats | None = None  # (n_probes, k) eigenvalues or Ritz values
@@ -87,7 +87,7 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers by name; estimates as {"value": ..., "error": ...}, arrays as lists."""
-        found = {name: _plain(value) for name, value in asdict(self).items()}
+        found = {name: _plain_number(value) for name, value in asdict(self).items()}
         for name in ("negative_share", "negative_weight"):
             estimate = getattr(self, name)
             found[name] = None if estimate is None else estimate._asdict()
@@ -254,17 +254,17 @@ def drawn(figure: Figure) -> str:
     return file.getvalue().partition("<svg")[1] + file.getvalue().partition("<svg")[2]
 
 
-def _plain(value: Any) -> Any:
+def _plain_number(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _percent(estimate: Estimate) -> str:
+def _percent(estimate: ProbeEstimate) -> str:
     if not estimate.error:
         return f"{estimate.value:.2%}"
     return f"{estimate.value:.2%} +- {estimate.error:.1%}"
 
 
-def _with_error(estimate: Estimate) -> str:
+def _with_error(estimate: ProbeEstimate) -> str:
     if not estimate.error:
         return f"{estimate.value:.3g}"
     return f"{estimate.value:.3g} +- {estimate.error:.1g}"

@@ -18,25 +18,27 @@ from ..core.problem import Problem
 from ..linalg.lanczos import Subspace, lanczos
 from ..metrics.certificate import certify
 from ..modules.problem import ModuleProblem
-from .findings import Inspection, Layer
+from .findings import Inspection, LayerCurvature
 from .spectra import (
     ZERO,
     End,
-    Estimate,
+    ProbeEstimate,
     dense_nodes,
     krylov_nodes,
     sharpened,
 )
 
 DENSE = 1000  # parameters up to which all of the Hessian is taken
-FAR = 2.0  # times |theta|, or 1 where that is less: the most that the loss is followed
+FARTHEST = (
+    2.0  # times |theta|, or 1 where that is less: the most that the loss is followed
+)
 N_PROBES = 4
 N_PRODUCTS = 300  # by default, where the Hessian is too large
 N_SHARES = (
     N_PROBES + 3
 )  # of the products: a probe's, the gradient's, and two for the ends
 N_ALONG = 20  # losses along the lowest eigenvector, besides the one here
-MOST_BYTES = 2**31  # of a Krylov basis
+MOST_BASIS_BYTES = 2**31  # of a Krylov basis
 
 Advance = Callable[[int], None]
 
@@ -107,7 +109,7 @@ class _Work:
     ) -> None:
         self.problem, self.theta = problem, theta
         self.is_dense = problem.dim <= DENSE
-        room = MOST_BYTES // (theta.numel() * theta.element_size())
+        room = MOST_BASIS_BYTES // (theta.numel() * theta.element_size())
         self.k = max(2, min(n_products // N_SHARES, room // 2, problem.dim))
         self.k_ends = min(2 * self.k, problem.dim)
         self.n_products = (
@@ -210,7 +212,7 @@ class _Work:
         assert self.found.loss is not None
         bend = abs(self.low.value) or 1.0
         reach = (2 * abs(self.found.loss) / bend) ** 0.5
-        reach = min(reach, FAR * max(self.found.theta_norm, 1.0)) or 1.0
+        reach = min(reach, FARTHEST * max(self.found.theta_norm, 1.0)) or 1.0
         distances = torch.linspace(-reach, reach, N_ALONG + 1, dtype=torch.float64)
         oracle = Oracle(self.problem, eager=True)
         losses = [
@@ -250,7 +252,7 @@ class _Work:
             self.diagonals.append(self.problem.dim * vector * found)
         return found
 
-    def layers(self) -> Iterator[Layer]:
+    def layers(self) -> Iterator[LayerCurvature]:
         """Slope and curvature of each tensor."""
         tensors = self.problem.tensors
         parts = [tensors(each) for each in self.diagonals]
@@ -261,11 +263,11 @@ class _Work:
         for name, grad in grads.items():
             means = torch.stack([part[name].double().mean() for part in parts])
             error = means.std() / len(means) ** 0.5 if len(means) > 1 else 0.0
-            yield Layer(
+            yield LayerCurvature(
                 name,
                 grad.numel(),
                 float(grad.norm()),
-                Estimate(float(means.mean()), float(error)),
+                ProbeEstimate(float(means.mean()), float(error)),
                 float(lows[name].square().sum()),
                 float(highs[name].square().sum()),
             )

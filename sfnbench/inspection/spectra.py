@@ -13,7 +13,7 @@ from ..linalg.lanczos import Product, Subspace, lanczos
 ZERO = 1e-6  # of the largest |eigenvalue|: smaller ones count as zero
 
 
-class Estimate(NamedTuple):
+class ProbeEstimate(NamedTuple):
     """A number, and its error: a standard error of probes, or 0 where it is exact."""
 
     value: float
@@ -34,7 +34,7 @@ class Nodes(NamedTuple):
     values: Tensor  # (n, k), float64
     weights: Tensor  # (n, k), each row sums to 1
 
-    def below(self, edge: float) -> Estimate:
+    def below(self, edge: float) -> ProbeEstimate:
         """The share of eigenvalues below an edge.
 
         To the spread of the vectors the error adds what quadrature leaves open: the weights of the
@@ -49,11 +49,11 @@ class Nodes(NamedTuple):
         for side in (is_below, ~is_below):
             place = torch.where(side, gaps, torch.inf).argmin(1, keepdim=True)
             open_weights.append(float(self.weights.gather(1, place).mean()))
-        return Estimate(found.value, found.error + max(open_weights))
+        return ProbeEstimate(found.value, found.error + max(open_weights))
 
     def ratio(
         self, f: Callable[[Tensor], Tensor], g: Callable[[Tensor], Tensor]
-    ) -> Estimate:
+    ) -> ProbeEstimate:
         """The mean of f over that of g, in each vector's measure."""
         above, below = ((each(self.values) * self.weights).sum(1) for each in (f, g))
         return _estimate(above / below.clamp_min(torch.finfo(below.dtype).tiny))
@@ -105,6 +105,6 @@ def sharpened(product: Product, spaces: Sequence[Subspace], k: int) -> tuple[End
     return end_of(product, low), end_of(product, high)
 
 
-def _estimate(samples: Tensor) -> Estimate:
+def _estimate(samples: Tensor) -> ProbeEstimate:
     error = samples.std() / len(samples) ** 0.5 if len(samples) > 1 else torch.zeros(())
-    return Estimate(float(samples.mean()), float(error))
+    return ProbeEstimate(float(samples.mean()), float(error))

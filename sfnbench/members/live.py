@@ -51,7 +51,7 @@ def written_out(name: str, cls: type) -> Path:
     if cls in _received:
         return Path(MAIN)
     names = needed(name, cls)
-    parts = [_written(name, key, value) for key, value in names.items()]
+    parts = [_definition(name, key, value) for key, value in names.items()]
     imports = sorted(part for part in parts if part.startswith(("import ", "from ")))
     rest = [part for part in parts if part not in imports]
     text = "\n\n\n".join(["\n".join(imports), *rest]) + "\n"
@@ -77,7 +77,7 @@ def needed(member: str, cls: type) -> dict[str, Any]:
             continue
         found[name] = value
         if _is_own(value):
-            for used in sorted(_names(source(member, value))):
+            for used in sorted(_names_in(source(member, value))):
                 if used in scope and not used.startswith("__"):
                     waiting.append((used, scope[used]))
     return dict(reversed(found.items()))
@@ -118,7 +118,7 @@ def shipped_live(members: Mapping[tuple[str, str], type]) -> bytes:
         ) from error
 
 
-def receive(shipped: bytes) -> dict[tuple[str, str], type]:
+def unpack_live(shipped: bytes) -> dict[tuple[str, str], type]:
     """The classes that `shipped_live` has packed; what they use of their script is there for them."""
     import cloudpickle
 
@@ -157,7 +157,7 @@ def _is_own(value: Any) -> bool:
     return is_code and value.__module__ == MAIN
 
 
-def _names(text: str) -> set[str]:
+def _names_in(text: str) -> set[str]:
     """The names that some source looks up outside of its functions' own variables."""
     waiting = [compile(textwrap.dedent(text), "<source>", "exec", dont_inherit=True)]
     found: set[str] = set()
@@ -170,7 +170,7 @@ def _names(text: str) -> set[str]:
     return found
 
 
-def _written(member: str, name: str, value: Any) -> str:
+def _definition(member: str, name: str, value: Any) -> str:
     """A definition of a name: its source, an import, or a value; PluginError for what is neither."""
     if _is_own(value):
         return textwrap.dedent(source(member, value)).rstrip()

@@ -44,7 +44,7 @@ def imported(use: str, unknown: str) -> tuple[ModuleType, str]:
         )
     look_in(Path.cwd())
     importlib.invalidate_caches()  # the module may have been written a moment ago
-    offered = _names_in(module_name)
+    offered = _source_names(module_name)
     if not offered & {name, *_BY_CALL}:
         hint = did_you_mean(name, offered)
         raise PluginError(f"{unknown}: {module_name} has no {name}{hint}")
@@ -67,7 +67,7 @@ def find_named(use: str, what: str) -> Any:
     return getattr(module, name)
 
 
-def _names_in(module_name: str) -> set[str]:
+def _source_names(module_name: str) -> set[str]:
     """The names in the source of a module that is not imported yet; ``*`` where there is none."""
     file = None if module_name in sys.modules else module_file(module_name)
     source = source_of(file) if file else None

@@ -143,7 +143,7 @@ def live_members(runs: Iterable[Run]) -> dict[tuple[str, str], type]:
 def receive(shipped: bytes) -> None:
     """Know the live members that another process has shipped."""
     if shipped:
-        _registered.update(live.receive(shipped))
+        _registered.update(live.unpack_live(shipped))
 
 
 def adapter(cls: type[Any]) -> TypeAdapter[Any]:

@@ -20,7 +20,7 @@ N_LANCZOS = 60
 # Products end before that where the lowest Ritz value's residual is at most this share of its size.
 # Along the paths of `autoencoder` and `rnn` some thirty do, and the value changes in its fourth
 # digit.
-TOLERANCE = 0.01
+RESIDUAL_TOLERANCE = 0.01
 # what a problem remembers under this name: the last point, and the ends of the spectrum there
 LAST = "_last_extremes"
 
@@ -69,7 +69,7 @@ def extremes(oracle: Oracle, theta: Tensor) -> Extremes:
     )  # torch's: not under vmap
     start = torch.from_numpy(draws).to(theta)
     product = oracle.curvature(theta).hvp
-    tolerance = None if inside else TOLERANCE
+    tolerance = None if inside else RESIDUAL_TOLERANCE
     found = extreme_eigenvalues(product, start, N_LANCZOS, tolerance)
     remembered[LAST] = (theta.clone(), found)
     return found

@@ -26,7 +26,7 @@ from ..records import Floats
 from ..trajectories.vmapped import map_points
 from ._hessian import ZERO_EIGENVALUE, eigenvalues, extremes, is_dense, zero
 from .gradient_norm import GradientNorm
-from .measuring import batch_size, map_finite, measure, oracle
+from .measuring import map_finite, measure, oracle, points_together
 
 # the four kinds of critical points
 MINIMUM, MAXIMUM, SADDLE, DEGENERATE = (
@@ -153,7 +153,7 @@ class _Ends:
     ) -> None:
         self.problem = problem
         self.like = ends.double()
-        self.ends, self.starts = _numbers(ends), _numbers(starts)
+        self.ends, self.starts = _floats_of(ends), _floats_of(starts)
         n = len(self.ends)
         self.kinds = np.full(n, NOT_CERTIFIED, dtype=object)
         self.distances = np.full(n, math.nan)
@@ -195,9 +195,9 @@ class _Ends:
 
     def _mapped(self, f: Callable[[Tensor], Tensor], points: Floats) -> Floats:
         found = map_points(
-            f, torch.as_tensor(points).to(self.like), batch_size(self.problem)
+            f, torch.as_tensor(points).to(self.like), points_together(self.problem)
         )
-        return _numbers(found)
+        return _floats_of(found)
 
     def _radius(self) -> Floats:
         """How far from each end (S,) a critical point may at most be."""
@@ -211,7 +211,7 @@ class _Ends:
 
     def _from_saddle(self, points: Floats) -> Floats:
         assert self.problem.saddle is not None
-        return np.linalg.norm(points - _numbers(self.problem.saddle.point), axis=1)
+        return np.linalg.norm(points - _floats_of(self.problem.saddle.point), axis=1)
 
     def _near(self, roots: Roots) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether each end (S,) has arrived at the critical point found from it.
@@ -260,7 +260,7 @@ class _Ends:
         if basis is None:
             L, Q = np.linalg.eigh(H)
             return L, Q
-        B = _numbers(basis)
+        B = _floats_of(basis)
         L, Q = np.linalg.eigh(B.T @ H @ B)
         return L, B @ Q
 
@@ -338,5 +338,5 @@ def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
     )
 
 
-def _numbers(tensor: Tensor) -> Floats:
+def _floats_of(tensor: Tensor) -> Floats:
     return np.asarray(tensor.detach().double().cpu().numpy())

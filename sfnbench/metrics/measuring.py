@@ -44,10 +44,10 @@ def map_finite(
     problem: Problem, ask: Callable[[Tensor], dict[str, Tensor]], points: Tensor
 ) -> dict[str, Tensor]:
     """Scalars () by name at each of the points (n, d), all finite: (n,) by name."""
-    return map_points(ask, points, batch_size(problem))
+    return map_points(ask, points, points_together(problem))
 
 
-def batch_size(problem: Problem) -> int:
+def points_together(problem: Problem) -> int:
     """How many points are measured together."""
     return BATCH if problem.dim <= BATCHED_DIM and problem.vmappable else 1
 
@@ -59,7 +59,7 @@ def by_name(name: str, answer: Scalars) -> dict[str, Tensor]:
 
 def oracle(problem: Problem) -> Oracle:
     """An oracle that counts for nothing; a small problem's is asked inside a transform."""
-    return Oracle(problem, eager=batch_size(problem) == 1)
+    return Oracle(problem, eager=points_together(problem) == 1)
 
 
 def _at(

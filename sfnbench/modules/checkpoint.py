@@ -28,7 +28,7 @@ def load_checkpoint(model: nn.Module, file: str | Path) -> None:
     """
     found = _state(Path(file))
     own = model.state_dict()
-    wrong = [*_unlike(found, own)]
+    wrong = [*_weight_differences(found, own)]
     if wrong:
         more = f", and {len(wrong) - N_SHOWN} more" if len(wrong) > N_SHOWN else ""
         raise ModelError(
@@ -56,7 +56,9 @@ def _state(file: Path) -> dict[str, Tensor]:
     return {_bare(name): value for name, value in inner.items()}
 
 
-def _unlike(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+def _weight_differences(
+    found: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> list[str]:
     """What differs, in words: shapes, what is missing, what is too much."""
     shapes = [
         f"{name!r} is {tuple(found[name].shape)} there and {tuple(own[name].shape)} here"

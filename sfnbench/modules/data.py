@@ -36,7 +36,7 @@ def examples_of(data: Any, n_examples: int | None = None) -> Examples:
     if isinstance(data, DataLoader):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # of its order, where it shuffles
-            inputs, targets = _joined(_pairs(data, n_examples))
+            inputs, targets = _end_to_end(_first_pairs(data, n_examples))
         if _is_shuffled(data):
             notes.append(
                 "the loader shuffles its data or draws from them: one pass over it is kept"
@@ -48,7 +48,7 @@ def examples_of(data: Any, n_examples: int | None = None) -> Examples:
     else:
         inputs, targets = _pair(data)
     inputs, targets = tree_map(_as_tensor, inputs), tree_map(_as_tensor, targets)
-    n = _length(inputs, targets)
+    n = _n_examples(inputs, targets)
     if n_examples is not None and n_examples < n:
         inputs, targets = (
             tree_map(lambda t: t[:n_examples], each) for each in (inputs, targets)
@@ -80,12 +80,14 @@ def _pair(given: Any) -> tuple[Any, Any]:
     return given[0], given[1]
 
 
-def _pairs(batches: Iterable[Any], n_examples: int | None) -> list[tuple[Any, Any]]:
+def _first_pairs(
+    batches: Iterable[Any], n_examples: int | None
+) -> list[tuple[Any, Any]]:
     """The batches of a loader, as many as hold the examples that are wanted."""
     found, n = [], 0
     for batch in batches:
         found.append(_pair(batch))
-        n += _length(*found[-1])
+        n += _n_examples(*found[-1])
         if n_examples is not None and n >= n_examples:
             break
     if not found:
@@ -101,7 +103,7 @@ def _of_dataset(data: Dataset[Any], n_examples: int | None) -> tuple[Any, Any]:
     return _pair(default_collate([_pair(data[i]) for i in range(wanted)]))
 
 
-def _joined(pairs: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+def _end_to_end(pairs: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
     """Batches as one: their tensors end to end."""
     structure = tree_flatten(pairs[0])[1]
     columns = zip(
@@ -130,7 +132,7 @@ def _as_tensor(leaf: Any) -> Tensor:
         ) from error
 
 
-def _length(inputs: Any, targets: Any) -> int:
+def _n_examples(inputs: Any, targets: Any) -> int:
     leaves = [*tree_leaves(inputs), *tree_leaves(targets)]
     if not leaves or any(each.ndim == 0 for each in leaves):
         raise ModelError(

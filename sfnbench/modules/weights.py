@@ -15,7 +15,9 @@ from torch.overrides import TorchFunctionMode
 from ..core.constant import constant
 from ..errors import ModelError
 
-Slot = tuple[dict[str, Any], str, int]  # of a module: its tensors, a name, and a place
+WeightSlot = tuple[
+    dict[str, Any], str, int
+]  # of a module: its tensors, a name, and a place
 
 
 class Weights:
@@ -149,7 +151,7 @@ def _check_trainable(model: nn.Module) -> None:
         )
 
 
-def _slots(model: nn.Module, places: Mapping[int, int]) -> Iterator[Slot]:
+def _slots(model: nn.Module, places: Mapping[int, int]) -> Iterator[WeightSlot]:
     """Where a module and those in it hold the tensors; tied ones are held in several places."""
     for module in model.modules():
         for holder in (module._parameters, module._buffers):

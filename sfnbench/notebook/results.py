@@ -28,7 +28,7 @@ from ..words import counted, did_you_mean
 if TYPE_CHECKING:
     from .drawing import Drawing
 
-Axis = Literal["steps", "cost", "seconds"]
+CurveAxis = Literal["steps", "cost", "seconds"]
 
 
 class ResultTable(list[Line]):
@@ -114,12 +114,12 @@ class Results(os.PathLike[str]):
 
     def to_pandas(self, *, curves: bool = False) -> Any:
         """A data frame with a row per run and seed; with `curves` per run, seed and step."""
-        return _package("pandas").DataFrame(self._columns(curves))
+        return _imported("pandas").DataFrame(self._columns(curves))
 
     def to_polars(self, *, curves: bool = False) -> Any:
         """As `to_pandas`, for polars; columns of mixed types are text."""
         columns = {name: _alike(each) for name, each in self._columns(curves).items()}
-        return _package("polars").DataFrame(columns, strict=False)
+        return _imported("polars").DataFrame(columns, strict=False)
 
     def _columns(self, curves: bool) -> dict[str, list[Any]]:
         with Store(self.folder) as store:
@@ -143,15 +143,15 @@ class Results(os.PathLike[str]):
         found = (figure.name for each in self._sections for figure in each.figures)
         return list(dict.fromkeys(found))
 
-    def figure(self, name: str, against: Axis = "steps") -> Drawing:
+    def figure(self, name: str, against: CurveAxis = "steps") -> Drawing:
         """The figure of that name, curves against steps, cost or seconds."""
         for section in self._sections:
             for figure in section.figures:
                 if figure.name == name and figure.against in (None, against):
-                    return _drawn(section, figure)
+                    return _drawing_of(section, figure)
         raise SfnbenchError(f"no figure {name!r}{did_you_mean(name, self.figures)}")
 
-    def plot(self, metric: str = "loss", against: Axis = "steps") -> Drawing:
+    def plot(self, metric: str = "loss", against: CurveAxis = "steps") -> Drawing:
         """One metric (loss, escape, gradient_norm, min_eigenvalue), a panel for each problem."""
         known: dict[str, None] = {}
         for section in self._sections:
@@ -162,14 +162,14 @@ class Results(os.PathLike[str]):
                     if panel.name == metric:
                         panels.append((figure.title, panel))
             if panels:
-                return _drawn(section, _side_by_side(metric, panels))
+                return _drawing_of(section, _side_by_side(metric, panels))
         raise SfnbenchError(f"no curve of {metric!r} here{did_you_mean(metric, known)}")
 
 
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _drawn(section: Any, figure: Figure) -> Drawing:
+def _drawing_of(section: Any, figure: Figure) -> Drawing:
     from ..report.looks import looks
     from .drawing import Drawing
 
@@ -183,7 +183,7 @@ def _side_by_side(metric: str, panels: list[tuple[str, Any]]) -> Figure:
     return Figure(metric, panels[0][1].title, titled)
 
 
-def _package(name: str) -> Any:
+def _imported(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:

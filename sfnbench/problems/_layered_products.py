@@ -55,7 +55,7 @@ class _Layer:
     )
 
 
-def linearised(
+def linearised_layers(
     split: Callable[[Tensor], Layers],
     theta: Tensor,
     x: Tensor,

@@ -16,7 +16,7 @@ from ..core.fields import Count, NonNegative
 from ..core.network import Network
 from ..datasets import load
 from ..members.registry import register
-from ._layered_products import Criterion, linearised
+from ._layered_products import Criterion, linearised_layers
 from ._sources import FromImages, check_within
 
 N_INCOMING = (
@@ -160,7 +160,7 @@ class Autoencoder(FromImages, Network):
             loss, p = self.fit(z.mT, batch), torch.sigmoid(z)
             return Criterion(loss, (p - x) / len(x), (p - p * p) / len(x))
 
-        fit = linearised(self.layers, theta, x, self.is_sigmoid, criterion, kind)
+        fit = linearised_layers(self.layers, theta, x, self.is_sigmoid, criterion, kind)
         return with_decay(fit, theta, self.weight_decay)
 
     def reconstruction_error(self, theta: Tensor) -> Tensor:

@@ -136,7 +136,7 @@ def _columns(a: Result, b: Result) -> list[str]:
     for name in names:
         if name in TIMED:
             continue
-        if any(not _same(x.get(name), y.get(name)) for x, y in pairs):
+        if any(not _same_bits(x.get(name), y.get(name)) for x, y in pairs):
             found.append(name)
     return found
 
@@ -153,5 +153,5 @@ def environment_changes(
     }
 
 
-def _same(x: Any, y: Any) -> bool:
+def _same_bits(x: Any, y: Any) -> bool:
     return x == y or (x != x and y != y)

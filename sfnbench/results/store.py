@@ -322,7 +322,9 @@ class Store(AbstractContextManager["Store"]):
         self, problem: object, optimizer: object, error: BaseException
     ) -> DamagedError:
         title = f"{optimizer} on {problem}" if optimizer else f"{problem}"
-        return DamagedError(self.file, _short(title), _short(str(error)))
+        return DamagedError(
+            self.file, _shortened_text(title), _shortened_text(str(error))
+        )
 
     # -- the file ----------------------------------------------------------------------------------
 
@@ -388,5 +390,5 @@ def has_failed(status: object) -> bool:
     return status not in set(Status) or Status(str(status)).failed
 
 
-def _short(text: str) -> str:
+def _shortened_text(text: str) -> str:
     return one_line(" ".join(text.split()))[:MOST_WHY]

@@ -77,7 +77,7 @@ class Request:
         with suppress(OSError, ValueError, KeyError, TypeError):
             head, _, text = self._file.read_text("utf-8").partition("\n")
             if head == hashlib.sha256(text.encode()).hexdigest():
-                return _planned(json.loads(text))
+                return _planned_from(json.loads(text))
         return None
 
     def make(self) -> Planned:
@@ -88,7 +88,7 @@ class Request:
         suite = load_suite(self.name, self.profile)
         choices = self.optimizers, self.problems, self.seeds, self.device
         made = Planned.of(suite, *choices)
-        if before is None or suite.tune or not _is_known(made, self._roots):
+        if before is None or suite.tune or not _is_all_known_code(made, self._roots):
             return made
         made = replace(made, has_data=not missing_data(made.runs))
         # What changed meanwhile is not for the next time.
@@ -126,7 +126,7 @@ class Request:
             "data": sorted(_data()),
         }
         found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        for file in _sources(self._roots, path.parent):
+        for file in _source_files(self._roots, path.parent):
             found.update(f"{file}\0".encode() + file.read_bytes() + b"\0")
         return found.hexdigest()
 
@@ -139,7 +139,7 @@ def plans_folder() -> Path:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _sources(roots: Iterable[Path], beside: Path) -> Iterator[Path]:
+def _source_files(roots: Iterable[Path], beside: Path) -> Iterator[Path]:
     """Every Python file below the roots, and those beside a suite and in the current folder."""
     for root in roots:
         if root.is_file():
@@ -181,7 +181,7 @@ def _data() -> Iterator[str]:
             yield f"{folder}/{name} {state.st_size} {state.st_mtime_ns}"
 
 
-def _is_known(made: Planned, roots: Iterable[Path]) -> bool:
+def _is_all_known_code(made: Planned, roots: Iterable[Path]) -> bool:
     """Whether all code of these runs is that of installed packages, or lies below the roots."""
     roots = tuple(root.resolve() for root in roots)
     files: set[Path] = set()
@@ -214,7 +214,7 @@ def _keep(file: Path, made: Planned) -> None:
         old.unlink()
 
 
-def _planned(data: Mapping[str, Any]) -> Planned:
+def _planned_from(data: Mapping[str, Any]) -> Planned:
     given = dict(data["suite"])
     for name in ("problems", "optimizers", "inner"):
         given[name] = tuple(Spec(**spec) for spec in given[name])

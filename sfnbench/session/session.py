@@ -60,7 +60,7 @@ def run_session(
         live=b"" if engine == "inline" else live.shipped_live(own),
         on_progress=observer.progress,
     )
-    session = _Session(execute, observer, fresh, only_failed, _sources(own))
+    session = _Session(execute, observer, fresh, only_failed, _own_sources(own))
     # before tuning, which would be in vain where results cannot be stored
     with Store(folder, create=True) as store:
         session.execute_stage(store, session.stage(suite, runs, folder))
@@ -151,7 +151,7 @@ def _check_folder(
         Store(folder).close()  # raises without results, and leaves no empty folder
 
 
-def _sources(own: Mapping[tuple[str, str], type]) -> dict[str, str]:
+def _own_sources(own: Mapping[tuple[str, str], type]) -> dict[str, str]:
     """The source of each member that a script or a notebook defines."""
     return {
         name: live.written_out(name, cls).read_text() for (_, name), cls in own.items()

@@ -53,12 +53,12 @@ def _read_grid(name: str, node: Node, note: Note) -> list[Node]:
         note(Issue(values.at, f"grid is empty: {name} needs at least one value"))
     distinct: dict[str, Node] = {}
     for value in values.content:
-        if distinct.setdefault(_identity(value), value) is not value:
+        if distinct.setdefault(_canonical_value(value), value) is not value:
             note(Issue(value.at, f"the grid of {name} has {_written(value)} twice"))
     return list(distinct.values())
 
 
-def _identity(node: Node) -> str:
+def _canonical_value(node: Node) -> str:
     """Equal for values that are the same number, however they are written."""
     is_number = isinstance(node.content, int | float) and not isinstance(
         node.content, bool

@@ -22,7 +22,7 @@ def json_schema() -> dict[str, Any]:
         )
         inner = schema.pop("$defs", {})
         definitions |= {f"{name}.{model}": each for model, each in inner.items()}
-        definitions[name] = _whole(schema, name)
+        definitions[name] = _suite_schema(schema, name)
         branches.append({"if": _is(name), "then": {"$ref": f"#/$defs/{name}"}})
     return {
         "$schema": DIALECT,
@@ -36,19 +36,19 @@ def json_schema() -> dict[str, Any]:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _whole(schema: dict[str, Any], name: str) -> dict[str, Any]:
+def _suite_schema(schema: dict[str, Any], name: str) -> dict[str, Any]:
     """The keys of an experiment, its entries by the names of members, and its profiles."""
     keys = schema["properties"]
     for kind in registry.KINDS:
         if f"{kind}s" in keys:
-            keys[f"{kind}s"] = {"type": "array", "items": _entry(kind)}
+            keys[f"{kind}s"] = {"type": "array", "items": _entry_schema(kind)}
     within = {key: each for key, each in keys.items() if key != "experiment"}
     profile = {"type": "object", "properties": within, "additionalProperties": False}
     keys[PROFILES] = {"type": "object", "additionalProperties": profile}
     return schema | {"title": f"A suite of {name}"}
 
 
-def _entry(kind: registry.Kind) -> dict[str, Any]:
+def _entry_schema(kind: registry.Kind) -> dict[str, Any]:
     """A name, or a mapping with the key ``use``; names of packages have a dot."""
     names = [
         name for name, each in registry.members(kind).items() if each.where == "shipped"

@@ -143,7 +143,7 @@ class Replayed:
 
     def _fits(self, inputs: list[Tensor], form: TreeSpec) -> bool:
         """Whether inputs are shaped like those recorded."""
-        return form == self._form and _shapes(inputs) == _shapes(self._inputs)
+        return form == self._form and _shapes_of(inputs) == _shapes_of(self._inputs)
 
     def _recorded(self, trees: Any, inputs: list[Tensor], form: TreeSpec) -> Any:
         """What the function gives, with a tape of how."""
@@ -180,7 +180,7 @@ def _apart(inputs: list[Tensor]) -> bool:
     return len({id(x) for x in inputs}) == len(inputs)
 
 
-def _shapes(tensors: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype]]:
+def _shapes_of(tensors: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype]]:
     return [(x.shape, x.dtype) for x in tensors]
 
 

@@ -62,16 +62,17 @@ class Schedule:
     def made(self, optimizer: Optimizer) -> LRScheduler:
         """A scheduler of this optimizer's rate."""
         return self.cls(
-            optimizer, **{k: _inner(v, optimizer) for k, v in self.settings.items()}
+            optimizer,
+            **{k: _nested_setting(v, optimizer) for k, v in self.settings.items()},
         )
 
 
-def _inner(value: Any, optimizer: Optimizer) -> Any:
+def _nested_setting(value: Any, optimizer: Optimizer) -> Any:
     """A setting; where it names schedules itself, they are made."""
     if isinstance(value, Schedule):
         return value.made(optimizer)
     if isinstance(value, list):
-        return [_inner(each, optimizer) for each in value]
+        return [_nested_setting(each, optimizer) for each in value]
     return value
 
 
@@ -110,7 +111,7 @@ def _with_steps(
     if wanted is None:
         return settings
     if wanted not in settings and "epochs" not in settings:
-        return {**settings, wanted: _length(n_steps, use, wanted)}
+        return {**settings, wanted: _n_schedule_steps(n_steps, use, wanted)}
     length = settings.get(wanted)
     if wanted != "total_steps" or n_steps is None or not isinstance(length, int):
         return settings
@@ -121,7 +122,7 @@ def _with_steps(
     return settings
 
 
-def _length(n_steps: int | None, use: str, key: str) -> int:
+def _n_schedule_steps(n_steps: int | None, use: str, key: str) -> int:
     if n_steps is None:
         way = f"{{use: {use}, {key}: NUMBER}}"
         raise ValueError(f"{use} needs its {key}, and no budget says them here: {way}")
@@ -153,7 +154,7 @@ def _course(shape: str, given: Mapping[str, Any], n_steps: int | None) -> Course
         return Course(shape, warmup=warmup)
     steps = given.get("steps")
     if steps is None:  # a short budget may end within the warmup
-        steps = max(_length(n_steps, shape, "steps"), warmup + 1)
+        steps = max(_n_schedule_steps(n_steps, shape, "steps"), warmup + 1)
     if not (type(steps) is int and steps > warmup):
         raise ValueError(
             f"steps must be a whole number above warmup {warmup}, not {steps!r}"

@@ -45,7 +45,7 @@ TOLERANCES = {
     "trust-krylov": ("gtol",),
     "trust-ncg": ("gtol",),
 }
-NEVER = np.finfo(np.float64).tiny
+NO_TOLERANCE = np.finfo(np.float64).tiny
 N_LINEARISED = 2  # points: a trust region goes back from one that it refuses
 
 
@@ -233,7 +233,9 @@ def _asked_of(ask: _Questions, method: str) -> dict[str, Any]:
 def _options(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """A method's options: the race's budget ends it, unless the suite gives a tolerance."""
     limit = "maxfun" if method == "TNC" else "maxiter"
-    tolerances = {} if "tol" in params else dict.fromkeys(TOLERANCES[method], NEVER)
+    tolerances = (
+        {} if "tol" in params else dict.fromkeys(TOLERANCES[method], NO_TOLERANCE)
+    )
     return {limit: 10**9, **tolerances, **params}
 
 

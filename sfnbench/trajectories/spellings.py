@@ -13,11 +13,11 @@ from typing import Any
 
 from .schedules import SHAPES
 
-Note = Callable[[str, str], None]  # takes a key and what is wrong with it
+KeyNote = Callable[[str, str], None]  # takes a key and what is wrong with it
 
 
 def respelled(
-    given: dict[str, Any], known: Collection[str], note: Note
+    given: dict[str, Any], known: Collection[str], note: KeyNote
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The parameters under our keys, and which key of the suite each of these comes from.
 

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from ..errors import SfnbenchError
 from .schedules import Schedule
 
-KINDS = ("matrices", "vectors")
+TENSOR_KINDS = ("matrices", "vectors")
 
 # Their updates take each number by itself, so that seeds may share one object and its tensors.
 ELEMENTWISE = frozenset(
@@ -68,7 +68,7 @@ class Group:
 
     def takes(self, name: str, n_dims: int) -> bool:
         """Whether a tensor of that name and so many dimensions belongs here."""
-        if self.selector in KINDS:
+        if self.selector in TENSOR_KINDS:
             return (n_dims >= 2) == (self.selector == "matrices")
         return fnmatch.fnmatchcase(name, self.selector)
 

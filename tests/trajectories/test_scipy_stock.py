@@ -98,7 +98,7 @@ def by_sfnbench(problem, method, start, n_steps, **params):
 @pytest.mark.parametrize("method", sorted(scipy_stock.METHODS))
 def test_methods_give_the_iterates_and_ask_the_questions_of_scipy(method):
     """By default nothing but the budget ends them: scipy's tolerances are told to be as small."""
-    never = dict.fromkeys(scipy_stock.TOLERANCES[method], scipy_stock.NEVER)
+    never = dict.fromkeys(scipy_stock.TOLERANCES[method], scipy_stock.NO_TOLERANCE)
     expected, counts, result = by_scipy(Waves(), method, START, **never)
     if result is not None and not np.array_equal(result.x, expected[-1]):
         expected.append(result.x)  # SLSQP does not tell its callback of its answer
@@ -142,7 +142,7 @@ def test_what_is_asked_between_the_last_iterate_and_the_end_is_in_the_result(
     (row,) = execute(
         make_run("lee", lee, use, {}, seeds=1, steps=400), lambda share: None
     ).rows
-    never = dict.fromkeys(scipy_stock.TOLERANCES[method], scipy_stock.NEVER)
+    never = dict.fromkeys(scipy_stock.TOLERANCES[method], scipy_stock.NO_TOLERANCE)
     problem = registry.build("problem", "lee", lee)
     _, counts, result = by_scipy(
         problem, method, torch.tensor([0.3, 0.2]).double(), **never

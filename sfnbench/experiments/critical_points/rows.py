@@ -67,7 +67,7 @@ def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Meas
         within = count_below(space.hessian(ends.theta[i], None).cpu().numpy())
         row["predicted_index"] = within + space.subspace.normal_index(theta)
     for name in whole.measures:
-        row[name] = _metric(whole, name, theta)
+        row[name] = _metric_at(whole, name, theta)
     return Measured(row, spectrum, theta.cpu().numpy())
 
 
@@ -112,13 +112,13 @@ def _start_facts(run: Run, space: Problem, start: Tensor) -> dict[str, Any]:
 def _levels(problem: Problem, theta: Tensor, energy: str) -> dict[str, Any]:
     """Loss, energy and gradient norm at theta (d,)."""
     return {
-        "loss": _metric(problem, Loss(), theta),
-        "energy": _metric(problem, energy, theta),
-        "gradient_norm": _metric(problem, GradientNorm(), theta),
+        "loss": _metric_at(problem, Loss(), theta),
+        "energy": _metric_at(problem, energy, theta),
+        "gradient_norm": _metric_at(problem, GradientNorm(), theta),
     }
 
 
-def _metric(problem: Problem, what: str | Metric, theta: Tensor) -> float:
+def _metric_at(problem: Problem, what: str | Metric, theta: Tensor) -> float:
     return float(next(iter(measure(problem, what, theta[None]).values()))[0])
 
 

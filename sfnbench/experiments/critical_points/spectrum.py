@@ -18,7 +18,7 @@ STRICTER = 1e-8  # where this threshold gives another index than the suite's, th
 
 # |eigenvalues| below this, in units of the largest, no longer help Newton's method: for the
 # residual
-KERNEL = 1e-5
+QUADRATURE_KERNEL = 1e-5
 N_PROBES, N_NODES = 4, 64  # of Lanczos quadrature
 SMALLEST_SCALE = 1e-300  # for a Hessian that vanishes
 
@@ -110,7 +110,7 @@ def _by_eigenvalues(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
     }
     length = np.linalg.norm(g)
     if length > 0:
-        in_kernel = in_basis[np.abs(L) <= KERNEL * unit]
+        in_kernel = in_basis[np.abs(L) <= QUADRATURE_KERNEL * unit]
         facts["residual"] = float(np.linalg.norm(in_kernel) / length)
         facts["flatness"] = float(np.linalg.norm(L * in_basis) / (unit * length))
     return Spectrum(L, np.full(len(L), 1 / len(L)), facts)

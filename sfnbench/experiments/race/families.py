@@ -83,7 +83,7 @@ def families(results: Iterable[Result]) -> list[Family]:
             for factor, x in numbers.items():
                 fixed = {**rest, **numbers}
                 del fixed[factor]
-                key = kind, varied.use, factor, _text(fixed, result)
+                key = kind, varied.use, factor, _fixed_text(fixed, result)
                 new = Family(kind, varied.use, factor, fixed, {})
                 series = found.setdefault(key, new).series
                 series.setdefault(other.label, []).append((x, result))
@@ -104,7 +104,7 @@ def _taken_apart(params: Mapping[str, Any]) -> tuple[dict[str, float], dict[str,
     numbers: dict[str, float] = {}
     rest: dict[str, Any] = {}
     for name, value in params.items():
-        for part, size in _parts(name, value).items():
+        for part, size in _spectrum_parts(name, value).items():
             is_number = isinstance(size, int | float) and not isinstance(size, bool)
             is_factor = (
                 is_number and size > 0 and part not in (*NAMES_OF_DRAWS, "zeros")
@@ -116,7 +116,7 @@ def _taken_apart(params: Mapping[str, Any]) -> tuple[dict[str, float], dict[str,
     return numbers, rest
 
 
-def _parts(name: str, value: Any) -> dict[str, Any]:
+def _spectrum_parts(name: str, value: Any) -> dict[str, Any]:
     """A parameter as it is, but for a spectrum."""
     if name != SPECTRUM or not isinstance(value, list):
         return {name: value}
@@ -129,7 +129,7 @@ def _parts(name: str, value: Any) -> dict[str, Any]:
     }
 
 
-def _text(fixed: Mapping[str, Any], result: Result) -> str:
+def _fixed_text(fixed: Mapping[str, Any], result: Result) -> str:
     """All that must be the same within a family."""
     run = result.run
     return json.dumps([fixed, run.settings, run.dtype, run.device], sort_keys=True)

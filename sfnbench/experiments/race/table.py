@@ -101,11 +101,11 @@ def _spent(result: Result, spread: Spread, is_rival: bool) -> dict[str, TableEnt
     _compete(line, is_rival, ESCAPED)
     seconds = line["seconds a seed"]
     if isinstance(seconds, Cell):
-        line["seconds a seed"] = replace(seconds, league=_made(result))
+        line["seconds a seed"] = replace(seconds, league=_circumstances(result))
     return line
 
 
-def _made(result: Result) -> str:
+def _circumstances(result: Result) -> str:
     """What seconds depend on besides the method: the machine, and how many seeds share a batch."""
     n = max(map(n_sharing, result.race_rows), default=1)
     machine = [str(result.environment.get(name)) for name in MACHINE]

@@ -39,7 +39,7 @@ def failures(cls: type[AnyMember], device: str = "cpu") -> dict[str, str]:
         }
     found = {}
     before = DEVICE.set(device)
-    for check in [*SHARED, stays_on_its_device, *_own(member)]:
+    for check in [*SHARED, stays_on_its_device, *_own_values(member)]:
         try:
             check(member)
             found[check.__name__] = ""
@@ -67,7 +67,7 @@ def _told(error: Exception, cls: type) -> str:
     return f"{file}:{lines[-1]}: {told}" if lines else told
 
 
-def _own(member: Any) -> tuple[Any, ...]:
+def _own_values(member: Any) -> tuple[Any, ...]:
     if isinstance(member, Finder):
         return FINDER_CHECKS
     if isinstance(member, Metric):
@@ -77,7 +77,7 @@ def _own(member: Any) -> tuple[Any, ...]:
     return (*OPTIMIZER_CHECKS, trains_modules_on_their_device)
 
 
-def _check(cls: type[AnyMember]) -> None:
+def _check_class(cls: type[AnyMember]) -> None:
     broken = {name: message for name, message in failures(cls).items() if message}
     if broken:
         raise CheckError(
@@ -92,7 +92,7 @@ def check_optimizer(cls: type[Optimizer]) -> None:
 
     CheckError lists all that is broken.
     """
-    _check(cls)
+    _check_class(cls)
 
 
 def check_problem(cls: type[Problem]) -> None:
@@ -100,7 +100,7 @@ def check_problem(cls: type[Problem]) -> None:
 
     CheckError lists all that is broken.
     """
-    _check(cls)
+    _check_class(cls)
 
 
 def check_finder(cls: type[Finder]) -> None:
@@ -108,7 +108,7 @@ def check_finder(cls: type[Finder]) -> None:
 
     CheckError lists all that is broken.
     """
-    _check(cls)
+    _check_class(cls)
 
 
 def check_metric(cls: type[Metric]) -> None:
@@ -116,4 +116,4 @@ def check_metric(cls: type[Metric]) -> None:
 
     CheckError lists all that is broken.
     """
-    _check(cls)
+    _check_class(cls)

@@ -24,10 +24,18 @@ from ...metrics.measuring import by_name
 from ...trajectories.as_torch import as_torch_optimizer
 from ...trajectories.single import Looped
 from ...trajectories.vmapped import Vmapped
-from .shared import DEVICE, N_STARTS, AnyMember, Waves, point_of, require, starts_of
+from .shared import (
+    DEVICE,
+    N_CONTRACT_STARTS,
+    AnyMember,
+    Waves,
+    point_of,
+    require,
+    starts_of,
+)
 
 META = torch.device("meta")
-N_STEPS = 2
+N_DEVICE_STEPS = 2
 # torch's words for reading a value of a tensor that has none
 READS = ("cannot be called on meta tensors", "Cannot copy out of meta tensor")
 
@@ -53,7 +61,7 @@ def problem_answers(
             torch.Generator().manual_seed(5), min(5, problem.population)
         )
         batch = tree_map(lambda leaf: leaf.to(device), drawn)
-        found |= _named("minibatch", _derivatives(problem, theta, batch))
+        found |= _with_prefix("minibatch", _derivatives(problem, theta, batch))
     for place, (_, part) in enumerate(problem.parts(None, 2)):
         found[f"part {place}"] = problem.loss(theta, part)
     return found
@@ -67,19 +75,19 @@ def optimizer_answers(
     starts = starts_of(problem).to(device, dtype)
     noise = None
     if optimizer.n_noise:
-        shape = (N_STARTS, optimizer.n_noise, problem.dim)
+        shape = (N_CONTRACT_STARTS, optimizer.n_noise, problem.dim)
         drawn = torch.randn(shape, generator=torch.Generator().manual_seed(13))
         noise = drawn.to(starts)
     kinds: list[type[Looped] | type[Vmapped]] = [Looped]
     if optimizer.vmappable:
         kinds.append(Vmapped)
     for kind in kinds:
-        n = 1 if kind is Looped else N_STARTS
+        n = 1 if kind is Looped else N_CONTRACT_STARTS
         trajectories = kind(problem, optimizer, starts[:n])
-        for _ in range(N_STEPS):
+        for _ in range(N_DEVICE_STEPS):
             trajectories.step([(None,) * len(optimizer.batch_sizes)] * n, noise)
         found[f"{kind.__name__} theta"] = trajectories.theta
-        found |= _named(kind.__name__, dict(trajectories.reports()))
+        found |= _with_prefix(kind.__name__, dict(trajectories.reports()))
     return found
 
 
@@ -87,7 +95,7 @@ def finder_answers(finder: Finder, device: torch.device, dtype: torch.dtype) -> 
     """Where a step of several searches leads, and the gradients there."""
     problem = Waves()
     starts = starts_of(problem).to(device, dtype)
-    equations = Equations(problem, N_STARTS)
+    equations = Equations(problem, N_CONTRACT_STARTS)
     at = Iterate(starts, equations.grad(starts), finder.init(starts))
     at = finder.step(equations, at)
     return {"theta": at.theta, "grad": at.grad}
@@ -174,5 +182,5 @@ def _derivatives(problem: Problem, theta: Tensor, batch: Any) -> Answers:
     return {**found, "loss": loss, "gradient": grad}
 
 
-def _named(prefix: str, found: Answers) -> Answers:
+def _with_prefix(prefix: str, found: Answers) -> Answers:
     return {f"{prefix} {name}": tensor for name, tensor in found.items()}

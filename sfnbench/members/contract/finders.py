@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from ...core.finder import Equations, Finder, Iterate
 from ...core.problem import Problem
-from .shared import DEVICE, N_STARTS, Waves, require, same, starts_of
+from .shared import DEVICE, N_CONTRACT_STARTS, Waves, require, same, starts_of
 
 MOST_FINDER_STEPS = 100  # by which a finder has to be there
 
@@ -53,7 +53,7 @@ def search_is_pure(finder: Finder) -> None:
     """A step changes nothing in place, draws nothing and asks the equations, which count."""
     problem = Waves()
     starts = starts_of(problem)
-    equations = Equations(problem, N_STARTS)
+    equations = Equations(problem, N_CONTRACT_STARTS)
     at = Iterate(starts, equations.grad(starts), finder.init(starts))
     kept = tree_map(torch.clone, at)
     before = equations.calls.copy()
@@ -72,11 +72,11 @@ def searches_run_together(finder: Finder) -> None:
     """Searches in one batch do in a step what each does alone, and count the same questions."""
     problem = Waves()
     starts = starts_of(problem)
-    together = Equations(problem, N_STARTS)
+    together = Equations(problem, N_CONTRACT_STARTS)
     after = finder.step(
         together, Iterate(starts, together.grad(starts), finder.init(starts))
     )
-    for i in range(N_STARTS):
+    for i in range(N_CONTRACT_STARTS):
         alone, here = Equations(problem, 1), starts[i : i + 1]
         single = finder.step(alone, Iterate(here, alone.grad(here), finder.init(here)))
         apart = float((single.theta[0] - after.theta[i]).abs().max())

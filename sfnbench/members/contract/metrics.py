@@ -8,7 +8,7 @@ from torch import Tensor
 from ...core.metric import Metric
 from ...core.oracle import Oracle
 from ...metrics.measuring import by_name, measure
-from .shared import N_STARTS, Waves, require, starts_of
+from .shared import N_CONTRACT_STARTS, Waves, require, starts_of
 
 
 def measures_scalars(metric: Metric) -> None:
@@ -36,22 +36,22 @@ def measuring_is_pure(metric: Metric) -> None:
     torch.manual_seed(2)
     again = measure(Waves(), metric, points)
     for name, values in first.items():
-        require(_same(values, again[name], 0.0), f"{name} differs when measured again")
+        require(_agree(values, again[name], 0.0), f"{name} differs when measured again")
 
 
 def points_are_measured_together(metric: Metric) -> None:
     """Points of one batch measure what each measures alone."""
     points = starts_of(Waves())
     together = measure(Waves(), metric, points)
-    for place in range(N_STARTS):
+    for place in range(N_CONTRACT_STARTS):
         alone = measure(Waves(), metric, points[place : place + 1])
         for name, values in alone.items():
-            is_same = _same(values, together[name][place : place + 1], 1e-9)
+            is_same = _agree(values, together[name][place : place + 1], 1e-9)
             require(is_same, f"{name} of point {place} differs from that in a batch")
 
 
 METRIC_CHECKS = (measures_scalars, measuring_is_pure, points_are_measured_together)
 
 
-def _same(a: Tensor, b: Tensor, tolerance: float) -> bool:
+def _agree(a: Tensor, b: Tensor, tolerance: float) -> bool:
     return torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)

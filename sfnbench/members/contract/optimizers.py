@@ -13,7 +13,7 @@ from ...core.oracle import Oracle
 from ...core.problem import Problem
 from ...trajectories.single import Looped
 from ...trajectories.vmapped import Vmapped
-from .shared import DEVICE, N_STARTS, Waves, point_of, require, same, starts_of
+from .shared import DEVICE, N_CONTRACT_STARTS, Waves, point_of, require, same, starts_of
 
 
 def step_keeps_shape_and_dtype(optimizer: Optimizer) -> None:
@@ -69,10 +69,10 @@ def seeds_run_together(optimizer: Optimizer) -> None:
         return
     problem = Waves()
     starts = starts_of(problem)
-    noise = _noise(optimizer, N_STARTS)
+    noise = _noise(optimizer, N_CONTRACT_STARTS)
     together = Vmapped(problem, optimizer, starts)
-    together.step([(None,)] * N_STARTS, noise)
-    for i in range(N_STARTS):
+    together.step([(None,)] * N_CONTRACT_STARTS, noise)
+    for i in range(N_CONTRACT_STARTS):
         alone = Looped(problem, optimizer, starts[i : i + 1])
         alone.step([(None,)], None if noise is None else noise[i : i + 1])
         apart = float((alone.theta[0] - together.theta[i]).abs().max())

@@ -20,7 +20,7 @@ from .. import registry
 
 AnyMember = Problem | Optimizer | Finder | Metric
 
-N_STARTS = 3
+N_CONTRACT_STARTS = 3
 # where clauses make their points
 DEVICE = ContextVar("DEVICE", default="cpu")
 
@@ -117,6 +117,7 @@ def point_of(problem: Problem, dtype: torch.dtype) -> Tensor:
 def starts_of(problem: Problem) -> Tensor:
     """Starts (N_STARTS, d) of the problem, float64, the same each time."""
     points = [
-        problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_STARTS)
+        problem.start(torch.Generator().manual_seed(seed))
+        for seed in range(N_CONTRACT_STARTS)
     ]
     return torch.stack(points).to(DEVICE.get())

@@ -46,7 +46,8 @@ LEAD = """\
 
 Made by `make bench` (`python benchmarks/performance.py --page docs/performance.md`). Processor
 time, one thread, all ways of a work in turn in one process, medians. A ratio above 1 says that
-sfnbench takes less. The limit is a part that no way can do without, timed in the same process. Where others
+sfnbench takes less. The limit is a part that no way can do without, timed in the same process.
+Where others
 use the machine, ratios hold better than seconds."""
 
 

@@ -72,7 +72,8 @@ _HOMES = {
     "core.oracle": "Curvature Oracle",
     "core.problem": "CoordinateSubspace CriticalPoint Problem",
     "datasets": "datasets",  # public as a whole
-    "errors": "CheckError DataError DeviceError ModelError PluginError SfnbenchError StoreError SuiteError",
+    "errors": "CheckError DataError DeviceError ModelError PluginError SfnbenchError "
+    "StoreError SuiteError",
     "inspection.inspect": "inspect",
     "linalg.lanczos": "lanczos",
     "members.registry": "register",

@@ -109,7 +109,7 @@ def commit(root: Path) -> dict[str, Any]:
 
 
 def package_hash(package: Path) -> str:
-    """Sixteen digits of a package's files of Python by their paths, from a wheel as from a clone."""
+    """Sixteen digits of a package's Python files by path, from a wheel as from a clone."""
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         place = file.relative_to(package)

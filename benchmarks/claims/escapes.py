@@ -43,7 +43,8 @@ def gradient_descent_is_slow(found: Results) -> Claim:
         "Gradient descent is slow near saddles",
         verdict_of([slope.low <= law <= slope.high, n_later == len(pairs)]),
         f"{text(slope)} steps for each e-fold nearer to the saddle, by the exact law {law:g}",
-        "Rule: yes where the interval of gradient descent's slope holds the exact law, 1 / ln(1 + lr |lambda|),"
+        "Rule: yes where the interval of gradient descent's slope holds the exact law, "
+        "1 / ln(1 + lr |lambda|),"
         " and on every problem of the suite it leaves later than saddle-free Newton (log-rank test,"
         " 5 %, after Holm).",
         figures,
@@ -85,7 +86,8 @@ def newton_is_drawn(found: Results) -> Claim:
         verdict_of(holds),
         f"it is captured in most runs, and its controls are not, in {sum(holds)} of"
         f" {len(holds)} settings",
-        "Rule: yes where undamped Newton is captured in more than half of its runs, gradient descent and"
+        "Rule: yes where undamped Newton is captured in more than half of its runs, "
+        "gradient descent and"
         " saddle-free Newton in less than half, by Wilson's intervals. Captured: it ends near a"
         " critical point, by a certificate, that is no minimum.",
         figures,
@@ -114,8 +116,10 @@ def saddle_free_newton_leaves(found: Results) -> Claim:
         "Saddle-free Newton leaves saddles, exactly and in a Krylov subspace",
         verdict_of(holds),
         f"all seeds leave, sooner than gradient descent, in {sum(holds)} of {len(holds)} settings",
-        "Rule: yes where in every setting all seeds escape, none ends far above its start (status worse), and"
-        " the median step is below gradient descent's, which counts as later where it has not left.",
+        "Rule: yes where in every setting all seeds escape, none ends far above its start "
+        "(status worse), and"
+        " the median step is below gradient descent's, which counts as later where it has "
+        "not left.",
         figures,
         (
             "Steps are not cost: a step of the dense method costs some 2 d gradients. On the"

@@ -56,7 +56,8 @@ def index_grows_with_error(found: Results) -> Claim:
         "The index of critical points grows with their error",
         verdict,
         line,
-        "Rule: yes where the interval of Spearman's rank correlation of loss (or energy) and index, over"
+        "Rule: yes where the interval of Spearman's rank correlation of loss (or energy) "
+        "and index, over"
         " distinct critical points with |gradient|^2 < 1e-20, lies above zero on every landscape.",
         figures,
         (
@@ -97,7 +98,8 @@ def critical_points_concentrate(found: Results) -> Claim:
         verdict,
         f"in the 3-spin glass, from N = 60 to 100, their distance from theory falls from"
         f" {text(small, '.4f')} to {text(large, '.4f')}",
-        "Rule: yes where the distance of the index from theory's curve is smaller for N = 100 than for N = 60"
+        "Rule: yes where the distance of the index from theory's curve is smaller for "
+        "N = 100 than for N = 60"
         " of the 3-spin glass, intervals (bootstrap over points) apart.",
         figures,
         (
@@ -149,7 +151,8 @@ def spectrum_shifts(found: Results) -> Claim:
         "The spectrum is a semicircle that shifts with the energy",
         verdict_of(list(holds.values())),
         where,
-        "Rule: yes where the median Kolmogorov distance of spectra from theory's semicircle, shifted to their"
+        "Rule: yes where the median Kolmogorov distance of spectra from theory's "
+        "semicircle, shifted to their"
         " energy, lies below that from one that does not shift, intervals apart; and for networks"
         " the distance from the semicircle of their own centre and width is no larger than that"
         " of random symmetric matrices.",
@@ -164,7 +167,7 @@ def _spectra(result: Result) -> list:
 
 
 def _network(result: Result) -> tuple[Estimate, float]:
-    """The distance of its spectra from semicircles of their centre and width, and of random ones."""
+    """Distances of its spectra from semicircles of their centre and width, and random ones'."""
     spectra = [L for _, L in _spectra(result)]
     rng, n = np.random.default_rng(0), len(spectra[0])
     random = []

@@ -50,7 +50,8 @@ def the_order_of_methods(found: Results) -> Claim:
         "Saddle-free Newton trains to the lowest loss",
         verdict_of(list(holds.values())),
         f"in {len(leading)} of {len(holds)} settings: {', '.join(leading) or 'none'}",
-        "Rule: yes where in every setting the highest of its seeds ends below the lowest of every rival's"
+        "Rule: yes where in every setting the highest of its seeds ends below the lowest "
+        "of every rival's"
         " (three seeds of `mlp_mnist`, five of the others: too few for an interval or a test at"
         " 5 %). Small networks are compared at equal epochs, as in the paper, large ones at equal"
         " cost.",

@@ -45,7 +45,8 @@ class HessianFree(Optimizer):
 
     Fields: `curvature`, the authors' `gauss_newton`, which needs a network, or `hessian` H in its
     place, for any problem: then iterations end at negative curvature too. G sees none, and leaves
-    a saddle by its gradient alone; `damping` at the start; `iterations` at most; `decay` of the warm start; `progress`.
+    a saddle by its gradient alone; `damping` at the start; `iterations` at most; `decay` of the
+    warm start; `progress`.
 
     Cost of a step: a gradient, a product for each iteration, a loss for each iterate and length.
     Reference: Martens 2010, "Deep learning via Hessian-free optimization", without its

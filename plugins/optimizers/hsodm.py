@@ -33,7 +33,7 @@ class Direction(NamedTuple):
 class HomogeneousSecondOrderDescent(Optimizer):
     """A step along the lowest eigenvector of the Hessian bordered by the gradient.
 
-        [[H, g], [g^T, -delta]] (v, t) = -lambda (v, t),    d = v / t, or -sign(g . v) v if |t| <= nu
+        [[H, g], [g^T, -delta]] (v, t) = -lambda (v, t),   d = v / t, or -sign(g . v) v if |t| <= nu
         theta <- theta + min(1, radius / |d|) d
 
     With t as the divisor, (H + lambda I) d = -g, where lambda exceeds -lambda_1(H) and `delta`:

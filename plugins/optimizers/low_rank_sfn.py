@@ -21,7 +21,8 @@ class LowRankSaddleFreeNewton(Optimizer):
     be below 2 / |l| for all l left out; a negative eigenvalue below the others in size is left to
     it.
 
-    Fields: `lr`; `damping`; `rank`, or d where there are fewer parameters. The authors' code has lr 1e-3 and damping 1e-3: then
+    Fields: `lr`; `damping`; `rank`, or d where there are fewer parameters. The authors' code has
+    lr 1e-3 and damping 1e-3: then
     a negative direction of the subspace takes 694 steps to double.
 
     Cost of a step: a gradient and 2 rank products. Reference: O'Leary-Roseberry, Alger, Ghattas

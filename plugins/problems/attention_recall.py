@@ -23,14 +23,14 @@ class AttentionRecall(Problem):
 
     over all C^K labelings and all queries. With W_Q = W_K = 0 the head sees how often each label
     occurs, no more. W = w I with the best w is critical then: a strict saddle of index d (K - 1)
-    for a head of width d, its negative eigenvalues all equal, -.0915725 by default. Such a saddle is
+    for a head of width d, negative eigenvalues all equal, -.0915725 by default. Such a saddle is
     in every softmax attention: where W_Q = W_K = 0 and all other weights are best, the Hessian has
     the eigenvalues +-sigma_i, d of each, sigma_i being the singular values of df / d(W_Q^T W_K).
 
     From small weights the loss falls from ln C to the plateau, then to 0: with C = 3 and K = 5 from
     1.098612 to .889377. A gradient flow leaves the saddle in ln(1/radius) / |lambda_min|.
 
-    Fields: `n_keys` K; `n_classes` C; `width` d of the head; `radius` the distance of the start from
+    Fields: `n_keys` K; `n_classes` C; `width` d of the head; `radius`, the start's distance from
     the saddle, in a uniform direction; `escape_drop` the fall of the loss that counts as escaped.
 
     theta holds W_Q (d, K), W_K (d, K) and W (C, C) by rows. Cost of a loss: O(C^K K^2 + d K^2),

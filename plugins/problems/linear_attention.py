@@ -47,7 +47,7 @@ class LinearAttention(Problem):
     two critical losses: zero, a strict saddle of index H with all negative eigenvalues
     -2 |Lambda^2|_F, and the minimum.
 
-    Times of the gradient flow, each asymptotic: a balanced head v = |k| = |q| = s takes 1 / (2 l^2 s)
+    Times of gradient flow, each asymptotic: a balanced head v = |k| = |q| = s takes 1 / (2 l^2 s)
     to half of its drop, the merged model ln(1/s) / (2 |Lambda^2|_F).
 
     Fields: `eigenvalues` l; `n_context` N; `n_heads` H; `heads` separate or merged; `saddle_at` the

@@ -28,7 +28,7 @@ class ScalarChain(Problem):
     damping far above s scale^(L - 2) undoes this, as it is all of |H| there. The gradient flow
     takes scale^-(L - 2) / ((L - 2) s), or ln(1/scale) / s for L = 2.
 
-    Fields: `layers` L; `target` s; `scale` of the start w_i = scale (1 + spread z_i), z_i ~ N(0, 1);
+    Fields: `layers` L; `target` s; `scale` of a start w_i = scale (1 + spread z_i), z_i ~ N(0, 1);
     `spread`; `escape_drop` the fall of the loss that counts as escaped, below s^2 / 2.
 
     The L - 1 zero modes make one number larger and the next one smaller. Cost of a loss: O(L).

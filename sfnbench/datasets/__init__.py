@@ -3,7 +3,7 @@
 Found by being there, loaded as numpy arrays, never shipped beyond what Python and scikit-learn
 bring.
 
-A dataset is one file that assigns ``DATASET``, an `ImageDataset` or a `TextDataset`; its name is the
+A dataset is one file that assigns ``DATASET``, an `ImageDataset` or `TextDataset`; its name is the
 file's. It lies in this folder, in ``plugins/datasets/``, or in a package with an entry point
 ``sfnbench.datasets``.
 

@@ -1,4 +1,4 @@
-"""Steps of finders of an asked index: eigenvalues with zero modes set apart, and a length that is capped."""
+"""Steps of finders of an asked index: zero modes set apart, and a capped length."""
 
 import torch
 from torch import Tensor

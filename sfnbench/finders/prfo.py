@@ -18,7 +18,8 @@ class PartitionedRationalFunction(Finder):
 
         p_i = -h_i / (lambda_i - nu),    h = Q^T g
 
-    nu is the largest eigenvalue of [[diag(lambda), h], [h^T, 0]] over the k lowest eigenvectors, and
+    nu is the largest eigenvalue of [[diag(lambda), h], [h^T, 0]] over the k lowest eigenvectors,
+    and
     the lowest one of that over the others. Zero modes that the problem states are projected out.
 
     Fields: `index` k; `longest` step; `steps` at most. Cost of a step: a gradient, a Hessian,

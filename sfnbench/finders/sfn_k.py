@@ -15,7 +15,9 @@ from ._signed import eigensystem, stepped
 class SaddleFreeNewtonOfIndex(Finder):
     """Saddle-free Newton that climbs along the k lowest eigenvectors and descends along all others.
 
-        theta <- theta - sum_i s_i / max(|lambda_i|, floor) v_i (v_i . g),    s_i = -1 for i <= k, else 1
+        theta <- theta - sum_i s_i / max(|lambda_i|, floor) v_i (v_i . g)
+
+    with s_i = -1 for i <= k, and 1 for the others.
 
     With `index: 0` it is saddle-free Newton, and Newton's method wherever the index is k already.
     Near a critical point of index j the distance doubles in |j - k| directions in each step, so

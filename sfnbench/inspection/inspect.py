@@ -208,7 +208,7 @@ class _Work:
         found.layers = tuple(self.layers())
 
     def line(self) -> None:
-        """The loss along the lowest eigenvector, as far as second order lets it fall by its size."""
+        """Loss along the lowest eigenvector, as far as second order lets it fall by its size."""
         assert self.found.loss is not None
         bend = abs(self.low.value) or 1.0
         reach = (2 * abs(self.found.loss) / bend) ** 0.5
@@ -291,7 +291,7 @@ def _standing(problem: ModuleProblem, model: Any, dtype: torch.dtype | None) -> 
 
 @contextmanager
 def _bar(total: int, progress: bool) -> Iterator[Advance]:
-    """A bar of Hessian-vector products, in a terminal or a notebook; nothing where it is not wanted."""
+    """A bar of Hessian-vector products, in a terminal or a notebook; nothing where unwanted."""
     if not progress or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
         yield lambda n: None
         return

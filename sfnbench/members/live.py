@@ -47,7 +47,7 @@ _received: set[type] = set()  # by a worker process, which cannot read their sou
 
 
 def written_out(name: str, cls: type) -> Path:
-    """The file with a live member's source and all that it uses; PluginError where there is none."""
+    """The file with a live member's source and all it uses; PluginError where there is none."""
     if cls in _received:
         return Path(MAIN)
     names = needed(name, cls)
@@ -103,7 +103,7 @@ def source(member: str, thing: Any) -> str:
 
 
 def shipped_live(members: Mapping[tuple[str, str], type]) -> bytes:
-    """Classes by kind and name, for `receive` in another process; PluginError where one cannot go."""
+    """Classes by kind and name, for another process; PluginError where one cannot go."""
     if not members:
         return b""
     scopes = {key: needed(key[1], cls) for key, cls in members.items()}
@@ -119,7 +119,7 @@ def shipped_live(members: Mapping[tuple[str, str], type]) -> bytes:
 
 
 def unpack_live(shipped: bytes) -> dict[tuple[str, str], type]:
-    """The classes that `shipped_live` has packed; what they use of their script is there for them."""
+    """The classes that `shipped_live` has packed, with what they use of their script."""
     import cloudpickle
 
     members, scope = cloudpickle.loads(shipped)
@@ -171,7 +171,7 @@ def _names_in(text: str) -> set[str]:
 
 
 def _definition(member: str, name: str, value: Any) -> str:
-    """A definition of a name: its source, an import, or a value; PluginError for what is neither."""
+    """A definition of a name: its source, an import, or a value; PluginError otherwise."""
     if _is_own(value):
         return textwrap.dedent(source(member, value)).rstrip()
     if isinstance(value, types.ModuleType):
@@ -210,7 +210,7 @@ def _array_digest(value: Any) -> str:
 
 
 def _class_in(text: str, name: str) -> str:
-    """The last class of that name in some source, decorators included; empty where there is none."""
+    """The last class of that name in a source, with its decorators; empty where there is none."""
     try:
         tree = ast.parse(text)
     except SyntaxError:  # a cell with magics

@@ -254,7 +254,7 @@ class _Ends:
         return np.array(kinds, dtype=object)
 
     def _counted(self, point: Floats, H: Floats) -> tuple[Floats, Floats]:
-        """Eigenvalues (m,) and eigenvectors (d, m) of H, in directions that count at a point (d,)."""
+        """Eigenvalues (m,) and eigenvectors (d, m) of H, in directions that count at a point."""
         at, matrix = (torch.as_tensor(each).to(self.like) for each in (point, H))
         basis = counted_directions(self.problem, at, matrix)
         if basis is None:
@@ -265,7 +265,7 @@ class _Ends:
         return L, B @ Q
 
     def _runs_away(self, i: int, step: Floats) -> bool:
-        """Whether Newton's steps from end i lead on, away from its start, to ever smaller slopes."""
+        """Whether Newton's steps from end i lead away from its start, to ever smaller slopes."""
         x, start = self.ends[i], self.starts[i]
         slope = self._slope(x)
         has_fallen = self._loss(x) < self._loss(start) or slope < self._slope(start)

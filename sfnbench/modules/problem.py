@@ -44,7 +44,7 @@ class ModuleProblem(Network):
     is kept, is in eval mode: see `notes`. Cost of a loss: one call of the module on all examples.
 
     A subclass gives `make_model`, `make_criterion` and `make_data` instead. Raises ModelError where
-    the loss is no function of the weights, or where model, data, criterion or checkpoint do not fit.
+    the loss is no function of the weights, or model, data, criterion or checkpoint do not fit.
 
     >>> x, y = torch.eye(3), torch.tensor([0, 1, 2])
     >>> problem = ModuleProblem(nn.Linear(3, 3), nn.CrossEntropyLoss(), (x, y), radius=1e-3)
@@ -183,7 +183,7 @@ class ModuleProblem(Network):
 
     @functools.cached_property
     def vmappable(self) -> bool:  # type: ignore[override]
-        """Whether several points run in one `torch.func.vmap`: not if the module branches on values."""
+        """Whether points run in one `torch.func.vmap`: not if the module branches on values."""
         theta = self.weights.theta().to(self._trial_dtype)
         few = torch.arange(min(2, self.population))
 
@@ -199,7 +199,7 @@ class ModuleProblem(Network):
         return True
 
     def hessian(self, theta: Tensor, batch: Any) -> Tensor:
-        """The Hessian (d, d), by Hessian-vector products: one by one where vmap refuses the module."""
+        """The Hessian (d, d), by products: one by one where vmap refuses the module."""
         if self.vmappable:
             return super().hessian(theta, batch)
         product = linearise_eagerly(lambda t: self.loss(t, batch), theta).product

@@ -118,7 +118,8 @@ def _scalar(criterion: Callable[[Tensor, Any], Any], z: Tensor, targets: Any) ->
     except (RuntimeError, TypeError, ValueError, IndexError, UserWarning) as error:
         told = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"the criterion does not fit outputs of shape {tuple(z.shape)} and their targets: {told}"
+            f"the criterion does not fit outputs of shape {tuple(z.shape)} "
+            f"and their targets: {told}"
         ) from error
     if not isinstance(found, Tensor) or found.numel() != 1:
         got = (

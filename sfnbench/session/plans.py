@@ -166,7 +166,7 @@ def _installed(paths: Iterable[str]) -> Iterator[str]:
 
 
 def _data() -> Iterator[str]:
-    """The files of data, as far as their size and time tell; ValueError where there are too many."""
+    """The files of data, by their size and time; ValueError where there are too many."""
     given = os.environ.get("SFNBENCH_DATA")
     root = Path(given).expanduser() if given else plans_folder().parent
     n = 0

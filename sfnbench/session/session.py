@@ -336,7 +336,7 @@ def _statuses(folder: Path) -> dict[str, str]:
 
 
 def _stored(folder: Path) -> dict[str, Result]:
-    """The results in a folder by their runs' ids, without series; one that is damaged counts as none."""
+    """Results in a folder by their runs' ids, without series; a damaged one counts as none."""
     try:
         with Store(folder) as store:
             found = store.summaries(current=False, damaged=lambda error: None)

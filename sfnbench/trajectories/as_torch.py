@@ -78,7 +78,7 @@ class ModuleOptimizer(torch.optim.Optimizer):
     so. A parameter that is frozen between two steps stays.
 
     A step whose end is not finite raises FloatingPointError. Whatever a step raises, the parameters
-    and the state are then as they were before it. The one parameter group shows the hyperparameters.
+    and the state are then as they were before. The one parameter group shows the hyperparameters.
     Its 'lr', where the method has one, is that of the next step, so that torch's schedulers work;
     the others cannot be changed. To go on with other hyperparameters, load the state dict into a
     new wrapper.
@@ -275,7 +275,7 @@ def _loss_of(params: Any) -> ModuleLoss:
             own = sorted(set(each) - {"params"})
             if own or "params" not in each:
                 raise ValueError(
-                    f"all parameters are one vector, so that a group has no settings of its own, got "
+                    "all parameters are one vector: a group has no settings of its own, got "
                     f"{own or 'none'}: give them to the optimizer"
                 )
             inner = each["params"]

@@ -16,7 +16,9 @@ SUITE = """
 seeds: 2
 budget: {steps: 30}
 metrics: [loss, {use: gradient_norm, every: 10}]
-problems: [monkey_saddle, {use: quadratic_saddle, label: saddle, eigenvalues: [1, -1], radius: 1e-3}]
+problems:
+  - monkey_saddle
+  - {use: quadratic_saddle, label: saddle, eigenvalues: [1, -1], radius: 1e-3}
 optimizers: [sfn, {use: gradient_descent, label: GD}]
 """
 

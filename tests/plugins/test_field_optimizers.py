@@ -206,7 +206,7 @@ def test_nonconvex_newton_adds_noise_where_it_would_stay():
 
 @pytest.mark.parametrize("ratio", [1.0, 0.5, 0.1, 0.01])
 def test_the_series_responds_as_its_polynomial_says(ratio):
-    """Per direction 1 - |lambda| step = 1 - r sum c_n (1 - r^2)^n: for small r, 2 r sqrt(K / pi)."""
+    """A direction's 1 - |lambda| step = 1 - r sum c_n (1 - r^2)^n: for small r, 2 r sqrt(K/pi)."""
     problem = QuadraticSaddle(eigenvalues=(10.0, -10.0 * ratio))
     theta = torch.tensor([0.0, 1.0], dtype=torch.float64)
     method = CLASSES["series_sfn"](shanks=0)  # V = 100 is lambda_max^2
@@ -396,7 +396,7 @@ def test_methods_end_where_scipys_do(n):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_a_cubic_step_is_the_trust_region_step_of_its_length(seed):
-    """More and Sorensen: the minimum of the cubic model is that of the quadratic one in its ball."""
+    """More and Sorensen: the cubic model's minimum is that of the quadratic one in its ball."""
     from scipy.optimize._trustregion_exact import IterativeSubproblem
 
     rng = np.random.default_rng(seed)

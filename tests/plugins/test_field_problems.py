@@ -1,4 +1,4 @@
-"""Problems of the field: levels, indices and laws that theory knows, in more than their defaults."""
+"""Problems of the field: levels, indices and laws that theory knows, beyond their defaults."""
 
 import itertools
 import math

@@ -71,7 +71,7 @@ def test_a_seed_does_alone_what_it_does_among_others_in_any_order(use, params):
 
 @pytest.mark.parametrize("cls", sorted(ELEMENTWISE, key=lambda cls: cls.__name__))
 def test_no_number_has_a_say_in_another_s_update(cls):
-    """What lets seeds share tensors: other gradients of one row leave the other rows' bits alone."""
+    """Seeds may share tensors: other gradients of one row leave the other rows' bits alone."""
     rng = torch.Generator().manual_seed(0)
     ours = torch.randn(6, 3, 4, generator=rng, dtype=torch.float64)
     theirs = ours.clone()

@@ -1,4 +1,4 @@
-"""Lennard-Jones clusters: rotations count in no index, and atoms flown apart are no critical point."""
+"""Lennard-Jones clusters: rotations count in no index, atoms flown apart are no critical point."""
 
 import pytest
 import torch

@@ -23,8 +23,10 @@ report: $(VENV)/test ## a sample report and the figures of the README, anew, fro
 		--window-size=1200,1500 --screenshot=docs/report.png file://$(CURDIR)/docs/report.html
 
 card: $(VENV)/test ## an optimizer's card, of saddle-free Newton in a Krylov subspace (minutes)
-	$(BIN)/sfnbench card krylov_sfn --out docs/card.html --format github > docs/card.md
-	rm docs/card.html
+	$(BIN)/sfnbench card krylov_sfn --out docs/card.html --format github > docs/card.tables
+	printf '# A card: saddle-free Newton in a Krylov subspace\n\nMade by `make card`. `sfnbench card METHOD` writes such a page of any method, as HTML or PDF, with\nits figures. 8 seeds; medians with 95 %% intervals.\n\n' \
+		| cat - docs/card.tables > docs/card.md
+	rm docs/card.html docs/card.tables
 
 claims: $(VENV)/run ## docs/claims.md: run what the talk's claims rest on, and write whether they hold (20 to 45 minutes on 2 cores)
 	$(BIN)/python benchmarks/claims

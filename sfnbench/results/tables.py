@@ -55,9 +55,15 @@ def render(table: Table, style: str) -> str:
         )
         return written.getvalue().rstrip("\n")
     shown = as_text(table, is_starred=True)
+    if style == "github":  # a bar within a cell would end it
+        shown = [{_no_bar(n): _no_bar(t) for n, t in line.items()} for line in shown]
     return str(
         tabulate(shown, headers="keys", tablefmt=FORMATS[style], disable_numparse=True)
     )
+
+
+def _no_bar(cell: str) -> str:
+    return cell.replace("|", "\\|")
 
 
 def as_text(table: Table, *, is_starred: bool = False) -> list[dict[str, str]]:

@@ -216,3 +216,11 @@ def test_the_legend_explains_the_signs_that_occur_and_no_others():
     assert legend([spread]) == "[a, b]: the range, of rate the quartiles"
     same = {"loss": Cell(1.0, 1.0, 1.0, brackets="the range")}
     assert legend([same]) == ""
+
+
+def test_a_bar_within_a_cell_of_markdown_does_not_end_it():
+    header, _, row = render(
+        [{"optimizer": "|H|", "|lowest|": "a|b"}], "github"
+    ).splitlines()
+    assert header.split() == ["|", "optimizer", "|", r"\|lowest\|", "|"]
+    assert row.split() == ["|", r"\|H\|", "|", r"a\|b", "|"]

@@ -57,6 +57,8 @@ class Problem(ABC):
     bounded_below: ClassVar[bool] = True
     # False: the loss branches on values, so that no `torch.func.vmap` takes several points
     vmappable: ClassVar[bool] = True
+    # False: all of the Hessian costs too much for an end point, which Lanczos then measures
+    has_cheap_hessian: ClassVar[bool] = True
     # methods theta (d,) -> scalar, low is good, that suites may name as metrics
     measures: ClassVar[tuple[str, ...]] = ()
     # a trajectory has escaped once its loss is below the saddle's by more than this

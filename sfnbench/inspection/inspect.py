@@ -57,10 +57,10 @@ def inspect(
     """Whether a module stands at a saddle, and what its curvature is there.
 
     `model`, `loss_fn` (of outputs and targets) and `data` are as in `sfnbench.ModuleProblem`, and
-    so is `checkpoint`. Up to 1,000 parameters all of the Hessian is taken, one product for each,
-    and Newton's method looks for a critical point near: within a hundredth of |theta|. Beyond,
-    `n_products` Hessian-vector products find both ends of the spectrum and estimate the rest. By
-    default small networks are computed in float64, and others in float32 or
+    so is `checkpoint`. Up to 1,000 parameters all of the Hessian is taken, if it is cheap, by
+    one product for each, and Newton's method looks for a critical point within a hundredth of
+    |theta|. Beyond, `n_products` Hessian-vector products find both ends of the spectrum and
+    estimate the rest. By default small networks are computed in float64, and others in float32 or
     the weights' own dtype, whichever is finer, on the model's device. Ctrl-C keeps what is there.
 
     >>> x, y = torch.eye(4), torch.tensor([0, 1, 2, 0])
@@ -108,7 +108,7 @@ class _Work:
         self, problem: Problem, theta: Tensor, title: str, n_products: int
     ) -> None:
         self.problem, self.theta = problem, theta
-        self.is_dense = problem.dim <= DENSE
+        self.is_dense = problem.dim <= DENSE and problem.has_cheap_hessian
         room = MOST_BASIS_BYTES // (theta.numel() * theta.element_size())
         self.k = max(2, min(n_products // N_SHARES, room // 2, problem.dim))
         self.k_ends = min(2 * self.k, problem.dim)

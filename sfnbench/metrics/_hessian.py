@@ -32,11 +32,11 @@ FLAT_EIGENVALUE = 1e-9
 
 def is_dense(problem: Problem) -> bool:
     """Whether all of the Hessian is taken."""
-    return problem.dim <= DENSE_LIMIT
+    return problem.dim <= DENSE_LIMIT and problem.has_cheap_hessian
 
 
 def eigenvalues(oracle: Oracle, theta: Tensor) -> Tensor:
-    """All eigenvalues (d,), ascending; one NaN (1,) beyond `DENSE_LIMIT` parameters.
+    """All eigenvalues (d,), ascending; one NaN (1,) where they are not taken.
 
     NaN where the Hessian is not finite, since eigvalsh refuses those.
     """

@@ -17,10 +17,10 @@ from ._hessian import eigenvalues, extremes, is_dense
 class MinEigenvalue(Metric):
     """Smallest eigenvalue of the Hessian, and the distance within which there surely is one.
 
-    Exact up to `DENSE_LIMIT` parameters. Beyond, the lowest Ritz value of at most `N_LANCZOS`
-    products from a fixed random start, and of fewer where its residual is below a hundredth of its
-    size. It is no eigenvalue's lower bound, so a negative one proves negative curvature, and a
-    positive one that none was resolved.
+    Exact up to `DENSE_LIMIT` parameters, if the Hessian is cheap. Beyond, the lowest Ritz value of
+    at most `N_LANCZOS` products from a fixed random start, and of fewer where its residual is below
+    a hundredth of its size. It is no eigenvalue's lower bound, so a negative one proves negative
+    curvature, and a positive one that none was resolved.
     """
 
     companions: ClassVar[tuple[str, ...]] = ("min_eigenvalue_residual",)

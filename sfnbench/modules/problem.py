@@ -23,6 +23,10 @@ from .checkpoint import load_checkpoint
 from .data import Examples, arguments, examples_of
 from .weights import Weights, check_finite, prepared
 
+# Of a Hessian that end points have, several times: some 40 s on one core where it is made of
+# convolutions in double precision, 10 s where it is made of matrix products.
+MOST_HESSIAN_FLOPS = 1e11
+LOSSES_A_PRODUCT = 6  # the cost of a Hessian-vector product
 N_SEED = 2**31  # seeds of a module's own initialisation are below
 
 
@@ -183,7 +187,13 @@ class ModuleProblem(Network):
 
     @functools.cached_property
     def vmappable(self) -> bool:  # type: ignore[override]
-        """Whether points run in one `torch.func.vmap`: not if the module branches on values."""
+        """Whether points run in one `torch.func.vmap`.
+
+        Not if the module branches on values, nor if it has convolutions: vmap makes those of
+        several points a grouped one, which takes up to twice as long as one by one.
+        """
+        if self._forward_cost.has_convolutions:
+            return False
         theta = self.weights.theta().to(self._trial_dtype)
         few = torch.arange(min(2, self.population))
 
@@ -198,8 +208,15 @@ class ModuleProblem(Network):
             return False
         return True
 
+    @functools.cached_property
+    def has_cheap_hessian(self) -> bool:  # type: ignore[override]
+        """Whether all of the Hessian takes at most `MOST_HESSIAN_FLOPS`."""
+        cost, n_tried = self._forward_cost, min(self.population, trial.N_TRIED)
+        loss = cost.flops / n_tried * self.population
+        return self.dim * LOSSES_A_PRODUCT * loss <= MOST_HESSIAN_FLOPS
+
     def hessian(self, theta: Tensor, batch: Any) -> Tensor:
-        """The Hessian (d, d), by products: one by one where vmap refuses the module."""
+        """The Hessian (d, d), by products: one by one where points do not run in one vmap."""
         if self.vmappable:
             return super().hessian(theta, batch)
         product = linearise_eagerly(lambda t: self.loss(t, batch), theta).product
@@ -216,6 +233,12 @@ class ModuleProblem(Network):
         return self._sums(
             self._answers(self.weights.theta().to(self._trial_dtype), tried)
         )
+
+    @functools.cached_property
+    def _forward_cost(self) -> trial.ForwardCost:
+        theta = self.weights.theta().to(self._trial_dtype)
+        tried = torch.arange(min(self.population, trial.N_TRIED))
+        return trial.forward_cost(lambda: self._answers(theta, tried))
 
     def _sums(self, z: Tensor) -> bool:
         targets = tree_map(lambda t: t[: len(z)], self._placed(z)[1])

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import ModelError
 from ..words import listed
 
 N_TRIED = 64  # examples of the trial
+CONVOLUTION = torch.ops.aten.convolution
 CLOSE = 1e-3  # of the outputs' size: how far rounding takes an example that is in another batch
+
+
+class ForwardCost(NamedTuple):
+    """What a call of a module is made of."""
+
+    flops: int  # of its matrix products and convolutions
+    has_convolutions: bool
+
+
+def forward_cost(call: Callable[[], Any]) -> ForwardCost:
+    """The cost of a call, counted by making it."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call()
+    counted = counter.get_flop_counts()["Global"]
+    return ForwardCost(counter.get_total_flops(), CONVOLUTION in counted)
 
 
 def same_twice(call: Callable[[], Tensor]) -> Tensor:

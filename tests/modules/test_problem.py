@@ -9,6 +9,7 @@ from sfnbench import ModelError, ModuleProblem
 from sfnbench.core.linearise import linearise
 from sfnbench.core.oracle import Oracle
 from sfnbench.experiments.randomness import generator
+from sfnbench.metrics.certificate import certify
 from sfnbench.problems.mlp import MultilayerPerceptron
 from sfnbench.trajectories.layout import Layout
 
@@ -166,6 +167,34 @@ def test_a_module_that_branches_on_values_runs_point_by_point():
     branching = ModuleProblem(Branching(), nn.CrossEntropyLoss(), (X, Y))
     assert not branching.vmappable
     assert ModuleProblem(net(), nn.CrossEntropyLoss(), (X, Y)).vmappable
+
+
+def test_convolutions_run_point_by_point_and_have_the_hessian_of_the_products():
+    images = torch.randn(12, 1, 4, 4)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3))
+    problem = ModuleProblem(model, nn.CrossEntropyLoss(), (images, Y[:12]))
+    assert not problem.vmappable
+    theta = problem.weights.theta()
+    by_torch = torch.func.hessian(lambda t: problem.loss(t, None))(theta)
+    torch.testing.assert_close(problem.hessian(theta, None), by_torch)
+
+
+def test_a_hessian_is_dear_by_the_products_in_it_and_lanczos_stands_in(monkeypatch):
+    problem = ModuleProblem(nn.Linear(6, 3), nn.CrossEntropyLoss(), (X, Y))
+    loss = 2 * len(X) * 6 * 3  # a multiplication and an addition for each weight
+    limit = "sfnbench.modules.problem.MOST_HESSIAN_FLOPS"
+    monkeypatch.setattr(limit, 6 * loss * problem.dim)
+    assert problem.has_cheap_hessian
+    dear = ModuleProblem(nn.Linear(6, 3), nn.CrossEntropyLoss(), (X, Y))
+    monkeypatch.setattr(limit, 6 * loss * problem.dim - 1)
+    assert not dear.has_cheap_hessian
+    theta = problem.weights.theta()
+    exact, estimated = certify(problem, theta), certify(dear, theta)
+    assert exact.index_fraction is not None
+    assert estimated.index_fraction is None
+    assert estimated.end_point == "not certified"
+    error = abs(estimated.min_eigenvalue - exact.min_eigenvalue)
+    assert error <= estimated.min_eigenvalue_residual + 1e-9
 
 
 def test_starts_are_fresh_under_the_seed_or_round_the_weights():

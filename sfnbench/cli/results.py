@@ -87,7 +87,8 @@ def show(
         ),
     ] = None,
     by: Annotated[
-        Literal["problem", "optimizer"] | None, typer.Option(help="A table for each.")
+        Literal["problem", "optimizer", "kind"] | None,
+        typer.Option(help="A table for each; kind is that of the saddle."),
     ] = None,
     interval: Annotated[
         bool,
@@ -107,10 +108,7 @@ def show(
     from ..results.tables import ordered
     from ..session.folders import find_results
 
-    if by and style in ("csv", "json"):
-        raise SfnbenchError(
-            f"--by makes several tables, and {style} holds one: sort it by {by} instead"
-        )
+    _refuse_several(by, style)
     priced = price_list(prices or ())
     spread: Spread = "interval" if interval else "range"
     damaged: list[DamagedError] = []
@@ -121,7 +119,8 @@ def show(
         stored = read(damaged=damaged.append)
         wanted = (problems or (), optimizers or (), statuses or ())
         picked = _kept(matching(stored, *wanted), bare)
-        table = _tabulated((repriced(each, priced) for each in picked), at, spread)
+        some = (repriced(each, priced) for each in picked)
+        table = _tabulated(some, at, spread, by)
     say_damaged(damaged, is_all=not bare)
     print_table(ordered(table, sort) if sort else table, style, by)
     say_broken(bare, folder)
@@ -304,14 +303,34 @@ def report(
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _tabulated(results: Iterable[Result], at: str | None, spread: Spread) -> Table:
-    """The table of results, at their end or where ``--at`` says."""
-    from ..experiments.race.at_budget import at_budget
+def _refuse_several(by: str | None, style: Format) -> None:
+    """Of kinds of saddle one table is made in any case."""
+    if by in ("problem", "optimizer") and style in ("csv", "json"):
+        raise SfnbenchError(
+            f"--by makes several tables, and {style} holds one: sort it by {by} instead"
+        )
+
+
+def _tabulated(
+    results: Iterable[Result], at: str | None, spread: Spread, by: str | None
+) -> Table:
+    """The table of results, at their end, or where ``--at`` says, or by kind of saddle."""
+    from ..experiments.race.at_budget import at_budget, budget_from
     from ..experiments.summary import summary
 
+    if by == "kind":
+        return _by_kind(results, at)
     if at:
-        return at_budget(results, *_budget(at), spread)
+        return at_budget(results, *budget_from(at), spread)
     return summary(results, spread)
+
+
+def _by_kind(results: Iterable[Result], at: str | None) -> Table:
+    from ..experiments.by_kind import by_kind
+
+    if at:
+        raise SfnbenchError(f"--by kind is of whole runs: leave out --at {at}")
+    return by_kind(results)
 
 
 def _kept(results: Iterable[Result], bare: list[Result]) -> Iterator[Result]:
@@ -338,23 +357,6 @@ def _compare_bits(before: Path, after: Path) -> None:
     say(found.total())
     if found.different or found.damaged:
         raise typer.Exit(3)
-
-
-def _budget(at: str) -> tuple[str, float]:
-    """The axis and number of ``--at``."""
-    from ..experiments.race.at_budget import BUDGETS
-
-    axis, _, number = at.partition("=")
-    try:
-        budget = float(number)
-    except ValueError:
-        budget = 0.0
-    if axis not in BUDGETS or not 0 < budget < float("inf"):
-        raise SfnbenchError(
-            f"--at {at}: expected one of {', '.join(BUDGETS)}, an equals sign and a "
-            "number, as in cost=500"
-        )
-    return axis, budget
 
 
 def _print_scaling(table: Table, style: Format) -> None:

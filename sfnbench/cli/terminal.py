@@ -63,9 +63,11 @@ def rendered(table: Table, style: Format) -> str:
 
 
 def print_table(table: Table, style: Format, by: str | None = None) -> None:
-    """The table, or one for each problem or optimizer; to people its signs are explained."""
+    """The table, or to people one for each value of a column, and its signs explained."""
     from ..results.tables import grouped, legend
 
+    if style not in FOR_PEOPLE:
+        by = None  # a column there
     for i, (name, part) in enumerate(
         (grouped(table, by) if by else {"": table}).items()
     ):

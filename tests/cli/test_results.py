@@ -84,7 +84,13 @@ def test_the_table_is_filtered_sorted_and_grouped(run, sfnbench):
         in sfnbench("show", "--by", "problem", "--format", "html")[1]
     )
     assert out.count("gradient_descent") == 2
+    code, out, err = sfnbench("show", "--by", "kind")
+    assert (code, out.splitlines()[0]) == (0, "strict")
+    code, out, err = sfnbench("show", "--by", "kind", "--format", "csv")
+    kinds = {row["kind"] for row in csv.DictReader(out.splitlines())}
+    assert (code, kinds) == (0, {"strict", "degenerate of order 3, with zero modes"})
     for words in (
+        ["--by", "kind", "--at", "steps=3"],
         ["-o", "sfm"],
         ["--sort", "loss"],
         ["--by", "problem", "--format", "json"],

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...core.cost import PRICES, QUESTIONS, price
+from ...errors import SfnbenchError
 from ...records import RaceRow, Result, Status
 from ...results.cells import Spread, TableEntry, share
 from ...results.tables import Table, mark_best
@@ -31,6 +32,21 @@ def at_budget(
     infinite.
     """
     return mark_best([_line(result, axis, budget, spread) for result in results])
+
+
+def budget_from(at: str) -> tuple[str, float]:
+    """The axis and number of ``--at AXIS=NUMBER``; SfnbenchError for any other text."""
+    axis, _, number = at.partition("=")
+    try:
+        budget = float(number)
+    except ValueError:
+        budget = 0.0
+    if axis not in BUDGETS or not 0 < budget < float("inf"):
+        raise SfnbenchError(
+            f"--at {at}: expected one of {', '.join(BUDGETS)}, an equals sign and a "
+            "number, as in cost=500"
+        )
+    return axis, budget
 
 
 def axis_of(result: Result, axis: str) -> np.ndarray:

@@ -28,6 +28,7 @@ from .analysis import (
     rms,
     run_title,
 )
+from .by_index import by_index
 
 STRONG = (
     0.5  # a correlation of start points from which it explains that of critical points
@@ -256,6 +257,8 @@ def tables(results: Iterable[Result]) -> dict[str, Table]:
     titled: dict[str, Table] = {
         "Finders": [line for result in results for line in table(result)]
     }
+    if found := by_index(results):
+        titled["Found of known, by index"] = found
     for result in results:
         if result.rows:
             titled |= controlled(result)

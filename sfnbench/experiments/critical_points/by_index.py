@@ -1,0 +1,98 @@
+"""How many of a problem's known critical points a finder found, index by index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ...members import registry
+from ...records import PointRow, Result, Spec
+from ...results.cells import TableEntry, optional_cell, share
+from ...results.tables import Table
+
+if TYPE_CHECKING:
+    from ...core.problem import Problem
+
+NEAR = 1e-6  # relative distance within which a loss is a known one
+Losses = Mapping[int, Sequence[float]]  # by index
+
+
+def by_index(results: Iterable[Result]) -> Table:
+    """A row per problem, finder and index: known losses that were found, at what cost.
+
+    A finder of an asked index has a row for that index alone; `wrong index` counts its ends that
+    have another one. `others` are distinct points of the index whose loss is not a known one.
+    """
+    lines: list[dict[str, TableEntry]] = []
+    for result in results:
+        if any(row["known"] is not None for row in result.points):
+            known = known_losses(result.run.problem)
+            lines += [
+                _line(result, index, known[index])
+                for index in sorted(known)
+                if result.run.method.params.get("index", index) == index
+            ]
+    return lines
+
+
+def known_losses(spec: Spec) -> Losses:
+    """The losses of a problem's known critical points by index, as it states them today.
+
+    They are its `energies`, where it has such a table, else those of its `critical_points`.
+    Nothing where the problem can no longer be made.
+    """
+    try:
+        problem: Problem = registry.build("problem", spec.use, spec.params)
+        listed: Losses | None = getattr(problem, "energies", None)
+        if listed:
+            return listed
+        points = problem.critical_points
+    except (
+        Exception
+    ):  # of another version, of a plugin that is not here, without its data
+        return {}
+    return {
+        index: [point.loss for point in points if point.index == index]
+        for index in {point.index for point in points}
+    }
+
+
+def _line(result: Result, index: int, losses: Sequence[float]) -> dict[str, TableEntry]:
+    run, rows = result.run, result.points
+    ends = [row for row in rows if row["converged"] and row["index"] == index]
+    levels = _apart(losses)
+    n_found = sum(
+        any(_is_same_loss(row["loss"], each) for row in ends) for each in levels
+    )
+    line: dict[str, TableEntry] = {
+        "problem": run.problem.label,
+        "finder": run.method.label,
+        "index": index,
+        "found of known": share(n_found, len(levels)),
+        "others": sum(_is_other(row, levels) for row in ends),
+    }
+    if "index" in run.method.params:
+        converged = [row for row in rows if row["converged"]]
+        line["wrong index"] = share(len(converged) - len(ends), len(converged))
+    n_hessians = sum(row["n_hessian"] for row in rows)
+    a_point = n_hessians / n_found if n_found else None
+    line["Hessians a point"] = optional_cell(a_point, ".0f")
+    return line
+
+
+def _is_other(row: PointRow, levels: Sequence[float]) -> bool:
+    is_known = any(_is_same_loss(row["loss"], each) for each in levels)
+    return row["distinct"] and not is_known
+
+
+def _apart(losses: Sequence[float]) -> list[float]:
+    """Losses without those that cannot be told from another one."""
+    kept: list[float] = []
+    for loss in losses:
+        if not any(_is_same_loss(loss, other) for other in kept):
+            kept.append(loss)
+    return kept
+
+
+def _is_same_loss(loss: float, known: float) -> bool:
+    return abs(loss - known) <= NEAR * (1 + abs(known))

@@ -29,7 +29,10 @@ def inspect(
         typer.Option(help="The state dict to look at, read with weights_only=True."),
     ] = None,
     criterion: Annotated[
-        str, typer.Option(help="Of outputs and targets: package.module:name.")
+        str,
+        typer.Option(
+            help="Of outputs and targets, or of (model, batch): package.module:name."
+        ),
     ] = "torch.nn.CrossEntropyLoss",
     examples: Annotated[
         int | None, typer.Option(min=1, help="The first so many; all by default.")

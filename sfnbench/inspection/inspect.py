@@ -17,6 +17,7 @@ from ..core.oracle import Curvature, Oracle
 from ..core.problem import Problem
 from ..linalg.lanczos import Subspace, lanczos
 from ..metrics.certificate import certify
+from ..modules.batch_loss import BatchLossProblem, takes_model
 from ..modules.problem import ModuleProblem
 from .findings import Inspection, LayerCurvature
 from .spectra import (
@@ -45,7 +46,7 @@ Advance = Callable[[int], None]
 
 def inspect(
     model: nn.Module | Callable[[], nn.Module],
-    loss_fn: Callable[[Tensor, Any], Tensor],
+    loss_fn: Callable[[Any, Any], Tensor],
     data: Any,
     *,
     checkpoint: str | Path | None = None,
@@ -57,8 +58,9 @@ def inspect(
     """Whether a module stands at a saddle, and what its curvature is there.
 
     `model`, `loss_fn` (of outputs and targets) and `data` are as in `sfnbench.ModuleProblem`, and
-    so is `checkpoint`. Up to 1,000 parameters all of the Hessian is taken, if it is cheap, by
-    one product for each, and Newton's method looks for a critical point within a hundredth of
+    so is `checkpoint`. A `loss_fn` whose first parameter is named `model` is one of the module and
+    a batch (inputs, targets). Up to 1,000 parameters all of the Hessian is taken, if it is cheap,
+    by one product for each, and Newton's method looks for a critical point within a hundredth of
     |theta|. Beyond, `n_products` Hessian-vector products find both ends of the spectrum and
     estimate the rest. By default small networks are computed in float64, and others in float32 or
     the weights' own dtype, whichever is finer, on the model's device. Ctrl-C keeps what is there.
@@ -68,9 +70,8 @@ def inspect(
     >>> found.lowest > -1e-12  # softmax regression is convex
     True
     """
-    problem = ModuleProblem(
-        model, loss_fn, data, checkpoint=checkpoint, n_examples=n_examples
-    )
+    kind = BatchLossProblem if takes_model(loss_fn) else ModuleProblem
+    problem = kind(model, loss_fn, data, checkpoint=checkpoint, n_examples=n_examples)
     theta = _standing(problem, model, dtype)
     title = type(problem.weights.model).__name__
     return inspect_point(

@@ -258,6 +258,10 @@ class ModuleProblem(Network):
         placed = Weights(criterion.requires_grad_(False))
         return lambda z, targets: placed.plain_call(z, z, targets)
 
+    def chosen(self, theta: Tensor, batch: Tensor | None) -> Any:
+        """Inputs and targets of a batch, in theta's dtype and on its device."""
+        return _chosen(self._placed(theta), batch)
+
     def _answers(self, theta: Tensor, batch: Tensor | None) -> Any:
         inputs = _chosen(self._placed(theta)[0], batch)
         positional, named = arguments(inputs)

@@ -64,6 +64,17 @@ def outputs_of(found: Any, n: int) -> Tensor:
     return found
 
 
+def loss_of(found: Any) -> Tensor:
+    """A loss, checked; ModelError where it is no tensor of one real number."""
+    if not isinstance(found, Tensor):
+        got = _described(found)
+    elif found.numel() == 1 and found.is_floating_point():
+        return found
+    else:
+        got = f"shape {tuple(found.shape)} of {found.dtype}"
+    raise ModelError(f"the loss must return one real number, such as a mean, got {got}")
+
+
 def sums(
     criterion: Callable[[Tensor, Any], Any], z: Tensor, targets: Any, twice: Any
 ) -> bool:

@@ -29,8 +29,11 @@ class Weights:
     one that can be differentiated twice.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(
+        self, model: nn.Module, called: Callable[..., Any] | None = None
+    ) -> None:
         self.model = model.eval()
+        self._called = called or model  # what a call with other weights runs
         parameters = dict(model.named_parameters())
         kept = {name: each for name, each in parameters.items() if each.requires_grad}
         self.names, self.shapes = list(kept), [each.shape for each in kept.values()]
@@ -68,7 +71,7 @@ class Weights:
         return [each.detach() for each in self._constants]
 
     def call(self, theta: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """What the module returns with the weights theta (d,)."""
+        """What the module returns, or `called`, with the weights theta (d,)."""
         with contextlib.ExitStack() as stack:
             for context in self.contexts:
                 stack.enter_context(context())
@@ -90,7 +93,7 @@ class Weights:
         try:
             for holder, name, place in self._slots:
                 holder[name] = values[place]
-            return self.model(*args, **kwargs)
+            return self._called(*args, **kwargs)
         finally:
             for (holder, name, _), own in zip(self._slots, kept, strict=True):
                 holder[name] = own

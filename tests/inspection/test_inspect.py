@@ -189,6 +189,50 @@ def test_weights_of_bfloat16_are_looked_at_in_more_digits():
     assert any("bfloat16" in note for note in found.notes)
 
 
+class TwoOutputs(nn.Module):
+    """A network that returns its hidden layer too."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = net()
+
+    def forward(self, x):
+        return self.inner(x), self.inner[0](x)
+
+
+def loss_with_hidden(model, batch):
+    x, y = batch
+    outputs, _ = model(x)
+    return CE(outputs, y)
+
+
+def test_a_loss_of_model_and_batch_finds_what_a_criterion_does():
+    model = TwoOutputs()
+    by_batch = sfnbench.inspect(model, loss_with_hidden, (X, Y)).to_dict()
+    by_criterion = sfnbench.inspect(model.inner, CE, (X, Y)).to_dict()
+    assert by_batch["loss"] == pytest.approx(by_criterion["loss"], rel=1e-12)
+    assert by_batch["lowest"] == pytest.approx(by_criterion["lowest"], abs=1e-12)
+    assert by_batch["end_point"] == by_criterion["end_point"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda model, batch: model(batch[0])[0], "one real number, such as a mean"),
+        (lambda model, batch: model(batch[1])[0].mean(), "model and batch fails"),
+        (
+            lambda model, batch: (model(batch[0])[0] * torch.rand(())).mean(),
+            "no function of the weights",
+        ),
+    ],
+    ids=["matrix", "targets as inputs", "random"],
+)
+def test_a_loss_of_model_and_batch_that_does_not_fit_is_one_line(loss, said):
+    with pytest.raises(ModelError, match=said) as caught:
+        sfnbench.inspect(TwoOutputs(), loss, (X, Y))
+    assert "\n" not in str(caught.value)
+
+
 def test_bad_input_is_one_line():
     with pytest.raises(ModelError, match="the loader is empty"):
         sfnbench.inspect(net(), CE, torch.utils.data.DataLoader([]), progress=False)

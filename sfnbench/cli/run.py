@@ -85,9 +85,14 @@ def run(
     engine: Annotated[
         str,
         typer.Option(
-            help="processes: each run in a fresh one; inline: all in this one, to debug."
+            help="processes: each run in a fresh one; inline: all in this one, to debug;"
+            " dask: on the workers of a scheduler, or of a cluster made here."
         ),
     ] = "processes",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The scheduler of --engine dask."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; runs/SUITE by default.")
     ] = None,
@@ -135,7 +140,12 @@ def run(
     observer = Terminal(console(stderr=True))
     try:
         folder = run_session(
-            planned, engine=engine, jobs=jobs, observer=observer, **choices
+            planned,
+            engine=engine,
+            scheduler=scheduler,
+            jobs=jobs,
+            observer=observer,
+            **choices,
         )
     except KeyboardInterrupt:
         command = shlex.join(["sfnbench", *sys.argv[1:]])

@@ -22,6 +22,7 @@ def run_suite(
     seeds: int | Sequence[int] | None = None,
     device: str = "auto",
     engine: str = "processes",
+    scheduler: str | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
@@ -32,8 +33,9 @@ def run_suite(
 
     `optimizers` and `problems` pick members by name, those of this script or notebook included;
     `seeds` and `profile` change the suite. `fresh` executes every run again, `only_failed` re-runs
-    failed runs. The folder is ``runs/SUITE`` unless `out` names another. Ranges are tuned first.
-    Failures are said on stderr, and in `Results`. SfnbenchError for a suite that cannot be run.
+    failed runs. `scheduler` is the address of dask's, for its engine. The folder is ``runs/SUITE``
+    unless `out` names another. Ranges are tuned first. Failures are said on stderr, and in
+    `Results`. SfnbenchError for a suite that cannot be run.
     """
     folder = run_session(
         suite,
@@ -43,6 +45,7 @@ def run_suite(
         seeds=seeds,
         device=device,
         engine=engine,
+        scheduler=scheduler,
         jobs=jobs,
         out=out,
         fresh=fresh,

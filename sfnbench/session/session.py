@@ -35,6 +35,7 @@ def run_session(
     seeds: int | Sequence[int] | None = None,
     device: str = "auto",
     engine: str = "processes",
+    scheduler: str | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
@@ -55,6 +56,7 @@ def run_session(
     execute = partial(
         execute_all,
         engine=engine,
+        scheduler=scheduler,
         jobs=_jobs(suite, runs, jobs),
         plugins=registry.plugin_paths(),
         live=b"" if engine == "inline" else live.shipped_live(own),

@@ -6,6 +6,7 @@ An engine is a generator function: runs in, results out as they are done.
 from __future__ import annotations
 
 import pkgutil
+import sys
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class Conditions:
     jobs: int  # runs at a time
     threads: int  # of each run
     plugins: tuple[Path, ...] = ()  # searched for members by whichever process executes
+    scheduler: str | None = None  # the address of dask's
     live: bytes = b""  # members of the caller's script, see `members.live`
     # (Run, progress) -> Result, by name, for another process to find
     task: str = "sfnbench.session.execute:execute"
@@ -37,7 +39,7 @@ def names() -> tuple[str, ...]:
     """Every engine: a file of this folder without an underscore, with a function of its name.
 
     >>> names()
-    ('inline', 'processes')
+    ('dask', 'inline', 'processes')
     """
     return tuple(
         sorted(
@@ -60,6 +62,7 @@ def execute_all(
     engine: str = "processes",
     jobs: int | None = None,
     threads: int | None = None,
+    scheduler: str | None = None,
     plugins: Iterable[Path] = (),
     live: bytes = b"",
     on_progress: RunProgress | None = None,
@@ -69,17 +72,22 @@ def execute_all(
 
     Raise, crash or never end.
 
-    `jobs` runs at a time with `threads` threads each (1), by default as many as the cores allow.
+    `jobs` runs at a time with `threads` threads each (1), by default as many as the cores allow;
+    with a `scheduler` (the engine dask's) as many as its workers take.
     Closing the iterator, or Ctrl-C, ends what is being executed; results that were already handed
     out stay with the caller.
     """
     start = find(engine)
     threads = 1 if threads is None else threads
-    jobs = max(1, usable_cores() // max(1, threads)) if jobs is None else jobs
+    if scheduler is not None and engine != "dask":
+        raise SfnbenchError(f"a scheduler is for the engine 'dask', not {engine!r}")
+    if jobs is None and scheduler is not None:
+        jobs = sys.maxsize
+    elif jobs is None:
+        jobs = max(1, usable_cores() // max(1, threads))
     if jobs < 1 or threads < 1:
         raise SfnbenchError(
             f"jobs and threads have to be at least 1, not {jobs} and {threads}"
         )
-    return start(
-        runs, Conditions(jobs, threads, tuple(plugins), live, task), on_progress
-    )
+    conditions = Conditions(jobs, threads, tuple(plugins), scheduler, live, task)
+    return start(runs, conditions, on_progress)

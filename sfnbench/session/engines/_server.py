@@ -27,6 +27,9 @@ PRELOADED = [
     *(f"sfnbench.experiments.{name}.execute" for name in experiments.names()),
 ]
 
+# Threads of one process, a dask worker's, may start runs side by side.
+_one_at_a_time = threading.Lock()
+
 Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 
@@ -34,8 +37,9 @@ def start_server() -> None:
     """Start the process that all workers are forked from, once."""
     forkserver.set_forkserver_preload(PRELOADED)
     with (
+        _one_at_a_time,
         _variable("OMP_NUM_THREADS", "1"),
-        _ctrl_c_ignored(),
+        ctrl_c_ignored(),
     ):  # no threads may be running where a fork happens
         forkserver.ensure_running()
 
@@ -54,7 +58,7 @@ def _variable(name: str, value: str) -> Iterator[None]:
 
 
 @contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
+def ctrl_c_ignored() -> Iterator[None]:
     """A process started here inherits that Ctrl-C, which a terminal sends to all, is not for it."""
     with _ctrl_c_handled_by(signal.SIG_IGN):
         yield
@@ -89,6 +93,18 @@ def _ctrl_c_handled_by(handler: Handler) -> Iterator[Handler | None]:
         signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
+@contextmanager
+def main_hidden() -> Iterator[None]:
+    """A process that is started here does not run the caller's script again."""
+    with _one_at_a_time:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
 class _Popen(Popen):
     """Starts a worker that does not run the caller's script again, as multiprocessing would.
 
@@ -96,12 +112,8 @@ class _Popen(Popen):
     """
 
     def _launch(self, process: Any) -> None:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = types.ModuleType("__main__")
-        try:
+        with main_hidden():
             super()._launch(process)  # type: ignore[misc]  # typeshed does not know it
-        finally:
-            sys.modules["__main__"] = main
 
 
 class _Process(context.ForkServerProcess):

@@ -44,7 +44,7 @@ def processes(
         return
     with (
         tempfile.TemporaryDirectory(prefix="sfnbench-") as folder,
-        _Workers(conditions, Path(folder)) as workers,
+        Workers(conditions, Path(folder)) as workers,
     ):
         workers.start(first)
         while workers.running:
@@ -66,7 +66,7 @@ class _Running:
     future: Future[Result]
 
 
-class _Workers:
+class Workers:
     """The worker processes that are running, one for each run."""
 
     def __init__(self, conditions: Conditions, folder: Path) -> None:
@@ -78,7 +78,7 @@ class _Workers:
         # No worker waits for its reports to be read: they are dropped instead.
         os.set_blocking(self._reporting.fileno(), False)
 
-    def __enter__(self) -> _Workers:
+    def __enter__(self) -> Workers:
         start_server()
         return self
 
@@ -93,6 +93,7 @@ class _Workers:
         self._reporting.close()
 
     def start(self, runs: Iterable[Run]) -> None:
+        """Start a process for each run; SfnbenchError where the system gives none."""
         for run in runs:
             number = next(_run_numbers)
             task = WorkerTask(
@@ -158,9 +159,13 @@ def _outcome(ended: _Running) -> Result:
         status, log = Status.ERROR, f"{_last_words(error.exitcode)}\n"
     except Exception as error:
         status, log = Status.ERROR, "".join(traceback.format_exception(error))
-    facts = {**environment.machine(), "device": ended.run.device, "threads": None}
-    seconds = perf_counter() - ended.began
-    return Result(ended.run, status, environment=facts, log=log, seconds=seconds)
+    return unfinished(ended.run, status, log, perf_counter() - ended.began)
+
+
+def unfinished(run: Run, status: Status, log: str, seconds: float) -> Result:
+    """The result of a run whose process gave none."""
+    facts = {**environment.machine(), "device": run.device, "threads": None}
+    return Result(run, status, environment=facts, log=log, seconds=seconds)
 
 
 def _last_words(exitcode: int) -> str:

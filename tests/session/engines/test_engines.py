@@ -14,7 +14,7 @@ from gate import lives, until
 
 from sfnbench.errors import SfnbenchError
 from sfnbench.records import Result, Run
-from sfnbench.session.engines import execute_all, names
+from sfnbench.session.engines import execute_all
 from sfnbench.session.engines._logs import MOST_BYTES
 
 TASK = "engine_tasks:behave"
@@ -51,7 +51,7 @@ HARMLESS = (
 FATAL = ("vanish", "killed", "segfault", "unsendable")
 
 
-@pytest.fixture(scope="module", params=names())
+@pytest.fixture(scope="module", params=("inline", "processes"))
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

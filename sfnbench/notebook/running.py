@@ -52,12 +52,12 @@ def run_suite(
         only_failed=only_failed,
         observer=observer or follower(),
     )
-    results = Results(folder)
+    return _told(Results(folder), observer)
+
+
+def _told(results: Results, observer: Observer | None) -> Results:
+    """The results; a script without an observer of its own reads on stderr what broke."""
     if observer is None and not in_notebook():
-        _say(results.complaints)
+        for line in results.complaints:
+            print(line, file=sys.stderr)
     return results
-
-
-def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)

@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPEC = pyproject.toml constraints.txt
 
-.PHONY: help run report claims card test test-slow lint bench bench-keep bench-guard track census clean
+.PHONY: help run report claims card test test-slow lint bench bench-keep bench-guard track census attack clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ bench-guard: $(VENV)/bench ## fail where a kernel takes a quarter longer than wh
 
 track: $(VENV)/run ## is the last commit slower or dearer than the one before? Rounds in turn, a control beside each
 	$(BIN)/python benchmarks/commits.py HEAD~1 HEAD
+
+attack: $(VENV)/run ## kill a running suite at 100 random moments: nothing finished is lost, no number changes (20 to 60 minutes)
+	$(BIN)/python benchmarks/attack.py $(if $(N),--kills $(N))
 
 census: $(VENV)/run ## floors, circles, widths and names of the package; REV=HEAD~9 for a commit
 	$(BIN)/python benchmarks/census.py $(if $(REV),--rev $(REV))

@@ -44,7 +44,7 @@ def run_session(
 ) -> Path:
     """Execute the runs of a suite that have no result yet; gives the folder of all its results.
 
-    Arguments as of `sfnbench.run_suite`. Trials are in ``tuning`` within, winners in ``tuned.yaml``.
+    Arguments as of `run_suite`. Trials are in ``tuning`` within, winners in ``tuned.yaml``.
     """
     planned = _planned(suite, profile, optimizers, problems, seeds, device)
     suite, runs = planned.suite, planned.runs

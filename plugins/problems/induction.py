@@ -22,25 +22,26 @@ class Induction(Network):
         f = mean cross-entropy of the next token, over the second half
 
     Its plateau lies near ln V, until the first layer looks at the token before and the second one
-    finds where it stood: Adam at lr 1e-3 on minibatches of 32 leaves it after some 300 steps, in
-    seconds. It slopes, and no critical point is known. The sequences are a fixed sample.
+    finds where it stood. With V = 16, m = 8, d = 32 and 512 sequences (7,680 parameters), Adam at
+    lr 3e-3 on minibatches of 32 leaves it within 250 steps, in seconds. It slopes, and no critical
+    point is known. The sequences are a fixed sample.
 
     Fields: `n_tokens` V; `n_repeated` m; `width` d; `n_sequences` and `sample`, the number of
     sequences and their seed; `scale` of the normal weights at the start, in units of
     1/sqrt(fan-in).
 
     theta holds the embeddings of tokens (V, d) and places (2 m, d), W_Q, W_K and W_V (d, d) of both
-    layers, and the output matrix (d, V): 7,680 parameters. Cost of a loss: O(m d (d + m)) for each
+    layers, and the output matrix (d, V): 576 parameters. Cost of a loss: O(m d (d + m)) for each
     sequence. Source: Olsson et al. 2022, "In-context learning and induction heads".
 
     >>> Induction().dim
-    7680
+    576
     """
 
-    n_tokens: Annotated[int, Ge(2)] = 16
-    n_repeated: Annotated[int, Ge(2)] = 8
-    width: Count = 32
-    n_sequences: Count = 512
+    n_tokens: Annotated[int, Ge(2)] = 8
+    n_repeated: Annotated[int, Ge(2)] = 4
+    width: Count = 8
+    n_sequences: Count = 64
     sample: Index = 0
     scale: Positive = 1.0
 

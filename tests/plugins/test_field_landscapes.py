@@ -148,7 +148,7 @@ def test_the_zero_network_falls_at_its_order(n, k):
 
 
 def test_induction_is_learnt_after_a_plateau():
-    problem = CLASSES["induction"]()
+    problem = CLASSES["induction"](n_tokens=16, n_repeated=8, width=32, n_sequences=512)
     theta = problem.start(torch.Generator().manual_seed(0)).float()
     assert float(problem.loss(theta, None)) > 0.8 * math.log(16)
     theta.requires_grad_()
@@ -176,7 +176,7 @@ def test_induction_is_learnt_after_a_plateau():
         ),
         ("parity", {"k": 4}, "k must be at most n = 3, got 4"),
         ("parity", {"escape_drop": 0.5}, r"escape_drop must be below 0\.5"),
-        ("induction", {"n_repeated": 17}, "n_repeated must be at most n_tokens = 16"),
+        ("induction", {"n_repeated": 9}, "n_repeated must be at most n_tokens = 8"),
     ],
 )
 def test_misuse(name, params, message):

@@ -39,7 +39,8 @@ class Terminal(Observer):
         self.n_failed, self._fractions = 0, {}
 
     def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
-        """Say what there is, and show the bar."""
+        """Say what there is, show the bar, and count from zero."""
+        self._fractions = {}
         for reason in stale[:MAX_REASONS]:
             self._say(f"again: {reason}")
         if len(stale) > MAX_REASONS:

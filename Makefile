@@ -13,7 +13,7 @@ help: ## these lines
 run: $(VENV)/run ## install sfnbench and run the main job: three optimizers on real handwritten digits
 	$(BIN)/sfnbench run digits
 
-report: $(VENV)/test ## a sample report and the figures of the README, anew, from the suites toy, digits and spin_glass
+report: $(VENV)/test ## redraw a sample report and the figures of the README, from the suites toy, digits and spin_glass
 	$(BIN)/sfnbench run toy
 	$(BIN)/sfnbench run digits
 	$(BIN)/sfnbench run spin_glass --profile quick

@@ -36,7 +36,7 @@ def test_100_000_trajectories_on_the_monkey_saddle_cost_2_microseconds_a_step():
         f"{used / n_steps * 1e6:.2f} us of processor time each"
     )
     print(
-        f"{wall / n_steps * 1e6:.2f} us on the wall, of which {in_steps * 1e6:.2f} us "
+        f"{wall / n_steps * 1e6:.2f} us on the wall, {in_steps * 1e6:.2f} us of it "
         "in the optimizer's steps"
     )
     assert used / n_steps <= 2e-6

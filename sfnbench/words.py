@@ -38,6 +38,15 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none.
+
+    >>> first_line(ValueError("no lr")), first_line(KeyError())
+    ('no lr', 'KeyError')
+    """
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def counted(n: int, what: str) -> str:
     """So many of something, whose plural is regular.
 

@@ -82,7 +82,7 @@ def page(file: Path) -> str:
 
 
 def _section(check: str, lines: list[Line]) -> list[str]:
-    """Title, table, and what is said beside it."""
+    """Title, table and notes."""
     rows = [line for line in lines if not line.keys() & {"failed", "took_s", "note"}]
     parts = [f"## {TITLES[check]}"] if check in TITLES else []
     if rows:

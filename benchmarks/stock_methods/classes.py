@@ -1,4 +1,4 @@
-"""What is asked of every class of ``torch.optim`` and of ``pytorch_optimizer``."""
+"""The questions to each class of ``torch.optim`` and of ``pytorch_optimizer``."""
 
 import numpy as np
 import torch

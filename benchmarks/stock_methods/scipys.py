@@ -1,4 +1,4 @@
-"""What is asked of every method of ``scipy.optimize.minimize``."""
+"""The questions to each method of ``scipy.optimize.minimize``."""
 
 import contextlib
 

@@ -54,7 +54,7 @@ def make_card(
             saddles
         ),
         "Cost and memory of a step": summary(steps.results),
-        "A small network at equal cost, everybody tuned alike": network.table,
+        "A small network at equal cost, all tuned alike": network.table,
     }
     label = label_of(method, params)
     saddles.tables = {f"{label}: {title}": table for title, table in tables.items()}

@@ -1,4 +1,4 @@
-"""What is said of an end by its loss alone."""
+"""Ends of trajectories, judged by the loss alone."""
 
 from __future__ import annotations
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
 from ..results.cells import no_formula
 from ..results.store import Damaged, Store
+from ..results.writing import written_whole
 from ..words import did_you_mean
 from .curves import CurveBlock, blocks, column_names, curve_column
 
@@ -31,19 +30,9 @@ def export_curves(
         hint = did_you_mean(path.suffix, CURVE_WRITERS)
         raise StoreError(f"{path}: no format of curves is called {path.suffix!r}{hint}")
     names = column_names(blocks(store.results(damaged=damaged)))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    unheard: list[Any] = []  # damage was said when the columns were looked for
-    try:
-        n = write(blocks(store.results(damaged=unheard.append)), names, partial)
-        os.replace(partial, path)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error})"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-    return n
+    known_damage: list[Any] = []  # damage was said when the columns were looked for
+    with written_whole(path) as partial:
+        return write(blocks(store.results(damaged=known_damage.append)), names, partial)
 
 
 # -- formats ---------------------------------------------------------------------------------------

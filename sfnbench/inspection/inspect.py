@@ -63,7 +63,8 @@ def inspect(
     by one product for each, and Newton's method looks for a critical point within a hundredth of
     |theta|. Beyond, `n_products` Hessian-vector products find both ends of the spectrum and
     estimate the rest. By default small networks are computed in float64, and others in float32 or
-    the weights' own dtype, whichever is finer, on the model's device. Ctrl-C keeps what is there.
+    the weights' own dtype, whichever is finer, on the model's device. Ctrl-C keeps the findings so
+    far.
 
     >>> x, y = torch.eye(4), torch.tensor([0, 1, 2, 0])
     >>> found = inspect(nn.Linear(4, 3), nn.CrossEntropyLoss(), (x, y), progress=False)
@@ -101,7 +102,7 @@ def inspect_point(
 
 
 class _Work:
-    """One inspection while it is made: stages, each of which fills in what it finds."""
+    """One inspection while it is made: stages, each fills in what it finds."""
 
     advance: Advance
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import PluginError
-from ..words import did_you_mean
+from ..words import did_you_mean, first_line
 from .imports import module_file, source_of
 
 _BY_CALL = (
@@ -51,8 +51,7 @@ def imported(use: str, unknown: str) -> tuple[ModuleType, str]:
     try:
         return importlib.import_module(module_name), name
     except (Exception, SystemExit) as error:  # a module may raise anything
-        told = str(error) or type(error).__name__
-        raise PluginError(f"{unknown}: {told.splitlines()[0]}") from error
+        raise PluginError(f"{unknown}: {first_line(error)}") from error
 
 
 def find_named(use: str, what: str) -> Any:

@@ -68,7 +68,7 @@ def _at(
     names: tuple[str, ...],
     ask: Callable[[Tensor], Scalars],
 ) -> dict[str, Tensor]:
-    """What is asked at each finite point, NaN at the others."""
+    """The answers at each finite point, NaN at the others."""
     nothing = points.new_full((len(points),), math.nan)
     finite = torch.isfinite(points).all(1)
     found = dict.fromkeys(names, nothing)

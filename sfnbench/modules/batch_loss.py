@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import ModelError
+from ..words import first_line
 from . import trial
 from .problem import ModuleProblem
 from .weights import Weights, check_finite
@@ -58,8 +59,9 @@ class BatchLossProblem(ModuleProblem):
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             if isinstance(error, ModelError):
                 raise
-            told = (str(error) or type(error).__name__).splitlines()[0]
-            raise ModelError(f"the loss of model and batch fails: {told}") from error
+            raise ModelError(
+                f"the loss of model and batch fails: {first_line(error)}"
+            ) from error
         return (*trial.remarks(self.weights.model), *self.examples.notes)
 
     def loss(self, theta: Tensor, batch: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..words import counted
+from ..words import counted, first_line
 
 # Under these keys training scripts keep the weights beside an optimizer's state
 NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
@@ -48,7 +48,7 @@ def _state(file: Path) -> dict[str, Tensor]:
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise ModelError(
-            f"{file} is no checkpoint of torch: {_first_line(error)}"
+            f"{file} is no checkpoint of torch: {first_line(error)}"
         ) from error
     inner = next((given[key] for key in NESTED if _is_state(_get(given, key))), given)
     if not _is_state(inner):
@@ -88,7 +88,3 @@ def _bare(name: str) -> str:
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
     return name
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

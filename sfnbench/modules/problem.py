@@ -17,7 +17,7 @@ from ..core.derivatives import linearise_eagerly
 from ..core.network import Network
 from ..core.problem import CriticalPoint
 from ..errors import ModelError
-from ..words import listed
+from ..words import first_line, listed
 from . import trial
 from .checkpoint import load_checkpoint
 from .data import Examples, arguments, examples_of
@@ -274,9 +274,9 @@ class ModuleProblem(Network):
             self._trial_dtype  # noqa: B018  # found by calling
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             shapes = [tuple(each.shape[1:]) for each in tree_leaves(inputs)]
-            told = (str(error) or type(error).__name__).splitlines()[0]
+            shape = listed(list(map(str, shapes)))
             raise ModelError(
-                f"the model does not take inputs of shape {listed(list(map(str, shapes)))}: {told}"
+                f"the model does not take inputs of shape {shape}: {first_line(error)}"
             ) from error
 
     @constant

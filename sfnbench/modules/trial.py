@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import ModelError
-from ..words import listed
+from ..words import first_line, listed
 
 N_TRIED = 64  # examples of the trial
 CONVOLUTION = torch.ops.aten.convolution
@@ -144,10 +144,10 @@ def _scalar(criterion: Callable[[Tensor, Any], Any], z: Tensor, targets: Any) ->
             warnings.filterwarnings("error", "Using a target size", UserWarning)
             found = criterion(z, targets)
     except (RuntimeError, TypeError, ValueError, IndexError, UserWarning) as error:
-        told = (str(error) or type(error).__name__).splitlines()[0]
+        message = first_line(error)
         raise ModelError(
             f"the criterion does not fit outputs of shape {tuple(z.shape)} "
-            f"and their targets: {told}"
+            f"and their targets: {message}"
         ) from error
     if not isinstance(found, Tensor) or found.numel() != 1:
         got = (

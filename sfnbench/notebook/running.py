@@ -52,10 +52,10 @@ def run_suite(
         only_failed=only_failed,
         observer=observer or follower(),
     )
-    return _told(Results(folder), observer)
+    return _with_failures_said(Results(folder), observer)
 
 
-def _told(results: Results, observer: Observer | None) -> Results:
+def _with_failures_said(results: Results, observer: Observer | None) -> Results:
     """The results; a script without an observer of its own reads on stderr what broke."""
     if observer is None and not in_notebook():
         for line in results.complaints:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 
 from ..errors import StoreError
 from ..results.tables import legend
+from ..results.writing import written_whole
 from ..words import counted
 from . import html_tables
 from .draw_plotly import TEMPLATE, Arrays, plot
@@ -53,18 +52,9 @@ def write_page(sections: Sequence[Section], notes: Sequence[str], file: Path) ->
             " --figures DIR draws SVG, PDF and PNG"
         )
     page = _page(sections, notes)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
+    with written_whole(file) as partial:
         file.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(page, encoding="utf-8")
-        os.replace(partial, file)
-    except OSError as error:
-        raise StoreError(
-            f"{file}: cannot be written ({error.strerror or error})"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
     return file
 
 

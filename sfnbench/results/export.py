@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from ..words import did_you_mean
 from .cells import no_formula
 from .encoding import to_json
 from .store import Damaged, Store
+from .writing import written_whole
 
 FlatRow = dict[str, Any]
 
@@ -68,17 +67,8 @@ def export(
             f"{path}: no format is called {path.suffix!r}{did_you_mean(path.suffix, WRITERS)}"
         )
     table = flat_rows(store, current, damaged)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as partial:
         write(table, partial)
-        os.replace(partial, path)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error})"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
     return len(table)
 
 

@@ -213,7 +213,9 @@ def _minimize(
         callback=callback,
         **_asked_of(ask, method),
     )
-    if not np.array_equal(found.x, last[0]):  # its answer is no iterate that it told of
+    if not np.array_equal(
+        found.x, last[0]
+    ):  # its answer is no iterate that it has shown
         hand_over(found.x)
     return f"{found.message} (status {found.status})"
 
@@ -282,8 +284,8 @@ def check(method: str, params: Mapping[str, Any]) -> list[Fault]:
             return []
         except OptimizeWarning as error:
             names = [name.strip() for name in str(error).partition(":")[2].split(",")]
-            told = "unknown key {!r}: no option of " + SCIPY + method
-            return [Fault((name,), told.format(name)) for name in names]
+            message = "unknown key {!r}: no option of " + SCIPY + method
+            return [Fault((name,), message.format(name)) for name in names]
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             key = next((name for name in params if name in str(error)), None)
             return [Fault((key,) if key else (), f"{SCIPY}{method}: {error}")]

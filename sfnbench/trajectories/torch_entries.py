@@ -91,7 +91,7 @@ class _Reader:
         known, _ = parameters_of(cls)
         roles, n_faults = _roles(cls, known), len(self.faults)
         given, origins = respelled(
-            params, known, lambda key, told: self._note((*path, key), told)
+            params, known, lambda key, message: self._note((*path, key), message)
         )
         words = {
             key: given.pop(key) for key in OWN_KEYS if key in given and key not in known
@@ -137,10 +137,10 @@ class _Reader:
 
     def _trace(self, first: int, depth: int, entry: Entry) -> None:
         """Put the faults from the first on where the suite has what they are about."""
-        for i, (path, told) in enumerate(self.faults[first:], first):
+        for i, (path, message) in enumerate(self.faults[first:], first):
             if len(path) > depth:
                 path = (*path[:depth], *entry.place(*path[depth:]))
-            self.faults[i] = Fault(path, told)
+            self.faults[i] = Fault(path, message)
 
     def _note(self, path: tuple[str, ...], message: str) -> None:
         self.faults.append(Fault(path, message))
@@ -187,8 +187,8 @@ class _Reader:
                 hint = did_you_mean(name, {*offered, *OWN_KEYS, *SPELLINGS})
                 self._note(at, f"unknown key {name!r}{hint}")
             elif isinstance(value, dict) and "schedule" in value:
-                told = f"{name} must be a number: only lr has a schedule"
-                self._note(at, told)
+                message = f"{name} must be a number: only lr has a schedule"
+                self._note(at, message)
             # torch itself looks at no types: LBFGS would remember ever more for a history of 7.5
             elif known[name].annotation in (int, "int") and type(value) is not int:
                 self._note(at, f"{name} must be a whole number, not {value!r}")

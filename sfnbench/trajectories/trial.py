@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..core.problem import Problem
+from ..words import first_line
 from .torch_entries import read_entry
 from .torch_entry import Entry, Fault
 from .torch_stock import Asking, Need, Separate
@@ -188,33 +189,33 @@ def _steps_somehow(entry: Entry, problem: Problem, dtype: torch.dtype) -> bool:
 def _fault(
     entry: Entry, said: Sequence[BaseException], works: Callable[[Entry], bool]
 ) -> Fault:
-    """What to tell of a method that failed in every way.
+    """The fault of a method that failed in each way to call it.
 
-    The first way is that of most; what is said of a closure there is answered by the second.
+    Most methods take the first way. A complaint about a closure there is answered by the second.
     """
     error = said[0]
     if "closure" in str(error) and len(said) > 1:
         error = said[1]
-    told = next(iter(str(error).splitlines()), "") or type(error).__name__
-    path = _complained_of(entry, told) or _culprit(entry, works)
+    message = first_line(error)
+    path = _complained_of(entry, message) or _culprit(entry, works)
     is_pythons = isinstance(error, LookupError | AttributeError | TypeError)
     if isinstance(error, NotImplementedError):
-        told = "it has no step of its own"
-    elif missing := MISSING.search(told):
-        told = f"{missing[1]} needs {missing[2]}"
+        message = "it has no step of its own"
+    elif missing := MISSING.search(message):
+        message = f"{missing[1]} needs {missing[2]}"
     elif is_pythons and len(path) == 1 and path[0] in entry.own:
-        told = f"{path[0]} cannot be {entry.own[path[0]]!r} ({told})"
+        message = f"{path[0]} cannot be {entry.own[path[0]]!r} ({message})"
     elif isinstance(error, LookupError | AttributeError):
-        told = f"{type(error).__name__}: {told}"
-    return Fault(path, f"{entry.use}: {told}{_way_out(entry, told)}")
+        message = f"{type(error).__name__}: {message}"
+    return Fault(path, f"{entry.use}: {message}{_way_out(entry, message)}")
 
 
-def _complained_of(entry: Entry, told: str) -> tuple[str, ...]:
+def _complained_of(entry: Entry, message: str) -> tuple[str, ...]:
     """The group or the schedule that a class complains of, as far as its words show it."""
     for group in entry.groups:
-        if f"group {group.selector!r}" in told:
+        if f"group {group.selector!r}" in message:
             return entry.place("groups", group.selector)
-    if entry.schedule is not None and entry.schedule.cls.__name__ in told:
+    if entry.schedule is not None and entry.schedule.cls.__name__ in message:
         return entry.place("schedule")
     return ()
 
@@ -228,21 +229,21 @@ def _culprit(entry: Entry, works: Callable[[Entry], bool]) -> tuple[str, ...]:
     return ()
 
 
-def _way_out(entry: Entry, told: str) -> str:
+def _way_out(entry: Entry, message: str) -> str:
     """What to write, where a class wants what a suite has a key for."""
     if (
         entry.roles.base
         and not entry.base
-        and any(each in told for each in ("base", "`params`"))
+        and any(each in message for each in ("base", "`params`"))
     ):
         return " (write base: {use: torch.optim.SGD, lr: 0.1})"
     if entry.groups:
         return ""
-    if "use_muon" in told:
+    if "use_muon" in message:
         return (
             " (write groups: {matrices: {use_muon: true}, vectors: {use_muon: false}})"
         )
-    if "2D" in told:
+    if "2D" in message:
         return " (give others to another: groups: {vectors: {use: torch.optim.AdamW}})"
     return ""
 

@@ -96,7 +96,7 @@ class Window(NamedTuple):
 
     is_log: bool
     off_scale: list[str]  # whose bands leave it
-    range: tuple[float, float] | None  # of what is left; None: nothing leaves it
+    range: tuple[float, float] | None  # of the bands that stay within; None: all do
     ends: tuple[float, float] | None  # far outside: where bands that leave are cut
 
     def cut(self, band: Band) -> Band:

@@ -46,12 +46,12 @@ def failures(cls: type[AnyMember], device: str = "cpu") -> dict[str, str]:
         except CheckError as error:
             found[check.__name__] = str(error)
         except Exception as error:
-            found[check.__name__] = _told(error, type(member))
+            found[check.__name__] = _message_of(error, type(member))
     DEVICE.reset(before)
     return found
 
 
-def _told(error: Exception, cls: type) -> str:
+def _message_of(error: Exception, cls: type) -> str:
     """What a member raised, with the last line of its own file that it came from."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     lines = [
@@ -59,12 +59,12 @@ def _told(error: Exception, cls: type) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename == file
     ]
-    told = f"{type(error).__name__}: {error}"
-    if "data-dependent control flow" in told:
-        told = (
+    message = f"{type(error).__name__}: {error}"
+    if "data-dependent control flow" in message:
+        message = (
             "it branches on a tensor's value: say vmappable = False, or use torch.where"
         )
-    return f"{file}:{lines[-1]}: {told}" if lines else told
+    return f"{file}:{lines[-1]}: {message}" if lines else message
 
 
 def _own_values(member: Any) -> tuple[Any, ...]:

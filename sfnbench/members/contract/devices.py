@@ -130,15 +130,15 @@ def stays_on_its_device(member: AnyMember) -> None:
     except (RuntimeError, NotImplementedError) as error:
         if not is_read(error):
             raise
-        told = f"it reads a tensor's value, which makes a GPU wait: {error}"
-        require(may_read, told)
+        message = f"it reads a tensor's value, which makes a GPU wait: {error}"
+        require(may_read, message)
         return
     for name, tensor in found.items():
-        told = (
+        message = (
             f"{name} is on {tensor.device}, theta elsewhere: make tensors with "
             f"device=theta.device, or keep them with @constant"
         )
-        require(tensor.device == META, told)
+        require(tensor.device == META, message)
 
 
 def trains_modules_on_their_device(optimizer: Optimizer) -> None:

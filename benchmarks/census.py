@@ -164,20 +164,26 @@ def census(root: Path) -> dict[str, object]:
         for path in sorted(package.rglob("*.py"))
     }
     trees = {name: ast.parse(source) for name, source in sources.items()}
+    scripts = [path.read_text(encoding="utf-8") for path in package.rglob("*.js")]
+    return {
+        "modules at the top": sum(1 for path in package.glob("*.py")),
+        **counts_of_text(sources, trees),
+        **counts_of_imports(trees),
+        "lines of the report's JavaScript": sum(text.count("\n") for text in scripts),
+        "files parsed to plan rnn --profile quick": parses_per_plan(root),
+    }
+
+
+def counts_of_text(
+    sources: dict[str, str], trees: dict[str, ast.Module]
+) -> dict[str, object]:
+    """Lengths, widths, density and names of the modules."""
     lengths = {name: source.count("\n") for name, source in sources.items()}
     nodes = {name: n_nodes(tree) for name, tree in trees.items()}
     n_code = sum(code_lines(source, trees[name]) for name, source in sources.items())
-    statements = [
-        node
-        for tree in trees.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt)
-    ]
-    n_ternaries = sum(
-        isinstance(node, ast.IfExp)
-        for tree in trees.values()
-        for node in ast.walk(tree)
-    )
+    everything = [node for tree in trees.values() for node in ast.walk(tree)]
+    n_statements = sum(isinstance(node, ast.stmt) for node in everything)
+    n_ternaries = sum(isinstance(node, ast.IfExp) for node in everything)
     lines = [line for source in sources.values() for line in source.split("\n")]
     n_wide = sum(len(line) > WIDTH for line in lines)
     defined: dict[str, set[str]] = defaultdict(set)
@@ -185,24 +191,9 @@ def census(root: Path) -> dict[str, object]:
         for node in tree.body:
             for each in names_of(node):
                 defined[each].add(name)
-    twice = {each for each, files in defined.items() if len(files) > 1}
-    named = {name.removesuffix(".__init__"): tree for name, tree in trees.items()}
-    graph: dict[str, set[str]] = {}
-    for name, tree in trees.items():
-        if name != "__init__":
-            inside = tuple(name.split("."))
-            own = name.removesuffix(".__init__")
-            graph[own] = set(imported(tree, inside, set(named) - {"__init__"})) - {own}
-    graph = {
-        name: {t for t in targets if t in graph} for name, targets in graph.items()
-    }
-    rounds = circles(graph)
-    rooms = {name: name.split(".")[0] for name in graph}
-    arrows = {(rooms[a], rooms[b]) for a, targets in graph.items() for b in targets}
     longest = max(lengths, key=lengths.__getitem__)
     heaviest = max(nodes, key=nodes.__getitem__)
     return {
-        "modules at the top": sum(1 for path in package.glob("*.py")),
         "files": len(sources),
         "lines of the median file": int(statistics.median(lengths.values())),
         "lines of the longest file": f"{lengths[longest]} ({longest})",
@@ -210,18 +201,29 @@ def census(root: Path) -> dict[str, object]:
         "code lines": n_code,
         "syntax nodes a code line": round(sum(nodes.values()) / n_code, 2),
         f"lines over {WIDTH}": f"{n_wide} ({100 * n_wide / len(lines):.1f} %)",
-        "ternaries per 1,000 statements": round(
-            1000 * n_ternaries / len(statements), 1
+        "ternaries per 1,000 statements": round(1000 * n_ternaries / n_statements, 1),
+        "names defined in two or more files": sum(
+            len(files) > 1 for files in defined.values()
         ),
-        "names defined in two or more files": len(twice),
+    }
+
+
+def counts_of_imports(trees: dict[str, ast.Module]) -> dict[str, object]:
+    """Floors, arrows between rooms, and circles."""
+    known = {name.removesuffix(".__init__") for name in trees} - {"__init__"}
+    graph: dict[str, set[str]] = {}
+    for name, tree in trees.items():
+        own = name.removesuffix(".__init__")
+        if own in known:
+            inside = tuple(name.split("."))
+            graph[own] = set(imported(tree, inside, known)) - {own}
+    rounds = circles(graph)
+    rooms = {name: name.split(".")[0] for name in graph}
+    arrows = {(rooms[a], rooms[b]) for a, targets in graph.items() for b in targets}
+    return {
         "floors": floors(graph, {name for each in rounds for name in each}),
         "arrows between rooms": sum(1 for a, b in arrows if a != b),
         "circles of imports": "; ".join(" <-> ".join(each) for each in rounds) or 0,
-        "lines of the report's JavaScript": sum(
-            path.read_text(encoding="utf-8").count("\n")
-            for path in package.rglob("*.js")
-        ),
-        "files parsed to plan rnn --profile quick": parses_per_plan(root),
     }
 
 

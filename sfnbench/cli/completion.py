@@ -20,7 +20,7 @@ def suite_names(incomplete: str) -> list[str]:
     return _with_start(available(), incomplete)
 
 
-def profiles(incomplete: str) -> list[str]:
+def profile_names(incomplete: str) -> list[str]:
     """Profiles of the suite that stands on the line already."""
     return _with_start(_suite().get("profiles") or (), incomplete)
 

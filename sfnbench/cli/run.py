@@ -42,7 +42,7 @@ Profile = Annotated[
     str | None,
     typer.Option(
         help="A variant that the suite defines, often `quick`.",
-        autocompletion=completion.profiles,
+        autocompletion=completion.profile_names,
     ),
 ]
 Optimizers = Annotated[

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-T = TypeVar("T")
+Built = TypeVar("Built")
 
 
-def constant(build: Callable[[Any], T]) -> Callable[[Any, Tensor], T]:
+def constant(build: Callable[[Any], Built]) -> Callable[[Any, Tensor], Built]:
     """A decorator for methods: their tensors are built once, in float64 on the CPU.
 
     Copies are kept for each device and dtype that asks. ``@constant def images(self)`` is called as
@@ -23,7 +23,7 @@ def constant(build: Callable[[Any], T]) -> Callable[[Any, Tensor], T]:
     name = f"_{build.__name__}"
 
     @functools.wraps(build)
-    def get(self: Any, like: Tensor) -> T:
+    def get(self: Any, like: Tensor) -> Built:
         kept = self.__dict__.setdefault(name, {})
         key = (like.device, like.dtype)
         if key not in kept:
@@ -35,6 +35,6 @@ def constant(build: Callable[[Any], T]) -> Callable[[Any, Tensor], T]:
                 return torch.func.debug_unwrap(t)
 
             kept[key] = tree_map_only(Tensor, place, build(self))
-        return cast(T, kept[key])
+        return cast(Built, kept[key])
 
     return get

@@ -30,7 +30,7 @@ def by_kind(results: Iterable[Result]) -> Table:
     for result in raced:
         if kind := kinds.get(_name(result)):
             groups.setdefault((kind, result.run.method.label), []).append(result)
-    lines = [_line(kind, label, group) for (kind, label), group in groups.items()]
+    lines = [_kind_line(kind, label, group) for (kind, label), group in groups.items()]
     if not lines:
         raise SfnbenchError(
             "--by kind: no race here starts at a saddle whose kind is known"
@@ -58,7 +58,9 @@ def _name(result: Result) -> str:
     return json.dumps([problem.use, problem.params], sort_keys=True)
 
 
-def _line(kind: str, label: str, results: Sequence[Result]) -> dict[str, TableEntry]:
+def _kind_line(
+    kind: str, label: str, results: Sequence[Result]
+) -> dict[str, TableEntry]:
     escaped: list[bool] = []
     captured: list[bool] = []
     for result in results:

@@ -13,7 +13,7 @@ from ..members.registry import register
 
 @register("damped_newton")
 @dataclass(frozen=True, kw_only=True)
-class DampedNewton(Finder):
+class DampedNewtonSearch(Finder):
     """Damped Newton's method; each step takes the damping and length of the shortest gradient.
 
         theta <- theta - t (H + damping I)^-1 g,    damping in `dampings`, t in `lengths`

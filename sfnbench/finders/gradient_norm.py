@@ -21,7 +21,7 @@ PATIENCE, FALL = (
 
 @register("gradient_norm")
 @dataclass(frozen=True, kw_only=True)
-class GradientNorm(Finder):
+class GradientNormMinimization(Finder):
     """The squared length of the gradient, minimised by L-BFGS with Hessian-vector products.
 
         min 1/2 |g|^2,    whose gradient is H g

@@ -13,7 +13,7 @@ from ..core.constant import constant
 from ..core.fields import Count, Index, NonNegative, Positive
 from ..core.problem import CriticalPoint, Problem
 from ..members.registry import register
-from ..theory.landscapes import GaussianField as Theory
+from ..theory.landscapes import GaussianLandscape
 from ._starts import on_sphere
 
 # a dimension, by default: the spectrum's fourth free cumulant is then 1.5 / 256
@@ -46,9 +46,9 @@ class GaussianField(Problem):
     lie.
 
     The measure `energy` is V / N. Its theory, index and number of critical points included, is in
-    `sfnbench.theory.GaussianField`. Cost of a loss: 2 K N flop and K cosines; of a Hessian 2 K N^2
-    flop. References: Bray, Dean 2007 (PRL 98, 150201); Fyodorov 2004 (PRL 92, 240601); Rahimi,
-    Recht 2007 for the features.
+    `sfnbench.theory.landscapes.GaussianLandscape`. Cost of a loss: 2 K N flop and K cosines; of a
+    Hessian 2 K N^2 flop. References: Bray, Dean 2007 (PRL 98, 150201); Fyodorov 2004 (PRL 92,
+    240601); Rahimi, Recht 2007 for the features.
 
     >>> GaussianField(dim=10, parabola=0.5).theory.complexity > 0
     True
@@ -79,9 +79,9 @@ class GaussianField(Problem):
         return self.features or FEATURES * self.dim
 
     @functools.cached_property
-    def theory(self) -> Theory:
+    def theory(self) -> GaussianLandscape:
         """Its theory."""
-        return Theory.of(self.covariance, self.parabola)
+        return GaussianLandscape.of(self.covariance, self.parabola)
 
     @property
     def stiffness(self) -> float:

@@ -15,7 +15,7 @@ from ..core.constant import constant
 from ..core.fields import Index, Positive
 from ..core.problem import CriticalPoint, Problem
 from ..members.registry import register
-from ..theory.landscapes import SphericalSpinGlass as Theory
+from ..theory.landscapes import SpinGlassLandscape
 from ._starts import on_sphere
 
 MOST_COUPLINGS = 2**26  # half a gigabyte of them
@@ -39,8 +39,8 @@ class SphericalSpinGlass(Problem):
     starts are uniform on the sphere.
 
     The measure `energy` is E = H / N, and `multiplier` the Lagrange multiplier s . grad H / N,
-    which is p E by Euler. The theory is in `sfnbench.theory.SphericalSpinGlass`. Cost of a loss: 2
-    N^p flop. References: Choromanska et al. 2015; Auffinger, Ben Arous, Cerny 2013.
+    which is p E by Euler. The theory is in `sfnbench.theory.landscapes.SpinGlassLandscape`. Cost of
+    a loss: 2 N^p flop. References: Choromanska et al. 2015; Auffinger, Ben Arous, Cerny 2013.
 
     >>> SphericalSpinGlass(dim=10, p=4).theory.radius == 2 * 12**0.5
     True
@@ -63,9 +63,9 @@ class SphericalSpinGlass(Problem):
             )
 
     @functools.cached_property
-    def theory(self) -> Theory:
+    def theory(self) -> SpinGlassLandscape:
         """Its theory."""
-        return Theory(self.p)
+        return SpinGlassLandscape(self.p)
 
     @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:

@@ -130,10 +130,12 @@ class StockCompletion(Completion):
     def _complete(
         self, use: Node, params: Node, text: str, note: Note
     ) -> Completed | None:
-        from ..trajectories.stock import check, completed  # imports torch
+        from ..trajectories.stock import completed, find_faults  # imports torch
 
         given, ground = json.loads(text), self._ground
-        faults = check(use.content, given, ground.built, ground.dtypes, ground.n_steps)
+        faults = find_faults(
+            use.content, given, ground.built, ground.dtypes, ground.n_steps
+        )
         for path, message in faults:
             is_key = message.startswith("unknown key")
             note(Issue(_key_place(use, params, path, is_key=is_key), message))

@@ -4,9 +4,9 @@ Numpy alone, so that figures can draw the curves without torch. An energy is per
 / N. The spectrum of a critical point is a semicircle whose centre is a function of its energy; the
 part of it below zero is the index.
 
->>> GaussianField.of("exponential").alpha(0.0).item()
+>>> GaussianLandscape.of("exponential").alpha(0.0).item()
 0.5
->>> round(SphericalSpinGlass(3).threshold_energy, 5)
+>>> round(SpinGlassLandscape(3).threshold_energy, 5)
 -1.63299
 """
 
@@ -81,7 +81,7 @@ class Landscape(ABC):
 
 
 @dataclass(frozen=True)
-class GaussianField(Landscape):
+class GaussianLandscape(Landscape):
     """A Gaussian field V with covariance N f(|x - y|^2 / 2N), in a bowl: V(x) + mu |x|^2 / 2.
 
     Fields: `f`, `slope` f' and `curvature` f'' at 0; `parabola` m = mu / sqrt(f''), in units of the
@@ -116,7 +116,7 @@ class GaussianField(Landscape):
             )
 
     @classmethod
-    def of(cls, covariance: str, parabola: float = 0.0) -> GaussianField:
+    def of(cls, covariance: str, parabola: float = 0.0) -> GaussianLandscape:
         """The field with one of the `COVARIANCES`."""
         return cls(*COVARIANCES[covariance], parabola)
 
@@ -160,7 +160,7 @@ class GaussianField(Landscape):
 
 
 @dataclass(frozen=True)
-class SphericalSpinGlass(Landscape):
+class SpinGlassLandscape(Landscape):
     """The spherical p-spin glass.
 
         loss / N = N^-(p+1)/2 sum J_i...k s_i ... s_k    on |s|^2 = N, J standard normal
@@ -221,10 +221,10 @@ class SphericalSpinGlass(Landscape):
 
 
 THEORIES = {
-    "gaussian_field": lambda params: GaussianField.of(
+    "gaussian_field": lambda params: GaussianLandscape.of(
         params["covariance"], params["parabola"]
     ),
-    "spin_glass": lambda params: SphericalSpinGlass(params["p"]),
+    "spin_glass": lambda params: SpinGlassLandscape(params["p"]),
 }
 
 

@@ -262,7 +262,7 @@ def _give_up(iterate: np.ndarray) -> None:
     raise _Abandoned
 
 
-def check(method: str, params: Mapping[str, Any]) -> list[Fault]:
+def faults_of_method(method: str, params: Mapping[str, Any]) -> list[Fault]:
     """Everything wrong with a method's name and options."""
     if method not in METHODS:
         return [

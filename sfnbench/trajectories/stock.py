@@ -21,7 +21,7 @@ from .trial import Tiny, need_of, tried
 TAKES_GRADIENTS = Need(gradient=True)
 
 
-def check(
+def find_faults(
     use: str,
     params: Mapping[str, Any],
     problems: Mapping[str, Problem] = MappingProxyType({}),
@@ -34,7 +34,7 @@ def check(
     are known, on a matrix and a vector. `n_steps` are those of the budget, where it has them.
     """
     if use.startswith(SCIPY):
-        return scipy_stock.check(use.removeprefix(SCIPY), params)
+        return scipy_stock.faults_of_method(use.removeprefix(SCIPY), params)
     try:
         entry = read_entry(use, params, n_steps)
     except EntryError as error:

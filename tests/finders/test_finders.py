@@ -11,8 +11,8 @@ import torch
 from sfnbench.core.finder import Equations, Iterate
 from sfnbench.core.problem import Problem
 from sfnbench.experiments.critical_points.search import DONE_BELOW, PATIENCE, search
-from sfnbench.finders.damped_newton import DampedNewton
-from sfnbench.finders.gradient_norm import GradientNorm
+from sfnbench.finders.damped_newton import DampedNewtonSearch
+from sfnbench.finders.gradient_norm import GradientNormMinimization
 from sfnbench.finders.least_squares import LeastSquares
 from sfnbench.finders.levenberg_marquardt import LevenbergMarquardt
 from sfnbench.finders.newton_mr import NewtonMR
@@ -22,12 +22,12 @@ from sfnbench.problems.linear_autoencoder import LinearAutoencoder
 
 FINDERS = {
     "lm": LevenbergMarquardt(),
-    "newton": DampedNewton(),
+    "newton": DampedNewtonSearch(),
     "newton_mr": NewtonMR(),
     "minres": NewtonMR(solver="minres", cut=1e-10),
     "trf": LeastSquares(),
     "minpack": LeastSquares(method="lm"),
-    "gradient_norm": GradientNorm(),
+    "gradient_norm": GradientNormMinimization(),
 }
 finders = pytest.mark.parametrize("finder", FINDERS.values(), ids=FINDERS)
 
@@ -112,7 +112,7 @@ def test_a_search_that_is_no_number_harms_no_other(finder):
 
 @pytest.mark.parametrize(
     "finder",
-    [LevenbergMarquardt(), DampedNewton(), NewtonMR()],
+    [LevenbergMarquardt(), DampedNewtonSearch(), NewtonMR()],
     ids=["lm", "newton", "newton_mr"],
 )
 def test_a_batch_ends_where_each_ends_alone(finder):

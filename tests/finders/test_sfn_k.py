@@ -5,7 +5,7 @@ import torch
 
 from sfnbench.core.finder import Equations, Iterate
 from sfnbench.experiments.critical_points.search import search
-from sfnbench.finders.damped_newton import DampedNewton
+from sfnbench.finders.damped_newton import DampedNewtonSearch
 from sfnbench.finders.prfo import PartitionedRationalFunction
 from sfnbench.finders.sfn_k import SaddleFreeNewtonOfIndex
 from sfnbench.members import registry
@@ -87,5 +87,5 @@ def test_no_step_leads_along_a_zero_mode():
 
 
 def test_only_finders_of_an_index_may_let_the_gradient_grow():
-    assert DampedNewton.descends_gradient
+    assert DampedNewtonSearch.descends_gradient
     assert not any(Finder.descends_gradient for Finder in FINDERS)

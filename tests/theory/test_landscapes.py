@@ -12,8 +12,8 @@ from scipy.optimize import minimize_scalar
 
 from sfnbench.theory.landscapes import (
     COVARIANCES,
-    GaussianField,
-    SphericalSpinGlass,
+    GaussianLandscape,
+    SpinGlassLandscape,
     semicircle_below_zero,
     semicircle_density,
 )
@@ -57,7 +57,7 @@ def test_the_centre_is_where_kac_and_rice_put_most_critical_points(
     energy, parabola, name
 ):
     """c ~ N(mu + e f'/f, (f'' - f'^2/f) / N), weighted by exp(N mean ln|lambda|)."""
-    theory = GaussianField.of(name, parabola)
+    theory = GaussianLandscape.of(name, parabola)
     f, slope, curvature = COVARIANCES[name]
     bare, spread = (
         parabola * math.sqrt(curvature) + energy * slope / f,
@@ -81,7 +81,7 @@ def test_complexities_are_kac_and_rice_with_the_gradients_weight(m, name):
 
     For minima c >= R.
     """
-    theory = GaussianField.of(name, m)
+    theory = GaussianLandscape.of(name, m)
     curvature = COVARIANCES[name][2]
     mu = m * math.sqrt(curvature)
 
@@ -101,15 +101,15 @@ def test_complexities_are_kac_and_rice_with_the_gradients_weight(m, name):
 
 def test_complexities_vanish_quadratically_and_cubically():
     near, nearer = (
-        GaussianField.of("exponential", 0.99),
-        GaussianField.of("exponential", 0.999),
+        GaussianLandscape.of("exponential", 0.99),
+        GaussianLandscape.of("exponential", 0.999),
     )
     assert near.complexity / nearer.complexity == pytest.approx(100, rel=0.02)
     assert near.complexity_of_minima / nearer.complexity_of_minima == pytest.approx(
         1000, rel=0.02
     )
-    assert GaussianField.of("rational", 1.5).complexity == 0
-    assert GaussianField.of("rational").complexity == math.inf
+    assert GaussianLandscape.of("rational", 1.5).complexity == 0
+    assert GaussianLandscape.of("rational").complexity == math.inf
 
 
 @pytest.mark.parametrize("energy", [-1.5, -0.4, 0.0])
@@ -117,7 +117,7 @@ def test_complexities_vanish_quadratically_and_cubically():
 def test_the_spin_glass_is_as_complex_as_kac_and_rice_say(p, energy):
     """ln of volume of the sphere x density of the energy x that of no gradient x E|det H|,
     over N."""
-    theory = SphericalSpinGlass(p)
+    theory = SpinGlassLandscape(p)
     volume = (1 + math.log(2 * math.pi)) / 2
     no_gradient = -math.log(2 * math.pi * p) / 2
     by_parts = (
@@ -135,19 +135,19 @@ def test_the_layers_of_the_spin_glass(p):
 
     > E_inf; every complexity vanishes at its own layer; E_0(3) = 1.657.
     """
-    theory = SphericalSpinGlass(p)
+    theory = SpinGlassLandscape(p)
     layers = [theory.lowest_energy(k) for k in range(6)]
     assert layers == sorted(layers)
     assert layers[-1] < theory.threshold_energy
     for k, energy in enumerate(layers):
         assert theory.complexity(energy, k) == pytest.approx(0, abs=1e-9)
-    assert SphericalSpinGlass(3).lowest_energy() == pytest.approx(-1.657, abs=5e-4)
+    assert SpinGlassLandscape(3).lowest_energy() == pytest.approx(-1.657, abs=5e-4)
     assert theory.complexity(theory.threshold_energy / 2, 0) == -math.inf
 
 
 @given(energy=st.floats(-2, 2))
 def test_turning_a_landscape_over_turns_its_index(energy):
-    for theory in (SphericalSpinGlass(3), GaussianField.of("rational")):
+    for theory in (SpinGlassLandscape(3), GaussianLandscape.of("rational")):
         assert float(theory.alpha(energy) + theory.alpha(-energy)) == pytest.approx(1)
     both = theory.alpha(np.array([energy, -energy]))
     assert both.shape == (2,)
@@ -158,26 +158,26 @@ def test_turning_a_landscape_over_turns_its_index(energy):
 )
 def test_numbers_that_no_field_has(numbers):
     with pytest.raises(ValueError, match="no Gaussian field has f = "):
-        GaussianField(*numbers)
+        GaussianLandscape(*numbers)
 
 
 def test_other_misuse():
     with pytest.raises(
         ValueError, match="parabola must be finite and not negative, got -1"
     ):
-        GaussianField(parabola=-1)
+        GaussianLandscape(parabola=-1)
     with pytest.raises(ValueError, match="p must be at least 3, got 2"):
-        SphericalSpinGlass(2)
+        SpinGlassLandscape(2)
 
 
 @pytest.mark.parametrize(
     ("theory", "curvature", "variance"),
     [
         *(
-            (GaussianField(f, slope, curve), curve, curve - slope**2 / f)
+            (GaussianLandscape(f, slope, curve), curve, curve - slope**2 / f)
             for f, slope, curve in COVARIANCES.values()
         ),
-        (SphericalSpinGlass(3), 6, 0),
+        (SpinGlassLandscape(3), 6, 0),
     ],
 )
 def test_the_centre_s_spread_is_that_of_weighed_random_matrices(

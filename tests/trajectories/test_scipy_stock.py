@@ -166,7 +166,7 @@ def test_the_thread_ends_with_the_trajectories():
 
 @pytest.mark.parametrize("method", ["trust-krylov", "trust-constr", "Nelder-Mead"])
 def test_a_tolerance_that_is_never_met_holds_up_no_check(method):
-    assert stock.check(f"scipy.optimize.{method}", {"tol": 0}) == []
+    assert stock.find_faults(f"scipy.optimize.{method}", {"tol": 0}) == []
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,6 @@ def test_a_tolerance_that_is_never_met_holds_up_no_check(method):
     ],
 )
 def test_wrong_names_and_options_are_said(method, params, path, message):
-    ((found, said),) = stock.check(f"scipy.optimize.{method}", params)
+    ((found, said),) = stock.find_faults(f"scipy.optimize.{method}", params)
     assert found == path
     assert message in said

@@ -160,7 +160,7 @@ def test_a_parked_trajectory_has_no_say_in_the_others(use):
     ],
 )
 def test_what_a_class_says_of_a_first_step_is_one_fault(use, params, path, message):
-    ((found, said),) = stock.check(use, params, WAVES)
+    ((found, said),) = stock.find_faults(use, params, WAVES)
     assert found == path
     assert message in said
     assert "\n" not in said
@@ -169,11 +169,11 @@ def test_what_a_class_says_of_a_first_step_is_one_fault(use, params, path, messa
 def test_a_class_that_fails_on_one_problem_alone_says_on_which():
     problems = {**WAVES, "mlp": MLP}
     entry = {"groups": {"vectors": {"use": "torch.optim.AdamW"}}}
-    ((path, said),) = stock.check("torch.optim.Muon", entry, problems)
+    ((path, said),) = stock.find_faults("torch.optim.Muon", entry, problems)
     assert path == ()
     assert said.endswith("(on waves, float64)")
-    assert stock.check("torch.optim.Muon", entry, {"mlp": MLP}) == []
-    assert stock.check("pytorch_optimizer.FAdam", {}, WAVES, ["float32"]) == []
+    assert stock.find_faults("torch.optim.Muon", entry, {"mlp": MLP}) == []
+    assert stock.find_faults("pytorch_optimizer.FAdam", {}, WAVES, ["float32"]) == []
 
 
 def test_right_names_and_parameters_pass():
@@ -183,4 +183,4 @@ def test_right_names_and_parameters_pass():
         ("scipy.optimize.L-BFGS-B", {"maxcor": 5, "tol": 1e-9}),
         ("lion_pytorch:Lion", {}),
     ]:
-        assert stock.check(use, params, WAVES) == []
+        assert stock.find_faults(use, params, WAVES) == []

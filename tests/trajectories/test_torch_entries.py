@@ -92,7 +92,7 @@ def test_a_module_in_the_current_folder_or_in_one_that_is_told_is_found(
 def test_what_a_module_raises_is_said(source, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     (tmp_path / "raising_module.py").write_text(source)
-    ((path, said),) = stock.check("raising_module:X", {})
+    ((path, said),) = stock.find_faults("raising_module:X", {})
     assert path == ()
     assert said.startswith("unknown optimizer 'raising_module:X': ")
 
@@ -116,7 +116,7 @@ def test_what_a_module_raises_is_said(source, tmp_path, monkeypatch):
     ],
 )
 def test_faults_of_an_optimizer_inside(params, path, message):
-    ((found, said),) = stock.check("pytorch_optimizer.Lookahead", params)
+    ((found, said),) = stock.find_faults("pytorch_optimizer.Lookahead", params)
     assert found == path
     assert message in said
 
@@ -173,7 +173,7 @@ def test_faults_of_an_optimizer_inside(params, path, message):
     ],
 )
 def test_faults_of_the_keys_beside_the_class_s_own(params, path, message):
-    ((found, said),) = stock.check("torch.optim.SGD", params)
+    ((found, said),) = stock.find_faults("torch.optim.SGD", params)
     assert found == path
     assert message in said
 
@@ -196,13 +196,13 @@ def test_faults_of_the_keys_beside_the_class_s_own(params, path, message):
     ],
 )
 def test_faults_that_the_tensors_bring_out(params, message):
-    ((_, said),) = stock.check("torch.optim.SGD", params, {"small": SMALL})
+    ((_, said),) = stock.find_faults("torch.optim.SGD", params, {"small": SMALL})
     assert message in said
 
 
 def test_who_asks_for_losses_leaves_no_tensors_to_another():
     params = {"groups": {"vectors": {"use": "torch.optim.SGD"}}}
-    ((_, said),) = stock.check("torch.optim.LBFGS", params, {"small": SMALL})
+    ((_, said),) = stock.find_faults("torch.optim.LBFGS", params, {"small": SMALL})
     assert "leaves no tensors to another optimizer" in said
 
 
@@ -221,7 +221,7 @@ def test_who_asks_for_losses_leaves_no_tensors_to_another():
 def test_faults_of_other_spellings_stand_where_the_suite_has_them(
     params, path, message
 ):
-    ((found, said),) = stock.check(
+    ((found, said),) = stock.find_faults(
         "torch.optim.SGD", params, {"small": SMALL}, n_steps=9
     )
     assert found == (path,)
@@ -293,12 +293,12 @@ def test_muon_alone_leaves_vectors_to_adamw():
     (group,) = read_entry("torch.optim.Muon", {}).groups
     assert (group.selector, group.other.use) == ("vectors", "torch.optim.AdamW")
     flat = Tiny((("theta", (2,)),))
-    ((_, said),) = stock.check("torch.optim.Muon", {}, {"flat": flat})
+    ((_, said),) = stock.find_faults("torch.optim.Muon", {}, {"flat": flat})
     assert said.endswith(
         "is for matrices, and there are none: there is theta (1 dimension)"
     )
     square = Tiny((("weight", (2, 3)),))
-    assert stock.check("torch.optim.Muon", {}, {"square": square}) == []
+    assert stock.find_faults("torch.optim.Muon", {}, {"square": square}) == []
 
 
 def test_groups_are_implied_only_where_a_class_cannot_do_without() -> None:

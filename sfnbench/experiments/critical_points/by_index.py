@@ -13,7 +13,7 @@ from ...results.tables import Table
 if TYPE_CHECKING:
     from ...core.problem import Problem
 
-NEAR = 1e-6  # relative distance within which a loss is a known one
+SAME_LOSS = 1e-6  # relative distance within which a loss is a known one
 Losses = Mapping[int, Sequence[float]]  # by index
 
 
@@ -28,7 +28,7 @@ def by_index(results: Iterable[Result]) -> Table:
         if any(row["known"] is not None for row in result.points):
             known = known_losses(result.run.problem)
             lines += [
-                _line(result, index, known[index])
+                _index_line(result, index, known[index])
                 for index in sorted(known)
                 if result.run.method.params.get("index", index) == index
             ]
@@ -57,10 +57,12 @@ def known_losses(spec: Spec) -> Losses:
     }
 
 
-def _line(result: Result, index: int, losses: Sequence[float]) -> dict[str, TableEntry]:
+def _index_line(
+    result: Result, index: int, losses: Sequence[float]
+) -> dict[str, TableEntry]:
     run, rows = result.run, result.points
     ends = [row for row in rows if row["converged"] and row["index"] == index]
-    levels = _apart(losses)
+    levels = _distinct_losses(losses)
     n_found = sum(
         any(_is_same_loss(row["loss"], each) for row in ends) for each in levels
     )
@@ -85,7 +87,7 @@ def _is_other(row: PointRow, levels: Sequence[float]) -> bool:
     return row["distinct"] and not is_known
 
 
-def _apart(losses: Sequence[float]) -> list[float]:
+def _distinct_losses(losses: Sequence[float]) -> list[float]:
     """Losses without those that cannot be told from another one."""
     kept: list[float] = []
     for loss in losses:
@@ -95,4 +97,4 @@ def _apart(losses: Sequence[float]) -> list[float]:
 
 
 def _is_same_loss(loss: float, known: float) -> bool:
-    return abs(loss - known) <= NEAR * (1 + abs(known))
+    return abs(loss - known) <= SAME_LOSS * (1 + abs(known))

@@ -31,7 +31,7 @@ def at_budget(
     as far as that: one that ended before counts with its last value, and one that diverged as
     infinite.
     """
-    return mark_best([_line(result, axis, budget, spread) for result in results])
+    return mark_best([_budget_line(result, axis, budget, spread) for result in results])
 
 
 def budget_from(at: str) -> tuple[str, float]:
@@ -60,9 +60,9 @@ def axis_of(result: Result, axis: str) -> np.ndarray:
         return seconds
     if axis == "steps":
         return np.where(np.isnan(seconds), np.nan, np.arange(seconds.shape[1]))
-    passes = _by_kind(result, "passes")
+    passes = _counts_of_kinds(result, "passes")
     if axis == "epochs":
-        n = np.diff(_by_kind(result, "calls"), axis=1)
+        n = np.diff(_counts_of_kinds(result, "calls"), axis=1)
         shares = np.divide(
             np.diff(passes, axis=1), n, out=np.zeros_like(n), where=n > 0
         ).max(-1)
@@ -97,12 +97,12 @@ def _repriced(row: RaceRow, spent: np.ndarray) -> RaceRow:
     return {**row, "cost": float(np.nanmax(spent)), "escape_cost": escape_cost}
 
 
-def _by_kind(result: Result, what: str) -> np.ndarray:
+def _counts_of_kinds(result: Result, what: str) -> np.ndarray:
     """The calls or passes of each seed after each step, (S, steps + 1, 4)."""
     return np.stack([result.series[f"{what}.{kind}"] for kind in QUESTIONS], -1)
 
 
-def _line(
+def _budget_line(
     result: Result, axis: str, budget: float, spread: Spread
 ) -> dict[str, TableEntry]:
     run, n_seeds = result.run, len(result.run.seeds)

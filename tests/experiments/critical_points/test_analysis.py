@@ -11,10 +11,10 @@ from sfnbench.experiments.critical_points.table import cut_offs as cut_off_table
 from sfnbench.experiments.summary import summary
 from sfnbench.records import Result, Run, Spec
 from sfnbench.results.cells import text
-from sfnbench.theory.landscapes import GaussianField, semicircle_below_zero
+from sfnbench.theory.landscapes import GaussianLandscape, semicircle_below_zero
 
 N = 400
-FIELD = GaussianField.of("exponential")
+FIELD = GaussianLandscape.of("exponential")
 BLANK = {
     **dict.fromkeys(("path", "path_step", "noise", "subspace", "known")),
     "start": "random",

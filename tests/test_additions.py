@@ -15,26 +15,6 @@ PACKAGE = Path(sfnbench.__file__).parent
 TEMPLATES = PACKAGE / "cli" / "templates"
 MEMBERS = ("optimizer", "problem", "finder", "metric")
 
-DATASET = '''
-"""Six stripes."""
-
-import numpy as np
-
-from ._images import ImageDataset, Pixels
-
-
-def _read_stripes(split):
-    labels = np.arange(6) % 2
-    pixels = np.stack([np.full((4, 4), label) for label in labels])
-    return Pixels(pixels, labels, white=1.0)
-
-
-DATASET = ImageDataset(
-    n_train=6, n_test=0, side=4, n_classes=2, terms="none", comes_with="me",
-    read=_read_stripes,
-)
-'''
-
 FIGURE = '''
 """The losses at the end."""
 
@@ -114,13 +94,12 @@ random: 2
 }
 
 
-def member(kind):
-    return (TEMPLATES / f"{kind}.py").read_text().replace("my_method", "added")
+def template(kind):
+    return (TEMPLATES / f"{kind}.py").read_text().replace(f"my_{kind}", "added")
 
 
 ADDED = {
-    **{kind: {f"{kind}s/added.py": member(kind)} for kind in MEMBERS},
-    "dataset": {"datasets/added.py": DATASET},
+    **{kind: {f"{kind}s/added.py": template(kind)} for kind in (*MEMBERS, "dataset")},
     "figure": {"experiments/race/figures/added.py": FIGURE},
     "engine": {"session/engines/added.py": ENGINE},
     "experiment": {f"experiments/added/{n}": t for n, t in EXPERIMENT.items()},

@@ -10,7 +10,7 @@ import typer
 from .terminal import AsFormat, Device, Plugins, echo, rendered, use_plugins
 
 Listed = Literal["optimizers", "problems", "finders", "metrics", "suites", "datasets"]
-New = Literal["optimizer", "problem", "finder", "metric", "suite"]
+New = Literal["optimizer", "problem", "finder", "metric", "dataset", "suite"]
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -74,7 +74,7 @@ def new(
         bool, typer.Option("--module", help="A problem made of a module of torch.")
     ] = False,
 ) -> None:
-    """Begin an optimizer, problem, finder, metric or suite of your own.
+    """Begin an optimizer, problem, finder, metric, dataset or suite of your own.
 
     Writes a file below the current folder that works as it is.
     """
@@ -83,7 +83,12 @@ def new(
     if module and kind != "problem":
         raise typer.BadParameter(f"--module begins a problem, not a {kind}")
     path = write_template(kind, name, is_module=module)
-    then = f"`sfnbench run {name}`" if kind == "suite" else f"`sfnbench check {name}`"
+    if kind == "suite":
+        then = f"`sfnbench run {name}`"
+    elif kind == "dataset":
+        then = f"`sfnbench data list`, then `dataset: {name}` in a suite"
+    else:
+        then = f"`sfnbench check {name}`"
     if kind == "optimizer":
         then += f" and `sfnbench run toy -o {name}`"
     echo(f"{path}: yours to edit; next {then}")

@@ -2,7 +2,6 @@
 
 import csv
 import functools
-import importlib.util
 import itertools
 import json
 import signal
@@ -85,41 +84,6 @@ def test_dry_run_executes_nothing(run, here):
     ]
     assert [state[-1] for state in states] == ["there", "out", "there", "out"]
     assert run("--dry-run", "--only", "failed", "--out", "runs/new")[0] == 2
-
-
-def test_a_new_optimizer_passes_its_check_and_stands_in_the_table(run, sfnbench, here):
-    run()
-    code, out, _ = sfnbench("new", "optimizer", "my_method")
-    assert code == 0
-    assert "plugins/optimizers/my_method.py" in out
-    assert sfnbench("check", "my_method") == (0, "optimizer my_method: ok\n", "")
-    code, out, _ = run("-o", "my_method")
-    assert code == 0
-    rows = [line.split()[:2] for line in out.splitlines()[2:8]]
-    assert rows == [
-        [problem, optimizer]
-        for problem in ("quadratic_saddle", "monkey_saddle")
-        for optimizer in ("sfn", "gradient_descent", "my_method")
-    ]
-    assert (
-        sfnbench("new", "optimizer", "my_method")[0] == 2
-    )  # never over a file that is there
-
-
-def test_a_new_problem_and_suite_work_as_they_are(sfnbench, here):
-    assert sfnbench("new", "problem", "my_problem")[0] == 0
-    assert sfnbench("check", "my_problem")[0] == 0
-    assert sfnbench("new", "suite", "my_suite")[0] == 0
-    code, out, _ = sfnbench("validate", "my_suite")
-    assert code == 0
-    assert "6 runs" in out
-
-
-@pytest.mark.parametrize("name", ["My-Method", "9lives", "../up", "sfn", ""])
-def test_new_refuses_bad_names(sfnbench, name):
-    code, _, err = sfnbench("new", "optimizer", name)
-    assert code == 2
-    assert len(err.strip().splitlines()) == 1
 
 
 def test_a_broken_plugin_is_listed_and_checked_as_broken(sfnbench, here):
@@ -398,19 +362,3 @@ def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(gate, sfnbe
     assert [row["seeds"] for row in table(sfnbench, "runs/long").values()] == [
         "3 ok"
     ] * 8
-
-
-@pytest.mark.parametrize(
-    "kind", ["optimizer", "problem", "problem_module", "finder", "metric"]
-)
-def test_a_template_is_a_member_that_keeps_the_contract(monkeypatch, kind):
-    """The files that `sfnbench new` copies are Python files like any other: linted and checked."""
-    from sfnbench.cli.new import TEMPLATES
-    from sfnbench.members import contract, registry
-
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    path = TEMPLATES / f"{kind}.py"
-    spec = importlib.util.spec_from_file_location(f"template_of_{kind}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert [why for why in contract.failures(module.MyMethod).values() if why] == []

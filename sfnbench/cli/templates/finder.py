@@ -1,4 +1,4 @@
-"""My method."""
+"""My finder."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ import torch
 from sfnbench import Count, Equations, Finder, Iterate, register
 
 
-@register("my_method")  # the name in suites; also this file's name
+@register("my_finder")  # the name in suites; also this file's name
 @dataclass(frozen=True, kw_only=True)
-class MyMethod(Finder):
-    """My method: say in a line what it is.
+class MyFinder(Finder):
+    """My finder: say in a line what it is.
 
         theta <- theta - H^-1 grad f(theta)
 
@@ -18,7 +18,7 @@ class MyMethod(Finder):
     """
 
     steps: Count = (
-        100  # fields are the YAML keys: `finders: [{use: my_method, steps: 50}]`
+        100  # fields are the YAML keys: `finders: [{use: my_finder, steps: 50}]`
     )
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:

@@ -1,4 +1,4 @@
-"""My method."""
+"""My metric."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from torch import Tensor
 from sfnbench import Metric, Oracle, register
 
 
-@register("my_method")  # the name in suites; also this file's name
+@register("my_metric")  # the name in suites; also this file's name
 @dataclass(frozen=True, kw_only=True)
-class MyMethod(Metric):
-    """My method: the curvature along the gradient, g^T H g / g^T g."""
+class MyMetric(Metric):
+    """My metric: the curvature along the gradient, g^T H g / g^T g."""
 
     def measure(self, oracle: Oracle, theta: Tensor) -> Tensor:
         """The number () at theta (d,).

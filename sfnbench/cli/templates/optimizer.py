@@ -1,4 +1,4 @@
-"""My method."""
+"""My optimizer."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from torch import Tensor
 from sfnbench import Optimizer, Oracle, Positive, State, register
 
 
-@register("my_method")  # the name in suites; also this file's name
+@register("my_optimizer")  # the name in suites; also this file's name
 @dataclass(frozen=True, kw_only=True)
-class MyMethod(Optimizer):
-    """My method: say in a line what it is.
+class MyOptimizer(Optimizer):
+    """My optimizer: say in a line what it is.
 
         theta <- theta - lr grad f(theta)
 
     Then its cost, how it fails, and the paper it is from.
     """
 
-    lr: Positive = 0.01  # fields are the YAML keys: `- {use: my_method, lr: 0.1}`
+    lr: Positive = 0.01  # fields are the YAML keys: `- {use: my_optimizer, lr: 0.1}`
 
     def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
         """The next point (d,).

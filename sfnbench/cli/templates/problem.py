@@ -1,4 +1,4 @@
-"""My method."""
+"""My problem."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from torch import Tensor
 from sfnbench import CriticalPoint, Positive, Problem, register
 
 
-@register("my_method")  # the name in suites; also this file's name
+@register("my_problem")  # the name in suites; also this file's name
 @dataclass(frozen=True, kw_only=True)
-class MyMethod(Problem):
-    """My method: say in a line what it is.
+class MyProblem(Problem):
+    """My problem: say in a line what it is.
 
         f(x, y) = x^2 / 2 + y^4 / 4 - y^2 / 2
 
@@ -21,7 +21,7 @@ class MyMethod(Problem):
     dim = 2
 
     radius: Positive = (
-        1e-3  # fields are the YAML keys: `- {use: my_method, radius: 1e-6}`
+        1e-3  # fields are the YAML keys: `- {use: my_problem, radius: 1e-6}`
     )
     escape_drop: Positive = (
         0.1  # escaped once the loss is below the saddle's by more than this

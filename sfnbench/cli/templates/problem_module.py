@@ -1,4 +1,4 @@
-"""My method."""
+"""My problem."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from sfnbench import Count, ModuleProblem, NonNegative, datasets, register
 
 
-@register("my_method")  # the name in suites; also this file's name
+@register("my_problem")  # the name in suites; also this file's name
 @dataclass(frozen=True, kw_only=True)
-class MyMethod(ModuleProblem):
-    """My method: say in a line what it learns."""
+class MyProblem(ModuleProblem):
+    """My problem: say in a line what it learns."""
 
-    width: Count = 8  # fields are the YAML keys: `- {use: my_method, width: 16}`
+    width: Count = 8  # fields are the YAML keys: `- {use: my_problem, width: 16}`
     checkpoint: str | None = None  # a state dict to start from; None: fresh weights
     radius: NonNegative = 0.0  # of each seed's start from there
     escape_drop: NonNegative = 0.0  # escaped once the loss is so far below its own

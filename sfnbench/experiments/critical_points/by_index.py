@@ -13,7 +13,7 @@ from ...results.tables import Table
 if TYPE_CHECKING:
     from ...core.problem import Problem
 
-SAME_LOSS = 1e-6  # relative distance within which a loss is a known one
+KNOWN_LOSS = 1e-6  # relative distance within which a loss is a known one
 Losses = Mapping[int, Sequence[float]]  # by index
 
 
@@ -97,4 +97,4 @@ def _distinct_losses(losses: Sequence[float]) -> list[float]:
 
 
 def _is_same_loss(loss: float, known: float) -> bool:
-    return abs(loss - known) <= SAME_LOSS * (1 + abs(known))
+    return abs(loss - known) <= KNOWN_LOSS * (1 + abs(known))

@@ -14,8 +14,9 @@ from tabulate import tabulate
 from ..metrics.certificate import NOT_CERTIFIED, RAN_AWAY
 from ..records import Floats
 from ..report.figure import Axis, Figure, Panel, Trace
-from .spectra import ProbeEstimate
+from .shares import ProbeEstimate
 
+ESTIMATES = ("negative_share", "near_zero_share", "negative_weight", "gradient_overlap")
 N_GRID = 400  # points of the density's curve
 
 
@@ -36,8 +37,8 @@ class Inspection:
     """One point of a network: slope, curvature, certificate; None for what was not reached.
 
     Prints as text, and as HTML in a notebook. Eigenvalues have residual bounds: some eigenvalue is
-    within them. Errors of shares are standard errors over random probes, with what quadrature
-    leaves open, and 0 where all eigenvalues are known.
+    within them. Errors of shares are half the widths of 95 % intervals: the spread of random
+    probes, and what quadrature leaves open. They are 0 where all eigenvalues are known.
     """
 
     title: str
@@ -56,9 +57,14 @@ class Inspection:
     highest_residual: float | None = None
     end_point: str | None = None  # a kind of critical point, or why there is none
     root_distance: float | None = None  # to the critical point, in units of |theta|
-    negative_share: ProbeEstimate | None = None  # of all eigenvalues
+    # the size up to which eigenvalues count as zero, or are too near to it to tell
+    edge: float | None = None
+    negative_share: ProbeEstimate | None = None  # of all eigenvalues, below -edge
+    near_zero_share: ProbeEstimate | None = None  # within it
     negative_weight: ProbeEstimate | None = None  # of the sum of all |eigenvalues|
-    gradient_overlap: float | None = None  # share of |g|^2 in negative directions
+    gradient_overlap: ProbeEstimate | None = (
+        None  # of |g|^2, with eigenvalues below -edge
+    )
     layers: tuple[LayerCurvature, ...] = ()
     distances: Floats | None = None  # along the lowest eigenvector
     losses: Floats | None = None
@@ -88,7 +94,7 @@ class Inspection:
     def to_dict(self) -> dict[str, Any]:
         """All numbers by name; estimates as {"value": ..., "error": ...}, arrays as lists."""
         found = {name: _plain_number(value) for name, value in asdict(self).items()}
-        for name in ("negative_share", "negative_weight"):
+        for name in ESTIMATES:
             estimate = getattr(self, name)
             found[name] = None if estimate is None else estimate._asdict()
         for layer, given in zip(found["layers"], self.layers, strict=True):
@@ -129,24 +135,26 @@ class Inspection:
                 "highest eigenvalue",
                 f"{self.highest:.6g} +- {self.highest_residual:.1g}",
             )
-        if self.negative_share is not None and self.negative_weight is not None:
-            share, weight = (
-                _percent(self.negative_share),
-                _percent(self.negative_weight),
-            )
-            yield (
-                "negative curvature",
-                f"{share} of the eigenvalues, {weight} of their sum of sizes",
-            )
-        if self.gradient_overlap is not None:
-            yield (
-                "gradient",
-                f"{self.gradient_overlap:.2%} of |g|^2 in negative directions",
-            )
+        yield from self._share_facts()
         if self.end_point is not None:
             yield "certificate", self._certificate()
         if self.distances is not None and self.losses is not None:
             yield "along the lowest", self._best_along()
+
+    def _share_facts(self) -> Iterator[tuple[str, str]]:
+        if self.negative_share is None or self.negative_weight is None:
+            return
+        assert self.near_zero_share is not None
+        share, zero = _percent(self.negative_share), _percent(self.near_zero_share)
+        yield (
+            "negative curvature",
+            f"{share} of the eigenvalues are below -{self.edge:.2g}",
+        )
+        yield "", f"{_percent(self.negative_weight)} of the sum of all sizes"
+        yield "near zero", f"{zero} of the eigenvalues are within +-{self.edge:.2g}"
+        if self.gradient_overlap is not None:
+            overlap = _percent(self.gradient_overlap)
+            yield "gradient", f"{overlap} of |g|^2 in negative directions"
 
     def _certificate(self) -> str:
         if self.root_distance is None or math.isnan(self.root_distance):

@@ -20,14 +20,8 @@ from ..metrics.certificate import certify
 from ..modules.batch_loss import BatchLossProblem, takes_model
 from ..modules.problem import ModuleProblem
 from .findings import Inspection, LayerCurvature
-from .spectra import (
-    ZERO,
-    End,
-    ProbeEstimate,
-    dense_nodes,
-    krylov_nodes,
-    sharpened,
-)
+from .shares import ZERO, ProbeEstimate, dense_nodes, krylov_nodes, mean_of
+from .spectra import End, sharpened
 
 DENSE = 1000  # parameters up to which all of the Hessian is taken
 FARTHEST = (
@@ -38,6 +32,9 @@ N_PRODUCTS = 300  # by default, where the Hessian is too large
 N_SHARES = (
     N_PROBES + 3
 )  # of the products: a probe's, the gradient's, and two for the ends
+N_ROUNDINGS = (
+    100  # of a Hessian-vector product: a zero eigenvalue may come out as large
+)
 N_ALONG = 20  # losses along the lowest eigenvector, besides the one here
 MOST_BASIS_BYTES = 2**31  # of a Krylov basis
 
@@ -162,14 +159,15 @@ class _Work:
         H = torch.stack(rows)
         H = (H + H.mT) / 2
         values, Q = torch.linalg.eigh(H.double())
-        self.nodes = dense_nodes(values.cpu())
+        self.nodes = dense_nodes(values.cpu().numpy())
         self.low, self.high = (
             _dense_end(H.double(), values[place], Q[:, place]) for place in (0, -1)
         )
         g = (Q.mT @ self.curvature.grad.double()).square().cpu()
-        is_negative = values.cpu() < -self.zero
+        is_negative = values.cpu() < -self.edge
         if g.sum() > 0:
-            self.found.gradient_overlap = float(g[is_negative].sum() / g.sum())
+            share = float(g[is_negative].sum() / g.sum())
+            self.found.gradient_overlap = ProbeEstimate(share, 0.0)
         self.diagonals = [H.diagonal()]
 
     def probe(self, seed: int) -> None:
@@ -191,22 +189,20 @@ class _Work:
         grad = self.curvature.grad
         if grad.norm() > 0:
             seen = krylov_nodes([lanczos(self.product, grad, self.k)])
-            self.found.gradient_overlap = seen.below(-self.zero).value
+            self.found.gradient_overlap, _ = seen.shares(self.edge)
 
     def shares(self) -> None:
         """Ends, shares and layers, as numbers."""
         found, low, high = self.found, self.low, self.high
         found.lowest, found.lowest_residual = low.value, low.residual
         found.highest, found.highest_residual = high.value, high.residual
-        found.nodes, found.weights = (
-            self.nodes.values.numpy(),
-            self.nodes.weights.numpy(),
-        )
-        found.negative_share = self.nodes.below(-self.zero)
-        found.negative_weight = self.nodes.ratio(lambda t: -t.clamp_max(0), torch.abs)
-        unit = max(abs(low.value), abs(high.value)) * found.theta_norm
-        if unit > 0 and found.gradient_norm is not None:
-            found.relative_gradient = found.gradient_norm / unit
+        found.nodes, found.weights = self.nodes.values, self.nodes.weights
+        found.edge = self.edge
+        found.negative_share, found.near_zero_share = self.nodes.shares(self.edge)
+        found.negative_weight = self.nodes.negative_weight()
+        scale = self.unit * found.theta_norm
+        if scale > 0 and found.gradient_norm is not None:
+            found.relative_gradient = found.gradient_norm / scale
         found.layers = tuple(self.layers())
 
     def line(self) -> None:
@@ -236,9 +232,15 @@ class _Work:
     # -- inside ------------------------------------------------------------------------------------
 
     @property
-    def zero(self) -> float:
-        """The size up to which eigenvalues count as zero."""
-        return ZERO * max(abs(self.low.value), abs(self.high.value))
+    def unit(self) -> float:
+        """The largest |eigenvalue|."""
+        return max(abs(self.low.value), abs(self.high.value))
+
+    @functools.cached_property
+    def edge(self) -> float:
+        """The size up to which eigenvalues count as zero, or are not told apart from it."""
+        rounding = N_ROUNDINGS * torch.finfo(self.theta.dtype).eps
+        return self.unit * self.nodes.resolved_edge(self.unit, max(ZERO, rounding))
 
     def product(self, vector: Tensor) -> Tensor:
         """The Hessian times a vector (d,); the bar moves."""
@@ -263,13 +265,12 @@ class _Work:
             for each in (self.curvature.grad, self.low.vector, self.high.vector)
         )
         for name, grad in grads.items():
-            means = torch.stack([part[name].double().mean() for part in parts])
-            error = means.std() / len(means) ** 0.5 if len(means) > 1 else 0.0
+            means = np.array([float(part[name].double().mean()) for part in parts])
             yield LayerCurvature(
                 name,
                 grad.numel(),
                 float(grad.norm()),
-                ProbeEstimate(float(means.mean()), float(error)),
+                mean_of(means),
                 float(lows[name].square().sum()),
                 float(highs[name].square().sum()),
             )

@@ -7,7 +7,15 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from .terminal import AsFormat, Device, Plugins, echo, rendered, use_plugins
+from .terminal import (
+    AsFormat,
+    Device,
+    Plugins,
+    console,
+    echo,
+    rendered,
+    use_plugins,
+)
 
 Listed = Literal["optimizers", "problems", "finders", "metrics", "suites", "datasets"]
 New = Literal["optimizer", "problem", "finder", "metric", "dataset", "suite"]
@@ -30,9 +38,11 @@ def list_members(
     if style == "json":
         echo(json.dumps(tables[what] if what else tables, indent=2))
         return
+    terminal = console(stderr=False)
+    width = terminal.width if terminal.is_terminal else None
     for kind, table in tables.items():
         echo(f"{kind}", bold=True)
-        echo(rendered(table, style) + "\n")
+        echo(rendered(table, style, width) + "\n")
 
 
 @commands.command()

@@ -128,7 +128,10 @@ def show(
 
 @commands.command()
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A folder of results, or its suite's name."),
+    ],
     file: Annotated[
         Path,
         typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet."),
@@ -144,10 +147,11 @@ def export(
     from ..experiments.export_curves import export_curves
     from ..results.export import export as rows_to
     from ..results.store import Store
+    from ..session.folders import find_results
     from ..words import counted
 
     damaged: list[DamagedError] = []
-    with Store(folder) as store:
+    with Store(find_results(folder)) as store:
         write = export_curves if series else rows_to
         n_rows = write(store, file, damaged=damaged.append)
     echo(f"{file}: {counted(n_rows, 'row')}")

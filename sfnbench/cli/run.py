@@ -74,7 +74,8 @@ def run(
     problem: Problems = None,
     profile: Profile = None,
     seeds: Annotated[
-        int | None, typer.Option(help="How many seeds, instead of what the suite says.")
+        int | None,
+        typer.Option(min=1, help="How many seeds, instead of what the suite says."),
     ] = None,
     device: Annotated[
         Device, typer.Option(help="auto takes a GPU where there is one.")
@@ -115,11 +116,15 @@ def run(
     Runs that have a result are not executed again, so a killed `run` goes on where it was.
     Parameters given as ranges are tuned first: tuned.yaml, beside the results, has the winners.
     """
+    from ..session.engines import check_choices
     from ..session.plans import Request
     from ..session.session import run_session
+    from ..suite.asked import check_names
     from .progress import Terminal
 
     use_plugins(plugins)
+    check_choices(engine, jobs, scheduler=scheduler)
+    check_names(suite, profile, optimizer or (), problem or ())
     picked = _tuple(optimizer), _tuple(problem)
     request = Request(suite, profile, *picked, seeds, device)
     planned = request.recall()

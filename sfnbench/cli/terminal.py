@@ -38,9 +38,12 @@ AsFormat = Annotated[Format, typer.Option("--format", help="How to print the tab
 
 def echo(text: str, **style: Any) -> None:
     """Print text, whatever wrote it: control characters reach the terminal as escapes."""
-    if "NO_COLOR" in os.environ:  # nor bold: no-color.org
-        style = {"err": style.get("err", False)}
-    typer.secho(printable(text), **style)
+    err = style.pop("err", False)
+    if style and not os.environ.get("NO_COLOR"):  # nor bold: no-color.org
+        text = typer.style(printable(text), **style)
+    else:
+        text = printable(text)
+    typer.echo(text, err=err)
 
 
 def say(text: str, **style: Any) -> None:
@@ -55,11 +58,11 @@ def in_words(text: str, style: Format) -> str:
     )
 
 
-def rendered(table: Table, style: Format) -> str:
-    """The table as text."""
+def rendered(table: Table, style: Format, width: int | None = None) -> str:
+    """The table as text, folded to a width where one is given."""
     from ..results.tables import render
 
-    return render(table, style)
+    return render(table, style, width)
 
 
 def print_table(table: Table, style: Format, by: str | None = None) -> None:

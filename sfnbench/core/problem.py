@@ -134,6 +134,18 @@ class Problem(ABC):
         """
         return ""
 
+    @property
+    def needs_download(self) -> bool:
+        """Whether some of its data are not on this machine yet, and may be fetched."""
+        return False
+
+    def fetch_data(self) -> None:
+        """Put its data on this machine; DataError where they cannot be had.
+
+        Asked only of a problem that `needs_download`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no data to fetch")
+
     def draw(self, rng: torch.Generator, size: int) -> Any:
         """A minibatch of `size` examples, as indices into shared tensors.
 

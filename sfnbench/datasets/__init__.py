@@ -13,13 +13,14 @@ are used only if their checksum is right.
 """
 
 import importlib
+import os
 from typing import Literal
 
 from ..errors import DataError
 from ..members.datasets import dataset_files
 from ..members.plugins import extend_package
 from ..words import did_you_mean
-from ._files import File, locate_file, place, state, why_missing
+from ._files import FOLDER, File, locate_file, place, state, why_missing
 from ._images import ImageDataset, Images, Pixels, Split, area_average
 from ._texts import Text, TextDataset, TextSplit
 
@@ -33,6 +34,7 @@ __all__ = [
     "TextDataset",
     "TextSplit",
     "area_average",
+    "fetch_files",
     "find",
     "find_text",
     "known",
@@ -41,6 +43,7 @@ __all__ = [
     "locate_file",
     "missing_files",
     "names",
+    "needs_download",
     "place",
     "state",
 ]
@@ -116,18 +119,31 @@ def find_text(name: str) -> TextDataset:
     return dataset
 
 
+def _files_of(dataset: ImageDataset | TextDataset, split: str) -> list[File]:
+    return [file for file in dataset.files if file.split in (split, "")]
+
+
 def missing_files(dataset: ImageDataset | TextDataset, split: str = "train") -> str:
     """Which of a split's files is not there and may not be downloaded, and what to do.
 
     Found by name, nothing is read.
     """
-    return next(
-        filter(
-            None,
-            (why_missing(file) for file in dataset.files if file.split in (split, "")),
-        ),
-        "",
+    reasons = (why_missing(file) for file in _files_of(dataset, split))
+    return next(filter(None, reasons), "")
+
+
+def needs_download(dataset: ImageDataset | TextDataset, split: str = "train") -> bool:
+    """Whether a file of a split is not there, and may be downloaded. Found by name."""
+    return not os.environ.get(FOLDER) and not all(
+        place(file).exists() for file in _files_of(dataset, split)
     )
+
+
+def fetch_files(dataset: ImageDataset | TextDataset, split: str = "train") -> None:
+    """Download the files of a split that are not there; DataError where one cannot be had."""
+    for file in _files_of(dataset, split):
+        if not place(file).exists():
+            locate_file(file)
 
 
 def load(

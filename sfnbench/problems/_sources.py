@@ -4,7 +4,13 @@ import functools
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..datasets import ImageDataset, find, missing_files
+from ..datasets import (
+    ImageDataset,
+    fetch_files,
+    find,
+    missing_files,
+    needs_download,
+)
 from ..errors import DataError
 
 DatasetT = TypeVar("DatasetT")
@@ -25,6 +31,15 @@ class FromImages:
     def missing_data(self) -> str:
         """Which file of the dataset is not there and cannot be fetched."""
         return missing_files(self.source)
+
+    @property
+    def needs_download(self) -> bool:
+        """Whether a file of the dataset is still to be fetched."""
+        return needs_download(self.source)
+
+    def fetch_data(self) -> None:
+        """Fetch the files of the dataset; DataError where one cannot be had."""
+        fetch_files(self.source)
 
     @property
     def population(self) -> int:

@@ -13,7 +13,14 @@ from ..core.constant import constant
 from ..core.curvature import CurvatureKind, Linearisation, with_decay
 from ..core.fields import Count, NonNegative
 from ..core.network import Network
-from ..datasets import TextDataset, find_text, load_text, missing_files
+from ..datasets import (
+    TextDataset,
+    fetch_files,
+    find_text,
+    load_text,
+    missing_files,
+    needs_download,
+)
 from ..members.registry import register
 from ._recurrent_products import linearised
 from ._sources import check_within, dataset_of
@@ -111,6 +118,15 @@ class RecurrentNetwork(Network):
     def missing_data(self) -> str:
         """Which file of the dataset is not there and cannot be fetched."""
         return missing_files(self.source)
+
+    @property
+    def needs_download(self) -> bool:
+        """Whether a file of the dataset is still to be fetched."""
+        return needs_download(self.source)
+
+    def fetch_data(self) -> None:
+        """Fetch the files of the dataset; DataError where one cannot be had."""
+        fetch_files(self.source)
 
     @property
     def n_used(self) -> int:

@@ -32,16 +32,18 @@ FORMATS = {
     "latex": "latex",
     "html": "html",
 }  # for people
+NARROWEST = 12  # characters that a column keeps, however narrow the terminal
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 Table = Sequence[Line]
 Contest = tuple[str, str, str, str]  # problem, dtype, column, league
 
 
-def render(table: Table, style: str) -> str:
+def render(table: Table, style: str, width: int | None = None) -> str:
     """The table as text in one of the formats plain, github, latex, html, tsv, csv and json.
 
     A row need not have every column: problems have measures of their own. Formats for people have
-    stars at the best, JSON has numbers, intervals and flags apart.
+    stars at the best, JSON has numbers, intervals and flags apart. A plain table wider than `width`
+    characters has its widest cells folded.
     """
     if style == "json":
         return json.dumps(as_records(table), indent=2, allow_nan=False)
@@ -57,9 +59,32 @@ def render(table: Table, style: str) -> str:
     shown = as_text(table, is_starred=True)
     if style == "github":  # a bar within a cell would end it
         shown = [{_no_bar(n): _no_bar(t) for n, t in line.items()} for line in shown]
+    widths = _folded(shown, width) if width and style == "plain" else None
     return str(
-        tabulate(shown, headers="keys", tablefmt=FORMATS[style], disable_numparse=True)
+        tabulate(
+            shown,
+            headers="keys",
+            tablefmt=FORMATS[style],
+            disable_numparse=True,
+            maxcolwidths=widths,
+        )
     )
+
+
+def _folded(shown: Sequence[dict[str, str]], width: int) -> list[int] | None:
+    """The most characters of each column, so that all columns fit; None where they do anyway."""
+    names = list(shown[0]) if shown else []
+    # tabulate keeps two blanks beside a heading
+    headings = [len(name) + 2 for name in names]
+    cells = [max(len(line[name]) for line in shown) for name in names]
+    widths = list(map(max, headings, cells))
+    room = width - 2 * (len(names) - 1)  # two blanks between columns
+    if sum(widths) <= room:
+        return None
+    most = max(widths)
+    while most > NARROWEST and sum(min(most, each) for each in widths) > room:
+        most -= 1
+    return [min(most, each) for each in widths]
 
 
 def _no_bar(cell: str) -> str:

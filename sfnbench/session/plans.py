@@ -28,7 +28,7 @@ from ..members.reading import HERE
 from ..records import Run, Spec
 from ..results.encoding import to_run
 from ..suite.files import locate, read_suite
-from ..suite.plan import missing_data, plan
+from ..suite.plan import missing_data, plan, to_download
 from ..suite.reading import Suite, load_suite
 from .device import device_kind
 
@@ -90,7 +90,8 @@ class Request:
         made = Planned.of(suite, *choices)
         if before is None or suite.tune or not _is_all_known_code(made, self._roots):
             return made
-        made = replace(made, has_data=not missing_data(made.runs))
+        is_there = not missing_data(made.runs) and not to_download(made.runs)
+        made = replace(made, has_data=is_there)
         # What changed meanwhile is not for the next time.
         with suppress(OSError, ValueError):
             if made.has_data and self._key() == before:

@@ -15,7 +15,7 @@ from ..errors import DataError, NoResultsError, SuiteError
 from ..members import live, registry
 from ..records import Result, Run, Status
 from ..results.store import Store, has_failed
-from ..suite.plan import missing_data, plan
+from ..suite.plan import missing_data, plan, to_download
 from ..suite.reading import Suite, load_suite
 from .engines import execute_all
 from .folders import TUNING, results_folder
@@ -89,7 +89,7 @@ def preview(
     tried, stored = _stored(folder / TUNING), _statuses(folder)
     settled = _settled(suite, runs, folder)
     if not planned.has_data:
-        _check_data(runs if fresh else settled, {} if fresh else stored)
+        _check_data(runs if fresh else _without_result(settled, stored))
     again, missing_state = frozenset(stored if fresh else ()), "to do"
     if only_failed and not fresh:
         missing_state = "left out"
@@ -144,10 +144,12 @@ def _check_folder(
 ) -> None:
     """DataError where data are missing, NoResultsError where there is nothing to re-run."""
     suite, runs = planned.suite, planned.runs
-    if fresh and not planned.has_data:
-        _check_data(runs, {})
-    elif not planned.has_data:
-        _check_data(_settled(suite, runs, folder), _statuses(folder))
+    if not planned.has_data:
+        lacking = list(runs)
+        if not fresh:
+            lacking = _without_result(_settled(suite, runs, folder), _statuses(folder))
+        _check_data(lacking)
+        _fetch_data(lacking)
     if only_failed:
         Store(folder).close()  # raises without results, and leaves no empty folder
 
@@ -312,11 +314,28 @@ def _settled(suite: Suite, runs: Sequence[Run], folder: Path) -> list[Run]:
     return [settled.get(run.slot, run) if run.is_open else run for run in runs]
 
 
-def _check_data(runs: Iterable[Run], stored: Mapping[str, str]) -> None:
-    """DataError where a run without a sound result needs data that are not there."""
-    lacking = (run for run in runs if has_failed(stored.get(run.id, "")))
-    if missing := missing_data(lacking):
+def _without_result(runs: Iterable[Run], stored: Mapping[str, str]) -> list[Run]:
+    """The runs without a sound result."""
+    return [run for run in runs if has_failed(stored.get(run.id, ""))]
+
+
+def _check_data(runs: Iterable[Run]) -> None:
+    """DataError where runs need data that are not there and may not be fetched."""
+    if missing := missing_data(runs):
         raise DataError("\n".join(missing))
+
+
+def _fetch_data(runs: Iterable[Run]) -> None:
+    """Fetch the data of runs, once for all of them; DataError where they cannot be had."""
+    reasons: dict[str, str] = {}  # problems share datasets: each reason once
+    for label, problem in to_download(runs).items():
+        try:
+            problem.fetch_data()
+        except DataError as error:
+            reasons.setdefault(str(error), label)
+    if reasons:
+        lines = [f"{label}: {reason}" for reason, label in reasons.items()]
+        raise DataError("\n".join(lines))
 
 
 def _failure(tuned: Tuned) -> Result:

@@ -66,6 +66,15 @@ def missing_data(runs: Iterable[Run]) -> list[str]:
     return lines
 
 
+def to_download(runs: Iterable[Run]) -> dict[str, Problem]:
+    """The problems, by label, whose data are still to be fetched; fetches nothing."""
+    specs = {run.problem.label: run.problem for run in runs}
+    problems = {label: instances("problem", spec)[0] for label, spec in specs.items()}
+    return {
+        label: problem for label, problem in problems.items() if problem.needs_download
+    }
+
+
 def _run(
     suite: Suite, problem: Spec, method: Spec, seeds: tuple[int, ...], device: str
 ) -> Run:

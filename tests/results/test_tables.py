@@ -224,3 +224,13 @@ def test_a_bar_within_a_cell_of_markdown_does_not_end_it():
     ).splitlines()
     assert header.split() == ["|", "optimizer", "|", r"\|lowest\|", "|"]
     assert row.split() == ["|", r"\|H\|", "|", r"a\|b", "|"]
+
+
+def test_a_plain_table_is_folded_to_a_width_without_losing_a_word():
+    words = [f"word{i}" for i in range(30)]
+    table = [{"name": "a", "what": " ".join(words), "from": "shipped"}]
+    folded = render(table, "plain", width=60)
+    assert max(map(len, folded.splitlines())) <= 60
+    assert [word for word in folded.split() if word.startswith("word")] == words
+    assert render(table, "plain", width=400) == render(table, "plain")
+    assert render(table, "csv", width=60) == render(table, "csv")

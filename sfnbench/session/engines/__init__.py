@@ -50,10 +50,26 @@ def names() -> tuple[str, ...]:
 
 def find(name: str) -> Engine:
     """The engine of that name, imported; SfnbenchError with the nearest name for an unknown one."""
-    if name not in names():
-        raise SfnbenchError(f"unknown engine {name!r}{did_you_mean(name, names())}")
+    check_choices(name)
     engine: Engine = pkgutil.resolve_name(f"{__name__}.{name}:{name}")
     return engine
+
+
+def check_choices(
+    engine: str,
+    jobs: int | None = None,
+    threads: int = 1,
+    scheduler: str | None = None,
+) -> None:
+    """SfnbenchError for an engine that is not known, and for what no engine can do."""
+    if engine not in names():
+        raise SfnbenchError(f"unknown engine {engine!r}{did_you_mean(engine, names())}")
+    if scheduler is not None and engine != "dask":
+        raise SfnbenchError(f"a scheduler is for the engine 'dask', not {engine!r}")
+    if (jobs is not None and jobs < 1) or threads < 1:
+        raise SfnbenchError(
+            f"jobs and threads have to be at least 1, not {jobs} and {threads}"
+        )
 
 
 def execute_all(
@@ -77,17 +93,12 @@ def execute_all(
     Closing the iterator, or Ctrl-C, ends what is being executed; results that were already handed
     out stay with the caller.
     """
-    start = find(engine)
     threads = 1 if threads is None else threads
-    if scheduler is not None and engine != "dask":
-        raise SfnbenchError(f"a scheduler is for the engine 'dask', not {engine!r}")
+    check_choices(engine, jobs, threads, scheduler)
+    start = find(engine)
     if jobs is None and scheduler is not None:
         jobs = sys.maxsize
     elif jobs is None:
         jobs = max(1, usable_cores() // max(1, threads))
-    if jobs < 1 or threads < 1:
-        raise SfnbenchError(
-            f"jobs and threads have to be at least 1, not {jobs} and {threads}"
-        )
     conditions = Conditions(jobs, threads, tuple(plugins), scheduler, live, task)
     return start(runs, conditions, on_progress)

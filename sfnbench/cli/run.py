@@ -74,8 +74,7 @@ def run(
     problem: Problems = None,
     profile: Profile = None,
     seeds: Annotated[
-        int | None,
-        typer.Option(min=1, help="How many seeds, instead of what the suite says."),
+        int | None, typer.Option(help="How many seeds, instead of what the suite says.")
     ] = None,
     device: Annotated[
         Device, typer.Option(help="auto takes a GPU where there is one.")
@@ -124,7 +123,7 @@ def run(
 
     use_plugins(plugins)
     check_choices(engine, jobs, scheduler=scheduler)
-    check_names(suite, profile, optimizer or (), problem or ())
+    check_names(suite, profile, optimizer or (), problem or (), seeds)
     picked = _tuple(optimizer), _tuple(problem)
     request = Request(suite, profile, *picked, seeds, device)
     planned = request.recall()

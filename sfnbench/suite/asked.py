@@ -20,8 +20,9 @@ def check_names(
     profile: str | None = None,
     optimizers: Iterable[str] = (),
     problems: Iterable[str] = (),
+    n_seeds: int | None = None,
 ) -> None:
-    """SuiteError with a line for each profile, optimizer and problem that is not known.
+    """SuiteError with a line for each name that is not known, and for less than one seed.
 
     A suite with mistakes of its own passes: to read it in full says them all.
     """
@@ -32,6 +33,8 @@ def check_names(
     wrong = [*_wrong_profile(path, root, profile)]
     wrong += _unknown(root, _method(root), "optimizers", optimizers)
     wrong += _unknown(root, "problem", "problems", problems)
+    if n_seeds is not None and n_seeds < 1:
+        wrong.append(f"seeds must be at least 1, not {n_seeds}")
     if wrong:
         raise SuiteError("\n".join(wrong))
 

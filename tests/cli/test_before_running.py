@@ -21,7 +21,7 @@ from sfnbench.suite.asked import check_names
         ("escape --profile quik", "did you mean 'quick'?"),
         ("toy --engine inlin", "did you mean 'inline'?"),
         ("toy --jobs 0", "at least 1"),
-        ("toy --seeds 0", "--seeds"),
+        ("toy --seeds 0", "seeds must be at least 1, not 0"),
     ],
 )
 def test_a_mistake_on_the_line_waits_for_no_torch(words, said, tmp_path):

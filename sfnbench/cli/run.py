@@ -28,7 +28,7 @@ from .terminal import (
 )
 
 if TYPE_CHECKING:
-    from ..session.plans import Planned
+    from ..session.plans import Planned, Request
 
 SuiteName = Annotated[
     str,
@@ -118,21 +118,14 @@ def run(
     from ..session.engines import check_choices
     from ..session.plans import Request
     from ..session.session import run_session
-    from ..suite.asked import check_names
     from .progress import Terminal
 
     use_plugins(plugins)
     check_choices(engine, jobs, scheduler=scheduler)
-    check_names(suite, profile, optimizer or (), problem or (), seeds)
     picked = _tuple(optimizer), _tuple(problem)
     request = Request(suite, profile, *picked, seeds, device)
-    planned = request.recall()
-    if planned is None:
-        if engine == "processes" and not dry_run:
-            from ..session.engines._server import start_server
-
-            start_server()  # it loads torch while this process reads the suite
-        planned = request.make()
+    request.check()
+    planned = _planned(request, forks=engine == "processes" and not dry_run)
     choices: dict[str, Any] = {
         "out": out,
         "fresh": fresh,
@@ -214,6 +207,18 @@ def env(style: AsFormat = "plain") -> None:
 
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
+
+
+def _planned(request: Request, forks: bool) -> Planned:
+    """The plan, recalled or made."""
+    planned = request.recall()
+    if planned is None:
+        if forks:
+            from ..session.engines._server import start_server
+
+            start_server()  # it loads torch while this process reads the suite
+        planned = request.make()
+    return planned
 
 
 def _print_preview(planned: Planned, choices: dict[str, Any], style: Format) -> None:

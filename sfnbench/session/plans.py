@@ -27,6 +27,7 @@ from ..members.imports import is_installed
 from ..members.reading import HERE
 from ..records import Run, Spec
 from ..results.encoding import to_run
+from ..suite.asked import check_names
 from ..suite.files import locate, read_suite
 from ..suite.plan import missing_data, plan, to_download
 from ..suite.reading import Suite, load_suite
@@ -71,6 +72,12 @@ class Request:
     problems: tuple[str, ...] | None = None
     seeds: int | tuple[int, ...] | None = None
     device: str = "auto"
+
+    def check(self) -> None:
+        """SuiteError for names that are not known, found without torch."""
+        n_seeds = self.seeds if isinstance(self.seeds, int) else None
+        picked = self.optimizers or (), self.problems or ()
+        check_names(self.name, self.profile, *picked, n_seeds)
 
     def recall(self) -> Planned | None:
         """The plan that was kept for this and for all that it rests on; None without one."""

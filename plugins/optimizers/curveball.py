@@ -9,7 +9,6 @@ from torch import Tensor
 
 from sfnbench import (
     Count,
-    Network,
     NonNegative,
     Optimizer,
     Oracle,
@@ -57,7 +56,7 @@ class CurveBall(Optimizer):
 
     def misfit(self, problem: Problem) -> str | None:
         """A problem without outputs."""
-        if self.curvature == "gauss_newton" and not isinstance(problem, Network):
+        if self.curvature == "gauss_newton" and not problem.knows_outputs:
             return "curvature gauss_newton needs a network: its outputs and criterion apart"
         return super().misfit(problem)
 

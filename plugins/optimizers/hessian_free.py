@@ -11,7 +11,6 @@ from torch import Tensor
 from sfnbench import (
     BelowOne,
     Count,
-    Network,
     Optimizer,
     Oracle,
     Positive,
@@ -63,7 +62,7 @@ class HessianFree(Optimizer):
 
     def misfit(self, problem: Problem) -> str | None:
         """A problem without outputs."""
-        if self.curvature == "gauss_newton" and not isinstance(problem, Network):
+        if self.curvature == "gauss_newton" and not problem.knows_outputs:
             return "curvature gauss_newton needs a network: its outputs and criterion apart"
         return super().misfit(problem)
 

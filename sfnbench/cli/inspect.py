@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Annotated, Literal
@@ -48,13 +49,12 @@ def inspect(
 ) -> None:
     """Say whether a module of your own stands at a saddle: slope, curvature, certificate."""
     from ..inspection.inspect import inspect as look
-    from ..members.named import find_named
+    from ..members.named import find_named, make_named
 
-    build, load = find_named(model, "model"), find_named(data, "data")
     found = look(
-        build,
+        functools.partial(make_named, model, "model"),
         find_named(criterion, "criterion"),
-        load() if callable(load) else load,
+        make_named(data, "data"),
         checkpoint=checkpoint,
         n_examples=examples,
         n_products=products,

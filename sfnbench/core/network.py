@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class Network(Problem):
     """
 
     weight_decay: float = 0.0
+    knows_outputs: ClassVar[bool] = True
 
     @property
     @abstractmethod

@@ -59,6 +59,8 @@ class Problem(ABC):
     vmappable: ClassVar[bool] = True
     # False: all of the Hessian costs too much for an end point, which Lanczos then measures
     has_cheap_hessian: ClassVar[bool] = True
+    # True: outputs and criterion are known apart, as the Gauss-Newton matrix needs them
+    knows_outputs: ClassVar[bool] = False
     # methods theta (d,) -> scalar, low is good, that suites may name as metrics
     measures: ClassVar[tuple[str, ...]] = ()
     # a trajectory has escaped once its loss is below the saddle's by more than this

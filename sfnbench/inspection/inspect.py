@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 
 from ..core.oracle import Curvature, Oracle
 from ..core.problem import Problem
+from ..errors import ModelError
 from ..linalg.lanczos import Subspace, lanczos
 from ..metrics.certificate import certify
-from ..modules.batch_loss import BatchLossProblem, takes_model
 from ..modules.problem import ModuleProblem
 from .findings import Inspection, LayerCurvature
 from .shares import ZERO, ProbeEstimate, dense_nodes, krylov_nodes, mean_of
@@ -68,13 +69,17 @@ def inspect(
     >>> found.lowest > -1e-12  # softmax regression is convex
     True
     """
-    kind = BatchLossProblem if takes_model(loss_fn) else ModuleProblem
-    problem = kind(model, loss_fn, data, checkpoint=checkpoint, n_examples=n_examples)
+    problem = ModuleProblem(
+        model, loss_fn, data, checkpoint=checkpoint, n_examples=n_examples
+    )
+    notes = tuple(problem.curvature_notes())
     theta = _standing(problem, model, dtype)
     title = type(problem.weights.model).__name__
-    return inspect_point(
+    found = inspect_point(
         problem, theta, title, n_products=n_products, progress=progress
     )
+    found.notes += notes
+    return found
 
 
 def inspect_point(
@@ -148,6 +153,14 @@ class _Work:
         )
         self.found.loss = float(self.curvature.loss)
         self.found.gradient_norm = float(self.curvature.grad.norm())
+        for what in ("loss", "gradient_norm"):
+            value = getattr(self.found, what)
+            if not math.isfinite(value):
+                raise ModelError(
+                    f"the {what.replace('_', ' ')} of {self.found.title} is {value} at these "
+                    f"weights, so that there is no curvature: look for the example or the layer "
+                    f"that makes it so"
+                )
 
     def dense(self) -> None:
         """All of the Hessian, and its eigenvalues."""
@@ -283,24 +296,28 @@ def _dense_end(H: Tensor, value: Tensor, vector: Tensor) -> End:
 
 def _standing(problem: ModuleProblem, model: Any, dtype: torch.dtype | None) -> Tensor:
     """The module's weights (d,) in the dtype of the inspection, on the module's device."""
-    first = next(iter(model.parameters())) if isinstance(model, nn.Module) else None
-    own = torch.float32 if first is None else first.dtype
+    if dtype not in (None, torch.float32, torch.float64):
+        raise ModelError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
+    # a module that was given is copied to the CPU
+    given = model if isinstance(model, nn.Module) else problem.weights.model
+    first = next(given.parameters())
     if dtype is None:
-        is_fine = problem.dim <= DENSE or own == torch.float64
-        dtype = torch.float64 if is_fine else torch.float32
-    device = torch.device("cpu") if first is None else first.device
-    return problem.weights.theta().to(device, dtype)
+        is_fine = problem.dim <= DENSE or first.dtype == torch.float64
+        dtype = problem.finest_dtype if is_fine else torch.float32
+    return problem.weights.theta().to(first.device, dtype)
 
 
 @contextmanager
 def _bar(total: int, progress: bool) -> Iterator[Advance]:
-    """A bar of Hessian-vector products, in a terminal or a notebook; nothing where unwanted."""
+    """A bar of Hessian-vector products, in a terminal or a notebook; a line elsewhere."""
     if not progress or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        if progress:
+            print(f"{total:,} Hessian-vector products", file=sys.stderr, flush=True)
         yield lambda n: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{total} Hessian-vector products", total=total)
+        task = bar.add_task(f"{total:,} Hessian-vector products", total=total)
         yield lambda n: bar.advance(task, n)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import PluginError
+from ..errors import PluginError, SfnbenchError
 from ..words import did_you_mean, first_line
 from .imports import module_file, source_of
 
@@ -64,6 +65,30 @@ def find_named(use: str, what: str) -> Any:
             f"{unknown}: {module.__name__} has no {name}{did_you_mean(name, own)}"
         )
     return getattr(module, name)
+
+
+def make_named(use: str, what: str) -> Any:
+    """What the function or class of that name makes, or the object itself.
+
+    PluginError names the line of its module that it fails at.
+    """
+    named = find_named(use, what)
+    if not callable(named) or not hasattr(
+        named, "__name__"
+    ):  # a module of torch is called too
+        return named
+    try:
+        return named()
+    except SfnbenchError:
+        raise
+    except Exception as error:  # it may raise anything
+        file = getattr(sys.modules.get(named.__module__), "__file__", None)
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [each.lineno for each in frames if each.filename == file]
+        where = f"{file}:{lines[-1]}: " if lines else ""
+        raise PluginError(
+            f"{where}{what} {use!r} raises {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 def _source_names(module_name: str) -> set[str]:

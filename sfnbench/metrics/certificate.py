@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..core.derivatives import loss_and_grad
 from ..core.problem import Problem
 from ..core.symmetry import counted_directions
 from ..linalg.newton import Roots, newton_roots
@@ -185,9 +186,15 @@ class _Ends:
 
     def gradients(self, points: Floats) -> Floats:
         """The gradients (n, d) of the whole loss."""
-        return self._mapped(
-            torch.func.grad(lambda t: self.problem.loss(t, None)), points
-        )
+        # a module with an autograd.Function of its own has no gradient inside torch.func
+        is_eager = not self.problem.vmappable
+
+        def gradient(theta: Tensor) -> Tensor:
+            return loss_and_grad(
+                lambda t: self.problem.loss(t, None), theta, eager=is_eager
+            )[1]
+
+        return self._mapped(gradient, points)
 
     def hessians(self, points: Floats) -> Floats:
         """The Hessians (n, d, d)."""

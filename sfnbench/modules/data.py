@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
 from ..errors import ModelError
+from ..words import listed
 
 EXPECTED = (
     "data must be a pair (inputs, targets), a Dataset or a DataLoader of such pairs"
@@ -19,45 +19,49 @@ EXPECTED = (
 
 
 class Examples(NamedTuple):
-    """Inputs and targets: trees of tensors whose first dimension are the n examples."""
+    """All examples as one batch: a tree of tensors whose first dimension are the n examples."""
 
-    inputs: Any
-    targets: Any
+    tree: Any  # a pair (inputs, targets), where pairs were asked for
     n: int
     notes: tuple[str, ...] = ()
 
 
-def examples_of(data: Any, n_examples: int | None = None) -> Examples:
+def examples_of(
+    data: Any, n_examples: int | None = None, *, in_pairs: bool = True
+) -> Examples:
     """All examples of the data, or the first `n_examples`; a loader is read once, and kept.
 
+    A batch is a pair (inputs, targets), or, not `in_pairs`, any tree of tensors, such as a dict.
     ModelError where the data are empty, not finite, of different lengths or no pairs.
     """
+    checked = _pair if in_pairs else _plain
     notes: list[str] = []
     if isinstance(data, DataLoader):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # of its order, where it shuffles
-            inputs, targets = _end_to_end(_first_pairs(data, n_examples))
+            tree = _end_to_end(_first_batches(data, n_examples, checked))
         if _is_shuffled(data):
             notes.append(
                 "the loader shuffles its data or draws from them: one pass over it is kept"
             )
     elif isinstance(data, TensorDataset):
-        inputs, targets = _pair(data.tensors)
+        tree = checked(data.tensors)
     elif isinstance(data, Dataset):
-        inputs, targets = _of_dataset(data, n_examples)
+        tree = _of_dataset(data, n_examples, checked)
     else:
-        inputs, targets = _pair(data)
-    inputs, targets = tree_map(_as_tensor, inputs), tree_map(_as_tensor, targets)
-    n = _n_examples(inputs, targets)
+        tree = checked(data)
+    leaves = [each for each in tree_leaves(tree) if isinstance(each, Tensor)]
+    away = sorted({str(each.device) for each in leaves} - {"cpu"})
+    if away:
+        notes.append(f"the data come from {listed(away)}, and go where the model is")
+    tree = tree_map(_as_tensor, tree)
+    n = _n_examples(tree)
     if n_examples is not None and n_examples < n:
-        inputs, targets = (
-            tree_map(lambda t: t[:n_examples], each) for each in (inputs, targets)
-        )
+        tree = tree_map(lambda t: t[:n_examples], tree)
         notes.append(f"the first {n_examples} of {n} examples")
         n = n_examples
-    _check_finite(inputs, "inputs")
-    _check_finite(targets, "targets")
-    return Examples(inputs, targets, n, tuple(notes))
+    _check_finite(tree, ("inputs", "targets") if in_pairs else ())
+    return Examples(tree, n, tuple(notes))
 
 
 def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -73,21 +77,37 @@ def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _pair(given: Any) -> tuple[Any, Any]:
-    if isinstance(given, Tensor | np.ndarray) or not isinstance(given, Sequence):
-        raise ModelError(f"{EXPECTED}, got {type(given).__name__}")
-    if len(given) != 2:
-        raise ModelError(f"{EXPECTED}, got {len(given)} things instead of two")
-    return given[0], given[1]
+    found = _plain(given)
+    if isinstance(found, dict):
+        names = ", ".join(map(repr, found))
+        raise ModelError(
+            f"{EXPECTED}, got a dict of {names}: give a loss of (model, batch) instead of the "
+            f"criterion, which takes such batches"
+        )
+    if not isinstance(found, tuple | list):
+        raise ModelError(f"{EXPECTED}, got {type(found).__name__}")
+    if len(found) != 2:
+        raise ModelError(f"{EXPECTED}, got {len(found)} things instead of two")
+    return found[0], found[1]
 
 
-def _first_pairs(
-    batches: Iterable[Any], n_examples: int | None
-) -> list[tuple[Any, Any]]:
+def _plain(given: Any) -> Any:
+    """The same tree, with dicts in place of other mappings, which torch takes for leaves."""
+    if isinstance(given, Mapping):
+        return {name: _plain(each) for name, each in given.items()}
+    if type(given) in (tuple, list):
+        return type(given)(map(_plain, given))
+    return given
+
+
+def _first_batches(
+    batches: Iterable[Any], n_examples: int | None, checked: Callable[[Any], Any]
+) -> list[Any]:
     """The batches of a loader, as many as hold the examples that are wanted."""
     found, n = [], 0
     for batch in batches:
-        found.append(_pair(batch))
-        n += _n_examples(*found[-1])
+        found.append(checked(batch))
+        n += _n_examples(found[-1])
         if n_examples is not None and n >= n_examples:
             break
     if not found:
@@ -95,34 +115,35 @@ def _first_pairs(
     return found
 
 
-def _of_dataset(data: Dataset[Any], n_examples: int | None) -> tuple[Any, Any]:
+def _of_dataset(
+    data: Dataset[Any], n_examples: int | None, checked: Callable[[Any], Any]
+) -> Any:
     n = len(data)  # type: ignore[arg-type]  # one that is read by place has a length
     wanted = n if n_examples is None else min(n, n_examples)
     if not wanted:
         raise ModelError("the dataset is empty")
-    return _pair(default_collate([_pair(data[i]) for i in range(wanted)]))
+    return checked(default_collate([checked(data[i]) for i in range(wanted)]))
 
 
-def _end_to_end(pairs: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+def _end_to_end(batches: Sequence[Any]) -> Any:
     """Batches as one: their tensors end to end."""
-    structure = tree_flatten(pairs[0])[1]
+    structure = tree_flatten(batches[0])[1]
     columns = zip(
-        *[[_as_tensor(each) for each in tree_leaves(pair)] for pair in pairs],
+        *[[_as_tensor(each) for each in tree_leaves(batch)] for batch in batches],
         strict=True,
     )
     try:
-        inputs, targets = tree_unflatten(
-            [torch.cat(column) for column in columns], structure
-        )
+        return tree_unflatten([torch.cat(column) for column in columns], structure)
     except RuntimeError as error:
         raise ModelError(
             f"the loader's batches differ in shape, pad them: {error}"
         ) from error
-    return inputs, targets
 
 
 def _as_tensor(leaf: Any) -> Tensor:
     if isinstance(leaf, Tensor):
+        if leaf.is_meta:
+            raise ModelError("the data are on the device meta, and hold no numbers")
         return leaf.detach().to("cpu")
     try:
         return torch.as_tensor(leaf)
@@ -132,8 +153,8 @@ def _as_tensor(leaf: Any) -> Tensor:
         ) from error
 
 
-def _n_examples(inputs: Any, targets: Any) -> int:
-    leaves = [*tree_leaves(inputs), *tree_leaves(targets)]
+def _n_examples(tree: Any) -> int:
+    leaves = [_as_tensor(each) for each in tree_leaves(tree)]
     if not leaves or any(each.ndim == 0 for each in leaves):
         raise ModelError(
             f"{EXPECTED}: the first dimension of each tensor are the examples"
@@ -148,13 +169,15 @@ def _n_examples(inputs: Any, targets: Any) -> int:
     return lengths[0]
 
 
-def _check_finite(tree: Any, what: str) -> None:
-    for leaf in tree_leaves(tree):
-        n_broken = int((~leaf.isfinite()).sum())
-        if n_broken:
-            raise ModelError(
-                f"{n_broken} of {leaf.numel()} numbers of the {what} are not finite"
-            )
+def _check_finite(tree: Any, names: Sequence[str]) -> None:
+    parts = zip(names, tree, strict=True) if names else [("data", tree)]
+    for what, part in parts:
+        for leaf in tree_leaves(part):
+            n_broken = int((~leaf.isfinite()).sum())
+            if n_broken:
+                raise ModelError(
+                    f"{n_broken} of {leaf.numel()} numbers of the {what} are not finite"
+                )
 
 
 def _is_shuffled(loader: DataLoader[Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..core.derivatives import linearise_eagerly
 from ..core.network import Network
 from ..core.problem import CriticalPoint
 from ..errors import ModelError
-from ..words import first_line, listed
+from ..words import listed
 from . import trial
 from .checkpoint import load_checkpoint
 from .data import Examples, arguments, examples_of
@@ -37,10 +37,12 @@ class ModuleProblem(Network):
 
     `model` is a module, whose weights are then the start, or a function that makes one, whose own
     initialisation under the seed is. `criterion` takes outputs (n, ...) and targets, and is a mean
-    over examples, or a sum, which is then divided by their number. `data` is a pair (inputs,
-    targets), a Dataset, or a DataLoader. `checkpoint` is a file with the weights to start from.
-    `radius` is the distance of each seed's start from there, in a direction of its own. With a
-    positive `escape_drop`, a trajectory has escaped once its loss is so far below that of the
+    over examples, or a sum, which is then divided by their number. For a model that returns several
+    things, a loss that reads the weights or batches in a dict it takes the module and a batch; its
+    first parameter is then named `model`, and there is no Gauss-Newton matrix. `data` is a pair
+    (inputs, targets), a Dataset, or a DataLoader. `checkpoint` is a file with the weights to start
+    from. `radius` is the distance of each seed's start from there, in a direction of its own. With
+    a positive `escape_drop`, a trajectory has escaped once its loss is so far below that of the
     weights that it was to start from.
 
     theta (d,) holds the parameters that require gradients, in the order of `named_parameters`; tied
@@ -90,11 +92,11 @@ class ModuleProblem(Network):
         return model if isinstance(model, nn.Module) else model()
 
     def make_criterion(self) -> Callable[[Tensor, Any], Tensor]:
-        """The criterion () of outputs (n, ...) and targets."""
+        """The criterion () of outputs (n, ...) and targets, or of the module and a batch."""
         return self._criterion_given
 
     def make_data(self) -> Any:
-        """A pair (inputs, targets), a Dataset or a DataLoader."""
+        """A pair (inputs, targets), another batch of all examples, a Dataset or a DataLoader."""
         return self._data
 
     @property
@@ -105,38 +107,55 @@ class ModuleProblem(Network):
     # -- a network ---------------------------------------------------------------------------------
 
     @functools.cached_property
+    def knows_outputs(self) -> bool:  # type: ignore[override]
+        """Whether the criterion takes outputs and targets, and not the module and a batch."""
+        return not trial.takes_model(self._criterion)
+
+    @functools.cached_property
     def weights(self) -> Weights:
-        """The module's weights."""
-        return Weights(self._built(0))
+        """The module's weights; a call of them gives outputs, or the loss of a batch."""
+        model = self._built(0)
+        if self.knows_outputs:
+            return Weights(model)
+        return Weights(model, functools.partial(self._criterion, model))
 
     @functools.cached_property
     def examples(self) -> Examples:
         """All examples, on the CPU."""
-        return examples_of(self.make_data(), self.n_examples)
+        return examples_of(
+            self.make_data(), self.n_examples, in_pairs=self.knows_outputs
+        )
 
     @functools.cached_property
     def notes(self) -> tuple[str, ...]:
         """What was found by trying: sentences about eval mode, the data and the criterion."""
         check_finite(self.weights.model)
         self._first_answers()
-        theta = self.weights.theta().to(self._trial_dtype)
-        n = min(self.population, trial.N_TRIED)
-        tried = torch.arange(n)
-        z = trial.same_twice(lambda: trial.outputs_of(self._answers(theta, tried), n))
         notes = [*trial.remarks(self.weights.model), *self.examples.notes]
-        if trial.mixes_examples(lambda half: self._answers(theta, tried[half]), z):
-            notes.append(
-                "an example's outputs depend on the others of its batch: batch statistics"
-            )
-        if self._trial_dtype == torch.float32:
+        notes += self._criterion_notes()
+        if self.finest_dtype == torch.float32:
             notes.append(
                 "the module makes tensors of float32 itself: only dtype float32 runs"
             )
-        if self._sums(z):
-            notes.append(
-                "the criterion sums over examples: it is divided by their number"
-            )
         return tuple(notes)
+
+    def _criterion_notes(self) -> Iterator[str]:
+        """What calls on a part of the data say; ModelError where they say nothing."""
+        theta, tried = self._tried()
+        if self.knows_outputs:
+            n = len(tried)
+            z = trial.same_twice(
+                lambda: trial.outputs_of(self._answers(theta, tried), n)
+            )
+            if trial.mixes_examples(lambda half: self._answers(theta, tried[half]), z):
+                yield "an example's outputs depend on the others of its batch: batch statistics"
+        else:
+            trial.same_twice(lambda: trial.loss_of(self._answers(theta, tried)))
+        if self._sums is None:
+            yield "the loss is no mean over examples: that of a minibatch is another one"
+        elif self.is_sum:
+            yield "the criterion sums over examples: it is divided by their number"
+        trial.check_derivatives(lambda t: self.loss(t, tried), theta)
 
     @property
     def dim(self) -> int:
@@ -175,8 +194,27 @@ class ModuleProblem(Network):
         # whether they are critical is for the certificate to say, and no race asks for the index
         return CriticalPoint(theta, float(self.loss(theta, None)), index=1)
 
+    def loss(self, theta: Tensor, batch: Any) -> Tensor:
+        """The mean loss () over the batch's examples, plus the weight decay's share."""
+        if self.knows_outputs:
+            return super().loss(theta, batch)
+        found: Tensor = self._answers(theta, batch).reshape(())
+        if self.is_sum:
+            found = found / (self.population if batch is None else len(batch))
+        if not self.weight_decay:
+            return found
+        return found + self.weight_decay / 2 * (theta @ theta)
+
     def outputs(self, theta: Tensor, batch: Tensor | None) -> Tensor:
-        """The module's outputs (..., n) for the examples of a batch."""
+        """The module's outputs (..., n) for the examples of a batch.
+
+        ModelError where the loss is one of the module and a batch.
+        """
+        if not self.knows_outputs:
+            raise ModelError(
+                "a loss of model and batch has no outputs of its own: give a criterion of outputs "
+                "and targets"
+            )
         return self._answers(theta, batch).movedim(0, -1)
 
     def fit(self, z: Tensor, batch: Tensor | None) -> Tensor:
@@ -194,8 +232,7 @@ class ModuleProblem(Network):
         """
         if self._forward_cost.has_convolutions:
             return False
-        theta = self.weights.theta().to(self._trial_dtype)
-        few = torch.arange(min(2, self.population))
+        theta, few = self._tried(2)
 
         def gradient(at: Tensor) -> Tensor:
             return torch.func.grad(lambda t: self.loss(t, few))(at)
@@ -224,34 +261,62 @@ class ModuleProblem(Network):
         rows = torch.stack([product(each) for each in identity])
         return (rows + rows.mT) / 2
 
+    def curvature_notes(self) -> Iterator[str]:
+        """What a product with the Hessian says; ModelError where torch has none."""
+        theta, few = self._tried(2)
+        trial.check_derivatives(lambda t: self.loss(t, few), theta, twice=True)
+        rng = torch.Generator().manual_seed(0)
+        way = torch.randn(self.dim, generator=rng, dtype=torch.float64).to(theta)
+        way /= torch.linalg.vector_norm(way)
+        is_fine = theta.dtype == torch.float64
+        if is_fine and not trial.bends_as_it_says(
+            lambda t: self.loss(t, few), theta, way
+        ):
+            yield (
+                "products with the Hessian are not what gradients differ by: the loss has a kink "
+                "here, or an autograd.Function without a second derivative"
+            )
+
     # -- inside ------------------------------------------------------------------------------------
+
+    def _tried(self, most: int = trial.N_TRIED) -> tuple[Tensor, Tensor]:
+        """The module's weights (d,), and places of the examples of a trial."""
+        theta = self.weights.theta().to(self.finest_dtype)
+        return theta, torch.arange(min(most, self.population))
 
     @functools.cached_property
     def is_sum(self) -> bool:
         """Whether the criterion sums over examples."""
-        tried = torch.arange(min(self.population, trial.N_TRIED))
-        return self._sums(
-            self._answers(self.weights.theta().to(self._trial_dtype), tried)
-        )
+        return bool(self._sums)
 
     @functools.cached_property
     def _forward_cost(self) -> trial.ForwardCost:
-        theta = self.weights.theta().to(self._trial_dtype)
-        tried = torch.arange(min(self.population, trial.N_TRIED))
+        theta, tried = self._tried()
         return trial.forward_cost(lambda: self._answers(theta, tried))
 
-    def _sums(self, z: Tensor) -> bool:
-        targets = tree_map(lambda t: t[: len(z)], self._placed(z)[1])
-        twice = tree_map(lambda t: torch.cat([t, t]), targets)
-        found = trial.sums(self._judge, z.detach(), targets, twice)
-        self.__dict__["is_sum"] = found
+    @functools.cached_property
+    def _sums(self) -> bool | None:
+        """Whether the criterion is a sum over examples, and no mean; None: it is neither."""
+        theta, tried = self._tried()
+        twice = torch.cat([tried, tried])
+        if not self.knows_outputs:
+            with torch.no_grad():
+                losses = (self._answers(theta, places) for places in (tried, twice))
+                return trial.is_sum(*losses)
+        z = self._answers(theta, tried).detach()
+        targets = self._placed(z)[1]
+        pairs = (_chosen(targets, places) for places in (tried, twice))
+        return trial.sums(self._judge, z, *pairs)
+
+    @functools.cached_property
+    def _criterion(self) -> Callable[..., Any]:
+        made = self.make_criterion()
+        found: Callable[..., Any] = made() if isinstance(made, type) else made
         return found
 
     @functools.cached_property
     def _judge(self) -> Callable[[Tensor, Any], Tensor]:
-        criterion = self.make_criterion()
-        if isinstance(criterion, type):
-            criterion = criterion()
+        criterion = self._criterion
         if not isinstance(criterion, nn.Module):
             return criterion
         # its own tensors, such as the weights of classes, come in the outputs' dtype
@@ -259,32 +324,36 @@ class ModuleProblem(Network):
         return lambda z, targets: placed.plain_call(z, z, targets)
 
     def chosen(self, theta: Tensor, batch: Tensor | None) -> Any:
-        """Inputs and targets of a batch, in theta's dtype and on its device."""
+        """A batch, such as inputs and targets, in theta's dtype and on its device."""
         return _chosen(self._placed(theta), batch)
 
     def _answers(self, theta: Tensor, batch: Tensor | None) -> Any:
+        if not self.knows_outputs:
+            return self.weights.call(theta, self.chosen(theta, batch))
         inputs = _chosen(self._placed(theta)[0], batch)
         positional, named = arguments(inputs)
         return self.weights.call(theta, *positional, **named)
 
     def _first_answers(self) -> None:
-        """ModelError where the module does not take its inputs at all."""
-        inputs = _chosen(self._placed(self.weights.theta())[0], torch.arange(1))
+        """ModelError where the module, or the loss of it, does not take its inputs at all."""
         try:
-            self._trial_dtype  # noqa: B018  # found by calling
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            shapes = [tuple(each.shape[1:]) for each in tree_leaves(inputs)]
-            shape = listed(list(map(str, shapes)))
-            raise ModelError(
-                f"the model does not take inputs of shape {shape}: {first_line(error)}"
-            ) from error
+            self.finest_dtype  # noqa: B018  # found by calling
+        except trial.REFUSALS as error:
+            if isinstance(error, ModelError):
+                raise
+            what = "the loss of model and batch fails"
+            if self.knows_outputs:
+                inputs = tree_leaves(self.examples.tree[0])
+                shapes = listed([str(tuple(each.shape[1:])) for each in inputs])
+                what = f"the model does not take inputs of shape {shapes}"
+            raise ModelError(f"{what}: {trial.reason(error)}") from error
 
     @constant
-    def _placed(self) -> tuple[Any, Any]:
-        return self.examples.inputs, self.examples.targets
+    def _placed(self) -> Any:
+        return self.examples.tree
 
     @functools.cached_property
-    def _trial_dtype(self) -> torch.dtype:
+    def finest_dtype(self) -> torch.dtype:
         """Double precision, unless the module itself makes tensors of another."""
         theta, one = self.weights.theta(), torch.arange(min(2, self.population))
         try:
@@ -292,6 +361,7 @@ class ModuleProblem(Network):
         except RuntimeError as error:
             if "dtype" not in str(error):
                 raise
+            self._answers(theta.float(), one)
             return torch.float32
         return torch.float64
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -11,12 +12,36 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..core.derivatives import linearise_eagerly, loss_and_grad
 from ..errors import ModelError
 from ..words import first_line, listed
 
 N_TRIED = 64  # examples of the trial
+# what a module and torch raise where they do not take what they are given
+REFUSALS = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ModelError,
+)
+HINTS = {
+    "device": ": tensors that are no parameters stay where they are made: register_buffer them",
+    "sparse": ": make the embedding with sparse=False",
+    "does not require grad": ": it is detached from the weights, or made under torch.no_grad",
+}
 CONVOLUTION = torch.ops.aten.convolution
 CLOSE = 1e-3  # of the outputs' size: how far rounding takes an example that is in another batch
+
+
+def takes_model(criterion: Any) -> bool:
+    """Whether it is a loss of module and batch: its first parameter is named `model`."""
+    try:
+        names = list(inspect.signature(criterion).parameters)
+    except (TypeError, ValueError):
+        return False
+    return names[:1] == ["model"]
 
 
 class ForwardCost(NamedTuple):
@@ -54,7 +79,7 @@ def outputs_of(found: Any, n: int) -> Tensor:
     if not isinstance(found, Tensor):
         raise ModelError(
             f"the model returns {_described(found)}, but one tensor of outputs is needed: return "
-            f"that alone, or wrap the model in a module that picks it"
+            f"that alone, or give a loss of (model, batch) instead of the criterion"
         )
     if not found.dim() or len(found) != n:
         raise ModelError(
@@ -84,14 +109,63 @@ def sums(
     """
     once = _scalar(criterion, z, targets)
     double = _scalar(criterion, torch.cat([z, z]), twice)
-    if torch.isclose(double, once, rtol=1e-3, atol=1e-6):
-        return False
-    if torch.isclose(double, 2 * once, rtol=1e-3, atol=1e-6):
-        return True
+    found = is_sum(once, double)
+    if found is not None:
+        return found
     raise ModelError(
         f"the criterion is neither a mean nor a sum over examples: {once:g} for {len(z)}, "
         f"{double:g} for each of them twice"
     )
+
+
+def is_sum(once: Tensor, twice: Tensor) -> bool | None:
+    """Whether a loss () of a batch, and of each example twice, is a sum; None: nor a mean.
+
+    ModelError where it is not finite.
+    """
+    if not once.isfinite():
+        raise ModelError(
+            f"the loss of the first examples is {once:g}: look for the example, or the layer, that "
+            f"makes it so"
+        )
+    if torch.isclose(twice, once, rtol=1e-3, atol=1e-6):
+        return False
+    return True if torch.isclose(twice, 2 * once, rtol=1e-3, atol=1e-6) else None
+
+
+def check_derivatives(
+    loss: Callable[[Tensor], Tensor], theta: Tensor, *, twice: bool = False
+) -> None:
+    """ModelError where torch has no gradient (d,) of a loss, or no product with its Hessian."""
+    try:
+        if twice:
+            linearise_eagerly(loss, theta).product(theta)
+        else:
+            loss_and_grad(loss, theta, eager=True)
+    except REFUSALS as error:
+        what = "second derivative" if twice else "gradient"
+        raise ModelError(f"the loss has no {what}: {reason(error)}") from error
+
+
+def bends_as_it_says(
+    loss: Callable[[Tensor], Tensor], theta: Tensor, v: Tensor, h: float = 1e-5
+) -> bool:
+    """Whether the Hessian at theta (d,) times v (d,), of length 1, is what gradients differ by."""
+    known = linearise_eagerly(loss, theta)
+    ahead, behind = (
+        loss_and_grad(loss, theta + side * h * v, eager=True)[1] for side in (1, -1)
+    )
+    found = (ahead - behind) / (2 * h)
+    error = torch.linalg.vector_norm(found - known.product(v))
+    scale = torch.linalg.vector_norm(found) + h * torch.linalg.vector_norm(known.grad)
+    return bool(error <= CLOSE * scale)
+
+
+def reason(error: Exception) -> str:
+    """Why a call of a module fails, and a way out where there is a known one."""
+    said = first_line(error)
+    hint = next((hint for sign, hint in HINTS.items() if sign in said), "")
+    return said + hint
 
 
 def mixes_examples(call: Callable[[slice], Tensor], whole: Tensor) -> bool:

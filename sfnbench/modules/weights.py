@@ -34,6 +34,9 @@ class Weights:
     ) -> None:
         self.model = model.eval()
         self._called = called or model  # what a call with other weights runs
+        for each in model.modules():
+            if isinstance(each, nn.Embedding | nn.EmbeddingBag):
+                each.sparse = False  # sparse gradients have no second derivatives
         parameters = dict(model.named_parameters())
         kept = {name: each for name, each in parameters.items() if each.requires_grad}
         self.names, self.shapes = list(kept), [each.shape for each in kept.values()]
@@ -140,6 +143,11 @@ def _check_trainable(model: nn.Module) -> None:
         name: each for name, each in model.named_parameters() if each.requires_grad
     }
     for name, each in trainable.items():
+        if each.is_meta:
+            raise ModelError(
+                f"{name!r} is on the device meta, without numbers: make the model on a device "
+                f"that computes, such as by model.to_empty and a checkpoint"
+            )
         if is_lazy(each):
             raise ModelError(
                 f"{name!r} has no shape yet: call the lazy module once on its data"

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ..core.fields import Count, NonNegative
-from ..core.network import Network
 from ..core.optimizer import Optimizer
 from ..core.oracle import Oracle
 from ..core.problem import Problem
@@ -84,9 +83,8 @@ class KrylovSaddleFreeNewton(Optimizer):
                 f"k = {self.k} Krylov vectors were asked for, but the problem has only "
                 f"{problem.dim} parameters"
             )
-        if self.curvature in ("gauss_newton", "fisher") and not isinstance(
-            problem, Network
-        ):
+        needs_outputs = self.curvature in ("gauss_newton", "fisher")
+        if needs_outputs and not problem.knows_outputs:
             return (
                 f"curvature {self.curvature} needs a network, whose outputs and criterion are "
                 f"known apart"

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..core.fields import Count, NonNegative
-from ..members.named import find_named
+from ..members.named import find_named, make_named
 from ..members.registry import register
 from ..modules.problem import ModuleProblem
 
@@ -46,8 +46,8 @@ class NamedModule(ModuleProblem):
 
     def make_model(self) -> nn.Module:
         """The module that `model` names, in its own initialisation."""
-        named: Callable[[], nn.Module] = find_named(self.model, "model")
-        return named if isinstance(named, nn.Module) else named()
+        found: nn.Module = make_named(self.model, "model")
+        return found
 
     def make_criterion(self) -> Callable[[Tensor, Any], Tensor]:
         """The criterion that `criterion` names."""
@@ -56,8 +56,7 @@ class NamedModule(ModuleProblem):
 
     def make_data(self) -> Any:
         """What the function that `data` names returns, or the data themselves."""
-        named = find_named(self.data, "data")
-        return named() if callable(named) else named
+        return make_named(self.data, "data")
 
     @property
     def missing_data(self) -> str:

@@ -233,6 +233,69 @@ def test_a_loss_of_model_and_batch_that_does_not_fit_is_one_line(loss, said):
     assert "\n" not in str(caught.value)
 
 
-def test_bad_input_is_one_line():
-    with pytest.raises(ModelError, match="the loader is empty"):
-        sfnbench.inspect(net(), CE, torch.utils.data.DataLoader([]), progress=False)
+class Once(torch.autograd.Function):
+    """A function that has no second derivative."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        return 2 * ctx.saved_tensors[0] * grad
+
+
+def squared_once(z, y):
+    return CE(Once.apply(z), y)
+
+
+def test_a_function_without_a_second_derivative_is_said():
+    """torch goes past one that is differentiable once, and gives another matrix."""
+    said = "not what gradients differ by"
+    found = sfnbench.inspect(net(), squared_once, (X, Y), progress=False)
+    assert said in found.notes[-1]
+    assert sfnbench.inspect(net(), CE, (X, Y), progress=False).notes == ()
+
+
+def log_of_less(z, y):
+    return torch.log(z.sum(1).mean() - 100)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: sfnbench.inspect(net(), CE, torch.utils.data.DataLoader([])),
+            "the loader is empty",
+        ),
+        (
+            lambda: sfnbench.inspect(net(), log_of_less, (X, Y)),
+            "the loss of the first examples is nan",
+        ),
+        (
+            lambda: sfnbench.inspect(net(), CE, (X, Y), dtype=torch.bfloat16),
+            "dtype must be torch.float32 or torch.float64, got torch.bfloat16",
+        ),
+        (
+            lambda: sfnbench.inspect(net().to("meta"), CE, (X, Y)),
+            "'0.weight' is on the device meta",
+        ),
+    ],
+    ids=["empty", "nan", "dtype", "meta"],
+)
+def test_bad_input_is_one_line(call, said):
+    with pytest.raises(ModelError, match=said) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_batches_by_name_and_a_loss_of_the_model_are_the_same_point():
+    def loss(model, batch):
+        return CE(model(batch["x"]), batch["y"])
+
+    named = sfnbench.inspect(net(), loss, {"x": X, "y": Y}, progress=False)
+    paired = sfnbench.inspect(net(), CE, (X, Y), progress=False)
+    assert named.loss == pytest.approx(paired.loss, rel=1e-12)
+    assert named.lowest == pytest.approx(paired.lowest, abs=1e-12)

@@ -10,6 +10,7 @@ from sfnbench.core.linearise import linearise
 from sfnbench.core.oracle import Oracle
 from sfnbench.experiments.randomness import generator
 from sfnbench.metrics.certificate import certify
+from sfnbench.optimizers.krylov_sfn import KrylovSaddleFreeNewton
 from sfnbench.problems.mlp import MultilayerPerceptron
 from sfnbench.trajectories.layout import Layout
 
@@ -262,6 +263,90 @@ def test_a_criterion_that_sums_is_divided_by_the_examples():
     )
 
 
+def fit_by_name(model, batch):
+    return CE(model(batch["x"])[0], batch["y"])
+
+
+def total_by_name(model, batch):
+    return fit_by_name(model, batch) * len(batch["y"])
+
+
+def mean_and_size(model, batch):
+    return fit_by_name(model, batch) + 0.1 * model.out.weight.square().sum()
+
+
+def test_a_loss_of_model_and_batch_takes_tuples_and_dicts_and_minibatches():
+    named = {"x": X, "y": Y}
+    torch.manual_seed(0)
+    model = Pair()
+    own, total = (
+        ModuleProblem(model, fit, named) for fit in (fit_by_name, total_by_name)
+    )
+    theta = own.weights.theta()
+    first = ModuleProblem(First(model), CE, (X, Y))
+    for batch in (None, torch.tensor([1, 5, 5])):
+        loss = first.loss(theta, batch)
+        assert torch.isclose(own.loss(theta, batch), loss, rtol=1e-12)
+        assert torch.isclose(total.loss(theta, batch), loss, rtol=1e-12)
+    v = torch.randn(own.dim, generator=rng(7), dtype=torch.float64)
+    torch.testing.assert_close(
+        linearise(own, theta, None, eager=True).product(v),
+        first.hessian(theta, None) @ v,
+    )
+    assert own.notes == ()
+    assert "divided by their number" in total.notes[0]
+
+
+def test_a_loss_of_model_and_batch_has_no_gauss_newton_matrix():
+    problem = ModuleProblem(Pair(), mean_and_size, {"x": X, "y": Y})
+    assert not problem.knows_outputs
+    assert problem.notes == ()
+    misfit = KrylovSaddleFreeNewton(curvature="gauss_newton").misfit(problem)
+    assert "outputs and criterion are known apart" in misfit
+    with pytest.raises(ModelError, match="no outputs of its own"):
+        problem.outputs(problem.weights.theta(), None)
+
+
+class Cube(torch.autograd.Function):
+    """A function of one's own as torch's first guides write it, which torch.func refuses."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, grad):
+        return 3 * ctx.saved_tensors[0] ** 2 * grad
+
+
+def test_an_autograd_function_of_one_s_own_is_certified_too():
+    def by_hand(z, y):
+        return CE(Cube.apply(z), y)
+
+    def by_torch(z, y):
+        return CE(z**3, y)
+
+    own, known = (ModuleProblem(net(), each, (X, Y)) for each in (by_hand, by_torch))
+    assert not own.vmappable
+    found, theirs = (certify(each, each.weights.theta()) for each in (own, known))
+    assert found.min_eigenvalue == pytest.approx(theirs.min_eigenvalue, rel=1e-9)
+    assert found.end_point == theirs.end_point
+
+
+def test_a_sparse_embedding_has_the_derivatives_of_a_dense_one():
+    def words(sparse):
+        torch.manual_seed(0)
+        embedding = nn.Embedding(9, 4, sparse=sparse)
+        return nn.Sequential(embedding, nn.Flatten(), nn.Linear(16, 3))
+
+    sparse, dense = (
+        ModuleProblem(words(each), CE, (WORDS, Y)) for each in (True, False)
+    )
+    theta = dense.weights.theta()
+    torch.testing.assert_close(sparse.hessian(theta, None), dense.hessian(theta, None))
+
+
 def test_the_weights_of_classes_come_in_theta_s_dtype():
     weights = torch.tensor([1.0, 2.0, 0.5])
     problem = ModuleProblem(net(), nn.CrossEntropyLoss(weights), (X, Y))
@@ -289,6 +374,32 @@ class Dropping(nn.Module):
 class Pair(Dropping):
     def forward(self, x):
         return self.out(x), x
+
+
+class First(nn.Module):
+    def __init__(self, pair):
+        super().__init__()
+        self.pair = pair
+
+    def forward(self, x):
+        return self.pair(x)[0]
+
+
+class Away(Dropping):
+    def forward(self, x):
+        return self.out(x + torch.zeros(6, device="meta"))
+
+
+class Looked(Dropping):
+    def forward(self, x):
+        return functional.embedding(x.long() % 6, self.out.weight.mT, sparse=True).sum(
+            1
+        )
+
+
+class Detached(Dropping):
+    def forward(self, x):
+        return self.out(x).detach()
 
 
 class Own(Dropping):
@@ -329,6 +440,13 @@ WRONG = [
     ),
     (net, nn.MSELoss(), (X, Y), "the criterion"),
     (net, lambda z, y: z.sum() ** 2, (X, Y), "neither a mean nor a sum"),
+    (Away, CE, (X, Y), "device.*register_buffer them"),
+    (Looked, CE, (X, Y), "no gradient: .*sparse=False"),
+    (Detached, CE, (X, Y), "no gradient: .*detached from the weights"),
+    (net, CE, (X.long(), Y), r"does not take inputs of shape \(6,\): .*dtype"),
+    (net, CE, {"x": X, "y": Y}, r"a dict of 'x', 'y': give a loss of \(model, batch\)"),
+    (Pair, lambda model, batch: batch["x"], (X, Y), "model and batch fails: "),
+    (lambda: net().to("meta"), CE, (X, Y), "'0.weight' is on the device meta"),
     (lambda: 3, CE, (X, Y), "must be a torch.nn.Module"),
     (lambda: net().requires_grad_(False), CE, (X, Y), "no parameter to train"),
     (lambda: nn.LazyLinear(3), CE, (X, Y), "has no shape yet"),

@@ -16,7 +16,6 @@ from ...core.curvature import CurvatureKind
 from ...core.finder import Equations, Finder, Iterate
 from ...core.linearise import linearise
 from ...core.metric import Metric
-from ...core.network import Network
 from ...core.optimizer import Optimizer
 from ...core.oracle import Oracle
 from ...core.problem import Problem
@@ -171,7 +170,7 @@ def is_read(error: BaseException) -> bool:
 def _derivatives(problem: Problem, theta: Tensor, batch: Any) -> Answers:
     """Loss, gradient and products with each curvature matrix, by both kinds of autograd."""
     found = {}
-    kinds = get_args(CurvatureKind) if isinstance(problem, Network) else ("hessian",)
+    kinds = get_args(CurvatureKind) if problem.knows_outputs else ("hessian",)
     v = torch.linspace(-1, 1, problem.dim, dtype=theta.dtype, device=theta.device)
     for eager in (True, False):
         for kind in kinds:

@@ -91,9 +91,7 @@ def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
     """What `linearised` gives, where it gives anything, is what differentiating twice gives."""
     theta, rng = point_of(problem, torch.float64), torch.Generator().manual_seed(4)
     vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64).to(theta)
-    for kind in (
-        get_args(CurvatureKind) if isinstance(problem, Network) else ("hessian",)
-    ):
+    for kind in get_args(CurvatureKind) if problem.knows_outputs else ("hessian",):
         found = problem.linearised(theta, None, kind)
         if found is not None:
             known = linearise(problem, theta, None, kind, eager=False)
@@ -186,8 +184,9 @@ def parts_make_up_the_whole(problem: Problem) -> None:
 
 def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
     """A network's Gauss-Newton matrix is symmetric, and semidefinite for a convex criterion."""
-    if not isinstance(problem, Network):
+    if not problem.knows_outputs:
         return
+    assert isinstance(problem, Network)
     theta = point_of(problem, torch.float64)
     z = problem.outputs(theta, None)
     require(

@@ -78,7 +78,7 @@ def test_the_module_is_trained(tmp_path):
 
 
 def test_the_commands_run(tmp_path):
-    (source,) = [block for block in blocks("sh") if "sfnbench new" in block]
+    (source,) = [block for block in blocks("sh") if "my_method" in block]
     for line in source.splitlines():
         words = line.partition("#")[0].split()
         out = subprocess.run(
@@ -86,6 +86,10 @@ def test_the_commands_run(tmp_path):
         )
         assert out.returncode == 0, out.stderr
     assert "my_method" in out.stdout
+
+
+def test_the_readme_takes_two_screens():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 110
 
 
 def test_the_make_targets_are_there():

@@ -1,0 +1,79 @@
+"""The site is built without a network, and each of its links has an end."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from sfnbench.members import registry
+
+ROOT = Path(__file__).parents[1]
+LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src"}
+
+pytest.importorskip("mkdocs")
+
+
+class Page(HTMLParser):
+    """The anchors of a page, its links, and what a browser loads to show it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.anchors, self.links, self.loaded = {""}, [], []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.anchors |= {given.get("id"), given.get("name")}
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
+        if target := given.get(LOADED.get(tag, "")):
+            self.loaded.append(target)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    target = tmp_path_factory.mktemp("site")
+    words = ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)]
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {path: Page(path) for path in target.rglob("*.html")}
+
+
+def test_every_link_has_an_end(site):
+    for path, page in site.items():
+        if path.name == "404.html":  # its links are from the root of a server
+            continue
+        for link in [*page.links, *page.loaded]:
+            parts = urlsplit(link)
+            if parts.scheme:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve()
+            target = path if not parts.path else target
+            assert target.exists(), (path, link)
+            if target in site:
+                assert unquote(parts.fragment) in site[target].anchors, (path, link)
+
+
+def test_a_page_loads_nothing_from_elsewhere(site):
+    loaded = {target for page in site.values() for target in page.loaded}
+    assert not [target for target in loaded if urlsplit(target).netloc]
+
+
+def test_every_member_and_every_public_name_has_its_place(site):
+    of_stem = {path.stem: page for path, page in site.items()}
+    for kind in registry.KINDS:
+        assert set(registry.members(kind)) <= of_stem[f"{kind}s"].anchors
+    pages = import_module("pages")
+    assert pages.unlisted() == set()
+    for name in re.findall(r"\w+", " ".join(pages.GROUPS.values())):
+        assert any(
+            anchor and anchor.endswith(f".{name}")
+            for anchor in of_stem["reference"].anchors
+        ), name

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from .problem import Problem
 
-KERNEL = 1e-6  # of the largest |eigenvalue|: those up to this may be of zero modes
+# Eigenvalues up to this count as zero, in units of the largest |eigenvalue|: at every size, and
+# wherever eigenvalues are counted.
+ZERO_EIGENVALUE = 1e-6
 DEPENDENT = 1e-8  # of the longest: so little of a zero mode lies outside the others
 
 
@@ -27,7 +29,7 @@ def counted_directions(problem: Problem, theta: Tensor, H: Tensor) -> Tensor | N
         return basis @ _complement(basis.mT @ modes.mT)
     L, Q = torch.linalg.eigh(basis.mT @ H @ basis)
     by_size = L.abs().argsort()
-    n_zero = int((L.abs() <= KERNEL * L.abs().amax()).sum())
+    n_zero = int((L.abs() <= ZERO_EIGENVALUE * L.abs().amax()).sum())
     return basis @ Q[:, by_size[min(n_zero, problem.n_zero_modes) :]]
 
 

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from ..core.oracle import Curvature, Oracle
 from ..core.problem import Problem
+from ..core.symmetry import ZERO_EIGENVALUE
 from ..errors import ModelError
 from ..linalg.lanczos import Subspace, lanczos
 from ..metrics.certificate import certify
 from ..modules.problem import ModuleProblem
 from .findings import Inspection, LayerCurvature
-from .shares import ZERO, ProbeEstimate, dense_nodes, krylov_nodes, mean_of
+from .shares import ProbeEstimate, dense_nodes, krylov_nodes, mean_of
 from .spectra import End, sharpened
 
 DENSE = 1000  # parameters up to which all of the Hessian is taken
@@ -253,7 +254,9 @@ class _Work:
     def edge(self) -> float:
         """The size up to which eigenvalues count as zero, or are not told apart from it."""
         rounding = N_ROUNDINGS * torch.finfo(self.theta.dtype).eps
-        return self.unit * self.nodes.resolved_edge(self.unit, max(ZERO, rounding))
+        return self.unit * self.nodes.resolved_edge(
+            self.unit, max(ZERO_EIGENVALUE, rounding)
+        )
 
     def product(self, vector: Tensor) -> Tensor:
         """The Hessian times a vector (d,); the bar moves."""

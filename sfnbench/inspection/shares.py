@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from scipy.special import stdtrit
 
+from ..core.symmetry import ZERO_EIGENVALUE
 from ..linalg.lanczos import Subspace
 from ..records import Floats
 
 CONFIDENCE = 0.95  # of the intervals
-ZERO = 1e-6  # of the largest |eigenvalue|: smaller ones count as zero
 # edges between zero and not zero that are tried, in the same unit, and the share that quadrature
 # may leave open there
-EDGES = (1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
+EDGES = (ZERO_EIGENVALUE, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
 MOST_OPEN = 0.05
 TINY = 1e-300  # in place of a pivot that is zero
 FAR = 1e8  # in units of the spectrum: a node so far out is at infinity
@@ -95,7 +95,7 @@ class Nodes(NamedTuple):
         least, most = high[:, 0] - low[:, 1], high[:, 1] - low[:, 0]
         return between(low[:, 0], low[:, 1]), between(least, most)
 
-    def resolved_edge(self, unit: float, smallest: float = ZERO) -> float:
+    def resolved_edge(self, unit: float, smallest: float = ZERO_EIGENVALUE) -> float:
         """The first of the edges, in units of the spectrum, where little is left open."""
         if not self.matrices:
             return smallest

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,14 @@ TINY = (
 ROUNDING = (
     1e-10  # eigenvalues below this, in units of the largest, are zero to rounding
 )
+
+
+class NewtonSteps(NamedTuple):
+    """Newton's steps at n points, NaN where there is none."""
+
+    gradients: Floats  # (n, d)
+    steps: Floats  # (n, d)
+    sizes: Floats  # (n,), norms of the Hessians, by which rounding is judged
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,29 @@ def newton_roots(
     >>> tail.found  # it falls for ever
     array([False])
     """
+
+    def steps_at(points: Floats) -> NewtonSteps:
+        g, H = gradient(points), hessian(points)
+        H = np.broadcast_to(H, (len(points), *H.shape[-2:]))
+        usable = np.isfinite(g).all(1) & np.isfinite(H).all((1, 2))
+        steps = np.full_like(points, np.nan)
+        steps[usable] = _dense_steps(H[usable], g[usable])
+        return NewtonSteps(g, steps, np.linalg.norm(H, axis=(1, 2)))
+
+    return contracted(gradient, steps_at, starts, reach, units)
+
+
+def contracted(
+    gradient: Function,
+    steps_at: Callable[[Floats], NewtonSteps],
+    starts: Floats,
+    reach: Floats | None = None,
+    units: Floats | None = None,
+) -> Roots:
+    """The same by Newton's steps that were solved for in any way."""
     if units is None:
         units = np.zeros(len(starts))
-    search = _Search(gradient, hessian, starts.astype(np.float64), units)
+    search = _Search(gradient, steps_at, starts.astype(np.float64), units)
     for k in range(MOST_STEPS):
         if not search.going.any():
             break
@@ -92,10 +121,14 @@ class _Search:
     """Where S searches are, how long their last steps were, and how each ended."""
 
     def __init__(
-        self, gradient: Function, hessian: Function, starts: Floats, units: Floats
+        self,
+        gradient: Function,
+        steps_at: Callable[[Floats], NewtonSteps],
+        starts: Floats,
+        units: Floats,
     ) -> None:
         n, self._units = len(starts), units
-        self._gradient, self._hessian = gradient, hessian
+        self._gradient, self._steps_at = gradient, steps_at
         self.x = starts.copy()
         self.going = np.ones(n, dtype=bool)
         self.is_root, self.is_linear = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
@@ -109,28 +142,20 @@ class _Search:
         """A step of all searches that go on, none longer than `reach` (S,)."""
         which = np.flatnonzero(self.going)
         x = self.x[which]
-        g, H = self._gradient(x), self._hessian(x)
-        H = np.broadcast_to(H, (len(x), *H.shape[-2:]))
-        usable = np.isfinite(g).all(1) & np.isfinite(H).all((1, 2))
-        steps = np.full_like(x, np.nan)
-        steps[usable] = _newton_steps(H[usable], g[usable])
+        g, steps, sizes = self._steps_at(x)
+        usable = np.isfinite(g).all(1) & np.isfinite(steps).all(1)
         self.last_steps[which] = steps
         if reach is not None:
             usable &= np.linalg.norm(steps, axis=1) <= reach[which]
         self.give_up(which[~usable])
         if not usable.any():
             return
-        which, x, g, H, steps = (
-            which[usable],
-            x[usable],
-            g[usable],
-            H[usable],
-            steps[usable],
-        )
+        which, x, g = which[usable], x[usable], g[usable]
+        steps, sizes = steps[usable], sizes[usable]
         tiny = np.linalg.norm(steps, axis=1) <= TINY * np.linalg.norm(x, axis=1)
         tiny &= steps.any(1)
-        self.take(which, steps, tiny | _is_rounding(g, H, x))
-        after = _is_rounding(self._gradient(self.x[which]), H, self.x[which])
+        self.take(which, steps, tiny | _is_rounding(g, sizes, x))
+        after = _is_rounding(self._gradient(self.x[which]), sizes, self.x[which])
         self.arrive(which, tiny | after)
 
     def give_up(self, which: NDArray[np.intp]) -> None:
@@ -173,7 +198,7 @@ class _Search:
         )
 
 
-def _newton_steps(H: Floats, g: Floats) -> Floats:
+def _dense_steps(H: Floats, g: Floats) -> Floats:
     """Newton's steps (n, d), directions of eigenvalues that are zero to rounding left out."""
     L, Q = np.linalg.eigh((H + H.swapaxes(1, 2)) / 2)
     is_seen = np.abs(L) > ROUNDING * np.abs(L).max(1, keepdims=True)
@@ -182,11 +207,7 @@ def _newton_steps(H: Floats, g: Floats) -> Floats:
     return np.asarray(np.einsum("nij,nj->ni", Q, along))
 
 
-def _is_rounding(g: Floats, H: Floats, x: Floats) -> Bools:
+def _is_rounding(g: Floats, sizes: Floats, x: Floats) -> Bools:
     """Whether gradients (n, d) are no longer than their own rounding."""
-    unit = (
-        np.finfo(np.float64).eps
-        * np.linalg.norm(x, axis=1)
-        * np.linalg.norm(H, axis=(1, 2))
-    )
+    unit = np.finfo(np.float64).eps * np.linalg.norm(x, axis=1) * sizes
     return np.asarray(np.linalg.norm(g, axis=1) <= 4 * unit)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core.oracle import Oracle
 from ..core.problem import Problem
+from ..core.symmetry import ZERO_EIGENVALUE
 from ..linalg.lanczos import Extremes, extreme_eigenvalues
 
 # Parameters up to which a dense Hessian (134 MB in float64) is taken, and products that stand in
@@ -24,10 +25,9 @@ RESIDUAL_TOLERANCE = 0.01
 # what a problem remembers under this name: the last point, and the ends of the spectrum there
 LAST = "_last_extremes"
 
-# In units of the largest |eigenvalue|: smaller ones count as zero, and so do smaller ones in
-# absolute terms, where all of the Hessian vanishes.
-ZERO_EIGENVALUE = 1e-6
-FLAT_EIGENVALUE = 1e-9
+# Where the whole Hessian has shrunk so much since the start, it vanishes: eigenvalues below this
+# count as zero, in units of the largest at the start.
+VANISHED = 1e-12
 
 
 def is_dense(problem: Problem) -> bool:
@@ -48,9 +48,16 @@ def eigenvalues(oracle: Oracle, theta: Tensor) -> Tensor:
     return torch.where(finite, found, torch.nan)
 
 
-def zero(found: Tensor) -> Tensor:
-    """The size () up to which eigenvalues (d,) count as zero."""
-    return (ZERO_EIGENVALUE * found.abs().amax()).clamp_min(FLAT_EIGENVALUE)
+def zero_size(largest: float, largest_at_start: float = 0.0) -> float:
+    """The size up to which eigenvalues count as zero, at every number of parameters.
+
+    By the largest |eigenvalue| there, and at the start, where there is one. The rule is the same in
+    any units of loss and parameters.
+
+    >>> zero_size(100.0), zero_size(1e-9, largest_at_start=100.0)
+    (0.0001, 1e-10)
+    """
+    return max(ZERO_EIGENVALUE * largest, VANISHED * largest_at_start)
 
 
 def extremes(oracle: Oracle, theta: Tensor) -> Extremes:
@@ -64,15 +71,18 @@ def extremes(oracle: Oracle, theta: Tensor) -> Extremes:
     point, found = remembered.get(LAST, (None, None))
     if point is not None and same_points(point, theta):
         return cast(Extremes, found)
-    draws = np.random.default_rng(0).standard_normal(
-        oracle.problem.dim
-    )  # torch's: not under vmap
-    start = torch.from_numpy(draws).to(theta)
+    start = random_vector(oracle.problem.dim, theta)
     product = oracle.curvature(theta).hvp
     tolerance = None if inside else RESIDUAL_TOLERANCE
     found = extreme_eigenvalues(product, start, N_LANCZOS, tolerance)
     remembered[LAST] = (theta.clone(), found)
     return found
+
+
+def random_vector(n: int, like: Tensor) -> Tensor:
+    """The same standard normal numbers (n,) every time."""
+    draws = np.random.default_rng(0).standard_normal(n)  # torch's: not under vmap
+    return torch.from_numpy(draws).to(like)
 
 
 def same_points(a: Tensor, b: Tensor) -> bool:

@@ -6,6 +6,10 @@ critical point where Newton's method arrives at one from it (`linalg.newton`), w
 the way from the start. A saddle holds an end point that is within twice the distance that the race
 started at, if it is the saddle that the race started at, or that has a saddle's name. All of this
 is the same in any units of loss and parameters.
+
+Where the Hessian is not taken whole, products solve for Newton's steps and look for signs
+(`linalg.newton_krylov`). The rules and the words are the same; what products cannot show is not
+certified.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ from ..core.symmetry import counted_directions
 from ..linalg.newton import Roots, newton_roots
 from ..records import Floats
 from ..trajectories.vmapped import map_points
-from ._hessian import ZERO_EIGENVALUE, eigenvalues, extremes, is_dense, zero
+from ._by_products import roots_by_products, signs_by_products
+from ._hessian import eigenvalues, extremes, is_dense, zero_size
 from .gradient_norm import GradientNorm
 from .measuring import map_finite, measure, oracle, points_together
 
@@ -38,15 +43,12 @@ MINIMUM, MAXIMUM, SADDLE, DEGENERATE = (
 )
 NOT_CERTIFIED, RAN_AWAY, DIVERGED = "not certified", "ran away", "diverged"
 
-FREE = (MINIMUM, DEGENERATE)  # kinds that hold no trajectory, unless it started there
-
 NEAR_SADDLE = 2.0  # distances of the start from the saddle
 NEAR_ROOT = 0.01  # of the way from the start to the critical point
 SAME_POINT = 1e-3  # two points are one within this share of the start's distance
 FLATTENED = (
     0.2  # where Newton's steps fell linearly, a curvature that shrank so much vanishes
 )
-VANISHED = 1e-12  # ... as does one below this, in units of the Hessian at the start
 AWAY = (
     0.7  # the cosine of Newton's step with the way so far, from which a point runs away
 )
@@ -90,12 +92,13 @@ def certify_all(
         np.full(len(ends), math.nan),
     )
     held = np.zeros(len(ends), dtype=bool)
+    sizes = np.zeros(0)
     if known.any():
         begun = ends if starts is None else starts
         search = _Ends(problem, ends[known], begun[known], is_alone=starts is None)
         kinds[known], distances[known] = search.kinds, search.distances
-        held[known] = search.is_held
-    found = iter(_lowest(problem, finite))
+        held[known], sizes = search.is_held, search.start_sizes
+    found = iter(_lowest(problem, finite, sizes))
     certificates = []
     for i, norm in enumerate(norms.tolist()):
         lowest, residual, alpha = next(found) if known[i] else (None, None, None)
@@ -108,42 +111,53 @@ def certify_all(
 
 
 def _lowest(
-    problem: Problem, points: Tensor
+    problem: Problem, points: Tensor, start_sizes: Floats
 ) -> list[tuple[float, float, float | None]]:
     """Lowest eigenvalue, its residual, and alpha at points (n, d), all finite.
 
-    Alpha is None where the Hessian is too large to be taken whole.
+    Alpha is None where the Hessian is not taken whole. `start_sizes` (n,) are the largest
+    |eigenvalues| at the starts, where they are known.
     """
     if not len(points):
         return []
-    found = map_finite(problem, lambda theta: _bottom(problem, theta), points)
-    columns = [values.tolist() for values in found.values()]
     if not is_dense(problem):
-        columns.append([None] * len(points))
-    elif problem.n_zero_modes or problem.zero_modes(points[0]) is not None:
-        columns[2] = [_counted_alpha(problem, theta) for theta in points]
-    return list(zip(*columns, strict=True))
-
-
-def _counted_alpha(problem: Problem, theta: Tensor) -> float:
-    """Alpha among the directions that count; NaN where the Hessian is not finite."""
-    H = problem.hessian(theta, None)
-    if not H.isfinite().all():
-        return math.nan
-    basis = counted_directions(problem, theta, H)
-    assert basis is not None
-    L = torch.linalg.eigvalsh(basis.mT @ H @ basis)
-    return float((-zero(L) > L).double().mean())
+        found = map_finite(problem, lambda theta: _bottom(problem, theta), points)
+        lowest, residuals = (values.tolist() for values in found.values())
+        return [(*pair, None) for pair in zip(lowest, residuals, strict=True)]
+    asked = oracle(problem)
+    spectra = map_points(
+        lambda theta: eigenvalues(asked, theta), points, points_together(problem)
+    )
+    counted = list(_floats_of(spectra))
+    if problem.n_zero_modes or problem.zero_modes(points[0]) is not None:
+        counted = [_counted_spectrum(problem, theta) for theta in points]
+    alphas = map(_alpha, counted, start_sizes)
+    return [
+        (low, 0.0, alpha)
+        for low, alpha in zip(spectra[:, 0].tolist(), alphas, strict=True)
+    ]
 
 
 def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
-    if not is_dense(problem):
-        ends = extremes(oracle(problem), theta)
-        return {"lowest": ends.lowest, "residual": ends.lowest_residual}
-    found = eigenvalues(oracle(problem), theta)
-    lowest = found[0]
-    alpha = (found < -zero(found)).double().mean()
-    return {"lowest": lowest, "residual": torch.zeros_like(lowest), "alpha": alpha}
+    ends = extremes(oracle(problem), theta)
+    return {"lowest": ends.lowest, "residual": ends.lowest_residual}
+
+
+def _counted_spectrum(problem: Problem, theta: Tensor) -> Floats:
+    """The eigenvalues that count at theta (d,); one NaN where the Hessian is not finite."""
+    H = problem.hessian(theta, None)
+    if not H.isfinite().all():
+        return np.array([math.nan])
+    basis = counted_directions(problem, theta, H)
+    assert basis is not None
+    return _floats_of(torch.linalg.eigvalsh(basis.mT @ H @ basis))
+
+
+def _alpha(L: Floats, start_size: float) -> float:
+    """The share of eigenvalues (m,) that are negative."""
+    if np.isnan(L).any():
+        return math.nan
+    return float((-zero_size(np.abs(L).max(), start_size) > L).mean())
 
 
 class _Ends:
@@ -159,28 +173,19 @@ class _Ends:
         self.kinds = np.full(n, NOT_CERTIFIED, dtype=object)
         self.distances = np.full(n, math.nan)
         self.is_held = np.zeros(n, dtype=bool)
-        if not is_dense(problem):
-            return
+        self.start_sizes = np.zeros(n)  # largest |eigenvalue| there; 0: not asked
+        self.is_dense = is_dense(problem)
         self.way = np.linalg.norm(self.ends - self.starts, axis=1)
         self.is_alone = is_alone
         self.radius = self._radius()
-        units = self.way
-        if problem.saddle is not None:
-            units = np.maximum(units, self._from_saddle(self.starts))
-        roots = newton_roots(
-            self.gradients, self.hessians, self.ends, 2 * self.radius, units
-        )
+        roots = self._roots()
         arrived, beside_saddle = self._near(roots)
         near = arrived | beside_saddle
         if near.any():
             kinds = self._kinds_at(roots, near)
-            # elsewhere, a degenerate point may be a valley of minima
-            is_free = np.where(
-                beside_saddle[near], kinds == MINIMUM, np.isin(kinds, FREE)
-            )
-            self.is_held[near] = ~is_free
+            self.is_held[near] = self._holds(kinds, beside_saddle[near])
             self.kinds[near] = np.where(arrived[near], kinds, NOT_CERTIFIED)
-        for i in np.flatnonzero(~near).tolist():
+        for i in np.flatnonzero(~near & self.is_dense).tolist():
             if self._runs_away(i, roots.first_steps[i]):
                 self.kinds[i] = RAN_AWAY
 
@@ -205,6 +210,15 @@ class _Ends:
             f, torch.as_tensor(points).to(self.like), points_together(self.problem)
         )
         return _floats_of(found)
+
+    def _roots(self) -> Roots:
+        """What Newton's method arrives at from each end, if its first step is short enough."""
+        units, reach = self.way, 2 * self.radius
+        if self.problem.saddle is not None:
+            units = np.maximum(units, self._from_saddle(self.starts))
+        if self.is_dense:
+            return newton_roots(self.gradients, self.hessians, self.ends, reach, units)
+        return roots_by_products(self.problem, self.like, self.ends, reach, units)
 
     def _radius(self) -> Floats:
         """How far from each end (S,) a critical point may at most be."""
@@ -240,25 +254,57 @@ class _Ends:
                 beside_saddle = is_saddle & (self.distances <= reach)
         return arrived & roots.found, np.asarray(beside_saddle & roots.found)
 
+    def _holds(
+        self, kinds: NDArray[np.str_], beside_saddle: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Whether points of these kinds (n,) hold what is near them.
+
+        A saddle and a maximum do. Beside the saddle of its start, so does a degenerate point, which
+        elsewhere may be a valley of minima, and a point of no certain kind that the problem says is
+        a saddle.
+        """
+        holds = np.isin(kinds, (SADDLE, MAXIMUM))
+        saddle = self.problem.saddle
+        if saddle is not None:
+            known = [DEGENERATE]
+            if saddle.index > 0 or self.problem.saddle_order > 2:
+                known.append(NOT_CERTIFIED)
+            holds |= beside_saddle & np.isin(kinds, known)
+        return holds
+
     def _kinds_at(self, roots: Roots, near: NDArray[np.bool_]) -> NDArray[np.str_]:
         """The kinds of the critical points that are near."""
+        if not self.is_dense:
+            found = [
+                self._kind_by_products(i, roots) for i in np.flatnonzero(near).tolist()
+            ]
+            return np.array(found, dtype=object)
         points = roots.points[near]
         H, H_end = self.hessians(points), self.hessians(self.ends[near])
+        self.start_sizes[near] = _sizes(self.hessians(self.starts[near]))
         kinds = []
-        units = VANISHED * np.linalg.norm(self.hessians(self.starts[near]), axis=(1, 2))
-        found = zip(points, H, H_end, roots.is_linear[near], units, strict=True)
-        for point, at_root, at_end, is_linear, unit in found:
+        each = zip(
+            points, H, H_end, roots.is_linear[near], self.start_sizes[near], strict=True
+        )
+        for point, at_root, at_end, is_linear, size in each:
             if not np.isfinite(at_root).all():
                 kinds.append(NOT_CERTIFIED)
                 continue
             L, Q = self._counted(point, at_root)
-            is_zero = np.abs(L) <= np.fmax(ZERO_EIGENVALUE * np.abs(L).max(), unit)
+            is_zero = np.abs(L) <= zero_size(np.abs(L).max(), size)
             if is_linear:
                 is_zero |= np.abs(L) <= FLATTENED * np.abs(
                     np.einsum("ji,jk,ki->i", Q, at_end, Q)
                 )
             kinds.append(kind_of((L < 0) & ~is_zero, (L > 0) & ~is_zero))
         return np.array(kinds, dtype=object)
+
+    def _kind_by_products(self, i: int, roots: Roots) -> str:
+        places = (roots.points[i], self.ends[i], self.starts[i])
+        root, end, start = (torch.as_tensor(each).to(self.like) for each in places)
+        flattened = FLATTENED if roots.is_linear[i] else 0.0
+        signs = signs_by_products(self.problem, root, end, start, flattened)
+        return NOT_CERTIFIED if signs is None else kind_of(*signs)
 
     def _counted(self, point: Floats, H: Floats) -> tuple[Floats, Floats]:
         """Eigenvalues (m,) and eigenvectors (d, m) of H, in directions that count at a point."""
@@ -306,11 +352,12 @@ def tail(problem: Problem, theta: Tensor, start: Tensor) -> str:
 
     `RAN_AWAY`, `NOT_CERTIFIED`, or nothing where Newton's method arrives at one from there.
     """
-    if not is_dense(problem):
-        return ""
     search = _Ends(problem, theta[None], start[None], is_alone=False)
     reach = np.maximum(1e-3 * np.linalg.norm(search.ends, axis=1), 1e-12)
-    roots = newton_roots(search.gradients, search.hessians, search.ends, reach)
+    if search.is_dense:
+        roots = newton_roots(search.gradients, search.hessians, search.ends, reach)
+    else:
+        roots = roots_by_products(problem, search.like, search.ends, reach)
     if roots.found[0]:
         return ""
     if search.kinds[0] == RAN_AWAY:
@@ -343,6 +390,14 @@ def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
     return next(
         (name for name, answer in answers.items() if not answer.isfinite().all()), ""
     )
+
+
+def _sizes(H: Floats) -> Floats:
+    """The largest |eigenvalue| of each of the Hessians (n, d, d); 0 where one is not finite."""
+    sizes = np.zeros(len(H))
+    is_finite = np.isfinite(H).all(axis=(1, 2))
+    sizes[is_finite] = np.abs(np.linalg.eigvalsh(H[is_finite])).max(1)
+    return sizes
 
 
 def _floats_of(tensor: Tensor) -> Floats:

@@ -35,8 +35,9 @@ class LinearAutoencoder(Problem):
         L = (1/k) sum_{i not in S} s_i,
         index = #{(i, j): i not in S, j in S, s_i > s_j} + (p - m)(k - m).
 
-    Only S = the p largest is a minimum; all others are strict saddles, with further zero
-    eigenvalues.
+    Only S = the p largest is a minimum; all others are strict saddles. Its zero modes are those of
+    GL(p), (A, B) -> (G A, B G^-1): at a critical point p^2 - (p - m)^2 of them are independent, and
+    no other eigenvalue is zero.
 
     Fields: `n_inputs` k; `n_hidden` p; `variances` s, positive and different, None for 1, 2, ...,
     k; `saddle_at` the subset S at whose critical point a race starts, as places in `variances`
@@ -86,6 +87,18 @@ class LinearAutoencoder(Problem):
         """2 p k."""
         return 2 * self.n_hidden * self.n_inputs
 
+    @property
+    def n_zero_modes(self) -> int:
+        """Those of GL(p), as many as move a point of full rank.
+
+        They are p^2 unless there are more hidden units than inputs.
+        """
+        return self._n_moving(min(self.n_hidden, self.n_inputs))
+
+    def _n_moving(self, m: int) -> int:
+        """How many directions GL(p) moves a critical point of m components in."""
+        return self.n_hidden**2 - (self.n_hidden - m) ** 2
+
     @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """One point of every class, from the origin to the projections onto p components."""
@@ -123,9 +136,8 @@ class LinearAutoencoder(Problem):
         better = sum(self._n_larger(j) for j in inside)
         better -= sum(s[i] > s[j] for i in inside for j in inside)
         index = better + (p - m) * (k - m)
-        return CriticalPoint(
-            torch.from_numpy(both).ravel(), self._loss_at(inside), index
-        )
+        point, loss = torch.from_numpy(both).ravel(), self._loss_at(inside)
+        return CriticalPoint(point, loss, index, self._n_moving(m))
 
     def _n_larger(self, j: int) -> int:
         """How many variances are larger than that of component j."""

@@ -107,6 +107,19 @@ def test_a_point_of_the_ring_is_a_minimum_or_saddle_once_its_rotation_is_stated(
     assert {words[-1.0, kind] for kind in (Ring, Turned, Counted)} == {"min-max saddle"}
 
 
+def test_products_leave_a_stated_rotation_out_too(monkeypatch):
+    monkeypatch.setattr("sfnbench.metrics._hessian.DENSE_LIMIT", 0)
+    words = {
+        (bend, kind): certify(kind(bend=bend), at(1.0)).end_point
+        for bend in (1.0, -1.0)
+        for kind in (Ring, Turned, Counted)
+    }
+    assert words[1.0, Ring] == "degenerate"
+    assert words[1.0, Turned] == "minimum"
+    assert words[1.0, Counted] == "not certified"  # how often is 0 an eigenvalue?
+    assert {words[-1.0, kind] for kind in (Ring, Turned, Counted)} == {"min-max saddle"}
+
+
 @settings(max_examples=4)
 @given(st.floats(0, 6.3))
 def test_what_counts_is_the_complement_of_the_rotation(angle):

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sfnbench.core.symmetry import counted_directions
 from sfnbench.problems.linear_autoencoder import LinearAutoencoder
 
 
@@ -63,6 +64,26 @@ def test_the_published_size():
     assert (problem.dim, problem.saddle.loss, problem.saddle.index) == (128, 8.5, 64)
     for place in range(0, 2517, 129):
         assert agree(problem, known[place]), known[place]
+
+
+@pytest.mark.parametrize(("k", "p"), [(4, 2), (6, 3), (3, 4), (1, 1)])
+def test_its_zero_modes_are_the_kernel_of_the_hessian_at_every_critical_point(k, p):
+    problem = LinearAutoencoder(n_inputs=k, n_hidden=p)
+    G = torch.eye(p).double() + 0.3 * normal(p, p, seed=1) / p
+    most = 0
+    for known in problem.critical_points:
+        A, Bt = known.point.view(2, p, k)
+        moved = torch.cat([(G @ A).ravel(), (torch.linalg.inv(G).mT @ Bt).ravel()])
+        for point in (known.point, moved):
+            H = torch.func.hessian(lambda t: problem.loss(t, None))(point)
+            L = torch.linalg.eigvalsh(H)
+            assert (L.abs() < 1e-9).sum() == known.n_zero <= problem.n_zero_modes
+            basis = counted_directions(problem, point, H)
+            left = torch.linalg.eigvalsh(basis.mT @ H @ basis)
+            assert left.abs().min() > 1e-3
+            assert (left < 0).sum() == known.index
+        most = max(most, known.n_zero)
+    assert problem.n_zero_modes == most
 
 
 @given(data=st.data())

@@ -89,10 +89,11 @@ def test_distinct_points_have_different_subsets_of_components(autoencoder):
 
 def test_eigenvalues_and_what_is_read_off_them(autoencoder):
     for row, L in zip(autoencoder.rows, autoencoder.series["eigenvalues"], strict=True):
+        L = L[~np.isnan(L)]  # without the zero modes
         zero = 1e-6 * np.abs(L).max()
         assert row["index"] == (-zero > L).sum()
-        assert row["alpha"] == row["index"] / 16
-        assert row["n_zero"] + row["n_positive"] + row["index"] == 16
+        assert row["alpha"] == row["index"] / len(L)
+        assert row["n_zero"] + row["n_positive"] + row["index"] == len(L)
         assert row["centre"] == pytest.approx(L.mean())
 
 

@@ -1,0 +1,141 @@
+"""Newton's method where no Hessian is taken whole: its step, and the kind of point, by products.
+
+Nothing is assumed of what products cannot show. A step counts only where it solves Newton's system;
+a sign counts only where a Rayleigh quotient has it, or where no eigenvalue of another sign can have
+stayed hidden.
+
+References: Paige, Saunders 1975 (MINRES); Kuczynski, Wozniakowski 1992, "Estimating the largest
+eigenvalue by the power and Lanczos algorithms with a random start".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, minres
+
+from ..records import Floats
+from .lanczos import Product, Subspace
+
+VectorProduct = Callable[[Floats], Floats]  # (d,) -> (d,), symmetric
+
+MOST_PRODUCTS = 200  # of a step
+PRECISION = 1e-12  # at which a solve ends before that
+# the most of the gradient that a step may leave, |H p + g| / |g|: else it is no step of Newton's
+UNSOLVED = 1e-3
+CHANCE = 1e-6  # that a random start hides an eigenvalue further out than the stated gap
+
+
+class _TooLongError(Exception):
+    """A step has become longer than what is asked."""
+
+
+def krylov_step(
+    gradient: Floats, product: VectorProduct, longest: float
+) -> tuple[Floats, float]:
+    """Newton's step (d,) at a gradient (d,), and the largest |H v| / |v| among its products.
+
+    By MINRES, which takes indefinite and singular systems, and of the latter gives the shortest
+    solution. NaN where the step does not solve the system, and where it becomes longer than
+    `longest`. At most `MOST_PRODUCTS` + 2 products.
+
+    >>> H = np.diag([10.0, -2.0])
+    >>> krylov_step(np.array([10.0, 2.0]), lambda v: H @ v, longest=np.inf)[0].round(9)
+    array([-1.,  1.])
+    """
+    nothing, length = np.full_like(gradient, np.nan), np.linalg.norm(gradient)
+    if not np.isfinite(length):
+        return nothing, math.nan
+    if length == 0:
+        return np.zeros_like(gradient), 0.0
+    b = -gradient / length
+    size = scale = float(np.linalg.norm(product(b)))
+    if not 0 < scale < math.inf:
+        return nothing, scale
+
+    def scaled(v: Floats) -> Floats:
+        nonlocal size
+        found = product(v)
+        norm = np.linalg.norm(v)
+        if norm > 0:
+            size = max(size, float(np.linalg.norm(found) / norm))
+        return found / scale
+
+    unit = length / scale
+
+    def look(x: Floats) -> None:
+        if unit * np.linalg.norm(x) > longest:
+            raise _TooLongError
+
+    H = LinearOperator((len(b), len(b)), matvec=scaled, dtype=np.float64)
+    try:
+        x, _ = minres(H, b, rtol=PRECISION, maxiter=MOST_PRODUCTS, callback=look)
+    except _TooLongError:
+        return nothing, size
+    if not np.linalg.norm(scaled(x) - b) <= UNSOLVED:
+        return nothing, size
+    return unit * x, size
+
+
+class Signs:
+    """Which signs a symmetric matrix's eigenvalues have, as far as a Krylov space shows.
+
+    The space is that of a random start (m,). Where it is exhausted, it holds every eigenvalue.
+    Elsewhere none lies further out than the outermost Ritz values by more than `gap`, at each end
+    with probability 1 - `CHANCE`. Rounding adds vectors from outside to a space that is exhausted:
+    those that `inside` (m,) -> (m,), the projection onto the directions that count, shrinks.
+    """
+
+    def __init__(
+        self, space: Subspace, m: int, inside: Product = torch.Tensor.clone
+    ) -> None:
+        n = int((torch.linalg.vector_norm(space.basis, dim=1) > 0).sum())
+        values, Q = torch.linalg.eigh(space.matrix[:n, :n].double())
+        self.values = np.asarray(values.cpu().numpy())  # Ritz values, ascending
+        self.vectors = Q.to(space.basis).mT @ space.basis[:n]  # (n, m)
+        counts = [float(inside(y).norm()) ** 2 > 0.5 for y in self.vectors]
+        self.values, self.vectors = self.values[counts], self.vectors[counts]
+        self.is_exhausted = n < len(space.basis) or n == m
+        self.gap = 0.0
+        if not self.is_exhausted:
+            self.gap = hidden(n, m) * float(self.values[-1] - self.values[0])
+
+    @property
+    def size(self) -> float:
+        """The largest |Ritz value|."""
+        return float(np.abs(self.values).max())
+
+    def found(
+        self, zero: float, flat: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Whether eigenvalues are negative, and positive; neither are zero.
+
+        Up to `zero` they count as zero, and so does a Ritz value in `flat` (n,). None where hidden
+        eigenvalues may decide between signs.
+        """
+        is_zero = (np.abs(self.values) <= zero) | flat
+        negative = (self.values < 0) & ~is_zero
+        positive = (self.values > 0) & ~is_zero
+        if self.is_exhausted or (negative.any() and positive.any()):
+            return negative, positive
+        lowest, highest = self.values[0] - self.gap, self.values[-1] + self.gap
+        is_plain = lowest > zero or highest < -zero or max(-lowest, highest) <= zero
+        if is_plain and not flat.any():
+            return negative, positive
+        return None
+
+
+def hidden(k: int, m: int) -> float:
+    """How far out eigenvalues may be hidden from k products in m dimensions.
+
+    In units of the Ritz values' range, with probability `CHANCE`; infinite where all may be.
+
+    >>> round(hidden(60, 10_000), 4), hidden(4, 10_000)
+    (0.0265, inf)
+    """
+    share = (math.log(1.648 * math.sqrt(m) / CHANCE) / (2 * k - 1)) ** 2
+    return share / (1 - 2 * share) if share < 0.5 else math.inf

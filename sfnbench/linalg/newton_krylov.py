@@ -53,19 +53,10 @@ def krylov_step(
     if length == 0:
         return np.zeros_like(gradient), 0.0
     b = -gradient / length
-    size = scale = float(np.linalg.norm(product(b)))
+    scale = float(np.linalg.norm(product(b)))
     if not 0 < scale < math.inf:
         return nothing, scale
-
-    def scaled(v: Floats) -> Floats:
-        nonlocal size
-        found = product(v)
-        norm = np.linalg.norm(v)
-        if norm > 0:
-            size = max(size, float(np.linalg.norm(found) / norm))
-        return found / scale
-
-    unit = length / scale
+    scaled, unit = _Scaled(product, scale), length / scale
 
     def look(x: Floats) -> None:
         if unit * np.linalg.norm(x) > longest:
@@ -75,10 +66,22 @@ def krylov_step(
     try:
         x, _ = minres(H, b, rtol=PRECISION, maxiter=MOST_PRODUCTS, callback=look)
     except _TooLongError:
-        return nothing, size
-    if not np.linalg.norm(scaled(x) - b) <= UNSOLVED:
-        return nothing, size
-    return unit * x, size
+        return nothing, scale * scaled.size
+    is_solved = np.linalg.norm(scaled(x) - b) <= UNSOLVED
+    return unit * x if is_solved else nothing, scale * scaled.size
+
+
+class _Scaled:
+    """Products over a scale, and the largest |H v| / |v| among them, in that unit."""
+
+    def __init__(self, product: VectorProduct, scale: float) -> None:
+        self.product, self.scale, self.size = product, scale, 1.0
+
+    def __call__(self, v: Floats) -> Floats:
+        found, norm = self.product(v) / self.scale, np.linalg.norm(v)
+        if norm > 0:
+            self.size = max(self.size, float(np.linalg.norm(found) / norm))
+        return found
 
 
 class Signs:

@@ -29,10 +29,11 @@ from ..core.symmetry import counted_directions
 from ..linalg.newton import Roots, newton_roots
 from ..records import Floats
 from ..trajectories.vmapped import map_points
+from ._bottoms import bottoms
 from ._by_products import roots_by_products, signs_by_products
-from ._hessian import eigenvalues, extremes, is_dense, zero_size
+from ._hessian import is_dense, zero_size
 from .gradient_norm import GradientNorm
-from .measuring import map_finite, measure, oracle, points_together
+from .measuring import measure, oracle, points_together
 
 # the four kinds of critical points
 MINIMUM, MAXIMUM, SADDLE, DEGENERATE = (
@@ -98,7 +99,7 @@ def certify_all(
         search = _Ends(problem, ends[known], begun[known], is_alone=starts is None)
         kinds[known], distances[known] = search.kinds, search.distances
         held[known], sizes = search.is_held, search.start_sizes
-    found = iter(_lowest(problem, finite, sizes))
+    found = iter(bottoms(problem, finite, sizes))
     certificates = []
     for i, norm in enumerate(norms.tolist()):
         lowest, residual, alpha = next(found) if known[i] else (None, None, None)
@@ -108,56 +109,6 @@ def certify_all(
             Certificate(norm, lowest, residual, alpha, distance, kinds[i], is_held)
         )
     return certificates
-
-
-def _lowest(
-    problem: Problem, points: Tensor, start_sizes: Floats
-) -> list[tuple[float, float, float | None]]:
-    """Lowest eigenvalue, its residual, and alpha at points (n, d), all finite.
-
-    Alpha is None where the Hessian is not taken whole. `start_sizes` (n,) are the largest
-    |eigenvalues| at the starts, where they are known.
-    """
-    if not len(points):
-        return []
-    if not is_dense(problem):
-        found = map_finite(problem, lambda theta: _bottom(problem, theta), points)
-        lowest, residuals = (values.tolist() for values in found.values())
-        return [(*pair, None) for pair in zip(lowest, residuals, strict=True)]
-    asked = oracle(problem)
-    spectra = map_points(
-        lambda theta: eigenvalues(asked, theta), points, points_together(problem)
-    )
-    counted = list(_floats_of(spectra))
-    if problem.n_zero_modes or problem.zero_modes(points[0]) is not None:
-        counted = [_counted_spectrum(problem, theta) for theta in points]
-    alphas = map(_alpha, counted, start_sizes)
-    return [
-        (low, 0.0, alpha)
-        for low, alpha in zip(spectra[:, 0].tolist(), alphas, strict=True)
-    ]
-
-
-def _bottom(problem: Problem, theta: Tensor) -> dict[str, Tensor]:
-    ends = extremes(oracle(problem), theta)
-    return {"lowest": ends.lowest, "residual": ends.lowest_residual}
-
-
-def _counted_spectrum(problem: Problem, theta: Tensor) -> Floats:
-    """The eigenvalues that count at theta (d,); one NaN where the Hessian is not finite."""
-    H = problem.hessian(theta, None)
-    if not H.isfinite().all():
-        return np.array([math.nan])
-    basis = counted_directions(problem, theta, H)
-    assert basis is not None
-    return _floats_of(torch.linalg.eigvalsh(basis.mT @ H @ basis))
-
-
-def _alpha(L: Floats, start_size: float) -> float:
-    """The share of eigenvalues (m,) that are negative."""
-    if np.isnan(L).any():
-        return math.nan
-    return float((-zero_size(np.abs(L).max(), start_size) > L).mean())
 
 
 class _Ends:

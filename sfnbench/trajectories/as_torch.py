@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -61,6 +61,27 @@ def as_torch_optimizer(
     return ModuleOptimizer(chosen, problem, seed)
 
 
+class SettingError(KeyError):
+    """A setting of a parameter group that the method does not have."""
+
+    def __str__(self) -> str:  # KeyError's own puts it in quotes
+        return str(self.args[0])
+
+
+class Group(dict[str, Any]):
+    """A parameter group, which says why a scheduler finds no learning rate in it."""
+
+    def __init__(self, values: Mapping[str, Any], method: str) -> None:
+        super().__init__(values)
+        self.method = method
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise SettingError(
+            f"{self.method} has no {name!r} that could be changed between steps: leave the "
+            f"scheduler out, or take a method that has one, such as MomentumSGD"
+        )
+
+
 class ModuleOptimizer(torch.optim.Optimizer):
     """An optimizer of sfnbench that trains the parameters of a module; see `as_torch_optimizer`.
 
@@ -74,14 +95,14 @@ class ModuleOptimizer(torch.optim.Optimizer):
     gradients are those of the loss that is returned. ``.grad`` is neither written nor read, so
     clipping it, or averaging it over processes, has no effect. Products with the Hessian are passes
     back through the gradient's graph: attention takes its math kernel, and a compiled module runs
-    as it is written. Where torch has no such graph, as for sparse gradients, torch's own error says
-    so. A parameter that is frozen between two steps stays.
+    as it is written. Where torch has no such graph, a ModelError says so. A parameter that is
+    frozen between two steps stays.
 
-    A step whose end is not finite raises FloatingPointError. Whatever a step raises, the parameters
-    and the state are then as they were before. The one parameter group shows the hyperparameters.
-    Its 'lr', where the method has one, is that of the next step, so that torch's schedulers work;
-    the others cannot be changed. To go on with other hyperparameters, load the state dict into a
-    new wrapper.
+    A step whose end, or loss, is not finite raises FloatingPointError. Whatever a step raises, the
+    parameters and the state are then as they were before. The one parameter group shows the
+    hyperparameters. Its 'lr', where the method has one, is that of the next step, so that torch's
+    schedulers work; the others cannot be changed. To go on with other hyperparameters, load the
+    state dict into a new wrapper.
 
     ``calls`` counts the method's questions. Memory: the method's own, one theta, and the graph of a
     loss while its curvature is in use.
@@ -91,8 +112,8 @@ class ModuleOptimizer(torch.optim.Optimizer):
         shown: dict[str, Any] = {"optimizer": repr(optimizer)}
         if isinstance(getattr(optimizer, "lr", None), float):
             shown["lr"] = optimizer.lr  # type: ignore[attr-defined]  # just seen
-        super().__init__(problem.params, shown)
         self._optimizer, self._problem = optimizer, problem
+        super().__init__(problem.params, shown)
         self._own = {
             "method": type(optimizer).__name__,
             "memory": tree_leaves(optimizer.init(problem.theta())),
@@ -139,7 +160,7 @@ class ModuleOptimizer(torch.optim.Optimizer):
             raise self._no_end(oracle) from error
         finally:
             problem.write(start)
-        if not theta.isfinite().all():
+        if not (theta.isfinite().all() and loss.isfinite()):
             raise self._no_end(oracle)
         problem.move_to(problem.held(theta, start))
         calls = oracle.calls.counts.tolist()
@@ -175,6 +196,11 @@ class ModuleOptimizer(torch.optim.Optimizer):
                 "as_torch_optimizer together"
             )
         super().add_param_group(param_group)
+        self._name_groups()
+
+    def _name_groups(self) -> None:
+        method = type(self._optimizer).__name__
+        self.param_groups[:] = [Group(each, method) for each in self.param_groups]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved `state_dict`, with the hyperparameters of this wrapper.
@@ -194,6 +220,7 @@ class ModuleOptimizer(torch.optim.Optimizer):
                 f"parameters"
             )
         super().load_state_dict(state_dict)
+        self._name_groups()
         group = self.param_groups[0]
         if "lr" in group and group["optimizer"] != repr(self._optimizer):
             group["lr"] = self._optimizer.lr  # type: ignore[attr-defined]  # it has one

@@ -22,7 +22,9 @@ from ..core.curvature import CurvatureKind, Linearisation
 from ..core.derivatives import HVP_CHUNK, pull_back
 from ..core.oracle import Oracle
 from ..core.problem import Problem
+from ..errors import ModelError
 from ..modules.weights import plain_attention
+from ..words import first_line
 
 Closure = Callable[
     [], Tensor
@@ -31,6 +33,10 @@ Closure = Callable[
 FREED = (
     "the closure has freed the graph of its loss, as loss.backward() here would not: it need only "
     "return the loss"
+)
+ONCE = (
+    "this method needs products with the Hessian, and torch has none of this kernel: take another "
+    "one, such as SDPBackend.MATH for attention, or a method of gradients"
 )
 UNRELATED = (
     "the closure's loss depends on none of the parameters: return it as it was computed, not "
@@ -140,7 +146,13 @@ class ModuleLoss(Problem):
             self.write(
                 theta
             )  # the graph refers to the parameters, which may be elsewhere by now
-            return self._joined(self._at_all(pull_back(grad, self._live, v)), v)
+            try:
+                parts = pull_back(grad, self._live, v)
+            except RuntimeError as error:
+                if "derivative for" not in str(error):
+                    raise
+                raise ModelError(f"{first_line(error)}: {ONCE}") from error
+            return self._joined(self._at_all(parts), v)
 
         return Linearisation(loss, grad.detach(), product)
 
@@ -184,9 +196,10 @@ class ModuleLoss(Problem):
         columns = []
         for part, size in zip(parts, self._sizes, strict=True):
             shape = (*like.shape[:-1], size)
-            columns.append(
-                like.new_zeros(shape) if part is None else part.reshape(shape)
-            )
+            if part is None:
+                columns.append(like.new_zeros(shape))
+            else:  # that of an embedding may be sparse
+                columns.append(part.to_dense().reshape(shape))
         return torch.cat(columns, dim=-1)
 
 

@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal
 
-from .imports import class_file
+from .imports import class_file, module_file
 from .plugins import PACKAGE, plugin_paths
 from .reading import HERE, Source, counts, read
 
@@ -177,16 +177,51 @@ def _read_entry(kind: Kind, entry: EntryPoint) -> Member:
         source = read(path)
     except (SyntaxError, ValueError, OSError) as error:
         return replace(broken, error=f"entry point {entry.value!r}: {_what(error)}")
+    wrong = _wrong_in_package(module) or _missing_package(source)
     found = next((each for each in _classes(source) if each.name == class_name), None)
-    if found is None:  # made by calls, perhaps: importing it will say
-        return broken
-    wrong = _missing_package(source)
+    if found is None:
+        if class_name not in _names(source):
+            wrong = f"entry point {entry.value!r}: it has no class {class_name!r}"
+        return replace(broken, error=wrong)  # made by calls, perhaps
+    if found.registered is None and entry.name not in _names(source):
+        wrong = f"line {found.line}: {found.name} lacks @register({entry.name!r})"
     if found.registered not in (None, entry.name):
         wrong = (
             f"line {found.line}: registered as {found.registered!r}, "
             f"but the entry point is called {entry.name!r}"
         )
     return replace(broken, summary=found.summary, fields=found.fields, error=wrong)
+
+
+def _wrong_in_package(module: str) -> str | None:
+    """Why a package around a module cannot be imported, as far as its files say so."""
+    parts = module.split(".")
+    for n in range(1, len(parts)):
+        package = ".".join(parts[:n])
+        file = module_file(package)
+        try:
+            wrong = _missing_package(read(file)) if file else None
+        except (SyntaxError, ValueError, OSError) as error:
+            wrong = _what(error)
+        if wrong:
+            return f"package {package}: {wrong}"
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _names(source: Source) -> frozenset[str]:
+    """Every name in a file, of whatever it is, and every text."""
+    found: set[str] = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name | ast.Attribute):
+            found.add(_last_name(node))
+        elif isinstance(node, ast.Constant):
+            found.add(str(node.value))
+        elif isinstance(node, ast.alias):
+            found |= {node.name, node.asname or node.name}
+    return frozenset(found)
 
 
 def _what(error: Exception) -> str:

@@ -110,7 +110,7 @@ def load(member: Member) -> type[Any]:
         _import(member)
     if key not in _registered:
         raise PluginError(
-            f"{member.path}: does not register a {member.kind} called {member.name!r}"
+            f"{member.path}: registers no {member.kind} called {member.name!r}"
         )
     return _registered[key]
 

@@ -159,6 +159,55 @@ def test_entry_points_are_members(tmp_path):
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
+def test_what_is_wrong_with_an_entry_point_is_listed_and_the_rest_works(tmp_path):
+    files = {
+        "sound/__init__.py": "",
+        "sound/deep/__init__.py": "",
+        "sound/deep/own_name.py": METHOD.format(name="good").replace(
+            "Positive = 0.5", "Positive = HALF"
+        )
+        + "\nclass Bare(Optimizer): pass\n",
+        "sound/deep/_half.py": "HALF = 0.5\n",
+        "needy/__init__.py": "import not_installed_anywhere\n",
+        "needy/methods.py": METHOD.format(name="needy"),
+        "sound-1.dist-info/entry_points.txt": "[sfnbench.optimizers]\n"
+        "good = sound.deep.own_name:Method\n"
+        "bare = sound.deep.own_name:Bare\n"
+        "gone = sound.deep.own_name:Gone\n"
+        "nowhere = sound.missing:Method\n"
+        "needy = needy.methods:Method\n",
+        "sound-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: sound\nVersion: 1\n",
+    }
+    files["sound/deep/own_name.py"] = (
+        "from ._half import HALF\n" + files["sound/deep/own_name.py"]
+    )
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    code = f"""
+        import sys; sys.path.insert(0, {str(tmp_path)!r})
+        from pathlib import Path
+        from sfnbench.members import identity, registry
+        found = registry.members("optimizer")
+        said = {{
+            "bare": "lacks @register('bare')",
+            "gone": "has no class 'Gone'",
+            "nowhere": "no such module",
+            "needy": "package needy: line 1: needs the package 'not_installed_anywhere'",
+        }}
+        for name, why in said.items():
+            assert why in found[name].error, found[name]
+        assert found["good"].error is None and found["sfn"].error is None
+        assert registry.build("optimizer", "good", {{}}).lr == 0.5
+        before = identity.source_hash("optimizer", "good", {{}})
+        half = Path({str(tmp_path)!r}, "sound", "deep", "_half.py")
+        half.write_text("HALF = 0.25\\n")
+        assert identity.source_hash("optimizer", "good", {{}}) != before
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
 def test_listing_imports_no_torch():
     code = (
         "import sys; from sfnbench.members import registry; registry.members('optimizer'); "

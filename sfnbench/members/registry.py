@@ -146,6 +146,19 @@ def receive(shipped: bytes) -> None:
         _registered.update(live.unpack_live(shipped))
 
 
+def forget(modules: Iterable[str]) -> None:
+    """Forget these modules and the members in them: who needs one imports it again."""
+    gone = frozenset(modules)
+    for key, cls in [*_registered.items()]:
+        if cls.__module__ in gone:
+            del _registered[key]
+    for cls in [*_adapters]:
+        if cls.__module__ in gone:
+            del _adapters[cls]
+    for name in gone:
+        sys.modules.pop(name, None)
+
+
 def adapter(cls: type[Any]) -> TypeAdapter[Any]:
     """Pydantic's reader and writer of a member's fields, made once: that takes it 10 ms."""
     from pydantic import TypeAdapter

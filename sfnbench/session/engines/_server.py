@@ -123,6 +123,6 @@ class _Process(context.ForkServerProcess):
 
 
 class ForkServer(context.ForkServerContext):
-    """A context for pebble, whose processes start as `_Popen` does."""
+    """A context whose processes start as `_Popen` does."""
 
     Process = _Process

@@ -1,8 +1,9 @@
-"""What happens in the process of one run, around the run itself."""
+"""What happens in a worker process around the runs that it executes, one after another."""
 
 from __future__ import annotations
 
 import faulthandler
+import gc
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,7 @@ from typing import Any, TextIO
 from ... import environment
 from ...records import Result, Run, Status
 from . import Conditions
+from ._surroundings import Surroundings
 from .inline import attempt, failure
 
 POLL_S = 0.1  # progress is reported so often
@@ -30,61 +32,101 @@ REPORT = struct.Struct(
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """What a worker process needs besides the run."""
+    """What a worker process needs besides its runs."""
 
-    number: int
     conditions: Conditions
-    output: Path  # takes all that the process prints
+    channel: connection.Connection  # runs come in, results go out
     reports: connection.Connection
     variables: dict[
         str, str
     ]  # the server's environment variables are older than the caller's
     machine: dict[str, Any]
 
-    @property
-    def group(self) -> Path:
-        """The file that holds the number of the worker's process group."""
-        return self.output.with_suffix(".group")
+
+@dataclass(frozen=True)
+class Order:
+    """A run to execute."""
+
+    run: Run
+    number: int
+    output: Path  # takes all that the process prints meanwhile
 
 
-def work(run: Run, task: WorkerTask) -> Result:
-    """Execute the run, with this process prepared for it."""
-    os.setpgid(0, 0)  # what the run starts ends with it: see `end_group`
-    task.group.write_text(str(os.getpid()))
+@dataclass(frozen=True)
+class Answer:
+    """A run's result, and what the run changed of its process that cannot be undone."""
+
+    result: Result
+    changes: tuple[str, ...] = ()
+
+
+def serve(task: WorkerTask) -> None:
+    """Execute one run after another, in a process prepared for them, until there are no more."""
+    _prepare(task)
+    surroundings = Surroundings()
+    while True:
+        try:
+            order: Order = task.channel.recv()
+        except EOFError:
+            return
+        _redirect_output(order.output)
+        began = perf_counter()
+        result = _executed(order, task)
+        seconds = perf_counter() - began
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # it may be closed
+                stream.flush()
+        _send(task.channel, Answer(result, surroundings.restore()), seconds)
+
+
+def _prepare(task: WorkerTask) -> None:
+    os.setpgid(0, 0)  # what a run starts ends with it: see `end_group`
     signal.signal(
         signal.SIGTERM, signal.SIG_DFL
     )  # a handler in Python waits for LAPACK to return
     _end_with_parent()
-    _redirect_output(task.output)
     os.environ.clear()
     os.environ.update(task.variables, OMP_NUM_THREADS=str(task.conditions.threads))
     environment.assume(task.machine)
+    sys.stdout, sys.stderr = _line_by_line(1), _line_by_line(2)
+    faulthandler.enable(2)
+    gc.freeze()  # what the server has loaded is no garbage: no time is spent on looking
+
+
+def _executed(order: Order, task: WorkerTask) -> Result:
     began = perf_counter()
     try:
-        return attempt(run, task.conditions, _Reporter(task))
+        return attempt(order.run, task.conditions, _Reporter(task, order.number))
     except (
         BaseException
     ):  # KeyboardInterrupt too: the terminal's Ctrl-C does not reach this process
-        return failure(
-            run, Status.ERROR, traceback.format_exc(), perf_counter() - began
-        )
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        seconds = perf_counter() - began
+        return failure(order.run, Status.ERROR, traceback.format_exc(), seconds)
 
 
-def end_group(task: WorkerTask) -> None:
+def _send(channel: connection.Connection, answer: Answer, seconds: float) -> None:
+    try:
+        channel.send(answer)
+    except OSError:  # the parent is gone
+        os._exit(1)
+    except Exception:  # it cannot be pickled, and nothing was sent
+        run, log = answer.result.run, traceback.format_exc()
+        failed = failure(run, Status.ERROR, log, seconds)
+        channel.send(Answer(failed, answer.changes))
+
+
+def end_group(leader: int | None) -> None:
     """End all processes that a worker has left behind, in the parent process."""
-    with suppress(OSError, ValueError):
-        os.killpg(int(task.group.read_text()), signal.SIGKILL)
-    task.group.unlink(missing_ok=True)
+    if leader is not None:
+        with suppress(OSError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 class _Reporter:
     """Reports to the parent process how far the run is, at most every `POLL_S` seconds."""
 
-    def __init__(self, task: WorkerTask) -> None:
-        self.task, self.last_report = task, 0.0
+    def __init__(self, task: WorkerTask, number: int) -> None:
+        self.task, self.number, self.last_report = task, number, 0.0
 
     def __call__(self, share: float) -> None:
         now = perf_counter()
@@ -93,7 +135,7 @@ class _Reporter:
         self.last_report = now
         # The pipe may be full, or its reader gone. A report is shorter than PIPE_BUF: all or none.
         with suppress(OSError):
-            self.task.reports.send_bytes(REPORT.pack(self.task.number, share))
+            self.task.reports.send_bytes(REPORT.pack(self.number, share))
 
 
 def _end_with_parent() -> None:
@@ -125,8 +167,6 @@ def _redirect_output(output: Path) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
-    sys.stdout, sys.stderr = _line_by_line(1), _line_by_line(2)
-    faulthandler.enable(2)
 
 
 def _line_by_line(descriptor: int) -> TextIO:

@@ -1,10 +1,12 @@
-"""A fresh process for every run, on this machine.
+"""Runs in worker processes on this machine, several short ones in one worker.
 
-A crash costs its own run only, and a timeout is hard.
+A crash costs its own run only, and a timeout is hard. A worker takes another run where the last one
+was short, went well and left the process as it was; a run that breaks in a used worker is executed
+again in a fresh one, so that no run suffers from another.
 
-The processes are forked from a server that has torch loaded (0.06 s each, rather than 2 s), and
-share nothing: each hands its result back through a pipe of its own. They end with this process,
-however that ends.
+Workers are forked from a server that has torch loaded (0.06 s each, rather than 2 s), and share
+nothing: each hands its results back through a pipe of its own. They end with this process, however
+that ends.
 """
 
 from __future__ import annotations
@@ -15,29 +17,31 @@ import os
 import queue
 import signal
 import tempfile
+import threading
 import traceback
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import perf_counter
-
-from pebble import ProcessExpired, concurrent
 
 from ... import environment
 from ...errors import SfnbenchError
 from ...records import Result, Run, Status
 from . import Conditions, RunProgress, _logs
 from ._server import ForkServer, ctrl_c_deferred, start_server
-from ._worker import POLL_S, REPORT, WorkerTask, end_group, work
+from ._worker import POLL_S, REPORT, Answer, Order, WorkerTask, end_group, serve
 
+SHORT_S = 2.0  # after a longer run, what a fresh process costs does not matter
 _run_numbers = itertools.count()
 
 
 def processes(
     runs: Iterable[Run], conditions: Conditions, on_progress: RunProgress | None = None
 ) -> Generator[Result, None, None]:
-    """Execute the runs, each in a process of its own."""
+    """Execute the runs in worker processes."""
     waiting = iter(runs)
     first = list(itertools.islice(waiting, conditions.jobs))
     if not first:  # nothing to start a server for
@@ -56,24 +60,70 @@ def processes(
                 yield result
 
 
+@dataclass(eq=False)
+class _Worker:
+    """A worker process."""
+
+    process: BaseProcess
+    channel: connection.Connection  # runs go out, results come in
+    n_done: int = 0  # runs that it has executed
+
+    def listen(self, answers: _Answers) -> None:
+        """Hand on what the process sends, until it ends."""
+        answer: Answer | Exception | None = None
+        while True:
+            try:
+                connection.wait([self.channel, self.process.sentinel])
+                if not self.channel.poll():  # it ended; what it started may live on
+                    raise EOFError
+                answer = self.channel.recv()
+            except (EOFError, OSError):
+                answer = None
+            except Exception as error:
+                answer = error
+            answers.put((self, answer))
+            if not isinstance(answer, Answer):
+                return
+
+    def end(self) -> None:
+        """End the process and all that its runs have started."""
+        self.process.kill()
+        self.process.join()
+        end_group(self.process.pid)
+
+
 @dataclass(frozen=True)
 class _Running:
-    """A run, the process that executes it, and when that began."""
+    """A run, the worker that executes it, and when that began."""
 
-    run: Run
-    task: WorkerTask
+    order: Order
+    worker: _Worker
+    is_again: bool
     began: float
-    future: Future[Result]
+
+    @property
+    def run(self) -> Run:
+        return self.order.run
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has been executed."""
+        return perf_counter() - self.began
+
+
+_Answers = queue.SimpleQueue[tuple[_Worker, Answer | Exception | None]]
 
 
 class Workers:
-    """The worker processes that are running, one for each run."""
+    """The worker processes, each with one run at a time."""
 
     def __init__(self, conditions: Conditions, folder: Path) -> None:
         self.conditions, self.folder = conditions, folder
         self.running: dict[int, _Running] = {}
         self.name = f"sfnbench-{next(_run_numbers)}"
-        self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._idle: list[_Worker] = []
+        self._is_sharing = not conditions.live  # until a run suffers from another
+        self._answers: _Answers = queue.SimpleQueue()
         self._reports, self._reporting = multiprocessing.Pipe(duplex=False)
         # No worker waits for its reports to be read: they are dropped instead.
         os.set_blocking(self._reporting.fileno(), False)
@@ -87,52 +137,31 @@ class Workers:
             if process.name == self.name:
                 process.kill()
                 process.join()
-        for each in self.running.values():
-            end_group(each.task)
+                end_group(process.pid)
         self._reports.close()
         self._reporting.close()
 
     def start(self, runs: Iterable[Run]) -> None:
-        """Start a process for each run; SfnbenchError where the system gives none."""
+        """Let a worker execute each run; SfnbenchError where the system gives no process."""
         for run in runs:
-            number = next(_run_numbers)
-            task = WorkerTask(
-                number,
-                self.conditions,
-                self.folder / str(number),
-                self._reporting,
-                dict(os.environ),
-                environment.machine(),
-            )
-            # pebble's types call `context` mp_context, which it ignores.
-            process = concurrent.process(
-                name=self.name,
-                timeout=run.timeout_s,
-                context=ForkServer(),  # type: ignore
-            )
-            try:
-                with ctrl_c_deferred():
-                    future = process(work)(run, task)
-            except (OSError, EOFError) as error:
-                raise SfnbenchError(
-                    f"no worker process could be started ({error!r});"
-                    " the engine 'inline' needs none"
-                ) from error
-            self.running[number] = _Running(run, task, perf_counter(), future)
-            future.add_done_callback(lambda _, number=number: self._done.put(number))
+            self._start(run)
 
     def finished(self) -> Result | None:
         """The next result; None when there is none for a while."""
+        for each in self.running.values():
+            if each.seconds > each.run.timeout_s:
+                log = f"stopped after {each.run.timeout_s:g} s\n"
+                late = unfinished(each.run, Status.TIMEOUT, log, each.seconds)
+                return self._taken(each, late)
         try:
-            ended = self.running.pop(self._done.get(timeout=POLL_S))
+            worker, answer = self._answers.get(timeout=POLL_S)
         except queue.Empty:
             return None
-        end_group(ended.task)
-        result = _outcome(ended)
-        printed = _logs.read_log(ended.task.output)
-        ended.task.output.unlink(missing_ok=True)
-        # The log's last line says what happened.
-        return replace(result, log=printed + result.log)
+        for each in self.running.values():
+            if each.worker is worker:
+                return self._received(each, answer)
+        self._dismiss(worker)  # it ended while it had nothing to do
+        return None
 
     def report(self, on_progress: RunProgress | None) -> None:
         """Pass on the latest report of each worker."""
@@ -148,18 +177,107 @@ class Workers:
             if on_progress and number in self.running:
                 on_progress(self.running[number].run, share)
 
+    def _start(self, run: Run, is_again: bool = False) -> None:
+        number = next(_run_numbers)
+        order = Order(run, number, self.folder / str(number))
+        worker = None
+        if not is_again and _may_share(run):
+            worker = self._used_worker(order)
+        if worker is None:
+            worker = self._new_worker(order)
+        self.running[number] = _Running(order, worker, is_again, perf_counter())
 
-def _outcome(ended: _Running) -> Result:
+    def _used_worker(self, order: Order) -> _Worker | None:
+        """A worker that has executed other runs, if there is one, with this run to execute."""
+        while self._idle:
+            worker = self._idle.pop()
+            try:
+                worker.channel.send(order)
+            except OSError:  # it was killed meanwhile
+                self._dismiss(worker)
+            else:
+                return worker
+        return None
+
+    def _new_worker(self, order: Order) -> _Worker:
+        context = ForkServer()
+        ours, theirs = context.Pipe()
+        variables, machine = dict(os.environ), environment.machine()
+        task = WorkerTask(self.conditions, theirs, self._reporting, variables, machine)
+        process = context.Process(
+            target=serve, args=(task,), name=self.name, daemon=True
+        )
+        try:
+            with ctrl_c_deferred(), theirs:
+                process.start()
+        except (OSError, EOFError) as error:
+            raise SfnbenchError(
+                f"no worker process could be started ({error!r});"
+                " the engine 'inline' needs none"
+            ) from error
+        worker = _Worker(process, ours)
+        with suppress(OSError):  # killed already: its listener says so
+            ours.send(order)
+        listening = threading.Thread(
+            target=worker.listen, args=(self._answers,), daemon=True
+        )
+        listening.start()
+        return worker
+
+    def _received(
+        self, ended: _Running, answer: Answer | Exception | None
+    ) -> Result | None:
+        """The result that a worker sent; None where the run is executed again instead."""
+        worker, result = ended.worker, _outcome(ended, answer)
+        if result.status.failed and worker.n_done:  # an earlier run may be the reason
+            self._taken(ended, result)
+            self._start(ended.run, is_again=True)
+            return None
+        if ended.is_again and not result.status.failed:
+            self._is_sharing = False
+        worker.n_done += 1
+        is_unchanged = isinstance(answer, Answer) and not answer.changes
+        is_sound = is_unchanged and not result.status.failed
+        is_short = result.seconds < SHORT_S
+        is_kept = is_sound and is_short and self._is_sharing and _may_share(ended.run)
+        return self._taken(ended, result, is_kept)
+
+    def _taken(self, ended: _Running, result: Result, is_kept: bool = False) -> Result:
+        """The result with what its run printed; its worker waits for another run, or ends."""
+        del self.running[ended.order.number]
+        if is_kept:
+            self._idle.append(ended.worker)
+        else:
+            self._dismiss(ended.worker)
+        printed = _logs.read_log(ended.order.output)
+        ended.order.output.unlink(missing_ok=True)
+        # The log's last line says what happened.
+        return replace(result, log=printed + result.log)
+
+    def _dismiss(self, worker: _Worker) -> None:
+        worker.end()
+        if worker in self._idle:
+            self._idle.remove(worker)
+
+
+def _may_share(run: Run) -> bool:
+    """Whether it can do with a process that has executed others.
+
+    A timing measures the process too, and a GPU's free memory says how many seeds go at once.
+    """
+    return run.experiment != "throughput" and run.device == "cpu"
+
+
+def _outcome(ended: _Running, answer: Answer | Exception | None) -> Result:
     """The worker's result; where it gave none, a result that says why."""
-    try:
-        return ended.future.result()
-    except TimeoutError as error:
-        status, log = Status.TIMEOUT, f"stopped after {error.args[-1]:g} s\n"
-    except ProcessExpired as error:
-        status, log = Status.ERROR, f"{_last_words(error.exitcode)}\n"
-    except Exception as error:
-        status, log = Status.ERROR, "".join(traceback.format_exception(error))
-    return unfinished(ended.run, status, log, perf_counter() - ended.began)
+    if isinstance(answer, Answer):
+        return answer.result
+    if answer is None:
+        ended.worker.process.join()
+        log = f"{_last_words(ended.worker.process.exitcode or 0)}\n"
+    else:
+        log = "".join(traceback.format_exception(answer))
+    return unfinished(ended.run, Status.ERROR, log, ended.seconds)
 
 
 def unfinished(run: Run, status: Status, log: str, seconds: float) -> Result:

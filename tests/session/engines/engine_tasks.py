@@ -6,11 +6,14 @@ Each task stands for one way in which a run can go.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -175,6 +178,131 @@ def surroundings(run: Run, progress: Progress) -> Result:
     )
 
 
+def use_seeds() -> None:
+    import random
+
+    import torch
+
+    torch.manual_seed(1)
+    random.seed(1)
+    np.random.seed(1)
+
+
+def use_dtype() -> None:
+    import torch
+
+    torch.set_default_dtype(torch.float16)
+
+
+def use_patch() -> None:
+    import torch
+
+    torch.exp = torch.log
+
+
+def use_class() -> None:
+    from sfnbench.core.problem import Problem
+
+    Problem.escaped = lambda *_: True  # type: ignore[method-assign]
+
+
+def use_method() -> None:
+    """Hides what the class inherits."""
+    from sfnbench.core.network import Network
+
+    Network.escaped = lambda *_: True  # type: ignore[method-assign]
+
+
+def use_module() -> None:
+    import owned  # type: ignore[import-not-found]  # the test writes it
+
+    owned.seen.append(1)
+
+
+# What a run may do to its process: the names of ways, and how the next run would notice.
+USES: dict[str, Callable[[], object]] = {
+    "seeds": use_seeds,
+    "dtype": use_dtype,
+    "patch": use_patch,
+    "class": use_class,
+    "method": use_method,
+    "module": use_module,
+    "variable": lambda: os.environ.update(SFNBENCH_TEST_VARIABLE="left over"),
+    "folder": lambda: os.chdir("/"),
+    "threads": lambda: __import__("torch").set_num_threads(2),
+    "limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (99, 99)),
+    "signal": lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN),
+    "mask": lambda: os.umask(0o77),
+    "numpy": lambda: np.seterr(all="raise"),
+    "path": lambda: sys.path.insert(0, "/nowhere"),
+    "thread": lambda: threading.Thread(
+        target=time.sleep, args=(600,), daemon=True
+    ).start(),
+    "child": lambda: subprocess.Popen(["sleep", "600"]),
+    "stream": lambda: sys.stdout.close(),
+    "descriptor": lambda: os.close(1),
+}
+
+
+def use(run: Run, progress: Progress) -> Result:
+    """Changes its process in one way."""
+    USES[run.settings["way"]]()
+    return result(run, pid=os.getpid())
+
+
+def look(run: Run, progress: Progress) -> Result:
+    """Says how its process is."""
+    import random
+
+    import torch
+
+    from sfnbench.core.network import Network
+    from sfnbench.core.problem import Problem
+
+    if importlib.util.find_spec("owned"):
+        import owned
+
+        seen = len(owned.seen)
+    else:
+        seen = 0
+    print("heard")
+    mask = os.umask(0)
+    os.umask(mask)
+    found = {
+        "torch": torch.rand(1, dtype=torch.float64).item(),
+        "numpy": np.random.random(),
+        "is seeded": random.random() == random.Random(1).random(),
+        "dtype": str(torch.get_default_dtype()),
+        "patched": torch.exp is torch.log,
+        "classes": [Problem.escaped.__name__, Network.escaped.__name__],
+        "seen": seen,
+        "variable": os.environ.get("SFNBENCH_TEST_VARIABLE"),
+        "folder": os.getcwd(),
+        "threads": torch.get_num_threads(),
+        "limit": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "signal": str(signal.getsignal(signal.SIGUSR1)),
+        "mask": mask,
+        "numpy errors": np.geterr(),
+        "path": "/nowhere" in sys.path,
+        "n_threads": threading.active_count(),
+    }
+    return result(run, pid=os.getpid(), found=found)
+
+
+def use_and_look(run: Run, progress: Progress) -> Result:
+    for way in run.settings["ways"]:
+        USES[way]()
+    return look(run, progress)
+
+
+def spoilt(run: Run, progress: Progress) -> Result:
+    """Fails where it is not the first of its kind in a process, by a way that is not noticed."""
+    if hasattr(sys, "spoilt"):
+        raise ValueError("spoilt")
+    sys.spoilt = True  # type: ignore[attr-defined]
+    return result(run, pid=os.getpid())
+
+
 def advance(run: Run, progress: Progress) -> Result:
     assert progress is not None
     for i in range(5):
@@ -224,6 +352,7 @@ ACTS = {
             unsendable,
             nothing,
         ),
+        *(use, look, use_and_look, spoilt),
         *(base_exception, long_error, much_output, parenthood),
         *(
             refuse,

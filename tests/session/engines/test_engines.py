@@ -258,10 +258,10 @@ def test_what_a_worker_prints_goes_to_its_log(crashes: dict[str, Result]) -> Non
     assert crashes["noisy"].log == "printed\nwritten by a library\n"
 
 
-def test_every_run_has_a_process_of_its_own_forked_from_one_that_is_not_ours() -> None:
+def test_workers_are_forked_from_a_process_that_is_not_ours() -> None:
     runs = [make_run("surroundings", i) for i in range(4)]
     rows = [r.rows[0] for r in execute_all(runs, task=TASK, jobs=2)]
-    assert len({row["pid"] for row in rows}) == 4
+    assert len({row["pid"] for row in rows}) <= 2
     assert {row["start"] for row in rows} == {"forkserver"}
     assert os.getpid() not in {row["ppid"] for row in rows}
 

@@ -85,7 +85,7 @@ def run(
     engine: Annotated[
         str,
         typer.Option(
-            help="processes: each run in a fresh one; inline: all in this one, to debug;"
+            help="processes: as many as --jobs; inline: all in this one, to debug;"
             " dask: on the workers of a scheduler, or of a cluster made here."
         ),
     ] = "processes",

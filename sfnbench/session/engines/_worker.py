@@ -24,6 +24,7 @@ from . import Conditions
 from ._surroundings import Surroundings
 from .inline import attempt, failure
 
+BEGUN = "begun"  # what a worker says before it executes a run
 POLL_S = 0.1  # progress is reported so often
 REPORT = struct.Struct(
     "<Qd"
@@ -70,6 +71,7 @@ def serve(task: WorkerTask) -> None:
         except EOFError:
             return
         _redirect_output(order.output)
+        task.channel.send(BEGUN)
         began = perf_counter()
         result = _executed(order, task)
         seconds = perf_counter() - began

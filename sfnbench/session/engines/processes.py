@@ -32,7 +32,7 @@ from ...errors import SfnbenchError
 from ...records import Result, Run, Status
 from . import Conditions, RunProgress, _logs
 from ._server import ForkServer, ctrl_c_deferred, start_server
-from ._worker import POLL_S, REPORT, Answer, Order, WorkerTask, end_group, serve
+from ._worker import BEGUN, POLL_S, REPORT, Answer, Order, WorkerTask, end_group, serve
 
 SHORT_S = 2.0  # after a longer run, what a fresh process costs does not matter
 _run_numbers = itertools.count()
@@ -67,6 +67,7 @@ class _Worker:
     process: BaseProcess
     channel: connection.Connection  # runs go out, results come in
     n_done: int = 0  # runs that it has executed
+    began: float = 0.0  # its present run
 
     def listen(self, answers: _Answers) -> None:
         """Hand on what the process sends, until it ends."""
@@ -77,6 +78,9 @@ class _Worker:
                 if not self.channel.poll():  # it ended; what it started may live on
                     raise EOFError
                 answer = self.channel.recv()
+                if answer == BEGUN:  # no run pays for the start of its process
+                    self.began = perf_counter()
+                    continue
             except (EOFError, OSError):
                 answer = None
             except Exception as error:
@@ -94,12 +98,11 @@ class _Worker:
 
 @dataclass(frozen=True)
 class _Running:
-    """A run, the worker that executes it, and when that began."""
+    """A run, and the worker that executes it."""
 
     order: Order
     worker: _Worker
     is_again: bool
-    began: float
 
     @property
     def run(self) -> Run:
@@ -108,7 +111,7 @@ class _Running:
     @property
     def seconds(self) -> float:
         """For how long it has been executed."""
-        return perf_counter() - self.began
+        return perf_counter() - self.worker.began
 
 
 _Answers = queue.SimpleQueue[tuple[_Worker, Answer | Exception | None]]
@@ -185,7 +188,8 @@ class Workers:
             worker = self._used_worker(order)
         if worker is None:
             worker = self._new_worker(order)
-        self.running[number] = _Running(order, worker, is_again, perf_counter())
+        worker.began = perf_counter()
+        self.running[number] = _Running(order, worker, is_again)
 
     def _used_worker(self, order: Order) -> _Worker | None:
         """A worker that has executed other runs, if there is one, with this run to execute."""

@@ -9,11 +9,11 @@ from ...members import registry
 from ...records import PointRow, Result, Spec
 from ...results.cells import TableEntry, optional_cell, share
 from ...results.tables import Table
+from .known import is_known_loss
 
 if TYPE_CHECKING:
     from ...core.problem import Problem
 
-KNOWN_LOSS = 1e-6  # relative distance within which a loss is a known one
 Losses = Mapping[int, Sequence[float]]  # by index
 
 
@@ -64,7 +64,7 @@ def _index_line(
     ends = [row for row in rows if row["converged"] and row["index"] == index]
     levels = _distinct_losses(losses)
     n_found = sum(
-        any(_is_same_loss(row["loss"], each) for row in ends) for each in levels
+        any(is_known_loss(row["loss"], each) for row in ends) for each in levels
     )
     line: dict[str, TableEntry] = {
         "problem": run.problem.label,
@@ -83,7 +83,7 @@ def _index_line(
 
 
 def _is_other(row: PointRow, levels: Sequence[float]) -> bool:
-    is_known = any(_is_same_loss(row["loss"], each) for each in levels)
+    is_known = any(is_known_loss(row["loss"], each) for each in levels)
     return row["distinct"] and not is_known
 
 
@@ -91,10 +91,6 @@ def _distinct_losses(losses: Sequence[float]) -> list[float]:
     """Losses without those that cannot be told from another one."""
     kept: list[float] = []
     for loss in losses:
-        if not any(_is_same_loss(loss, other) for other in kept):
+        if not any(is_known_loss(loss, other) for other in kept):
             kept.append(loss)
     return kept
-
-
-def _is_same_loss(loss: float, known: float) -> bool:
-    return abs(loss - known) <= KNOWN_LOSS * (1 + abs(known))

@@ -18,6 +18,7 @@ from ...metrics.gradient_norm import GradientNorm
 from ...metrics.loss import Loss
 from ...metrics.measuring import measure
 from ...records import Run, Status
+from .known import is_known_loss
 from .search import Ends
 from .spectrum import Spectrum, hessian_at, spectrum_at
 from .starts import Start
@@ -25,9 +26,6 @@ from .views import Restricted
 
 # relative residual of Newton's system from which a gradient counts as lying in the Hessian's kernel
 FLAT = 0.9
-KNOWN_LOSS = (
-    1e-6  # relative distance within which a loss is that of a known critical point
-)
 
 
 class Measured(NamedTuple):
@@ -143,7 +141,7 @@ def _status(row: dict[str, Any]) -> Status:
 
 def _is_known(row: dict[str, Any], problem: Problem) -> bool:
     for known in problem.critical_points:
-        near = abs(known.loss - row["loss"]) <= KNOWN_LOSS * (1 + abs(known.loss))
-        if near and known.index == row["index"]:
+        is_same = is_known_loss(row["loss"], known.loss)
+        if is_same and known.index == row["index"]:
             return True
     return False

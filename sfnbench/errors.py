@@ -50,7 +50,9 @@ class DamagedError(StoreError):
         super().__init__(
             f"{file}: the result of {name} is damaged ({why}); {COPY_AGAIN}"
         )
-        self.file, self.name, self.why = file, name, why
+        self.file = file
+        self.name = name
+        self.why = why
 
 
 class ModelError(SfnbenchError):

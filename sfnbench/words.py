@@ -182,7 +182,8 @@ class ErrorReader:
 
     def _mistake(self, faults: list[_Fault]) -> Mistake:
         fault = faults[0]
-        path, parent = fault.path, fault.path[:-1]
+        path = fault.path
+        parent = fault.path[:-1]
         if fault.type in _UNKNOWN_KEY:
             key = str(path[-1])
             hint = did_you_mean(key, self.known_keys(parent))

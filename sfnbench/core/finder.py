@@ -39,7 +39,8 @@ class Equations:
     """
 
     def __init__(self, problem: Problem, n_searches: int, batched: bool = True) -> None:
-        self.problem, self.batched = problem, batched
+        self.problem = problem
+        self.batched = batched
         self.calls = np.zeros((n_searches, len(QUESTIONS)), dtype=np.int64)
         self._rows = np.arange(n_searches)  # of `calls` that the questions count into
 
@@ -49,7 +50,9 @@ class Equations:
         They count into the same calls.
         """
         some = Equations.__new__(Equations)
-        some.problem, some.batched, some.calls = self.problem, self.batched, self.calls
+        some.problem = self.problem
+        some.batched = self.batched
+        some.calls = self.calls
         some._rows = self._rows[searches.cpu().numpy()]
         return some
 

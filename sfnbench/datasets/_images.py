@@ -74,7 +74,8 @@ class ImageDataset:
                 f"{side}x{side} pixels asked for, but the images have {self.side}x{self.side}"
             )
         stored = self.read(split)
-        images, labels = stored.values.shape, stored.labels.shape
+        images = stored.values.shape
+        labels = stored.labels.shape
         if images != (n_there, self.side, self.side) or labels != (n_there,):
             raise DataError(
                 f"{split} split: images {images} and labels {labels} where {n_there} of "
@@ -109,6 +110,7 @@ def area_average(images: NDArray[Any], size: int) -> NDArray[np.float64]:
 
 def _overlap(n_new: int, n_old: int) -> NDArray[np.float64]:
     """W n_old (n_new, n_old): every edge is a whole number, so that sums of bytes stay exact."""
-    new, old = np.arange(n_new)[:, None] * n_old, np.arange(n_old) * n_new
+    new = np.arange(n_new)[:, None] * n_old
+    old = np.arange(n_old) * n_new
     covered = np.minimum(new + n_old, old + n_new) - np.maximum(new, old)
     return np.asarray(np.maximum(covered, 0), dtype=np.float64)

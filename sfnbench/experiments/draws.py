@@ -21,7 +21,8 @@ class Draws:
     """
 
     def __init__(self, setup: Setup, seeds: tuple[int, ...]) -> None:
-        self._setup, self._seeds = setup, seeds
+        self._setup = setup
+        self._seeds = seeds
         streams = ["batch", *(f"batch {i}" for i in range(1, len(setup.batch_sizes)))]
         self._batch_rngs: list[list[torch.Generator]] = []
         if not setup.full_batches:

@@ -70,7 +70,8 @@ def _curves_to_parquet(
             ".parquet needs pyarrow: pip install 'sfnbench[parquet]'"
         ) from None
     n = 0
-    texts, counts = ("suite", "experiment", "problem", "optimizer", "run_id"), ("seed",)
+    texts = ("suite", "experiment", "problem", "optimizer", "run_id")
+    counts = ("seed",)
     kinds = {name: pa.string() for name in texts} | {
         name: pa.int64() for name in counts
     }

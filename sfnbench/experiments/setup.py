@@ -39,7 +39,8 @@ class Setup:
     """
 
     def __init__(self, run: Run, problem: Problem | None = None) -> None:
-        self.device, self.dtype = torch.device(run.device), getattr(torch, run.dtype)
+        self.device = torch.device(run.device)
+        self.dtype = getattr(torch, run.dtype)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise DeviceError("device cuda was asked for, but torch sees no GPU here")
         if problem is None:
@@ -116,7 +117,8 @@ class Setup:
     def trajectories(self, starts: Tensor, seeds: tuple[int, ...]) -> Trajectories:
         """Trajectories of these seeds from starts (S, d); S is at most `seeds_at_once`."""
         if self.optimizer is None:
-            use, params = self.method.use, self.method.params
+            use = self.method.use
+            params = self.method.params
             return stock.lift_stock(
                 self.problem, use, params, starts, seeds, self.n_steps
             )

@@ -19,7 +19,8 @@ def backtracked(
     at most 0.
     """
     before = at.grad.square().sum(1)
-    theta, grad = at.theta.clone(), at.grad.clone()
+    theta = at.theta.clone()
+    grad = at.grad.clone()
     trying = torch.arange(len(theta), device=theta.device)
     for length in _lengths():
         tried = at.theta[trying] + length * direction[trying]
@@ -27,7 +28,8 @@ def backtracked(
         enough = (
             new.square().sum(1) <= before[trying] + 2 * ARMIJO * length * slope[trying]
         )
-        theta[trying[enough]], grad[trying[enough]] = tried[enough], new[enough]
+        theta[trying[enough]] = tried[enough]
+        grad[trying[enough]] = new[enough]
         trying = trying[~enough]
         if not len(trying):
             break

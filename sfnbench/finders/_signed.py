@@ -15,7 +15,8 @@ def eigensystem(equations: Equations, at: Iterate) -> tuple[Tensor, Tensor, Tens
     critical points rotations are no null vectors of the Hessian. The eigenvalues of a Hessian that
     is not finite are NaN.
     """
-    H, g = equations.hessian(at.theta), at.grad
+    H = equations.hessian(at.theta)
+    g = at.grad
     broken = ~torch.isfinite(H).flatten(1).all(1)
     H = torch.where(broken[:, None, None], 0.0, H)
     modes = [equations.problem.zero_modes(point) for point in at.theta]
@@ -25,7 +26,8 @@ def eigensystem(equations: Equations, at: Iterate) -> tuple[Tensor, Tensor, Tens
         Z = torch.where(broken[:, None, None], 0.0, Z)
         along = Z @ Z.mT
         P = torch.eye(H.shape[-1], dtype=H.dtype, device=H.device) - along
-        H, g = P @ H @ P + APART * along, (P @ g[..., None])[..., 0]
+        H = P @ H @ P + APART * along
+        g = (P @ g[..., None])[..., 0]
     L, Q = torch.linalg.eigh(H)
     in_basis = (Q.mT @ g[..., None])[..., 0]
     return torch.where(broken[:, None], torch.nan, L), Q, in_basis

@@ -43,7 +43,9 @@ class DampedNewtonSearch(Finder):
         eigenvalues, Q = equations.eigh(at.theta)
         in_basis = (Q.mT @ at.grad[..., None])[..., 0]
         floor = torch.finfo(Q.dtype).eps * eigenvalues.abs().amax(1, keepdim=True)
-        theta, grad, best = at.theta.clone(), at.grad.clone(), at.grad.square().sum(1)
+        theta = at.theta.clone()
+        grad = at.grad.clone()
+        best = at.grad.square().sum(1)
         for damping in self.dampings:
             damped = eigenvalues + damping
             solvable = damped.abs() > floor

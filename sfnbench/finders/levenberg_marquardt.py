@@ -53,10 +53,13 @@ class LevenbergMarquardt(Finder):
         )
         in_basis = (Q.mT @ at.grad[..., None])[..., 0]
         before = at.grad.square().sum(1)
-        theta, grad = at.theta.clone(), at.grad.clone()
+        theta = at.theta.clone()
+        grad = at.grad.clone()
         trying = torch.arange(len(theta), device=theta.device)
         for _ in range(TRIES):
-            L, g, lam = eigenvalues[trying], in_basis[trying], damping[trying, None]
+            L = eigenvalues[trying]
+            g = in_basis[trying]
+            lam = damping[trying, None]
             reach = Q if len(trying) == len(Q) else Q[trying]
             tried = (
                 at.theta[trying]
@@ -69,7 +72,8 @@ class LevenbergMarquardt(Finder):
             gain = (before[trying] - after) / (before[trying] - predicted)
             following = lam[:, 0] * _factor(fell, gain)
             damping[trying] = torch.maximum(following, 1e-18 * unit[trying])
-            theta[trying[fell]], grad[trying[fell]] = tried[fell], new[fell]
+            theta[trying[fell]] = tried[fell]
+            grad[trying[fell]] = new[fell]
             trying = trying[~fell]
             if not len(trying):
                 break

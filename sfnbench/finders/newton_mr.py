@@ -58,10 +58,8 @@ class NewtonMR(Finder):
 
     def _matrix_free(self, equations: Equations, at: Iterate) -> tuple[Tensor, Tensor]:
         """The same by MINRES, one search at a time."""
-        directions, slopes = (
-            torch.zeros_like(at.theta),
-            at.theta.new_zeros(len(at.theta)),
-        )
+        directions = torch.zeros_like(at.theta)
+        slopes = at.theta.new_zeros(len(at.theta))
         for i, g in enumerate(at.grad):
             _, product = equations.of(torch.tensor([i])).products(at.theta[i : i + 1])
 

@@ -174,7 +174,8 @@ def _inside(
             return
     init = folder / "__init__.py"
     for name in names or ("*",):  # the package itself
-        module, package = folder / f"{name}.py", folder / name / "__init__.py"
+        module = folder / f"{name}.py"
+        package = folder / name / "__init__.py"
         if module.is_file():
             yield module
         elif package.is_file():

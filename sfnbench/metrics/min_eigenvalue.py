@@ -32,5 +32,6 @@ class MinEigenvalue(Metric):
             residual = torch.zeros_like(lowest)
         else:
             found = extremes(oracle, theta)
-            lowest, residual = found.lowest, found.lowest_residual
+            lowest = found.lowest
+            residual = found.lowest_residual
         return {"min_eigenvalue": lowest, "min_eigenvalue_residual": residual}

@@ -27,7 +27,9 @@ class Bar(Observer):
     """A bar in the cell's output, which needs no widgets: runs done, failed and left."""
 
     def __init__(self) -> None:
-        self._stage, self._n_todo, self._n_failed = "", 0, 0
+        self._stage = ""
+        self._n_todo = 0
+        self._n_failed = 0
         self._shares: dict[str, float] = {}
         self._handle: Any = None
 
@@ -37,7 +39,9 @@ class Bar(Observer):
 
     def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
         """Show the bar, unless there is nothing to do."""
-        self._n_todo, self._n_failed, self._shares = len(todo), 0, {}
+        self._n_todo = len(todo)
+        self._n_failed = 0
+        self._shares = {}
         self._handle = None
         if todo:
             from IPython.display import display

@@ -34,7 +34,8 @@ class DampedNewton(Optimizer):
 
     def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
         """One Newton step, with the best of the dampings where there are several."""
-        g, H = oracle.grad(theta), oracle.hessian(theta)
+        g = oracle.grad(theta)
+        H = oracle.hessian(theta)
         tried = dampings(self.damping)
         if len(tried) == 1:
             return theta + self.lr * newton_direction(g, H, tried[0]), state

@@ -112,7 +112,9 @@ class KrylovSaddleFreeNewton(Optimizer):
         del linear  # and its graph, before the losses are taken
         finite = space.matrix.isfinite().all()
         basis = eigenbasis(torch.where(finite, space.matrix, 0.0).double())
-        at, refused, damping = theta, state.n_refused, state.damping
+        at = theta
+        refused = state.n_refused
+        damping = state.damping
         for i in range(self.inner_steps):
             if i:
                 loss, g = oracle.loss_and_grad(at)
@@ -166,14 +168,14 @@ class KrylovSaddleFreeNewton(Optimizer):
         tried = dampings(self.damping)
         if len(tried) == 1:
             return end(tried[0]), torch.full_like(loss, tried[0])
-        best, lowest, chosen = at, loss, torch.full_like(loss, torch.nan)
+        best = at
+        lowest = loss
+        chosen = torch.full_like(loss, torch.nan)
         for damping in tried:
             point = end(damping)
             value = oracle.loss(point)
             lower = value < lowest
-            best, lowest = (
-                torch.where(lower, point, best),
-                torch.where(lower, value, lowest),
-            )
+            best = torch.where(lower, point, best)
+            lowest = torch.where(lower, value, lowest)
             chosen = torch.where(lower, damping, chosen)
         return best, chosen

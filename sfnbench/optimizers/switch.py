@@ -116,7 +116,8 @@ class Switch(Optimizer):
 
     def init(self, theta: Tensor) -> Phase:
         """The first at its beginning."""
-        nothing, nan = torch.zeros(()), torch.full((), torch.nan)
+        nothing = torch.zeros(())
+        nan = torch.full((), torch.nan)
         return Phase(
             self.first.init(theta),
             self.then.init(theta),
@@ -128,7 +129,8 @@ class Switch(Optimizer):
 
     def step(self, oracle: Oracle, theta: Tensor, state: Phase) -> tuple[Tensor, Phase]:
         """A step of the optimizer at work, and the test for a stall."""
-        n_first, n_steps = len(self.first.batch_sizes), state.n_steps + 1
+        n_first = len(self.first.batch_sizes)
+        n_steps = state.n_steps + 1
         if not state.switched.isnan():
             own = replace(oracle, batches=oracle.batches[n_first:])
             after, inner = self.then.step(own, theta, state.then)
@@ -151,7 +153,8 @@ class Switch(Optimizer):
 
     def report(self, state: Phase) -> Mapping[str, Tensor]:
         """The step of the switch, NaN before it, and the report of the optimizer at work."""
-        at_work, idle = self.first.report(state.first), self.then.report(state.then)
+        at_work = self.first.report(state.first)
+        idle = self.then.report(state.then)
         if not state.switched.isnan():
             at_work, idle = idle, at_work
         silent = {

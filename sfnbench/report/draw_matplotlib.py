@@ -136,7 +136,8 @@ def _prepare(folder: Path) -> None:
 
 def _paint_panel(axes: Axes, panel: Panel, own: Mapping[str, Look]) -> None:
     if panel.contours is not None:
-        at, heights = panel.contours.at, np.asarray(panel.contours.heights, float)
+        at = panel.contours.at
+        heights = np.asarray(panel.contours.heights, float)
         levels = np.linspace(-1, 1, 2 * N_LEVELS + 1)
         axes.contourf(
             at, at, heights, levels, cmap="Greys_r", vmin=-2.5, vmax=1, extend="both"
@@ -167,7 +168,8 @@ def _paint_trace(
     axes: Axes, trace: Trace, look: Look | None, label: str | None
 ) -> None:
     colour = look.colour if look else INK
-    x, y = (np.asarray(each, float) for each in (trace.x, trace.y))
+    x = np.asarray(trace.x, float)
+    y = np.asarray(trace.y, float)
     if trace.style == "bars":
         pattern = look.pattern if look else ""
         axes.bar(
@@ -178,7 +180,8 @@ def _paint_trace(
     else:
         _paint_line(axes, trace, look, label)
     if trace.low is not None and trace.style in ("points", "bars"):
-        low, high = (np.asarray(each, float) for each in (trace.low, trace.high))
+        low = np.asarray(trace.low, float)
+        high = np.asarray(trace.high, float)
         axes.vlines(
             x, low, high, color=colour if trace.style == "points" else INK, linewidth=1
         )
@@ -198,7 +201,8 @@ def _paint_trace(
 
 
 def _paint_line(axes: Axes, trace: Trace, look: Look | None, label: str | None) -> None:
-    x, y = (np.asarray(each, float) for each in (trace.x, trace.y))
+    x = np.asarray(trace.x, float)
+    y = np.asarray(trace.y, float)
     style: dict[str, Any] = {
         "color": look.colour if look else GREY,
         "linewidth": 0.7 * trace.width,
@@ -215,7 +219,8 @@ def _paint_line(axes: Axes, trace: Trace, look: Look | None, label: str | None) 
         }
     axes.plot(x, y, label=label, **style)
     if trace.low is not None:
-        low, high = (np.asarray(each, float) for each in (trace.low, trace.high))
+        low = np.asarray(trace.low, float)
+        high = np.asarray(trace.high, float)
         axes.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)
 
 

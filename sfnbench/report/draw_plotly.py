@@ -177,9 +177,9 @@ def _plotly_marker(trace: Trace, look: Look | None, colour: Any) -> Json:
 
 def _band(trace: Trace, look: Look, arrays: Arrays) -> Json:
     """The area between low and high, gone round once."""
-    x, low, high = (
-        np.asarray(each, float) for each in (trace.x, trace.low, trace.high)
-    )
+    x = np.asarray(trace.x, float)
+    low = np.asarray(trace.low, float)
+    high = np.asarray(trace.high, float)
     known = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
     return {
         "type": "scatter",
@@ -213,16 +213,17 @@ def _bars(trace: Trace, look: Look, arrays: Arrays) -> Json:
 
 
 def _errors(trace: Trace, arrays: Arrays) -> Json:
-    y, low, high = (
-        np.asarray(each, float) for each in (trace.y, trace.low, trace.high)
-    )
+    y = np.asarray(trace.y, float)
+    low = np.asarray(trace.low, float)
+    high = np.asarray(trace.high, float)
     made: Json = {"type": "data", "symmetric": False, "thickness": 1.5}
     return {**made, "array": arrays(high - y), "arrayminus": arrays(y - low)}
 
 
 def _contour(panel: Panel) -> Json:
     assert panel.contours is not None
-    at, heights = panel.contours.at, np.asarray(panel.contours.heights, float)
+    at = panel.contours.at
+    heights = np.asarray(panel.contours.heights, float)
     rows = [numbers(row) for row in heights.round(3)]
     return {
         "type": "contour",

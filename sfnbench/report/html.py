@@ -102,7 +102,8 @@ def _lead(sections: Sequence[Section]) -> str:
     n_rows = sum(section.n_seeds.total() for section in sections)
     n_runs = sum(len(section.results) for section in sections)
     n_folders = len({section.folder for section in sections})
-    runs, rows = counted(n_runs, "run"), counted(n_rows, "row")
+    runs = counted(n_runs, "run")
+    rows = counted(n_rows, "row")
     return f"{runs} with {rows}, from {counted(n_folders, 'folder')} of results."
 
 

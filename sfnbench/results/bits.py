@@ -73,7 +73,8 @@ class BitComparison:
 def compare_bits(first: Store, second: Store) -> BitComparison:
     """Compare the runs that fill the same slots of both folders; a damaged one is named."""
     found = BitComparison()
-    before, after = first.current(), second.current()
+    before = first.current()
+    after = second.current()
     for slot, run_id in before.items():
         title = f"{slot[3]} on {slot[2]}"
         if slot not in after:
@@ -83,7 +84,8 @@ def compare_bits(first: Store, second: Store) -> BitComparison:
             found.timed.append(title)
             continue
         try:
-            a, b = first.get(run_id), second.get(after[slot])
+            a = first.get(run_id)
+            b = second.get(after[slot])
         except DamagedError as error:
             found.damaged.append(error)
             continue
@@ -117,7 +119,8 @@ def deviations(a: Result, b: Result) -> list[str]:
         ]
     found = _columns(a, b)
     for name in sorted((a.series.keys() | b.series.keys()) - set(TIMED)):
-        x, y = a.series.get(name), b.series.get(name)
+        x = a.series.get(name)
+        y = b.series.get(name)
         if x is None or y is None or x.shape != y.shape:
             found.append(f"series {name} in length")
             continue

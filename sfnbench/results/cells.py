@@ -83,7 +83,8 @@ class Cell:
             value = "" if self.value is None else self.number(self.value)
         if not self.has_interval or self.low is None or self.high is None:
             return value
-        low, high = self.number(self.low), self.number(self.high)
+        low = self.number(self.low)
+        high = self.number(self.high)
         return self.pattern.format(value=value, low=low, high=high)
 
 

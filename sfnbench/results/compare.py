@@ -124,7 +124,8 @@ class Pairs(Generic[R]):
     @classmethod
     def of(cls, slot: Slot, before: Result, after: Result) -> Pairs[R]:
         """Paired by seed and dtype, or by place where these have several rows."""
-        old, new = _by_seed(before), _by_seed(after)
+        old = _by_seed(before)
+        new = _by_seed(after)
         seeds = tuple(seed for seed in old if seed in new)
         rows = tuple((cast(R, old[seed]), cast(R, new[seed])) for seed in seeds)
         return cls(slot, before, after, seeds, rows, _machines(before, after))
@@ -192,7 +193,8 @@ class Pairs(Generic[R]):
         values: dict[Seed, tuple[float, float]] = {}
         names = self._timings() if measure.is_time else self.seeds
         for name, (before, after) in zip(names, self.rows, strict=True):
-            old, new = measure.of(before), measure.of(after)
+            old = measure.of(before)
+            new = measure.of(after)
             if old is not None and new is not None:
                 values[name] = old, new
         if values:
@@ -205,7 +207,8 @@ class Pairs(Generic[R]):
         left = 0
         for seed, pair in zip(self.seeds, self.rows, strict=True):
             if left <= 0:
-                name, left = seed, max(n_sharing(row) for row in pair)
+                name = seed
+                left = max(n_sharing(row) for row in pair)
             names.append(name)
             left -= 1
         return names
@@ -330,7 +333,8 @@ def _paired(
     )
     found = paired_differences(before, {"after": after})["after"]
     middle = _median(before.values()), _median(after.values())
-    low, high = found.difference.low, found.difference.high
+    low = found.difference.low
+    high = found.difference.high
     if found.n < MIN_RUNS:  # of few, an interval is where all of them lie
         gaps = [0.0 if a == b else b - a for a, b in values.values()]
         low, high = (min(gaps), max(gaps)) if found.n > 1 else (math.nan, math.nan)
@@ -359,5 +363,6 @@ def _paired(
 def _median(values: Iterable[float]) -> float:
     ordered = sorted(values)
     n = len(ordered)
-    low, high = ordered[(n - 1) // 2], ordered[n // 2]
+    low = ordered[(n - 1) // 2]
+    high = ordered[n // 2]
     return low if low == high else (low + high) / 2

@@ -41,7 +41,8 @@ def to_run(data: dict[str, Any]) -> Run:
     method = given.pop("optimizer", None) or given.pop(
         "method"
     )  # the former up to format 3
-    given["problem"], given["method"] = Spec(**given["problem"]), Spec(**method)
+    given["problem"] = Spec(**given["problem"])
+    given["method"] = Spec(**method)
     given["seeds"] = tuple(given["seeds"])
     return Run(**given)
 

@@ -73,7 +73,8 @@ def export(
 
 
 def _rows_of(result: Result) -> list[FlatRow]:
-    run, method = result.run, result.run.method
+    run = result.run
+    method = result.run.method
     circumstances = {
         "suite": run.suite,
         "experiment": run.experiment,

@@ -45,7 +45,8 @@ def _conflicts(source: Store, into: Store) -> list[str]:
     """Runs that both hold with other numbers, and slots that both fill with other runs."""
     lines = []
     for run_id in sorted(source.ids() & into.ids()):
-        theirs, ours = _read_result(source, run_id), _read_result(into, run_id)
+        theirs = _read_result(source, run_id)
+        ours = _read_result(into, run_id)
         if theirs is None or ours is None:
             broken = source if theirs is None else into
             lines.append(

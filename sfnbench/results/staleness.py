@@ -30,23 +30,23 @@ def why_stale(stored: Run, planned: Run) -> str:
 
 def differences(before: Run, now: Run) -> dict[Path, str]:
     """What decides the numbers and differs: its path in `Run.decisive`, and that in words."""
-    old, new = (
-        dict(_leaves(_complete(before.decisive))),
-        dict(_leaves(_complete(now.decisive))),
-    )
+    old = dict(_leaves(_complete(before.decisive)))
+    new = dict(_leaves(_complete(now.decisive)))
     found: dict[Path, str] = {}
     if (
         now.code and not before.code
     ):  # of a version whose ids rested on less code, hashed otherwise
         found["code",] = "it was not recorded with which harness it was run"
-        old, new = _without_code(old), _without_code(new)
+        old = _without_code(old)
+        new = _without_code(new)
     for path in dict.fromkeys([*old, *new]):
         if any(
             path == other[: len(path)] and len(other) > len(path)
             for other in (*old, *new)
         ):
             continue  # an empty mapping on one side: the entries of the other are named
-        was, is_ = old.get(path, _ABSENT), new.get(path, _ABSENT)
+        was = old.get(path, _ABSENT)
+        is_ = new.get(path, _ABSENT)
         if was is _ABSENT or is_ is _ABSENT or json.dumps(was) != json.dumps(is_):
             found[path] = _sentence(path, was, is_)
     return found

@@ -97,7 +97,9 @@ class Store(AbstractContextManager["Store"]):
 
     def put(self, result: Result) -> None:
         """Keep this result, in place of an earlier one of the same run, and show it in its slot."""
-        run_id, row, npz = result.run.id, to_row(result), pack(result.series)
+        run_id = result.run.id
+        row = to_row(result)
+        npz = pack(result.series)
         with self._writing() as db:
             db.execute(_PUT, row)
             db.execute("INSERT OR REPLACE INTO series VALUES (?, ?)", (run_id, npz))

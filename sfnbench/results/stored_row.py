@@ -16,7 +16,8 @@ from .validation import check_text, read_environment, read_rows, read_run
 
 def to_row(result: Result) -> tuple[Any, ...]:
     """All columns of the table."""
-    run, method = result.run, result.run.method
+    run = result.run
+    method = result.run.method
     return (
         run.id,
         run.suite,
@@ -50,7 +51,8 @@ def to_result(stored: Sequence[Any], series: dict[str, np.ndarray]) -> Result:
     ValueError and others of `UNREADABLE` for damage.
     """
     run_text, status, seconds, _, _, environment_text, rows_text, log = stored[13:]
-    run, environment = read_run(run_text), read_environment(environment_text)
+    run = read_run(run_text)
+    environment = read_environment(environment_text)
     facts = Facts.of(environment.get("problem") or {})
     rows = read_rows(rows_text, run, facts)
     log = check_text(log, "log")

@@ -225,7 +225,8 @@ def _check_race(result: Result) -> None:
 
 
 def _check_steps(series: Mapping[str, np.ndarray], name: str, n_steps: int) -> None:
-    steps, values = series[name], series.get(name.removesuffix(".step"))
+    steps = series[name]
+    values = series.get(name.removesuffix(".step"))
     if values is None or values.shape != steps.shape:
         raise ValueError(f"its series {name} fits no values")
     known = steps[~np.isnan(steps)]

@@ -318,7 +318,8 @@ def _tune_keys(tune: Tune) -> dict[str, Any]:
 
 
 def _entry(tuned: Tuned) -> dict[str, Any]:
-    losses, n = tuned.losses, len(tuned.losses)
+    losses = tuned.losses
+    n = len(tuned.losses)
     entry: dict[str, Any] = {
         "problem": tuned.run.problem.label,
         "optimizer": tuned.run.method.label,

@@ -132,7 +132,8 @@ class StockCompletion(Completion):
     ) -> Completed | None:
         from ..trajectories.stock import completed, find_faults  # imports torch
 
-        given, ground = json.loads(text), self._ground
+        given = json.loads(text)
+        ground = self._ground
         faults = find_faults(
             use.content, given, ground.built, ground.dtypes, ground.n_steps
         )
@@ -146,7 +147,8 @@ class StockCompletion(Completion):
 
 def _key_place(use: Node, params: Node, path: Sequence[str], *, is_key: bool) -> Mark:
     """Where a path of keys leads: its last key, or what stands there; the name for no path."""
-    at, node = use.at, params
+    at = use.at
+    node = params
     for key in path:
         child = node.child(key)
         if child is None:

@@ -128,7 +128,8 @@ class _Entry:
     """One entry while it is read."""
 
     def __init__(self, reader: EntryReader, node: Node) -> None:
-        self._reader, self._node = reader, node
+        self._reader = reader
+        self._node = node
         self._kind = reader.kind
         self._issues: list[Issue] = []
         self._wrong: set[Mark] = (

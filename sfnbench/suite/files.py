@@ -52,7 +52,8 @@ def title(path: Path) -> str:
 
 def locate(path_or_name: str | Path) -> Path:
     """The file of a suite given as a path or as a name; SuiteError where there is none."""
-    path, known = Path(path_or_name), available()
+    path = Path(path_or_name)
+    known = available()
     is_path = (
         isinstance(path_or_name, Path) or path.suffix in SUFFIXES or len(path.parts) > 1
     )

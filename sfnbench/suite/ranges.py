@@ -51,7 +51,8 @@ class Range:
             return self.values[int(u * len(self.values))]
         low, high = self.values
         margin = 0.5 if self.is_whole else 0.0
-        a, b = self._scaled(low - margin), self._scaled(high + margin)
+        a = self._scaled(low - margin)
+        b = self._scaled(high + margin)
         value = a + u * (b - a)
         if self.scale == "loguniform":
             value = math.exp(value)

@@ -156,7 +156,9 @@ class SuiteReader:
     def __init__(
         self, path: Path, tree: Node, entries: Mapping[Kind, EntryReader]
     ) -> None:
-        self._path, self._tree, self._entries = path, tree, entries
+        self._path = path
+        self._tree = tree
+        self._entries = entries
         self.issues: list[Issue] = []
         self._schema = self._find_schema()
         self._keys = self._validate()

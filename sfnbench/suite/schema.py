@@ -51,7 +51,8 @@ def _at_key(
     for marker in metadata:
         if isinstance(marker, MemberEntry | MetricName):
             yield Marked(marker, node, path)
-    origin, inner = get_origin(annotation), get_args(annotation)
+    origin = get_origin(annotation)
+    inner = get_args(annotation)
     if _is_model(annotation):
         if node.is_mapping:
             yield from marked(annotation, node, path)

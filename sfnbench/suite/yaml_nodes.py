@@ -204,7 +204,8 @@ def text_at(text: str, key: str) -> str | None:
             if not _is_simple(event, depth, name):
                 return None
             if isinstance(event, yaml.CollectionStartEvent):
-                depth, name = depth + 1, None
+                depth = depth + 1
+                name = None
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
             elif depth == 1 and isinstance(event, yaml.ScalarEvent):
@@ -315,7 +316,9 @@ class _Conversion:
         return [node for node in nodes if node.is_mapping]
 
     def _scalar(self, raw: yaml.Node) -> Any:
-        tag, text, at = raw.tag, raw.value, _mark(raw.start_mark)
+        tag = raw.tag
+        text = raw.value
+        at = _mark(raw.start_mark)
         if any("\ud800" <= character <= "\udfff" for character in text):
             self.issues.append(Issue(at, "half of a surrogate pair is not a character"))
         if tag in (_TAG + "str", _MERGE):  # `<<` is a merge key only where it is a key

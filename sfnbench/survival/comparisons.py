@@ -100,10 +100,10 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> Estimate:
     part 2, method 5), which is none for fewer than six runs on either side. Agarwal et al. 2021,
     "Deep reinforcement learning at the edge of the statistical precipice".
     """
-    ours, theirs = (
-        np.nan_to_num(np.asarray(side, float), nan=np.inf) for side in (a, b)
-    )
-    n, m = len(ours), len(theirs)
+    ours = np.nan_to_num(np.asarray(a, float), nan=np.inf)
+    theirs = np.nan_to_num(np.asarray(b, float), nan=np.inf)
+    n = len(ours)
+    m = len(theirs)
     if not n or not m:
         return Estimate(math.nan, math.nan, math.nan)
     lower = (ours[:, None] < theirs).mean()
@@ -127,7 +127,8 @@ def _differences(
     a, b = (
         np.array([side[seed] for seed in seeds], float) for side in (reference, rival)
     )
-    a[np.isnan(a)], b[np.isnan(b)] = np.inf, np.inf
+    a[np.isnan(a)] = np.inf
+    b[np.isnan(b)] = np.inf
     return np.subtract(b, a, where=a != b, out=np.zeros(len(seeds)))
 
 

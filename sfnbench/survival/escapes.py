@@ -65,7 +65,9 @@ class Escapes:
     ) -> Escapes:
         """The escapes of a race's rows. A row without numbers has spent nothing."""
         n = len(rows)
-        times, escaped, spent = np.zeros(n), np.zeros(n, bool), np.zeros(n)
+        times = np.zeros(n)
+        escaped = np.zeros(n, bool)
+        spent = np.zeros(n)
         for place, row in enumerate(rows):
             time = row.get(f"escape_{axis}")
             escaped[place] = time is not None
@@ -132,7 +134,8 @@ class Escapes:
         order = np.lexsort(
             (~self.escaped, self.times)
         )  # of equal times, escapes come first
-        times, escaped = self.times[order], self.escaped[order]
+        times = self.times[order]
+        escaped = self.escaped[order]
         n = np.asarray(counts, float)[:, order]
         at_risk = n[:, ::-1].cumsum(1)[:, ::-1]
         with np.errstate(invalid="ignore"):  # 0 / 0 after the last
@@ -215,7 +218,8 @@ def _beta_product(
     might come at once. Both products are taken for the Beta with the same first two moments, which
     they are where no run is censored.
     """
-    r, d = at_risk.astype(float), n_left
+    r = at_risk.astype(float)
+    d = n_left
     first = np.cumprod(
         (r - d + 1) / (r + 1)
     )  # moments of d factors Beta(r, 1) ... Beta(r-d+1, 1)

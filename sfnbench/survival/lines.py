@@ -30,8 +30,11 @@ def censored_lines(x: ArrayLike, y: ArrayLike, bounds: ArrayLike) -> Lines:
     sum is convex; Newton's method finds its least value in a few steps. nan is left out. A line
     needs two known values at different x, and is nan without.
     """
-    x, y, bounds = (np.asarray(each, float) for each in (x, y, bounds))
-    known, censored = np.isfinite(y), np.isposinf(y)
+    x = np.asarray(x, float)
+    y = np.asarray(y, float)
+    bounds = np.asarray(bounds, float)
+    known = np.isfinite(y)
+    censored = np.isposinf(y)
     values = np.where(known, y, bounds)
     used = known
     for _ in range(N_NEWTON):

@@ -112,7 +112,8 @@ class ModuleOptimizer(torch.optim.Optimizer):
         shown: dict[str, Any] = {"optimizer": repr(optimizer)}
         if isinstance(getattr(optimizer, "lr", None), float):
             shown["lr"] = optimizer.lr  # type: ignore[attr-defined]  # just seen
-        self._optimizer, self._problem = optimizer, problem
+        self._optimizer = optimizer
+        self._problem = problem
         super().__init__(problem.params, shown)
         self._own = {
             "method": type(optimizer).__name__,
@@ -141,8 +142,10 @@ class ModuleOptimizer(torch.optim.Optimizer):
                 f"step needs a closure that returns the loss, such as lambda: fit(model(x), y), "
                 f"got {closure}"
             )
-        own, problem = self._own, self._problem
-        start, rng = problem.theta(), torch.Generator().set_state(own["noise"].cpu())
+        own = self._own
+        problem = self._problem
+        start = problem.theta()
+        rng = torch.Generator().set_state(own["noise"].cpu())
         optimizer = self._scheduled
         closures = (_repeated(closure, start),) * len(optimizer.batch_sizes)
         oracle = ModuleOracle(
@@ -207,13 +210,15 @@ class ModuleOptimizer(torch.optim.Optimizer):
 
         Raises ValueError for the state of another method.
         """
-        own, saved = self._own, state_dict["state"].get(MEMORY)
+        own = self._own
+        saved = state_dict["state"].get(MEMORY)
         if saved is None or saved["method"] != own["method"]:
             whose = "another class of optimizer" if saved is None else saved["method"]
             raise ValueError(
                 f"this is the state of {whose}, which {own['method']} cannot go on from"
             )
-        shapes, theirs = _shapes(own), _shapes(saved)
+        shapes = _shapes(own)
+        theirs = _shapes(saved)
         if shapes != theirs:
             raise ValueError(
                 f"the state's tensors are {theirs}, but {own['method']} has {shapes} for these "

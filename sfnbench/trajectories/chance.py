@@ -17,11 +17,9 @@ _SPARE = np.random.MT19937(0)  # takes the place of numpy's, whose state is slow
 @contextlib.contextmanager
 def lent_generators(device: torch.device) -> Iterator[None]:
     """Give the global generators back at its end as they were at its beginning."""
-    own, numpys, torchs = (
-        random.getstate(),
-        mtrand.get_bit_generator(),
-        torch.get_rng_state(),
-    )
+    own = random.getstate()
+    numpys = mtrand.get_bit_generator()
+    torchs = torch.get_rng_state()
     on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     mtrand.set_bit_generator(_SPARE)
     try:

@@ -183,7 +183,8 @@ def _made(
     settings: Mapping[str, Any] | None = None,
 ) -> Optimizer:
     """The optimizer of an entry, on these parameters or groups of them."""
-    roles, arguments = entry.roles, {**entry.own, **(settings or {})}
+    roles = entry.roles
+    arguments = {**entry.own, **(settings or {})}
     first: list[Any] = []
     if roles.model is not None:
         arguments[roles.model] = _as_module(leaves)

@@ -154,7 +154,8 @@ class Replayed:
         results, self._form_after = tree_flatten(after)
         if all(isinstance(x, Tensor) for x in results):
             wanted = [tape.place(x) for x in results]
-            self._inputs, self._form = inputs, form
+            self._inputs = inputs
+            self._form = form
             self._compiled = _compiled(
                 lambda *others: tape.repeat(others, wanted), tuple(inputs)
             )

@@ -143,7 +143,8 @@ def _course(shape: str, given: Mapping[str, Any], n_steps: int | None) -> Course
             raise ValueError(
                 f"unknown key {key!r} of the schedule {shape}{did_you_mean(key, KEYS)}"
             )
-    warmup, end = given.get("warmup", 0), given.get("end", 0.0)
+    warmup = given.get("warmup", 0)
+    end = given.get("end", 0.0)
     if not (type(warmup) is int and warmup >= 0):
         raise ValueError(f"warmup must be a whole number of steps, not {warmup!r}")
     if shape == "constant":

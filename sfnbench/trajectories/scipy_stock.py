@@ -62,7 +62,8 @@ class _Iterates:
     def __init__(self, minimise: Callable[[Callable[[np.ndarray], None]], str]) -> None:
         self._minimise = minimise
         self.words = ""  # of the minimiser, once it has stopped
-        self._wanted, self._given = threading.Semaphore(0), threading.Semaphore(0)
+        self._wanted = threading.Semaphore(0)
+        self._given = threading.Semaphore(0)
         self._abandoned = False
         self._iterate: np.ndarray | None = None
         self._error: BaseException | None = None
@@ -128,7 +129,8 @@ class ScipyMinimizer(Single):
         )  # what the method asks from here on is this step's
         iterate = self._iterates.next()
         if iterate is None:
-            self.ended, self.stopped = True, self._iterates.words
+            self.ended = True
+            self.stopped = self._iterates.words
             return theta
         return torch.as_tensor(iterate, dtype=theta.dtype, device=theta.device)
 
@@ -141,7 +143,9 @@ class _Questions:
     """An oracle's answers as scipy wants them: float64 numpy arrays in and out."""
 
     def __init__(self, oracle: Oracle, like: Tensor, wants_products: bool) -> None:
-        self._oracle, self._like, self._wants_products = oracle, like, wants_products
+        self._oracle = oracle
+        self._like = like
+        self._wants_products = wants_products
         self._linearised: dict[
             bytes, Curvature
         ] = {}  # at the last points that were asked for
@@ -274,7 +278,8 @@ def faults_of_method(method: str, params: Mapping[str, Any]) -> list[Fault]:
     from scipy.optimize import OptimizeWarning
 
     # scipy lists its options nowhere but in prose: a trial makes it say which it does not know
-    oracle, start = Oracle(_Bowl(), eager=True), torch.ones(2, dtype=torch.float64)
+    oracle = Oracle(_Bowl(), eager=True)
+    start = torch.ones(2, dtype=torch.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", "Unknown solver options", OptimizeWarning)

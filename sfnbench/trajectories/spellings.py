@@ -23,7 +23,8 @@ def respelled(
 
     A parameter of the class itself that has one of these names stays as it is.
     """
-    found, origins = dict(given), {}
+    found = dict(given)
+    origins = {}
     for key, (ours, translate) in SPELLINGS.items():
         if key not in given or (key in known and key != "lr"):
             continue
@@ -51,7 +52,8 @@ def _rate(value: dict[str, Any]) -> dict[str, Any]:
     rest = {
         key: each for key, each in value.items() if key not in ("schedule", "start")
     }
-    use, start = value["schedule"], value.get("start")
+    use = value["schedule"]
+    start = value.get("start")
     end = rest.get("end")
     if end is not None and use in SHAPES:
         are_numbers = type(start) in (int, float) and type(end) in (int, float)

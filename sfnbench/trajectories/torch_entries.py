@@ -89,7 +89,8 @@ class _Reader:
             self._note((*path, "use") if path else (), str(error))
             return None
         known, _ = parameters_of(cls)
-        roles, n_faults = _roles(cls, known), len(self.faults)
+        roles = _roles(cls, known)
+        n_faults = len(self.faults)
         given, origins = respelled(
             params, known, lambda key, message: self._note((*path, key), message)
         )
@@ -255,7 +256,8 @@ class _Reader:
     def _clip(self, given: Any, path: tuple[str, ...]) -> tuple[str, float] | None:
         if given is None:
             return None
-        how, bound = "norm", given
+        how = "norm"
+        bound = given
         if isinstance(given, dict) and len(given) == 1:
             ((how, bound),) = given.items()
         is_number = isinstance(bound, int | float) and not isinstance(bound, bool)

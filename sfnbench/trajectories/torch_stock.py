@@ -50,7 +50,8 @@ class GivenGradients(Trajectories):
         oracle = Oracle(self.problem, batches[0], eager=True, memory=self._memory)
         if n == 1:
             loss, grad = oracle.loss_and_grad(self._at[0])
-            losses, grads = loss[None], grad[None]
+            losses = loss[None]
+            grads = grad[None]
         else:
             oracle.calls.add("grad", self.problem.share(batches[0][0]))
             (batch,), (dim,) = stack(batches)
@@ -69,7 +70,8 @@ class Separate(GivenGradients):
         self, problem: Problem, starts: Tensor, entry: Entry, seeds: Sequence[int]
     ) -> None:
         super().__init__(problem, starts, entry)
-        self._seeds, self._n_steps = seeds, 0
+        self._seeds = seeds
+        self._n_steps = 0
         names = self._layout.names
         with lent_generators(starts.device):
             self._methods = []
@@ -170,7 +172,10 @@ class Asking(Single):
     ) -> None:
         super().__init__(problem, starts)
         self._layout = Layout.of(problem, starts.device)
-        self._entry, self._need, self._seed, self._n_steps = entry, need, seeds[0], 0
+        self._entry = entry
+        self._need = need
+        self._seed = seeds[0]
+        self._n_steps = 0
         parts = self._layout.apart(starts[0])
         with lent_generators(starts.device):
             reseed(self._seed, 0, starts.device)
@@ -180,7 +185,8 @@ class Asking(Single):
 
     def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
         """One step with the closure of this batch."""
-        method, losses = self._method, []
+        method = self._method
+        losses = []
 
         def closure(backward: bool = True) -> Tensor:
             loss = self._take(oracle) if backward else oracle.loss(self._here())
@@ -209,7 +215,8 @@ class Asking(Single):
 
     def _take(self, oracle: Oracle) -> Tensor:
         """The loss () where the tensors are, its gradient being given to them."""
-        layout, clip = self._layout, self._entry.clip
+        layout = self._layout
+        clip = self._entry.clip
         if not self._need.graph:
             loss, grad = oracle.loss_and_grad(self._here())
             self._method.give(layout.apart(clipped(grad, clip)))

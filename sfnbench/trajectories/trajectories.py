@@ -32,7 +32,9 @@ class Trajectories(ABC):
 
     def __init__(self, problem: Problem, starts: Tensor) -> None:
         n = starts.shape[0]
-        self.problem, self.starts, self.theta = problem, starts, starts
+        self.problem = problem
+        self.starts = starts
+        self.theta = starts
         self.calls = np.zeros((n, len(QUESTIONS)), dtype=np.int64)
         self.passes = np.zeros((n, len(QUESTIONS)))
         self.loss_before: Tensor | None = None

@@ -113,7 +113,8 @@ def _tried(
     dtype: torch.dtype,
     n_steps: int | None,
 ) -> Need | Fault:
-    entry, problem = read_entry(use, json.loads(params), n_steps), Tiny(kinds)
+    entry = read_entry(use, json.loads(params), n_steps)
+    problem = Tiny(kinds)
     if callable(getattr(entry.cls, "backward", None)):
         return Fault(
             (), f"{use}: it goes back through the loss by a backward() of its own"

@@ -64,7 +64,9 @@ class Vmapped(Trajectories):
         except LinAlgError:
             after = self._advance_one_by_one(start, stacked, dims, noise)
         self._before = (start, self._state)
-        self.theta, self._state, self.loss_before = after.theta, after.state, after.loss
+        self.theta = after.theta
+        self._state = after.state
+        self.loss_before = after.loss
         if self._mask is not None:
             self.theta = torch.where(self._mask[:, None], torch.nan, after.theta)
             self._state = tree_map(self._kept, after.state, self._first_state)
@@ -141,10 +143,12 @@ class Vmapped(Trajectories):
         A trajectory that breaks becomes NaN, keeps its state and is parked.
         """
         steps: list[After] = []
-        broken, calls = np.zeros_like(self.parked), Calls()
+        broken = np.zeros_like(self.parked)
+        calls = Calls()
         for i in range(start.shape[0]):
             here = slice(i, i + 1)
-            theta, state = start[here], _rows(self._state, here)
+            theta = start[here]
+            state = _rows(self._state, here)
             own = _own_batches(batches, dims, here)
             own_noise = None if noise is None else noise[here]
             try:

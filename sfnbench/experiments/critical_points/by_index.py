@@ -60,7 +60,8 @@ def known_losses(spec: Spec) -> Losses:
 def _index_line(
     result: Result, index: int, losses: Sequence[float]
 ) -> dict[str, TableEntry]:
-    run, rows = result.run, result.points
+    run = result.run
+    rows = result.points
     ends = [row for row in rows if row["converged"] and row["index"] == index]
     levels = _distinct_losses(losses)
     n_found = sum(

@@ -38,9 +38,11 @@ class Measured(NamedTuple):
 
 def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Measured:
     """The end of search i in a space, measured in the whole problem."""
-    whole, theta = space, ends.theta[i]
+    whole = space
+    theta = ends.theta[i]
     if isinstance(space, Restricted):
-        whole, theta = space.problem, space.embedded(theta)
+        whole = space.problem
+        theta = space.embedded(theta)
     row: dict[str, Any] = {"path": None, "path_step": None, "noise": None}
     row.update(start.facts)
     row["subspace"] = space.subspace.name if isinstance(space, Restricted) else None
@@ -56,9 +58,11 @@ def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Meas
         if kind := tail(
             whole, theta, begun
         ):  # its gradient is small, but no more than that
-            row["converged"], row["end_point"] = False, kind
+            row["converged"] = False
+            row["end_point"] = kind
     row["status"] = str(_status(row))
-    row["steps"], row["seconds"] = int(ends.steps[i]), float(ends.seconds[i])
+    row["steps"] = int(ends.steps[i])
+    row["seconds"] = float(ends.seconds[i])
     for k, kind in enumerate(QUESTIONS):
         row[f"n_{kind}"] = int(ends.calls[i, k])
     if isinstance(space, Restricted) and row["converged"]:
@@ -82,7 +86,8 @@ def mark_distinct(
     """
     seen: list[np.ndarray] = []
     for row, point in zip(rows, points, strict=True):
-        row["distinct"], row["known"] = False, None
+        row["distinct"] = False
+        row["known"] = None
         if not row["converged"]:
             continue
         numbers = problem.invariants(torch.as_tensor(point)).numpy()
@@ -100,7 +105,8 @@ def _start_facts(run: Run, space: Problem, start: Tensor) -> dict[str, Any]:
     """Loss, energy, gradient norm and alpha at a start, in the whole problem."""
     whole = space
     if isinstance(space, Restricted):
-        whole, start = space.problem, space.embedded(start)
+        whole = space.problem
+        start = space.embedded(start)
     facts = _levels(whole, start, run.settings["energy"])
     H, _ = hessian_at(whole, start)
     facts["alpha"] = count_below(H) / len(H) if np.isfinite(H).all() else None

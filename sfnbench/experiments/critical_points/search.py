@@ -50,8 +50,10 @@ def search(
     n = len(starts)
     equations = Equations(problem, n, batched)
     at = Iterate(starts, equations.grad(starts), finder.init(starts))
-    theta, grad = starts.clone(), at.grad.clone()
-    steps, seconds = np.zeros(n, dtype=np.int64), np.zeros(n)
+    theta = starts.clone()
+    grad = at.grad.clone()
+    steps = np.zeros(n, dtype=np.int64)
+    seconds = np.zeros(n)
     places = torch.arange(n, device=starts.device)  # of the searches that go on
     history = [at.grad.square().sum(1)]  # their squared gradient norms, step by step
     for k in range(finder.steps + 1):
@@ -67,7 +69,8 @@ def search(
         here = places.cpu().numpy()
         seconds[here] += (perf_counter() - began) / len(here)
         steps[here] += 1
-        theta[places], grad[places] = at.theta, at.grad
+        theta[places] = at.theta
+        grad[places] = at.grad
         history.append(at.grad.square().sum(1))
         left = len(places) / n * (1 - (k + 1) / finder.steps)
         progress(1 - left)

@@ -84,7 +84,8 @@ def hessian_at(problem: Problem, theta: Tensor) -> tuple[np.ndarray, Tensor | No
 
     NaN where theta is not finite.
     """
-    H, basis = problem.hessian(theta, None), None
+    H = problem.hessian(theta, None)
+    basis = None
     if H.isfinite().all():
         basis = counted_directions(problem, theta, H)
     if basis is not None:
@@ -121,16 +122,16 @@ def _by_quadrature(H: np.ndarray, g: np.ndarray, zero: float) -> Spectrum:
 
     The index is counted by inertia, because no eigenvalue of a large H is computed.
     """
-    matrix, rng = torch.from_numpy(H), torch.Generator().manual_seed(0)
+    matrix = torch.from_numpy(H)
+    rng = torch.Generator().manual_seed(0)
     rule = lanczos_quadrature(
         lambda v: matrix @ v, torch.from_numpy(g), N_NODES, N_PROBES, rng
     )
-    nodes, weights = (
-        rule.nodes.flatten().numpy(),
-        rule.weights.flatten().numpy() / N_PROBES,
-    )
+    nodes = rule.nodes.flatten().numpy()
+    weights = rule.weights.flatten().numpy() / N_PROBES
     unit = max(np.abs(nodes).max(), SMALLEST_SCALE)
-    below, not_above = (count_below(H, side * zero * unit) for side in (-1, 1))
+    below = count_below(H, -zero * unit)
+    not_above = count_below(H, zero * unit)
     facts = {
         "index": below,
         "index_strict": count_below(H),

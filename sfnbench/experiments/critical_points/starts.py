@@ -94,7 +94,8 @@ def _points_of_seeds(
 ) -> Iterator[Tensor]:
     """The points (S, d) of some seeds; one that has diverged stays at its last finite point."""
     kept = setup.starts(seeds)
-    trajectories, draws = setup.trajectories(kept, seeds), Draws(setup, seeds)
+    trajectories = setup.trajectories(kept, seeds)
+    draws = Draws(setup, seeds)
     yield kept
     try:
         for k in range(1, steps + 1):

@@ -37,7 +37,8 @@ STRONG = (
 
 def table(result: Result, spread: Spread = "range") -> Table:
     """One row: how many starts converged, into how many distinct points, how far from theory."""
-    run, rows = result.run, result.points
+    run = result.run
+    rows = result.points
     line: dict[str, TableEntry] = {
         "problem": run.problem.label,
         "finder": run.method.label,
@@ -98,7 +99,9 @@ def _range_cell(rows: Rows, name: Column) -> Cell | None:
 def _as_cell(measured: Correlation) -> Cell | None:
     if not measured.is_known:
         return None
-    value, low, high = measured.value, measured.low, measured.high
+    value = measured.value
+    low = measured.low
+    high = measured.high
     return Cell(value, low, high, form=".3f", brackets="its 95 % interval")
 
 
@@ -165,8 +168,10 @@ def _path(result: Result, path: int) -> str:
 def _against_theory(
     found: list[PointRow], theory: Landscape, least: float
 ) -> dict[str, TableEntry]:
-    alpha, energy = column(found, "alpha"), column(found, "energy")
-    centre, expected = column(found, "centre"), theory.centre(energy)
+    alpha = column(found, "alpha")
+    energy = column(found, "energy")
+    centre = column(found, "centre")
+    expected = theory.centre(energy)
     outwards = float(np.mean(np.sign(expected) * (centre - expected)))
     return {
         "energy": _range_cell(found, "energy"),

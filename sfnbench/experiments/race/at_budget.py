@@ -105,7 +105,8 @@ def _counts_of_kinds(result: Result, what: str) -> np.ndarray:
 def _budget_line(
     result: Result, axis: str, budget: float, spread: Spread
 ) -> dict[str, TableEntry]:
-    run, n_seeds = result.run, len(result.run.seeds)
+    run = result.run
+    n_seeds = len(result.run.seeds)
     line: dict[str, TableEntry] = {
         "problem": run.problem.label,
         "optimizer": run.method.label,

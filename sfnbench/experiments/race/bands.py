@@ -122,15 +122,16 @@ def window(bands: Mapping[str, Band], metric: str) -> Window:
         return Window(is_log, [], None, None)
     kept = [heights[label][size <= most] for label, size in sizes.items()]
     shown = np.concatenate([np.log10(y) if is_log else y for y in kept])
-    low, high = float(shown.min()), float(shown.max())
+    low = float(shown.min())
+    high = float(shown.max())
     margin = 0.05 * ((high - low) or 1.0)
-    low, high = low - margin, high + margin
-    limits, ends = (low, high), (low - 20 * margin, high + 20 * margin)
+    low = low - margin
+    high = high + margin
+    limits = (low, high)
+    ends = (low - 20 * margin, high + 20 * margin)
     if is_log:
-        limits, ends = (
-            (10 ** limits[0], 10 ** limits[1]),
-            (10 ** ends[0], 10 ** ends[1]),
-        )
+        limits = (10 ** limits[0], 10 ** limits[1])
+        ends = (10 ** ends[0], 10 ** ends[1])
     return Window(is_log, off_scale, limits, ends)
 
 
@@ -139,7 +140,8 @@ def window(bands: Mapping[str, Band], metric: str) -> Window:
 
 def _on_grid(result: Result, metric: str, grid: Floats) -> Floats:
     """The last value of each seed at each step of the grid, (S, m)."""
-    steps, values = result.series[f"{metric}.step"], result.series[metric]
+    steps = result.series[f"{metric}.step"]
+    values = result.series[metric]
     shown = np.full((len(values), len(grid)), np.nan)
     for seed, (at, measured) in enumerate(zip(steps, values, strict=True)):
         at = at[np.isfinite(at)]

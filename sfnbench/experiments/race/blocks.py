@@ -62,7 +62,9 @@ class Stepper:
     """
 
     def __init__(self, setup: Setup, trajectories: Trajectories, draws: Draws) -> None:
-        self._setup, self._trajectories, self._draws = setup, trajectories, draws
+        self._setup = setup
+        self._trajectories = trajectories
+        self._draws = draws
         self._most = 1  # steps in the next block
         self.seconds = np.zeros(trajectories.starts.shape[0])
 
@@ -101,7 +103,9 @@ class Stepper:
         self, n: int, is_used_up: Callable[[np.ndarray], bool]
     ) -> tuple[_Steps, float]:
         """At most n steps, and the seconds that they took."""
-        trajectories, steps, seconds = self._trajectories, _Steps(), 0.0
+        trajectories = self._trajectories
+        steps = _Steps()
+        seconds = 0.0
         for _ in range(n):
             batches, noise = self._draws.next()
             began = perf_counter()

@@ -52,7 +52,8 @@ def _unlike(pairs: Pairs[RaceRow]) -> str:
     )
     if before == after:
         return ""
-    was, now = (", ".join(map(str, each)) for each in (before, after))
+    was = ", ".join(map(str, before))
+    now = ", ".join(map(str, after))
     return f"seeds in a batch were {was}, are {now}"
 
 
@@ -69,7 +70,8 @@ def _race_measures(pairs: Pairs[RaceRow]) -> Iterator[Measure[RaceRow]]:
 
 
 def _seconds_a_step(row: RaceRow) -> float | None:
-    steps, seconds = row["steps"], row["seconds"]
+    steps = row["steps"]
+    seconds = row["seconds"]
     if steps and seconds is not None:
         return seconds / steps
     return None

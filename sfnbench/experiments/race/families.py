@@ -94,7 +94,8 @@ def families(results: Iterable[Result]) -> list[Family]:
 
 
 def _views(result: Result) -> Iterator[tuple[VariedKind, Spec, Spec]]:
-    problem, method = result.run.problem, result.run.method
+    problem = result.run.problem
+    method = result.run.method
     yield "problem", problem, method
     yield "optimizer", method, problem
 

@@ -128,10 +128,12 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
     xs, budgets = (
         [getattr(point, name) for point in points] for name in ("x", "budget")
     )
-    x, y = form.along(np.array(xs, float)), form.up(medians)
+    x = form.along(np.array(xs, float))
+    y = form.up(medians)
     bounds = form.up(np.array(budgets, float))
     lines = censored_lines(x, y, bounds)
-    slope, intercept = float(lines.slope[0]), float(lines.intercept[0])
+    slope = float(lines.slope[0])
+    intercept = float(lines.intercept[0])
     if math.isnan(slope):
         return Fit(Estimate(slope, math.nan, math.nan), intercept, _why_not(medians[0]))
     down, up = _rounding(x, y, form.rounding(medians))
@@ -175,7 +177,8 @@ def fit_in_words(fitted: Fit, form: Form) -> str:
 
 def slope_of(x: Floats, steps: Floats, form: Form) -> str:
     """The slope (in words) of a line through exact whole steps (m,) at x (m,)."""
-    along, up = form.along(x), form.up(steps)[None]
+    along = form.along(x)
+    up = form.up(steps)[None]
     unbounded = np.full(len(x), math.nan)
     slope = float(censored_lines(along, up, unbounded).slope[0])
     moved = _rounding(along, up, form.rounding(steps[None]))
@@ -225,7 +228,8 @@ def _rounding(x: Floats, y: Floats, late: Floats) -> tuple[Floats, Floats]:
 def _misfit(x: Floats, y: Floats, lines: Lines, late: Floats) -> Misfit:
     """Of the medians y (1 + R, m) from their lines; see `Misfit` for the test."""
     known = np.isfinite(y[0])
-    x, late = x[known], late[known]
+    x = x[known]
+    late = late[known]
     residuals = y[:, known] - lines.intercept[:, None] - lines.slope[:, None] * x
     largest = float(np.abs(residuals[0]).max())
     if len(x) < 3:

@@ -30,7 +30,8 @@ class Limits:
     def of(cls, setup: Setup, settings: Mapping[str, Any]) -> Limits:
         """The budget that the settings of a run give."""
         given = settings["budget"]
-        steps, steps_from = given["steps"], "steps"
+        steps = given["steps"]
+        steps_from = "steps"
         if given.get("epochs"):
             in_epochs = steps_in(setup, given["epochs"])
             steps_from = "epochs" if in_epochs < steps else "steps"

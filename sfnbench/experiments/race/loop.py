@@ -24,7 +24,8 @@ def advance(
     progress: Progress,
 ) -> tuple[Recording, Outcomes]:
     """The history and the outcomes of these seeds."""
-    limits, starts = Limits.of(setup, settings), setup.starts(seeds)
+    limits = Limits.of(setup, settings)
+    starts = setup.starts(seeds)
     recording = Recording(
         setup.problem, _every(setup, settings), starts, N_PATHS if setup.is_plane else 0
     )

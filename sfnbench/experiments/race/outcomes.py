@@ -35,7 +35,8 @@ class Outcomes:
         n = starts.shape[0]
         self.limits = limits
         self._problem = problem
-        self.end, self.escape = np.full(n, -1), np.full(n, -1)
+        self.end = np.full(n, -1)
+        self.escape = np.full(n, -1)
         self.status = np.full(n, str(Status.OK), dtype=object)
         self.limit = np.full(n, "", dtype=object)
         self.last = starts.clone()
@@ -45,7 +46,8 @@ class Outcomes:
         self.is_fixed = np.zeros(n, dtype=bool)  # it can no longer move, and knows it
         self._near = NEAR * self._from_saddle(starts)  # (S,)
         broken = ~np.isfinite(start_losses)
-        self.end[broken], self.status[broken] = 0, str(Status.DIVERGED)
+        self.end[broken] = 0
+        self.status[broken] = str(Status.DIVERGED)
         self.limit[broken] = DIVERGENCE
 
     @property
@@ -96,17 +98,16 @@ class Outcomes:
         self.limit[ends] = COST
         self.limit[ends & leaves] = ESCAPE
         diverged = ends & (broken == stop)
-        self.status[diverged], self.limit[diverged] = str(Status.DIVERGED), DIVERGENCE
+        self.status[diverged] = str(Status.DIVERGED)
+        self.limit[diverged] = DIVERGENCE
         self._move(first, points)
 
     def finish(self, n_steps: int, limit: str, status: Status = Status.OK) -> None:
         """End every trajectory that still goes on, at the last step of the race."""
         going = self.going
-        self.limit[going], self.status[going], self.end[going] = (
-            limit,
-            str(status),
-            n_steps,
-        )
+        self.limit[going] = limit
+        self.status[going] = str(status)
+        self.end[going] = n_steps
 
     def _last_paid(self, costs: np.ndarray) -> np.ndarray:
         """The step (S,) into a block with costs (n, S) that uses up the budget.
@@ -131,7 +132,8 @@ class Outcomes:
 
     def _move(self, first: int, points: Tensor) -> None:
         """Set the last two points of every trajectory that was alive in this block."""
-        n, device = points.shape[0], points.device
+        n = points.shape[0]
+        device = points.device
         was_alive = (self.end < 0) | (self.end >= first)
         alive = torch.as_tensor(np.flatnonzero(was_alive), device=device)
         end = torch.as_tensor(self.end, device=device)[alive]

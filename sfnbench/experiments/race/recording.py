@@ -58,7 +58,9 @@ class Recording:
     def __init__(
         self, problem: Problem, every: Mapping[str, Every], starts: Tensor, n_paths: int
     ) -> None:
-        self._problem, self._every, self._n_paths = problem, every, n_paths
+        self._problem = problem
+        self._every = every
+        self._n_paths = n_paths
         self._cost = 0.0  # the most that a trajectory has cost so far
         self.n_steps = 0
         n = starts.shape[0]

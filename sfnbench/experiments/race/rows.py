@@ -52,7 +52,8 @@ def rows(
 
 def _loss_columns(setup: Setup, recording: Recording, outcomes: Outcomes) -> Columns:
     final = _at_end(setup, outcomes, Loss())
-    losses, at = recording.values["loss"].whole, np.array(recording.measured_at["loss"])
+    losses = recording.values["loss"].whole
+    at = np.array(recording.measured_at["loss"])
     seen = np.where(at[:, None] <= outcomes.end, losses, np.nan)  # (k, S)
     best = np.fmin(np.fmin.reduce(seen), final)
     known = np.isfinite(seen).any(0) | np.isfinite(final)
@@ -64,7 +65,8 @@ def _loss_columns(setup: Setup, recording: Recording, outcomes: Outcomes) -> Col
 
 
 def _escape_columns(recording: Recording, outcomes: Outcomes) -> Columns:
-    step, escaped = outcomes.escape, outcomes.escape >= 0
+    step = outcomes.escape
+    escaped = outcomes.escape >= 0
     return {
         "escape_step": _known_only(escaped, step),
         "escape_seconds": _known_only(

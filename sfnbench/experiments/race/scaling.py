@@ -63,7 +63,8 @@ def law(result: Result) -> float | None:
 
     None of any other run.
     """
-    problem, method = result.run.problem, result.run.method
+    problem = result.run.problem
+    method = result.run.method
     if (problem.use, method.use) != ("quadratic_saddle", "gradient_descent"):
         return None
     params = {**problem.params, **method.params}

@@ -26,7 +26,9 @@ OF_MEDIAN = "the 95 % interval of the median"
 
 def table(result: Result, spread: Spread) -> Table:
     """One row: statuses, escapes and captures, losses, cost, seconds, end points."""
-    run, rows, facts = result.run, result.race_rows, result.facts
+    run = result.run
+    rows = result.race_rows
+    facts = result.facts
     line: dict[str, TableEntry] = {
         "problem": run.problem.label,
         "optimizer": run.method.label,

@@ -27,7 +27,8 @@ def _change(
     pairs: Pairs[TimingRow], what: str, rate: Rate, before: TimingRow, after: TimingRow
 ) -> Change | None:
     """They differ where the medians do and the quartiles over blocks lie apart."""
-    old, new = quartiles(before, rate), quartiles(after, rate)
+    old = quartiles(before, rate)
+    new = quartiles(after, rate)
     if old is None or new is None:
         return None
     (old_middle, old_low, old_high), (new_middle, new_low, new_high) = old, new
@@ -52,7 +53,8 @@ def _why_unsure(before: TimingRow, after: TimingRow, rate: Rate) -> str:
         return ""
     if before["drifting"] or after["drifting"]:
         return "the machine drifted meanwhile"
-    old, new = before["matmul_flops_per_s"], after["matmul_flops_per_s"]
+    old = before["matmul_flops_per_s"]
+    new = after["matmul_flops_per_s"]
     if old and new and max(old, new) > (1 + TOLERANCE_STEP) * min(old, new):
         return f"a matrix product was {'slower' if new < old else 'faster'}, too"
     return ""

@@ -64,7 +64,9 @@ class _Replay:
     """Steps of an optimizer as work, always from the same start and with the same draws."""
 
     def __init__(self, setup: Setup, seed: int) -> None:
-        self._setup, self._seeds, self._start = setup, (seed,), setup.starts((seed,))
+        self._setup = setup
+        self._seeds = (seed,)
+        self._start = setup.starts((seed,))
         self._trajectories: Trajectories | None = None  # those of the last block
 
     def prepare(self, n: int) -> Work:
@@ -105,7 +107,8 @@ def _measure(
     the machine did.
     """
     timer = Timer(setup.device, settings["blocks"], settings["block_seconds"])
-    memory, others = PeakMemory(setup.device), OtherProcesses()
+    memory = PeakMemory(setup.device)
+    others = OtherProcesses()
     steps = _Replay(setup, seed)
     warmup_s, _ = timer.time(steps.prepare(1))
     with FlopCounterMode(display=False) as counter:

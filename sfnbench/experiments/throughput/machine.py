@@ -19,7 +19,8 @@ class PeakMemory:
     """The most memory in use since it was made: a GPU's tensors, or what the process grew by."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._before = device, psutil.Process().memory_info().rss
+        self._device = device
+        self._before = psutil.Process().memory_info().rss
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with suppress(OSError):  # Linux resets its own high-water mark when asked to
@@ -58,6 +59,7 @@ class OtherProcesses:
     @staticmethod
     def _busy() -> float:
         """Processor seconds of all processes but this one."""
-        every, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        every = psutil.cpu_times()
+        own = psutil.Process().cpu_times()
         total = every.user + every.system + getattr(every, "nice", 0.0)
         return float(total - own.user - own.system)

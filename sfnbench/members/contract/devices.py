@@ -70,7 +70,8 @@ def optimizer_answers(
     optimizer: Optimizer, device: torch.device, dtype: torch.dtype
 ) -> Answers:
     """Where steps lead, and what is reported: alone, in a batch, and on a module's parameters."""
-    problem, found = Waves(), {}
+    problem = Waves()
+    found = {}
     starts = starts_of(problem).to(device, dtype)
     noise = None
     if optimizer.n_noise:

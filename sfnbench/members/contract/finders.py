@@ -77,7 +77,8 @@ def searches_run_together(finder: Finder) -> None:
         together, Iterate(starts, together.grad(starts), finder.init(starts))
     )
     for i in range(N_CONTRACT_STARTS):
-        alone, here = Equations(problem, 1), starts[i : i + 1]
+        alone = Equations(problem, 1)
+        here = starts[i : i + 1]
         single = finder.step(alone, Iterate(here, alone.grad(here), finder.init(here)))
         apart = float((single.theta[0] - after.theta[i]).abs().max())
         require(

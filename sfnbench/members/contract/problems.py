@@ -42,7 +42,8 @@ def loss_is_a_pure_scalar(problem: Problem) -> None:
     for dtype in (torch.float32, torch.float64):
         theta = point_of(problem, dtype)
         kept = theta.clone()
-        first, second = problem.loss(theta, None), problem.loss(theta, None)
+        first = problem.loss(theta, None)
+        second = problem.loss(theta, None)
         require(
             first.shape == () and first.dtype == dtype,
             f"the loss is {tuple(first.shape)} {first.dtype}",
@@ -71,7 +72,8 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
     rng = torch.Generator().manual_seed(3)
     for _ in range(3):
         v = torch.randn(problem.dim, generator=rng, dtype=torch.float64).to(theta)
-        v, h = v / v.norm(), 1e-5
+        v = v / v.norm()
+        h = 1e-5
         slope = (
             problem.loss(theta + h * v, None) - problem.loss(theta - h * v, None)
         ) / (2 * h)
@@ -89,7 +91,8 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
 
 def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
     """What `linearised` gives, where it gives anything, is what differentiating twice gives."""
-    theta, rng = point_of(problem, torch.float64), torch.Generator().manual_seed(4)
+    theta = point_of(problem, torch.float64)
+    rng = torch.Generator().manual_seed(4)
     vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64).to(theta)
     for kind in get_args(CurvatureKind) if problem.knows_outputs else ("hessian",):
         found = problem.linearised(theta, None, kind)
@@ -118,10 +121,8 @@ def points_run_together(problem: Problem) -> None:
         torch.func.grad(lambda theta: problem.loss(theta, None)),
         lambda theta: problem.hessian(theta, None),
     ):
-        together, alone = (
-            torch.func.vmap(f)(points),
-            torch.stack([f(point) for point in points]),
-        )
+        together = torch.func.vmap(f)(points)
+        alone = torch.stack([f(point) for point in points])
         close = torch.allclose(
             together, alone, rtol=1e-9, atol=1e-11 * (1 + float(alone.abs().max()))
         )
@@ -159,7 +160,8 @@ def tensors_make_up_theta(problem: Problem) -> None:
     theta = torch.zeros(problem.dim, dtype=torch.float64)
     for view in problem.tensors(theta).values():
         view.add_(1)
-    n_missed, n_shared = int((theta == 0).sum()), int((theta > 1).sum())
+    n_missed = int((theta == 0).sum())
+    n_shared = int((theta > 1).sum())
     require(
         n_missed == 0, f"{n_missed} of {problem.dim} parameters are in no view of theta"
     )
@@ -200,7 +202,8 @@ def outputs_and_criterion_make_the_loss(problem: Problem) -> None:
     )
     rng = torch.Generator().manual_seed(3)
     v, w = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64).to(theta)
-    Gv, Gw = linear.hvp(v), linear.hvp(w)
+    Gv = linear.hvp(v)
+    Gw = linear.hvp(w)
     scale = float(Gv.norm() * w.norm() + Gw.norm() * v.norm())
     require(
         abs(float(w @ Gv - v @ Gw)) <= 1e-9 * scale,
@@ -253,7 +256,8 @@ def saddle_is_of_its_order(problem: Problem) -> None:
     """A saddle of order 2 has a negative eigenvalue, and one of a higher order has none."""
     if problem.saddle is None:
         return
-    order, index = problem.saddle_order, problem.saddle.index
+    order = problem.saddle_order
+    index = problem.saddle.index
     require(order >= 2, f"saddle_order is {order}, not 2 or more")
     require(
         (order == 2) == (index > 0),
@@ -298,7 +302,8 @@ def _require_constant(problem: Problem, theta: Tensor, modes: Tensor) -> None:
 
 def _require_kernel(problem: Problem) -> None:
     """Some known critical point, if there are any, has so many zero eigenvalues."""
-    kernels, n_stated = [], problem.n_zero_modes
+    kernels = []
+    n_stated = problem.n_zero_modes
     for point, _, _ in map(_known_parts, problem.critical_points[:N_POINTS]):
         L = torch.linalg.eigvalsh(problem.hessian(point, None))
         kernels.append(int((L.abs() <= 1e-8 * (1 + L.abs().max())).sum()))

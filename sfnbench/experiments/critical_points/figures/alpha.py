@@ -65,10 +65,8 @@ def span(values: ArrayLike) -> tuple[float, float] | None:
 
 def cloud(result: Result, rows: analysis.Rows, kind: str, symbol: Symbol) -> Trace:
     """Energy over alpha of some ends of one run."""
-    x, y = (
-        analysis.column(rows, "alpha"),
-        analysis.column(rows, analysis.ordinate_of(result)),
-    )
+    x = analysis.column(rows, "alpha")
+    y = analysis.column(rows, analysis.ordinate_of(result))
     method = result.run.method.label
     return Trace(x, y, method, f"{method}: {len(rows)} {kind}", "points", symbol=symbol)
 
@@ -77,7 +75,8 @@ def cloud(result: Result, rows: analysis.Rows, kind: str, symbol: Symbol) -> Tra
 
 
 def _points(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:
-    traces, findings = [], []
+    traces = []
+    findings = []
     cut_off = results[0].run.settings["cut_off"]
     notes = [f"Distinct ends of searches with |gradient|² below {cut_off:g}."]
     for result in results:
@@ -115,12 +114,14 @@ def _agreement(result: Result) -> str:
 
 
 def _control_curves(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:
-    traces, findings = [], []
+    traces = []
+    findings = []
     notes = [
         "None of these is critical. Small dots: starts; crosses: ends that did not converge."
     ]
     for result in results:
-        energy, method = analysis.ordinate_of(result), result.run.method.label
+        energy = analysis.ordinate_of(result)
+        method = result.run.method.label
         column: analysis.Column = "start_energy" if energy == "energy" else "start_loss"
         starts = analysis.column(result.points, column)
         x = analysis.column(result.points, "start_alpha")

@@ -38,7 +38,8 @@ def figures(runs: Sequence[tuple[Result, bool]]) -> Iterator[Figure]:
 def _cut_off_panel(
     results: Sequence[Result], cut_off: float, across: Axis, upright: Axis
 ) -> Panel:
-    traces, findings = [], []
+    traces = []
+    findings = []
     notes = [
         "Crosses: gradient-flat ends, where nearly all of the gradient lies in the kernel."
     ]

@@ -107,10 +107,12 @@ def _semicircle(theory: Landscape, row: PointRow) -> tuple[Floats, Floats]:
 def _spectrum_panel(
     found: Sequence[tuple[Result, Spectra]], level: str, across: Axis, upright: Axis
 ) -> Panel:
-    traces, findings = [], []
+    traces = []
+    findings = []
     marks = [(0.0, "zero")]
     for result, by_level in found:
-        method, spectrum = result.run.method.label, by_level[level]
+        method = result.run.method.label
+        spectrum = by_level[level]
         traces.append(Trace(spectrum.at, spectrum.density, method, style="histogram"))
         findings.append(f"{method}: {spectrum.note}.")
         if spectrum.semicircle is not None:

@@ -125,7 +125,8 @@ def _best_first(runs: Runs, axis: str) -> list[str]:
         if curves.staying:
             times, shares = curves.staying[axis]
         else:
-            times, shares = (np.zeros(1), np.zeros(1))
+            times = np.zeros(1)
+            shares = np.zeros(1)
         loss = curves.bands["loss"].middle[-1] if "loss" in curves.bands else np.inf
         return step_area(np.append(times, end), shares), float(loss)
 
@@ -158,7 +159,8 @@ def _bands(
     if not bands:
         return None
     limits = window(bands, metric)
-    traces, notes = [], [BANDS]
+    traces = []
+    notes = [BANDS]
     if metric == "min_eigenvalue":
         notes.append("It is negative at a saddle.")
     for method, each in bands.items():

@@ -34,7 +34,8 @@ def figures(runs: Sequence[tuple[Result, list[float]]]) -> Iterator[Figure]:
         return
     edge = left_edge(times for times, _ in left.values())
     end = max(float(times[-1]) for times, _ in left.values())
-    traces, areas = [], {}
+    traces = []
+    areas = {}
     for method, (times, shares) in left.items():
         places = np.linspace(0, len(times) - 1, min(len(times), MOST_POINTS)).astype(
             int

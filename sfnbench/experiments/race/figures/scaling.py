@@ -70,7 +70,9 @@ def _growth_panel(title: str, family: Family, series: Sequence[Growth]) -> Panel
 def _growth_traces(growth: Growth, highest: float) -> Iterator[Trace]:
     """The line of one series with its medians, and the law; the first of them is in the legend."""
     label = f"{growth.label}: {growth.slope}"
-    x, y, known = growth.x, np.minimum(growth.medians, highest), ~growth.is_beyond
+    x = growth.x
+    y = np.minimum(growth.medians, highest)
+    known = ~growth.is_beyond
     is_new = True
     if not growth.fit.why_not:
         yield Trace(x, growth.line, growth.label, label)
@@ -89,7 +91,8 @@ def _growth_traces(growth: Growth, highest: float) -> Iterator[Trace]:
         )
         is_new = False
     if not known.all():
-        x, y = x[~known], y[~known]
+        x = x[~known]
+        y = y[~known]
         hollow: Symbol = "triangle-up-open"
         yield Trace(
             x, y, growth.label, label, "points", symbol=hollow, in_legend=is_new

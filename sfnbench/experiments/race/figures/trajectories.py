@@ -74,9 +74,11 @@ def plane_of(result: Result) -> Plane | None:
     """The loss over the saddle's, or over the lowest where there is none, as a signed asinh."""
     if "landscape" not in result.series:
         return None
-    losses, frame = result.series["landscape"], result.series["landscape.frame"][0]
+    losses = result.series["landscape"]
+    frame = result.series["landscape.frame"][0]
     has_saddle = result.facts.has_saddle
-    n, reach = len(losses), float(frame[3])
+    n = len(losses)
+    reach = float(frame[3])
     above = losses - (losses[n // 2, n // 2] if has_saddle else np.nanmin(losses))
     is_near = abs(reach * np.linspace(-1, 1, n)) <= np.arcsinh(1.0)  # within the unit
     near = above[np.ix_(is_near, is_near)]

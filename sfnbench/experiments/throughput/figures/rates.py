@@ -80,10 +80,8 @@ def _rate_panel(by_method: dict[str, Rates]) -> Panel:
         for rates in by_method.values()
         for each in (rates.low, rates.high, rates.ceiling)
     ]
-    lowest, highest = (
-        float(np.nanmin(np.concatenate(ends))),
-        float(np.nanmax(np.concatenate(ends))),
-    )
+    lowest = float(np.nanmin(np.concatenate(ends)))
+    highest = float(np.nanmax(np.concatenate(ends)))
     return Panel(
         "rates",
         "Steps a second",

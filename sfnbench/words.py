@@ -167,7 +167,10 @@ class ErrorReader:
         path: list[str | int] = []
         branches = []
         given = self.data
-        location = item["loc"][:-1] if item["type"] == "missing" else item["loc"]
+        if item["type"] == "missing":
+            location = item["loc"][:-1]
+        else:
+            location = item["loc"]
         for part in location:
             if _has_part(given, part):
                 given = given[part]

@@ -33,7 +33,10 @@ def linearise(
             return own
     if kind != "hessian":
         return _through_outputs(cast(Network, problem), theta, batch, kind)
-    by_autograd = linearise_eagerly if eager else linearise_in_transforms
+    if eager:
+        by_autograd = linearise_eagerly
+    else:
+        by_autograd = linearise_in_transforms
     return by_autograd(lambda t: problem.loss(t, batch), theta)
 
 

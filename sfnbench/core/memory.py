@@ -27,7 +27,10 @@ class Parts:
     ) -> tuple[Tensor, ...]:
         """The answers of `ask` on the whole batch: the weighted sum of its answers on the parts."""
         while True:
-            parts = [(1.0, batch)] if self.n == 1 else problem.parts(batch, self.n)
+            if self.n == 1:
+                parts = [(1.0, batch)]
+            else:
+                parts = problem.parts(batch, self.n)
             try:
                 return self._sum(parts, ask)
             except (MemoryError, RuntimeError) as error:
@@ -58,5 +61,8 @@ class Parts:
         total: tuple[Tensor, ...] = ()
         for weight, part in parts:
             terms = tuple(weight * term for term in ask(part))
-            total = tuple(map(torch.add, total, terms)) if total else terms
+            if total:
+                total = tuple(map(torch.add, total, terms))
+            else:
+                total = terms
         return total

@@ -55,5 +55,8 @@ class Network(Problem):
 
     def parts(self, batch: Tensor | None, n: int) -> list[tuple[float, Any]]:
         """Equal parts; the last one is shorter where the numbers do not divide."""
-        places = torch.arange(self.population) if batch is None else batch
+        if batch is None:
+            places = torch.arange(self.population)
+        else:
+            places = batch
         return [(len(part) / len(places), part) for part in places.chunk(n)]

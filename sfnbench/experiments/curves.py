@@ -50,7 +50,9 @@ def curve_column(block: CurveBlock, name: str) -> list[Any]:
     """One column of a block, nan where it has none."""
     n = len(block["seed"])
     value = block.get(name, np.nan)
-    return value.tolist() if isinstance(value, np.ndarray) else [value] * n
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [value] * n
 
 
 # -- inside ----------------------------------------------------------------------------------------

@@ -84,7 +84,10 @@ def _names_of_kind(result: Result, kind: str) -> set[str]:
     """By what a result is found: its problem, its optimizer or its statuses."""
     if kind == "status":
         return {str(result.status), *(row["status"] for row in result.rows)}
-    spec = result.run.problem if kind == "problem" else result.run.method
+    if kind == "problem":
+        spec = result.run.problem
+    else:
+        spec = result.run.method
     return {spec.label, spec.use}
 
 

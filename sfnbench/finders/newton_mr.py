@@ -42,7 +42,10 @@ class NewtonMR(Finder):
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:
         """One step, or none where no t is good enough."""
-        solve = self._dense if self.solver == "dense" else self._matrix_free
+        if self.solver == "dense":
+            solve = self._dense
+        else:
+            solve = self._matrix_free
         direction, slope = solve(equations, at)
         return backtracked(equations, at, direction, slope)
 

@@ -58,7 +58,10 @@ def _everywhere() -> Iterator[tuple[str, DatasetFile]]:
     for root in plugin_paths():
         for path in sorted((root / "datasets").glob("[!_]*.py")):
             yield path.stem, DatasetFile(path, f"{PACKAGE}.datasets.{path.stem}")
-        lone = [root] if root.is_file() else sorted(root.glob("[!_]*.py"))
+        if root.is_file():
+            lone = [root]
+        else:
+            lone = sorted(root.glob("[!_]*.py"))
         for path in lone:
             if _assigns_dataset(path):
                 yield path.stem, DatasetFile(path, f"{PACKAGE}.{path.stem}")

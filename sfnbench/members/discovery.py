@@ -226,7 +226,9 @@ def _names(source: Source) -> frozenset[str]:
 
 def _what(error: Exception) -> str:
     """What is wrong with a file, and in which line."""
-    at = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
+    at = ""
+    if isinstance(error, SyntaxError):
+        at = f"line {error.lineno}: "
     return f"{at}{getattr(error, 'msg', None) or error}"
 
 

@@ -220,7 +220,9 @@ def _named_by(params: Mapping[str, Any]) -> Iterator[Code]:
     """The code that a module of one's own is made by, torch, and the bytes of its checkpoint."""
     yield Code({}, frozenset({"torch"}))
     for text in _texts(params):
-        code = _stock_code(text) if registry.is_stock(text) else None
+        code = None
+        if registry.is_stock(text):
+            code = _stock_code(text)
         if code is not None:
             yield code
         elif Path(text).is_file():
@@ -254,7 +256,9 @@ def _dataset(file: DatasetFile) -> Code:
     if is_installed(file.path):
         top = file.module.partition(".")[0]
         return Code({file.path.name: file.path}, frozenset({top}))
-    return _of_file(file.path) if file.path.is_file() else Code({})
+    if file.path.is_file():
+        return _of_file(file.path)
+    return Code({})
 
 
 def _datasets_in(code: Code) -> Iterator[str]:
@@ -300,7 +304,10 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
     """The outermost entries {use: NAME, ...} among parameters."""
-    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        inner = value.values()
+    else:
+        inner = value
     for each in (
         inner if isinstance(inner, Iterable) and not isinstance(inner, str) else ()
     ):
@@ -321,5 +328,7 @@ def _version(package: str) -> str:
         version = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         names = _distributions().get(package)
-        version = importlib.metadata.version(names[0]) if names else ""
+        version = ""
+        if names:
+            version = importlib.metadata.version(names[0])
     return version.partition("+")[0]

@@ -155,7 +155,10 @@ def _relative_targets(
     """What a relative import names: all folders of plugins are one package."""
     folders = () if _is_shipped(base) else plugin_folders()
     root = next((folder for folder in folders if base.is_relative_to(folder)), None)
-    bases = [folder / base.relative_to(root) for folder in folders] if root else [base]
+    if root:
+        bases = [folder / base.relative_to(root) for folder in folders]
+    else:
+        bases = [base]
     for each in bases:
         if found := list(_inside(each, parts, names)):
             yield from found

@@ -202,7 +202,10 @@ def _is_plain(value: Any) -> bool:
 
 def _array_digest(value: Any) -> str:
     """An array or a tensor as the hash of its numbers; empty for anything else."""
-    array = value.detach().cpu().numpy() if hasattr(value, "cpu") else value
+    if hasattr(value, "cpu"):
+        array = value.detach().cpu().numpy()
+    else:
+        array = value
     if not hasattr(array, "tobytes") or not hasattr(array, "dtype"):
         return ""
     digest = hashlib.sha256(array.tobytes()).hexdigest()

@@ -93,7 +93,10 @@ def make_named(use: str, what: str) -> Any:
 
 def _source_names(module_name: str) -> set[str]:
     """The names in the source of a module that is not imported yet; ``*`` where there is none."""
-    file = None if module_name in sys.modules else module_file(module_name)
+    if module_name in sys.modules:
+        file = None
+    else:
+        file = module_file(module_name)
     source = source_of(file) if file else None
     if source is None:
         return {"*"}

@@ -144,5 +144,8 @@ def _imports(nodes: Iterable[ast.AST]) -> Iterator[Import]:
 
 
 def _is_type_checking(test: ast.expr) -> bool:
-    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
+    if isinstance(test, ast.Attribute):
+        name = test.attr
+    else:
+        name = getattr(test, "id", "")
     return name == "TYPE_CHECKING"

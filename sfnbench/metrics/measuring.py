@@ -49,12 +49,16 @@ def map_finite(
 
 def points_together(problem: Problem) -> int:
     """How many points are measured together."""
-    return BATCH if problem.dim <= BATCHED_DIM and problem.vmappable else 1
+    if problem.dim <= BATCHED_DIM and problem.vmappable:
+        return BATCH
+    return 1
 
 
 def by_name(name: str, answer: Scalars) -> dict[str, Tensor]:
     """An answer by name: its own, where it is one number."""
-    return dict(answer) if isinstance(answer, Mapping) else {name: answer}
+    if isinstance(answer, Mapping):
+        return dict(answer)
+    return {name: answer}
 
 
 def oracle(problem: Problem) -> Oracle:

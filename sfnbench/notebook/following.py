@@ -65,7 +65,9 @@ class Bar(Observer):
 
     def __repr__(self) -> str:
         n_done = sum(share >= 1 for share in self._shares.values())
-        failed = f", {self._n_failed} failed" if self._n_failed else ""
+        failed = ""
+        if self._n_failed:
+            failed = f", {self._n_failed} failed"
         return f"{self._stage}{n_done} of {counted(self._n_todo, 'run')} done{failed}"
 
     def _repr_html_(self) -> str:

@@ -138,7 +138,10 @@ class Switch(Optimizer):
             return after, state._replace(then=inner, n_steps=n_steps)
         own = replace(oracle, batches=oracle.batches[:n_first])
         after, inner = self.first.step(own, theta, state.first)
-        loss = own.loss(theta) if own.loss_here is None else own.loss_here
+        if own.loss_here is None:
+            loss = own.loss(theta)
+        else:
+            loss = own.loss_here
         oracle.loss_here = loss
         state = state._replace(first=inner, n_steps=n_steps, total=state.total + loss)
         if int(n_steps) % self.window:

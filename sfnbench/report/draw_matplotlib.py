@@ -80,7 +80,10 @@ def paint(figure: Figure, known: Mapping[str, Look], suite: str = "") -> Canvas:
     width, height = PANEL_INCHES if n > 1 else (4.8, 4.0)
     canvas = Canvas(figsize=(width * n + 0.4, height), layout="constrained")
     axes = list(canvas.subplots(1, n, squeeze=False)[0])
-    title = f"{suite}: {figure.title}" if suite else figure.title
+    if suite:
+        title = f"{suite}: {figure.title}"
+    else:
+        title = figure.title
     canvas.suptitle(_without_mathematics(title), fontsize=10)
     for each, panel in zip(axes, figure.panels, strict=True):
         _paint_panel(each, panel, looks_in(panel, known))
@@ -146,7 +149,9 @@ def _paint_panel(axes: Axes, panel: Panel, own: Mapping[str, Look]) -> None:
             at, at, heights, levels, colors=GREY, linewidths=0.4, linestyles="solid"
         )
     for trace in panel.in_order:
-        look = own[trace.method] if trace.method is not None else None
+        look = None
+        if trace.method is not None:
+            look = own[trace.method]
         is_grey = trace.method is not None and trace.method not in panel.in_colour
         if trace.in_legend and not is_grey:
             label = _without_mathematics(trace.name)

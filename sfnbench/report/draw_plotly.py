@@ -94,10 +94,14 @@ def numbers(values: ArrayLike) -> list[float | None]:
 def plot(panel: Panel, looks: Mapping[str, Look], arrays: Arrays) -> Json:
     """Data and layout of a panel, as ``Plotly.react`` takes them."""
     own = looks_in(panel, looks)
-    data = [_contour(panel)] if panel.contours is not None else []
+    data = []
+    if panel.contours is not None:
+        data = [_contour(panel)]
     for trace in panel.in_order:
         if np.size(trace.x):
-            look = own[trace.method] if trace.method is not None else None
+            look = None
+            if trace.method is not None:
+                look = own[trace.method]
             data += _traces(trace, look, arrays)
             if panel.has_legend and trace.in_legend:
                 data[-1]["showlegend"] = True
@@ -273,8 +277,10 @@ def _layout(panel: Panel, data: Sequence[Json]) -> Json:
 def _axis(axis: Axis) -> Json:
     made: Json = {"title": {"text": axis.title}, "type": axis.scale}
     if axis.range is not None:
-        ends = np.log10(axis.range) if axis.scale == "log" else axis.range
-        made["range"] = [float(end) for end in ends]
+        ends = np.array(axis.range, float)
+        if axis.scale == "log":
+            ends = np.log10(ends)
+        made["range"] = ends.tolist()
     if axis.ticks is not None:
         made |= {
             "tickvals": [x for x, _ in axis.ticks],

@@ -121,9 +121,13 @@ def _notes(notes: Sequence[str]) -> str:
 def _button(label: str, look: Look) -> str:
     """A button of the legend, with a sample of how the method is drawn."""
     paint = f'stroke="{look.colour}" fill="{look.colour}"'
-    dashes = f'stroke-dasharray="{STROKES[look.dash]}"' if look.dash != "solid" else ""
+    dashes = ""
+    if look.dash != "solid":
+        dashes = f'stroke-dasharray="{STROKES[look.dash]}"'
     outline = OUTLINES[look.marker]
-    marker = f'<path d="{outline}" stroke-width="{look.n_round}"/>' if outline else ""
+    marker = ""
+    if outline:
+        marker = f'<path d="{outline}" stroke-width="{look.n_round}"/>'
     sample = f'<path d="M0 5H30" stroke-width="3" {dashes}/>{marker}'
     return (
         f'<button type="button" aria-pressed="true" title="{escape(label)}">'
@@ -193,7 +197,9 @@ def _drawn(section: Section, known: Mapping[str, Look]) -> dict[str, Any]:
 def _plots(
     figure: Figure, known: Mapping[str, Look], arrays: Arrays
 ) -> list[dict[str, Any]]:
-    shown_of = f" of {figure.problem}" if figure.problem is not None else ""
+    shown_of = ""
+    if figure.problem is not None:
+        shown_of = f" of {figure.problem}"
     return [
         {
             "name": panel.name,

@@ -104,8 +104,13 @@ def _cell(entry: TableEntry) -> str:
         value = escape(str(replace(entry, low=None, high=None)))
         words = f"{value}<small>{words.removeprefix(value)}</small>"
     group, number, _ = rank(entry)
-    size = "Infinity" if number == math.inf else f"{number:.17g}"
-    order = f' data-sort="{group} {size}"' if group < RANK_OF_WORDS else ""
+    if number == math.inf:
+        size = "Infinity"
+    else:
+        size = f"{number:.17g}"
+    order = ""
+    if group < RANK_OF_WORDS:
+        order = f' data-sort="{group} {size}"'
     return f"<td{order}>{words}</td>"
 
 

@@ -49,7 +49,10 @@ def rerun_hint(results: Iterable[Result], folder: Path) -> str:
 
 
 def _command(suite: str, folder: Path) -> str:
-    out = "" if folder == RUNS / suite else f" --out {shlex.quote(str(folder))}"
+    if folder == RUNS / suite:
+        out = ""
+    else:
+        out = f" --out {shlex.quote(str(folder))}"
     return f"`sfnbench run {suite}{out} --only failed`"
 
 

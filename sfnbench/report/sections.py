@@ -242,7 +242,10 @@ def _tuned_row(entry: Mapping[str, Any]) -> dict[str, TableEntry]:
     for name, value in entry.items():
         if name not in kept_apart:
             row[name.replace("_", " ")] = Cell(float(value))
-    remarks = [entry["broken"]] if "broken" in entry else entry.get("remarks", [])
+    if "broken" in entry:
+        remarks = [entry["broken"]]
+    else:
+        remarks = entry.get("remarks", [])
     return {**row, "remarks": "; ".join(remarks)}
 
 

@@ -80,7 +80,10 @@ class Cell:
         if self.of is not None and self.value is not None:
             value = f"{self.value:g}/{self.of}"
         else:
-            value = "" if self.value is None else self.number(self.value)
+            if self.value is None:
+                value = ""
+            else:
+                value = self.number(self.value)
         if not self.has_interval or self.low is None or self.high is None:
             return value
         low = self.number(self.low)

@@ -118,7 +118,10 @@ def _shortened(value: object) -> str:
         value = list(value)
         if len(value) > 2 and value == list(range(value[0], value[0] + len(value))):
             return f"{value[0]} to {value[-1]}"
-    text = value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        text = value
+    else:
+        text = json.dumps(value)
     if len(text) <= _WIDTH:
         return text
     return f"{text[: _WIDTH - 3]}..."

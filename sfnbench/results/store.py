@@ -323,7 +323,10 @@ class Store(AbstractContextManager["Store"]):
     def _damage(
         self, problem: object, optimizer: object, error: BaseException
     ) -> DamagedError:
-        title = f"{optimizer} on {problem}" if optimizer else f"{problem}"
+        if optimizer:
+            title = f"{optimizer} on {problem}"
+        else:
+            title = f"{problem}"
         return DamagedError(
             self.file, _shortened_text(title), _shortened_text(str(error))
         )

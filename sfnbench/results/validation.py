@@ -100,7 +100,9 @@ def _check_settings(run: Run) -> None:
 
 def _is_path(path: object) -> bool:
     """Whether it is a path on which searches start: an optimizer, and whether it climbs."""
-    optimizer = path.get("optimizer") if isinstance(path, dict) else None
+    optimizer = None
+    if isinstance(path, dict):
+        optimizer = path.get("optimizer")
     if (
         not isinstance(path, dict)
         or not isinstance(optimizer, dict)
@@ -214,7 +216,9 @@ def _check_race(result: Result) -> None:
         return
     others = [name for name in series if not name.startswith(("theta.", "landscape"))]
     _check_n_rows(result, others)
-    n_steps = series["seconds"].shape[1] if "seconds" in series else 0
+    n_steps = 0
+    if "seconds" in series:
+        n_steps = series["seconds"].shape[1]
     for name in others:
         if name.endswith(".step"):
             _check_steps(series, name, n_steps)

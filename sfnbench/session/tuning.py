@@ -222,7 +222,9 @@ def winners(
             cost = math.fsum(
                 row["cost"] or 0.0 for result in kept for row in result.race_rows
             )
-            start = _start_loss(kept) if tune.metric.endswith("loss") else math.nan
+            start = math.nan
+            if tune.metric.endswith("loss"):
+                start = _start_loss(kept)
             tried = settings(run, tune)
             found.append(Tuned(run, tune, tried, losses, cost, start, is_bottomless))
     return tuple(found)

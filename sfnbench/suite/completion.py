@@ -101,7 +101,10 @@ class RegisteredCompletion(Completion):
             return None
         except _UNEXPECTED as error:
             is_ours = isinstance(error, SfnbenchError)
-            reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
+            if is_ours:
+                reason = str(error)
+            else:
+                reason = f"{type(error).__name__}: {error}"
             note(Issue(use.at, f"{use.content} cannot be made: {reason}"))
             return None
         return Completed({name: values[name] for name in self._names}, instance)
@@ -153,7 +156,10 @@ def _key_place(use: Node, params: Node, path: Sequence[str], *, is_key: bool) ->
         child = node.child(key)
         if child is None:
             break
-        at = node.keys[key] if is_key and key == path[-1] else child.at
+        if is_key and key == path[-1]:
+            at = node.keys[key]
+        else:
+            at = child.at
         node = child
     return at
 
@@ -175,7 +181,10 @@ def instances(kind: Kind, spec: Spec) -> tuple[Any, ...]:
     """The members that a spec stands for, built: one, or for a Tunable one at each extreme."""
     if spec.instances:
         return spec.instances
-    specs = tuple(spec.extremes) if isinstance(spec, Tunable) else (spec,)
+    if isinstance(spec, Tunable):
+        specs = tuple(spec.extremes)
+    else:
+        specs = (spec,)
     return tuple(_build(kind, each) for each in specs)
 
 

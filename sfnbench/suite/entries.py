@@ -56,7 +56,10 @@ class EntryReader:
         ground: Ground = GROUND,
     ) -> None:
         self.kind = kind
-        self.known = registry.members(kind) if known is None else known
+        if known is None:
+            self.known = registry.members(kind)
+        else:
+            self.known = known
         self._ground = ground
         self._results: dict[Node, EntryResult] = {}
         self._completions: dict[str, Completion] = {}  # of members of the registry
@@ -219,7 +222,9 @@ class _Entry:
             and label.content.isprintable()
         ):
             return label
-        hint = " (put it in quotes)" if isinstance(label.content, int | float) else ""
+        hint = ""
+        if isinstance(label.content, int | float):
+            hint = " (put it in quotes)"
         self._note(
             label.at, f"label must be text on one line, not {label.described}{hint}"
         )

@@ -65,4 +65,6 @@ def _entry_schema(kind: registry.Kind) -> dict[str, Any]:
 def _is(name: str) -> dict[str, Any]:
     """Whether a suite is of an experiment; one that names none is a race."""
     found: dict[str, Any] = {"properties": {"experiment": {"const": name}}}
-    return found if name == DEFAULT else {**found, "required": ["experiment"]}
+    if name == DEFAULT:
+        return found
+    return {**found, "required": ["experiment"]}

@@ -57,7 +57,10 @@ class Range:
         if self.scale == "loguniform":
             value = math.exp(value)
         # Six digits: the last ones of exp differ between machines, and a person copies six
-        value = math.floor(value + 0.5) if self.is_whole else float(f"{value:.6g}")
+        if self.is_whole:
+            value = math.floor(value + 0.5)
+        else:
+            value = float(f"{value:.6g}")
         return min(max(value, low), high)
 
     def edge(self, value: Any) -> str | None:
@@ -156,7 +159,9 @@ def _wrong_ends(key: Scale, name: str, values: Node) -> Iterator[Issue]:
         return
     low, high = values.content
     if low.content >= high.content:
-        wrong = "empty" if low.content == high.content else "reversed"
+        wrong = "reversed"
+        if low.content == high.content:
+            wrong = "empty"
         message = (
             f"the range of {name} is {wrong}: its low end must be below its high end"
         )

@@ -101,7 +101,9 @@ def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
     if issues:
         raise SuiteError("\n".join(located(path, issues)))
     if profile not in readers:
-        hint = did_you_mean(str(profile), profiles) if profiles else " (it has none)"
+        hint = " (it has none)"
+        if profiles:
+            hint = did_you_mean(str(profile), profiles)
         raise SuiteError(f"{path}: unknown profile {profile!r}{hint}")
     return readers[profile].suite(profile)
 
@@ -213,7 +215,10 @@ class SuiteReader:
 
     def _find_schema(self) -> type[ExperimentKeys]:
         node = self._tree.child("experiment")
-        name = node.content if node and isinstance(node.content, str) else DEFAULT
+        if node and isinstance(node.content, str):
+            name = node.content
+        else:
+            name = DEFAULT
         if name not in experiments.names():
             hint = did_you_mean(name, experiments.names())
             self.issues.append(

@@ -143,6 +143,10 @@ def _newcombe(chance: float, n: int, m: int) -> tuple[float, float]:
         return (t - chance) ** 2 - z**2 * t * (1 - t) * spread / (n * m)
 
     edge = 1e-9  # 0 and 1 are no standard error away from themselves
-    low = optimize.brentq(excess, 0.0, min(chance, 1 - edge)) if chance > 0 else 0.0
-    high = optimize.brentq(excess, max(chance, edge), 1.0) if chance < 1 else 1.0
+    low = 0.0
+    if chance > 0:
+        low = optimize.brentq(excess, 0.0, min(chance, 1 - edge))
+    high = 1.0
+    if chance < 1:
+        high = optimize.brentq(excess, max(chance, edge), 1.0)
     return float(low), float(high)

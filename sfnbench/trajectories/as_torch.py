@@ -155,10 +155,9 @@ class ModuleOptimizer(torch.optim.Optimizer):
             structure = tree_structure(optimizer.init(start))
             memory = tree_unflatten(own["memory"], structure)
             theta, memory = optimizer.step(oracle, start, memory)
-            if oracle.loss_here is None:
+            loss = oracle.loss_here
+            if loss is None:
                 loss = problem.loss(start, closures[0])
-            else:
-                loss = oracle.loss_here
         except LinAlgError as error:
             raise self._no_end(oracle) from error
         finally:
@@ -166,12 +165,11 @@ class ModuleOptimizer(torch.optim.Optimizer):
         if not (theta.isfinite().all() and loss.isfinite()):
             raise self._no_end(oracle)
         problem.move_to(problem.held(theta, start))
-        calls = oracle.calls.counts.tolist()
         self._own = {
             **own,
             "memory": tree_leaves(memory),
             "noise": rng.get_state(),
-            "calls": calls,
+            "calls": oracle.calls.counts.tolist(),
         }
         return loss
 
@@ -213,7 +211,10 @@ class ModuleOptimizer(torch.optim.Optimizer):
         own = self._own
         saved = state_dict["state"].get(MEMORY)
         if saved is None or saved["method"] != own["method"]:
-            whose = "another class of optimizer" if saved is None else saved["method"]
+            if saved is None:
+                whose = "another class of optimizer"
+            else:
+                whose = saved["method"]
             raise ValueError(
                 f"this is the state of {whose}, which {own['method']} cannot go on from"
             )
@@ -286,7 +287,9 @@ def _checked(optimizer: Optimizer) -> Optimizer:
 def _repeated(closure: Closure, like: Tensor) -> Closure:
     """The closure, which draws the same random numbers at each call."""
     state = torch.get_rng_state()
-    on_device = torch.cuda.get_rng_state(like.device) if like.is_cuda else None
+    on_device = None
+    if like.is_cuda:
+        on_device = torch.cuda.get_rng_state(like.device)
 
     def again() -> Tensor:
         torch.set_rng_state(state)

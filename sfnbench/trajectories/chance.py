@@ -20,7 +20,9 @@ def lent_generators(device: torch.device) -> Iterator[None]:
     own = random.getstate()
     numpys = mtrand.get_bit_generator()
     torchs = torch.get_rng_state()
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    on_device = None
+    if device.type == "cuda":
+        on_device = torch.cuda.get_rng_state(device)
     mtrand.set_bit_generator(_SPARE)
     try:
         yield

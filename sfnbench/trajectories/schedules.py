@@ -40,7 +40,10 @@ class Course:
         if self.shape == "constant":
             return 1.0
         t = min(1.0, (step - self.warmup) / (self.steps - self.warmup))
-        fallen = t if self.shape == "linear" else (1 - math.cos(math.pi * t)) / 2
+        if self.shape == "linear":
+            fallen = t
+        else:
+            fallen = (1 - math.cos(math.pi * t)) / 2
         return 1 - (1 - self.end) * fallen
 
 

@@ -199,7 +199,9 @@ def _minimize(
     call: Any = minimize  # its stubs know no method by a variable
     ask = _Questions(oracle, start, method in HESSIAN_PRODUCTS)
     options = _options(method, params)
-    tol = options.pop("tol") if method != "COBYLA" and "tol" in options else None
+    tol = None
+    if method != "COBYLA" and "tol" in options:
+        tol = options.pop("tol")
     last = [_numbers(start)]
 
     def keep(iterate: np.ndarray) -> None:
@@ -239,9 +241,10 @@ def _asked_of(ask: _Questions, method: str) -> dict[str, Any]:
 def _options(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """A method's options: the race's budget ends it, unless the suite gives a tolerance."""
     limit = "maxfun" if method == "TNC" else "maxiter"
-    tolerances = (
-        {} if "tol" in params else dict.fromkeys(TOLERANCES[method], NO_TOLERANCE)
-    )
+    if "tol" in params:
+        tolerances = {}
+    else:
+        tolerances = dict.fromkeys(TOLERANCES[method], NO_TOLERANCE)
     return {limit: 10**9, **tolerances, **params}
 
 

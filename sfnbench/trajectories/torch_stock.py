@@ -139,7 +139,10 @@ class Stacked(GivenGradients):
         self._method.go_on(self.loss_before)
         theta = self._layout.joined(self._method.points(), 1)
         held = self._held
-        self.theta = theta if held is None else torch.where(held, self.starts, theta)
+        if held is None:
+            self.theta = theta
+        else:
+            self.theta = torch.where(held, self.starts, theta)
         self._at = self.theta
 
     def park(self, which: np.ndarray) -> None:
@@ -189,7 +192,10 @@ class Asking(Single):
         losses = []
 
         def closure(backward: bool = True) -> Tensor:
-            loss = self._take(oracle) if backward else oracle.loss(self._here())
+            if backward:
+                loss = self._take(oracle)
+            else:
+                loss = oracle.loss(self._here())
             losses.append(loss)
             return loss
 
@@ -203,7 +209,10 @@ class Asking(Single):
             reseed(self._seed, self._n_steps, theta.device)
             if self._need.gradient:
                 closure()
-                oracle.loss_here = None if method.reports_elsewhere else losses[0]
+                if method.reports_elsewhere:
+                    oracle.loss_here = None
+                else:
+                    oracle.loss_here = losses[0]
             method.step(closure if self._need.closure else None)
         method.go_on(losses[0])
         if self._need.graph:

@@ -217,5 +217,7 @@ def _merged(steps: Sequence[After], calls: Calls) -> After:
     states = [step.state for step in steps]
     state = tree_map(lambda *leaves: torch.cat(leaves), *states)
     losses = [step.loss for step in steps if step.loss is not None]
-    loss = torch.cat(losses) if len(losses) == len(steps) else None
+    loss = None
+    if len(losses) == len(steps):
+        loss = torch.cat(losses)
     return After(theta, state, loss, calls)

@@ -37,7 +37,10 @@ def execute(run: Run, progress: Progress) -> Result:
     rows = [each.row for each in found]
     points = [each.point for each in found]
     mark_distinct(rows, points, problem, run.settings["same"])
-    status = Status.OK if any(row["converged"] for row in rows) else Status.STUCK
+    if any(row["converged"] for row in rows):
+        status = Status.OK
+    else:
+        status = Status.STUCK
     arrays = {
         "points": np.stack(points),
         "eigenvalues": np.stack([each.spectrum.values for each in found]),
@@ -61,7 +64,9 @@ def _searched(
     if not begun:
         raise SuiteError("no starts: give paths, random or cube")
     batched = space.dim <= VMAP_DIM
-    n_at_once = min(len(begun), n_fitting(space.dim)) if batched else 1
+    n_at_once = 1
+    if batched:
+        n_at_once = min(len(begun), n_fitting(space.dim))
     found = []
     for first in range(0, len(begun), n_at_once):
         some = begun[first : first + n_at_once]

@@ -54,7 +54,8 @@ def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Meas
     row["end_point"] = _kind(row)
     if row["converged"] and whole.tangent(theta) is None:
         begun = ends.starts[i]
-        begun = space.embedded(begun) if isinstance(space, Restricted) else begun
+        if isinstance(space, Restricted):
+            begun = space.embedded(begun)
         if kind := tail(
             whole, theta, begun
         ):  # its gradient is small, but no more than that

@@ -57,7 +57,10 @@ def spectrum_at(problem: Problem, theta: Tensor, settings: dict[str, Any]) -> Sp
     """
     H, basis = hessian_at(problem, theta)
     whole = settings["spectrum"] == "eigenvalues"
-    length = problem.dim if whole else N_PROBES * min(N_NODES, problem.dim)
+    if whole:
+        length = problem.dim
+    else:
+        length = N_PROBES * min(N_NODES, problem.dim)
     if not np.isfinite(H).all():
         nothing = np.full(length, math.nan)
         return Spectrum(nothing, nothing, dict.fromkeys(SPECTRUM_FACTS))

@@ -85,7 +85,9 @@ def flag_share(flags: Sequence[bool]) -> Cell | None:
 
 
 def _count(flags: Sequence[bool]) -> Cell | None:
-    return cells.share(sum(flags), len(flags)) if flags else None
+    if flags:
+        return cells.share(sum(flags), len(flags))
+    return None
 
 
 def _range_cell(rows: Rows, name: Column) -> Cell | None:

@@ -83,7 +83,10 @@ def quantiles(values: ArrayLike) -> Floats:
     known = np.nan_to_num(
         np.asarray(values, float), nan=np.inf, posinf=np.inf, neginf=-np.inf
     )
-    levels = QUANTILES if len(known) >= MIN_RUNS else (0.0, 0.5, 1.0)
+    if len(known) >= MIN_RUNS:
+        levels = QUANTILES
+    else:
+        levels = (0.0, 0.5, 1.0)
     with np.errstate(invalid="ignore"):  # between two infinite ones
         found = np.quantile(
             known, levels, axis=0, method="averaged_inverted_cdf"

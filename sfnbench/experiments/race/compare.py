@@ -28,7 +28,9 @@ def changes(pairs: Pairs[RaceRow]) -> Iterator[Change]:
     if why := _unlike(pairs):
         yield Change.not_comparable(pairs.slot, "seconds a step", why)
     for measure in _race_measures(pairs):
-        floor = LOSS_ROUNDING * start if measure.what == "final_loss" else 0.0
+        floor = 0.0
+        if measure.what == "final_loss":
+            floor = LOSS_ROUNDING * start
         change = pairs.measured(measure, floor)
         if change is not None:
             yield change

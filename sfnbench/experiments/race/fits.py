@@ -190,7 +190,9 @@ def slope_of(x: Floats, steps: Floats, form: Form) -> str:
 
 
 def _by_whole_steps(rounding: float) -> str:
-    return f" (±{rounding:.1g} by whole steps)" if rounding else ""
+    if rounding:
+        return f" (±{rounding:.1g} by whole steps)"
+    return ""
 
 
 def _watched(row: RaceRow, budget: float) -> float:

@@ -81,5 +81,8 @@ class Keys(SeededKeys):
         """How ranges are tuned; a trial's budget is the suite's but for what `tune` says."""
         if self.tune is None:
             return None
-        budget = self.tune.budget.over(self.budget) if self.tune.budget else self.budget
+        if self.tune.budget:
+            budget = self.tune.budget.over(self.budget)
+        else:
+            budget = self.budget
         return self.tune.model_copy(update={"budget": budget})

@@ -131,7 +131,10 @@ def _not_finite(setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]) -
     all examples do not.
     """
     last = outcomes.last[i]
-    point = last if last.isfinite().all() else outcomes.before_last[i]
+    if last.isfinite().all():
+        point = last
+    else:
+        point = outcomes.before_last[i]
     asked = [kind for kind in QUESTIONS if row[f"n_{kind}"]]
     with contextlib.suppress(Exception):  # a broken trajectory must not cost the others
         return certificate.not_finite(setup.problem, point, asked) or "the step"

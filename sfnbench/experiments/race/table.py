@@ -41,10 +41,14 @@ def table(result: Result, spread: Spread) -> Table:
     ends = Counter(row["end_point"] for row in rows if row["end_point"])
     if "diverged" in ends:
         is_rival = False
-    escape = _escape_step(rows) if facts.has_saddle and rows else None
+    escape = None
+    if facts.has_saddle and rows:
+        escape = _escape_step(rows)
     line |= _at_saddle(rows, escape) if escape else dict.fromkeys(SADDLE)
     # The loss of a problem without a floor says when the race was stopped, not how well it went.
-    losses = [row["final_loss"] for row in rows] if facts.bounded_below else []
+    losses = []
+    if facts.bounded_below:
+        losses = [row["final_loss"] for row in rows]
     line["final loss"] = middle(losses, spread)
     for name in facts.measures:
         line[name.replace("_", " ")] = middle(

@@ -56,7 +56,10 @@ def _timing(row: TimingRow, rate: Rate) -> Cell | None:
 
 
 def _row_notes(row: TimingRow) -> list[str]:
-    notes = [] if row["status"] == Status.OK else [row["status"]]
+    if row["status"] == Status.OK:
+        notes = []
+    else:
+        notes = [row["status"]]
     if row["disturbed"]:
         notes.append(
             f"disturbed: others kept {row['busy_cores_of_others']:.1f} cores busy"

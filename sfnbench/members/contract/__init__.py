@@ -64,7 +64,9 @@ def _message_of(error: Exception, cls: type) -> str:
         message = (
             "it branches on a tensor's value: say vmappable = False, or use torch.where"
         )
-    return f"{file}:{lines[-1]}: {message}" if lines else message
+    if lines:
+        return f"{file}:{lines[-1]}: {message}"
+    return message
 
 
 def _own_values(member: Any) -> tuple[Any, ...]:

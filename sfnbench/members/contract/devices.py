@@ -171,7 +171,10 @@ def is_read(error: BaseException) -> bool:
 def _derivatives(problem: Problem, theta: Tensor, batch: Any) -> Answers:
     """Loss, gradient and products with each curvature matrix, by both kinds of autograd."""
     found = {}
-    kinds = get_args(CurvatureKind) if problem.knows_outputs else ("hessian",)
+    if problem.knows_outputs:
+        kinds = get_args(CurvatureKind)
+    else:
+        kinds = ("hessian",)
     v = torch.linspace(-1, 1, problem.dim, dtype=theta.dtype, device=theta.device)
     for eager in (True, False):
         for kind in kinds:

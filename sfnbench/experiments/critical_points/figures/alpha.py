@@ -132,7 +132,9 @@ def _control_curves(results: Sequence[Result], across: Axis, upright: Axis) -> P
         others = [row for row in result.points if not row["converged"]]
         if others:
             traces.append(cloud(result, others, "not converged", "x"))
-        n_above = int((starts > upright.range[1]).sum()) if upright.range else 0
+        n_above = 0
+        if upright.range:
+            n_above = int((starts > upright.range[1]).sum())
         if n_above:
             findings.append(
                 f"{method}: {n_above} of {len(result.points)} starts lie above the panel."

@@ -127,7 +127,10 @@ def _best_first(runs: Runs, axis: str) -> list[str]:
         else:
             times = np.zeros(1)
             shares = np.zeros(1)
-        loss = curves.bands["loss"].middle[-1] if "loss" in curves.bands else np.inf
+        if "loss" in curves.bands:
+            loss = curves.bands["loss"].middle[-1]
+        else:
+            loss = np.inf
         return step_area(np.append(times, end), shares), float(loss)
 
     return sorted(runs, key=merit)

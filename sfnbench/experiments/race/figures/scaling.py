@@ -55,7 +55,9 @@ def _growth_panel(title: str, family: Family, series: Sequence[Growth]) -> Panel
     if any(each.law is not None for each in series):
         notes.append("Thin grey line: the exact law.")
     factors = sorted({float(x) for each in series for x in each.x})
-    ticks = [(x, f"{x:g}") for x in factors] if len(factors) <= MOST_TICKS else None
+    ticks = None
+    if len(factors) <= MOST_TICKS:
+        ticks = [(x, f"{x:g}") for x in factors]
     return Panel(
         "scaling",
         title,

@@ -72,17 +72,26 @@ def _at(
     names: tuple[str, ...],
     ask: Callable[[Tensor], Scalars],
 ) -> dict[str, Tensor]:
-    """The answers at each finite point, NaN at the others."""
+    """The answers at each finite point, NaN at the others.
+
+    In a batch a finite point stands in for each of the others: a batch of another size, or a point
+    at another place in it, may round otherwise.
+    """
     nothing = points.new_full((len(points),), math.nan)
     finite = torch.isfinite(points).all(1)
     found = dict.fromkeys(names, nothing)
     if not finite.any():
         return found
-    answers = map_finite(
-        problem, lambda theta: by_name(names[0], ask(theta)), points[finite]
-    )
+    asked = points[finite]
+    if points_together(problem) > 1:
+        asked = torch.where(finite[:, None], points, asked[0])
+    answers = map_finite(problem, lambda theta: by_name(names[0], ask(theta)), asked)
     for name, values in answers.items():
-        found[name] = nothing.index_put((finite,), values.to(points.dtype))
+        known = values.to(points.dtype)
+        if len(known) == len(points):
+            found[name] = torch.where(finite, known, nothing)
+        else:
+            found[name] = nothing.index_put((finite,), known)
     return found
 
 

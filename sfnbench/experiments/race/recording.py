@@ -8,6 +8,7 @@ from typing import TypedDict
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ...core.cost import QUESTIONS
 from ...core.problem import Problem
@@ -18,6 +19,7 @@ from .limits import SHARE_ROUNDING
 # Where there are two parameters, the points of so many seeds, the first ones, are kept: enough to
 # draw.
 N_PATHS = 8
+WINDOW = 8  # steps that are measured in one batch, where each is
 
 
 class EveryCost(TypedDict):
@@ -174,9 +176,8 @@ class Recording:
             if not due.any():
                 continue
             known = losses if metric == "loss" else None
-            for name, values in self._measure(
-                metric, due, points, known, going
-            ).items():
+            found = self._measure(metric, due, points, known, going, first)
+            for name, values in found.items():
                 self.values.setdefault(name, Pieces()).append(values)
                 self.measured_at.setdefault(name, []).extend(steps[due].tolist())
                 if name == "loss":
@@ -191,12 +192,13 @@ class Recording:
         points: Tensor,
         known: Tensor | None,
         going: np.ndarray,
+        first: int,
     ) -> dict[str, np.ndarray]:
         """A metric, and whatever comes with it, at the k steps that are due, (k, S) each.
 
-        `known` are its values (n, S) where the steps brought them.
+        `known` are its values (n, S) where the steps brought them; step `first` is that of the
+        first points.
         """
-        _, n_trajectories, dim = points.shape
         at = torch.as_tensor(due, device=points.device)
         if known is not None:
             found = {metric: known[at]}
@@ -204,11 +206,30 @@ class Recording:
             # a trajectory that has ended is not measured again
             ended = torch.as_tensor(~going, device=points.device)
             chosen = torch.where(ended[None, :, None], torch.nan, points[at])
-            found = measure(self._problem, metric, chosen.reshape(-1, dim))
+            found = self._in_windows(metric, chosen, first)
         return {
-            name: values.reshape(-1, n_trajectories).cpu().numpy().astype(np.float64)
+            name: values.cpu().numpy().astype(np.float64)
             for name, values in found.items()
         }
+
+    def _in_windows(self, metric: str, points: Tensor, first: int) -> dict[str, Tensor]:
+        """A metric at points (k, S, d), step by step, or at each of some steps from `first` on.
+
+        In a batch of another size, or elsewhere in it, a point may round otherwise. So a batch
+        holds the steps between two multiples of `WINDOW`, wherever a block of steps ended.
+        """
+        k, n_trajectories, dim = points.shape
+        length = WINDOW if self._every[metric] == 1 else 1
+        before = first % length
+        after = -(before + k) % length
+        padded = pad(points, (0, 0, 0, 0, before, after), value=torch.nan)
+        windows = padded.reshape(-1, length * n_trajectories, dim)
+        each = [measure(self._problem, metric, window) for window in windows]
+        found = {}
+        for name in each[0]:
+            values = torch.cat([one[name] for one in each])
+            found[name] = values.reshape(-1, n_trajectories)[before : before + k]
+        return found
 
 
 def _due(every: Every, steps: np.ndarray, costs: np.ndarray, cost: float) -> np.ndarray:

@@ -166,9 +166,10 @@ def test_the_same_run_gives_the_same_bits(make_run):
 
 
 def test_the_size_of_blocks_decides_nothing(make_run, monkeypatch):
-    for problem, optimizer in (
-        ("quadratic_saddle", "sfn"),
-        ("monkey_saddle", "noisy_gradient_descent"),
+    for problem, optimizer, metrics in (
+        ("quadratic_saddle", "sfn", ["loss"]),
+        ("monkey_saddle", "noisy_gradient_descent", ["loss"]),
+        ("gaussian_field", "gradient_descent", ["loss", "energy"]),
     ):
         run = make_run(
             problem,
@@ -176,7 +177,7 @@ def test_the_size_of_blocks_decides_nothing(make_run, monkeypatch):
             optimizer,
             {},
             steps=60,
-            metrics=["loss", ["gradient_norm", 7]],
+            metrics=[*metrics, ["gradient_norm", 7]],
             cost=200,
         )
         monkeypatch.setattr(blocks, "BLOCK_S", 1e9)

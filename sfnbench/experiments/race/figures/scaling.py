@@ -12,7 +12,7 @@ from ..families import Family
 from ..scaling import Growth, growths
 
 MOST_TICKS = 8  # one for each factor, unless there are more
-FAR = 3  # times as long as anything known: a budget that would squeeze an axis
+MOST_BEYOND = 3  # times as long as anything known: a budget that would squeeze an axis
 
 
 def extract(result: Result) -> bool:
@@ -35,7 +35,7 @@ def top(family: Family, series: Sequence[Growth]) -> float:
     """
     budgets = max(float(each.medians.max()) for each in series)
     known = [high for each in series for high in each.high[~each.is_beyond].tolist()]
-    if known and budgets > FAR * max(known) and not family.form.is_power:
+    if known and budgets > MOST_BEYOND * max(known) and not family.form.is_power:
         return 1.1 * max(known)
     return budgets
 

@@ -172,6 +172,8 @@ class _Work:
             rows.append(self.product(row))
         H = torch.stack(rows)
         H = (H + H.mT) / 2
+        if isinstance(self.problem, ModuleProblem) and H.dtype == torch.float64:
+            self.problem.hessians.at(self.theta, lambda: H)  # for the certificate
         values, Q = torch.linalg.eigh(H.double())
         self.nodes = dense_nodes(values.cpu().numpy())
         self.low, self.high = (

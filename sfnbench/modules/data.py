@@ -73,6 +73,11 @@ def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (inputs,), {}
 
 
+def batch_of(tree: Any, places: Tensor | None) -> Any:
+    """The examples at these places (size,) of all, or all of them."""
+    return tree if places is None else tree_map(lambda t: t[places], tree)
+
+
 # -- inside ----------------------------------------------------------------------------------------
 
 

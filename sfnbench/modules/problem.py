@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from ..core.constant import constant
 from ..core.derivatives import linearise_eagerly
@@ -20,8 +19,9 @@ from ..errors import ModelError
 from ..words import listed
 from . import trial
 from .checkpoint import load_checkpoint
-from .data import Examples, arguments, examples_of
-from .weights import Weights, check_finite, prepared
+from .data import Examples, arguments, batch_of, examples_of
+from .kept_hessians import KeptHessians
+from .weights import Weights, check_finite, copied, prepared
 
 # Of a Hessian that end points have, several times: some 40 s on one core where it is made of
 # convolutions in double precision, 10 s where it is made of matrix products.
@@ -219,7 +219,7 @@ class ModuleProblem(Network):
 
     def fit(self, z: Tensor, batch: Tensor | None) -> Tensor:
         """The mean criterion () of outputs z (..., n)."""
-        targets = _chosen(self._placed(z)[1], batch)
+        targets = batch_of(self._placed(z)[1], batch)
         found = self._judge(z.movedim(-1, 0), targets).reshape(())
         return found / z.shape[-1] if self.is_sum else found
 
@@ -253,7 +253,20 @@ class ModuleProblem(Network):
         return self.dim * LOSSES_A_PRODUCT * loss <= MOST_HESSIAN_FLOPS
 
     def hessian(self, theta: Tensor, batch: Any) -> Tensor:
-        """The Hessian (d, d), by products: one by one where points do not run in one vmap."""
+        """The Hessian (d, d), by products: one by one where points do not run in one vmap.
+
+        That of all examples is taken once at each of the last points.
+        """
+        if batch is not None:
+            return self._taken_hessian(theta, batch)
+        return self.hessians.at(theta, lambda: self._taken_hessian(theta, None))
+
+    @functools.cached_property
+    def hessians(self) -> KeptHessians:
+        """Those of the last points."""
+        return KeptHessians()
+
+    def _taken_hessian(self, theta: Tensor, batch: Any) -> Tensor:
         if self.vmappable:
             return super().hessian(theta, batch)
         product = linearise_eagerly(lambda t: self.loss(t, batch), theta).product
@@ -305,7 +318,7 @@ class ModuleProblem(Network):
                 return trial.is_sum(*losses)
         z = self._answers(theta, tried).detach()
         targets = self._placed(z)[1]
-        pairs = (_chosen(targets, places) for places in (tried, twice))
+        pairs = (batch_of(targets, places) for places in (tried, twice))
         return trial.sums(self._judge, z, *pairs)
 
     @functools.cached_property
@@ -325,12 +338,12 @@ class ModuleProblem(Network):
 
     def chosen(self, theta: Tensor, batch: Tensor | None) -> Any:
         """A batch, such as inputs and targets, in theta's dtype and on its device."""
-        return _chosen(self._placed(theta), batch)
+        return batch_of(self._placed(theta), batch)
 
     def _answers(self, theta: Tensor, batch: Tensor | None) -> Any:
         if not self.knows_outputs:
             return self.weights.call(theta, self.chosen(theta, batch))
-        inputs = _chosen(self._placed(theta)[0], batch)
+        inputs = batch_of(self._placed(theta)[0], batch)
         positional, named = arguments(inputs)
         return self.weights.call(theta, *positional, **named)
 
@@ -368,7 +381,7 @@ class ModuleProblem(Network):
     def _built(self, seed: int) -> nn.Module:
         model = prepared(self.make_model, seed)
         if self.has_weights:
-            model = _copied(model)
+            model = copied(model)
         if self.checkpoint is not None:
             load_checkpoint(model, self.checkpoint)
         return model
@@ -378,17 +391,3 @@ class ModuleProblem(Network):
         if found.shapes != self.weights.shapes:
             raise ModelError("the model has other shapes under another seed")
         return found.theta()
-
-
-def _copied(model: nn.Module) -> nn.Module:
-    """A copy of a module on the CPU, so that its owner's stays as it is."""
-    try:
-        return copy.deepcopy(model).cpu()
-    except (RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"the model cannot be copied ({error}): give the function that makes it"
-        ) from error
-
-
-def _chosen(tree: Any, batch: Tensor | None) -> Any:
-    return tree if batch is None else tree_map(lambda t: t[batch], tree)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -122,6 +123,16 @@ def prepared(build: Callable[[], Any], seed: int) -> nn.Module:
         )
     _check_trainable(model)
     return model
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy of a module on the CPU, so that its owner's stays as it is."""
+    try:
+        return copy.deepcopy(model).cpu()
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"the model cannot be copied ({error}): give the function that makes it"
+        ) from error
 
 
 def check_finite(model: nn.Module) -> None:

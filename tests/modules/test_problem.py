@@ -9,7 +9,8 @@ from sfnbench import ModelError, ModuleProblem
 from sfnbench.core.linearise import linearise
 from sfnbench.core.oracle import Oracle
 from sfnbench.experiments.randomness import generator
-from sfnbench.metrics.certificate import certify
+from sfnbench.metrics.certificate import certify, certify_all
+from sfnbench.metrics.measuring import BATCHED_DIM, measure
 from sfnbench.optimizers.krylov_sfn import KrylovSaddleFreeNewton
 from sfnbench.problems.mlp import MultilayerPerceptron
 from sfnbench.trajectories.layout import Layout
@@ -196,6 +197,32 @@ def test_a_hessian_is_dear_by_the_products_in_it_and_lanczos_stands_in(monkeypat
     assert estimated.end_point == "not certified"
     error = abs(estimated.min_eigenvalue - exact.min_eigenvalue)
     assert error <= estimated.min_eigenvalue_residual + 1e-9
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_an_end_point_has_its_hessian_taken_once(monkeypatch, kind):
+    """By the metric, the certificate's search and its index; a minibatch's is another one."""
+    build, x = KINDS[NAMES.index(kind)]
+    problem = ModuleProblem(
+        nn.Sequential(build(), nn.Linear(3, 12), nn.Linear(12, 3)), CE, (x, Y)
+    )
+    assert problem.dim > BATCHED_DIM  # points one at a time
+    taken, take = [], ModuleProblem._taken_hessian
+
+    def counted(self, theta, batch):
+        taken.append((theta.clone(), batch))
+        return take(self, theta, batch)
+
+    monkeypatch.setattr(ModuleProblem, "_taken_hessian", counted)
+    points = problem.weights.theta() + torch.tensor([[0.0], [1.0]])
+    measure(problem, "min_eigenvalue", points)
+    certify_all(problem, points, points - 0.1)
+    for point in points:
+        assert sum(torch.equal(theta, point) for theta, _ in taken) == 1
+    half = torch.arange(12)
+    assert not torch.equal(
+        problem.hessian(points[0], half), problem.hessian(points[0], None)
+    )
 
 
 def test_starts_are_fresh_under_the_seed_or_round_the_weights():

@@ -269,10 +269,10 @@ def _plain_number(value: Any) -> Any:
 def _percent(estimate: ProbeEstimate) -> str:
     if not estimate.error:
         return f"{estimate.value:.2%}"
-    return f"{estimate.value:.2%} +- {estimate.error:.1%}"
+    return f"{estimate.value:.2%} +- {100 * estimate.error:.2g}%"
 
 
 def _with_error(estimate: ProbeEstimate) -> str:
     if not estimate.error:
         return f"{estimate.value:.3g}"
-    return f"{estimate.value:.3g} +- {estimate.error:.1g}"
+    return f"{estimate.value:.3g} +- {estimate.error:.2g}"

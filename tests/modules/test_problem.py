@@ -84,6 +84,23 @@ def test_any_module_can_be_differentiated_twice(build, x):
         assert v @ linear.product(v) > 0
 
 
+@pytest.mark.parametrize(
+    ("build", "x"), KINDS[:3] + KINDS[4:], ids=NAMES[:3] + NAMES[4:]
+)
+def test_everything_is_on_theta_s_device(build, x):
+    """The device meta has no numbers, and refuses tensors of others: as a GPU would."""
+    weighted = nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 0.5]))
+    problem = ModuleProblem(build(), weighted, (x, Y), weight_decay=0.1)
+    theta = problem.weights.theta().float().to("meta")
+    for batch in (None, torch.tensor([1, 5])):
+        loss, grad = Oracle(problem, (batch,), eager=True).loss_and_grad(theta)
+        assert (loss.device.type, grad.device.type) == ("meta", "meta")
+        assert (loss.dtype, grad.shape) == (torch.float32, theta.shape)
+        for kind in ("hessian", "gauss_newton", "fisher"):
+            linear = linearise(problem, theta, batch, kind, eager=True)
+            assert linear.product(theta).device.type == "meta"
+
+
 def test_it_is_the_hand_written_network_of_the_same_sizes():
     mlp = MultilayerPerceptron(size=3, n_examples=40, hidden=(4,), weight_decay=0.3)
     module = nn.Sequential(nn.Linear(9, 4), nn.Tanh(), nn.Linear(4, 10)).double()

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,19 @@ def test_the_commands_run(tmp_path):
 
 def test_the_readme_takes_two_screens():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 110
+
+
+def test_the_package_page_links_to_nothing_in_the_repository():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
+    page = settings["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = (ROOT / "README.md").read_text()
+    text = text.partition(page["fragments"][0]["end-before"])[0]
+    for change in page["substitutions"]:
+        text = re.sub(change["pattern"], change["replacement"], text)
+    targets = re.findall(r"\]\(([^)]*)\)", text)
+    assert targets
+    assert all(target.startswith("https://") for target in targets)
+    assert "First steps go on from here" in text
 
 
 def test_the_make_targets_are_there():

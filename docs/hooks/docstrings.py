@@ -6,8 +6,7 @@ from typing import Any
 from griffe import Extension, Object
 
 INDENTED = "    "
-MARKS = re.compile(r"([*_<\[\]\\])")  # those of Markdown that a formula may hold
-LIST = re.compile(r"[-*] |\d+\. ")
+MARKS = re.compile(r"([*_\[\]\\])")  # those of Markdown that a formula may hold
 
 
 def as_markdown(docstring: str) -> str:
@@ -43,5 +42,7 @@ def _paragraph(text: str) -> str:
         lines = [line.removeprefix(INDENTED) for line in text.splitlines()]
         return "```text\n" + "\n".join(lines) + "\n```"
     pieces = re.split(r"(``.+?``|`[^`]+`)", text)
-    pieces[::2] = [MARKS.sub(r"\\\1", piece) for piece in pieces[::2]]
+    pieces[::2] = [
+        MARKS.sub(r"\\\1", piece).replace("<", "&lt;") for piece in pieces[::2]
+    ]
     return "".join(pieces)

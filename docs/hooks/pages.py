@@ -43,6 +43,7 @@ GROUPS = {  # the public names by what one does with them
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
     """Add the pages; mkdocs calls this once it has listed docs/."""
     pages = {name: _from_root(source) for name, source in FROM_ROOT.items()}
+    pages["index.md"] = "---\nhide: [navigation]\n---\n" + pages["index.md"]
     pages |= {f"members/{kind}s.md": _members(kind) for kind in KINDS}
     pages["reference.md"] = _reference()
     for name, text in pages.items():
@@ -100,13 +101,22 @@ def _fields(member: registry.Member) -> str:
     rows = ["| field | type | default |", "|---|---|---|"]
     for field in member.fields:
         default = "must be given" if field.default is None else _code(field.default)
-        rows.append(f"| `{field.name}` | {_code(field.annotation)} | {default} |")
+        kind = _code(_plain_type(field.annotation))
+        rows.append(f"| `{field.name}` | {kind} | {default} |")
     return "\n".join(rows)
 
 
+def _plain_type(annotation: str) -> str:
+    """A type with its bounds as signs: ``int >= 2`` stands for ``Annotated[int, Ge(2)]``."""
+    for bound, sign in (("Ge", ">="), ("Gt", ">"), ("Le", "<="), ("Lt", "<")):
+        annotation = re.sub(rf", {bound}\(([^()]*)\)", rf", {sign} \1", annotation)
+    annotation = re.sub(r"\b(int|float), ([<>])", r"\1 \2", annotation)
+    return re.sub(r"Annotated\[([^\[\]]*)\]", r"\1", annotation)
+
+
 def _code(text: str) -> str:
-    """Code in a cell of a table, where a bar would end the cell."""
-    return "`" + re.sub(r"\s+", " ", text).replace("|", r"\|") + "`"
+    """Code on one line; a bar in it ends no cell of a table."""
+    return "`" + re.sub(r"\s+", " ", text) + "`"
 
 
 # -- public names ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ from sfnbench.members import registry
 ROOT = Path(__file__).parents[1]
 LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src"}
 
+markdown = pytest.importorskip("markdown")
 pytest.importorskip("mkdocs")
 
 
@@ -64,6 +66,18 @@ def test_every_link_has_an_end(site):
 def test_a_page_loads_nothing_from_elsewhere(site):
     loaded = {target for page in site.values() for target in page.loaded}
     assert not [target for target in loaded if urlsplit(target).netloc]
+
+
+def test_docstrings_are_shown_word_by_word():
+    """In plain text `*` and `<` mean themselves; Markdown must not take them for marks."""
+    show = markdown.Markdown(extensions=["pymdownx.superfences", "tables"])
+    as_markdown, pages = import_module("docstrings").as_markdown, import_module("pages")
+    for kind in registry.KINDS:
+        for member in registry.members(kind).values():
+            text = pages.docstring_of(member)
+            shown = unescape(re.sub(r"<[^>]*>", "", show.convert(as_markdown(text))))
+            said = text.replace("`", "").split()
+            assert shown.replace("`", "").split() == said, member.path
 
 
 def test_every_member_and_every_public_name_has_its_place(site):

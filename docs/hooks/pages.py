@@ -81,18 +81,11 @@ def _member(member: registry.Member) -> str:
     place = member.path.relative_to(ROOT)
     parts = [
         f"## {member.name}",
-        as_markdown(_docstring(member)),
+        as_markdown(docstring_of(member)),
         _fields(member),
         f"`{member.class_name}` in `{place}`.",
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def _docstring(member: registry.Member) -> str:
-    for node in ast.parse(member.path.read_text()).body:
-        if isinstance(node, ast.ClassDef) and node.name == member.class_name:
-            return ast.get_docstring(node) or ""
-    return ""
 
 
 def _fields(member: registry.Member) -> str:
@@ -135,6 +128,14 @@ def _reference() -> str:
 
 def _datasets() -> str:
     return "## Datasets\n\n::: sfnbench.datasets"
+
+
+def docstring_of(member: registry.Member) -> str:
+    """The docstring of a member's class, read from its file."""
+    for node in ast.parse(member.path.read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name == member.class_name:
+            return ast.get_docstring(node) or ""
+    return ""
 
 
 def unlisted() -> set[str]:

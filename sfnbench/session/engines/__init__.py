@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pkgutil
 import sys
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ...environment import usable_cores
 from ...errors import SfnbenchError
@@ -30,6 +31,8 @@ class Conditions:
     threads: int  # of each run
     plugins: tuple[Path, ...] = ()  # searched for members by whichever process executes
     scheduler: str | None = None  # the address of dask's
+    slurm: Mapping[str, Any] = field(default_factory=dict)  # options of its jobs
+    folder: Path | None = None  # of the results
     live: bytes = b""  # members of the caller's script, see `members.live`
     # (Run, progress) -> Result, by name, for another process to find
     task: str = "sfnbench.session.execute:execute"
@@ -39,7 +42,7 @@ def names() -> tuple[str, ...]:
     """Every engine: a file of this folder without an underscore, with a function of its name.
 
     >>> names()
-    ('dask', 'inline', 'processes')
+    ('dask', 'inline', 'processes', 'slurm')
     """
     return tuple(
         sorted(
@@ -50,26 +53,10 @@ def names() -> tuple[str, ...]:
 
 def find(name: str) -> Engine:
     """The engine of that name, imported; SfnbenchError with the nearest name for an unknown one."""
-    check_choices(name)
+    if name not in names():
+        raise SfnbenchError(f"unknown engine {name!r}{did_you_mean(name, names())}")
     engine: Engine = pkgutil.resolve_name(f"{__name__}.{name}:{name}")
     return engine
-
-
-def check_choices(
-    engine: str,
-    jobs: int | None = None,
-    threads: int = 1,
-    scheduler: str | None = None,
-) -> None:
-    """SfnbenchError for an engine that is not known, and for what no engine can do."""
-    if engine not in names():
-        raise SfnbenchError(f"unknown engine {engine!r}{did_you_mean(engine, names())}")
-    if scheduler is not None and engine != "dask":
-        raise SfnbenchError(f"a scheduler is for the engine 'dask', not {engine!r}")
-    if (jobs is not None and jobs < 1) or threads < 1:
-        raise SfnbenchError(
-            f"jobs and threads have to be at least 1, not {jobs} and {threads}"
-        )
 
 
 def execute_all(
@@ -79,6 +66,8 @@ def execute_all(
     jobs: int | None = None,
     threads: int | None = None,
     scheduler: str | None = None,
+    slurm: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
     plugins: Iterable[Path] = (),
     live: bytes = b"",
     on_progress: RunProgress | None = None,
@@ -89,16 +78,29 @@ def execute_all(
     Raise, crash or never end.
 
     `jobs` runs at a time with `threads` threads each (1), by default as many as the cores allow;
-    with a `scheduler` (the engine dask's) as many as its workers take.
+    with a `scheduler` (the engine dask's) as many as its workers take, and all with the engine
+    slurm. `slurm` gives options of Slurm's jobs by the names that sbatch has for them, `time` in
+    minutes; `folder`, that of the results, holds what these jobs give back.
     Closing the iterator, or Ctrl-C, ends what is being executed; results that were already handed
     out stay with the caller.
     """
-    threads = 1 if threads is None else threads
-    check_choices(engine, jobs, threads, scheduler)
     start = find(engine)
-    if jobs is None and scheduler is not None:
+    threads = 1 if threads is None else threads
+    if scheduler is not None and engine != "dask":
+        raise SfnbenchError(f"a scheduler is for the engine 'dask', not {engine!r}")
+    if slurm and engine != "slurm":
+        raise SfnbenchError(
+            f"options of Slurm are for the engine 'slurm', not {engine!r}"
+        )
+    if jobs is None and (scheduler is not None or engine == "slurm"):
         jobs = sys.maxsize
     elif jobs is None:
         jobs = max(1, usable_cores() // max(1, threads))
-    conditions = Conditions(jobs, threads, tuple(plugins), scheduler, live, task)
+    if jobs < 1 or threads < 1:
+        raise SfnbenchError(
+            f"jobs and threads have to be at least 1, not {jobs} and {threads}"
+        )
+    conditions = Conditions(
+        jobs, threads, tuple(plugins), scheduler, slurm or {}, folder, live, task
+    )
     return start(runs, conditions, on_progress)

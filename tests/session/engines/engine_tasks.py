@@ -97,6 +97,13 @@ def torch_memory(run: Run, progress: Progress) -> Result:
     return result(run, n=torch.empty(2**55, dtype=torch.float64).numel())
 
 
+def greedy(run: Run, progress: Progress) -> Result:
+    """Takes 640 MB, and keeps them for as long as somebody may need to notice."""
+    taken = np.ones(80_000_000)
+    time.sleep(15.0)
+    return result(run, taken=float(taken[-1]))
+
+
 def unsendable(run: Run, progress: Progress) -> Result:
     return result(run, what=lambda: None)
 
@@ -353,7 +360,7 @@ ACTS = {
             nothing,
         ),
         *(use, look, use_and_look, spoilt),
-        *(base_exception, long_error, much_output, parenthood),
+        *(base_exception, long_error, much_output, parenthood, greedy),
         *(
             refuse,
             interrupt,

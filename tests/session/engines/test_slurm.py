@@ -1,0 +1,151 @@
+"""Runs on a real Slurm of one node, on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_tasks import make_run
+from gate import until
+from slurm_cluster import slurm_cluster, why_not
+
+from sfnbench.errors import SfnbenchError
+from sfnbench.records import Result, Run
+from sfnbench.session.engines import execute_all
+
+pytest.importorskip("submitit", reason="the engine slurm needs the package submitit")
+
+
+def needs_slurm(test: Callable[..., None]) -> Callable[..., None]:
+    """It takes seconds until Slurm starts a job."""
+    skips = pytest.mark.skipif(bool(why_not()), reason=why_not())
+    return pytest.mark.slow(skips(test))
+
+
+TASK = "engine_tasks:behave"
+SMALL = {"mem": "800MB"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with slurm_cluster(tmp_path_factory.mktemp("slurm")) as config:
+        yield config
+
+
+@pytest.fixture
+def on_slurm(cluster: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of results; jobs find the tests' own modules."""
+    monkeypatch.setenv("SLURM_CONF", str(cluster))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setattr("sfnbench.session.engines.slurm.POLL_S", 0.1)
+    monkeypatch.setattr("sfnbench.session.engines.slurm.SACCT_S", 2.0)
+    return tmp_path / "results"
+
+
+def executed(runs: list[Run], folder: Path, **options: Any) -> dict[str, Result]:
+    """Results by what the runs do."""
+    results = execute_all(
+        runs, task=TASK, engine="slurm", slurm={**SMALL, **options}, folder=folder
+    )
+    return {result.run.settings["act"]: result for result in results}
+
+
+def queue() -> list[str]:
+    """The ids of the jobs that Slurm has and has not ended."""
+    found = subprocess.run(
+        ("squeue", "--noheader", "--array", "--format=%A %T"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return found.stdout.splitlines()
+
+
+def marks(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@needs_slurm
+def test_a_crash_costs_its_own_run(on_slurm: Path) -> None:
+    runs = [make_run("killed"), make_run("fine"), make_run("fail")]
+    found = executed(runs, on_slurm)
+    statuses = {act: result.status for act, result in found.items()}
+    assert statuses == {"killed": "error", "fine": "ok", "fail": "error"}
+    assert "killed by SIGKILL" in found["killed"].log
+    assert "ZeroDivisionError: of the test's own" in found["fail"].log
+    assert not list(on_slurm.glob("slurm/*"))
+
+
+@needs_slurm
+def test_a_job_without_memory(on_slurm: Path) -> None:
+    found = executed([make_run("greedy")], on_slurm, mem="300MB")
+    assert found["greedy"].status == "oom", found["greedy"].log
+
+
+@needs_slurm
+def test_closing_cancels_what_is_submitted(on_slurm: Path, tmp_path: Path) -> None:
+    mark, gate = tmp_path / "mark", tmp_path / "never"
+    runs = [make_run("marked", i, mark=str(mark), gate=str(gate)) for i in (1, 2)]
+    results = execute_all(
+        [make_run("fine"), *runs],
+        task=TASK,
+        engine="slurm",
+        slurm=SMALL,
+        folder=on_slurm,
+    )
+    assert next(results).status == "ok"
+    assert until(lambda: marks(mark) >= 1)
+    results.close()
+    assert until(lambda: not queue())
+    assert not list(on_slurm.glob("slurm/*"))
+
+
+@needs_slurm
+def test_a_new_session_finds_what_ran_meanwhile(on_slurm: Path, tmp_path: Path) -> None:
+    mark, gate = tmp_path / "mark", tmp_path / "gate"
+    program = (
+        "import sys; from pathlib import Path; from engine_tasks import make_run;"
+        "from sfnbench.session.engines import execute_all;"
+        f"list(execute_all([make_run('marked', mark={str(mark)!r}, gate={str(gate)!r})],"
+        f" task={TASK!r}, engine='slurm', slurm={SMALL!r}, folder=Path({str(on_slurm)!r})))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as controller:
+        try:
+            assert until(lambda: marks(mark) == 1)
+        finally:
+            controller.kill()
+    gate.touch()
+    assert until(lambda: not queue())
+    run = make_run("marked", mark=str(mark), gate=str(gate))
+    assert executed([run], on_slurm)["marked"].status == "ok"
+    assert marks(mark) == 1, "it was not executed again"
+
+
+@needs_slurm
+def test_refused_by_slurm(on_slurm: Path) -> None:
+    with pytest.raises(SfnbenchError, match=r"Slurm refuses the runs: .*nowhere"):
+        executed([make_run("fine")], on_slurm, partition="nowhere")
+
+
+def test_no_runs_no_slurm() -> None:
+    assert list(execute_all([], engine="slurm")) == []
+
+
+def test_wrong_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runs = [make_run("fine")]
+    with pytest.raises(SfnbenchError, match="options of Slurm are for the engine"):
+        execute_all(runs, slurm={"partition": "gpu"})
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    with pytest.raises(SfnbenchError, match=r"'partitoin' .did you mean 'partition'"):
+        executed(runs, tmp_path, partitoin="gpu")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(SfnbenchError, match="finds no Slurm here"):
+        executed(runs, tmp_path)
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(SfnbenchError, match=r"pip install 'sfnbench\[slurm\]'"):
+        execute_all(runs, engine="slurm")

@@ -59,11 +59,12 @@ def check(
     ] = "cpu",
 ) -> None:
     """Check that optimizers, problems, finders and metrics keep the contract."""
-    from ..session.device import device_kind
+    from ..session.device import check_device, device_kind
     from . import catalogue
 
     use_plugins(plugins)
     there = device_kind(device)
+    check_device(there)
     n_broken = 0
     for member in catalogue.chosen(names or []):
         broken = catalogue.broken_clauses(member, there)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ..errors import DamagedError
+from ..errors import DamagedError, SfnbenchError
+from ..words import first_line
 from . import completion
 from .terminal import (
     AsFormat,
@@ -64,6 +66,20 @@ Problems = Annotated[
     ),
 ]
 
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="The scheduler of --engine dask."),
+]
+SlurmOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE|FILE",
+        help="For --engine slurm: sbatch's option, or a YAML file of them. Repeatable.",
+    ),
+]
+
+Choices = dict[str, Any]  # of results, as `session.preview` takes them
+
 commands = typer.Typer(rich_markup_mode=None)
 
 
@@ -86,13 +102,11 @@ def run(
         str,
         typer.Option(
             help="processes: as many as --jobs; inline: all in this one, to debug;"
-            " dask: on the workers of a scheduler, or of a cluster made here."
+            " dask: on a scheduler's workers, or a cluster made here; slurm: as job arrays."
         ),
     ] = "processes",
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="The scheduler of --engine dask."),
-    ] = None,
+    scheduler: Scheduler = None,
+    slurm: SlurmOptions = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; runs/SUITE by default.")
     ] = None,
@@ -121,16 +135,13 @@ def run(
     from .progress import Terminal
 
     use_plugins(plugins)
-    check_choices(engine, jobs, scheduler=scheduler)
+    options = _engine_options(scheduler, slurm or ())
+    check_choices(engine, jobs, options=options)
     picked = _tuple(optimizer), _tuple(problem)
     request = Request(suite, profile, *picked, seeds, device)
     request.check()
     planned = _planned(request, forks=engine == "processes" and not dry_run)
-    choices: dict[str, Any] = {
-        "out": out,
-        "fresh": fresh,
-        "only_failed": only == "failed",
-    }
+    choices: Choices = {"out": out, "fresh": fresh, "only_failed": only == "failed"}
     if dry_run:
         _print_preview(planned, choices, style)
         return
@@ -139,7 +150,7 @@ def run(
         folder = run_session(
             planned,
             engine=engine,
-            scheduler=scheduler,
+            engine_options=options,
             jobs=jobs,
             observer=observer,
             **choices,
@@ -210,18 +221,44 @@ def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
 
 
 def _planned(request: Request, forks: bool) -> Planned:
-    """The plan, recalled or made."""
+    """The plan that was kept for the request, or a new one."""
     planned = request.recall()
-    if planned is None:
-        if forks:
-            from ..session.engines._server import start_server
+    if planned is not None:
+        return planned
+    if forks:
+        from ..session.engines._server import start_server
 
-            start_server()  # it loads torch while this process reads the suite
-        planned = request.make()
-    return planned
+        start_server()  # it loads torch while this process reads the suite
+    return request.make()
 
 
-def _print_preview(planned: Planned, choices: dict[str, Any], style: Format) -> None:
+def _engine_options(scheduler: str | None, slurm: Iterable[str]) -> dict[str, Any]:
+    """What an engine is given of its own."""
+    options: dict[str, Any] = {"scheduler": scheduler} if scheduler else {}
+    for each in slurm:
+        options.update(_slurm_options(each))
+    return options
+
+
+def _slurm_options(given: str) -> dict[str, Any]:
+    """Options as YAML values, from ``KEY=VALUE`` or the path of a file."""
+    import yaml
+
+    key, is_pair, value = given.partition("=")
+    try:
+        found = yaml.safe_load(value if is_pair else Path(given).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SfnbenchError(f"--slurm {given}: {first_line(error)}") from error
+    if is_pair:
+        return {key: found}
+    if not isinstance(found, dict):
+        raise SfnbenchError(
+            f"--slurm {given}: the file has to hold a mapping, as `partition: gpu`"
+        )
+    return {str(name): each for name, each in found.items()}
+
+
+def _print_preview(planned: Planned, choices: Choices, style: Format) -> None:
     from ..session.session import preview
     from ..words import counted
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..session.observer import Observer
 from ..session.session import run_session
@@ -22,7 +23,7 @@ def run_suite(
     seeds: int | Sequence[int] | None = None,
     device: str = "auto",
     engine: str = "processes",
-    scheduler: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
@@ -33,9 +34,9 @@ def run_suite(
 
     `optimizers` and `problems` pick members by name, those of this script or notebook included;
     `seeds` and `profile` change the suite. `fresh` executes every run again, `only_failed` re-runs
-    failed runs. `scheduler` is the address of dask's, for its engine. The folder is ``runs/SUITE``
-    unless `out` names another. Ranges are tuned first. Failures are said on stderr, and in
-    `Results`. SfnbenchError for a suite that cannot be run.
+    failed runs. `engine_options`: dask's ``{"scheduler": ADDRESS}``, slurm's by sbatch's names,
+    ``{"partition": "gpu", "time": 60}`` (minutes). The folder is ``runs/SUITE`` unless `out` names
+    another. Ranges are tuned first. SfnbenchError for a suite that cannot be run.
     """
     folder = run_session(
         suite,
@@ -45,7 +46,7 @@ def run_suite(
         seeds=seeds,
         device=device,
         engine=engine,
-        scheduler=scheduler,
+        engine_options=engine_options,
         jobs=jobs,
         out=out,
         fresh=fresh,

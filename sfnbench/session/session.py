@@ -17,7 +17,8 @@ from ..records import Result, Run, Status
 from ..results.store import Store, has_failed
 from ..suite.plan import missing_data, plan, to_download
 from ..suite.reading import Suite, load_suite
-from .engines import execute_all
+from .device import check_device
+from .engines import execute_all, is_elsewhere
 from .folders import TUNING, results_folder
 from .observer import Observer
 from .plans import Planned
@@ -35,30 +36,30 @@ def run_session(
     seeds: int | Sequence[int] | None = None,
     device: str = "auto",
     engine: str = "processes",
-    scheduler: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
     only_failed: bool = False,
     observer: Observer | None = None,
 ) -> Path:
-    """Execute the runs of a suite that have no result yet; gives the folder of all its results.
-
-    Arguments as of `run_suite`. Trials are in ``tuning`` within, winners in ``tuned.yaml``.
-    """
+    """What `run_suite` does; gives the folder of all results, ``tuning`` and ``tuned.yaml``."""
     planned = _planned(suite, profile, optimizers, problems, seeds, device)
     suite, runs = planned.suite, planned.runs
     folder = results_folder(suite, out)
+    elsewhere = is_elsewhere(engine, engine_options)
+    _check_devices(() if elsewhere else runs)
     _check_folder(planned, folder, fresh, only_failed)
     observer = observer or Observer()
     own = registry.live_members(runs)
     execute = partial(
         execute_all,
         engine=engine,
-        scheduler=scheduler,
-        jobs=_jobs(suite, runs, jobs),
+        options=engine_options,
+        folder=folder,
+        jobs=_jobs(suite, runs, jobs, elsewhere),
         plugins=registry.plugin_paths(),
-        live=b"" if engine == "inline" else live.shipped_live(own),
+        live=live.shipped_live({} if engine == "inline" else own),
         on_progress=observer.progress,
     )
     session = _Session(execute, observer, fresh, only_failed, _own_sources(own))
@@ -152,6 +153,12 @@ def _check_folder(
         _fetch_data(lacking)
     if only_failed:
         Store(folder).close()  # raises without results, and leaves no empty folder
+
+
+def _check_devices(runs: Iterable[Run]) -> None:
+    """DeviceError where this machine lacks a device of these runs."""
+    for kind in {run.device for run in runs}:
+        check_device(kind)
 
 
 def _own_sources(own: Mapping[tuple[str, str], type]) -> dict[str, str]:
@@ -291,7 +298,9 @@ def _tuning_rows(
             }
 
 
-def _jobs(suite: Suite, runs: Sequence[Run], jobs: int | None) -> int | None:
+def _jobs(
+    suite: Suite, runs: Sequence[Run], jobs: int | None, elsewhere: bool
+) -> int | None:
     """How many runs at a time; SuiteError where the suite cannot have as many."""
     if suite.experiment == "throughput":
         if jobs not in (None, 1):
@@ -299,7 +308,7 @@ def _jobs(suite: Suite, runs: Sequence[Run], jobs: int | None) -> int | None:
                 f"{suite.name} measures throughput: its runs go one at a time, not {jobs}"
             )
         return 1  # runs side by side would spoil each other's seconds
-    if jobs is None and any(run.device == "cuda" for run in runs):
+    if jobs is None and not elsewhere and any(run.device == "cuda" for run in runs):
         return 1  # there is one GPU
     return jobs
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pkgutil
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ Engine = Callable[
 ]
 
 
+# The options of engines; slurm's are sbatch's, which it looks up itself.
+OPTIONS = {"inline": (), "processes": (), "dask": ("scheduler",)}
+
+
 @dataclass(frozen=True)
 class Conditions:
     """How runs are executed, which decides none of their numbers."""
@@ -30,8 +34,7 @@ class Conditions:
     jobs: int  # runs at a time
     threads: int  # of each run
     plugins: tuple[Path, ...] = ()  # searched for members by whichever process executes
-    scheduler: str | None = None  # the address of dask's
-    slurm: Mapping[str, Any] = field(default_factory=dict)  # options of its jobs
+    options: Mapping[str, Any] = field(default_factory=dict)  # the engine's own
     folder: Path | None = None  # of the results
     live: bytes = b""  # members of the caller's script, see `members.live`
     # (Run, progress) -> Result, by name, for another process to find
@@ -51,12 +54,42 @@ def names() -> tuple[str, ...]:
     )
 
 
+def refuse_options(engine: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """SfnbenchError, with the nearest name, for an option that the engine does not have."""
+    for name in given:
+        if name not in known:
+            raise SfnbenchError(
+                f"engine {engine!r} has no option {name!r}{did_you_mean(name, known)}"
+            )
+
+
 def find(name: str) -> Engine:
     """The engine of that name, imported; SfnbenchError with the nearest name for an unknown one."""
-    if name not in names():
-        raise SfnbenchError(f"unknown engine {name!r}{did_you_mean(name, names())}")
+    check_choices(name)
     engine: Engine = pkgutil.resolve_name(f"{__name__}.{name}:{name}")
     return engine
+
+
+def check_choices(
+    engine: str,
+    jobs: int | None = None,
+    threads: int = 1,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """SfnbenchError for an engine that is not known, and for what no engine can do."""
+    if engine not in names():
+        raise SfnbenchError(f"unknown engine {engine!r}{did_you_mean(engine, names())}")
+    if engine in OPTIONS:
+        refuse_options(engine, options or {}, OPTIONS[engine])
+    if (jobs is not None and jobs < 1) or threads < 1:
+        raise SfnbenchError(
+            f"jobs and threads have to be at least 1, not {jobs} and {threads}"
+        )
+
+
+def is_elsewhere(engine: str, options: Mapping[str, Any] | None) -> bool:
+    """Whether runs are executed by machines that this process knows nothing of."""
+    return engine == "slurm" or bool(options and options.get("scheduler"))
 
 
 def execute_all(
@@ -65,8 +98,7 @@ def execute_all(
     engine: str = "processes",
     jobs: int | None = None,
     threads: int | None = None,
-    scheduler: str | None = None,
-    slurm: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
     folder: Path | None = None,
     plugins: Iterable[Path] = (),
     live: bytes = b"",
@@ -78,29 +110,19 @@ def execute_all(
     Raise, crash or never end.
 
     `jobs` runs at a time with `threads` threads each (1), by default as many as the cores allow;
-    with a `scheduler` (the engine dask's) as many as its workers take, and all with the engine
-    slurm. `slurm` gives options of Slurm's jobs by the names that sbatch has for them, `time` in
-    minutes; `folder`, that of the results, holds what these jobs give back.
+    elsewhere all of them. `options` are the engine's own: dask's `scheduler` is an address, slurm's
+    have the names that sbatch gives them. slurm keeps what its jobs give back in `folder`.
     Closing the iterator, or Ctrl-C, ends what is being executed; results that were already handed
     out stay with the caller.
     """
-    start = find(engine)
     threads = 1 if threads is None else threads
-    if scheduler is not None and engine != "dask":
-        raise SfnbenchError(f"a scheduler is for the engine 'dask', not {engine!r}")
-    if slurm and engine != "slurm":
-        raise SfnbenchError(
-            f"options of Slurm are for the engine 'slurm', not {engine!r}"
-        )
-    if jobs is None and (scheduler is not None or engine == "slurm"):
+    check_choices(engine, jobs, threads, options)
+    start = find(engine)
+    if jobs is None and is_elsewhere(engine, options):
         jobs = sys.maxsize
     elif jobs is None:
         jobs = max(1, usable_cores() // max(1, threads))
-    if jobs < 1 or threads < 1:
-        raise SfnbenchError(
-            f"jobs and threads have to be at least 1, not {jobs} and {threads}"
-        )
     conditions = Conditions(
-        jobs, threads, tuple(plugins), scheduler, slurm or {}, folder, live, task
+        jobs, threads, tuple(plugins), options or {}, folder, live, task
     )
     return start(runs, conditions, on_progress)

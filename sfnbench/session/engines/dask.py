@@ -102,14 +102,13 @@ def _connected(conditions: Conditions, n_workers: int) -> Iterator[Any]:
     """A client of the caller's scheduler, or of a cluster that lives as long as this block."""
     from distributed import Client, LocalCluster
 
-    if conditions.scheduler:
+    scheduler = conditions.options.get("scheduler")
+    if scheduler:
         try:
-            client = Client(
-                conditions.scheduler, timeout=CONNECT_S, set_as_default=False
-            )
+            client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
             raise SfnbenchError(
-                f"no dask scheduler answers at {conditions.scheduler} within"
+                f"no dask scheduler answers at {scheduler} within"
                 f" {CONNECT_S:g} s; `dask scheduler` prints its address"
             ) from error
         with client:

@@ -23,8 +23,8 @@ from typing import Any
 
 from ...errors import SfnbenchError
 from ...records import Result, Run, Status
-from ...words import did_you_mean, first_line
-from . import Conditions, RunProgress
+from ...words import first_line
+from . import Conditions, RunProgress, refuse_options
 from .processes import processes, unfinished
 
 POLL_S = 1.0
@@ -113,13 +113,8 @@ def _executor(folder: Path, runs: tuple[Run, ...], conditions: Conditions) -> An
         raise SfnbenchError(
             "engine 'slurm' finds no Slurm here: there is no srun on the PATH"
         ) from error
-    given = conditions.slurm
-    known = sorted(executor._valid_parameters())
-    for name in given:
-        if name not in known:
-            raise SfnbenchError(
-                f"unknown option of Slurm {name!r}{did_you_mean(name, known)}"
-            )
+    given = conditions.options
+    refuse_options("slurm", given, sorted(executor._valid_parameters()))
     try:
         executor.update_parameters(**{**_defaults(runs, conditions), **given})
     except (TypeError, ValueError) as error:
@@ -243,7 +238,7 @@ class _Jobs:
     def _shipped(self) -> Conditions:
         """The conditions that a job needs."""
         plugins = tuple(folder.resolve() for folder in self.conditions.plugins)
-        return replace(self.conditions, plugins=plugins, slurm={}, folder=None)
+        return replace(self.conditions, plugins=plugins, options={}, folder=None)
 
     def _record(self, run: Run) -> Path:
         return self._folder / f"{run.id}.job"

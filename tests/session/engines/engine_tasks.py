@@ -23,6 +23,23 @@ import numpy as np
 from sfnbench.errors import PluginError
 from sfnbench.records import Result, Run, Spec
 
+DOWNHILL = '''"""Gradient descent by another name."""
+
+from dataclasses import dataclass
+
+from sfnbench import Optimizer, Positive, register
+
+
+@register("downhill")
+@dataclass(frozen=True, kw_only=True)
+class Downhill(Optimizer):
+    """Gradient descent by another name."""
+
+    lr: Positive = 0.1
+
+    def step(self, oracle, theta, state):
+        return theta - self.lr * oracle.grad(theta), state
+'''
 Progress = Callable[[float], None] | None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_tasks import make_run
+from engine_tasks import DOWNHILL, make_run
 from gate import lives, until
 
 from sfnbench.errors import SfnbenchError
@@ -26,23 +26,6 @@ distributed = pytest.importorskip(
     "distributed", reason="the engine dask needs the package distributed"
 )
 TASK = "engine_tasks:behave"
-PLUGIN = '''"""Gradient descent by another name."""
-
-from dataclasses import dataclass
-
-from sfnbench import Optimizer, Positive, register
-
-
-@register("downhill")
-@dataclass(frozen=True, kw_only=True)
-class Downhill(Optimizer):
-    """Gradient descent by another name."""
-
-    lr: Positive = 0.1
-
-    def step(self, oracle, theta, state):
-        return theta - self.lr * oracle.grad(theta), state
-'''
 SUITE = """title: On workers
 seeds: 3
 budget: {steps: 20}
@@ -88,12 +71,16 @@ def test_the_same_numbers_as_inline(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sfnbench.members.plugins._added", [])
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "downhill.py").write_text(PLUGIN)
+    (tmp_path / "mine" / "downhill.py").write_text(DOWNHILL)
     (tmp_path / "workers.yaml").write_text(SUITE)
     registry.add_plugins(tmp_path / "mine")
     here = numbers(run_session("workers.yaml", engine="inline", out="here"))
     folder = run_session(
-        "workers.yaml", engine="dask", scheduler=address, device="cpu", out="there"
+        "workers.yaml",
+        engine="dask",
+        engine_options={"scheduler": address},
+        device="cpu",
+        out="there",
     )
     there = numbers(folder)
     assert len(here) == 8
@@ -107,7 +94,9 @@ def test_a_crash_costs_its_own_run(address: str) -> None:
     runs = [make_run("killed"), make_run("fine"), make_run("fail")]
     found: dict[str, Result] = {
         result.run.settings["act"]: result
-        for result in execute_all(runs, task=TASK, engine="dask", scheduler=address)
+        for result in execute_all(
+            runs, task=TASK, engine="dask", options={"scheduler": address}
+        )
     }
     statuses = {act: result.status for act, result in found.items()}
     assert statuses == {"killed": "error", "fine": "ok", "fail": "error"}
@@ -128,7 +117,10 @@ def test_a_lost_workers_run_is_executed_again(address: str, tmp_path: Path) -> N
     with distributed.Client(address, set_as_default=False) as client:
         pids = client.run(os.getpid)
         results = execute_all(
-            [make_run("fine"), *runs], task=TASK, engine="dask", scheduler=address
+            [make_run("fine"), *runs],
+            task=TASK,
+            engine="dask",
+            options={"scheduler": address},
         )
         assert next(results).status == "ok"
         assert until(lambda: len(marks(mark)) == 1)
@@ -147,7 +139,9 @@ def test_closing_cancels_what_is_at_work(address: str, tmp_path: Path) -> None:
         make_run("marked", 1, mark=str(mark), gate=str(gate)),
         make_run("marked", 2, mark=str(mark), gate=str(gate)),
     ]
-    results = execute_all(runs, task=TASK, engine="dask", scheduler=address)
+    results = execute_all(
+        runs, task=TASK, engine="dask", options={"scheduler": address}
+    )
     assert next(results).status == "ok"
     assert until(lambda: len(marks(mark)) == 2)
     results.close()
@@ -174,11 +168,15 @@ def test_no_runs_no_cluster() -> None:
 
 def test_wrong_use(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [make_run("fine")]
-    with pytest.raises(SfnbenchError, match="a scheduler is for the engine 'dask'"):
-        execute_all(runs, scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(
+        SfnbenchError, match=r"'dask' has no option 'schedule' .*scheduler"
+    ):
+        execute_all(runs, engine="dask", options={"schedule": "tcp://127.0.0.1:1"})
     monkeypatch.setattr("sfnbench.session.engines.dask.CONNECT_S", 0.5)
     with pytest.raises(SfnbenchError, match=r"no dask scheduler answers at tcp://127"):
-        list(execute_all(runs, engine="dask", scheduler="tcp://127.0.0.1:1"))
+        list(
+            execute_all(runs, engine="dask", options={"scheduler": "tcp://127.0.0.1:1"})
+        )
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(SfnbenchError, match=r"pip install 'sfnbench\[dask\]'"):
         execute_all(runs, engine="dask")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_tasks import make_run
+from engine_tasks import DOWNHILL, make_run
 from gate import until
 from slurm_cluster import slurm_cluster, why_not
 
@@ -29,6 +30,12 @@ def needs_slurm(test: Callable[..., None]) -> Callable[..., None]:
 
 TASK = "engine_tasks:behave"
 SMALL = {"mem": "800MB"}
+SUITE = """title: As jobs
+seeds: 2
+budget: {steps: 20}
+problems: [quadratic_saddle]
+optimizers: [downhill, sfn]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +57,14 @@ def on_slurm(cluster: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def executed(runs: list[Run], folder: Path, **options: Any) -> dict[str, Result]:
     """Results by what the runs do."""
     results = execute_all(
-        runs, task=TASK, engine="slurm", slurm={**SMALL, **options}, folder=folder
+        runs, task=TASK, engine="slurm", options={**SMALL, **options}, folder=folder
     )
     return {result.run.settings["act"]: result for result in results}
+
+
+def without_seconds(table: str) -> list[dict[str, str]]:
+    rows = csv.DictReader(table.splitlines())
+    return [{key: row[key] for key in row if "seconds" not in key} for row in rows]
 
 
 def queue() -> list[str]:
@@ -95,7 +107,7 @@ def test_closing_cancels_what_is_submitted(on_slurm: Path, tmp_path: Path) -> No
         [make_run("fine"), *runs],
         task=TASK,
         engine="slurm",
-        slurm=SMALL,
+        options=SMALL,
         folder=on_slurm,
     )
     assert next(results).status == "ok"
@@ -112,7 +124,7 @@ def test_a_new_session_finds_what_ran_meanwhile(on_slurm: Path, tmp_path: Path) 
         "import sys; from pathlib import Path; from engine_tasks import make_run;"
         "from sfnbench.session.engines import execute_all;"
         f"list(execute_all([make_run('marked', mark={str(mark)!r}, gate={str(gate)!r})],"
-        f" task={TASK!r}, engine='slurm', slurm={SMALL!r}, folder=Path({str(on_slurm)!r})))"
+        f" task={TASK!r}, engine='slurm', options={SMALL!r}, folder=Path({str(on_slurm)!r})))"
     )
     with subprocess.Popen([sys.executable, "-c", program]) as controller:
         try:
@@ -127,6 +139,32 @@ def test_a_new_session_finds_what_ran_meanwhile(on_slurm: Path, tmp_path: Path) 
 
 
 @needs_slurm
+def test_a_suite_by_the_command_line(on_slurm: Path, tmp_path: Path) -> None:
+    """A plugin beside the suite reaches the jobs; numbers are those of a run here."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "downhill.py").write_text(DOWNHILL)
+    (tmp_path / "jobs.yaml").write_text(SUITE)
+    (tmp_path / "options.yaml").write_text("mem: 800MB\ntime: 10\n")
+    command = (sys.executable, "-m", "sfnbench", "run", "jobs.yaml", "--format", "csv")
+    tables = [
+        subprocess.run(
+            (*command, "--device", "cpu", *flags),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for flags in (
+            ("--out", "here", "--engine", "inline"),
+            ("--engine", "slurm", "--slurm", "options.yaml", "--slurm", "time=12"),
+        )
+    ]
+    here, there = map(without_seconds, tables)
+    assert len(here) == 2
+    assert here == there
+
+
+@needs_slurm
 def test_refused_by_slurm(on_slurm: Path) -> None:
     with pytest.raises(SfnbenchError, match=r"Slurm refuses the runs: .*nowhere"):
         executed([make_run("fine")], on_slurm, partition="nowhere")
@@ -138,8 +176,8 @@ def test_no_runs_no_slurm() -> None:
 
 def test_wrong_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runs = [make_run("fine")]
-    with pytest.raises(SfnbenchError, match="options of Slurm are for the engine"):
-        execute_all(runs, slurm={"partition": "gpu"})
+    with pytest.raises(SfnbenchError, match="'processes' has no option 'partition'"):
+        execute_all(runs, options={"partition": "gpu"})
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(SfnbenchError, match=r"'partitoin' .did you mean 'partition'"):
         executed(runs, tmp_path, partitoin="gpu")

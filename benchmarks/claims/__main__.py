@@ -101,8 +101,8 @@ def _table(lines: Sequence[Mapping[str, str]]) -> Iterator[str]:
 
 
 def _made_by(stored: Mapping[str, list]) -> Iterator[str]:
-    """The commands, their seeds, and how long they took where."""
-    yield from ("| command | seeds | minutes |", "|---|---|---|")
+    """The commands, their seeds, and how long they took where, at which commit."""
+    yield from ("| command | seeds | minutes | commit |", "|---|---|---|---|")
     machines, commits, total = set(), set(), 0.0
     for suite, results in stored.items():
         seeds = results[0].run.seeds
@@ -110,17 +110,24 @@ def _made_by(stored: Mapping[str, list]) -> Iterator[str]:
         total += spent
         words = shlex.join(("sfnbench", "run", suite, *SUITES[suite]))
         words = words.replace("|", "\\|")
-        yield f"| `{words}` | {seeds[0]} to {seeds[-1]} | {_minutes(spent)} |"
-        for result in results:
-            facts = result.environment
-            machines.add(f"{facts.get('cpu')}, torch {facts.get('torch')}")
-            commits.add(str(facts.get("commit"))[:12])
+        facts = [result.environment for result in results]
+        made_at = {str(each.get("commit"))[:12] for each in facts}
+        machines |= {f"{each.get('cpu')}, torch {each.get('torch')}" for each in facts}
+        commits |= made_at
+        figures = f"{seeds[0]} to {seeds[-1]} | {_minutes(spent)}"
+        yield f"| `{words}` | {figures} | {listed(sorted(made_at))} |"
     yield ""
     yield (
-        f"Minutes are wall-clock of one core, {_minutes(total)} in all, without those of tuning;"
-        " two cores take half as long, and other work on the machine lengthens them. Machine:"
-        f" {listed(sorted(machines))}; commit {listed(sorted(commits))}."
+        f"Minutes are those of all runs one after another, {_minutes(total)} in all,"
+        " without those of tuning; two cores take half as long, and other work on the machine"
+        f" lengthens them. Machine: {listed(sorted(machines))}."
     )
+    if len(commits) > 1:
+        yield ""
+        yield (
+            f"These results are of {len(commits)} commits: where code has changed since, `make"
+            " claims` runs again what the change decides."
+        )
 
 
 def _minutes(seconds: float) -> str:

@@ -99,6 +99,8 @@ class Tuned:
         if self.best:
             return ""
         trials = f"no trial of {len(self.trials)} has a finite {self.tune.metric}"
+        if self.tune.metric.endswith("loss"):
+            trials += " that is not far above its start,"
         seeds = f"over {self.tune.seeds} tuning seed" + "s" * (self.tune.seeds > 1)
         return (
             f"{trials} {seeds}: look at their ranges, and at tuning/ beside the results"

@@ -148,7 +148,8 @@ def test_an_optimizer_whose_trials_all_break_is_an_error_of_its_own(write):
         "sfn": "ok",
     }
     assert final["gradient_descent"].log.startswith(
-        "no trial of 5 has a finite final_loss over 3 tuning seeds"
+        "no trial of 5 has a finite final_loss that is not far above its start,"
+        " over 3 tuning seeds"
     )
     entry = report(folder)["bowl", "gradient_descent"]
     assert (entry["params"], entry["final_loss"], entry["failed"]) == (

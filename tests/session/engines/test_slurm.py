@@ -29,7 +29,7 @@ def needs_slurm(test: Callable[..., None]) -> Callable[..., None]:
 
 
 TASK = "engine_tasks:behave"
-SMALL = {"mem": "800MB"}
+SMALL = {"mem": "1500MB"}
 SUITE = """title: As jobs
 seeds: 2
 budget: {steps: 20}
@@ -144,7 +144,7 @@ def test_a_suite_by_the_command_line(on_slurm: Path, tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "downhill.py").write_text(DOWNHILL)
     (tmp_path / "jobs.yaml").write_text(SUITE)
-    (tmp_path / "options.yaml").write_text("mem: 800MB\ntime: 10\n")
+    (tmp_path / "options.yaml").write_text("mem: 1500MB\ntime: 10\n")
     command = (sys.executable, "-m", "sfnbench", "run", "jobs.yaml", "--format", "csv")
     tables = [
         subprocess.run(

@@ -210,8 +210,12 @@ class _Work:
     def shares(self) -> None:
         """Ends, shares and layers, as numbers."""
         found, low, high = self.found, self.low, self.high
-        found.lowest, found.lowest_residual = low.value, low.residual
-        found.highest, found.highest_residual = high.value, high.residual
+        found.lowest, found.highest = low.value, high.value
+        rounding = (
+            self.rounding * self.unit
+        )  # of the product that the residual is made of
+        found.lowest_residual = low.residual + rounding
+        found.highest_residual = high.residual + rounding
         found.nodes, found.weights = self.nodes.values, self.nodes.weights
         found.edge = self.edge
         found.negative_share, found.near_zero_share = self.nodes.shares(self.edge)
@@ -255,10 +259,13 @@ class _Work:
     @functools.cached_property
     def edge(self) -> float:
         """The size up to which eigenvalues count as zero, or are not told apart from it."""
-        rounding = N_ROUNDINGS * torch.finfo(self.theta.dtype).eps
-        return self.unit * self.nodes.resolved_edge(
-            self.unit, max(ZERO_EIGENVALUE, rounding)
-        )
+        smallest = max(ZERO_EIGENVALUE, self.rounding)
+        return self.unit * self.nodes.resolved_edge(self.unit, smallest)
+
+    @property
+    def rounding(self) -> float:
+        """Of a Hessian-vector product, in units of the largest |eigenvalue|."""
+        return N_ROUNDINGS * torch.finfo(self.theta.dtype).eps
 
     def product(self, vector: Tensor) -> Tensor:
         """The Hessian times a vector (d,); the bar moves."""

@@ -8,6 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import sfnbench
 from sfnbench.inspection import inspect as inspection
+from sfnbench.inspection.spectra import end_of
 
 CE = nn.CrossEntropyLoss()
 KINDS = {
@@ -83,3 +84,18 @@ def test_products_find_both_ends_within_their_bounds(monkeypatch, kind):
     end = found.highest + found.highest_residual
     assert found.highest - 1e-12 <= L[-1] <= end + 1e-12
     assert found.lowest == pytest.approx(float(L[0]), abs=1e-6)
+
+
+def test_an_end_of_millions_of_float32_numbers_is_within_its_residual():
+    """Their sums in float32 are off by more than that."""
+    d = 3_000_000
+    entries = torch.linspace(-1.0, 2.0, d)
+    vector = torch.zeros(d)
+    vector[:1000] = 1.0
+    vector[1000:] = 1e-4
+    found = end_of(lambda v: entries * v, vector)
+    y, exact = vector.double(), entries.double()
+    mean = float(y.square() @ exact / y.square().sum())
+    spread = float((y.square() @ (exact - mean).square() / y.square().sum()).sqrt())
+    assert found.value == pytest.approx(mean, abs=1e-9)
+    assert found.residual == pytest.approx(spread, rel=1e-6)

@@ -34,9 +34,8 @@ def failures(cls: type[AnyMember], device: str = "cpu") -> dict[str, str]:
     try:
         member = cls()
     except Exception as error:  # a member under test may raise anything, here and below
-        return {
-            "has_defaults": f"{cls.__name__}() raises {type(error).__name__}: {error}"
-        }
+        said = f"{cls.__name__}() raises {type(error).__name__}: {error}"
+        return {"has_defaults": _at_line(error, cls) + said}
     found = {}
     before = DEVICE.set(device)
     for check in [*SHARED, stays_on_its_device, *_own_values(member)]:
@@ -44,29 +43,32 @@ def failures(cls: type[AnyMember], device: str = "cpu") -> dict[str, str]:
             check(member)
             found[check.__name__] = ""
         except CheckError as error:
-            found[check.__name__] = str(error)
+            # a check that says what another error means stands where that was raised
+            found[check.__name__] = _at_line(error.__context__, type(member)) + str(
+                error
+            )
         except Exception as error:
             found[check.__name__] = _message_of(error, type(member))
     DEVICE.reset(before)
     return found
 
 
-def _message_of(error: Exception, cls: type) -> str:
-    """What a member raised, with the last line of its own file that it came from."""
+def _at_line(error: BaseException | None, cls: type) -> str:
+    """The last line of a member's own file that an error came from, as ``file:line: ``."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == file
-    ]
+    frames = traceback.extract_tb(error.__traceback__) if error else ()
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    return f"{file}:{lines[-1]}: " if lines else ""
+
+
+def _message_of(error: Exception, cls: type) -> str:
+    """What a member raised, and where."""
     message = f"{type(error).__name__}: {error}"
     if "data-dependent control flow" in message:
         message = (
             "it branches on a tensor's value: say vmappable = False, or use torch.where"
         )
-    if lines:
-        return f"{file}:{lines[-1]}: {message}"
-    return message
+    return _at_line(error, cls) + message
 
 
 def _own_values(member: Any) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPEC = pyproject.toml constraints.txt
 
-.PHONY: help run report claims card site test test-slow lint bench bench-keep bench-guard track census attack clean
+.PHONY: help run report claims card site figures test test-slow lint bench bench-keep bench-guard track census attack clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,11 @@ card: $(VENV)/test ## an optimizer's card, of saddle-free Newton in a Krylov sub
 	printf '# A card: saddle-free Newton in a Krylov subspace\n\nMade by `make card`. `sfnbench card METHOD` writes such a page of any method, as HTML or PDF, with\nits figures. 8 seeds; medians with 95 %% intervals.\n\n' \
 		| cat - docs/card.tables > docs/card.md
 	rm docs/card.html docs/card.tables
+
+TALK = gaussian_field critical_points_mnist critical_points_cifar10 mlp_mnist autoencoder rnn
+figures: $(VENV)/test ## the talk's figures in docs/talk, from the runs of `make claims`
+	$(BIN)/sfnbench report $(addprefix runs/claims/,$(TALK)) -o build/talk.html --figures build/talk
+	cp $(patsubst docs/%,build/%,$(wildcard docs/talk/*.svg)) docs/talk
 
 site: $(VENV)/test ## the documentation as a website, in site/; needs no network
 	$(BIN)/mkdocs build --strict --quiet

@@ -45,7 +45,7 @@ class Inspection:
     n_parameters: int
     n_examples: int | None
     dtype: str
-    n_products: int  # Hessian-vector products that it was to take
+    n_products: int  # Hessian-vector products that it was to take at most
     notes: tuple[str, ...] = ()
     loss: float | None = None
     gradient_norm: float | None = None
@@ -85,9 +85,7 @@ class Inspection:
         if self.end_point == RAN_AWAY:
             return "on a slope that falls away from every critical point"
         where = (
-            "no critical point is near"
-            if self.end_point
-            else "not certified (too large)"
+            "no critical point was found near" if self.end_point else "not certified"
         )
         return f"{where}; {down if bends else 'no negative curvature was resolved'}"
 

@@ -19,8 +19,10 @@ from ..core.problem import Problem
 from ..core.symmetry import ZERO_EIGENVALUE
 from ..errors import ModelError
 from ..linalg.lanczos import Subspace, lanczos
-from ..metrics.certificate import certify
+from ..linalg.newton_krylov import MOST_PRODUCTS, krylov_step
+from ..metrics.certificate import NOT_CERTIFIED, certify
 from ..modules.problem import ModuleProblem
+from ..records import Floats
 from .findings import Inspection, LayerCurvature
 from .shares import ProbeEstimate, dense_nodes, krylov_nodes, mean_of
 from .spectra import End, sharpened
@@ -29,6 +31,7 @@ DENSE = 1000  # parameters up to which all of the Hessian is taken
 FARTHEST = (
     2.0  # times |theta|, or 1 where that is less: the most that the loss is followed
 )
+NEAR = 0.02  # times |theta|: where a critical point is, if one is near, and Newton's step leads
 N_PROBES = 4
 N_PRODUCTS = 300  # by default, where the Hessian is too large
 N_SHARES = (
@@ -61,9 +64,9 @@ def inspect(
     a batch (inputs, targets). Up to 1,000 parameters all of the Hessian is taken, if it is cheap,
     by one product for each, and Newton's method looks for a critical point within a hundredth of
     |theta|. Beyond, `n_products` Hessian-vector products find both ends of the spectrum and
-    estimate the rest. By default small networks are computed in float64, and others in float32 or
-    the weights' own dtype, whichever is finer, on the model's device. Ctrl-C keeps the findings so
-    far.
+    estimate the rest, and at most 202 more solve for Newton's step. By default small networks are
+    computed in float64, and others in float32 or the weights' own dtype, whichever is finer, on the
+    model's device. Ctrl-C keeps the findings so far.
 
     >>> x, y = torch.eye(4), torch.tensor([0, 1, 2, 0])
     >>> found = inspect(nn.Linear(4, 3), nn.CrossEntropyLoss(), (x, y), progress=False)
@@ -117,9 +120,10 @@ class _Work:
         room = MOST_BASIS_BYTES // (theta.numel() * theta.element_size())
         self.k = max(2, min(n_products // N_SHARES, room // 2, problem.dim))
         self.k_ends = min(2 * self.k, problem.dim)
-        self.n_products = (
-            problem.dim if self.is_dense else (N_PROBES + 1) * self.k + self.k_ends + 2
-        )
+        self.n_products = problem.dim
+        if not self.is_dense:
+            spectrum = (N_PROBES + 1) * self.k + self.k_ends + 2
+            self.n_products = spectrum + MOST_PRODUCTS + 2
         self.spaces: list[Subspace] = []
         self.diagonals: list[Tensor] = []  # of each tensor's curvature, by probe
         self.found = Inspection(
@@ -144,8 +148,7 @@ class _Work:
             yield self.overlap
         yield self.shares
         yield self.line
-        if self.is_dense:
-            yield self.certificate
+        yield self.certificate
 
     def slope(self) -> None:
         """Loss and gradient."""
@@ -243,11 +246,25 @@ class _Work:
 
     def certificate(self) -> None:
         """Whether Newton's method arrives at a critical point within a hundredth of |theta|."""
+        if not self.is_dense and not self.has_newton_step():
+            self.found.end_point = NOT_CERTIFIED
+            return
         theta = self.theta.double()
         found = certify(self.problem, theta, torch.zeros_like(theta))
         self.found.end_point = found.end_point
         if found.root_distance is not None:
             self.found.root_distance = found.root_distance / self.found.theta_norm
+
+    def has_newton_step(self) -> bool:
+        """Whether products give a step of Newton's to a point that is as near as that."""
+
+        def product(v: Floats) -> Floats:
+            found = self.product(torch.as_tensor(v).to(self.theta))
+            return found.double().cpu().numpy()
+
+        grad = self.curvature.grad.double().cpu().numpy()
+        step, _ = krylov_step(grad, product, NEAR * self.found.theta_norm)
+        return bool(np.isfinite(step).all())
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -324,12 +341,16 @@ def _bar(total: int, progress: bool) -> Iterator[Advance]:
     """A bar of Hessian-vector products, in a terminal or a notebook; a line elsewhere."""
     if not progress or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
         if progress:
-            print(f"{total:,} Hessian-vector products", file=sys.stderr, flush=True)
+            print(
+                f"{total:,} Hessian-vector products at most",
+                file=sys.stderr,
+                flush=True,
+            )
         yield lambda n: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{total:,} Hessian-vector products", total=total)
+        task = bar.add_task(f"{total:,} Hessian-vector products at most", total=total)
         yield lambda n: bar.advance(task, n)

@@ -34,10 +34,12 @@ from ...members.registry import forget
 MOST_GROWTH = 2**29  # bytes of memory that runs may leave behind them
 _TINY = 5e-324  # the smallest number above 0, which sloppy arithmetic takes for 0
 _STARTS = frozenset(("os.fork", "os.forkpty", "os.posix_spawn", "os.system"))
-_NO_USERS = tuple(
-    str(path.resolve())
-    for path in (HERE, shipped("plugins"), Path(sys.prefix), Path(sys.base_prefix))
+_SHIPPED = str(shipped("plugins").resolve())
+_INSTALLED = (
+    *(str(HERE.resolve()), _SHIPPED),
+    *(str(Path(each).resolve()) for each in (sys.prefix, sys.base_prefix)),
 )
+_NO_PATCHES = frozenset(("sfnbench", "torch", "numpy", "scipy", "sklearn"))
 # What torch and Python set up when it is first used, with no bearing on a number.
 _SET_UP_LATE = frozenset(
     (
@@ -64,9 +66,9 @@ class Surroundings:
 
     def restore(self) -> tuple[str, ...]:
         """Undo what a run changed; what of it cannot be undone."""
-        found = [*self._names.changes()]
-        if not found:
-            found += self._other_changes()
+        found = list(self._other_changes())
+        if any(_is_others(name) for name in sys.modules.keys() - self._modules):
+            found += self._names.changes()
         random.setstate(self._random[0])
         np.random.set_state(self._random[1])
         torch.set_rng_state(self._random[2])
@@ -107,7 +109,9 @@ class _Names:
     """The names in every module and class, and what they stand for."""
 
     def __init__(self) -> None:
-        modules = [each for each in sys.modules.values() if type(each) is ModuleType]
+        modules = {
+            id(each): each for each in sys.modules.values() if type(each) is ModuleType
+        }.values()
         classes = {id(each): each for module in modules for each in _classes_in(module)}
         self._owners: list[Any] = [*modules, *classes.values()]
         self._views = [vars(owner).values() for owner in self._owners]
@@ -163,9 +167,17 @@ def _clear_caches() -> None:
 
 def _is_users(name: str) -> bool:
     """Whether a module is neither Python's, nor a package's that is installed, nor sfnbench's."""
-    module = sys.modules[name]
-    file = getattr(module, "__file__", None)
-    return file is not None and not str(Path(file).resolve()).startswith(_NO_USERS)
+    file = getattr(sys.modules[name], "__file__", None)
+    return file is not None and not str(Path(file).resolve()).startswith(_INSTALLED)
+
+
+def _is_others(name: str) -> bool:
+    """Whether a module may patch another: sfnbench's own, Python's and torch's do not."""
+    top = name.partition(".")[0]
+    if top in _NO_PATCHES or top in sys.stdlib_module_names:
+        return False
+    file = getattr(sys.modules[name], "__file__", None) or ""
+    return not file.startswith(_SHIPPED)
 
 
 def _has_children() -> bool:

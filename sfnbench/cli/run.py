@@ -107,6 +107,14 @@ def run(
     ] = "processes",
     scheduler: Scheduler = None,
     slurm: SlurmOptions = None,
+    checkpoint: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Keep the state of a long race so often; every 300 s by default.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; runs/SUITE by default.")
     ] = None,
@@ -152,6 +160,7 @@ def run(
             engine=engine,
             engine_options=options,
             jobs=jobs,
+            checkpoint_s=checkpoint,
             observer=observer,
             **choices,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -36,6 +37,18 @@ class Draws:
     def next(self) -> tuple[list[Batches], Tensor | None]:
         """The batches of each seed, and standard normal noise (S, n_noise, d) if any is wanted."""
         return self._batches(), self._noise()
+
+    def positions(self) -> list[Tensor]:
+        """Where the stream of each generator is."""
+        return [rng.get_state() for rng in self._rngs()]
+
+    def move_to(self, positions: list[Tensor]) -> None:
+        """Let each stream go on from there."""
+        for rng, position in zip(self._rngs(), positions, strict=True):
+            rng.set_state(position)
+
+    def _rngs(self) -> list[torch.Generator]:
+        return [*chain.from_iterable(self._batch_rngs), *self._noise_rngs]
 
     def _batches(self) -> list[Batches]:
         sizes = self._setup.batch_sizes

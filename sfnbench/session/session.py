@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -18,7 +18,7 @@ from ..results.store import Store, has_failed
 from ..suite.plan import missing_data, plan, to_download
 from ..suite.reading import Suite, load_suite
 from .device import check_device
-from .engines import execute_all, is_elsewhere
+from .engines import CHECKPOINT_S, CHECKPOINTS, execute_all, is_elsewhere
 from .folders import TUNING, results_folder
 from .observer import Observer
 from .plans import Planned
@@ -41,6 +41,7 @@ def run_session(
     out: str | Path | None = None,
     fresh: bool = False,
     only_failed: bool = False,
+    checkpoint_s: float | None = None,
     observer: Observer | None = None,
 ) -> Path:
     """What `run_suite` does; gives the folder of all results, ``tuning`` and ``tuned.yaml``."""
@@ -61,8 +62,11 @@ def run_session(
         plugins=registry.plugin_paths(),
         live=live.shipped_live({} if engine == "inline" else own),
         on_progress=observer.progress,
+        checkpoint_s=CHECKPOINT_S if checkpoint_s is None else checkpoint_s,
     )
-    session = _Session(execute, observer, fresh, only_failed, _own_sources(own))
+    session = _Session(
+        execute, observer, fresh, only_failed, _own_sources(own), folder / CHECKPOINTS
+    )
     # before tuning, which would be in vain where results cannot be stored
     with Store(folder, create=True) as store:
         session.execute_stage(store, session.stage(suite, runs, folder))
@@ -201,11 +205,14 @@ class _Session:
     fresh: bool
     only_failed: bool
     sources: Mapping[str, str]  # of live members by name
+    checkpoints: Path  # the folder of the states of long runs
 
     def execute_stage(self, store: Store, stage: _Stage) -> frozenset[str]:
         """Execute the runs that the store lacks, and store them; their ids."""
         todo = stage.todo(store, self.fresh, self.only_failed)
         failures = [stage.failures[run.id] for run in todo if run.id in stage.failures]
+        if self.fresh:
+            self._drop_checkpoints(todo)
         results = self.execute([run for run in todo if run.id not in stage.failures])
         ids = {run.id for run in todo} | store.ids()
         # With --only failed, stored results that are stale stay in the table.
@@ -220,10 +227,17 @@ class _Session:
             ):  # a result that cannot be stored ends the workers too
                 for result in chain(failures, results):
                     store.put(self._with_sources(result))
+                    self._drop_checkpoints([result.run])
                     self.observer.finished(result)
         finally:
             self.observer.end()
         return frozenset(run.id for run in todo)
+
+    def _drop_checkpoints(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            (self.checkpoints / f"{run.id}.pt").unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or it holds those of others
+            self.checkpoints.rmdir()
 
     def _with_sources(self, result: Result) -> Result:
         """The result with the source of the live members that made it."""

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from ..core.memory import Parts
 from ..core.optimizer import Optimizer
 from ..core.oracle import Oracle
 from ..core.problem import Problem
 from .trajectories import Batches, Trajectories
-from .vmapped import unchanged
+from .vmapped import unchanged, unflattened
 
 
 class Single(Trajectories):
@@ -71,6 +71,20 @@ class Looped(Single):
         self._before = (theta, self._state)
         theta, self._state = self.optimizer.step(oracle, theta, self._state)
         return theta
+
+    def memory(self) -> dict[str, Any] | None:
+        """Point, state and counts; a state is a tree of tensors."""
+        leaves = tree_flatten(self._state)[0]
+        if not all(isinstance(leaf, Tensor) for leaf in leaves):
+            return None
+        return {"theta": self._theta, "state": leaves, **self.counts()}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._theta = memory["theta"].to(self._theta)
+        self.theta = self._theta.unsqueeze(0)
+        self._state = unflattened(memory["state"], self._state)
+        self.recount(memory)
 
     def is_fixed(self) -> np.ndarray:
         """Whether the last step changed nothing."""

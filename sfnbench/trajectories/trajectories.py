@@ -61,10 +61,29 @@ class Trajectories(ABC):
         """
         return np.zeros(len(self.starts), dtype=bool)
 
+    def memory(self) -> dict[str, Any] | None:
+        """All that the next step depends on, as tensors and arrays; None: it is out of sight."""
+        return None
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on from what `memory` gave of trajectories that were made alike."""
+        raise NotImplementedError(f"{type(self).__name__} cannot go on from elsewhere")
+
     def count(self, calls: Calls) -> None:
         """Add these questions to the count of every trajectory that is not parked."""
         self.calls[~self.parked] += calls.counts
         self.passes[~self.parked] += calls.passes
+
+    def counts(self) -> dict[str, Any]:
+        """What each trajectory has asked, and whether it is parked."""
+        arrays = {"calls": self.calls, "passes": self.passes, "parked": self.parked}
+        return {name: array.copy() for name, array in arrays.items()}
+
+    def recount(self, counts: dict[str, Any]) -> None:
+        """Go on from what `counts` gave."""
+        self.calls = np.array(counts["calls"])
+        self.passes = np.array(counts["passes"])
+        self.park(np.array(counts["parked"]))
 
     def park(self, which: np.ndarray) -> None:
         """Take some trajectories, a mask (S,), out of the race."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]  # there, but not in the stubs
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from ..core.cost import Calls
 from ..core.optimizer import Optimizer, State
@@ -77,6 +77,19 @@ class Vmapped(Trajectories):
         if not tree_flatten(self._state)[0]:
             return {}
         return torch.func.vmap(self.optimizer.report)(self._state)
+
+    def memory(self) -> dict[str, Any] | None:
+        """Points, states and counts."""
+        leaves = tree_flatten(self._state)[0]
+        if not all(isinstance(leaf, Tensor) for leaf in leaves):
+            return None
+        return {"theta": self.theta, "state": leaves, **self.counts()}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.theta = memory["theta"].to(self.theta)
+        self._state = unflattened(memory["state"], self._state)
+        self.recount(memory)
 
     def is_fixed(self) -> np.ndarray:
         """Whether the last step of each (S,) changed nothing."""
@@ -187,6 +200,13 @@ def unchanged(before: Any, after: Any) -> np.ndarray:
     pairs = zip(tree_flatten(before)[0], tree_flatten(after)[0], strict=True)
     same = [(old == new).reshape(len(new), -1).all(1) for old, new in pairs]
     return np.asarray(torch.stack(same).all(0).cpu().numpy())
+
+
+def unflattened(leaves: Sequence[Tensor], like: Any) -> Any:
+    """A tree of these tensors, of the shape of another whose tensors they take the place of."""
+    old, shape = tree_flatten(like)
+    placed = [new.to(each) for new, each in zip(leaves, old, strict=True)]
+    return tree_unflatten(placed, shape)
 
 
 def map_points(f: Callable[[Tensor], Any], points: Tensor, chunk: int) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...metrics.loss import Loss
 from ...metrics.measuring import measure
 from ...trajectories.trajectories import Trajectories
+from ..checkpoints import Kept
 from ..draws import Draws
 from ..setup import Setup
 
@@ -98,6 +99,20 @@ class Stepper:
         )
         self._most = _next_size(block, seconds + waited)
         return block
+
+    def kept(self) -> Kept | None:
+        """What the next step depends on, for a checkpoint; None where it is out of sight."""
+        memory = self._trajectories.memory()
+        if memory is None:
+            return None
+        draws = self._draws.positions()
+        return {"memory": memory, "draws": draws, "seconds": self.seconds}
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from what `kept` gave."""
+        self._trajectories.recall(kept["memory"])
+        self._draws.move_to(kept["draws"])
+        self.seconds = np.asarray(kept["seconds"])
 
     def _steps(
         self, n: int, is_used_up: Callable[[np.ndarray], bool]

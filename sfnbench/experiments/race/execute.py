@@ -14,6 +14,7 @@ import torch
 
 from ...core.cost import PRICES
 from ...records import Result, Row, Run, Status
+from ..checkpoints import Checkpoint
 from ..progress import Progress, part_of
 from ..setup import Setup
 from .landscape import landscape
@@ -34,10 +35,11 @@ def execute(run: Run, progress: Progress) -> Result:
     log = []
     # two seeds meet the same kernels as a thousand
     warmup_s = warm_up(setup, chunks[0][:2])
+    checkpoint = Checkpoint()
     for i, seeds in enumerate(chunks):
         part = part_of(progress, i, len(chunks))
         try:
-            recording, outcomes = advance(setup, seeds, run.settings, part)
+            recording, outcomes = advance(setup, seeds, run.settings, part, checkpoint)
         except (
             Exception
         ) as error:  # where seeds run alone, the failure of one is its own

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 from ...records import Status
+from ..checkpoints import Checkpoint, Kept
 from ..draws import Draws
 from ..progress import Progress
 from ..setup import Setup
@@ -22,8 +24,9 @@ def advance(
     seeds: tuple[int, ...],
     settings: Mapping[str, Any],
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Recording, Outcomes]:
-    """The history and the outcomes of these seeds."""
+    """The history and the outcomes of these seeds, from where `checkpoint` has them."""
     limits = Limits.of(setup, settings)
     starts = setup.starts(seeds)
     recording = Recording(
@@ -32,7 +35,11 @@ def advance(
     outcomes = Outcomes(setup.problem, starts, recording.start_losses, limits)
     trajectories = setup.trajectories(starts, seeds)
     stepper = Stepper(setup, trajectories, Draws(setup, seeds))
+    race = _Race(recording, outcomes, stepper)
+    checkpoint = checkpoint or Checkpoint()
+    part = f"from seed {seeds[0]}"
     try:
+        race.restore(checkpoint.part(part))
         while outcomes.going.any() and _is_left(limits, recording, stepper):
             most = limits.steps - recording.n_steps
             block = stepper.advance(most, outcomes.going, outcomes.is_used_up)
@@ -45,6 +52,7 @@ def advance(
             outcomes.is_fixed[going] = trajectories.is_fixed()[going]
             trajectories.park(~outcomes.going)
             done = recording.n_steps / limits.steps
+            checkpoint.offer(part, race.kept)
             progress(min(1.0, max(done, float(stepper.seconds.max()) / limits.seconds)))
     finally:
         trajectories.close()
@@ -52,7 +60,32 @@ def advance(
         recording.recount(trajectories.calls, trajectories.passes)
     over = recording.n_steps >= limits.steps
     outcomes.finish(recording.n_steps, limits.steps_from if over else "seconds")
+    checkpoint.offer(part, race.kept, is_done=True)
     return recording, outcomes
+
+
+@dataclass(frozen=True)
+class _Race:
+    """All that changes while a race goes on."""
+
+    recording: Recording
+    outcomes: Outcomes
+    stepper: Stepper
+
+    def kept(self) -> Kept | None:
+        """Its state; None where the optimizer's is out of sight."""
+        stepper = self.stepper.kept()
+        if stepper is None:
+            return None
+        kept = {"recording": self.recording.kept(), "outcomes": self.outcomes.kept()}
+        return {**kept, "stepper": stepper}
+
+    def restore(self, kept: Kept | None) -> None:
+        """Go on from there; None: from the start."""
+        if kept is not None:
+            self.recording.restore(kept["recording"])
+            self.outcomes.restore(kept["outcomes"])
+            self.stepper.restore(kept["stepper"])
 
 
 def warm_up(setup: Setup, seeds: tuple[int, ...]) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...core.problem import Problem
 from ...records import Status
+from ..checkpoints import Kept
 from .limits import Limits
 
 # A trajectory is near the saddle within so many times the distance that it started at, so no
@@ -16,6 +17,8 @@ NEAR = 2.0
 
 # limits that may end a trajectory, besides steps, epochs and seconds
 COST, DIVERGENCE, ESCAPE, ITSELF = "cost", "divergence", "escape", "itself"
+
+_ARRAYS = ("end", "escape", "steps_near", "is_fixed")  # (S,) each
 
 
 class Outcomes:
@@ -108,6 +111,28 @@ class Outcomes:
         self.limit[going] = limit
         self.status[going] = str(status)
         self.end[going] = n_steps
+
+    def kept(self) -> Kept:
+        """How each trajectory stands, for a checkpoint."""
+        kept: Kept = {name: getattr(self, name).copy() for name in _ARRAYS}
+        for name in ("status", "limit"):
+            kept[name] = getattr(self, name).tolist()
+        return {
+            **kept,
+            "last": self.last,
+            "before_last": self.before_last,
+            "message": self.message,
+        }
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from what `kept` gave."""
+        for name in _ARRAYS:
+            setattr(self, name, np.array(kept[name]))
+        for name in ("status", "limit"):
+            getattr(self, name)[:] = kept[name]
+        self.last = kept["last"].to(self.last)
+        self.message = kept["message"]
+        self.before_last = kept["before_last"].to(self.last)
 
     def _last_paid(self, costs: np.ndarray) -> np.ndarray:
         """The step (S,) into a block with costs (n, S) that uses up the budget.

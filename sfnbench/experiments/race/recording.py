@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from ...core.cost import QUESTIONS
 from ...core.problem import Problem
 from ...metrics.measuring import measure
+from ..checkpoints import Kept
 from .blocks import Block
 from .limits import SHARE_ROUNDING
 
@@ -137,6 +138,34 @@ class Recording:
             for i in range(paths.shape[2]):
                 series[f"theta.{i}"] = paths[:, : last + 1, i]
         return series
+
+    def kept(self) -> Kept:
+        """All that was recorded, for a checkpoint."""
+        kept: Kept = {
+            "n_steps": self.n_steps,
+            "cost": self._cost,
+            "measured_at": {name: [*at] for name, at in self.measured_at.items()},
+            "values": {name: each.whole for name, each in self.values.items()},
+            "reports": {name: each.whole for name, each in self.reports.items()},
+        }
+        for name in ("calls", "passes", "seconds"):
+            kept[name] = getattr(self, name).whole
+        if self._n_paths:
+            kept["paths"] = self._paths.whole
+        return kept
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from what `kept` gave."""
+        self.n_steps = kept["n_steps"]
+        self._cost = kept["cost"]
+        self.measured_at = kept["measured_at"]
+        for name in ("values", "reports"):
+            arrays = kept[name].items()
+            setattr(self, name, {key: Pieces(np.asarray(each)) for key, each in arrays})
+        for name in ("calls", "passes", "seconds"):
+            setattr(self, name, Pieces(np.asarray(kept[name])))
+        if self._n_paths:
+            self._paths = Pieces(np.asarray(kept["paths"]))
 
     def _every_step(self) -> dict[str, np.ndarray]:
         """Arrays (steps + 1, S) that have a value at every step, by name."""

@@ -17,6 +17,8 @@ from ...errors import SfnbenchError
 from ...records import Result, Run
 from ...words import did_you_mean
 
+CHECKPOINTS = "checkpoints"  # a folder beside the results
+CHECKPOINT_S = 300.0  # a killed run loses at most so many seconds
 RunProgress = Callable[[Run, float], None]  # a run and the share of it that is done
 Engine = Callable[
     [Iterable[Run], "Conditions", RunProgress | None], Generator[Result, None, None]
@@ -39,6 +41,11 @@ class Conditions:
     live: bytes = b""  # members of the caller's script, see `members.live`
     # (Run, progress) -> Result, by name, for another process to find
     task: str = "sfnbench.session.execute:execute"
+    checkpoint_s: float = CHECKPOINT_S  # a long run's state is kept so often
+
+    def checkpoint(self, run: Run) -> Path | None:
+        """The file of a long run's state."""
+        return self.folder and self.folder / CHECKPOINTS / f"{run.id}.pt"
 
 
 def names() -> tuple[str, ...]:
@@ -104,6 +111,7 @@ def execute_all(
     live: bytes = b"",
     on_progress: RunProgress | None = None,
     task: str = Conditions.task,
+    checkpoint_s: float = CHECKPOINT_S,
 ) -> Generator[Result, None, None]:
     """A Result for every run, in the order in which they are done, whatever the run does.
 
@@ -111,7 +119,8 @@ def execute_all(
 
     `jobs` runs at a time with `threads` threads each (1), by default as many as the cores allow;
     elsewhere all of them. `options` are the engine's own: dask's `scheduler` is an address, slurm's
-    have the names that sbatch gives them. slurm keeps what its jobs give back in `folder`.
+    have the names that sbatch gives them. slurm keeps what its jobs give back in `folder`, where all keep the states
+    of long runs.
     Closing the iterator, or Ctrl-C, ends what is being executed; results that were already handed
     out stay with the caller.
     """
@@ -123,6 +132,7 @@ def execute_all(
     elif jobs is None:
         jobs = max(1, usable_cores() // max(1, threads))
     conditions = Conditions(
-        jobs, threads, tuple(plugins), options or {}, folder, live, task
+        *(jobs, threads, tuple(plugins), options or {}),
+        *(folder and folder.resolve(), live, task, checkpoint_s),
     )
     return start(runs, conditions, on_progress)

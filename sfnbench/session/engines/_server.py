@@ -22,6 +22,7 @@ PRELOADED = [
     "torch._dynamo",
     "scipy.linalg",
     "scipy.optimize",
+    "sfnbench.session.engines._surroundings",
     "sfnbench.session.engines._worker",
     "sfnbench.session.execute",
     *(f"sfnbench.experiments.{name}.execute" for name in experiments.names()),

@@ -21,7 +21,6 @@ from typing import Any, TextIO
 from ... import environment
 from ...records import Result, Run, Status
 from . import Conditions
-from ._surroundings import Surroundings
 from .inline import attempt, failure
 
 BEGUN = "begun"  # what a worker says before it executes a run
@@ -63,6 +62,8 @@ class Answer:
 
 def serve(task: WorkerTask) -> None:
     """Execute one run after another, in a process prepared for them, until there are no more."""
+    from ._surroundings import Surroundings  # it imports torch
+
     _prepare(task)
     surroundings = Surroundings()
     while True:

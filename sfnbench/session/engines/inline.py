@@ -45,11 +45,14 @@ def attempt(
     """The run's result; where it raises instead, a result with the reason."""
     began = perf_counter()
     try:
+        from ...experiments.checkpoints import checkpoints_in  # it imports torch
+
         for path in conditions.plugins:
             add_plugins(path)
         receive(conditions.live)
         execute = resolve_name(conditions.task)
-        with threads_limited(conditions.threads):
+        place = conditions.checkpoint(run), conditions.checkpoint_s
+        with threads_limited(conditions.threads), checkpoints_in(*place):
             result = execute(run, progress)
         if not isinstance(result, Result):
             raise TypeError(

@@ -235,6 +235,8 @@ class Workers:
         worker, result = ended.worker, _outcome(ended, answer)
         if result.status.failed and worker.n_done:  # an earlier run may be the reason
             self._taken(ended, result)
+            if left := self.conditions.checkpoint(ended.run):
+                left.unlink(missing_ok=True)
             self._start(ended.run, is_again=True)
             return None
         if ended.is_again and not result.status.failed:

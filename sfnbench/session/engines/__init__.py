@@ -119,8 +119,8 @@ def execute_all(
 
     `jobs` runs at a time with `threads` threads each (1), by default as many as the cores allow;
     elsewhere all of them. `options` are the engine's own: dask's `scheduler` is an address, slurm's
-    have the names that sbatch gives them. slurm keeps what its jobs give back in `folder`, where all keep the states
-    of long runs.
+    have the names that sbatch gives them. slurm keeps what its jobs give back in `folder`,
+    where all keep the states of long runs.
     Closing the iterator, or Ctrl-C, ends what is being executed; results that were already handed
     out stay with the caller.
     """

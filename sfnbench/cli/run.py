@@ -79,6 +79,12 @@ SlurmOptions = Annotated[
 ]
 
 Choices = dict[str, Any]  # of results, as `session.preview` takes them
+Checkpoint = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS", min=0, help="Keep the state of a long race so often."
+    ),
+]
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -107,14 +113,7 @@ def run(
     ] = "processes",
     scheduler: Scheduler = None,
     slurm: SlurmOptions = None,
-    checkpoint: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            min=0,
-            help="Keep the state of a long race so often; every 300 s by default.",
-        ),
-    ] = None,
+    checkpoint: Checkpoint = 300.0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; runs/SUITE by default.")
     ] = None,

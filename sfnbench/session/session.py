@@ -41,7 +41,7 @@ def run_session(
     out: str | Path | None = None,
     fresh: bool = False,
     only_failed: bool = False,
-    checkpoint_s: float | None = None,
+    checkpoint_s: float = CHECKPOINT_S,
     observer: Observer | None = None,
 ) -> Path:
     """What `run_suite` does; gives the folder of all results, ``tuning`` and ``tuned.yaml``."""
@@ -49,8 +49,7 @@ def run_session(
     suite, runs = planned.suite, planned.runs
     folder = results_folder(suite, out)
     elsewhere = is_elsewhere(engine, engine_options)
-    _check_devices(() if elsewhere else runs)
-    _check_folder(planned, folder, fresh, only_failed)
+    _check(planned, folder, elsewhere, fresh, only_failed)
     observer = observer or Observer()
     own = registry.live_members(runs)
     execute = partial(
@@ -62,13 +61,10 @@ def run_session(
         plugins=registry.plugin_paths(),
         live=live.shipped_live({} if engine == "inline" else own),
         on_progress=observer.progress,
-        checkpoint_s=CHECKPOINT_S if checkpoint_s is None else checkpoint_s,
+        checkpoint_s=checkpoint_s,
     )
-    session = _Session(
-        execute, observer, fresh, only_failed, _own_sources(own), folder / CHECKPOINTS
-    )
-    # before tuning, which would be in vain where results cannot be stored
-    with Store(folder, create=True) as store:
+    session = _Session(execute, observer, fresh, only_failed, folder, _own_sources(own))
+    with Store(folder, create=True) as store:  # tuning would be in vain without
         session.execute_stage(store, session.stage(suite, runs, folder))
     return folder
 
@@ -144,11 +140,15 @@ def _planned(
     return planned
 
 
-def _check_folder(
-    planned: Planned, folder: Path, fresh: bool, only_failed: bool
+def _check(
+    planned: Planned, folder: Path, elsewhere: bool, fresh: bool, only_failed: bool
 ) -> None:
-    """DataError where data are missing, NoResultsError where there is nothing to re-run."""
+    """DeviceError without the device, DataError without data.
+
+    NoResultsError where there is nothing to re-run.
+    """
     suite, runs = planned.suite, planned.runs
+    _check_devices(() if elsewhere else runs)
     if not planned.has_data:
         lacking = list(runs)
         if not fresh:
@@ -204,8 +204,8 @@ class _Session:
     observer: Observer
     fresh: bool
     only_failed: bool
+    folder: Path
     sources: Mapping[str, str]  # of live members by name
-    checkpoints: Path  # the folder of the states of long runs
 
     def execute_stage(self, store: Store, stage: _Stage) -> frozenset[str]:
         """Execute the runs that the store lacks, and store them; their ids."""
@@ -234,10 +234,11 @@ class _Session:
         return frozenset(run.id for run in todo)
 
     def _drop_checkpoints(self, runs: Iterable[Run]) -> None:
+        folder = self.folder / CHECKPOINTS
         for run in runs:
-            (self.checkpoints / f"{run.id}.pt").unlink(missing_ok=True)
+            (folder / f"{run.id}.pt").unlink(missing_ok=True)
         with suppress(OSError):  # there is none, or it holds those of others
-            self.checkpoints.rmdir()
+            folder.rmdir()
 
     def _with_sources(self, result: Result) -> Result:
         """The result with the source of the live members that made it."""

@@ -9,11 +9,12 @@ from time import perf_counter
 from typing import Any
 
 from ...records import Status
+from ...trajectories.trajectories import Trajectories
 from ..checkpoints import Checkpoint, Kept
 from ..draws import Draws
 from ..progress import Progress
 from ..setup import Setup
-from .blocks import Block, Stepper, synchronise
+from .blocks import Stepper, synchronise
 from .limits import Limits, steps_in
 from .outcomes import ITSELF, Outcomes
 from .recording import N_PATHS, Every, Recording
@@ -27,41 +28,19 @@ def advance(
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Recording, Outcomes]:
     """The history and the outcomes of these seeds, from where `checkpoint` has them."""
-    limits = Limits.of(setup, settings)
-    starts = setup.starts(seeds)
-    recording = Recording(
-        setup.problem, _every(setup, settings), starts, N_PATHS if setup.is_plane else 0
-    )
-    outcomes = Outcomes(setup.problem, starts, recording.start_losses, limits)
-    trajectories = setup.trajectories(starts, seeds)
-    stepper = Stepper(setup, trajectories, Draws(setup, seeds))
-    race = _Race(recording, outcomes, stepper)
+    race = _Race.of(setup, seeds, settings)
     checkpoint = checkpoint or Checkpoint()
     part = f"from seed {seeds[0]}"
     try:
         race.restore(checkpoint.part(part))
-        while outcomes.going.any() and _is_left(limits, recording, stepper):
-            most = limits.steps - recording.n_steps
-            block = stepper.advance(most, outcomes.going, outcomes.is_used_up)
-            if block is None:
-                outcomes.finish(recording.n_steps, ITSELF, Status.STOPPED)
-                outcomes.message = trajectories.stopped or ""
-                break
-            going = outcomes.going
-            _take_in(block, recording, outcomes)
-            outcomes.is_fixed[going] = trajectories.is_fixed()[going]
-            trajectories.park(~outcomes.going)
-            done = recording.n_steps / limits.steps
+        while race.goes_on and race.takes_a_block():
             checkpoint.offer(part, race.kept)
-            progress(min(1.0, max(done, float(stepper.seconds.max()) / limits.seconds)))
+            progress(race.done)
     finally:
-        trajectories.close()
-    if trajectories.ended:
-        recording.recount(trajectories.calls, trajectories.passes)
-    over = recording.n_steps >= limits.steps
-    outcomes.finish(recording.n_steps, limits.steps_from if over else "seconds")
+        race.trajectories.close()
+    race.finish()
     checkpoint.offer(part, race.kept, is_done=True)
-    return recording, outcomes
+    return race.recording, race.outcomes
 
 
 @dataclass(frozen=True)
@@ -70,7 +49,65 @@ class _Race:
 
     recording: Recording
     outcomes: Outcomes
+    trajectories: Trajectories
     stepper: Stepper
+
+    @classmethod
+    def of(
+        cls, setup: Setup, seeds: tuple[int, ...], settings: Mapping[str, Any]
+    ) -> _Race:
+        """A race of these seeds, at its start."""
+        limits = Limits.of(setup, settings)
+        starts = setup.starts(seeds)
+        n_paths = N_PATHS if setup.is_plane else 0
+        every = _every(setup, settings)
+        recording = Recording(setup.problem, every, starts, n_paths)
+        outcomes = Outcomes(setup.problem, starts, recording.start_losses, limits)
+        trajectories = setup.trajectories(starts, seeds)
+        stepper = Stepper(setup, trajectories, Draws(setup, seeds))
+        return cls(recording, outcomes, trajectories, stepper)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a trajectory goes on, and steps and seconds are left."""
+        limits = self.outcomes.limits
+        has_steps = self.recording.n_steps < limits.steps
+        has_seconds = self.stepper.seconds.max() < limits.seconds
+        return bool(self.outcomes.going.any() and has_steps and has_seconds)
+
+    @property
+    def done(self) -> float:
+        """The share of the budget that is used."""
+        limits = self.outcomes.limits
+        steps = self.recording.n_steps / limits.steps
+        return min(1.0, max(steps, float(self.stepper.seconds.max()) / limits.seconds))
+
+    def takes_a_block(self) -> bool:
+        """Advance by a block; False where the optimizer has stopped by itself."""
+        outcomes = self.outcomes
+        going = outcomes.going
+        most = outcomes.limits.steps - self.recording.n_steps
+        block = self.stepper.advance(most, going, outcomes.is_used_up)
+        if block is None:
+            outcomes.finish(self.recording.n_steps, ITSELF, Status.STOPPED)
+            outcomes.message = self.trajectories.stopped or ""
+            return False
+        first = self.recording.n_steps + 1
+        costs = outcomes.limits.costs(block.passes)  # (n, S)
+        losses, due = self.recording.add(block, costs, going)
+        outcomes.add(first, block.points, costs, losses, due)
+        outcomes.is_fixed[going] = self.trajectories.is_fixed()[going]
+        self.trajectories.park(~outcomes.going)
+        return True
+
+    def finish(self) -> None:
+        """End what still goes on."""
+        if self.trajectories.ended:
+            self.recording.recount(self.trajectories.calls, self.trajectories.passes)
+        limits = self.outcomes.limits
+        is_over = self.recording.n_steps >= limits.steps
+        limit = limits.steps_from if is_over else "seconds"
+        self.outcomes.finish(self.recording.n_steps, limit)
 
     def kept(self) -> Kept | None:
         """Its state; None where the optimizer's is out of sight."""
@@ -102,18 +139,6 @@ def warm_up(setup: Setup, seeds: tuple[int, ...]) -> float:
         trajectories.close()
         synchronise(setup.device)
     return perf_counter() - began
-
-
-def _is_left(limits: Limits, recording: Recording, stepper: Stepper) -> bool:
-    """Whether steps and seconds are left."""
-    return recording.n_steps < limits.steps and stepper.seconds.max() < limits.seconds
-
-
-def _take_in(block: Block, recording: Recording, outcomes: Outcomes) -> None:
-    first = recording.n_steps + 1
-    costs = outcomes.limits.costs(block.passes)  # (n, S)
-    losses, due = recording.add(block, costs, outcomes.going)
-    outcomes.add(first, block.points, costs, losses, due)
 
 
 def _every(setup: Setup, settings: Mapping[str, Any]) -> dict[str, Every]:

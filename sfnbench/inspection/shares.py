@@ -18,7 +18,7 @@ CONFIDENCE = 0.95  # of the intervals
 # may leave open there
 EDGES = (ZERO_EIGENVALUE, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
 MOST_OPEN = 0.05
-TINY = 1e-300  # in place of a pivot that is zero
+TINY_PIVOT = 1e-300  # in place of a pivot that is zero
 FAR = 1e8  # in units of the spectrum: a node so far out is at infinity
 
 
@@ -67,7 +67,7 @@ class JacobiMatrix(NamedTuple):
         pivot = np.inf
         for entry, beside in zip(self.diagonal, [0.0, *self.beside], strict=False):
             pivot = entry - edge - beside**2 / pivot
-            pivot = pivot or TINY * size
+            pivot = pivot or TINY_PIVOT * size
         entry = edge + self.beside[-1] ** 2 / pivot
         is_far = abs(entry) > FAR * size  # the edge is a node already
         nodes, weights = self.rule([] if is_far else [entry])

@@ -180,10 +180,10 @@ def _read_entry(kind: Kind, entry: EntryPoint) -> Member:
     wrong = _wrong_in_package(module) or _missing_package(source)
     found = next((each for each in _classes(source) if each.name == class_name), None)
     if found is None:
-        if class_name not in _names(source):
+        if class_name not in _identifiers(source):
             wrong = f"entry point {entry.value!r}: it has no class {class_name!r}"
         return replace(broken, error=wrong)  # made by calls, perhaps
-    if found.registered is None and entry.name not in _names(source):
+    if found.registered is None and entry.name not in _identifiers(source):
         wrong = f"line {found.line}: {found.name} lacks @register({entry.name!r})"
     if found.registered not in (None, entry.name):
         wrong = (
@@ -209,7 +209,7 @@ def _wrong_in_package(module: str) -> str | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _names(source: Source) -> frozenset[str]:
+def _identifiers(source: Source) -> frozenset[str]:
     """Every name in a file, of whatever it is, and every text."""
     found: set[str] = set()
     for node in ast.walk(source.tree):

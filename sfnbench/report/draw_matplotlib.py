@@ -57,7 +57,7 @@ def write_figures(
 
     SfnbenchError where matplotlib is not installed, or the folder cannot be made.
     """
-    _prepare(folder)
+    _prepare_folder(folder)
     written = []
     for section in sections:
         known = looks(section.methods)
@@ -122,7 +122,7 @@ def slug(text: str) -> str:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _prepare(folder: Path) -> None:
+def _prepare_folder(folder: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:

@@ -32,7 +32,7 @@ def to_json(value: object) -> str:
 
     What has no place in it becomes numbers or text, for it must not cost a finished result.
     """
-    return json.dumps(value, separators=(",", ":"), default=_plain)
+    return json.dumps(value, separators=(",", ":"), default=_as_json)
 
 
 def to_run(data: dict[str, Any]) -> Run:
@@ -85,7 +85,7 @@ def unpack(npz: bytes) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)

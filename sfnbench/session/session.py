@@ -45,7 +45,7 @@ def run_session(
     observer: Observer | None = None,
 ) -> Path:
     """What `run_suite` does; gives the folder of all results, ``tuning`` and ``tuned.yaml``."""
-    planned = _planned(suite, profile, optimizers, problems, seeds, device)
+    planned = _plan_of(suite, profile, optimizers, problems, seeds, device)
     suite, runs = planned.suite, planned.runs
     folder = results_folder(suite, out)
     elsewhere = is_elsewhere(engine, engine_options)
@@ -84,7 +84,7 @@ def preview(
 
     A row for the tuning of each open run, then a row for each run.
     """
-    planned = _planned(suite, None, optimizers, problems, seeds, device)
+    planned = _plan_of(suite, None, optimizers, problems, seeds, device)
     suite, runs = planned.suite, planned.runs
     folder = results_folder(suite, out)
     tried, stored = _stored(folder / TUNING), _statuses(folder)
@@ -122,7 +122,7 @@ def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _planned(
+def _plan_of(
     suite: Suite | Planned | str | Path,
     profile: str | None,
     optimizers: Iterable[str] | None,

@@ -32,7 +32,7 @@ from .torch_entry import (
     Entry,
     EntryError,
     Fault,
-    Group,
+    ParameterGroup,
     Roles,
     default_of,
     is_same,
@@ -196,7 +196,7 @@ class _Reader:
 
     def _groups(
         self, use: str, cls: type[Optimizer], given: Any, path: tuple[str, ...]
-    ) -> tuple[Group, ...]:
+    ) -> tuple[ParameterGroup, ...]:
         if given is None:
             return _implied_groups(use)
         at = (*path, "groups")
@@ -221,13 +221,13 @@ class _Reader:
         selector: str,
         body: Any,
         path: tuple[str, ...],
-    ) -> Group:
+    ) -> ParameterGroup:
         at = (*path, selector)
         if not isinstance(body, dict):
             self._note(
                 at, f"a group has settings, or an optimizer with 'use', not {body!r}"
             )
-            return Group(selector)
+            return ParameterGroup(selector)
         settings = {key: value for key, value in body.items() if key != "use"}
         if "use" in body:
             for key in (BATCH_SIZE, "groups", "clip"):
@@ -235,14 +235,14 @@ class _Reader:
                     self._note(
                         (*at, key), f"unknown key {key!r}: it belongs beside groups"
                     )
-            return Group(selector, other=self.entry(body["use"], settings, at))
+            return ParameterGroup(selector, other=self.entry(body["use"], settings, at))
         words = _words(cls)  # type: ignore[arg-type]  # a class has a hash
         for key in settings:
             if key not in words:
                 known, _ = parameters_of(cls)
                 hint = did_you_mean(key, {*known} - _roles(cls, known).filled)
                 self._note((*at, key), f"unknown key {key!r}{hint}")
-        return Group(selector, settings)
+        return ParameterGroup(selector, settings)
 
     def _schedule(self, given: Any, path: tuple[str, ...]) -> Schedule | None:
         if given is None:
@@ -279,16 +279,16 @@ def _beside_defaults(
     }
 
 
-def _implied_groups(use: str) -> tuple[Group, ...]:
+def _implied_groups(use: str) -> tuple[ParameterGroup, ...]:
     """The groups of a class that is for matrices, or has to be told which are."""
     name = use.replace(":", ".")
     if name in FOR_MATRICES:
         rest = _read(ADAMW, "{}", None)
-        return (Group("vectors", other=rest, is_implied=True),)
+        return (ParameterGroup("vectors", other=rest, is_implied=True),)
     if name in FLAGGED:
         return (
-            Group("matrices", {"use_muon": True}, is_implied=True),
-            Group("vectors", {"use_muon": False}, is_implied=True),
+            ParameterGroup("matrices", {"use_muon": True}, is_implied=True),
+            ParameterGroup("vectors", {"use_muon": False}, is_implied=True),
         )
     return ()
 

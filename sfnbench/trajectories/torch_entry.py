@@ -58,7 +58,7 @@ class Roles:
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Some tensors, with settings of their own or another optimizer."""
 
     selector: str
@@ -89,7 +89,7 @@ class Entry:
     roles: Roles
     own: Mapping[str, Any]  # the class's own parameters
     base: Entry | None = None
-    groups: tuple[Group, ...] = ()
+    groups: tuple[ParameterGroup, ...] = ()
     schedule: Schedule | None = None
     clip: tuple[str, float] | None = None  # by norm or by value, and the bound
     handed: frozenset[str] = frozenset()  # parameters of the base, written beside it

@@ -133,7 +133,9 @@ class _Names:
             known = self._known[begin : begin + size]
             begin += size
             names = list(vars(owner))
-            if len(names) < size or (isinstance(owner, type) and _added(names[size:])):
+            if len(names) < size or (
+                isinstance(owner, type) and _has_new(names[size:])
+            ):
                 yield f"the names in {owner.__name__}"
             for name, before in zip(names, known, strict=False):
                 now = vars(owner)[name]
@@ -141,7 +143,7 @@ class _Names:
                     yield f"{owner.__name__}.{name}"
 
 
-def _added(names: list[str]) -> bool:
+def _has_new(names: list[str]) -> bool:
     return bool(set(names) - {"__slotnames__"})  # what pickle notes on a class
 
 

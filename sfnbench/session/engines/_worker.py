@@ -74,7 +74,7 @@ def serve(task: WorkerTask) -> None:
         _redirect_output(order.output)
         task.channel.send(BEGUN)
         began = perf_counter()
-        result = _executed(order, task)
+        result = _answer_to(order, task)
         seconds = perf_counter() - began
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):  # it may be closed
@@ -96,7 +96,7 @@ def _prepare(task: WorkerTask) -> None:
     gc.freeze()  # what the server has loaded is no garbage: no time is spent on looking
 
 
-def _executed(order: Order, task: WorkerTask) -> Result:
+def _answer_to(order: Order, task: WorkerTask) -> Result:
     began = perf_counter()
     try:
         return attempt(order.run, task.conditions, _Reporter(task, order.number))

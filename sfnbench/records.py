@@ -188,8 +188,8 @@ class RaceRow(Row):
     )  # from the critical point that Newton's method arrives at
     end_point: str | None
     captured: bool | None
-    dwell_steps: int | None  # near the saddle before the escape
-    n_lanes: int | None  # seeds that shared its batch
+    steps_near: int | None  # near the saddle before the escape
+    n_sharing: int | None  # seeds that shared its batch
     limit: (
         str | None
     )  # what ended it: steps, epochs, seconds, cost, divergence, escape, itself
@@ -305,7 +305,7 @@ def number(row: Mapping[str, object], name: str) -> float | None:
 
 def n_sharing(row: Mapping[str, Any]) -> int:
     """Seeds that shared the batch of a row's trajectory, and its seconds."""
-    return int(row.get("n_lanes") or 1)
+    return int(row.get("n_sharing") or 1)
 
 
 def quartiles(row: TimingRow, rate: Rate) -> tuple[float, float, float] | None:

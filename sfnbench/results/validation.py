@@ -23,6 +23,8 @@ LARGEST = 2**63  # whole numbers below it
 SHOWN = 30  # characters of a wrong value in a message
 _LONG = re.compile(r"\d{19}")  # digits, that a number from `LARGEST` on has
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+# of columns in results that were made before they were called otherwise
+FORMER_NAMES = {"dwell_steps": "steps_near", "n_lanes": "n_sharing"}
 _FACTS = {
     name: get_args(hint) or (hint,) for name, hint in get_type_hints(Facts).items()
 }
@@ -141,6 +143,7 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
     rows = parse_json(text, "rows")
     if not isinstance(rows, list):
         raise ValueError(f"its rows are {_short(rows)}, not a list")
+    rows = [_with_names_of_today(row) for row in rows]
     known = columns(run.experiment)
     required = {name for name, types in known.items() if NoneType not in types} - {
         "status"
@@ -161,6 +164,13 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
         if status not in _STATUSES:
             raise ValueError(f"its rows have the status {_short(status)}")
     return tuple(rows)
+
+
+def _with_names_of_today(row: Any) -> Any:
+    """A row with each column of a former name under its name of today."""
+    if not isinstance(row, dict) or FORMER_NAMES.keys().isdisjoint(row):
+        return row
+    return {FORMER_NAMES.get(name, name): value for name, value in row.items()}
 
 
 def _check_column(

@@ -58,7 +58,7 @@ def rows(n=8, **columns):
     base |= {
         "training_error": 0.5,
         "seconds": lambda s: 1.0 + 0.01 * s,
-        "n_lanes": 1,
+        "n_sharing": 1,
     } | columns
     return [
         {"seed": s}
@@ -227,9 +227,9 @@ def test_more_questions_for_other_steps_are_a_change_without_direction():
 
 
 def test_seeds_that_share_a_batch_are_one_timing():
-    one, other = (result(rows(n_lanes=8, seconds=s)) for s in (1.0, 3.0))
+    one, other = (result(rows(n_sharing=8, seconds=s)) for s in (1.0, 3.0))
     assert verdicts([one], [other]) == {"seconds a step": "undecided"}
-    one, other = (result(rows(n_lanes=2, seconds=s)) for s in (1.0, 3.0))
+    one, other = (result(rows(n_sharing=2, seconds=s)) for s in (1.0, 3.0))
     assert verdicts([one], [other]) == {"seconds a step": "worse"}
 
 
@@ -430,7 +430,7 @@ def test_a_p_that_could_not_have_been_small_is_not_told():
 
 
 def test_seconds_in_a_batch_are_not_compared_with_seconds_alone():
-    alone, together = result(rows()), result(rows(n_lanes=8, seconds=0.01))
+    alone, together = result(rows()), result(rows(n_sharing=8, seconds=0.01))
     (change,) = changed([alone], [together])
     assert (change.what, change.verdict) == ("seconds a step", "not comparable")
     assert change.why == "seeds in a batch were 1, are 8"

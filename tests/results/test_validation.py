@@ -292,3 +292,12 @@ def test_rows_of_an_older_format_lack_no_column(folder):
     with Store(folder) as store:
         (row,) = store.get(race("sfn").run.id).rows
     assert (row["escape_step"], row["not_finite"]) == (None, None)
+
+
+def test_columns_of_former_names_are_read_under_those_of_today(folder):
+    old = {**ROW, "dwell_steps": 3, "n_lanes": 8}
+    change(folder, "rows", json.dumps([old]))
+    with Store(folder) as store:
+        (row,) = store.get(race("sfn").run.id).rows
+    assert (row["steps_near"], row["n_sharing"]) == (3, 8)
+    assert "dwell_steps" not in row

@@ -41,7 +41,7 @@ def rows(
     columns.update(_captured(setup, outcomes, certificates))
     for name in setup.problem.measures:
         columns[name] = _at_end(setup, outcomes, name)
-    columns["n_lanes"] = [len(seeds)] * len(seeds)  # seeds that shared a vmapped call
+    columns["n_sharing"] = [len(seeds)] * len(seeds)  # seeds that shared a vmapped call
     made = _row_by_row(columns)
     _mark_ends(made, setup, outcomes)
     for i, row in enumerate(made):
@@ -100,9 +100,9 @@ def _captured(
     """
     nothing = [None] * len(certificates)
     if setup.problem.saddle is None:
-        return {"captured": nothing, "dwell_steps": nothing}
+        return {"captured": nothing, "steps_near": nothing}
     captured = [each.is_held for each in certificates]
-    return {"captured": captured, "dwell_steps": outcomes.steps_near}
+    return {"captured": captured, "steps_near": outcomes.steps_near}
 
 
 def _mark_ends(made: list[dict[str, Any]], setup: Setup, outcomes: Outcomes) -> None:

@@ -73,7 +73,7 @@ def _at_saddle(rows: Sequence[RaceRow], escape: Cell) -> dict[str, TableEntry]:
         share(sum(row["escape_step"] is not None for row in rows), len(rows)),
         escape,
         share(sum(captured), len(rows)) if captured else None,
-        middle([row["dwell_steps"] for row in rows], "none"),
+        middle([row["steps_near"] for row in rows], "none"),
     )
     return dict(zip(SADDLE, entries, strict=True))
 

@@ -29,7 +29,7 @@ def test_gradient_descent_is_near_until_it_has_doubled_its_distance(make_run, y,
         )
     ).rows
     assert row["escape_step"] > growth
-    assert row["dwell_steps"] == math.floor(growth)
+    assert row["steps_near"] == math.floor(growth)
     assert row["captured"] is False
 
 
@@ -45,7 +45,7 @@ def test_newton_is_captured_with_a_certificate_on_either_saddle(make_run, proble
         assert (
             row["captured"],
             row["end_point"],
-            row["dwell_steps"],
+            row["steps_near"],
             row["escape_step"],
         ) == (
             True,
@@ -73,7 +73,7 @@ def test_on_the_stable_manifold_everybody_is_captured(make_run):
         steps=80,
     )
     (row,) = execute(run).rows
-    assert (row["captured"], row["dwell_steps"]) == (True, 80)
+    assert (row["captured"], row["steps_near"]) == (True, 80)
 
 
 def test_what_lies_far_off_or_has_a_slope_is_no_capture(make_run):
@@ -83,7 +83,7 @@ def test_what_lies_far_off_or_has_a_slope_is_no_capture(make_run):
             "quadratic_saddle", {}, "gradient_descent", {"lr": 0.05}, seeds=1, steps=3
         )
     ).rows
-    assert (early["captured"], early["dwell_steps"], early["end_point"]) == (
+    assert (early["captured"], early["steps_near"], early["end_point"]) == (
         True,
         3,
         "not certified",
@@ -109,7 +109,7 @@ def test_without_a_saddle_there_is_nothing_to_say(make_run):
     (row,) = execute(
         make_run("quadratic_saddle", bowl, "gradient_descent", {}, seeds=1, steps=5)
     ).rows
-    assert (row["captured"], row["dwell_steps"]) == (None, None)
+    assert (row["captured"], row["steps_near"]) == (None, None)
 
 
 def test_who_has_escaped_is_near_no_more_however_near_its_minimum_lies(make_run):
@@ -119,7 +119,7 @@ def test_who_has_escaped_is_near_no_more_however_near_its_minimum_lies(make_run)
             "lee", {"radius": 0.5}, "gradient_descent", {"lr": 0.1}, seeds=1, steps=200
         )
     ).rows
-    assert row["dwell_steps"] == row["escape_step"] - 1
+    assert row["steps_near"] == row["escape_step"] - 1
     (below,) = execute(
         make_run(
             "lee",
@@ -130,7 +130,7 @@ def test_who_has_escaped_is_near_no_more_however_near_its_minimum_lies(make_run)
             steps=9,
         )
     ).rows
-    assert (below["escape_step"], below["dwell_steps"]) == (1, 0)
+    assert (below["escape_step"], below["steps_near"]) == (1, 0)
 
 
 def test_from_the_saddle_itself_one_dwells_until_the_escape(make_run):
@@ -138,13 +138,13 @@ def test_from_the_saddle_itself_one_dwells_until_the_escape(make_run):
     (stays,) = execute(
         make_run("lee", asked, "gradient_descent", {"lr": 0.1}, seeds=1, steps=30)
     ).rows
-    assert (stays["dwell_steps"], stays["captured"]) == (30, True)
+    assert (stays["steps_near"], stays["captured"]) == (30, True)
     (leaves,) = execute(
         make_run(
             "lee", asked, "noisy_gradient_descent", {"lr": 0.1}, seeds=1, steps=300
         )
     ).rows
-    assert leaves["dwell_steps"] == leaves["escape_step"] - 1 > 1
+    assert leaves["steps_near"] == leaves["escape_step"] - 1 > 1
 
 
 def test_a_run_that_is_leaving_in_small_units_is_not_captured(make_run):
@@ -159,7 +159,7 @@ def test_a_run_that_is_leaving_in_small_units_is_not_captured(make_run):
     )
     for row in execute(run).rows:
         assert row["gradient_norm"] < 1e-5
-        assert row["dwell_steps"] < 300
+        assert row["steps_near"] < 300
         assert (row["captured"], row["end_point"], row["limit"]) == (
             False,
             "not certified",

@@ -15,7 +15,7 @@ from sfnbench.experiments.race.rows import rows
 from sfnbench.experiments.setup import Setup
 from sfnbench.members import registry
 
-WORDS = ("status", "end_point", "captured", "limit", "dwell_steps")
+WORDS = ("status", "end_point", "captured", "limit", "steps_near")
 
 METHODS = (
     ("damped_newton", {"damping": 0.0}),

@@ -103,9 +103,9 @@ def test_json_tells_later_than_the_budget_from_never():
 
 
 def test_captures_count_among_all_seeds():
-    free = {"captured": False, "dwell_steps": 3}
+    free = {"captured": False, "steps_near": 3}
     rows = [
-        row(None, 1.0, captured=True, dwell_steps=10),
+        row(None, 1.0, captured=True, steps_near=10),
         row(3, 1.0, **free),
         row(3, 1.0, **free),
         {"seed": 3, "status": "error"},
@@ -261,11 +261,11 @@ def test_the_legend_says_among_whom_the_best_is_and_what_brackets_hold():
 def test_seconds_compete_only_where_they_came_about_alike():
     """A seed among 32 shares their seconds: it is no rival of a seed alone."""
     together = [
-        result(name, [row(5, 1.0, seconds=s, n_lanes=32)])
+        result(name, [row(5, 1.0, seconds=s, n_sharing=32)])
         for name, s in (("a", 0.02), ("b", 0.01))
     ]
     alone = [
-        result(name, [row(5, 1.0, seconds=s, n_lanes=1)])
+        result(name, [row(5, 1.0, seconds=s, n_sharing=1)])
         for name, s in (("c", 0.3), ("d", 0.2))
     ]
     assert starred(*together, *alone) == {
@@ -275,7 +275,9 @@ def test_seconds_compete_only_where_they_came_about_alike():
         "d": ["seconds a seed"],
     }
     elsewhere = result(
-        "e", [row(5, 1.0, seconds=0.001, n_lanes=32)], facts={**FACTS, "cpu": "another"}
+        "e",
+        [row(5, 1.0, seconds=0.001, n_sharing=32)],
+        facts={**FACTS, "cpu": "another"},
     )
     assert starred(*together, elsewhere)["b"] == ["seconds a seed"]
     assert starred(*together, elsewhere)["e"] == []

@@ -1,6 +1,6 @@
 """Where and with what a result came about: commit, versions, machine, threads.
 
-What cannot be told is None.
+A fact that cannot be found out is None.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def commit(root: Path) -> dict[str, Any]:
     Both None where `root` is no clone.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
-    # An installed package may lie inside somebody else's clone, whose commit says nothing about it.
+    # An installed package may lie inside another clone, whose commit says nothing about it.
     if top is None or Path(top).resolve() != root.resolve():
         return {"commit": None, "dirty": None}
     changes = _git(root, "status", "--porcelain", "--", "sfnbench", "plugins")

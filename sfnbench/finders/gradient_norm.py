@@ -26,7 +26,7 @@ class GradientNormMinimization(Finder):
 
         min 1/2 |g|^2,    whose gradient is H g
 
-    It converges slowly, for the squared length is as ill conditioned as H^2, and stops at
+    It converges slowly, because the squared length is as ill conditioned as H^2, and stops at
     gradient-flat points, where H g = 0 and g is not. Fields: `iterations` at most; `memory` of
     L-BFGS in pairs. One point at a time, each to its end. Cost of an iteration: about one gradient
     and one product. References: Liu, Nocedal 1989; Pennington, Bahri 2017; Frye et al. 2021.

@@ -81,6 +81,6 @@ class LevenbergMarquardt(Finder):
 
 
 def _factor(fell: Tensor, gain: Tensor) -> Tensor:
-    """What the damping is multiplied by (S,): eight after a try in vain, else by its gain."""
+    """The factor (S,) of the damping: eight after a try in vain, else by its gain."""
     accepted = torch.where(gain > 0.5, 0.1, torch.where(gain > 0.1, 0.5, 2.0))
     return torch.where(fell, accepted, 8.0)

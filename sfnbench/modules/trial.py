@@ -150,7 +150,7 @@ def check_derivatives(
 def bends_as_it_says(
     loss: Callable[[Tensor], Tensor], theta: Tensor, v: Tensor, h: float = 1e-5
 ) -> bool:
-    """Whether the Hessian at theta (d,) times v (d,), of length 1, is what gradients differ by."""
+    """Whether H v at theta (d,), v (d,) of length 1, agrees with a difference of gradients."""
     known = linearise_eagerly(loss, theta)
     ahead, behind = (
         loss_and_grad(loss, theta + side * h * v, eager=True)[1] for side in (1, -1)

@@ -1,7 +1,7 @@
 """A figure as plain data; `draw_plotly` and `draw_matplotlib` paint it.
 
-Whoever fills in these records knows what the numbers mean and nothing about drawing; whoever paints
-them knows nothing about races or critical points.
+The code that fills in these records knows what the numbers mean, and nothing about drawing. The
+code that paints them knows nothing about races or critical points.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ STATEMENTS = (
     """CREATE TRIGGER IF NOT EXISTS deleted_place AFTER DELETE ON places BEGIN
         DELETE FROM place_checksums WHERE place = old.rowid; END""",
 )
-# What was written, and what is there; by the tables, for an index may be damaged, too.
+# What was written, and what is there. Read from the tables: an index may be damaged, too.
 LOST = {
     "run": ("SELECT id FROM checksums NOT INDEXED", "SELECT id FROM runs NOT INDEXED"),
     "place": (

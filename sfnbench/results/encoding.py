@@ -30,7 +30,7 @@ UNREADABLE = (  # what damage makes json, zipfile and numpy raise
 def to_json(value: object) -> str:
     """Compact JSON.
 
-    What has no place in it becomes numbers or text, for it must not cost a finished result.
+    A value that JSON lacks becomes numbers or text: it must not cost a finished result.
     """
     return json.dumps(value, separators=(",", ":"), default=_as_json)
 

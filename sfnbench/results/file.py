@@ -16,7 +16,7 @@ from .checksums import STATEMENTS as CHECKSUMS
 from .checksums import have_checksums
 
 FILE = "results.sqlite"
-APPLICATION = 0x53464E42  # "SFNB": tells our files from others
+APPLICATION = 0x53464E42  # "SFNB": marks a file as one of ours
 
 TABLES = (
     """CREATE TABLE runs (

@@ -136,7 +136,7 @@ def sample(tune: Tune) -> np.ndarray:
 
     An optimizer with n ranges takes the first n coordinates.
 
-    With more trials the same points come first, for every sampler, so that raising `trials` costs
+    With more trials the same points come first, whatever the sampler. So raising `trials` costs
     only the new ones.
     """
     rng = np.random.default_rng(tune.seed)

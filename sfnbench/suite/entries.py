@@ -165,8 +165,8 @@ class _Entry:
             self._wrong |= given.content[name].marks()
         is_partial = bool(wrong) and isinstance(completion, StockCompletion)
         if is_partial:
-            # A stock optimizer says only in words which parameter is wrong, so that a complaint
-            # could not be told from a new one
+            # A stock optimizer names the wrong parameter only in words, so a second complaint
+            # could not be distinguished from the first
             self._wrong.add(use.at)
             given = given.without(*wrong)
         spans = {name: span for name, span in ranges.items() if span}

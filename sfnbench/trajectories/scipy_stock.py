@@ -26,8 +26,8 @@ HESSIANS = {"dogleg", "trust-exact"}
 GRADIENTS = {"CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP"}
 METHODS = GRADIENT_FREE | GRADIENTS | HESSIAN_PRODUCTS | HESSIANS
 
-# Options that end a method where it has come near enough: by itself that is never, so that the
-# race's budget ends it. Above 0, for a gradient of exactly 0 is the end of every method.
+# Options that end a method where it has come near enough. They are set so low that the race's
+# budget ends it, but above 0: every method ends at a gradient of exactly 0.
 TOLERANCES = {
     "BFGS": ("gtol",),
     "CG": ("gtol",),

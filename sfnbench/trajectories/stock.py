@@ -41,8 +41,8 @@ def find_faults(
         return error.faults
     size = batch_size(params)
     if not (size is None or (type(size) is int and size >= 1)):
-        told = f"{BATCH_SIZE} must be a whole number of at least 1, not {size!r}"
-        return [Fault((BATCH_SIZE,), told)]
+        message = f"{BATCH_SIZE} must be a whole number of at least 1, not {size!r}"
+        return [Fault((BATCH_SIZE,), message)]
     if not (problems or entry.groups):
         problems = {"": Tiny((("weight", (3, 2)), ("bias", (3,))))}
     found = {
@@ -54,8 +54,8 @@ def find_faults(
     if len(faults) == len(found):
         return list(dict.fromkeys(faults.values()))
     return [
-        Fault(path, f"{told} (on {label}, {dtype})")
-        for (label, dtype), (path, told) in faults.items()
+        Fault(path, f"{message} (on {label}, {dtype})")
+        for (label, dtype), (path, message) in faults.items()
     ]
 
 

@@ -46,7 +46,7 @@ MODELS = ("model", "module", "net", "network")
 # They are for matrices alone, and their authors leave the rest to AdamW
 FOR_MATRICES = ("torch.optim.Muon", "pytorch_optimizer.SpectralSphere")
 ADAMW = "torch.optim.AdamW"
-# They treat the two apart themselves, and want to be told by a flag of each group
+# They treat the two apart themselves, and read a flag of each group
 FLAGGED = frozenset(
     f"pytorch_optimizer.{name}"
     for name in ("AdaGO", "AdaMuon", "DistributedMuon", "Muon", "MuonClip", "NorMuon")
@@ -280,7 +280,7 @@ def _beside_defaults(
 
 
 def _implied_groups(use: str) -> tuple[ParameterGroup, ...]:
-    """The groups of a class that is for matrices, or has to be told which are."""
+    """The groups of a class that is for matrices, or needs a flag for them."""
     name = use.replace(":", ".")
     if name in FOR_MATRICES:
         rest = _read(ADAMW, "{}", None)

@@ -1,7 +1,7 @@
 """An optimizer of torch tried on a tiny problem, before a run meets what is wrong with it.
 
 The trial makes the steps that the run will make, on tensors of the same names and kinds, and finds
-out what the class has to be given in a step, which no signature tells.
+out what a step of the class needs; no signature says it.
 """
 
 from __future__ import annotations

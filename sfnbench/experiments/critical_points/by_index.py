@@ -89,7 +89,7 @@ def _is_other(row: PointRow, levels: Sequence[float]) -> bool:
 
 
 def _distinct_losses(losses: Sequence[float]) -> list[float]:
-    """Losses without those that cannot be told from another one."""
+    """Losses, each once: two that differ by rounding count as one."""
     kept: list[float] = []
     for loss in losses:
         if not any(is_known_loss(loss, other) for other in kept):

@@ -90,7 +90,7 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
 
 
 def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
-    """What `linearised` gives, where it gives anything, is what differentiating twice gives."""
+    """`linearised`, where it gives anything, agrees with differentiating twice."""
     theta = point_of(problem, torch.float64)
     rng = torch.Generator().manual_seed(4)
     vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64).to(theta)

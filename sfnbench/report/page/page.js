@@ -142,8 +142,8 @@ function sort(header) {
 unpack().then(() => {
   for (const section of document.querySelectorAll(".suite")) whenNear(section, () => start(section));
 }, () => {
-  const told = "The figures need a newer browser: Chrome 80, Firefox 113, Safari 16.4, or later.";
-  for (const figures of document.querySelectorAll(".figures")) figures.append(element("p", {}, told));
+  const note = "The figures need a newer browser: Chrome 80, Firefox 113, Safari 16.4, or later.";
+  for (const figures of document.querySelectorAll(".figures")) figures.append(element("p", {}, note));
 });
 for (const button of document.querySelectorAll("#legend button"))
   button.addEventListener("click", () => toggle(button));

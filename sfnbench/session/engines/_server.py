@@ -69,7 +69,7 @@ def ctrl_c_ignored() -> Iterator[None]:
 def ctrl_c_deferred() -> Iterator[None]:
     """Ctrl-C takes effect after this block.
 
-    A worker that was half started would escape whoever ends the others.
+    A worker that was half started would not be ended with the others.
     """
     pressed: list[tuple[int, FrameType | None]] = []
     with _ctrl_c_handled_by(

@@ -38,7 +38,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What is the same in every process on this machine; asked for once, then remembered."""
+    """The facts that every process on this machine shares; asked for once, then remembered."""
     if not _machine:
         _machine.update(
             commit(PACKAGE_FOLDER.parent),
@@ -62,7 +62,7 @@ def assume(facts: dict[str, Any]) -> None:
 
 
 def process(device: str = "cpu") -> dict[str, Any]:
-    """What this process adds.
+    """The facts that this process adds.
 
     Its threads, the device's name, and whether products may be rounded to TF32.
     """

@@ -318,7 +318,7 @@ def quartiles(row: TimingRow, rate: Rate) -> tuple[float, float, float] | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a reader of a result has to know of its problem; blank where the run broke before."""
+    """The facts about its problem that a result carries; blank where the run broke before."""
 
     n_parameters: int | None = None
     has_saddle: bool = False
@@ -338,7 +338,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a run: a row per seed (or point, or timing), series as arrays, circumstances."""
+    """The outcome of a run: a row per seed, point or timing, series as arrays, circumstances."""
 
     run: Run
     status: Status  # the gravest of its rows

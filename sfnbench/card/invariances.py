@@ -1,4 +1,4 @@
-"""What a method's steps are indifferent to: measured, on a saddle seen in other coordinates."""
+"""The changes of coordinates that leave a method's steps alone, measured on a saddle."""
 
 from __future__ import annotations
 

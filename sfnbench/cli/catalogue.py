@@ -1,4 +1,4 @@
-"""What there is: the tables of ``sfnbench list``, and members by name for ``sfnbench check``.
+"""The tables of ``sfnbench list``, and members by name for ``sfnbench check``.
 
 Imports no torch to list.
 """

@@ -1,4 +1,4 @@
-"""What a shell offers for completion: suites, members, labels, profiles. Imports no torch."""
+"""Completion in a shell: suites, members, labels, profiles. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session shows while it runs: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a session: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What questions cost, counted by kind and priced in gradients.
+"""The cost of questions, counted by kind and priced in gradients.
 
 Their cost is the machine-independent axis of every comparison.
 """

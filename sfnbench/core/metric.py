@@ -14,7 +14,7 @@ from .oracle import Oracle
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(ABC):
-    """What a race records on the way, on the whole loss, outside clock and counters.
+    """A number that a race records on the way, on the whole loss, outside clock and counters.
 
     Subclass as a frozen, keyword-only dataclass. `measure` must be pure, and must not branch on a
     tensor's value: points of a small problem are measured together, under `torch.func.vmap`.

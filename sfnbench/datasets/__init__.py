@@ -64,7 +64,7 @@ def names(kind: DatasetKind | None = None) -> tuple[str, ...]:
 
 
 def known(name: str) -> ImageDataset | TextDataset:
-    """What is known of a dataset of any kind before it is read.
+    """The description of a dataset of any kind, before it is read.
 
     DataError with the nearest name where there is none.
     """
@@ -97,7 +97,7 @@ def _is_of(kind: DatasetKind, name: str) -> bool:
 
 
 def find(name: str) -> ImageDataset:
-    """What is known of a dataset of images before it is read.
+    """The description of a dataset of images, before it is read.
 
     DataError for an unknown name or another kind.
     """
@@ -110,7 +110,7 @@ def find(name: str) -> ImageDataset:
 
 
 def find_text(name: str) -> TextDataset:
-    """What is known of a text before it is read; DataError for an unknown name or another kind."""
+    """The description of a text, before it is read; DataError where it is unknown or no text."""
     dataset = known(name)
     if not isinstance(dataset, TextDataset):
         raise DataError(

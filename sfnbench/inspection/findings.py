@@ -1,4 +1,4 @@
-"""What an inspection found: numbers, text, a page for notebooks, and figures."""
+"""The findings of an inspection: numbers, text, a page for notebooks, and figures."""
 
 from __future__ import annotations
 

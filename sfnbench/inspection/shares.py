@@ -30,7 +30,7 @@ class ProbeEstimate(NamedTuple):
 
 
 class JacobiMatrix(NamedTuple):
-    """What Lanczos makes of H and a vector: a tridiagonal matrix with the vector's moments."""
+    """Lanczos's matrix of H and a vector: tridiagonal, with the vector's moments."""
 
     diagonal: Floats  # (k,)
     beside: Floats  # (k,), the last one the norm of what is left of H v_k

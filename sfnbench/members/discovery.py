@@ -225,7 +225,7 @@ def _identifiers(source: Source) -> frozenset[str]:
 
 
 def _what(error: Exception) -> str:
-    """What is wrong with a file, and in which line."""
+    """The fault of a file, and its line."""
     at = ""
     if isinstance(error, SyntaxError):
         at = f"line {error.lineno}: "

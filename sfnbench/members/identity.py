@@ -1,4 +1,4 @@
-"""What decides a run's numbers beside its values: the code that it runs, and whose version.
+"""The code that decides a run's numbers, and the versions of packages.
 
 Each file is hashed with all that it imports of sfnbench or of its own package. Two kinds of hashes
 make a run stale, each with a reason of its own: the source of the problem and of the method, and
@@ -116,7 +116,7 @@ def _identity(run: Run, method: Kind) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _parts(run: Run, method: Kind) -> tuple[str, ...]:
-    """What of a run can name code."""
+    """The parts of a run that can name code."""
     return (
         *(run.experiment, run.problem.use, _texts_in(run.problem.params)),
         *(method, run.method.use, _texts_in(run.method.params)),
@@ -184,7 +184,7 @@ def _once(key: Hashable, find: Callable[[], T]) -> T:
 
 
 def _texts_in(params: Mapping[str, Any]) -> str:
-    """What of the parameters can name code: all of them where there is any text, else nothing."""
+    """The parameters that can name code: all of them where there is any text, else none."""
     if not any(_texts(params)):
         return ""
     return json.dumps(params, sort_keys=True, default=str)

@@ -46,7 +46,7 @@ _ALGORITHMS = ("torch.optim", "scipy.optimize", "scipy.sparse.linalg", "scipy.st
 
 @dataclass(frozen=True)
 class Reach:
-    """What the imports of files lead to, themselves included."""
+    """The files that imports lead to, the given ones included."""
 
     files: frozenset[Path] = frozenset()
     packages: frozenset[str] = (
@@ -152,7 +152,7 @@ def _targets(wanted: Import, at: Path) -> Iterator[Path | str]:
 def _relative_targets(
     base: Path, parts: Sequence[str], names: Sequence[str]
 ) -> Iterator[Path | str]:
-    """What a relative import names: all folders of plugins are one package."""
+    """The module that a relative import names: all folders of plugins are one package."""
     folders = () if _is_shipped(base) else plugin_folders()
     root = next((folder for folder in folders if base.is_relative_to(folder)), None)
     if root:

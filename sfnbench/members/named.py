@@ -1,4 +1,4 @@
-"""What a suite names in a user's own code: ``package.module:name`` or ``package.module.name``."""
+"""Objects of a user's own code by name: ``package.module:name`` or ``package.module.name``."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def imported(use: str, unknown: str) -> tuple[ModuleType, str]:
 
 
 def find_named(use: str, what: str) -> Any:
-    """What has that name; PluginError says that there is no such `what`, and why."""
+    """The object of that name; PluginError says that there is no such `what`, and why."""
     unknown = f"unknown {what} {use!r}"
     module, name = imported(use, unknown)
     if not hasattr(module, name):
@@ -68,7 +68,7 @@ def find_named(use: str, what: str) -> Any:
 
 
 def make_named(use: str, what: str) -> Any:
-    """What the function or class of that name makes, or the object itself.
+    """The product of the function or class of that name, or the object itself.
 
     PluginError names the line of its module that it fails at.
     """

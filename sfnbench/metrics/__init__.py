@@ -1,1 +1,1 @@
-"""What is measured at a point."""
+"""Metrics: numbers measured at a point."""

@@ -28,7 +28,7 @@ def roots_by_products(
     reach: Floats,
     units: Floats | None = None,
 ) -> Roots:
-    """What Newton's method arrives at from ends (S, d), its steps solved for by products.
+    """The points that Newton's method arrives at from ends (S, d), its steps solved by products.
 
     As `linalg.newton.newton_roots` is with a Hessian. No step is longer than `reach` (S,). Points
     are asked in the dtype and on the device of `like`.

@@ -1,4 +1,4 @@
-"""What kind of point a trajectory ended at, and the proof of it.
+"""The kind of point that a trajectory ended at, and the proof of it.
 
 A small gradient alone proves nothing: it may be that of a tail, of a point beside a saddle that
 gradient descent is about to leave, or of a loss in small units. An end point gets the name of a
@@ -58,7 +58,7 @@ N_AWAY = 5  # Newton's steps that have to lead on like this
 
 
 class Certificate(NamedTuple):
-    """What kind of point a trajectory ended at; None for what cannot be said."""
+    """The kind of point that a trajectory ended at; None for a number that cannot be given."""
 
     gradient_norm: float
     min_eigenvalue: float | None
@@ -163,7 +163,7 @@ class _Ends:
         return _floats_of(found)
 
     def _roots(self) -> Roots:
-        """What Newton's method arrives at from each end, if its first step is short enough."""
+        """The root that Newton's method reaches from each end, if its first step is short enough."""
         units, reach = self.way, 2 * self.radius
         if self.problem.saddle is not None:
             units = np.maximum(units, self._from_saddle(self.starts))
@@ -330,7 +330,7 @@ def kind_of(negative: NDArray[np.bool_], positive: NDArray[np.bool_]) -> str:
 
 
 def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
-    """What is not finite first at theta (d,): loss, gradient, or a second derivative in `asked`."""
+    """The first that is not finite at theta (d,): loss, gradient, second derivative in `asked`."""
     loss, grad = oracle(problem).loss_and_grad(theta)
     answers = {"the loss": loss, "the gradient": grad}
     if "hvp" in asked:

@@ -59,7 +59,7 @@ def _state(file: Path) -> dict[str, Tensor]:
 def _weight_differences(
     found: Mapping[str, Tensor], own: Mapping[str, Tensor]
 ) -> list[str]:
-    """What differs, in words: shapes, what is missing, what is too much."""
+    """The differences, in words: shapes, missing names, surplus names."""
     shapes = [
         f"{name!r} is {tuple(found[name].shape)} there and {tuple(own[name].shape)} here"
         for name in own

@@ -1,4 +1,4 @@
-"""What a module and a criterion do, found by calling them: each twice, and on half of the data."""
+"""How a module and a criterion behave, found by calling each twice, and on half of the data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def takes_model(criterion: Any) -> bool:
 
 
 class ForwardCost(NamedTuple):
-    """What a call of a module is made of."""
+    """The parts of a call of a module."""
 
     flops: int  # of its matrix products and convolutions
     has_convolutions: bool
@@ -60,7 +60,7 @@ def forward_cost(call: Callable[[], Any]) -> ForwardCost:
 
 
 def same_twice(call: Callable[[], Tensor]) -> Tensor:
-    """What `call` returns, the outputs or the loss; ModelError where two calls differ."""
+    """The outputs or the loss that `call` returns; ModelError where two calls differ."""
     with _Watch() as seen:
         first = call()
     second = call()
@@ -176,7 +176,7 @@ def mixes_examples(call: Callable[[slice], Tensor], whole: Tensor) -> bool:
 
 
 def remarks(model: nn.Module) -> Iterator[str]:
-    """What eval mode means for this module, a sentence each."""
+    """The consequences of eval mode for this module, a sentence each."""
     modules = list(model.modules())
     norms = [
         each for each in modules if isinstance(each, nn.modules.batchnorm._BatchNorm)

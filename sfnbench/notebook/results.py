@@ -82,7 +82,7 @@ class Results(os.PathLike[str]):
 
     @property
     def complaints(self) -> list[str]:
-        """What broke or diverged, a line for each reason, and the way back."""
+        """The runs that broke or diverged, a line for each reason, and the way back."""
         hint = rerun_hint(self, self.folder)
         return [*reasons(self), *([hint] if hint else [])]
 
@@ -105,7 +105,7 @@ class Results(os.PathLike[str]):
         return f"{self.table._repr_html_()}{said}"
 
     def compare(self, other: Results | str | Path) -> ResultTable:
-        """What became worse or better from `other` (a folder or a commit, too) to these."""
+        """The changes, worse or better, from `other` (a folder or a commit, too) to these."""
         before = load(os.fspath(other))
         changes = compare(before, load(self.folder))
         return ResultTable(change.line() for change in changes)

@@ -111,7 +111,7 @@ class Switch(Optimizer):
         return (*self.first.batch_sizes, *self.then.batch_sizes)
 
     def misfit(self, problem: Problem) -> str | None:
-        """Whatever keeps either from running."""
+        """The reasons that keep either from running."""
         return self.first.misfit(problem) or self.then.misfit(problem)
 
     def init(self, theta: Tensor) -> Phase:

@@ -43,7 +43,7 @@ class Criterion(NamedTuple):
 
 @dataclass
 class _Layer:
-    """What products need of one layer, for n examples."""
+    """The values of one layer that products need, for n examples."""
 
     weights: Tensor  # (n_out, n_in)
     # [a; R; delta] (3 n, n_in) of the layer below, R being R{a} on the way up, then R{delta}; or x

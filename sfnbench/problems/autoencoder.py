@@ -96,7 +96,7 @@ class Autoencoder(FromImages, Network):
 
     @property
     def is_sigmoid(self) -> list[bool]:
-        """Of each hidden layer, whether it is not linear."""
+        """Whether each hidden layer is nonlinear."""
         return [
             place != len(self.hidden) or self.code == "sigmoid"
             for place in range(1, len(self.shapes))

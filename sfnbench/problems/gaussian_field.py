@@ -150,7 +150,7 @@ class GaussianField(Problem):
 
     @property
     def amplitude(self) -> float:
-        """Of each wave: sqrt(2 N / K)."""
+        """The amplitude of each wave: sqrt(2 N / K)."""
         return math.sqrt(2 * self.dim / self.n_features)
 
     def _profile(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:

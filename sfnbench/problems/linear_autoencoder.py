@@ -89,7 +89,7 @@ class LinearAutoencoder(Problem):
 
     @property
     def n_zero_modes(self) -> int:
-        """Those of GL(p), as many as move a point of full rank.
+        """The number of generators of GL(p) that move a point of full rank.
 
         They are p^2 unless there are more hidden units than inputs.
         """

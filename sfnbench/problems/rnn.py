@@ -147,7 +147,7 @@ class RecurrentNetwork(Network):
 
     @functools.cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Those of E, W, b, V, a."""
+        """The shapes of E, W, b, V, a."""
         k, h = self.n_symbols, self.n_units
         return (k, h), (h, h), (h,), (k, h), (k,)
 

@@ -1,1 +1,1 @@
-"""What people look at: tables and progress on a terminal. Nothing here imports torch."""
+"""Figures and pages for people to look at. Nothing here imports torch."""

@@ -128,7 +128,7 @@ class Panel:
 
     @property
     def caption(self) -> str:
-        """What it shows, what was found, and what the drawing leaves out."""
+        """Notes on its contents, the findings, and whatever the drawing leaves out."""
         return " ".join([*self.notes, *self.remarks, *self._grey()])
 
     @property

@@ -142,7 +142,7 @@ class Section:
         return {run_title: table for run_title, table in found.items() if table}
 
     def findings(self) -> list[str]:
-        """What searches for critical points have shown, in words."""
+        """The findings of searches for critical points, in words."""
         return [
             f"{run_title(result)}: {findings(result)}" for result in self._searches()
         ]

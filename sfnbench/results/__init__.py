@@ -1,1 +1,1 @@
-"""What came of runs: stored, compared, printed."""
+"""Results of runs: stored, compared, printed."""

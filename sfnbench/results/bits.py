@@ -25,7 +25,7 @@ TIMED_EXPERIMENTS = ("throughput",)  # whose numbers are all timings
 
 @dataclass
 class BitComparison:
-    """What two folders have in common, and where that differs."""
+    """The runs that two folders have in common, and where they differ."""
 
     same: list[str] = field(default_factory=list)  # titles of runs, as all lists here
     different: dict[str, str] = field(default_factory=dict)  # title -> what differs

@@ -1,4 +1,4 @@
-"""What a table holds: numbers until they are printed.
+"""The cells of a table: numbers until they are printed.
 
 An entry is a `Cell` (a number with its interval and flags), a `Tally` (counts by name) or words.
 Stars and sorting compare numbers; `text` prints an entry, `as_json` keeps its parts apart.
@@ -136,7 +136,7 @@ def text(entry: TableEntry, *, is_starred: bool = False) -> str:
 
 
 def rank(entry: TableEntry) -> tuple[int, float, str]:
-    """What a column is sorted by: numbers, later than so many steps, never, words."""
+    """The key that a column is sorted by: numbers, later than so many steps, never, words."""
     words = text(entry)
     if isinstance(entry, int):
         return 0, entry, ""

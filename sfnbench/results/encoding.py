@@ -67,7 +67,7 @@ def pack(series: dict[str, np.ndarray]) -> bytes:
 
 @functools.lru_cache(maxsize=256)
 def _npy_head(dtype: np.dtype[Any], shape: tuple[int, ...], by_columns: bool) -> bytes:
-    """What stands before the numbers in an .npy file, which numpy takes long to write."""
+    """The header of an .npy file, which numpy takes long to write."""
     head = io.BytesIO()
     like = np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, (0,) * len(shape))
     said = np.lib.format.header_data_from_array_1_0(like)

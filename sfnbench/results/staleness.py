@@ -29,7 +29,7 @@ def why_stale(stored: Run, planned: Run) -> str:
 
 
 def differences(before: Run, now: Run) -> dict[Path, str]:
-    """What decides the numbers and differs: its path in `Run.decisive`, and that in words."""
+    """Differences that decide the numbers: the path in `Run.decisive`, and a sentence."""
     old = dict(_leaves(_complete(before.decisive)))
     new = dict(_leaves(_complete(now.decisive)))
     found: dict[Path, str] = {}

@@ -168,12 +168,12 @@ class Store(AbstractContextManager["Store"]):
         return bool(self._select("SELECT 1 FROM runs WHERE id = ?", run_id))
 
     def pending(self, runs: Iterable[Run]) -> tuple[Run, ...]:
-        """Those to execute, each id once: without a result."""
+        """The runs to execute, each id once: those without a result."""
         done = self.ids()
         return tuple(run for run_id, run in _by_id(runs).items() if run_id not in done)
 
     def broken(self, runs: Iterable[Run]) -> tuple[Run, ...]:
-        """Those to re-run, each id once: their last result broke, under whatever id."""
+        """The runs to re-run, each id once: their last result broke, under whatever id."""
         status = self.statuses()
         shown = {slot: status[run_id] for slot, run_id in self.current().items()}
         found = []

@@ -35,7 +35,7 @@ _N_DRAWS = (1, 2, 5, *(10 * 2**i for i in range(20)))
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning found for one optimizer on one problem."""
+    """The outcome of tuning one optimizer on one problem."""
 
     run: Run  # the open one
     tune: Tune
@@ -108,7 +108,7 @@ class Tuned:
 
     @property
     def remarks(self) -> list[str]:
-        """What its reader has to know.
+        """Remarks for its reader.
 
         Winners at an end of their range, and a metric that says little here.
         """
@@ -206,7 +206,7 @@ def trials(run: Run, tune: Tune) -> tuple[Run, ...]:
 def winners(
     runs: Iterable[Run], tune: Tune, results: Mapping[str, Result]
 ) -> tuple[Tuned, ...]:
-    """What tuning found for each open run whose trials all have a result.
+    """The outcome of tuning for each open run whose trials all have a result.
 
     Results are by the trial's id.
     """

@@ -1,4 +1,4 @@
-"""What is asked of a suite, checked by its names alone: a typing error waits for no torch."""
+"""The names that are asked of a suite, checked before torch is loaded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _wrong_profile(path: Path, root: Node, profile: str | None) -> Iterator[str]
 
 
 def _method(root: Node) -> Kind:
-    """What the suite's experiment compares."""
+    """The kind of member that the suite's experiment compares."""
     node = root.child("experiment")
     if node is None or node.content not in experiments.names():
         return "optimizer"
@@ -72,7 +72,7 @@ def _unknown(root: Node, kind: Kind, key: str, asked: Iterable[str]) -> Iterator
 
 
 def _labels(root: Node, key: str) -> Iterator[str]:
-    """What entries of the suite and of its profiles are called."""
+    """The names and labels of entries, those of profiles included."""
     profiles = root.child(PROFILES)
     for place in (root, *(profiles.children if profiles else ())):
         for entry in items(place.child(key)):

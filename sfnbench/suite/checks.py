@@ -1,4 +1,4 @@
-"""What a suite's keys must agree on, beyond the type and the range of each."""
+"""Checks of a suite's keys against each other, beyond the type and the range of each."""
 
 from __future__ import annotations
 

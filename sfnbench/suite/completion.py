@@ -77,7 +77,7 @@ class Completion(ABC):
 
 
 class RegisteredCompletion(Completion):
-    """Of a member of the registry, by its fields; PluginError where it is broken."""
+    """The completion of a member of the registry, by its fields; PluginError where it is broken."""
 
     def __init__(self, member: Member) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class RegisteredCompletion(Completion):
 
 
 class Ground(NamedTuple):
-    """What a suite's optimizers run on: its problems, its dtypes, and the steps of its budget."""
+    """The ground that a suite's optimizers run on: problems, dtypes, the steps of its budget."""
 
     problems: tuple[Spec, ...] = ()
     dtypes: tuple[str, ...] = ("float64",)
@@ -124,7 +124,7 @@ class Ground(NamedTuple):
 
 
 class StockCompletion(Completion):
-    """Of a stock optimizer, which tries its parameters on the suite's problems."""
+    """The completion of a stock optimizer: it tries its parameters on the suite's problems."""
 
     def __init__(self, ground: Ground) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ def _key_place(use: Node, params: Node, path: Sequence[str], *, is_key: bool) ->
 
 @dataclasses.dataclass(frozen=True)
 class StockOptimizer:
-    """What a plan asks a stock optimizer."""
+    """The questions of a plan to a stock optimizer."""
 
     batch_size: int | None
 

@@ -88,7 +88,7 @@ class EntryReader:
         return self.read(Node(Mark(1, 1), name, text=name))
 
     def completion(self, name: str) -> Completion:
-        """What completes the parameters of a member; PluginError where there is none."""
+        """The object that completes a member's parameters; PluginError where there is none."""
         if self.kind == "optimizer" and registry.is_stock(name):
             return self._stock.setdefault(name, StockCompletion(self._ground))
         if name not in self._completions:

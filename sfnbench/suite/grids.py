@@ -37,7 +37,7 @@ def combinations(grids: Mapping[str, list[Node]]) -> Iterator[dict[str, Node]]:
 
 
 def suffix(values: Mapping[str, Node]) -> str:
-    """What a combination adds to a label, such as `` lr=0.1``."""
+    """The end that a combination adds to a label, such as `` lr=0.1``."""
     return "".join(f" {name}={_written(node)}" for name, node in values.items())
 
 

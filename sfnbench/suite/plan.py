@@ -92,7 +92,7 @@ def _run(
 
 
 def _ground(suite: Suite, problems: tuple[Spec, ...]) -> Ground:
-    """What stock optimizers that join are tried on."""
+    """The problems that stock optimizers are tried on when they join."""
     dtypes = tuple(suite.settings.get("dtypes", [suite.dtype]))
     return Ground(problems, dtypes, suite.n_steps)
 

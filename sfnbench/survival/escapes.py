@@ -153,7 +153,7 @@ class Escapes:
         return proportion(self.escaped)
 
     def expected_running_time(self) -> float:
-        """What all runs spent over the number that escaped; inf where none did.
+        """The total that all runs spent, over the number that escaped; inf where none did.
 
         That is the mean price of one escape of a method that is restarted until it escapes. It has
         no interval: in a sample where all escaped nothing shows how much a failure costs, and a

@@ -1,1 +1,1 @@
-"""What theory says of landscapes and of escapes. No torch."""
+"""Theory of landscapes and of escapes. No torch."""

@@ -18,7 +18,7 @@ Params = list[Any]  # parameters, or groups of them as dicts
 
 
 class Method:
-    """What an entry makes of the tensors of one seed.
+    """The optimizers that an entry makes of the tensors of one seed.
 
     One optimizer, or one for each set of its groups; their schedulers; and the point that it
     reports, which for a method with ``train`` and ``eval`` is not the point of its gradients.
@@ -207,7 +207,7 @@ def _made(
 def _inner(
     entry: Entry, leaves: Mapping[str, nn.Parameter], params: Params, **settings: Any
 ) -> Optimizer:
-    """What a wrapper that makes its own inner optimizer calls."""
+    """The class that a wrapper calls to make its own inner optimizer."""
     return _made(entry, params, leaves, settings)
 
 

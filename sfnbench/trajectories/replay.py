@@ -112,7 +112,7 @@ class Replayed:
         self._n_checks = N_CHECKS  # left to do
 
     def __call__(self, *trees: Any) -> Any:
-        """What the function gives."""
+        """The function's value."""
         flat, form = tree_flatten(trees)
         inputs = [x for x in flat if isinstance(x, Tensor)]
         self._n_calls += 1
@@ -146,7 +146,7 @@ class Replayed:
         return form == self._form and _shapes_of(inputs) == _shapes_of(self._inputs)
 
     def _recorded(self, trees: Any, inputs: list[Tensor], form: TreeSpec) -> Any:
-        """What the function gives, with a tape of how."""
+        """The function's value, and a tape of its operators."""
         self._is_tried = True
         tape = Tape(inputs)
         with tape:
@@ -162,7 +162,7 @@ class Replayed:
         return after
 
     def _checked(self, trees: Any, inputs: list[Tensor]) -> Any:
-        """What the function gives; the tape is dropped where it gives anything else."""
+        """The function's value; the tape is dropped where it gives another."""
         after = self._f(*trees)
         try:
             found = self._repeated(inputs)

@@ -49,7 +49,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What makes a scheduler for each optimizer: one of torch's by name, or a course."""
+    """A maker of schedulers, one for each optimizer: one of torch's by name, or a course."""
 
     cls: type[LRScheduler]
     settings: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What people write elsewhere, in the words of an entry: one meaning, one form.
+"""Spellings of other places in the words of an entry: one meaning, one form.
 
 lr: {schedule: cosine, start: 0.1}      lr: 0.1, schedule: cosine
 clip_grad_norm: 1.0                     clip: 1.0

@@ -28,7 +28,7 @@ ELEMENTWISE = frozenset(
 
 
 class Fault(NamedTuple):
-    """What is wrong with an entry: the keys down to it, none for the name, and a message."""
+    """A fault of an entry: the keys down to it, none for the name, and a message."""
 
     path: tuple[str, ...]
     message: str

@@ -27,7 +27,7 @@ from .vmapped import stack
 
 
 class Need(NamedTuple):
-    """What a class wants in a step: a gradient beforehand, a closure, gradients with a graph."""
+    """The needs of a class in a step: a gradient beforehand, a closure, gradients with a graph."""
 
     gradient: bool
     closure: bool = False

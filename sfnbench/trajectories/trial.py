@@ -86,7 +86,7 @@ def need_of(
     dtype: torch.dtype,
     n_steps: int | None = None,
 ) -> Need:
-    """What the class has to be given in a step on this problem; ValueError where it fails."""
+    """The needs of the class in a step on this problem; ValueError where it fails."""
     found = tried(use, params, problem, dtype, n_steps)
     if isinstance(found, Fault):
         raise ValueError(found.message)
@@ -100,7 +100,7 @@ def tried(
     dtype: torch.dtype,
     n_steps: int | None = None,
 ) -> Need | Fault:
-    """What the class wants in a step, or what it says where it cannot make one."""
+    """The needs of the class in a step, or its message where it cannot make one."""
     text = json.dumps(params, sort_keys=True)
     return _tried(use, text, kinds_of(problem), dtype, n_steps)
 
@@ -231,7 +231,7 @@ def _culprit(entry: Entry, works: Callable[[Entry], bool]) -> tuple[str, ...]:
 
 
 def _way_out(entry: Entry, message: str) -> str:
-    """What to write, where a class wants what a suite has a key for."""
+    """A hint, where a suite has a key for the argument that a class lacks."""
     if (
         entry.roles.base
         and not entry.base

@@ -24,7 +24,7 @@ Dims = tuple[
 
 
 class After(NamedTuple):
-    """What a step brings for n trajectories."""
+    """The outcome of a step for n trajectories."""
 
     theta: Tensor  # (n, d)
     state: State  # of tensors (n, ...)

@@ -1,4 +1,4 @@
-"""What two searches are compared by: how many converge, what they ask, how long they take."""
+"""Two searches compared: how many converge, at what cost, in what time."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def _in_subspace(rows: Rows, is_in: bool) -> list[PointRow]:
 
 
 def findings(result: Result) -> str:
-    """What the controls leave of a rising curve of energy against alpha, in plain words."""
+    """Whether a rising curve of energy against alpha survives the controls, in plain words."""
     energy = ordinate_of(result)
     found = distinct(result.points)
     points = correlation(found, energy)

@@ -50,7 +50,7 @@ def budget_from(at: str) -> tuple[str, float]:
 
 
 def axis_of(result: Result, axis: str) -> np.ndarray:
-    """What each seed had used up after each step, (S, steps + 1), NaN after its end.
+    """The amount that each seed had used up after each step, (S, steps + 1), NaN after its end.
 
     Steps, cost in gradients, seconds, or epochs: a step is that share of one which its largest
     batch is of all examples.

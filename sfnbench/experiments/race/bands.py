@@ -40,7 +40,7 @@ class Band:
 
 
 def used_by(result: Result) -> dict[str, Floats]:
-    """What each seed had used up after each step, (S, steps + 1), by axis."""
+    """The amount that each seed had used up after each step, (S, steps + 1), by axis."""
     return {axis: axis_of(result, axis) for axis in AXES}
 
 
@@ -64,7 +64,7 @@ def band(result: Result, metric: str, used: Mapping[str, Floats]) -> Band | None
 
 
 def typical(used: Floats, steps: Floats) -> Floats:
-    """What half of the seeds had used up at these steps (m,); one that ended stays where it was."""
+    """The amount (m,) that half of the seeds had used up at these steps; ended ones stay put."""
     ends = np.isfinite(used).sum(1) - 1  # (S,)
     places = np.minimum(steps[None].astype(int), np.maximum(ends, 0)[:, None])
     started = ends >= 0

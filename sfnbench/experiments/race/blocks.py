@@ -36,7 +36,7 @@ class Block:
 
 @dataclass
 class _Steps:
-    """What n steps leave, one entry a step."""
+    """The traces of n steps, one entry a step."""
 
     points: list[Tensor] = field(default_factory=list)  # (S, d)
     losses_before: list[Tensor | None] = field(default_factory=list)  # (S,)

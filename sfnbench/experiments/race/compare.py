@@ -1,4 +1,4 @@
-"""What two races are compared by: counts by equality, losses, escapes and times seed by seed."""
+"""Two races compared: counts by equality, losses, escapes and times seed by seed."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def _rounding(x: Floats, y: Floats, late: Floats) -> tuple[Floats, Floats]:
 
 
 def _misfit(x: Floats, y: Floats, lines: Lines, late: Floats) -> Misfit:
-    """Of the medians y (1 + R, m) from their lines; see `Misfit` for the test."""
+    """The misfit of medians y (1 + R, m) and their lines; see `Misfit` for the test."""
     known = np.isfinite(y[0])
     x = x[known]
     late = late[known]

@@ -17,7 +17,7 @@ SHARE_ROUNDING = 1e-9  # shares of minibatches do not sum to whole numbers exact
 
 @dataclass(frozen=True)
 class Limits:
-    """What each trajectory may use; a race ends with whichever is used up first."""
+    """The budget of each trajectory; a race ends with whichever limit is used up first."""
 
     steps: int
     seconds: float  # of optimizer steps; inf: without limit

@@ -77,7 +77,7 @@ def _escape_columns(recording: Recording, outcomes: Outcomes) -> Columns:
 
 
 def _spent_columns(recording: Recording, outcomes: Outcomes) -> Columns:
-    """What each trajectory used until its end, and the optimizer's own numbers there."""
+    """The amounts that each trajectory used until its end, and the optimizer's numbers there."""
     end = outcomes.end
     columns: Columns = {
         "seconds": _at_own_step(recording.seconds.whole, end),
@@ -125,7 +125,7 @@ def _mark_ends(made: list[dict[str, Any]], setup: Setup, outcomes: Outcomes) -> 
 
 
 def _not_finite(setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]) -> str:
-    """What was not finite first where trajectory i broke: an answer that it asked for, or its step.
+    """The first that was not finite where trajectory i broke: an answer it asked for, or its step.
 
     Its last finite point is looked at, on all examples. A minibatch may break a trajectory where
     all examples do not.

@@ -67,7 +67,7 @@ def table(result: Result, spread: Spread) -> Table:
 
 
 def _at_saddle(rows: Sequence[RaceRow], escape: Cell) -> dict[str, TableEntry]:
-    """What `SADDLE` names; captures and steps are of those seeds that came to an end at all."""
+    """The columns that `SADDLE` names, over the seeds that came to an end at all."""
     captured = [row["captured"] for row in rows if row["captured"] is not None]
     entries = (
         share(sum(row["escape_step"] is not None for row in rows), len(rows)),
@@ -112,7 +112,7 @@ def _spent(result: Result, spread: Spread, is_rival: bool) -> dict[str, TableEnt
 
 
 def _circumstances(result: Result) -> str:
-    """What seconds depend on besides the method: the machine, and how many seeds share a batch."""
+    """The machine, and how many seeds share a batch: seconds depend on both."""
     n = max(map(n_sharing, result.race_rows), default=1)
     machine = [str(result.environment.get(name)) for name in MACHINE]
     return ", ".join([f"{n} seeds in a batch", *machine])

@@ -1,4 +1,4 @@
-"""What two throughput measurements are compared by: rates, and the cost of a step in gradients."""
+"""Two throughput measurements compared: by rates, and by the cost of a step in gradients."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class PeakMemory:
 
 
 class OtherProcesses:
-    """What other processes do from now on."""
+    """The load by other processes from now on."""
 
     def __init__(self) -> None:
         self.load = psutil.getloadavg()[0]

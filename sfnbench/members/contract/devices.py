@@ -1,4 +1,4 @@
-"""What members answer on a device: a GPU's answers are held against a CPU's.
+"""Members' answers on a device: a GPU's are held against a CPU's.
 
 Where there is no GPU, torch's device ``meta`` stands in for one: its tensors have shapes and no
 values. Mixing it with the CPU fails as mixing a GPU with the CPU does, and so does reading a value.
@@ -102,14 +102,14 @@ def finder_answers(finder: Finder, device: torch.device, dtype: torch.dtype) -> 
 
 
 def metric_answers(metric: Metric, device: torch.device, dtype: torch.dtype) -> Answers:
-    """What is measured at a point."""
+    """A metric's numbers at a point."""
     problem = Waves()
     theta = starts_of(problem)[0].to(device, dtype)
     return by_name(metric.name, metric.measure(Oracle(problem), theta))
 
 
 def answers(member: AnyMember, device: torch.device, dtype: torch.dtype) -> Answers:
-    """What a member answers on a device, by name."""
+    """A member's answers on a device, by name."""
     if isinstance(member, Problem):
         return problem_answers(member, device, dtype)
     if isinstance(member, Optimizer):

@@ -1,4 +1,4 @@
-"""What a run printed and raised, kept short: the head and the tail."""
+"""The log of a run, printed and raised, kept short: the head and the tail."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class _Ends:
         return _floats_of(found)
 
     def _roots(self) -> Roots:
-        """The root that Newton's method reaches from each end, if its first step is short enough."""
+        """Newton's root from each end, if the first step towards it is short enough."""
         units, reach = self.way, 2 * self.radius
         if self.problem.saddle is not None:
             units = np.maximum(units, self._from_saddle(self.starts))

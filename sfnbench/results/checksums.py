@@ -31,7 +31,7 @@ STATEMENTS = (
         DELETE FROM place_checksums WHERE place = old.rowid; END""",
 )
 # What was written, and what is there. Read from the tables: an index may be damaged, too.
-LOST = {
+LOST_ROWS = {
     "run": ("SELECT id FROM checksums NOT INDEXED", "SELECT id FROM runs NOT INDEXED"),
     "place": (
         "SELECT place FROM place_checksums",

@@ -22,7 +22,7 @@ from ..records import Result, Run, Status
 from ..words import one_line
 from .checksums import (
     GONE,
-    LOST,
+    LOST_ROWS,
     WRONG,
     checksum,
     checksum_of,
@@ -265,7 +265,7 @@ class Store(AbstractContextManager["Store"]):
         """Results and places that were written and are gone, without having been deleted."""
         if not self._is_summed:
             return
-        for what, queries in LOST.items():
+        for what, queries in LOST_ROWS.items():
             written, there = (set(self._select(query)) for query in queries)
             for (key,) in sorted(written - there):
                 yield self._damage(f"{what} {key}", "", ValueError(GONE))

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-MOST_BYTES = 32 * 1024  # of what a run printed, and as much again of what it raised
-HEAD = MOST_BYTES // 4
+MOST_LOG_BYTES = 32 * 1024  # of what a run printed, and as much again of what it raised
+HEAD = MOST_LOG_BYTES // 4
 
 
 def shortened(text: str) -> str:
     """The text; of one longer than `MOST` characters its head and its tail.
 
-    >>> len(shortened("x" * 10**7)) < MOST_BYTES + 100
+    >>> len(shortened("x" * 10**7)) < MOST_LOG_BYTES + 100
     True
     """
-    if len(text) <= MOST_BYTES:
+    if len(text) <= MOST_LOG_BYTES:
         return text
-    tail = MOST_BYTES - HEAD
-    return f"{text[:HEAD]}\n... {len(text) - MOST_BYTES:,} characters left out ...\n{text[-tail:]}"
+    tail = MOST_LOG_BYTES - HEAD
+    return f"{text[:HEAD]}\n... {len(text) - MOST_LOG_BYTES:,} characters left out ...\n{text[-tail:]}"
 
 
 def read_log(output: Path) -> str:
@@ -25,11 +25,11 @@ def read_log(output: Path) -> str:
     try:
         size = output.stat().st_size
         with output.open("rb") as file:
-            if size <= MOST_BYTES:
+            if size <= MOST_LOG_BYTES:
                 return file.read().decode("utf-8", "replace")
             head = file.read(HEAD).decode("utf-8", "replace")
-            file.seek(size - (MOST_BYTES - HEAD))
-            tail = file.read(MOST_BYTES - HEAD).decode("utf-8", "replace")
+            file.seek(size - (MOST_LOG_BYTES - HEAD))
+            tail = file.read(MOST_LOG_BYTES - HEAD).decode("utf-8", "replace")
     except OSError:
         return ""
-    return f"{head}\n... {size - MOST_BYTES:,} bytes left out ...\n{tail}"
+    return f"{head}\n... {size - MOST_LOG_BYTES:,} bytes left out ...\n{tail}"

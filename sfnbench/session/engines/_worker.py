@@ -24,7 +24,7 @@ from . import Conditions
 from .inline import attempt, failure
 
 BEGUN = "begun"  # what a worker says before it executes a run
-POLL_S = 0.1  # progress is reported so often
+REPORT_S = 0.1  # progress is reported so often
 REPORT = struct.Struct(
     "<Qd"
 )  # the number of a task, and the share of its run that is done
@@ -126,14 +126,14 @@ def end_group(leader: int | None) -> None:
 
 
 class _Reporter:
-    """Reports to the parent process how far the run is, at most every `POLL_S` seconds."""
+    """Reports to the parent process how far the run is, at most every `REPORT_S` seconds."""
 
     def __init__(self, task: WorkerTask, number: int) -> None:
         self.task, self.number, self.last_report = task, number, 0.0
 
     def __call__(self, share: float) -> None:
         now = perf_counter()
-        if now - self.last_report < POLL_S:
+        if now - self.last_report < REPORT_S:
             return
         self.last_report = now
         # The pipe may be full, or its reader gone. A report is shorter than PIPE_BUF: all or none.

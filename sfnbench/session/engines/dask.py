@@ -40,7 +40,7 @@ def dask(
         raise SfnbenchError(
             "engine 'dask' needs the package distributed: pip install 'sfnbench[dask]'"
         ) from None
-    return _executed(runs, conditions, on_progress)
+    return _results_of(runs, conditions, on_progress)
 
 
 def work_for_scheduler(run: Run, conditions: Conditions, topic: str) -> Result:
@@ -77,7 +77,7 @@ def work_for_scheduler(run: Run, conditions: Conditions, topic: str) -> Result:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _executed(
+def _results_of(
     runs: Iterable[Run], conditions: Conditions, on_progress: RunProgress | None
 ) -> Generator[Result, None, None]:
     waiting = iter(runs)

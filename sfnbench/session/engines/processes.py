@@ -32,7 +32,16 @@ from ...errors import SfnbenchError
 from ...records import Result, Run, Status
 from . import Conditions, RunProgress, _logs
 from ._server import ForkServer, ctrl_c_deferred, start_server
-from ._worker import BEGUN, POLL_S, REPORT, Answer, Order, WorkerTask, end_group, serve
+from ._worker import (
+    BEGUN,
+    REPORT,
+    REPORT_S,
+    Answer,
+    Order,
+    WorkerTask,
+    end_group,
+    serve,
+)
 
 SHORT_S = 2.0  # after a longer run, what a fresh process costs does not matter
 _run_numbers = itertools.count()
@@ -157,7 +166,7 @@ class Workers:
                 late = unfinished(each.run, Status.TIMEOUT, log, each.seconds)
                 return self._taken(each, late)
         try:
-            worker, answer = self._answers.get(timeout=POLL_S)
+            worker, answer = self._answers.get(timeout=REPORT_S)
         except queue.Empty:
             return None
         for each in self.running.values():

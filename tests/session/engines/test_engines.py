@@ -15,7 +15,7 @@ from gate import lives, until
 from sfnbench.errors import SfnbenchError
 from sfnbench.records import Result, Run
 from sfnbench.session.engines import execute_all
-from sfnbench.session.engines._logs import MOST_BYTES
+from sfnbench.session.engines._logs import MOST_LOG_BYTES
 
 TASK = "engine_tasks:behave"
 
@@ -167,7 +167,7 @@ def test_ctrl_c_passes_through_inline() -> None:
 def test_a_log_keeps_head_and_tail(engine: str) -> None:
     found = execute(make_run("long_error"), engine=engine)["long_error"]
     assert found.status == "error"
-    assert len(found.log) < MOST_BYTES + 200
+    assert len(found.log) < MOST_LOG_BYTES + 200
     assert "ValueError: head" not in found.log[-1000:]
     assert found.log.rstrip().endswith("tail")
     assert "characters left out" in found.log
@@ -232,7 +232,7 @@ def test_of_much_output_head_and_tail_are_kept() -> None:
     assert log.startswith("yyy")
     assert log.endswith("the end\n")
     assert "bytes left out" in log
-    assert len(log) < MOST_BYTES + 200
+    assert len(log) < MOST_LOG_BYTES + 200
 
 
 def test_processes_that_a_run_started_end_with_it(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ def shortened(text: str) -> str:
     if len(text) <= MOST_LOG_BYTES:
         return text
     tail = MOST_LOG_BYTES - HEAD
-    return f"{text[:HEAD]}\n... {len(text) - MOST_LOG_BYTES:,} characters left out ...\n{text[-tail:]}"
+    n_out = len(text) - MOST_LOG_BYTES
+    return f"{text[:HEAD]}\n... {n_out:,} characters left out ...\n{text[-tail:]}"
 
 
 def read_log(output: Path) -> str:

@@ -26,7 +26,8 @@ class MatrixFactorization(Problem):
         index = #{(i, j): i not in S, j in S, s_i > s_j} + (r - m)(k - m),
 
     as exchanging i for j has curvatures s_j - s_i and s_j + s_i, and an empty column s_i and -s_i
-    for every i outside. Only S = the r largest is a minimum; all others are strict saddles.
+    for every i outside. Only S = the r largest is a minimum; all others are strict saddles. Its zero
+    modes are those of GL(r): r^2 - (r - m)^2 are independent there, no other eigenvalue is zero.
 
     Fields: `singular_values` s, positive and different; `rank` r, at most their number; `saddle_at`
     the S at whose critical point a race starts, as places in `singular_values`, () for the origin;
@@ -70,6 +71,11 @@ class MatrixFactorization(Problem):
         """2 k r."""
         return 2 * len(self.singular_values) * self.rank
 
+    @property
+    def n_zero_modes(self) -> int:
+        """Those of GL(r), which all move a point of full rank."""
+        return self.rank**2
+
     @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """One point of every class."""
@@ -101,9 +107,8 @@ class MatrixFactorization(Problem):
             U[i, column] = math.sqrt(s[i])
         better = sum(s[i] > s[j] for i in outside for j in subset)
         loss = math.fsum(s[i] ** 2 for i in outside) / 2
-        return CriticalPoint(
-            torch.cat([U, U]).ravel(), loss, better + (r - m) * len(outside)
-        )
+        index, n_zero = better + (r - m) * len(outside), r**2 - (r - m) ** 2
+        return CriticalPoint(torch.cat([U, U]).ravel(), loss, index, n_zero)
 
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the critical point of `saddle_at`, in a uniform direction."""

@@ -26,8 +26,8 @@ class MatrixFactorization(Problem):
         index = #{(i, j): i not in S, j in S, s_i > s_j} + (r - m)(k - m),
 
     as exchanging i for j has curvatures s_j - s_i and s_j + s_i, and an empty column s_i and -s_i
-    for every i outside. Only S = the r largest is a minimum; all others are strict saddles. Its zero
-    modes are those of GL(r): r^2 - (r - m)^2 are independent there, no other eigenvalue is zero.
+    for every i outside. Only S = the r largest is a minimum; all others are strict saddles. The
+    zero modes are those of GL(r): r^2 - (r - m)^2 eigenvalues are zero, and no others.
 
     Fields: `singular_values` s, positive and different; `rank` r, at most their number; `saddle_at`
     the S at whose critical point a race starts, as places in `singular_values`, () for the origin;

@@ -33,6 +33,7 @@ ARRIVED = 1e-8  # a step this short, in units of the way so far, ends the search
 TINY = (
     1e-9  # ... and so does one this short, in units of the point itself: it is rounding
 )
+FLAT = 0.9  # of the gradient: a step that leaves more of it says nothing about it
 ROUNDING = (
     1e-10  # eigenvalues below this, in units of the largest, are zero to rounding
 )
@@ -44,6 +45,7 @@ class NewtonSteps(NamedTuple):
     gradients: Floats  # (n, d)
     steps: Floats  # (n, d)
     sizes: Floats  # (n,), norms of the Hessians, by which rounding is judged
+    residuals: Floats  # (n,), |H p + g| / |g|: the share of the gradient in the kernel
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,9 @@ def newton_roots(
         H = np.broadcast_to(H, (len(points), *H.shape[-2:]))
         usable = np.isfinite(g).all(1) & np.isfinite(H).all((1, 2))
         steps = np.full_like(points, np.nan)
-        steps[usable] = _dense_steps(H[usable], g[usable])
-        return NewtonSteps(g, steps, np.linalg.norm(H, axis=(1, 2)))
+        residuals = np.full(len(points), np.nan)
+        steps[usable], residuals[usable] = _dense_steps(H[usable], g[usable])
+        return NewtonSteps(g, steps, np.linalg.norm(H, axis=(1, 2)), residuals)
 
     return contracted(gradient, steps_at, starts, reach, units)
 
@@ -142,7 +145,7 @@ class _Search:
         """A step of all searches that go on, none longer than `reach` (S,)."""
         which = np.flatnonzero(self.going)
         x = self.x[which]
-        g, steps, sizes = self._steps_at(x)
+        g, steps, sizes, residuals = self._steps_at(x)
         usable = np.isfinite(g).all(1) & np.isfinite(steps).all(1)
         self.last_steps[which] = steps
         if reach is not None:
@@ -152,9 +155,10 @@ class _Search:
             return
         which, x, g = which[usable], x[usable], g[usable]
         steps, sizes = steps[usable], sizes[usable]
+        is_solved = residuals[usable] <= FLAT
         tiny = np.linalg.norm(steps, axis=1) <= TINY * np.linalg.norm(x, axis=1)
-        tiny &= steps.any(1)
-        self.take(which, steps, tiny | _is_rounding(g, sizes, x))
+        tiny &= steps.any(1) & is_solved
+        self.take(which, steps, tiny | _is_rounding(g, sizes, x), is_solved)
         after = _is_rounding(self._gradient(self.x[which]), sizes, self.x[which])
         self.arrive(which, tiny | after)
 
@@ -162,7 +166,13 @@ class _Search:
         """No critical point is found from these."""
         self.going[which] = False
 
-    def take(self, which: NDArray[np.intp], step: Floats, at_rounding: Bools) -> None:
+    def take(
+        self,
+        which: NDArray[np.intp],
+        step: Floats,
+        at_rounding: Bools,
+        is_solved: Bools,
+    ) -> None:
         """Take a step (n, d) in these searches, or give up where steps no longer fall."""
         length = np.linalg.norm(step, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -175,6 +185,7 @@ class _Search:
         self.give_up(which[lost])
         # the terms of a gradient cancel at 0 no better than elsewhere
         is_noise = lost & (length > 0) & (length <= TINY * self._units[which])
+        is_noise &= is_solved
         self.is_root[which[is_noise]] = True
         self._finish_linear(which[~lost], step[~lost])
 
@@ -198,13 +209,19 @@ class _Search:
         )
 
 
-def _dense_steps(H: Floats, g: Floats) -> Floats:
-    """Newton's steps (n, d), directions of eigenvalues that are zero to rounding left out."""
+def _dense_steps(H: Floats, g: Floats) -> tuple[Floats, Floats]:
+    """Newton's steps (n, d), and the shares (n,) of the gradients that they leave.
+
+    Directions of eigenvalues that are zero to rounding are left out.
+    """
     L, Q = np.linalg.eigh((H + H.swapaxes(1, 2)) / 2)
     is_seen = np.abs(L) > ROUNDING * np.abs(L).max(1, keepdims=True)
     in_basis = np.einsum("nij,ni->nj", Q, g)
     along = np.where(is_seen, -in_basis / np.where(is_seen, L, 1.0), 0.0)
-    return np.asarray(np.einsum("nij,nj->ni", Q, along))
+    left = np.linalg.norm(np.where(is_seen, 0.0, in_basis), axis=1)
+    length = np.linalg.norm(g, axis=1)
+    shares = np.divide(left, length, out=np.zeros(len(g)), where=length > 0)
+    return np.asarray(np.einsum("nij,nj->ni", Q, along)), shares
 
 
 def _is_rounding(g: Floats, sizes: Floats, x: Floats) -> Bools:

@@ -151,3 +151,25 @@ def test_a_first_step_beyond_reach_ends_the_search():
     )
     assert found.found.tolist() == [False, True]
     np.testing.assert_allclose(found.first_steps, -starts)
+
+
+def test_a_gradient_in_the_kernel_of_the_hessian_is_no_root_however_far_one_has_come():
+    """x^2 / 2 + y: Newton's steps do not see the slope along y."""
+    found = newton_roots(
+        lambda x: np.array([[x[0, 0], 1.0]]),
+        lambda x: np.diag([1.0, 0.0])[None],
+        np.array([[1e-3, 5.0]]),
+        units=np.array([1e12]),
+    )
+    assert not found.found[0]
+
+
+def test_a_slope_that_jumps_is_no_root_either():
+    """As a saturated network's: a curvature that fits the step to nothing."""
+    found = newton_roots(
+        lambda x: np.array([[1e-3 * np.sign(x[0, 0]), 1.0]]),
+        lambda x: np.diag([1.0, 0.0])[None],
+        np.array([[1e-3, 5.0]]),
+        units=np.array([1e12]),
+    )
+    assert not found.found[0]

@@ -33,7 +33,7 @@ LAYERS = [
     ["experiments"],
     ["suite"],
     ["session"],
-    ["report"],
+    ["report", "watchers"],
     ["inspection", "notebook", "card"],
     ["cli"],
     ["__main__"],

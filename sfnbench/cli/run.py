@@ -78,6 +78,15 @@ SlurmOptions = Annotated[
     ),
 ]
 
+Watch = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:PLACE]",
+        help="Hand curves and results to a tracker too: tensorboard:FOLDER, mlflow:URI or"
+        " wandb:PROJECT. Repeatable.",
+    ),
+]
+
 Choices = dict[str, Any]  # of results, as `session.preview` takes them
 Checkpoint = Annotated[
     float,
@@ -128,6 +137,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be executed, and stop.")
     ] = False,
+    watch: Watch = None,
     plugins: Plugins = None,
     style: AsFormat = "plain",
 ) -> None:
@@ -139,6 +149,7 @@ def run(
     from ..session.engines import check_choices
     from ..session.plans import Request
     from ..session.session import run_session
+    from ..watchers import watched
     from .progress import Terminal
 
     use_plugins(plugins)
@@ -147,12 +158,13 @@ def run(
     picked = _tuple(optimizer), _tuple(problem)
     request = Request(suite, profile, *picked, seeds, device)
     request.check()
+    terminal = Terminal(console(stderr=True))
+    observer = watched(terminal, watch or ())
     planned = _planned(request, forks=engine == "processes" and not dry_run)
     choices: Choices = {"out": out, "fresh": fresh, "only_failed": only == "failed"}
     if dry_run:
         _print_preview(planned, choices, style)
         return
-    observer = Terminal(console(stderr=True))
     try:
         folder = run_session(
             planned,
@@ -166,7 +178,7 @@ def run(
     except KeyboardInterrupt:
         command = shlex.join(["sfnbench", *sys.argv[1:]])
         then = "starts from the beginning" if fresh else "goes on from there"
-        say(f"\nstopped: {observer.done} done and stored; `{command}` {then}")
+        say(f"\nstopped: {terminal.done} done and stored; `{command}` {then}")
         raise typer.Exit(130) from None
     _print_results(folder, style)
 

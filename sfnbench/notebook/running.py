@@ -10,6 +10,7 @@ from typing import Any
 from ..session.observer import Observer
 from ..session.session import run_session
 from ..suite.reading import Suite
+from ..watchers import watched
 from .following import follower, in_notebook
 from .results import Results
 
@@ -29,6 +30,7 @@ def run_suite(
     fresh: bool = False,
     only_failed: bool = False,
     observer: Observer | None = None,
+    watch: Iterable[str] = (),
 ) -> Results:
     """Execute the runs of a suite that have no result yet; gives all results of its folder.
 
@@ -36,7 +38,8 @@ def run_suite(
     `seeds` and `profile` change the suite. `fresh` executes every run again, `only_failed` re-runs
     failed runs. `engine_options`: dask's ``{"scheduler": ADDRESS}``, slurm's by sbatch's names,
     ``{"partition": "gpu", "time": 60}`` (minutes). The folder is ``runs/SUITE`` unless `out` names
-    another. Ranges are tuned first. SfnbenchError for a suite that cannot be run.
+    another. Ranges are tuned first. Trackers to `watch`: ``tensorboard:FOLDER``, ``mlflow:URI``,
+    ``wandb:PROJECT``. SfnbenchError for a suite that cannot be run.
     """
     folder = run_session(
         suite,
@@ -51,7 +54,7 @@ def run_suite(
         out=out,
         fresh=fresh,
         only_failed=only_failed,
-        observer=observer or follower(),
+        observer=watched(observer or follower(), watch),
     )
     return _with_failures_said(Results(folder), observer)
 

@@ -32,3 +32,40 @@ class Observer:
 
     def tuned(self, found: Tuned) -> None:
         """Tuning is done; called for each optimizer on each problem."""
+
+
+class Several(Observer):
+    """Tells each of several observers all that it hears."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.observers = tuple(observers)
+
+    def stage(self, name: str) -> None:
+        """Tell them of the stage."""
+        for each in self.observers:
+            each.stage(name)
+
+    def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
+        """Tell them what is to be done."""
+        for each in self.observers:
+            each.begin(todo, n_stored, stale)
+
+    def progress(self, run: Run, fraction: float) -> None:
+        """Tell them how far a run is."""
+        for each in self.observers:
+            each.progress(run, fraction)
+
+    def finished(self, result: Result) -> None:
+        """Tell them of the result."""
+        for each in self.observers:
+            each.finished(result)
+
+    def end(self) -> None:
+        """Tell them that it is over."""
+        for each in self.observers:
+            each.end()
+
+    def tuned(self, found: Tuned) -> None:
+        """Tell them what tuning has found."""
+        for each in self.observers:
+            each.tuned(found)

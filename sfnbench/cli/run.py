@@ -66,6 +66,13 @@ Problems = Annotated[
     ),
 ]
 
+EngineName = Annotated[
+    str,
+    typer.Option(
+        help="processes: as many as --jobs; inline: all in this one, to debug;"
+        " dask: on a scheduler's workers, or a cluster made here; slurm: as job arrays."
+    ),
+]
 Scheduler = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="The scheduler of --engine dask."),
@@ -113,13 +120,7 @@ def run(
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time; one for each core by default.")
     ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="processes: as many as --jobs; inline: all in this one, to debug;"
-            " dask: on a scheduler's workers, or a cluster made here; slurm: as job arrays."
-        ),
-    ] = "processes",
+    engine: EngineName = "processes",
     scheduler: Scheduler = None,
     slurm: SlurmOptions = None,
     checkpoint: Checkpoint = 300.0,

@@ -34,12 +34,10 @@ def run_suite(
 ) -> Results:
     """Execute the runs of a suite that have no result yet; gives all results of its folder.
 
-    `optimizers` and `problems` pick members by name, those of this script or notebook included;
-    `seeds` and `profile` change the suite. `fresh` executes every run again, `only_failed` re-runs
-    failed runs. `engine_options`: dask's ``{"scheduler": ADDRESS}``, slurm's by sbatch's names,
-    ``{"partition": "gpu", "time": 60}`` (minutes). The folder is ``runs/SUITE`` unless `out` names
-    another. Ranges are tuned first. Trackers to `watch`: ``tensorboard:FOLDER``, ``mlflow:URI``,
-    ``wandb:PROJECT``. SfnbenchError for a suite that cannot be run.
+    `optimizers` and `problems` pick members by name, this script's too. `fresh` executes all again,
+    `only_failed` failed runs. `engine_options`: dask's ``{"scheduler": ADDRESS}``, slurm's by
+    sbatch's names. Results go to ``runs/SUITE`` or `out`. Ranges are tuned first. To `watch`:
+    ``tensorboard:FOLDER``, ``mlflow:URI``, ``wandb:PROJECT``. SfnbenchError for a wrong suite.
     """
     folder = run_session(
         suite,

@@ -14,6 +14,7 @@ if (
     TYPE_CHECKING
 ):  # the same names once more, for type checkers; a test compares the two lists
     from . import datasets as datasets
+    from .card.making import make_card as make_card
     from .core.constant import constant as constant
     from .core.cost import Calls as Calls
     from .core.fields import BelowOne as BelowOne
@@ -80,6 +81,7 @@ _HOMES = {
     "modules.problem": "ModuleProblem",
     "notebook.results": "Results",
     "notebook.running": "run_suite",
+    "card.making": "make_card",
     "records": "Result Run Spec Status",
     "results.store": "Store",
     "session.execute": "execute",

@@ -14,7 +14,7 @@ from ..errors import SfnbenchError
 from ..members import registry
 from ..suite.files import available
 
-PARTS = ("card_saddles", "card_network", "card_steps")
+PARTS = ("card_saddles", "card_noise", "card_network", "card_steps")
 # What is tuned where the method has it, over the same range as of those beside it.
 TUNED = {"lr": [1e-2, 10], "damping": [1e-4, 1], "learning_rate": [1e-2, 10]}
 
@@ -31,6 +31,8 @@ def write_suite(
             tuned: {"loguniform": TUNED[tuned]}
             for tuned in tuned_fields(method, params)
         }
+    if part == "card_noise":
+        entry = {"batch_size": 1, **entry}
     if not is_there or params:
         text += f"  - {json.dumps({**entry, 'label': label_of(method, params)})}\n"
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +49,8 @@ def label_of(method: str, params: Mapping[str, Any]) -> str:
 
 def tuned_fields(method: str, params: Mapping[str, Any]) -> list[str]:
     """The parameters that the card tunes: the learning rate, else the damping."""
+    if method.startswith("scipy."):  # they search along a line
+        return []
     if registry.is_stock(method):
         return [] if "lr" in params else ["lr"]
     fields = {each.name for each in registry.find("optimizer", method).fields}

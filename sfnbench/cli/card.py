@@ -50,19 +50,20 @@ def card(
 ) -> None:
     """Make an optimizer's card: minutes of runs, one page.
 
-    How its time to escape grows with nearness, curvature, dimension and index beside gradient
+    How its time to escape grows with nearness, curvature, dimension, index, noise beside gradient
     descent, momentum, Adam and saddle-free Newton; what catches it; which changes of coordinates
     it is indifferent to; what a step costs; a small network at equal cost. Runs that are there are
     not made again.
     """
-    from ..card.making import make_card, write_card
+    from ..card.making import make_card
     from ..card.suites import parameters
     from ..results.tables import as_records
     from .progress import Terminal
 
     use_plugins(plugins)
     params = parameters(given or [])
-    tables, sections = make_card(method, params, Terminal(console(stderr=True)))
+    made = make_card(method, params, Terminal(console(stderr=True)))
+    tables = made.tables
     if style == "json":
         records = {title: as_records(table) for title, table in tables.items()}
         echo(json.dumps(records, indent=2))
@@ -71,4 +72,4 @@ def card(
             heading = f"## {title}\n" if style == "github" else in_words(title, style)
             echo(f"{heading}\n{rendered(table, style)}\n")
     file = out or Path(f"card_{method}.html")
-    say(f"The card is in {write_card(sections, file)}")
+    say(f"The card is in {made.write(file)}")

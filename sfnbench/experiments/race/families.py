@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ...records import Result, Spec
-from .fits import LOGARITHM, POWER, Form
+from .fits import LOGARITHM, POWER, QUIETER, Form
 
 SPECTRUM = "eigenvalues"  # a parameter of that name is a list of eigenvalues
 NAMES_OF_DRAWS = (
@@ -25,6 +25,7 @@ FACTOR_TITLES = {  # of factors whose name says too little
     ("problem", "index"): "index of the saddle",
     ("problem", "lowest"): "|lowest eigenvalue|",
     ("problem", "highest"): "highest eigenvalue",
+    ("problem", "noise"): "noise of the gradient",
     ("optimizer", "noise"): "noise of the gradient",
 }
 
@@ -44,9 +45,11 @@ class Family:
 
     @property
     def form(self) -> Form:
-        """The form of its law: a power of every factor but the distance."""
+        """The form of its law: a power of every factor but the distance and the noise."""
         if (self.kind, self.factor) == ("problem", "radius"):
             return LOGARITHM
+        if (self.kind, self.factor) == ("problem", "noise"):
+            return QUIETER
         return POWER
 
     @property

@@ -64,6 +64,7 @@ class Form:
 
 POWER = Form("exponent", "power law", is_power=True)
 LOGARITHM = Form("steps an e-fold nearer", "logarithmic law", is_power=False)
+QUIETER = Form("steps an e-fold less noise", "logarithmic law", is_power=False)
 
 
 class Point(NamedTuple):

@@ -120,13 +120,19 @@ def _growth(family: Family, label: str) -> Growth:
         np.isinf(value),
         fit(points, family.form),
         exact,
-        "" if exact is None or len(x) < 2 else _law_slope(family, runs[0][1], x, exact),
+        _law_slope(family, runs[0][1], x, exact) if len(x) > 1 else "",
     )
 
 
-def _law_slope(family: Family, result: Result, x: Floats, exact: Floats) -> str:
-    """The slope of the exact law: known for the distance, else fitted to the law's own steps."""
-    if family.factor != "radius":
-        return slope_of(x, exact, family.form)
+def _law_slope(family: Family, result: Result, x: Floats, exact: Floats | None) -> str:
+    """The slope of the exact law of gradient descent; empty where there is none.
+
+    Known for the distance and for the noise, else fitted to the law's own steps.
+    """
     run = result.run
+    is_noise = (family.use, family.factor) == ("noisy_saddle", "noise")
+    if exact is None and not (is_noise and run.method.use == "gradient_descent"):
+        return ""
+    if exact is not None and family.factor != "radius":
+        return slope_of(x, exact, family.form)
     return f"{steps_an_e_fold(run.method.params['lr'], min(run.problem.params[SPECTRUM])):.4g}"

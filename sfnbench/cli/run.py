@@ -177,9 +177,7 @@ def run(
             **choices,
         )
     except KeyboardInterrupt:
-        command = shlex.join(["sfnbench", *sys.argv[1:]])
-        then = "starts from the beginning" if fresh else "goes on from there"
-        say(f"\nstopped: {terminal.done} done and stored; `{command}` {then}")
+        _say_stopped(terminal.done, fresh)
         raise typer.Exit(130) from None
     _print_results(folder, style)
 
@@ -239,6 +237,13 @@ def env(style: AsFormat = "plain") -> None:
 
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
+
+
+def _say_stopped(done: str, fresh: bool) -> None:
+    """How far it got, and the command that goes on."""
+    command = shlex.join(["sfnbench", *sys.argv[1:]])
+    then = "starts from the beginning" if fresh else "goes on from there"
+    say(f"\nstopped: {done} done and stored; `{command}` {then}")
 
 
 def _planned(request: Request, forks: bool) -> Planned:

@@ -97,3 +97,22 @@ def test_each_breaks_alone(plugin, tmp_path):
     assert seeds["isolation_raising"] == seeds["isolation_crashing"] == "8 error"
     assert "RuntimeError: no more" in together["isolation_raising"].log
     assert "exit code 3" in together["isolation_crashing"].log
+
+
+def test_want_of_memory_is_oom_where_seeds_run_alone(plugin, tmp_path):
+    """Torch raises a mere RuntimeError on the CPU."""
+    body = """if float(theta[0]) == float(theta[0]):
+            torch.empty(2**55, dtype=torch.float64)"""
+    source = HEADER.format(name="isolation_memory", body=body)
+    source = source.replace("def step", "vmappable = False\n\n    def step")
+    plugin("optimizers", "isolation_memory", source)
+    suite = tmp_path / "hungry.yaml"
+    suite.write_text(
+        SUITE.partition("optimizers:")[0] + "optimizers: [isolation_memory]"
+    )
+    with Store(
+        run_suite(suite, seeds=2, out=tmp_path / "out", engine="inline")
+    ) as store:
+        (result,) = store.results()
+    assert result.status == "oom"
+    assert "can't allocate memory" in result.log

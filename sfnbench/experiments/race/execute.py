@@ -10,9 +10,9 @@ import traceback
 from typing import Any
 
 import numpy as np
-import torch
 
 from ...core.cost import PRICES
+from ...core.out_of_memory import is_out_of_memory
 from ...records import Result, Row, Run, Status
 from ..checkpoints import Checkpoint
 from ..progress import Progress, part_of
@@ -43,7 +43,7 @@ def execute(run: Run, progress: Progress) -> Result:
         except (
             Exception
         ) as error:  # where seeds run alone, the failure of one is its own
-            if n > 1 or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+            if n > 1 or is_out_of_memory(error):
                 raise
             log.append(f"seed {seeds[0]}:\n{traceback.format_exc()}")
             made.append({"seed": seeds[0], "status": str(Status.ERROR)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -30,6 +31,22 @@ def landscape(problem: Problem, starts: Tensor) -> dict[str, np.ndarray]:
     centre is the saddle, or the middle of starts and known critical points where there is none. It
     ends at twice the distance at which some point of the grid counts as escaped.
     """
+    points = tuple(map(tuple, starts.tolist()))
+    try:
+        drawn = _drawn(problem, points, starts.dtype, starts.device)
+    except TypeError:  # a field of the problem has no hash
+        drawn = _drawn.__wrapped__(problem, points, starts.dtype, starts.device)
+    return {name: array.copy() for name, array in drawn.items()}
+
+
+@functools.lru_cache(maxsize=4)  # the optimizers of a suite take turns on a problem
+def _drawn(
+    problem: Problem,
+    points: tuple[tuple[float, ...], ...],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> dict[str, np.ndarray]:
+    starts = torch.tensor(points, dtype=dtype, device=device)
     criticals = [critical.point.to(starts) for critical in problem.critical_points]
     known = torch.stack([*starts, *criticals])
     centre = (known.amax(0) + known.amin(0)) / 2

@@ -162,3 +162,16 @@ def test_a_loss_that_breaks_costs_no_result(plugin):
         "theta.0": 2,
         "theta.1": 2,
     }
+
+
+def test_it_is_drawn_once_for_all_optimizers_and_each_has_its_own():
+    starts = torch.tensor([[0.1, 0.2]], dtype=torch.float64)
+    first, second = (landscape(MonkeySaddle(), starts) for _ in range(2))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+        array[:] = 0.0
+    third = landscape(MonkeySaddle(), starts)
+    moved = landscape(MonkeySaddle(), 2 * starts)
+    for name, array in second.items():
+        np.testing.assert_array_equal(array, third[name])
+        assert not np.array_equal(array, moved[name])

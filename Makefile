@@ -36,7 +36,7 @@ figures: $(VENV)/test ## the talk's figures in docs/talk, from the runs of `make
 site: $(VENV)/test ## the documentation as a website, in site/; needs no network
 	$(BIN)/mkdocs build --strict --quiet
 
-claims: $(VENV)/run ## docs/claims.md: run what the talk's claims rest on, and write whether they hold (20 to 45 minutes on 2 cores)
+claims: $(VENV)/run ## docs/claims.md: run what the talk's claims rest on, and write whether they hold (an hour on 2 cores; called again, it goes on)
 	$(BIN)/python benchmarks/claims
 
 test: $(VENV)/test ## install what the tests need and pass them (minutes)

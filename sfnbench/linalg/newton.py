@@ -33,7 +33,9 @@ ARRIVED = 1e-8  # a step this short, in units of the way so far, ends the search
 TINY = (
     1e-9  # ... and so does one this short, in units of the point itself: it is rounding
 )
-FLAT = 0.9  # of the gradient: a step that leaves more of it says nothing about it
+# of the gradient: where a step leaves more of it, it lies in the Hessian's kernel, and Newton's
+# method says nothing about the point
+GRADIENT_FLAT = 0.9
 ROUNDING = (
     1e-10  # eigenvalues below this, in units of the largest, are zero to rounding
 )
@@ -155,7 +157,7 @@ class _Search:
             return
         which, x, g = which[usable], x[usable], g[usable]
         steps, sizes = steps[usable], sizes[usable]
-        is_solved = residuals[usable] <= FLAT
+        is_solved = residuals[usable] <= GRADIENT_FLAT
         tiny = np.linalg.norm(steps, axis=1) <= TINY * np.linalg.norm(x, axis=1)
         tiny &= steps.any(1) & is_solved
         self.take(which, steps, tiny | _is_rounding(g, sizes, x), is_solved)

@@ -13,6 +13,7 @@ from ...core.cost import QUESTIONS
 from ...core.metric import Metric
 from ...core.problem import Problem
 from ...linalg.inertia import count_below
+from ...linalg.newton import GRADIENT_FLAT
 from ...metrics.certificate import kind_of, tail
 from ...metrics.gradient_norm import GradientNorm
 from ...metrics.loss import Loss
@@ -23,9 +24,6 @@ from .search import Ends
 from .spectrum import Spectrum, hessian_at, spectrum_at
 from .starts import Start
 from .views import Restricted
-
-# relative residual of Newton's system from which a gradient counts as lying in the Hessian's kernel
-FLAT = 0.9
 
 
 class Measured(NamedTuple):
@@ -132,7 +130,7 @@ def _kind(row: dict[str, Any]) -> str:
     if row["index"] is None or not math.isfinite(row["gradient_norm"]):
         return "diverged"
     if not row["converged"]:
-        if (row["residual"] or 0) > FLAT:
+        if (row["residual"] or 0) > GRADIENT_FLAT:
             return "gradient-flat"
         return "not critical"
     n_zero = np.zeros(row["n_zero"], dtype=bool)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from sfnbench import Store, load_suite, plan, run_suite
 from sfnbench.cli import new
+from sfnbench.core.symmetry import ZERO_EIGENVALUE
 from sfnbench.errors import SuiteError
+from sfnbench.experiments.critical_points.keys import Keys
 from sfnbench.experiments.critical_points.starts import starts
 from sfnbench.experiments.critical_points.views import Restricted, UpsideDown
 from sfnbench.members import contract, registry
@@ -85,6 +87,10 @@ def test_distinct_points_have_different_subsets_of_components(autoencoder):
             A, Bt = point.reshape(2, 2, 4)
             subsets.append(tuple(np.diag(Bt.T @ A).round().astype(int)))
     assert len(subsets) == len(set(subsets)) >= 2
+
+
+def test_zero_is_by_default_the_size_that_certificates_use():
+    assert Keys.model_fields["zero"].default == ZERO_EIGENVALUE
 
 
 def test_eigenvalues_and_what_is_read_off_them(autoencoder):

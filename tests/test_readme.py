@@ -113,6 +113,14 @@ def test_the_make_targets_are_there():
             assert re.search(rf"^{target}:", makefile, re.M), target
 
 
+def test_the_large_network_is_as_large_as_it_says():
+    (source,) = [block for block in blocks("python") if "WIDTHS" in block]
+    own = {}
+    exec(source, own)
+    n = sum(each.numel() for each in own["build"]().parameters())
+    assert f"{n:,} parameters, in a file `deep.py`" in TEXT.replace("\n", " ")
+
+
 def test_one_s_own_network_is_inspected(tmp_path):
     found = [block for block in blocks("python") if "sfnbench.inspect" in block]
     assert len(found) == 2

@@ -29,10 +29,22 @@ TYPES = """\
 `Positive` is a number above 0, `NonNegative` 0 or more, `Fraction` from 0 to 1, `BelowOne` from 0
 to below 1, `Count` a whole number from 1 on, `Index` one from 0 on.
 """
+ROW = re.compile(r"^\|.*$", re.MULTILINE)
+CODE = re.compile(r"`[^`\n]+`")
+APART = {
+    "BelowOne",
+    "Count",
+    "Fraction",
+    "Index",
+    "NonNegative",
+    "Positive",
+    "datasets",
+}
+APART |= {"__version__"}  # these have places of their own
 GROUPS = {  # the public names by what one does with them
     "Look at your own network": "inspect ModuleProblem as_torch_optimizer",
     "Run suites": "load_suite Suite plan Run Spec execute Result Status run_suite Results Store",
-    "Write a method": "register Optimizer State Oracle Curvature Calls lanczos",
+    "Write a method": "register Optimizer State Oracle Curvature Calls lanczos make_card",
     "Write a problem": "Problem CriticalPoint CoordinateSubspace Network constant",
     "Write a finder or a metric": "Finder Equations Iterate Metric",
     "Errors": "SfnbenchError SuiteError PluginError CheckError ModelError DataError DeviceError "
@@ -52,10 +64,17 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Point links out of docs/ to the pages that stand for them."""
+    """Point links out of docs/ to the pages that stand for them.
+
+    GitHub wants a backslash before a bar in the code of a table, which this Markdown would show.
+    """
     for name, source in FROM_ROOT.items():
         markdown = markdown.replace(f"](../{source}", f"]({name}")
-    return markdown
+    return ROW.sub(lambda row: CODE.sub(_with_bars, row[0]), markdown)
+
+
+def _with_bars(code: re.Match[str]) -> str:
+    return code[0].replace(r"\|", "|")
 
 
 def _from_root(source: str) -> str:
@@ -120,9 +139,12 @@ def _reference() -> str:
         "# Python names",
         "Everything that `import sfnbench` offers. Plugins import these names only.",
     ]
-    for title, names in GROUPS.items():
-        parts.append(f"## {title}")
-        parts += [f"::: sfnbench.{name}" for name in names.split()]
+    listed = {name for names in GROUPS.values() for name in names.split()}
+    others = [name for name in sfnbench.__all__ if name not in listed | APART]
+    for title, names in {**GROUPS, "Further names": " ".join(others)}.items():
+        if names:
+            parts.append(f"## {title}")
+            parts += [f"::: sfnbench.{name}" for name in names.split()]
     return "\n\n".join([*parts, "## Types of fields", TYPES, _datasets()])
 
 
@@ -136,10 +158,3 @@ def docstring_of(member: registry.Member) -> str:
         if isinstance(node, ast.ClassDef) and node.name == member.class_name:
             return ast.get_docstring(node) or ""
     return ""
-
-
-def unlisted() -> set[str]:
-    """Public names that stand in no group; a test holds that there are none."""
-    listed = {name for names in GROUPS.values() for name in names.split()}
-    types = {"BelowOne", "Count", "Fraction", "Index", "NonNegative", "Positive"}
-    return {*sfnbench.__all__} - listed - types - {"__version__", "datasets"}

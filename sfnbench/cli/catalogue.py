@@ -106,7 +106,10 @@ def _where(there: list[bool]) -> str:
         if folder:
             return "missing from the data folder"
         return "to be downloaded"
-    share = "" if all(there) else f"{sum(there)} of {len(there)} files in the "
+    if all(there):
+        share = ""
+    else:
+        share = f"{sum(there)} of {len(there)} files in the "
     return share + ("data folder" if folder else "cache")
 
 

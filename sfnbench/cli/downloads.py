@@ -18,7 +18,8 @@ class DownloadBar:
     """A bar of rich's that is filled as pooch fills tqdm's."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
+        self._progress = progress
+        self._task = task
 
     @property
     def total(self) -> float | None:

@@ -30,13 +30,16 @@ class Terminal(Observer):
         self.n_failed = 0
         self._fractions: dict[str, float] = {}
         self._bar: Progress | None = None
-        self._stage, self._doing = "", "running"
+        self._stage = ""
+        self._doing = "running"
         self._n_todo = 0
 
     def stage(self, name: str) -> None:
         """Count from zero."""
-        self._stage, self._doing = f"{name}: ", name
-        self.n_failed, self._fractions = 0, {}
+        self._stage = f"{name}: "
+        self._doing = name
+        self.n_failed = 0
+        self._fractions = {}
 
     def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
         """Say what there is, show the bar, and count from zero."""
@@ -111,7 +114,9 @@ class Terminal(Observer):
 
     def _show(self) -> None:
         if self._bar is not None:
-            failed = f", {self.n_failed} failed" if self.n_failed else ""
+            failed = ""
+            if self.n_failed:
+                failed = f", {self.n_failed} failed"
             self._bar.update(
                 self._all,
                 completed=sum(self._fractions.values()),

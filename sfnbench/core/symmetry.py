@@ -20,7 +20,8 @@ def counted_directions(problem: Problem, theta: Tensor, H: Tensor) -> Tensor | N
     rotations of atoms in a line do, take away no more directions than they span. None stands for
     all directions.
     """
-    basis, modes = problem.tangent(theta), problem.zero_modes(theta)
+    basis = problem.tangent(theta)
+    modes = problem.zero_modes(theta)
     if modes is None and not problem.n_zero_modes:
         return basis
     if basis is None:

@@ -20,24 +20,26 @@ from torch.utils._pytree import tree_map
 
 Kept = dict[str, Any]  # arrays, tensors, numbers and texts by name
 
-_file: ContextVar[tuple[Path, float] | None] = ContextVar("_file", default=None)
+_current_file: ContextVar[tuple[Path, float] | None] = ContextVar(
+    "_current_file", default=None
+)
 
 
 @contextmanager
 def checkpoints_in(file: Path | None, every_s: float) -> Iterator[None]:
     """The run that is executed in this block keeps its state in that file; None: nowhere."""
-    before = _file.set(None if file is None else (file, every_s))
+    before = _current_file.set(None if file is None else (file, every_s))
     try:
         yield
     finally:
-        _file.reset(before)
+        _current_file.reset(before)
 
 
 class Checkpoint:
     """The state of the parts of one run, with what an earlier try has left of it."""
 
     def __init__(self) -> None:
-        self._place = _file.get()
+        self._place = _current_file.get()
         self._parts: dict[str, Kept] = {}
         self._written = monotonic()
         if self._place is not None:
@@ -71,9 +73,11 @@ class Checkpoint:
         # a full disk costs the checkpoint, and not the run
         with suppress(OSError, RuntimeError):
             file.parent.mkdir(exist_ok=True)
-            torch.save(tree_map(_as_tensor, self._parts), new)
+            torch.save(tree_map(_tensor_of, self._parts), new)
             os.replace(new, file)
 
 
-def _as_tensor(leaf: Any) -> Any:
-    return torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf
+def _tensor_of(leaf: Any) -> Any:
+    if isinstance(leaf, np.ndarray):
+        return torch.from_numpy(leaf)
+    return leaf

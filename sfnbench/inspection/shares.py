@@ -91,8 +91,10 @@ class Nodes(NamedTuple):
 
     def shares(self, edge: float) -> tuple[ProbeEstimate, ProbeEstimate]:
         """The share of eigenvalues below -edge, and of those within it."""
-        low, high = self.below(-edge), self.below(edge)
-        least, most = high[:, 0] - low[:, 1], high[:, 1] - low[:, 0]
+        low = self.below(-edge)
+        high = self.below(edge)
+        least = high[:, 0] - low[:, 1]
+        most = high[:, 1] - low[:, 0]
         return between(low[:, 0], low[:, 1]), between(least, most)
 
     def resolved_edge(self, unit: float, smallest: float = ZERO_EIGENVALUE) -> float:
@@ -131,7 +133,8 @@ def dense_nodes(eigenvalues: Floats) -> Nodes:
 
 def krylov_nodes(spaces: Sequence[Subspace]) -> Nodes:
     """The measures that the first vectors of Krylov subspaces see: Gauss quadrature."""
-    values, weights = [], []
+    values = []
+    weights = []
     for space in spaces:
         L, Q = torch.linalg.eigh(space.matrix.double().cpu())
         values.append(L.numpy())

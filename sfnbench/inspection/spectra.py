@@ -36,7 +36,8 @@ def end_of(product: Product, vector: Tensor) -> End:
     Parlett 1998, theorem 4.5.1: some eigenvalue is within it. Sums are taken in double precision:
     those of millions of float32 numbers are wrong in their fifth digit, more than the residual.
     """
-    found, y = product(vector).double(), vector.double()
+    found = product(vector).double()
+    y = vector.double()
     square = y @ y
     value = y @ found / square
     residual = torch.linalg.vector_norm(found - value * y) / square.sqrt()

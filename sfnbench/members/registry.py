@@ -190,7 +190,8 @@ def _import(member: Member) -> None:
 def _is_outdated(member: Member) -> bool:
     if member.where != "plugin" or member.module not in sys.modules:
         return False
-    source, known = source_of(member.path), _digests.get(member.module)
+    source = source_of(member.path)
+    known = _digests.get(member.module)
     return source is not None and known is not None and source.digest != known
 
 
@@ -219,12 +220,17 @@ def _of_main(kind: Kind, name: str | None) -> Iterator[Member]:
 
 
 def _text(member: Member) -> bytes:
-    return member.path.read_bytes() if member.path.is_file() else b""
+    if member.path.is_file():
+        return member.path.read_bytes()
+    return b""
 
 
 def _uses(value: Any) -> Iterator[str]:
     """All names of members among settings and parameters."""
-    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        inner = value.values()
+    else:
+        inner = value
     if isinstance(value, Mapping) and isinstance(value.get("use"), str):
         yield value["use"]
     if isinstance(value, Mapping | list | tuple):
@@ -233,7 +239,8 @@ def _uses(value: Any) -> Iterator[str]:
 
 
 def _line_in(error: BaseException, path: Path) -> int:
-    trace, line = error.__traceback__, getattr(error, "lineno", None) or 1
+    trace = error.__traceback__
+    line = getattr(error, "lineno", None) or 1
     while trace:
         if trace.tb_frame.f_code.co_filename == str(path):
             line = trace.tb_lineno

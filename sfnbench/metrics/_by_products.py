@@ -100,14 +100,17 @@ def signs_by_products(
     # some of the zero ones may be of symmetries, and how often they are zero is not known
     negative, positive = found
     has_both = negative.any() and positive.any()
-    return found if has_both or (negative | positive).all() else None
+    if has_both or (negative | positive).all():
+        return found
+    return None
 
 
 class _Counted:
     """The directions that count: those of a basis (d, m), without zero modes (n, d)."""
 
     def __init__(self, basis: Tensor | None, modes: Tensor | None) -> None:
-        self.basis, self.span = basis, None
+        self.basis = basis
+        self.span = None
         if modes is not None:
             columns = modes.mT if basis is None else basis.mT @ modes.mT
             U, _, _ = torch.linalg.svd(columns, full_matrices=False)
@@ -115,15 +118,20 @@ class _Counted:
 
     def dim(self, theta: Tensor) -> int:
         """How many they are, m."""
-        return len(theta) if self.basis is None else self.basis.shape[1]
+        if self.basis is None:
+            return len(theta)
+        return self.basis.shape[1]
 
     def inside(self, v: Tensor) -> Tensor:
         """The part of v (m,) that has no share in zero modes."""
-        return v if self.span is None else v - self.span @ (self.span.mT @ v)
+        if self.span is None:
+            return v
+        return v - self.span @ (self.span.mT @ v)
 
     def product(self, problem: Problem, theta: Tensor) -> Product:
         """The Hessian at theta (d,) in these directions, (m,) -> (m,)."""
-        hvp, B = Oracle(problem, eager=True).curvature(theta).hvp, self.basis
+        hvp = Oracle(problem, eager=True).curvature(theta).hvp
+        B = self.basis
 
         def product(v: Tensor) -> Tensor:
             v = self.inside(v)

@@ -88,22 +88,25 @@ def certify_all(
     norms = measure(problem, GradientNorm(), ends)["gradient_norm"]
     known = torch.isfinite(norms).cpu().numpy()
     finite = ends[torch.as_tensor(known, device=ends.device)]
-    kinds, distances = (
-        np.full(len(ends), DIVERGED, dtype=object),
-        np.full(len(ends), math.nan),
-    )
+    kinds = np.full(len(ends), DIVERGED, dtype=object)
+    distances = np.full(len(ends), math.nan)
     held = np.zeros(len(ends), dtype=bool)
     sizes = np.zeros(0)
     if known.any():
         begun = ends if starts is None else starts
         search = _Ends(problem, ends[known], begun[known], is_alone=starts is None)
-        kinds[known], distances[known] = search.kinds, search.distances
-        held[known], sizes = search.is_held, search.start_sizes
+        kinds[known] = search.kinds
+        distances[known] = search.distances
+        held[known] = search.is_held
+        sizes = search.start_sizes
     found = iter(bottoms(problem, finite, sizes))
     certificates = []
     for i, norm in enumerate(norms.tolist()):
         lowest, residual, alpha = next(found) if known[i] else (None, None, None)
-        distance = None if math.isnan(distances[i]) else float(distances[i])
+        if math.isnan(distances[i]):
+            distance = None
+        else:
+            distance = float(distances[i])
         is_held = bool(held[i])
         certificates.append(
             Certificate(norm, lowest, residual, alpha, distance, kinds[i], is_held)
@@ -119,7 +122,8 @@ class _Ends:
     ) -> None:
         self.problem = problem
         self.like = ends.double()
-        self.ends, self.starts = _floats_of(ends), _floats_of(starts)
+        self.ends = _floats_of(ends)
+        self.starts = _floats_of(starts)
         n = len(self.ends)
         self.kinds = np.full(n, NOT_CERTIFIED, dtype=object)
         self.distances = np.full(n, math.nan)
@@ -164,7 +168,8 @@ class _Ends:
 
     def _roots(self) -> Roots:
         """Newton's root from each end, if the first step towards it is short enough."""
-        units, reach = self.way, 2 * self.radius
+        units = self.way
+        reach = 2 * self.radius
         if self.problem.saddle is not None:
             units = np.maximum(units, self._from_saddle(self.starts))
         if self.is_dense:
@@ -231,7 +236,8 @@ class _Ends:
             ]
             return np.array(found, dtype=object)
         points = roots.points[near]
-        H, H_end = self.hessians(points), self.hessians(self.ends[near])
+        H = self.hessians(points)
+        H_end = self.hessians(self.ends[near])
         self.start_sizes[near] = _sizes(self.hessians(self.starts[near]))
         kinds = []
         each = zip(
@@ -259,7 +265,8 @@ class _Ends:
 
     def _counted(self, point: Floats, H: Floats) -> tuple[Floats, Floats]:
         """Eigenvalues (m,) and eigenvectors (d, m) of H, in directions that count at a point."""
-        at, matrix = (torch.as_tensor(each).to(self.like) for each in (point, H))
+        at = torch.as_tensor(point).to(self.like)
+        matrix = torch.as_tensor(H).to(self.like)
         basis = counted_directions(self.problem, at, matrix)
         if basis is None:
             L, Q = np.linalg.eigh(H)
@@ -270,19 +277,22 @@ class _Ends:
 
     def _runs_away(self, i: int, step: Floats) -> bool:
         """Whether Newton's steps from end i lead away from its start, to ever smaller slopes."""
-        x, start = self.ends[i], self.starts[i]
+        x = self.ends[i]
+        start = self.starts[i]
         slope = self._slope(x)
         has_fallen = self._loss(x) < self._loss(start) or slope < self._slope(start)
         if not (self.way[i] > 0 and has_fallen):
             return False
         for _ in range(N_AWAY):
-            way, length = x - start, np.linalg.norm(step)
+            way = x - start
+            length = np.linalg.norm(step)
             far = np.linalg.norm(way)
             if not np.isfinite(step).all() or length < STRIDE * far:
                 return False
             if step @ way < AWAY * length * far:
                 return False
-            x, before = x + step, slope
+            x = x + step
+            before = slope
             slope = self._slope(x)
             if not slope < before:
                 return False

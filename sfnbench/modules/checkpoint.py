@@ -30,7 +30,9 @@ def load_checkpoint(model: nn.Module, file: str | Path) -> None:
     own = model.state_dict()
     wrong = [*_weight_differences(found, own)]
     if wrong:
-        more = f", and {len(wrong) - N_SHOWN} more" if len(wrong) > N_SHOWN else ""
+        more = ""
+        if len(wrong) > N_SHOWN:
+            more = f", and {len(wrong) - N_SHOWN} more"
         raise ModelError(
             f"{file} is the checkpoint of another model: {', '.join(wrong[:N_SHOWN])}{more}"
         )
@@ -75,7 +77,9 @@ def _weight_differences(
 
 
 def _get(given: Any, key: str) -> Any:
-    return given.get(key) if isinstance(given, Mapping) else None
+    if isinstance(given, Mapping):
+        return given.get(key)
+    return None
 
 
 def _is_state(given: Any) -> bool:

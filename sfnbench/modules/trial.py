@@ -130,7 +130,9 @@ def is_sum(once: Tensor, twice: Tensor) -> bool | None:
         )
     if torch.isclose(twice, once, rtol=1e-3, atol=1e-6):
         return False
-    return True if torch.isclose(twice, 2 * once, rtol=1e-3, atol=1e-6) else None
+    if torch.isclose(twice, 2 * once, rtol=1e-3, atol=1e-6):
+        return True
+    return None
 
 
 def check_derivatives(
@@ -152,9 +154,8 @@ def bends_as_it_says(
 ) -> bool:
     """Whether H v at theta (d,), v (d,) of length 1, agrees with a difference of gradients."""
     known = linearise_eagerly(loss, theta)
-    ahead, behind = (
-        loss_and_grad(loss, theta + side * h * v, eager=True)[1] for side in (1, -1)
-    )
+    ahead = loss_and_grad(loss, theta + h * v, eager=True)[1]
+    behind = loss_and_grad(loss, theta - h * v, eager=True)[1]
     found = (ahead - behind) / (2 * h)
     error = torch.linalg.vector_norm(found - known.product(v))
     scale = torch.linalg.vector_norm(found) + h * torch.linalg.vector_norm(known.grad)
@@ -224,11 +225,10 @@ def _scalar(criterion: Callable[[Tensor, Any], Any], z: Tensor, targets: Any) ->
             f"and their targets: {message}"
         ) from error
     if not isinstance(found, Tensor) or found.numel() != 1:
-        got = (
-            f"shape {tuple(found.shape)}"
-            if isinstance(found, Tensor)
-            else _described(found)
-        )
+        if isinstance(found, Tensor):
+            got = f"shape {tuple(found.shape)}"
+        else:
+            got = _described(found)
         raise ModelError(
             f"the criterion must return one number, the mean over examples, got {got}"
         )

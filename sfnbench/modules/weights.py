@@ -40,7 +40,8 @@ class Weights:
                 each.sparse = False  # sparse gradients have no second derivatives
         parameters = dict(model.named_parameters())
         kept = {name: each for name, each in parameters.items() if each.requires_grad}
-        self.names, self.shapes = list(kept), [each.shape for each in kept.values()]
+        self.names = list(kept)
+        self.shapes = [each.shape for each in kept.values()]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.dim = sum(self.sizes)
         trained = {id(each) for each in kept.values()}
@@ -90,9 +91,10 @@ class Weights:
 
     def plain_call(self, theta: Tensor, *args: Any, **kwargs: Any) -> Any:
         """The same, in whatever mode torch's kernels are."""
-        values = (
-            [*self.parts(theta), *self.fixed(theta)] if self.dim else self.fixed(theta)
-        )
+        if self.dim:
+            values = [*self.parts(theta), *self.fixed(theta)]
+        else:
+            values = self.fixed(theta)
         kept = [holder[name] for holder, name, _ in self._slots]
         try:
             for holder, name, place in self._slots:

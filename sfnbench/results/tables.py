@@ -59,7 +59,9 @@ def render(table: Table, style: str, width: int | None = None) -> str:
     shown = as_text(table, is_starred=True)
     if style == "github":  # a bar within a cell would end it
         shown = [{_no_bar(n): _no_bar(t) for n, t in line.items()} for line in shown]
-    widths = _folded(shown, width) if width and style == "plain" else None
+    widths = None
+    if width and style == "plain":
+        widths = _folded(shown, width)
     return str(
         tabulate(
             shown,
@@ -102,7 +104,9 @@ def as_text(table: Table, *, is_starred: bool = False) -> list[dict[str, str]]:
 
 def _for_spreadsheet(entry: TableEntry) -> str:
     """Words are no formula; numbers stay, whatever their sign."""
-    return no_formula(text(entry)) if isinstance(entry, str) else text(entry)
+    if isinstance(entry, str):
+        return no_formula(text(entry))
+    return text(entry)
 
 
 def as_records(table: Table) -> list[dict[str, Any]]:

@@ -72,32 +72,32 @@ def read_run(text: object) -> Run:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"its run lacks something ({error})") from None
     for spec in (run.problem, run.method):
-        _check(isinstance(spec.params, dict), "parameters", spec.params)
+        _require(isinstance(spec.params, dict), "parameters", spec.params)
         for name in ("use", "label", "source"):
             check_text(getattr(spec, name), name)
     for name in ("suite", "experiment", "dtype", "device"):
         check_text(getattr(run, name), name)
-    _check(all(type(seed) is int for seed in run.seeds), "seeds", run.seeds)
+    _require(all(type(seed) is int for seed in run.seeds), "seeds", run.seeds)
     for hashes in (run.code, run.versions):
-        _check(isinstance(hashes, dict), "code", hashes)
-        _check(all(isinstance(each, str) for each in hashes.values()), "code", hashes)
-    _check(_fits(run.timeout_s, (float,)), "timeout", run.timeout_s)
+        _require(isinstance(hashes, dict), "code", hashes)
+        _require(all(isinstance(each, str) for each in hashes.values()), "code", hashes)
+    _require(_fits(run.timeout_s, (float,)), "timeout", run.timeout_s)
     _check_settings(run)
     return run
 
 
 def _check_settings(run: Run) -> None:
     settings = run.settings
-    _check(isinstance(settings, dict), "settings", settings)
+    _require(isinstance(settings, dict), "settings", settings)
     budget = settings.get("budget", {})
-    _check(isinstance(budget, dict), "budget", budget)
-    _check(
+    _require(isinstance(budget, dict), "budget", budget)
+    _require(
         all(_fits(each, (float, NoneType)) for each in budget.values()),
         "budget",
         budget,
     )
     paths = settings.get("paths", [])
-    _check(isinstance(paths, list) and all(map(_is_path, paths)), "paths", paths)
+    _require(isinstance(paths, list) and all(map(_is_path, paths)), "paths", paths)
 
 
 def _is_path(path: object) -> bool:
@@ -121,20 +121,22 @@ def read_environment(text: object) -> dict[str, Any]:
     _check_depth(environment, "environment", text)
     if not isinstance(environment, dict):
         raise ValueError(f"its environment is {_short(environment)}, not a mapping")
-    _check(
+    _require(
         _fits(environment.get("commit"), (str, NoneType)),
         "commit",
         environment.get("commit"),
     )
     prices = environment.get("prices", {})
-    _check(isinstance(prices, dict) and _all_numbers(prices.values()), "prices", prices)
+    _require(
+        isinstance(prices, dict) and _all_numbers(prices.values()), "prices", prices
+    )
     facts = environment.get("problem", {})
-    _check(isinstance(facts, dict | None), "problem", facts)
+    _require(isinstance(facts, dict | None), "problem", facts)
     for name, value in (facts or {}).items():
         if name in _FACTS and not _fits(value, _FACTS[name]):
             raise ValueError(f"its problem's {name} is {_short(value)}")
     measures = (facts or {}).get("measures", [])
-    _check(all(isinstance(name, str) for name in measures), "measures", measures)
+    _require(all(isinstance(name, str) for name in measures), "measures", measures)
     return environment
 
 
@@ -265,7 +267,7 @@ def _all_numbers(values: Iterable[Any]) -> bool:
     return all(_fits(value, (float,)) and math.isfinite(value) for value in values)
 
 
-def _check(is_right: bool, name: str, value: object) -> None:
+def _require(is_right: bool, name: str, value: object) -> None:
     if not is_right:
         raise ValueError(f"its {name}: {_short(value)}")
 

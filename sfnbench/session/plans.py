@@ -75,7 +75,9 @@ class Request:
 
     def check(self) -> None:
         """SuiteError for names that are not known, found without torch."""
-        n_seeds = self.seeds if isinstance(self.seeds, int) else None
+        n_seeds = None
+        if isinstance(self.seeds, int):
+            n_seeds = self.seeds
         picked = self.optimizers or (), self.problems or ()
         check_names(self.name, self.profile, *picked, n_seeds)
 
@@ -176,7 +178,10 @@ def _installed(paths: Iterable[str]) -> Iterator[str]:
 def _data() -> Iterator[str]:
     """The files of data, by their size and time; ValueError where there are too many."""
     given = os.environ.get("SFNBENCH_DATA")
-    root = Path(given).expanduser() if given else plans_folder().parent
+    if given:
+        root = Path(given).expanduser()
+    else:
+        root = plans_folder().parent
     n = 0
     for folder, _, names in os.walk(root):
         if Path(folder) == plans_folder():

@@ -46,7 +46,9 @@ def _wrong_profile(path: Path, root: Node, profile: str | None) -> Iterator[str]
     node = root.child(PROFILES)
     known = node.content if node and node.is_mapping else {}
     if profile is not None and profile not in known:
-        hint = did_you_mean(profile, known) if known else " (it has none)"
+        hint = " (it has none)"
+        if known:
+            hint = did_you_mean(profile, known)
         yield f"{path}: unknown profile {profile!r}{hint}"
 
 

@@ -42,7 +42,10 @@ def plan(
     picked_problems = _pick("problem", suite.problems, problems, issues)
     ground = _ground(suite, picked_problems)
     picked_methods = _pick(suite.method, suite.optimizers, optimizers, issues, ground)
-    picked_seeds = suite.seeds if seeds is None else _count_or_list(seeds, issues)
+    if seeds is None:
+        picked_seeds = suite.seeds
+    else:
+        picked_seeds = _count_or_list(seeds, issues)
     issues += _impossible(suite, picked_problems, picked_methods, len(picked_seeds))
     if issues:
         raise SuiteError("\n".join(issues))
@@ -157,7 +160,8 @@ def _without_saddle(
 def _unreachable(built: Iterable[tuple[Spec, Problem]]) -> Iterator[str]:
     """A line for each problem whose loss cannot fall as far as counts as an escape."""
     for spec, problem in built:
-        lowest, saddle = problem.lowest, problem.saddle
+        lowest = problem.lowest
+        saddle = problem.saddle
         if lowest is None or saddle is None:
             continue
         if saddle.loss - problem.escape_drop <= lowest:

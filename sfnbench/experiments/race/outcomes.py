@@ -13,7 +13,7 @@ from .limits import Limits
 
 # A trajectory is near the saddle within so many times the distance that it started at, so no
 # problem has to give a length.
-NEAR = 2.0
+NEAR_STARTS = 2.0
 
 # limits that may end a trajectory, besides steps, epochs and seconds
 COST, DIVERGENCE, ESCAPE, ITSELF = "cost", "divergence", "escape", "itself"
@@ -47,7 +47,7 @@ class Outcomes:
         self.steps_near = np.zeros(n, dtype=np.int64)
         self.message = ""  # of the method, where it stopped by itself
         self.is_fixed = np.zeros(n, dtype=bool)  # it can no longer move, and knows it
-        self._near = NEAR * self._from_saddle(starts)  # (S,)
+        self._near = NEAR_STARTS * self._from_saddle(starts)  # (S,)
         broken = ~np.isfinite(start_losses)
         self.end[broken] = 0
         self.status[broken] = str(Status.DIVERGED)

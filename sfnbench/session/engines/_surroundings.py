@@ -56,7 +56,8 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._random = random.getstate(), np.random.get_state(), torch.get_rng_state()
-        self._environ, self._folder = dict(os.environ), os.getcwd()
+        self._environ = dict(os.environ)
+        self._folder = os.getcwd()
         self._modules = frozenset(sys.modules)
         self._n_started = 0
         sys.addaudithook(self._hear)

@@ -91,7 +91,8 @@ def _prepare(task: WorkerTask) -> None:
     os.environ.clear()
     os.environ.update(task.variables, OMP_NUM_THREADS=str(task.conditions.threads))
     environment.assume(task.machine)
-    sys.stdout, sys.stderr = _line_by_line(1), _line_by_line(2)
+    sys.stdout = _line_by_line(1)
+    sys.stderr = _line_by_line(2)
     faulthandler.enable(2)
     gc.freeze()  # what the server has loaded is no garbage: no time is spent on looking
 
@@ -113,7 +114,8 @@ def _send(channel: connection.Connection, answer: Answer, seconds: float) -> Non
     except OSError:  # the parent is gone
         os._exit(1)
     except Exception:  # it cannot be pickled, and nothing was sent
-        run, log = answer.result.run, traceback.format_exc()
+        run = answer.result.run
+        log = traceback.format_exc()
         failed = failure(run, Status.ERROR, log, seconds)
         channel.send(Answer(failed, answer.changes))
 
@@ -129,7 +131,9 @@ class _Reporter:
     """Reports to the parent process how far the run is, at most every `REPORT_S` seconds."""
 
     def __init__(self, task: WorkerTask, number: int) -> None:
-        self.task, self.number, self.last_report = task, number, 0.0
+        self.task = task
+        self.number = number
+        self.last_report = 0.0
 
     def __call__(self, share: float) -> None:
         now = perf_counter()

@@ -132,7 +132,8 @@ class _Tasks:
     """The runs that a scheduler has taken, each with its future."""
 
     def __init__(self, client: Any, conditions: Conditions) -> None:
-        self.client, self.conditions = client, conditions
+        self.client = client
+        self.conditions = conditions
         self.running: dict[str, tuple[Run, Any, float]] = {}
         self._topic = f"sfnbench-{uuid.uuid4().hex}"
         # the keys of what is done; progress as pairs. dask's threads put, the caller's gets.

@@ -28,7 +28,9 @@ def inline(
 ) -> Generator[Result, None, None]:
     """Execute the runs here. Ctrl-C passes; whatever else a run raises becomes its result."""
     for run in runs:
-        progress = functools.partial(on_progress, run) if on_progress else None
+        progress = None
+        if on_progress:
+            progress = functools.partial(on_progress, run)
         with warnings.catch_warnings(record=True) as caught:
             result = attempt(run, conditions, progress)
         lines = [
@@ -60,9 +62,13 @@ def attempt(
             )
         return replace(result, log=shortened(result.log))
     except SfnbenchError as error:  # its message is enough
-        status, log = Status.ERROR, f"{type(error).__name__}: {error}\n"
+        status = Status.ERROR
+        log = f"{type(error).__name__}: {error}\n"
     except (Exception, SystemExit) as error:
-        status = Status.OOM if is_out_of_memory(error) else Status.ERROR
+        if is_out_of_memory(error):
+            status = Status.OOM
+        else:
+            status = Status.ERROR
         log = traceback.format_exc()
     return failure(run, status, log, perf_counter() - began)
 

@@ -130,7 +130,8 @@ class Workers:
     """The worker processes, each with one run at a time."""
 
     def __init__(self, conditions: Conditions, folder: Path) -> None:
-        self.conditions, self.folder = conditions, folder
+        self.conditions = conditions
+        self.folder = folder
         self.running: dict[int, _Running] = {}
         self.name = f"sfnbench-{next(_run_numbers)}"
         self._idle: list[_Worker] = []
@@ -215,7 +216,8 @@ class Workers:
     def _new_worker(self, order: Order) -> _Worker:
         context = ForkServer()
         ours, theirs = context.Pipe()
-        variables, machine = dict(os.environ), environment.machine()
+        variables = dict(os.environ)
+        machine = environment.machine()
         task = WorkerTask(self.conditions, theirs, self._reporting, variables, machine)
         process = context.Process(
             target=serve, args=(task,), name=self.name, daemon=True
@@ -241,7 +243,8 @@ class Workers:
         self, ended: _Running, answer: Answer | Exception | None
     ) -> Result | None:
         """The result that a worker sent; None where the run is executed again instead."""
-        worker, result = ended.worker, _outcome(ended, answer)
+        worker = ended.worker
+        result = _outcome(ended, answer)
         if result.status.failed and worker.n_done:  # an earlier run may be the reason
             self._taken(ended, result)
             if left := self.conditions.checkpoint(ended.run):

@@ -144,11 +144,13 @@ class _Jobs:
     """
 
     def __init__(self, executor: Any, conditions: Conditions) -> None:
-        self.executor, self.conditions = executor, conditions
+        self.executor = executor
+        self.conditions = conditions
         self._folder = Path(executor.folder)
         self.running: dict[str, tuple[Run, Any]] = {}
         self._attempts: dict[str, int] = {}
-        self._began, self._asked = perf_counter(), perf_counter()
+        self._began = perf_counter()
+        self._asked = perf_counter()
 
     def adopt(self, runs: Iterable[Run]) -> list[Run]:
         """Take over the jobs of an earlier session; the runs that have none."""

@@ -85,7 +85,7 @@ SlurmOptions = Annotated[
     ),
 ]
 
-Watch = Annotated[
+Watchers = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME[:PLACE]",
@@ -95,7 +95,7 @@ Watch = Annotated[
 ]
 
 Choices = dict[str, Any]  # of results, as `session.preview` takes them
-Checkpoint = Annotated[
+CheckpointEvery = Annotated[
     float,
     typer.Option(
         metavar="SECONDS", min=0, help="Keep the state of a long race so often."
@@ -123,7 +123,7 @@ def run(
     engine: EngineName = "processes",
     scheduler: Scheduler = None,
     slurm: SlurmOptions = None,
-    checkpoint: Checkpoint = 300.0,
+    checkpoint: CheckpointEvery = 300.0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; runs/SUITE by default.")
     ] = None,
@@ -138,7 +138,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be executed, and stop.")
     ] = False,
-    watch: Watch = None,
+    watch: Watchers = None,
     plugins: Plugins = None,
     style: AsFormat = "plain",
 ) -> None:

@@ -157,7 +157,7 @@ def _section(i: int, section: Section, known: Mapping[str, Look]) -> str:
         f"<details open><summary>Table</summary>{table}</details>\n"
         f'<p class="faint">{escape(legend(section.table))}</p>{findings}\n'
         f'{_controls(section)}<div class="figures"></div>\n'
-        f'<script type="application/json">{_json(_drawn(section, known))}</script>\n'
+        f'<script type="application/json">{_json(_page_data(section, known))}</script>\n'
         f"{folded}</section>"
     )
 
@@ -185,7 +185,7 @@ def _select(title: str, name: str, options: Mapping[str, str]) -> str:
     return f'<label>{title} <select name="{name}">{lines}</select></label>'
 
 
-def _drawn(section: Section, known: Mapping[str, Look]) -> dict[str, Any]:
+def _page_data(section: Section, known: Mapping[str, Look]) -> dict[str, Any]:
     """All panels of a section, and the arrays that they refer to."""
     arrays = Arrays()
     panels = [

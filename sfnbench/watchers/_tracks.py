@@ -16,7 +16,7 @@ from ..session.observer import Observer
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A value of a curve; a step is that of the race, or a row's place."""
 
     step: int
@@ -30,7 +30,7 @@ class Track:
     suite: str
     parts: tuple[str, ...]  # its name: problem, optimizer, seed
     parameters: Mapping[str, Any]
-    curves: Mapping[str, Sequence[Point]]
+    curves: Mapping[str, Sequence[CurvePoint]]
     ends: Mapping[str, float] = field(default_factory=dict)  # what came of it
     has_failed: bool = False
 
@@ -65,7 +65,7 @@ def tracks(result: Result) -> Iterator[Track]:
     if result.run.experiment != "race":
         yield _track(result, (), {}, _by_place(result.rows))
         return
-    curves = _by_seed(result)
+    curves = _curves_by_seed(result)
     for row in result.rows:
         seed = row["seed"]
         ends = {name: value for name, value in row.items() if name != "seed"}
@@ -79,7 +79,7 @@ def _track(
     result: Result,
     seed: tuple[str, ...],
     ends: Mapping[str, Any],
-    curves: Mapping[str, Sequence[Point]],
+    curves: Mapping[str, Sequence[CurvePoint]],
 ) -> Track:
     run = result.run
     parameters = {
@@ -107,19 +107,19 @@ def _is_number(value: object) -> bool:
     return is_real and math.isfinite(value)  # type: ignore[arg-type]
 
 
-def _by_place(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
+def _by_place(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[CurvePoint]]:
     """Each column of numbers as a curve over the rows."""
-    found: dict[str, list[Point]] = {}
+    found: dict[str, list[CurvePoint]] = {}
     for place, row in enumerate(rows):
         for name, value in row.items():
             if _is_number(value):
-                found.setdefault(name, []).append(Point(place, float(value)))
+                found.setdefault(name, []).append(CurvePoint(place, float(value)))
     return found
 
 
-def _by_seed(result: Result) -> dict[int, dict[str, list[Point]]]:
+def _curves_by_seed(result: Result) -> dict[int, dict[str, list[CurvePoint]]]:
     """Each series by seed, without the steps at which it was not measured."""
-    found: dict[int, dict[str, list[Point]]] = {}
+    found: dict[int, dict[str, list[CurvePoint]]] = {}
     for block in blocks([result]):
         names = [n for n in block if n not in (*CURVE_CIRCUMSTANCES, "seed", "step")]
         for seed in np.unique(block["seed"]):
@@ -129,7 +129,7 @@ def _by_seed(result: Result) -> dict[int, dict[str, list[Point]]]:
             for name in names:
                 values = block[name][rows]
                 curves[name] = [
-                    Point(int(step), float(value))
+                    CurvePoint(int(step), float(value))
                     for step, value in zip(steps, values, strict=True)
                     if not math.isnan(value)
                 ]

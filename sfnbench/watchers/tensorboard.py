@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ._tracks import Track, Tracker
 
-FOLDER = "tensorboard"  # unless another is named
+DEFAULT_FOLDER = "tensorboard"  # unless another is named
 
 
 class Watcher(Tracker):
@@ -18,7 +18,7 @@ class Watcher(Tracker):
         from torch.utils.tensorboard import SummaryWriter
 
         self._open = SummaryWriter
-        self._folder = Path(place or FOLDER)
+        self._folder = Path(place or DEFAULT_FOLDER)
 
     def write(self, track: Track) -> None:
         """Curves as scalars, what came of the run as scalars below ``end/``."""

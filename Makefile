@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPEC = pyproject.toml constraints.txt
 
-.PHONY: help run report claims card site figures test test-slow lint bench bench-keep bench-guard track census attack clean
+.PHONY: help run report claims card site figures test test-slow lowest lint bench bench-keep bench-guard track census attack clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,17 @@ test-slow: $(VENV)/test ## the tests that take long, as every night: MNIST in fu
 # a user's own files in plugins/, which git does not know, are not read
 OURS = $(wildcard $(shell git ls-files 'plugins/*.py'))
 THEIRS = $(addprefix --extend-exclude=,$(shell git ls-files -o 'plugins/*.py'))
+
+LOWEST = $(VENV)-lowest
+
+lowest: ## smoke and some tests with the lowest version of each range but torch's, in a fresh environment (minutes)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python benchmarks/lowest.py --without torch > $(LOWEST)/lowest.txt
+	grep '^torch==' constraints.txt >> $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/lowest.txt \
+		-e . pytest pytest-timeout hypothesis
+	$(LOWEST)/bin/sfnbench run smoke --fresh --out $(LOWEST)/smoke
+	$(LOWEST)/bin/python -m pytest -q -m "not slow" tests/suite tests/members/test_registry.py tests/results/test_store.py
 
 lint: $(VENV)/dev ## style and types
 	$(BIN)/ruff check $(THEIRS) .

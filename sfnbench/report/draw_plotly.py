@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .figure import Axis, Panel, Trace
 from .looks import GREY, Look, looks_in
 
 DIGITS = 4  # of a number: what an eye can tell apart
+MOST_IN_LINE = 44  # characters of a legend's entry
 HEIGHT = 320  # of a panel in pixels, its legend aside
 INK, GRID, PAPER = ({"css": name} for name in ("--ink", "--line", "--paper"))
 LINE_SHAPES = {"line": "linear", "step": "hv", "histogram": "hvh"}
@@ -104,11 +106,16 @@ def plot(panel: Panel, looks: Mapping[str, Look], arrays: Arrays) -> Json:
                 look = own[trace.method]
             data += _traces(trace, look, arrays)
             if panel.has_legend and trace.in_legend:
-                data[-1]["showlegend"] = True
+                data[-1] |= {"showlegend": True, "name": _folded(data[-1]["name"])}
     return {"data": data, "layout": _layout(panel, data)}
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+
+def _folded(name: str) -> str:
+    """A legend's entry in lines that a figure on paper or on a phone has room for."""
+    return "<br>".join(wrap(name, MOST_IN_LINE, break_long_words=False))
 
 
 def _traces(trace: Trace, look: Look | None, arrays: Arrays) -> Iterator[Json]:
@@ -263,9 +270,8 @@ def _layout(panel: Panel, data: Sequence[Json]) -> Json:
             for x, _ in panel.marks
         ]
     if panel.has_legend:
-        below = (
-            20 * sum(trace.get("showlegend", False) for trace in data) + 12
-        )  # a row an entry
+        shown = [trace["name"] for trace in data if trace.get("showlegend", False)]
+        below = 20 * sum(1 + name.count("<br>") for name in shown) + 12
         made |= {
             "showlegend": True,
             "height": HEIGHT + below,

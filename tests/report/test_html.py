@@ -16,6 +16,7 @@ from sfnbench import load_suite, plan
 from sfnbench.errors import NoResultsError, StoreError
 from sfnbench.experiments.critical_points import analysis as cp
 from sfnbench.experiments.critical_points.table import findings
+from sfnbench.report import draw_plotly
 from sfnbench.report.figure import MOST_IN_COLOUR
 from sfnbench.report.html import write_page
 from sfnbench.report.sections import gather
@@ -287,3 +288,10 @@ def test_more_methods_than_colours_have_their_legend_beside(tmp_path, folder, ra
     samples = re.findall(r"<svg.*?</svg>", legend, re.S)
     assert len(set(samples)) == len(samples) == MOST_IN_COLOUR + 1
     assert "best 12 of 25 methods are in colour" in drawn(text)[0]["escape"]["caption"]
+
+
+def test_a_long_entry_of_a_legend_is_folded():
+    name = "Adam: -0.43 [-0.433, -0.429], no power law: off by up to 1.5 %"
+    lines = draw_plotly._folded(name).split("<br>")
+    assert " ".join(lines) == name
+    assert max(map(len, lines)) <= draw_plotly.MOST_IN_LINE

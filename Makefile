@@ -34,7 +34,7 @@ figures: $(VENV)/test ## the talk's figures in docs/talk, from the runs of `make
 	cp $(patsubst docs/%,build/%,$(wildcard docs/talk/*.svg)) docs/talk
 
 site: $(VENV)/test ## the documentation as a website, in site/; needs no network
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 claims: $(VENV)/run ## docs/claims.md: run what the talk's claims rest on, and write whether they hold (an hour on 2 cores; called again, it goes on)
 	$(BIN)/python benchmarks/claims

@@ -41,7 +41,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     target = tmp_path_factory.mktemp("site")
-    words = ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)]
+    words = ["mkdocs", "build", "--strict", "--site-dir", str(target)]
     done = subprocess.run(
         [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True
     )

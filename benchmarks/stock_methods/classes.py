@@ -60,7 +60,7 @@ def line_of(name: str) -> Line:
     """Everything that is asked of one class."""
     line, dtype = Line(name), DTYPES.get(name, "float64")
     starts = torch.stack([start_of(seed) for seed in SEEDS]).to(getattr(torch, dtype))
-    faults = stock.check(name, ENTRIES.get(name, {}), {"mlp": PROBLEM}, [dtype])
+    faults = stock.find_faults(name, ENTRIES.get(name, {}), {"mlp": PROBLEM}, [dtype])
     line.constructed = faults[0].message if faults else True
     if faults:
         return line

@@ -23,7 +23,7 @@ def scipy_line(name: str) -> Line:
     """Everything that is asked of one method of scipy."""
     method = name.removeprefix("scipy.optimize.")
     line, start = Line(name), WAVES.start(torch.Generator().manual_seed(0))
-    faults = stock.check(name, {}, {})
+    faults = stock.find_faults(name, {}, {})
     line.constructed = faults[0].message if faults else True
     if faults:
         return line

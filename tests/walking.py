@@ -40,15 +40,16 @@ def walk(page: Path, sfnbench: Command) -> None:
     """Do all that the page says.
 
     A block of text shows what the commands or the Python before it have printed: lines with the
-    same words, whatever the numbers. Runs of minutes are planned alone: `make claims` executes
-    them.
+    same words, whatever the numbers. Runs of minutes are planned alone, and a card is left out:
+    `make claims` and `make card` execute them.
     """
     printed = ""
     for language, title, body in BLOCK.findall(page.read_text()):
         if title:
             _write(title, body)
         elif language == "python":
-            printed = _python("-c", body)
+            _write("pasted.py", body)  # a method needs a source that can be read
+            printed = _python("pasted.py")
         elif language == "sh":
             printed = "".join(_follow(line, sfnbench) for line in _lines(body))
         elif language == "text":
@@ -60,6 +61,8 @@ def _follow(line: Line, sfnbench: Command, *, is_planned: bool = False) -> str:
     if program == "python":
         return _python(*words)
     assert program == "sfnbench", line
+    if words[0] == "card":
+        return ""
     if words[0] == "run":
         is_planned |= "minutes" in line.comment
         words += ["--dry-run"] if is_planned else ["--engine", "inline"]

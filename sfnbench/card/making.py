@@ -115,6 +115,7 @@ def write_card(sections: list[Section], file: Path) -> Path:
         )
     page = write_page(sections, [], file.with_suffix(".html")).resolve()
     options = ["--headless", "--no-sandbox", "--virtual-time-budget=20000"]
+    options.append("--no-pdf-header-footer")
     command = [browser, *options, f"--print-to-pdf={file.resolve()}", page.as_uri()]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     if done.returncode or not file.exists():

@@ -154,6 +154,9 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 addEventListener("beforeprint", () => {
   for (const target of waiting.keys()) arrive(target); // sections, and the panels that these add
+  for (const folded of document.querySelectorAll("details:not([open])")) {
+    folded.open = folded.dataset.folded = true; // paper has nothing to unfold
+  }
   for (const plot of panels.keys()) {
     const height = panels.get(plot).plot.layout.height || PAPER.height;
     plot.style.height = `${height}px`;
@@ -161,6 +164,10 @@ addEventListener("beforeprint", () => {
   }
 });
 addEventListener("afterprint", () => {
+  for (const folded of document.querySelectorAll("details[data-folded]")) {
+    folded.open = false;
+    delete folded.dataset.folded;
+  }
   for (const plot of panels.keys()) {
     plot.style.height = "";
     draw(plot).then(() => Plotly.Plots.resize(plot));

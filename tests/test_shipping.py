@@ -80,7 +80,7 @@ def test_a_users_own_files_turn_no_test_red(tmp_path):
         "test_contract.py",
         "test_shipping.py",
         "test_architecture.py",
-        "cli/test_main.py",
+        "cli/test_new.py",
     ]
     words = [
         sys.executable,

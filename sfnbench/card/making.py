@@ -21,6 +21,7 @@ from ..results.cells import text
 from ..results.store import Store
 from ..results.tables import Table, render
 from ..session.observer import Observer
+from ..session.plans import Planned
 from ..session.session import run_session
 from ..suite.reading import Suite, load_suite
 from .invariances import invariances
@@ -79,7 +80,9 @@ def make_card(
     params = params or {}
     sections = {}
     for part, suite in _card_suites(method, params).items():
-        folder = run_session(suite, out=CARD_FOLDER / part, observer=observer)
+        folder = run_session(
+            Planned.of(suite), out=CARD_FOLDER / part, observer=observer
+        )
         sections[part] = _card_section(folder, suite.name)
     saddles = sections["card_saddles"]
     growing = [saddles.results]

@@ -137,8 +137,8 @@ def hidden(k: int, m: int) -> float:
 
     In units of the Ritz values' range, with probability `CHANCE`; infinite where all may be.
 
-    >>> round(hidden(60, 10_000), 4), hidden(4, 10_000)
-    (0.0265, inf)
+    >>> round(hidden(60, 10_000), 3), hidden(4, 10_000)
+    (0.027, inf)
     """
     share = (math.log(1.648 * math.sqrt(m) / CHANCE) / (2 * k - 1)) ** 2
     return share / (1 - 2 * share) if share < 0.5 else math.inf

@@ -54,7 +54,7 @@ def zero_size(largest: float, largest_at_start: float = 0.0) -> float:
     By the largest |eigenvalue| there, and at the start, where there is one. The rule is the same in
     any units of loss and parameters.
 
-    >>> zero_size(100.0), zero_size(1e-9, largest_at_start=100.0)
+    >>> round(zero_size(100.0), 9), zero_size(1e-9, largest_at_start=100.0)
     (0.0001, 1e-10)
     """
     return max(ZERO_EIGENVALUE * largest, VANISHED * largest_at_start)

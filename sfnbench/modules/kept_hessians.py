@@ -19,9 +19,10 @@ class KeptHessians:
     def at(self, theta: Tensor, take: Callable[[], Tensor]) -> Tensor:
         """The Hessian (d, d) at theta (d,), which `take` gives where it is not kept.
 
-        Inside a transform theta has no numbers to know it by, and nothing is kept.
+        Inside a transform, or on torch's device meta, theta has no numbers to know it by, and
+        nothing is kept.
         """
-        if torch.func.debug_unwrap(theta) is not theta:
+        if theta.is_meta or torch.func.debug_unwrap(theta) is not theta:
             return take()
         key = (f"{theta.dtype} {theta.device}", theta.detach().cpu().numpy().tobytes())
         if key not in self._kept:

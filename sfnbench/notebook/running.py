@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..session.observer import Observer
+from ..session.plans import Planned
 from ..session.session import run_session
-from ..suite.reading import Suite
+from ..suite.reading import Suite, load_suite
 from ..watchers import watched
 from .following import follower, in_notebook
 from .results import Results
@@ -39,13 +40,10 @@ def run_suite(
     sbatch's names. Results go to ``runs/SUITE`` or `out`. Ranges are tuned first. To `watch`:
     ``tensorboard:FOLDER``, ``mlflow:URI``, ``wandb:PROJECT``. SfnbenchError for a wrong suite.
     """
+    if not isinstance(suite, Suite):
+        suite = load_suite(suite, profile)
     folder = run_session(
-        suite,
-        profile=profile,
-        optimizers=optimizers,
-        problems=problems,
-        seeds=seeds,
-        device=device,
+        Planned.of(suite, optimizers, problems, seeds, device),
         engine=engine,
         engine_options=engine_options,
         jobs=jobs,

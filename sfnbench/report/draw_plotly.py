@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
+from html import escape, unescape
 from textwrap import wrap
 from typing import Any
 
@@ -114,8 +114,9 @@ def plot(panel: Panel, looks: Mapping[str, Look], arrays: Arrays) -> Json:
 
 
 def _folded(name: str) -> str:
-    """A legend's entry in lines that a figure on paper or on a phone has room for."""
-    return "<br>".join(wrap(name, MOST_IN_LINE, break_long_words=False))
+    """A legend's entry, escaped, in lines that a figure on paper or on a phone has room for."""
+    lines = wrap(unescape(name), MOST_IN_LINE, break_long_words=False)
+    return "<br>".join(escape(line, quote=False) for line in lines)
 
 
 def _traces(trace: Trace, look: Look | None, arrays: Arrays) -> Iterator[Json]:

@@ -54,7 +54,7 @@ class Planned:
         seeds: int | Sequence[int] | None = None,
         device: str = "auto",
     ) -> Planned:
-        """The plan of a suite that is read already."""
+        """The plan of a suite that is read already; arguments as of `sfnbench.plan`."""
         kind = device_kind(device)
         runs = plan(
             suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind

@@ -16,7 +16,7 @@ from ..members import live, registry
 from ..records import Result, Run, Status
 from ..results.store import Store, has_failed
 from ..suite.plan import missing_data, plan, to_download
-from ..suite.reading import Suite, load_suite
+from ..suite.reading import Suite
 from .device import check_device
 from .engines import CHECKPOINT_S, CHECKPOINTS, execute_all, is_elsewhere
 from .folders import TUNING, results_folder
@@ -28,13 +28,8 @@ Execute = Callable[[Iterable[Run]], Generator[Result, None, None]]
 
 
 def run_session(
-    suite: Suite | Planned | str | Path,
+    planned: Planned,
     *,
-    profile: str | None = None,
-    optimizers: Iterable[str] | None = None,
-    problems: Iterable[str] | None = None,
-    seeds: int | Sequence[int] | None = None,
-    device: str = "auto",
     engine: str = "processes",
     engine_options: Mapping[str, Any] | None = None,
     jobs: int | None = None,
@@ -44,9 +39,13 @@ def run_session(
     checkpoint_s: float = CHECKPOINT_S,
     observer: Observer | None = None,
 ) -> Path:
-    """What `run_suite` does; gives the folder of all results, ``tuning`` and ``tuned.yaml``."""
-    planned = _plan_of(suite, profile, optimizers, problems, seeds, device)
+    """Execute the runs of a plan that have no result yet; gives the folder of all results.
+
+    Arguments as of `run_suite`. Trials are in ``tuning`` within, winners in ``tuned.yaml``.
+    SuiteError where a range cannot be tuned.
+    """
     suite, runs = planned.suite, planned.runs
+    tuning_runs(suite, runs)
     folder = results_folder(suite, out)
     elsewhere = is_elsewhere(engine, engine_options)
     _check(planned, folder, elsewhere, fresh, only_failed)
@@ -70,12 +69,8 @@ def run_session(
 
 
 def preview(
-    suite: Suite | Planned,
+    planned: Planned,
     *,
-    optimizers: Iterable[str] | None = None,
-    problems: Iterable[str] | None = None,
-    seeds: int | Sequence[int] | None = None,
-    device: str = "auto",
     out: str | Path | None = None,
     fresh: bool = False,
     only_failed: bool = False,
@@ -84,7 +79,6 @@ def preview(
 
     A row for the tuning of each open run, then a row for each run.
     """
-    planned = _plan_of(suite, None, optimizers, problems, seeds, device)
     suite, runs = planned.suite, planned.runs
     folder = results_folder(suite, out)
     tried, stored = _stored(folder / TUNING), _statuses(folder)
@@ -120,24 +114,6 @@ def tuning_runs(suite: Suite, runs: Iterable[Run]) -> tuple[Run, ...]:
 
 
 # -- inside ----------------------------------------------------------------------------------------
-
-
-def _plan_of(
-    suite: Suite | Planned | str | Path,
-    profile: str | None,
-    optimizers: Iterable[str] | None,
-    problems: Iterable[str] | None,
-    seeds: int | Sequence[int] | None,
-    device: str,
-) -> Planned:
-    """The runs of a suite on a device; SuiteError where their ranges cannot be tuned."""
-    if isinstance(suite, Planned):
-        planned = suite
-    else:
-        loaded = suite if isinstance(suite, Suite) else load_suite(suite, profile)
-        planned = Planned.of(loaded, optimizers, problems, seeds, device)
-    tuning_runs(planned.suite, planned.runs)
-    return planned
 
 
 def _check(

@@ -13,6 +13,7 @@ from tuned_suites import SUITE, of, run
 
 from sfnbench import Result, SuiteError, load_suite, plan
 from sfnbench.experiments.keys import STEPS_LIMIT, Tune
+from sfnbench.session.plans import Planned
 from sfnbench.session.session import preview
 from sfnbench.session.tuning import (
     expected_best,
@@ -103,7 +104,7 @@ def test_no_result_is_made_with_tuning_seeds(write):
         with pytest.raises(SuiteError, match="for tuning alone"):
             run(path, seeds=seeds)
         with pytest.raises(SuiteError, match="for tuning alone"):
-            preview(load_suite(path), seeds=seeds)
+            preview(Planned.of(load_suite(path), seeds=seeds))
     assert not (path.parent / "runs").exists()
 
 

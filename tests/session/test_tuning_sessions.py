@@ -14,6 +14,7 @@ from gate import Gate, done, session
 from tuned_suites import BOWL, SUITE, of, report, run
 
 from sfnbench import DataError, Store, SuiteError, execute, load_suite, plan
+from sfnbench.session.plans import Planned
 from sfnbench.session.session import preview, tuning_runs
 from sfnbench.session.tuning import TUNED_FILE, trials
 from sfnbench.suite.reading import TUNING_SEEDS
@@ -233,7 +234,7 @@ def test_data_are_needed_until_all_is_there(tuned, monkeypatch):
     ):
         run(path, out="elsewhere")
     assert run(path)[1].begun == [(0, 10), (0, 3)]
-    assert {row["state"] for row in preview(load_suite(path))} == {"there"}
+    assert {row["state"] for row in preview(Planned.of(load_suite(path)))} == {"there"}
     with pytest.raises(DataError, match="msgd: missing"):
         run(path, fresh=True)
 
@@ -249,7 +250,7 @@ def test_python_sees_what_is_open_and_what_would_be_done(write):
     runs = plan(suite)
     assert [run.is_open for run in runs] == [True, True, False]
     assert len(tuning_runs(suite, runs)) == 10
-    before = preview(suite)
+    before = preview(Planned.of(suite))
     assert [(row["run"], row["seeds"], row["state"]) for row in before] == [
         ("tuning", 3, "5 of 5 trials to do"),
         ("tuning", 3, "5 of 5 trials to do"),
@@ -258,7 +259,7 @@ def test_python_sees_what_is_open_and_what_would_be_done(write):
         (runs[2].id, 2, "to do"),
     ]
     run("s.yaml", optimizers=["msgd"])
-    after = preview(suite)
+    after = preview(Planned.of(suite))
     assert [row["state"] for row in after] == [
         "5 of 5 trials to do",
         "there",
@@ -287,7 +288,7 @@ def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(
     assert process.returncode == -signal.SIGKILL
     assert gate.is_deserted()
     assert not Path(f"runs/s/{TUNED_FILE}").exists()
-    assert [row["run"] for row in preview(load_suite("s.yaml"))][2:4] == [
+    assert [row["run"] for row in preview(Planned.of(load_suite("s.yaml")))][2:4] == [
         "after tuning"
     ] * 2
     gate.open(9)

@@ -228,7 +228,7 @@ def test_a_budget_far_beyond_all_medians_does_not_squeeze_the_rest(
 ):
     _, family, series = by_distance
     assert drawing.top(family, series) == 1500
-    monkeypatch.setattr(drawing, "FAR", 1.0)
+    monkeypatch.setattr(drawing, "MOST_BEYOND", 1.0)
     assert drawing.top(family, series) == pytest.approx(1.1 * max(series[0].high))
 
 

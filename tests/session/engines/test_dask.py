@@ -20,7 +20,9 @@ from sfnbench.members import registry
 from sfnbench.records import Result
 from sfnbench.results.store import Store
 from sfnbench.session.engines import execute_all
+from sfnbench.session.plans import Planned
 from sfnbench.session.session import run_session
+from sfnbench.suite.reading import load_suite
 
 distributed = pytest.importorskip(
     "distributed", reason="the engine dask needs the package distributed"
@@ -74,14 +76,10 @@ def test_the_same_numbers_as_inline(
     (tmp_path / "mine" / "downhill.py").write_text(DOWNHILL)
     (tmp_path / "workers.yaml").write_text(SUITE)
     registry.add_plugins(tmp_path / "mine")
-    here = numbers(run_session("workers.yaml", engine="inline", out="here"))
-    folder = run_session(
-        "workers.yaml",
-        engine="dask",
-        engine_options={"scheduler": address},
-        device="cpu",
-        out="there",
-    )
+    planned = Planned.of(load_suite("workers.yaml"), device="cpu")
+    here = numbers(run_session(planned, engine="inline", out="here"))
+    options = {"scheduler": address}
+    folder = run_session(planned, engine="dask", engine_options=options, out="there")
     there = numbers(folder)
     assert len(here) == 8
     assert here.keys() == there.keys()

@@ -3,13 +3,13 @@
 import copy
 import json
 
-import jsonschema
 import pytest
 import yaml
 
 from sfnbench.members.registry import shipped
 from sfnbench.suite.json_schema import json_schema
 
+jsonschema = pytest.importorskip("jsonschema", reason="needs the package jsonschema")
 HEADER = "# yaml-language-server: $schema=schema.json"
 SUITES = sorted(shipped("suites").glob("*.yaml"))
 

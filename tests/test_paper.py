@@ -27,6 +27,7 @@ def mnist():
         pytest.skip(str(error))
 
 
+@pytest.mark.slow  # the digits below are the fast one
 def test_on_mnist_saddle_free_newton_is_below_its_rivals_on_every_seed(mnist, tmp_path):
     """Hidden 5, 10,000 examples, full batch, damping by the paper's rule, 25 steps, seeds 0
     to 2."""

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -25,6 +25,7 @@ def test_holm_of_the_definition():
     assert holm([]) == []
 
 
+@settings(max_examples=25)  # a tenth of a second each
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_agrees_with_statsmodels(ps):
     assert holm(ps) == pytest.approx(list(multipletests(ps, method="holm")[1]))

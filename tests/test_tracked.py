@@ -172,7 +172,7 @@ def test_asv_catches_a_planted_slowdown_and_a_planted_loss_of_quality(clone):
             "--record-samples",
         )
 
-    (clone.folder / "README.md").write_text("another text\n")
+    (clone.folder / "CHANGELOG.md").write_text("another text\n")
     clone.commit()
     code, said = continuous("escape.*(track_escape_cost|track_failures)")
     assert code == 0, said

@@ -115,7 +115,7 @@ def torch_memory(run: Run, progress: Progress) -> Result:
 
 
 def greedy(run: Run, progress: Progress) -> Result:
-    """Takes 640 MB, and keeps them for as long as somebody may need to notice."""
+    """Takes 640 MB, and keeps them for as long as Slurm may need to notice."""
     taken = np.ones(80_000_000)
     time.sleep(15.0)
     return result(run, taken=float(taken[-1]))

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from ..datasets import (
     ImageDataset,
+    TextDataset,
     fetch_files,
     find,
     missing_files,
@@ -16,16 +17,13 @@ from ..errors import DataError
 DatasetT = TypeVar("DatasetT")
 
 
-class FromImages:
-    """A problem on the first `n_examples` images of a dataset, None for all."""
+class FromDataset:
+    """A problem on a dataset: it says which files are not there, and fetches them."""
 
-    dataset: str
-    n_examples: int | None
-
-    @functools.cached_property
-    def source(self) -> ImageDataset:
+    @property
+    def source(self) -> ImageDataset | TextDataset:
         """The dataset, before it is read."""
-        return dataset_of(self.dataset, find)
+        raise NotImplementedError
 
     @property
     def missing_data(self) -> str:
@@ -40,6 +38,18 @@ class FromImages:
     def fetch_data(self) -> None:
         """Fetch the files of the dataset; DataError where one cannot be had."""
         fetch_files(self.source)
+
+
+class FromImages(FromDataset):
+    """A problem on the first `n_examples` images of a dataset, None for all."""
+
+    dataset: str
+    n_examples: int | None
+
+    @functools.cached_property
+    def source(self) -> ImageDataset:
+        """The dataset, before it is read."""
+        return dataset_of(self.dataset, find)
 
     @property
     def population(self) -> int:

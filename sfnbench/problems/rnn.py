@@ -15,15 +15,12 @@ from ..core.fields import Count, NonNegative
 from ..core.network import Network
 from ..datasets import (
     TextDataset,
-    fetch_files,
     find_text,
     load_text,
-    missing_files,
-    needs_download,
 )
 from ..members.registry import register
 from ._recurrent_products import linearised
-from ._sources import check_within, dataset_of
+from ._sources import FromDataset, check_within, dataset_of
 
 # characters predicted at once when bits are measured: 50 symbols make 52 MB of outputs in float32
 NUMBERS_A_BLOCK = 2**18
@@ -60,7 +57,7 @@ class Stack(torch.autograd.Function):
 
 @register("rnn")
 @dataclass(frozen=True, kw_only=True)
-class RecurrentNetwork(Network):
+class RecurrentNetwork(FromDataset, Network):
     """A recurrent network of tanh units that predicts each next character of a text.
 
         h_t = tanh(E[c_t] + W h_{t-1} + b),    z_t = V h_t + a,    h_0 = 0
@@ -113,20 +110,6 @@ class RecurrentNetwork(Network):
     def source(self) -> TextDataset:
         """The dataset, before it is read."""
         return dataset_of(self.dataset, find_text)
-
-    @property
-    def missing_data(self) -> str:
-        """Which file of the dataset is not there and cannot be fetched."""
-        return missing_files(self.source)
-
-    @property
-    def needs_download(self) -> bool:
-        """Whether a file of the dataset is still to be fetched."""
-        return needs_download(self.source)
-
-    def fetch_data(self) -> None:
-        """Fetch the files of the dataset; DataError where one cannot be had."""
-        fetch_files(self.source)
 
     @property
     def n_used(self) -> int:

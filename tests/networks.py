@@ -2,12 +2,14 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+CE = nn.CrossEntropyLoss()
 X = torch.randn(24, 6, generator=rng(1))
 Y = torch.randint(0, 3, (24,), generator=rng(2))
 IMAGES = torch.randn(24, 1, 6, 6, generator=rng(3))
@@ -54,3 +56,26 @@ class Tied(nn.Module):
 def conv():
     inner = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Softplus(), nn.MaxPool2d(2)
     return nn.Sequential(*inner, nn.Flatten(), nn.Dropout(0.5), nn.Linear(8, 3))
+
+
+class Dropping(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.out(functional.dropout(x))
+
+
+class Pair(Dropping):
+    def forward(self, x):
+        return self.out(x), x
+
+
+class First(nn.Module):
+    def __init__(self, pair):
+        super().__init__()
+        self.pair = pair
+
+    def forward(self, x):
+        return self.pair(x)[0]

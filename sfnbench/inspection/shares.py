@@ -33,23 +33,23 @@ class JacobiMatrix(NamedTuple):
     """Lanczos's matrix of H and a vector: tridiagonal, with the vector's moments."""
 
     diagonal: Floats  # (k,)
-    beside: Floats  # (k,), the last one the norm of what is left of H v_k
+    off_diagonal: Floats  # (k,), the last one the residual norm after k steps
 
     @property
     def is_exact(self) -> bool:
         """Whether the Krylov space was exhausted, so that the measure itself is known."""
-        return not self.beside[-1]
+        return not self.off_diagonal[-1]
 
     def half(self) -> JacobiMatrix:
         """The same after half of the steps."""
         k = (len(self.diagonal) + 1) // 2
-        return JacobiMatrix(self.diagonal[:k], self.beside[:k])
+        return JacobiMatrix(self.diagonal[:k], self.off_diagonal[:k])
 
     def rule(self, more: Sequence[float] = ()) -> tuple[Floats, Floats]:
         """Nodes, ascending, and weights of the Gauss rule; with one `more` entry, Gauss-Radau's."""
         diagonal = np.append(self.diagonal, more)
-        beside = self.beside[: len(diagonal) - 1]
-        matrix = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
+        off = self.off_diagonal[: len(diagonal) - 1]
+        matrix = np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1)
         nodes, vectors = np.linalg.eigh(matrix)
         return nodes, np.square(vectors[0])
 
@@ -65,10 +65,10 @@ class JacobiMatrix(NamedTuple):
             return np.full(2, weights[nodes < edge].sum())
         size = np.abs(self.diagonal).max()
         pivot = np.inf
-        for entry, beside in zip(self.diagonal, [0.0, *self.beside], strict=False):
-            pivot = entry - edge - beside**2 / pivot
+        for entry, off in zip(self.diagonal, [0.0, *self.off_diagonal], strict=False):
+            pivot = entry - edge - off**2 / pivot
             pivot = pivot or TINY_PIVOT * size
-        entry = edge + self.beside[-1] ** 2 / pivot
+        entry = edge + self.off_diagonal[-1] ** 2 / pivot
         is_far = abs(entry) > FAR * size  # the edge is a node already
         nodes, weights = self.rule([] if is_far else [entry])
         place = int(np.abs(nodes - edge).argmin())
@@ -159,11 +159,11 @@ def mean_of(samples: Floats) -> ProbeEstimate:
 
 
 def _jacobi(space: Subspace) -> JacobiMatrix:
-    """The tridiagonal matrix of a Krylov subspace, without what rounding adds beside it."""
+    """The tridiagonal matrix of a Krylov subspace, without the entries that rounding adds."""
     matrix = space.matrix.double().cpu().numpy()
     k = int((torch.linalg.vector_norm(space.basis, dim=1) > 0).sum())
-    beside = np.append(np.diagonal(matrix, 1), float(space.residual))[:k]
-    return JacobiMatrix(np.diagonal(matrix)[:k], np.where(beside > 0, beside, 0.0))
+    off = np.append(np.diagonal(matrix, 1), float(space.residual))[:k]
+    return JacobiMatrix(np.diagonal(matrix)[:k], np.where(off > 0, off, 0.0))
 
 
 def _half_width(samples: Floats) -> float:

@@ -31,7 +31,7 @@ CHANCE = 1e-6  # that a random start hides an eigenvalue further out than the st
 
 
 class _TooLongError(Exception):
-    """A step has become longer than what is asked."""
+    """A step is longer than the caller allows."""
 
 
 def krylov_step(

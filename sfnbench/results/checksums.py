@@ -30,7 +30,7 @@ STATEMENTS = (
     """CREATE TRIGGER IF NOT EXISTS deleted_place AFTER DELETE ON places BEGIN
         DELETE FROM place_checksums WHERE place = old.rowid; END""",
 )
-# What was written, and what is there. Read from the tables: an index may be damaged, too.
+# The row as it was written, and as it is now. Read from the tables: an index may be damaged, too.
 LOST_ROWS = {
     "run": ("SELECT id FROM checksums NOT INDEXED", "SELECT id FROM runs NOT INDEXED"),
     "place": (

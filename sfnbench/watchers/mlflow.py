@@ -23,7 +23,9 @@ class Watcher(Tracker):
         self._experiments: dict[str, str] = {}  # ids by suite
         try:
             self._client = MlflowClient(tracking_uri=place or None)
-            self._client.search_experiments(max_results=1)  # is it to be had?
+            self._client.search_experiments(
+                max_results=1
+            )  # fails here, not after the first run
         except exceptions.MlflowException as error:
             raise SfnbenchError(f"mlflow:{place}: {first_line(error)}") from None
 

@@ -1,4 +1,4 @@
-"""A card as an object, and what is left of one that is refused."""
+"""A card as an object; a card that is refused leaves no file."""
 
 from pathlib import Path
 

@@ -17,6 +17,7 @@ from out_of_memory import memory, out_of_memory
 from place import Place
 from rates import dense, events, large_dense, network, recurrent, seeds
 from suites_on_device import digits, full, toy
+from waits import waits
 
 from sfnbench import environment
 
@@ -27,6 +28,7 @@ CHECKS = {
     "contract": (contract, 60),
     "equality": (equality, 40),
     "events": (events, 10),
+    "waits": (waits, 20),
     "seeds": (seeds, 30),
     "toy": (toy, 60),
     "memory": (memory, 20),

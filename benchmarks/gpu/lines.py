@@ -12,6 +12,7 @@ TITLES = {
     "contract": "The contract, with all points on the device",
     "equality": "Largest difference from the CPU, relative to the largest number there",
     "events": "The GPU's events against wall time",
+    "waits": "How often a step waits for the GPU",
     "seeds": "Seeds in one batch",
     "toy": "The suite toy",
     "memory": "Memory",
@@ -33,6 +34,7 @@ MACHINE = (
     "threads",
     "commit",
     "dirty",
+    "package_hash",
 )
 NOT_RUN = """\
 No GPU was at hand when this page was made: `bash benchmarks/gpu/run` was not run on one. What

@@ -1,5 +1,6 @@
 """Rates on a device: events and wall time, seeds in a batch, networks, dense steps."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
@@ -23,13 +24,14 @@ DEEP = {**PAPER, "hidden": [1000, 500, 250, 30]}
 SHALLOW = {"dataset": "digits", "size": None, "n_examples": None, "hidden": [32, 8]}
 TEXT = {"dataset": "penn_treebank", "n_characters": None, "n_units": 120, "length": 50}
 SADDLES = ("quadratic_saddle", "monkey_saddle")
+STEPS_AWAY = 20  # from a saddle, before seeds begin again
 
 
 def events(place: Place) -> Iterator[Line]:
     """The same work by the clock of throughput, events on a GPU, and by the wall's."""
     timer = Timer(place.device, 3, 0.1)
     n = place.sized(4096, 256)
-    A = torch.ones(n, n, device=place.device)
+    A = torch.randn(n, n, device=place.device)
     x = torch.ones(1000, device=place.device)
     works: dict[str, tuple[Callable[[], object], int]] = {
         f"20 products of {n}x{n}": (partial(torch.mm, A, A), 20),
@@ -137,15 +139,21 @@ def _dense(place: Place, params: dict, dtypes: tuple[str, ...]) -> Iterator[Line
 def _step(
     place: Place, problem: Spec, use: str, params: dict, n: int
 ) -> Callable[[], None]:
-    """A step of n seeds, always from the same points with the same draws."""
+    """A step of n seeds, which begin again every so often: they stay near the saddle."""
     seeds = tuple(range(n))
     method = Spec(use, use, params, "")
     run = Run("gpu", "race", problem, method, seeds, {}, "float64", str(place.device))
     setup = Setup(run)
-    starts, drawn = setup.starts(seeds), Draws(setup, seeds).next()
+    drawn = Draws(setup, seeds).next()
+    moving = setup.trajectories(setup.starts(seeds), seeds)
+    begin = moving.memory()
+    assert begin is not None
+    n_steps = itertools.count(1)
 
     def step() -> None:
-        setup.trajectories(starts, seeds).step(*drawn)
+        moving.step(*drawn)
+        if next(n_steps) % STEPS_AWAY == 0:
+            moving.recall(begin)
 
     return step
 
@@ -161,7 +169,7 @@ def _asked(place: Place, problem: Problem, size: int) -> Line:
     oracle = Oracle(problem, (batch,), eager=True)
     product, v = oracle.curvature(theta).hvp, torch.ones_like(theta)
     n = place.sized(8192, 256)
-    A = torch.ones(n, n, device=place.device)
+    A = torch.randn(n, n, device=place.device)
     with FlopCounterMode(display=False) as counter:
         product(v)
     timer = Timer(place.device, place.sized(7, 3), place.sized(0.1, 0.01))

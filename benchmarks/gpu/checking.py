@@ -37,7 +37,7 @@ CHECKS = {
     "recurrent": (recurrent, 20),
     "digits": (digits, 60),
     "dense": (dense, 30),
-    "full": (full, 75),
+    "full": (full, 130),
     "large_dense": (large_dense, 120),
 }
 

@@ -12,6 +12,8 @@ from sfnbench.members.contract.devices import answers
 
 FEW = ("quadratic_saddle", "mlp", "msgd", "sfn", "damped_newton", "newton_mr")
 ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-4}
+# an answer that is a difference of larger numbers carries their rounding
+N_ROUNDINGS = 100
 CPU = torch.device("cpu")
 
 
@@ -32,16 +34,27 @@ def equality(place: Place) -> Iterator[Line]:
         for dtype, most in ALLOWED.items():
             found = answers(member, place.device, dtype)
             expected = answers(member, CPU, dtype)
-            apart = {
-                each: _difference(found[each].cpu(), value)
-                for each, value in expected.items()
-            }
-            worst = max(apart, key=lambda each: apart[each])
-            line[str(dtype).removeprefix("torch.")] = apart[worst]
-            is_same &= apart[worst] <= most
-            if apart[worst] > most:
-                line[f"where in {dtype}"] = worst
+            rounding = N_ROUNDINGS * torch.finfo(dtype).eps * _largest(expected)
+            worst = 0.0
+            for each, value in expected.items():
+                apart = _difference(found[each].cpu(), value)
+                worst = max(worst, apart)
+                if apart > most and apart * _size(value) > rounding:
+                    is_same = False
+                    line[f"where in {dtype}"] = each
+            line[str(dtype).removeprefix("torch.")] = worst
         yield {**line, "same": is_same}
+
+
+def _size(tensor: Tensor) -> float:
+    """Its largest number that is finite, in absolute terms."""
+    numbers = tensor.double().abs().reshape(-1)
+    numbers = numbers[numbers.isfinite()]
+    return float(numbers.max()) if len(numbers) else 0.0
+
+
+def _largest(answers: dict[str, Tensor]) -> float:
+    return max(_size(tensor) for tensor in answers.values())
 
 
 def _members(place: Place) -> Iterator[tuple[str, type]]:
@@ -59,5 +72,4 @@ def _difference(found: Tensor, expected: Tensor) -> float:
         return float("inf")
     if not len(a):
         return 0.0
-    scale = b.abs().max().clamp_min(1e-300)
-    return float((a - b).abs().max() / scale)
+    return float((a - b).abs().max()) / max(_size(b), 1e-300)

@@ -95,11 +95,12 @@ def _little(place: Place, mb: int) -> Iterator[None]:
     if place.on_gpu:
         total = torch.cuda.get_device_properties(place.device).total_memory
         allowed = torch.cuda.memory_reserved(place.device) + mb * 1e6
-        torch.cuda.set_per_process_memory_fraction(allowed / total, place.device)
+        # of the current device: not every torch takes one without a number
+        torch.cuda.set_per_process_memory_fraction(allowed / total)
         try:
             yield
         finally:
-            torch.cuda.set_per_process_memory_fraction(1.0, place.device)
+            torch.cuda.set_per_process_memory_fraction(1.0)
         return
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)

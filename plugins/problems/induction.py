@@ -89,7 +89,7 @@ class Induction(Network):
 
     def outputs(self, theta: Tensor, batch: Any) -> Tensor:
         """The logits (m, V, N) over the second half, sequences last."""
-        W, tokens = self.tensors(theta), self._tokens(batch)
+        W, tokens = self.tensors(theta), self._tokens(theta, batch)
         length = 2 * self.n_repeated
         ahead = torch.ones(length, length, dtype=torch.bool, device=theta.device)
         ahead = ahead.triu(1)
@@ -103,12 +103,12 @@ class Induction(Network):
 
     def fit(self, z: Tensor, batch: Any) -> Tensor:
         """The mean cross-entropy ()."""
-        right = self._tokens(batch)[:, self.n_repeated :].to(z.device)
+        right = self._tokens(z, batch)[:, self.n_repeated :]
         at = z.gather(1, right.mT[:, None])[:, 0]
         return (torch.logsumexp(z, 1) - at).mean()
 
-    def _tokens(self, batch: Any) -> Tensor:
-        tokens: Tensor = self.sequences(torch.zeros(()))
+    def _tokens(self, like: Tensor, batch: Any) -> Tensor:
+        tokens: Tensor = self.sequences(like)
         return tokens if batch is None else tokens[batch]
 
     @constant

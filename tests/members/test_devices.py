@@ -142,6 +142,16 @@ class Mixed(Problem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picking(Mixed):
+    """|picked numbers - theta|^2, picked on the CPU by places on theta's device."""
+
+    def loss(self, theta, batch):
+        places = torch.zeros(2, dtype=torch.long, device=theta.device)
+        picked = torch.ones(3, dtype=theta.dtype)[places].to(theta.device)
+        return (theta - picked).square().sum()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Branching(Optimizer):
     """Gradient descent that looks at the gradient's length."""
 
@@ -157,9 +167,10 @@ class BranchingAlone(Branching):
     vmappable = False
 
 
-def test_a_problem_that_mixes_devices_is_found():
+@pytest.mark.parametrize("problem", [Mixed(), Picking()])
+def test_a_problem_that_mixes_devices_is_found(problem):
     with pytest.raises(RuntimeError, match="device"):
-        stays_on_its_device(Mixed())
+        stays_on_its_device(problem)
 
 
 def test_a_step_that_reads_a_value_is_found_unless_it_says_so():

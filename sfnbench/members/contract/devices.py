@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from ...core.curvature import CurvatureKind
 from ...core.finder import Equations, Finder, Iterate
@@ -38,7 +39,37 @@ N_DEVICE_STEPS = 2
 # torch's words for reading a value of a tensor that has none
 READS = ("cannot be called on meta tensors", "Cannot copy out of meta tensor")
 
+INDEXING = ("index", "index_put", "index_put_", "_unsafe_index")
+COPYING = ("copy_", "_to_copy")  # from one device to another
+
 Answers = dict[str, Tensor]
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses an operator on tensors of several devices, as a GPU does.
+
+    `meta` by itself lets some pass: indexing, gathering, ``where``.
+    """
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call the operator where its tensors are together; single numbers may be elsewhere."""
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        name = func.overloadpacket.__name__
+        if name in INDEXING and tensors[0].device == META:
+            tensors = tensors[:1]  # its indices may be on the CPU
+        devices = {str(x.device) for x in tensors if x.dim()}
+        if len(devices) > 1 and name not in COPYING:
+            raise RuntimeError(
+                f"{name} mixes tensors on different devices: make them with "
+                f"device=theta.device, or keep them with @constant"
+            )
+        return func(*args, **(kwargs or {}))
 
 
 def problem_answers(
@@ -126,7 +157,8 @@ def stays_on_its_device(member: AnyMember) -> None:
     """
     may_read = isinstance(member, Finder) or not getattr(member, "vmappable", True)
     try:
-        found = answers(member, META, torch.float32)
+        with OneDevice():
+            found = answers(member, META, torch.float32)
     except (RuntimeError, NotImplementedError) as error:
         if not is_read(error):
             raise

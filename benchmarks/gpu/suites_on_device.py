@@ -59,6 +59,9 @@ def _cut(run: Run, budget: dict[str, float]) -> Run:
 def _raced(run: Run) -> tuple[Line, tuple]:
     """The line of a run, and its rows."""
     result = execute(run)
+    if result.status.failed:
+        last = result.log.strip().rpartition("\n")[2]
+        raise RuntimeError(f"{run.title}: {result.status}, {last}")
     rows = result.rows
 
     def middle(name: str) -> float:
@@ -74,5 +77,6 @@ def _raced(run: Run) -> tuple[Line, tuple]:
         "final loss": middle("final_loss"),
         "escaped": f"{escaped} of {len(rows)}",
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),
+        "with metrics": result.seconds,
     }
     return line, rows

@@ -26,6 +26,9 @@ class DeepLinear(Problem):
         index  = #{(i, j): i not in S, j in S, s_i > s_j} (+ (d - m)^2 for L = 2),
         n_zero = (L - 1) d^2 + (d - m)^2 for L > 2,    d^2 - (d - m)^2 for L = 2.
 
+    Zero modes are those of GL(d) between two layers, W_l -> G W_l and W_(l+1) -> W_(l+1) G^-1: they
+    move a point of full rank in (L - 1) d^2 directions.
+
     So for L > 2 the saddles on the m largest modes, which training meets one after another, have no
     negative eigenvalue. Another one with the loss of the origin is strict: W_1 = W_L = 0 and all
     layers between them the identity, with index d^2.
@@ -72,6 +75,11 @@ class DeepLinear(Problem):
     def dim(self) -> int:
         """L d^2."""
         return self.layers * len(self.singular_values) ** 2
+
+    @property
+    def n_zero_modes(self) -> int:
+        """(L - 1) d^2, those of GL(d) between the layers."""
+        return (self.layers - 1) * len(self.singular_values) ** 2
 
     @property
     def saddle_order(self) -> int:  # type: ignore[override]  # it depends on the fields

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from ..linalg.newton_krylov import MOST_PRODUCTS
 from ..metrics.certificate import NOT_CERTIFIED, RAN_AWAY
 from ..records import Floats
 from ..report.figure import Axis, Figure, Panel, Trace
@@ -18,6 +19,9 @@ from .shares import ProbeEstimate
 
 ESTIMATES = ("negative_share", "near_zero_share", "negative_weight", "gradient_overlap")
 N_GRID = 400  # points of the density's curve
+NEAR = (
+    0.02  # times |theta|: a Newton step that is longer leads to no critical point near
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class Inspection:
     highest_residual: float | None = None
     end_point: str | None = None  # a kind of critical point, or why there is none
     root_distance: float | None = None  # to the critical point, in units of |theta|
+    # where products solve for Newton's step p: |H p + g| / |g|, and |p| in units of |theta|
+    unsolved: float | None = None
+    newton_step: float | None = None
     # the size up to which eigenvalues count as zero, or are too near to it to tell
     edge: float | None = None
     negative_share: ProbeEstimate | None = None  # of all eigenvalues, below -edge
@@ -84,10 +91,17 @@ class Inspection:
             return f"near a critical point: {self.end_point}"
         if self.end_point == RAN_AWAY:
             return "on a slope that falls away from every critical point"
-        where = (
-            "no critical point was found near" if self.end_point else "not certified"
-        )
+        where = "not certified"
+        if self.end_point and self._leads_away:
+            where = "no critical point was found near"
         return f"{where}; {down if bends else 'no negative curvature was resolved'}"
+
+    @property
+    def _leads_away(self) -> bool:
+        """Whether Newton's method was followed, to no critical point near."""
+        if self.unsolved is None:  # it had the Hessian
+            return True
+        return self.newton_step is not None and self.newton_step > NEAR
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers by name; estimates as {"value": ..., "error": ...}, arrays as lists."""
@@ -155,12 +169,24 @@ class Inspection:
             yield "gradient", f"{overlap} of |g|^2 in negative directions"
 
     def _certificate(self) -> str:
-        if self.root_distance is None or math.isnan(self.root_distance):
-            return (
-                f"{self.end_point}: Newton's method arrives at no critical point near"
+        if self.root_distance is not None and not math.isnan(self.root_distance):
+            away = f"a critical point {self.root_distance:.2g} |theta| away"
+            reason = f"Newton's method arrives at {away}"
+        elif self.unsolved is None:
+            reason = "Newton's method arrives at no critical point near"
+        elif self.newton_step is None:
+            left = f"{self.unsolved:.2g} of the gradient"
+            reason = (
+                f"{MOST_PRODUCTS} products leave {left}, so Newton's step is not known"
             )
-        away = f"Newton's method arrives at a critical point {self.root_distance:.2g} |theta| away"
-        return f"{self.end_point}: {away}"
+        elif self._leads_away:
+            reason = f"Newton's step leads {self.newton_step:.2g} |theta| away"
+        else:
+            length = f"the first {self.newton_step:.2g} |theta| long"
+            reason = (
+                f"Newton's steps, {length}, do not contract as far as products show"
+            )
+        return f"{self.end_point}: {reason}"
 
     def _best_along(self) -> str:
         assert self.losses is not None

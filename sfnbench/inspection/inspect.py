@@ -20,6 +20,7 @@ from ..core.symmetry import ZERO_EIGENVALUE
 from ..errors import ModelError
 from ..linalg.lanczos import Subspace, lanczos
 from ..linalg.newton_krylov import MOST_PRODUCTS, krylov_step
+from ..metrics._hessian import is_dense
 from ..metrics.certificate import NOT_CERTIFIED, certify
 from ..modules.problem import ModuleProblem
 from ..records import Floats
@@ -31,7 +32,6 @@ DENSE = 1000  # parameters up to which all of the Hessian is taken
 FARTHEST = (
     2.0  # times |theta|, or 1 where that is less: the most that the loss is followed
 )
-NEAR = 0.02  # times |theta|: where a critical point is, if one is near, and Newton's step leads
 N_PROBES = 4
 N_PRODUCTS = 300  # by default, where the Hessian is too large
 N_SHARES = (
@@ -64,9 +64,10 @@ def inspect(
     a batch (inputs, targets). Up to 1,000 parameters all of the Hessian is taken, if it is cheap,
     by one product for each, and Newton's method looks for a critical point within a hundredth of
     |theta|. Beyond, `n_products` Hessian-vector products find both ends of the spectrum and
-    estimate the rest, and at most 202 more solve for Newton's step. By default small networks are
-    computed in float64, and others in float32 or the weights' own dtype, whichever is finer, on the
-    model's device. Ctrl-C keeps the findings so far.
+    estimate the rest. Up to 4,096 parameters Newton's method has the Hessian still; beyond, at most
+    202 more products solve for its step, and as many for each step that follows. By default small
+    networks are computed in float64, and others in float32 or the weights' own dtype, whichever is
+    finer, on the model's device. Ctrl-C keeps the findings so far.
 
     >>> x, y = torch.eye(4), torch.tensor([0, 1, 2, 0])
     >>> found = inspect(nn.Linear(4, 3), nn.CrossEntropyLoss(), (x, y), progress=False)
@@ -121,9 +122,11 @@ class _Work:
         self.k = max(2, min(n_products // N_SHARES, room // 2, problem.dim))
         self.k_ends = min(2 * self.k, problem.dim)
         self.n_products = problem.dim
+        self.has_hessian = is_dense(problem)  # for the certificate
         if not self.is_dense:
-            spectrum = (N_PROBES + 1) * self.k + self.k_ends + 2
-            self.n_products = spectrum + MOST_PRODUCTS + 2
+            self.n_products = (N_PROBES + 1) * self.k + self.k_ends + 2
+        if not self.has_hessian:
+            self.n_products += MOST_PRODUCTS + 2
         self.spaces: list[Subspace] = []
         self.diagonals: list[Tensor] = []  # of each tensor's curvature, by probe
         self.found = Inspection(
@@ -246,7 +249,7 @@ class _Work:
 
     def certificate(self) -> None:
         """Whether Newton's method arrives at a critical point within a hundredth of |theta|."""
-        if not self.is_dense and not self.has_newton_step():
+        if not self.has_hessian and not self.has_newton_step():
             self.found.end_point = NOT_CERTIFIED
             return
         theta = self.theta.double()
@@ -256,15 +259,18 @@ class _Work:
             self.found.root_distance = found.root_distance / self.found.theta_norm
 
     def has_newton_step(self) -> bool:
-        """Whether products give a step of Newton's to a point that is as near as that."""
+        """Whether products solve for Newton's step."""
 
         def product(v: Floats) -> Floats:
             found = self.product(torch.as_tensor(v).to(self.theta))
             return found.double().cpu().numpy()
 
         grad = self.curvature.grad.double().cpu().numpy()
-        step, _ = krylov_step(grad, product, NEAR * self.found.theta_norm)
-        return bool(np.isfinite(step).all())
+        step, _, self.found.unsolved = krylov_step(grad, product, math.inf)
+        if not np.isfinite(step).all():
+            return False
+        self.found.newton_step = float(np.linalg.norm(step)) / self.found.theta_norm
+        return True
 
     # -- inside ------------------------------------------------------------------------------------
 

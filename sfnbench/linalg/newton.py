@@ -56,7 +56,7 @@ class Roots:
 
     points: Floats  # (S, d)
     is_linear: Bools  # (S,): the steps fell linearly, so the point is degenerate
-    first_steps: Floats  # (S, d): Newton's step at each start, NaN where there is none
+    first_steps: Floats  # (S, d): Newton's step at each start; NaN: none, inf: too long to follow
 
     @property
     def found(self) -> Bools:

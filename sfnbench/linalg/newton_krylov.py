@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,29 +35,35 @@ class _TooLongError(Exception):
     """A step is longer than the caller allows."""
 
 
-def krylov_step(
-    gradient: Floats, product: VectorProduct, longest: float
-) -> tuple[Floats, float]:
-    """Newton's step (d,) at a gradient (d,), and the largest |H v| / |v| among its products.
+class KrylovStep(NamedTuple):
+    """Newton's step at a point, as far as products show it."""
+
+    step: Floats  # (d,); NaN where it is not solved for, inf where an iterate was too long
+    size: float  # the largest |H v| / |v| among the products
+    unsolved: float  # |H p + g| / |g|, NaN where the solve ended early
+
+
+def krylov_step(gradient: Floats, product: VectorProduct, longest: float) -> KrylovStep:
+    """Newton's step (d,) at a gradient (d,), which solves its system to `UNSOLVED`.
 
     By MINRES, which takes indefinite and singular systems, and of the latter gives the shortest
-    solution. NaN where the step does not solve the system, and where it becomes longer than
-    `longest`. At most `MOST_PRODUCTS` + 2 products.
+    solution. It ends early where an iterate is longer than `longest`. At most `MOST_PRODUCTS` + 2
+    products.
 
     >>> H = np.diag([10.0, -2.0])
-    >>> krylov_step(np.array([10.0, 2.0]), lambda v: H @ v, longest=np.inf)[0].round(9)
+    >>> krylov_step(np.array([10.0, 2.0]), lambda v: H @ v, longest=np.inf).step.round(9)
     array([-1.,  1.])
     """
-    nothing, length = np.full_like(gradient, np.nan), np.linalg.norm(gradient)
-    if not np.isfinite(length):
-        return nothing, math.nan
-    if length == 0:
-        return np.zeros_like(gradient), 0.0
-    b = -gradient / length
+    nothing, slope = np.full_like(gradient, np.nan), float(np.linalg.norm(gradient))
+    if not math.isfinite(slope):
+        return KrylovStep(nothing, math.nan, math.nan)
+    if slope == 0:
+        return KrylovStep(np.zeros_like(gradient), 0.0, 0.0)
+    b = -gradient / slope
     scale = float(np.linalg.norm(product(b)))
     if not 0 < scale < math.inf:
-        return nothing, scale
-    scaled, unit = _Scaled(product, scale), length / scale
+        return KrylovStep(nothing, scale, 1.0)
+    scaled, unit = _Scaled(product, scale), slope / scale
 
     def look(x: Floats) -> None:
         if unit * np.linalg.norm(x) > longest:
@@ -66,9 +73,11 @@ def krylov_step(
     try:
         x, _ = minres(H, b, rtol=PRECISION, maxiter=MOST_PRODUCTS, callback=look)
     except _TooLongError:
-        return nothing, scale * scaled.size
-    is_solved = np.linalg.norm(scaled(x) - b) <= UNSOLVED
-    return unit * x if is_solved else nothing, scale * scaled.size
+        far = np.full_like(gradient, np.inf)
+        return KrylovStep(far, scale * scaled.size, math.nan)
+    unsolved = float(np.linalg.norm(scaled(x) - b))
+    step = unit * x if unsolved <= UNSOLVED else nothing
+    return KrylovStep(step, scale * scaled.size, unsolved)
 
 
 class _Scaled:

@@ -14,7 +14,7 @@ from ..core.problem import Problem
 from ..core.symmetry import zero_mode_rank
 from ..linalg.lanczos import Product, extreme_eigenvalues, lanczos
 from ..linalg.newton import NewtonSteps, Roots, contracted
-from ..linalg.newton_krylov import Signs, krylov_step
+from ..linalg.newton_krylov import KrylovStep, Signs, krylov_step
 from ..records import Floats
 from ._hessian import N_LANCZOS, RESIDUAL_TOLERANCE, random_vector, zero_size
 
@@ -60,13 +60,25 @@ def _from_one(
         return _floats(Oracle(problem, eager=True).grad(tensor(points[0])))[None]
 
     def steps_at(points: Floats) -> NewtonSteps:
-        here = Oracle(problem, eager=True).curvature(tensor(points[0]))
-        g = _floats(here.grad)
-        step, size = krylov_step(g, lambda v: _floats(here.hvp(tensor(v))), reach)
+        g, found = step_by_products(problem, tensor(points[0]), reach)
+        sizes = np.array([found.size])
         solved = np.zeros(1)  # it leaves less than a thousandth, or there is no step
-        return NewtonSteps(g[None], step[None], np.array([size]), solved)
+        return NewtonSteps(g[None], found.step[None], sizes, solved)
 
     return contracted(gradient, steps_at, end, units=unit)
+
+
+def step_by_products(
+    problem: Problem, theta: Tensor, longest: float
+) -> tuple[Floats, KrylovStep]:
+    """The gradient (d,) at theta (d,), and Newton's step from there."""
+    here = Oracle(problem, eager=True).curvature(theta)
+    gradient = _floats(here.grad)
+
+    def product(v: Floats) -> Floats:
+        return _floats(here.hvp(torch.as_tensor(v).to(theta)))
+
+    return gradient, krylov_step(gradient, product, longest)
 
 
 def signs_by_products(

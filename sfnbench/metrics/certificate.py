@@ -30,7 +30,7 @@ from ..linalg.newton import Roots, newton_roots
 from ..records import Floats
 from ..trajectories.vmapped import map_points
 from ._bottoms import bottoms
-from ._by_products import roots_by_products, signs_by_products
+from ._by_products import roots_by_products, signs_by_products, step_by_products
 from ._hessian import is_dense, zero_size
 from .gradient_norm import GradientNorm
 from .measuring import measure, oracle, points_together
@@ -140,7 +140,7 @@ class _Ends:
             kinds = self._kinds_at(roots, near)
             self.is_held[near] = self._holds(kinds, beside_saddle[near])
             self.kinds[near] = np.where(arrived[near], kinds, NOT_CERTIFIED)
-        for i in np.flatnonzero(~near & self.is_dense).tolist():
+        for i in np.flatnonzero(~near).tolist():
             if self._runs_away(i, roots.first_steps[i]):
                 self.kinds[i] = RAN_AWAY
 
@@ -283,6 +283,8 @@ class _Ends:
         has_fallen = self._loss(x) < self._loss(start) or slope < self._slope(start)
         if not (self.way[i] > 0 and has_fallen):
             return False
+        if np.isinf(step).any():  # products stopped before it was solved for
+            step = self._newton_step(x)
         for _ in range(N_AWAY):
             way = x - start
             length = np.linalg.norm(step)
@@ -296,10 +298,18 @@ class _Ends:
             slope = self._slope(x)
             if not slope < before:
                 return False
-            step = newton_roots(
-                self.gradients, self.hessians, x[None], reach=np.zeros(1)
-            ).first_steps[0]
+            step = self._newton_step(x)
         return True
+
+    def _newton_step(self, x: Floats) -> Floats:
+        """Newton's step (d,) from a point (d,), however long."""
+        if not self.is_dense:
+            at = torch.as_tensor(x).to(self.like)
+            return step_by_products(self.problem, at, math.inf)[1].step
+        nowhere = np.zeros(1)
+        return newton_roots(
+            self.gradients, self.hessians, x[None], nowhere
+        ).first_steps[0]
 
     def _loss(self, x: Floats) -> float:
         return float(self.problem.loss(torch.as_tensor(x).to(self.like), None))

@@ -1,6 +1,7 @@
 """Inspections: against the dense Hessian, known spectra, and what interrupts them."""
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -104,8 +105,7 @@ def test_a_saddle_is_certified_and_its_way_down_found():
 @pytest.mark.parametrize(
     ("at", "kind"), [(1.001, "min-max saddle"), (3.0, "not certified")]
 )
-def test_products_alone_find_the_critical_point_and_its_kind(monkeypatch, at, kind):
-    monkeypatch.setattr(inspection, "DENSE", 0)
+def test_products_alone_find_the_critical_point_and_its_kind(by_products, at, kind):
     theta = torch.full((3,), at, dtype=torch.float64)
     found = inspect_point(Shifted(), theta, "shifted")
     assert found.end_point == kind
@@ -115,6 +115,67 @@ def test_products_alone_find_the_critical_point_and_its_kind(monkeypatch, at, ki
         assert found.root_distance == pytest.approx(away, rel=1e-6)
     else:
         assert "no critical point was found near" in found.verdict
+        leads = float((theta - 1).norm() / theta.norm())
+        assert found.newton_step == pytest.approx(leads, rel=1e-9)
+        assert f"Newton's step leads {leads:.2g} |theta| away" in str(found)
+
+
+@pytest.fixture
+def by_products(monkeypatch):
+    """No Hessian is taken, neither for the spectrum nor for the certificate."""
+    monkeypatch.setattr(inspection, "DENSE", 0)
+    monkeypatch.setattr("sfnbench.metrics._hessian.DENSE_LIMIT", 0)
+
+
+@dataclass(frozen=True)
+class Diagonal(Problem):
+    """A quadratic bowl with eigenvalues from 1e-12 to 1, far too many for 200 products."""
+
+    dim: int = 1000
+
+    def start(self, rng):
+        return torch.ones(self.dim, dtype=torch.float64)
+
+    def loss(self, theta, batch):
+        values = torch.logspace(-12, 0, self.dim, dtype=torch.float64)
+        return (values * theta.square() + theta).sum()
+
+
+def test_a_step_that_products_do_not_solve_for_certifies_nothing(by_products):
+    found = inspect_point(Diagonal(), torch.ones(1000).double(), "diagonal")
+    assert found.end_point == "not certified"
+    assert found.verdict.startswith("not certified; ")
+    assert 1e-3 < found.unsolved < 1
+    said = f"200 products leave {found.unsolved:.2g} of the gradient"
+    assert said in str(found)
+    assert "no critical point" not in str(found)
+    json.dumps(found.to_dict())
+
+
+def test_up_to_4096_parameters_newton_has_the_hessian(monkeypatch):
+    monkeypatch.setattr(inspection, "DENSE", 0)
+    theta = torch.full((3,), 1.001, dtype=torch.float64)
+    found = inspect_point(Shifted(), theta, "shifted")
+    assert (found.end_point, found.unsolved) == ("min-max saddle", None)
+
+
+def test_a_slope_without_an_end_is_said_by_products_too(by_products):
+    theta = torch.full((3,), 15.0, dtype=torch.float64)
+    found = inspect_point(Tail(), theta, "tail")
+    assert found.end_point == "ran away"
+    assert "falls away from every critical point" in found.verdict
+
+
+class Tail(Problem):
+    """Sums of log(1 + exp(-x))."""
+
+    dim = 3
+
+    def start(self, rng):
+        return torch.zeros(3, dtype=torch.float64)
+
+    def loss(self, theta, batch):
+        return nn.functional.softplus(-theta).sum()
 
 
 class Shifted(Problem):
@@ -188,8 +249,7 @@ def test_an_interrupt_keeps_what_is_there(monkeypatch):
     assert found.spectrum() is None
 
 
-def test_the_number_of_products_is_known_before(monkeypatch):
-    monkeypatch.setattr(inspection, "DENSE", 0)
+def test_the_number_of_products_is_known_before(by_products):
     problem = ModuleProblem(net(), CE, (X, Y))
     theta = problem.start(rng())
     work = inspection._Work(problem, theta, "net", 60)

@@ -30,18 +30,23 @@ def test_the_step_is_that_of_the_whole_matrix_in_any_units(seed, power, g_power)
     rng = np.random.default_rng(seed)
     H = 10**power * matrix(rng.choice([-1, 1], 12) * rng.uniform(0.1, 10, 12), seed)
     g = 10**g_power * rng.standard_normal(12)
-    step, size = krylov_step(g, lambda v: H @ v, math.inf)
+    step, size, unsolved = krylov_step(g, lambda v: H @ v, math.inf)
     exact = np.linalg.solve(H, -g)
     assert np.linalg.norm(step - exact) <= 1e-6 * np.linalg.norm(exact)
     assert size <= np.linalg.norm(H, 2) * (1 + 1e-12)
+    left = np.linalg.norm(H @ step + g) / np.linalg.norm(g)
+    assert unsolved == pytest.approx(left, abs=1e-9)
 
 
 def test_a_singular_matrix_has_the_shortest_step_or_none():
     H, Q = np.diag([3.0, -1.0, 0.0]), matrix([1.0, 1.0, 1.0])
-    step, _ = krylov_step(np.array([3.0, 1.0, 0.0]), lambda v: H @ v, math.inf)
+    step = krylov_step(np.array([3.0, 1.0, 0.0]), lambda v: H @ v, math.inf).step
     assert step == pytest.approx([-1.0, 1.0, 0.0])
     for g in (np.array([3.0, 1.0, 0.1]), np.array([0.0, 0.0, 1.0])):
-        assert np.isnan(krylov_step(g, lambda v: H @ v, math.inf)[0]).all()
+        found = krylov_step(g, lambda v: H @ v, math.inf)
+        assert np.isnan(found.step).all()
+        kernel = abs(g[2]) / np.linalg.norm(g)
+        assert found.unsolved == pytest.approx(kernel, rel=1e-6)
     assert not krylov_step(np.zeros(3), lambda v: Q @ v, math.inf)[0].any()
 
 
@@ -49,13 +54,16 @@ def test_a_step_that_becomes_too_long_is_none():
     H = np.diag([1.0, 1e-3])
     g = np.array([1.0, 1.0])  # a step of 1000
     assert np.isfinite(krylov_step(g, lambda v: H @ v, 1001.0)[0]).all()
-    assert np.isnan(krylov_step(g, lambda v: H @ v, 999.0)[0]).all()
+    found = krylov_step(g, lambda v: H @ v, 999.0)
+    assert np.isinf(found.step).all()
+    assert math.isnan(found.unsolved)
 
 
 def test_a_system_that_is_not_solved_has_no_step():
     values = np.geomspace(1e-12, 1, 1000)
-    found, _ = krylov_step(np.ones(1000), lambda v: values * v, math.inf)
-    assert np.isnan(found).all()
+    found = krylov_step(np.ones(1000), lambda v: values * v, math.inf)
+    assert np.isnan(found.step).all()
+    assert 1e-3 < found.unsolved < 1
 
 
 def test_no_eigenvalue_hides_further_out_than_the_gap():

@@ -1,13 +1,14 @@
 """Certificates of end points whose answers are known."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sfnbench.core.problem import Problem
 from sfnbench.metrics.certificate import certify
 from sfnbench.metrics.measuring import measure
 from sfnbench.problems.linear_autoencoder import LinearAutoencoder
@@ -145,6 +146,30 @@ def test_five_thousand_parameters_are_certified_as_far_as_products_see(lowest, k
     found = certify(replace(problem, eigenvalues=upside_down), 1e-5 * start, start)
     assert found.end_point == kind.replace("minimum", "maximum")
     assert found.is_held
+
+
+@dataclass(frozen=True)
+class Tails(Problem):
+    """Sums of log(1 + exp(-x)): it falls for ever, wherever x goes to infinity."""
+
+    dim: int = 40
+
+    def start(self, rng):
+        return torch.zeros(self.dim, dtype=torch.float64)
+
+    def loss(self, theta, batch):
+        return torch.nn.functional.softplus(-theta).sum()
+
+
+@pytest.mark.parametrize("dim", [40, 5000])
+def test_a_tail_runs_away_at_any_size(dim):
+    problem = Tails(dim)
+    start = torch.zeros(dim).double()
+    for far in (12.0, 15.0):
+        end = torch.linspace(far - 2, far, dim).double()
+        assert certify(problem, end, start).end_point == "ran away"
+    # by products as with the Hessian: a step back is none away
+    assert certify(problem, start, end).end_point == "not certified"
 
 
 class Kink(QuadraticSaddle):

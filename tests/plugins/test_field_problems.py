@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 
 from sfnbench.core.oracle import Oracle
 from sfnbench.members import contract, registry
+from sfnbench.metrics.certificate import certify
 from sfnbench.optimizers.sfn import SaddleFreeNewton
 
 CLASSES = {
@@ -117,6 +118,29 @@ def test_long_plateaus_grow_as_the_order_of_the_saddle():
     for eps, known in ((0.1, 9.2), (0.03, 32.5), (0.01, 99.2)):
         cubic = CLASSES["deep_linear"](layers=3).time(eps**3, 0.5, 1.0)
         assert cubic == pytest.approx(known, abs=0.06)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_turning_between_layers_makes_no_deep_linear_minimum_degenerate(layers):
+    problem = CLASSES["deep_linear"](layers=layers)
+    G = torch.eye(3).double() + 0.1 * torch.randn(
+        3, 3, generator=torch.Generator().manual_seed(0)
+    )
+    known = problem.critical_points[-1]
+    assert known.n_zero == problem.n_zero_modes == (layers - 1) * 9
+    W = known.point.view(layers, 3, 3).clone()
+    W[0], W[1] = G @ W[0], W[1] @ torch.linalg.inv(G)
+    for point in (known.point, W.ravel()):
+        assert certify(problem, point).end_point == "minimum"
+    kinds = {
+        2: "min-max saddle",
+        3: "degenerate",
+    }  # a plateau of order L is no strict one
+    origin = problem.critical_points[0].point
+    assert certify(problem, origin).end_point == kinds[layers]
+    if layers > 2:
+        strict = problem.strict_saddle.point
+        assert certify(problem, strict).end_point == "min-max saddle"
 
 
 def test_two_points_of_equal_loss_one_strict_and_one_not():

@@ -50,8 +50,12 @@ def test_atoms_flown_apart_ran_away(found):
 
 @pytest.mark.parametrize("n_atoms", [3, 4, 6])
 @pytest.mark.parametrize("reach", [10.0, 1e3])
-def test_a_race_whose_atoms_fly_apart_ran_away(n_atoms, reach):
+@pytest.mark.parametrize("dense_limit", [4096, 0], ids=["dense", "products"])
+def test_a_race_whose_atoms_fly_apart_ran_away(
+    n_atoms, reach, dense_limit, monkeypatch
+):
     """Its end is so many times larger, round the same centre, as gradients keep it."""
+    monkeypatch.setattr("sfnbench.metrics._hessian.DENSE_LIMIT", dense_limit)
     problem = registry.build(
         "problem", "lennard_jones", {"n_atoms": n_atoms, "start_at": "random"}
     )

@@ -45,9 +45,7 @@ class Checkpoint:
         if self._place is not None:
             # one that is damaged is worth nothing, and costs nothing
             with suppress(Exception):
-                self._parts = torch.load(
-                    self._place[0], map_location="cpu", weights_only=True
-                )
+                self._parts = torch.load(self._place[0], weights_only=True)
 
     def part(self, name: str) -> Kept | None:
         """The state of a part, where an earlier try has left one."""

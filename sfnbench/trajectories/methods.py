@@ -13,6 +13,13 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ..words import counted
 from .torch_entry import Entry
+from .torch_states import (
+    copy_into,
+    is_plain_state,
+    is_torchs_own,
+    put_state,
+    state_of,
+)
 
 Params = list[Any]  # parameters, or groups of them as dicts
 
@@ -83,6 +90,25 @@ class Method:
         for leaf, point in zip(self.leaves.values(), kept, strict=True):
             leaf.data.copy_(point)  # there and back rounds
         return found
+
+    def memory(self) -> dict[str, Any] | None:
+        """Its tensors and all that its next step depends on; None: it is out of sight."""
+        if not all(map(is_torchs_own, [*self.optimizers, *self._schedulers])):
+            return None
+        memory = {
+            "points": self.points(),
+            "optimizers": [state_of(each) for each in self.optimizers],
+            "schedules": [each.state_dict() for each in self._schedulers],
+        }
+        return memory if is_plain_state(memory) else None
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on from what `memory` gave of a method that was made alike."""
+        copy_into([*self.leaves.values()], memory["points"])
+        for optimizer, state in zip(self.optimizers, memory["optimizers"], strict=True):
+            put_state(optimizer, state)
+        for schedule, state in zip(self._schedulers, memory["schedules"], strict=True):
+            schedule.load_state_dict(state)
 
     def _set_mode(self, mode: str) -> None:
         for each in self._moded:

@@ -7,7 +7,7 @@ Only where updates take each number by itself do seeds share one object, with th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -111,6 +111,23 @@ class Separate(GivenGradients):
             lost = torch.as_tensor(broken, device=self.starts.device)[:, None]
             self.theta = torch.where(lost, torch.nan, self.theta)
 
+    def memory(self) -> dict[str, Any] | None:
+        """Points, the state of each optimizer, and counts: what it draws follows from the step."""
+        methods = [method.memory() for method in self._methods]
+        if None in methods:
+            return None
+        memory = {"methods": methods, "n_steps": self._n_steps}
+        return {**memory, "theta": self.theta, **self.counts()}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._n_steps = memory["n_steps"]
+        for method, each in zip(self._methods, memory["methods"], strict=True):
+            method.recall(each)
+        self.theta = memory["theta"].to(self.theta)
+        self._at = self._gathered([method.points() for method in self._methods])
+        self.recount(memory)
+
     def _gathered(self, tensors: Sequence[Sequence[Tensor]]) -> Tensor:
         """Points (S, d) made of the tensors of each method."""
         return self._layout.joined(
@@ -144,6 +161,20 @@ class Stacked(GivenGradients):
         else:
             self.theta = torch.where(held, self.starts, theta)
         self._at = self.theta
+
+    def memory(self) -> dict[str, Any] | None:
+        """Points, the state of the optimizer, and counts."""
+        method = self._method.memory()
+        if method is None:
+            return None
+        return {"method": method, "theta": self.theta, **self.counts()}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._method.recall(memory["method"])
+        self.theta = memory["theta"].to(self.theta)
+        self._at = self.theta
+        self.recount(memory)
 
     def park(self, which: np.ndarray) -> None:
         """Hold some trajectories, a mask (S,), at their starting points from now on."""
@@ -218,6 +249,22 @@ class Asking(Single):
         if self._need.graph:
             method.forget()
         return self._layout.joined(method.result())
+
+    def memory(self) -> dict[str, Any] | None:
+        """Points, the state of the optimizer, and counts: what it draws follows from the step."""
+        method = self._method.memory()
+        if method is None:
+            return None
+        memory = {"method": method, "n_steps": self._n_steps}
+        return {**memory, "theta": self._theta, **self.counts()}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._method.recall(memory["method"])
+        self._n_steps = memory["n_steps"]
+        self._theta = memory["theta"].to(self._theta)
+        self.theta = self._theta.unsqueeze(0)
+        self.recount(memory)
 
     def _here(self) -> Tensor:
         return self._layout.joined(self._method.points())

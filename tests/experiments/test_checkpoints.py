@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sfnbench.experiments.checkpoints import checkpoints_in
+from sfnbench.experiments.checkpoints import Checkpoint, checkpoints_in
+from sfnbench.experiments.critical_points import execute as critical_points
 from sfnbench.records import Result, Run
 from sfnbench.session.execute import execute
 from sfnbench.suite.plan import plan
@@ -33,6 +34,31 @@ seeds: 2
 budget: {steps: 30}
 problems: [{use: mlp, dataset: digits}]
 optimizers: [{use: msgd, lr: 0.01, momentum: 0.9, batch_size: 20}]
+"""
+STOCK = """title: Optimizers of torch, on tensors of their own
+seeds: 2
+budget: {steps: 40}
+problems: [{use: linear_autoencoder, n_inputs: 3, n_hidden: 2}]
+optimizers:
+  - {use: torch.optim.Adam, lr: 0.01, schedule: {use: cosine, warmup: 3}}
+  - {use: torch.optim.ASGD, lr: 0.01}
+  - {use: torch.optim.NAdam, lr: 0.01, schedule: {use: MultiStepLR, milestones: [9, 30]}}
+  - {use: torch.optim.SGD, lr: 0.01, momentum: 0.9, schedule: {use: OneCycleLR, max_lr: 0.1}}
+  - {use: torch.optim.Adafactor, lr: 0.01}
+  - {use: torch.optim.SGD, label: on a plateau, lr: 0.1, schedule: {use: ReduceLROnPlateau}}
+  - {use: torch.optim.LBFGS, lr: 0.5, max_iter: 3}
+  - {use: torch.optim.Muon, lr: 0.01}
+"""
+POINTS = """title: Critical points, from paths, a start and a cube
+experiment: critical_points
+seeds: 2
+subspaces: true
+problems: [{use: mlp, dataset: digits, n_examples: 20, hidden: [1], weight_decay: 0.1}]
+paths:
+  - {optimizer: {use: msgd, lr: 0.1, batch_size: 5}, steps: 9, every: 3, count: 1, noise: [0.1]}
+random: 1
+cube: {count: 1, amplitude: 0.2}
+finders: [{use: levenberg_marquardt, steps: 12}, {use: newton_mr, steps: 7}]
 """
 
 
@@ -71,23 +97,29 @@ def stop_after(n: int, seen: list[float]) -> Any:
     return progress
 
 
-def stopped_and_continued(run: Run, file: Path, n: int) -> tuple[Result, list[float]]:
-    """The result of a second try, after a first that was stopped at its n-th block."""
+def continued(run: Run, file: Path, n: int) -> tuple[Result, list[float], list[float]]:
+    """The result of a second try, after a first that was stopped at its n-th block.
+
+    And what each of them said about the share that is done.
+    """
+    before: list[float] = []
+    seen: list[float] = []
     with checkpoints_in(file, 0.0):
         with pytest.raises(Stop):
-            execute(run, stop_after(n, []))
+            execute(run, stop_after(n, before))
         assert file.exists()
-        seen: list[float] = []
-        return execute(run, stop_after(-1, seen)), seen
+        return execute(run, stop_after(-1, seen)), before, seen
 
 
-@pytest.mark.parametrize("text", [SUITE, ON_BATCHES], ids=["saddles", "batches"])
+@pytest.mark.parametrize(
+    "text", [SUITE, ON_BATCHES, STOCK], ids=["saddles", "batches", "stock"]
+)
 def test_a_race_goes_on_where_it_was(tmp_path: Path, text: str) -> None:
     for run in runs_of(text, tmp_path):
         expected = numbers(execute(run))
-        result, seen = stopped_and_continued(run, tmp_path / f"{run.id}.pt", 3)
+        result, before, seen = continued(run, tmp_path / f"{run.id}.pt", 2)
         assert numbers(result) == expected, run.title
-        assert min(seen, default=1.0) > 1 / 60, "it does not begin at the first step"
+        assert min(seen) > before[-1], "it goes on behind what was done"
 
 
 def test_seeds_that_are_done_are_not_raced_again(
@@ -100,9 +132,51 @@ def test_seeds_that_are_done_are_not_raced_again(
     n_blocks: list[float] = []
     execute(run, n_blocks.append)
     at_last = next(i for i, each in enumerate(n_blocks) if each > 2 / 3)
-    result, seen = stopped_and_continued(run, tmp_path / "state.pt", at_last + 1)
+    result, _, seen = continued(run, tmp_path / "state.pt", at_last + 1)
     assert numbers(result) == expected
     assert min(seen) > 2 / 3
+
+
+def stop_at_offer(patch: pytest.MonkeyPatch, n: int) -> list[str]:
+    """A Stop after so many states of parts that go on were kept; the list has their names."""
+    kept: list[str] = []
+    offer = Checkpoint.offer
+
+    def counted(
+        checkpoint: Checkpoint, name: str, state: Any, is_done: bool = False
+    ) -> None:
+        offer(checkpoint, name, state, is_done)
+        if not is_done:
+            kept.append(name)
+        if len(kept) == n:
+            raise Stop
+
+    patch.setattr(Checkpoint, "offer", counted)
+    return kept
+
+
+@pytest.mark.parametrize("i", [0, 1], ids=["at once", "one by one"])
+def test_searches_go_on_where_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, i: int
+) -> None:
+    """On a path to their starts, in their middle, and while their ends are measured."""
+    if i:
+        monkeypatch.setattr(critical_points, "VMAP_DIM", 1)
+    run = runs_of(POINTS, tmp_path)[i]
+    with monkeypatch.context() as patch, checkpoints_in(tmp_path / "other.pt", 0.0):
+        whole = stop_at_offer(patch, -1)
+        expected = numbers(execute(run))
+    assert "path" in whole[4]
+    measured = next(k for k, each in enumerate(whole, 1) if each.endswith("measured"))
+    for n in (4, measured, len(whole) - 1):
+        with checkpoints_in(tmp_path / f"{n}.pt", 0.0):
+            with monkeypatch.context() as patch, pytest.raises(Stop):
+                stop_at_offer(patch, n)
+                execute(run)
+            with monkeypatch.context() as patch:
+                again = stop_at_offer(patch, -1)
+                assert numbers(execute(run)) == expected
+        assert again == whole[n:], "nothing is made twice"
 
 
 def test_a_checkpoint_that_is_damaged_costs_nothing(tmp_path: Path) -> None:

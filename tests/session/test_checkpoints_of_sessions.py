@@ -1,51 +1,69 @@
-"""A session that is killed in the middle of a long race goes on where it was."""
+"""A session that is killed in the middle of a long run goes on where it was."""
 
 import os
 import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
 from gate import lives, session, until
 
 from sfnbench import Store, run_suite
 
-SLOW = '''"""Gradient descent that takes its time, and counts its steps."""
+SLOW = '''"""A quadratic saddle that takes its time, and counts what is asked."""
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from sfnbench import Optimizer, register
+import torch
 
-STEPS = Path(__file__).parents[2] / "steps"
+from sfnbench import Problem, register
+
+ASKED = Path("asked")  # in the working directory
 
 
 @register("slow")
 @dataclass(frozen=True, kw_only=True)
-class Slow(Optimizer):
-    """Gradient descent that takes its time."""
+class Slow(Problem):
+    """A quadratic saddle that takes its time."""
 
     vmappable: ClassVar[bool] = False
 
-    def step(self, oracle, theta, state):
-        with STEPS.open("a") as file:
+    @property
+    def dim(self):
+        return 3
+
+    def start(self, rng):
+        return torch.rand(3, generator=rng, dtype=torch.float64)
+
+    def loss(self, theta, batch):
+        with ASKED.open("a") as file:
             file.write(".")
-        time.sleep(0.02)
-        return theta - 0.01 * oracle.grad(theta), state
+        time.sleep(0.01)
+        return (theta.cos() * theta.roll(1)).sum()
 '''
-SUITE = """title: Long
+RACE = """title: Long
 seeds: 1
 budget: {steps: 150}
-problems: [{use: quadratic_saddle, radius: 1e-3}]
-optimizers: [slow]
+problems: [slow]
+optimizers: [gradient_descent]
+"""
+STOCK = RACE.replace("gradient_descent", "{use: torch.optim.RMSprop, schedule: cosine}")
+SEARCH = """title: Long
+experiment: critical_points
+seeds: 1
+problems: [slow]
+finders: [{use: hisd, lr: 1e-3, steps: 150}]
+random: 1
 """
 
 
 def numbers(folder: Path) -> dict[str, bytes]:
     with Store(folder) as store:
         (result,) = store.results()
-    assert result.status == "ok"
+    assert result.status in ("ok", "stuck")
     return {
         name: np.ascontiguousarray(each).tobytes()
         for name, each in result.series.items()
@@ -53,13 +71,26 @@ def numbers(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_killed_race_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    "suite",
+    [
+        pytest.param(RACE, id="race"),
+        pytest.param(STOCK, id="stock", marks=pytest.mark.slow),
+        pytest.param(SEARCH, id="search", marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch, suite: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    plugin = tmp_path / "plugins" / "optimizers" / "slow.py"
+    plugin = tmp_path / "plugins" / "problems" / "slow.py"
     plugin.parent.mkdir(parents=True)
     plugin.write_text(SLOW)
-    (tmp_path / "long.yaml").write_text(SUITE)
-    steps, kept = tmp_path / "steps", tmp_path / "out" / "checkpoints"
+    (tmp_path / "long.yaml").write_text(suite)
+    asked, kept = tmp_path / "asked", tmp_path / "out" / "checkpoints"
+    run_suite("long.yaml", out="undisturbed", engine="inline")
+    whole = len(asked.read_text())
+    asked.write_text("")
     words = ("long.yaml", "--out", "out", "--checkpoint", "0.3")
     with session(*words, cwd=tmp_path, start_new_session=True) as process:
         assert until(lambda: any(kept.glob("*.pt")))
@@ -67,23 +98,23 @@ def test_a_killed_race_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None
         process.wait()
     until(lambda: not lives(process.pid))
     (before,) = kept.glob("*.pt")
-    done = len(steps.read_text())
-    assert done < 150, "it was killed in its middle"
+    done = len(asked.read_text())
+    assert done < whole, "it was killed in its middle"
     with session(*words, cwd=tmp_path) as process:
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    again = len(steps.read_text()) - done
-    assert again < 150, "not from the start"
+    again = len(asked.read_text()) - done
+    assert again < whole, "not from the start"
     assert not before.exists()
     assert not kept.exists()
-    run_suite("long.yaml", out="undisturbed", engine="inline")
     assert numbers(tmp_path / "out") == numbers(tmp_path / "undisturbed")
 
 
 def test_fresh_begins_again(tmp_path: Path, monkeypatch) -> None:
     """What an earlier try has left counts for nothing then."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "long.yaml").write_text(SUITE.replace("slow", "gradient_descent"))
+    suite = RACE.replace("slow", "monkey_saddle")
+    (tmp_path / "long.yaml").write_text(suite)
     run_suite("long.yaml", out="out", engine="inline")
     with Store("out") as store:
         (run_id,) = store.ids()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -12,11 +13,12 @@ from ...core.problem import Problem
 from ...errors import SuiteError
 from ...members import registry
 from ...records import PointRow, Result, Run, Status
+from ..checkpoints import Checkpoint, Kept
 from ..progress import Progress, part_of
 from ..setup import VMAP_DIM, n_fitting
 from .rows import Measured, mark_distinct, measured
 from .search import search
-from .starts import starts
+from .starts import Start, starts
 from .views import Restricted
 
 
@@ -31,9 +33,11 @@ def execute(run: Run, progress: Progress) -> Result:
     spaces: list[Problem] = [problem]
     if run.settings["subspaces"]:
         spaces += [Restricted(problem, subspace) for subspace in problem.subspaces]
+    checkpoint = Checkpoint()
     found: list[Measured] = []
     for i, space in enumerate(spaces):
-        found += _searched(run, space, finder, part_of(progress, i, len(spaces)))
+        searches = _Searching(run, space, finder, checkpoint, f"space {i}")
+        found += searches.ends(part_of(progress, i, len(spaces)))
     rows = [each.row for each in found]
     points = [each.point for each in found]
     mark_distinct(rows, points, problem, run.settings["same"])
@@ -56,26 +60,58 @@ def execute(run: Run, progress: Progress) -> Result:
     return Result(run, status, tuple(made), arrays, {"problem": facts})
 
 
-def _searched(
-    run: Run, space: Problem, finder: Finder, progress: Progress
-) -> list[Measured]:
-    """The end of each search in a space, as many at once as memory holds."""
-    begun = list(starts(run, space))
-    if not begun:
-        raise SuiteError("no starts: give paths, random or cube")
-    batched = space.dim <= VMAP_DIM
-    n_at_once = 1
-    if batched:
-        n_at_once = min(len(begun), n_fitting(space.dim))
-    found = []
-    for first in range(0, len(begun), n_at_once):
-        some = begun[first : first + n_at_once]
+@dataclass(frozen=True)
+class _Searching:
+    """The searches of one finder in a space, as many at once as memory holds."""
+
+    run: Run
+    space: Problem
+    finder: Finder
+    checkpoint: Checkpoint
+    name: str  # of the space, in the checkpoint
+
+    def ends(self, progress: Progress) -> list[Measured]:
+        """The end of each search."""
+        begun = list(starts(self.run, self.space, self.checkpoint, self.name))
+        if not begun:
+            raise SuiteError("no starts: give paths, random or cube")
+        n_at_once = 1
+        if self._is_batched:
+            n_at_once = min(len(begun), n_fitting(self.space.dim))
+        found = []
+        for first in range(0, len(begun), n_at_once):
+            some = begun[first : first + n_at_once]
+
+            def report(fraction: float, first: int = first, n: int = len(some)) -> None:
+                progress((first + fraction * n) / len(begun))
+
+            found += self._ends_of(some, f"{self.name} from start {first}", report)
+        return found
+
+    @property
+    def _is_batched(self) -> bool:
+        return self.space.dim <= VMAP_DIM
+
+    def _ends_of(
+        self, some: list[Start], part: str, progress: Progress
+    ) -> list[Measured]:
+        """The ends of these searches, which go at once."""
+        run = self.run
         points = torch.stack([start.point for start in some])
         points = points.to(run.device, getattr(torch, run.dtype))
+        ends = search(
+            *(self.space, self.finder, points, self._is_batched),
+            *(progress, self.checkpoint, part),
+        )
+        part = f"{part}, measured"
+        kept = self.checkpoint.part(part) or {"ends": []}
+        found = [Measured.of(each) for each in kept["ends"]]
 
-        def report(fraction: float, first: int = first, n: int = len(some)) -> None:
-            progress((first + fraction * n) / len(begun))
+        def state() -> Kept:
+            return {"ends": [each.kept() for each in found]}
 
-        ends = search(space, finder, points, batched, report)
-        found += [measured(run, space, start, ends, i) for i, start in enumerate(some)]
-    return found
+        for i in range(len(found), len(some)):
+            found.append(measured(run, self.space, some[i], ends, i))
+            self.checkpoint.offer(part, state)
+        self.checkpoint.offer(part, state, is_done=True)
+        return found

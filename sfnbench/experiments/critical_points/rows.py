@@ -19,6 +19,7 @@ from ...metrics.gradient_norm import GradientNorm
 from ...metrics.loss import Loss
 from ...metrics.measuring import measure
 from ...records import Run, Status
+from ..checkpoints import Kept
 from .known import is_known_loss
 from .search import Ends
 from .spectrum import Spectrum, hessian_at, spectrum_at
@@ -32,6 +33,19 @@ class Measured(NamedTuple):
     row: dict[str, Any]
     spectrum: Spectrum
     point: np.ndarray
+
+    @classmethod
+    def of(cls, kept: Kept) -> Measured:
+        """From what `kept` gave."""
+        spectrum = Spectrum(
+            np.asarray(kept["values"]), np.asarray(kept["weights"]), kept["facts"]
+        )
+        return cls(kept["row"], spectrum, np.asarray(kept["point"]))
+
+    def kept(self) -> Kept:
+        """All of it, for a checkpoint."""
+        kept = {"row": self.row, "point": self.point}
+        return {**kept, **self.spectrum._asdict()}
 
 
 def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Measured:

@@ -8,10 +8,12 @@ from time import perf_counter
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from ...core.finder import Equations, Finder, Iterate
 from ...core.problem import Problem
+from ...trajectories.vmapped import unflattened
+from ..checkpoints import Checkpoint, Kept
 from ..progress import Progress
 
 # squared gradient norm at which a search is done: quadratic convergence ends at rounding, not
@@ -21,6 +23,13 @@ PATIENCE, FALL = (
     8,
     0.9,
 )  # a search has stalled where |g|^2 fell by less than a tenth in eight steps
+_MOVING = (
+    "theta",
+    "grad",
+    "steps",
+    "calls",
+    "seconds",
+)  # of the ends, what steps change
 
 
 @dataclass(frozen=True)
@@ -41,40 +50,105 @@ def search(
     starts: Tensor,
     batched: bool,
     progress: Progress = lambda _: None,
+    checkpoint: Checkpoint | None = None,
+    part: str = "search",
 ) -> Ends:
-    """Search from all starts (S, d) at once.
+    """Search from all starts (S, d) at once, or from where `checkpoint` has them.
 
     A search ends where its squared gradient norm is 1e-26, where that is no longer finite, where it
     has stalled, or after the finder's steps. Searches that have ended leave the batch.
     """
-    n = len(starts)
-    equations = Equations(problem, n, batched)
-    at = Iterate(starts, equations.grad(starts), finder.init(starts))
-    theta = starts.clone()
-    grad = at.grad.clone()
-    steps = np.zeros(n, dtype=np.int64)
-    seconds = np.zeros(n)
-    places = torch.arange(n, device=starts.device)  # of the searches that go on
-    history = [at.grad.square().sum(1)]  # their squared gradient norms, step by step
-    for k in range(finder.steps + 1):
-        going = _going(history, finder.descends_gradient)
+    checkpoint = checkpoint or Checkpoint()
+    searches = _Searches(problem, finder, starts, batched)
+    searches.restore(checkpoint.part(part))
+    while searches.go_on():
+        searches.advance()
+        checkpoint.offer(part, searches.kept)
+        progress(searches.done)
+    checkpoint.offer(part, searches.kept, is_done=True)
+    return searches.ends
+
+
+class _Searches:
+    """S searches of one finder: where they stand, and where each has ended."""
+
+    def __init__(
+        self, problem: Problem, finder: Finder, starts: Tensor, batched: bool
+    ) -> None:
+        n = len(starts)
+        self._finder = finder
+        self._equations = Equations(problem, n, batched)
+        grad = self._equations.grad(starts)
+        self._at = Iterate(starts, grad, finder.init(starts))  # those that go on
+        self._places = torch.arange(n, device=starts.device)  # of those that go on
+        # their squared gradient norms, step by step
+        self._history = [grad.square().sum(1)]
+        self._n_steps = 0
+        self.ends = Ends(
+            starts,
+            theta=starts.clone(),
+            grad=grad.clone(),
+            steps=np.zeros(n, dtype=np.int64),
+            calls=self._equations.calls,
+            seconds=np.zeros(n),
+        )
+
+    def go_on(self) -> bool:
+        """Let go of those that have ended; whether any is left, with steps to make."""
+        going = _going(self._history, self._finder.descends_gradient)
         if not going.all():
-            at = tree_map(lambda t, going=going: t[going], at)
-            places = places[going]
-            history = [norms[going] for norms in history[-PATIENCE:]]
-        if k == finder.steps or not len(places):
-            break
+            self._at = tree_map(lambda t: t[going], self._at)
+            self._places = self._places[going]
+            self._history = [norms[going] for norms in self._history[-PATIENCE:]]
+        return self._n_steps < self._finder.steps and len(self._places) > 0
+
+    def advance(self) -> None:
+        """One step of the finder."""
+        places = self._places
+        ends = self.ends
         began = perf_counter()
-        at = finder.step(equations.of(places), at)
+        self._at = at = self._finder.step(self._equations.of(places), self._at)
         here = places.cpu().numpy()
-        seconds[here] += (perf_counter() - began) / len(here)
-        steps[here] += 1
-        theta[places] = at.theta
-        grad[places] = at.grad
-        history.append(at.grad.square().sum(1))
-        left = len(places) / n * (1 - (k + 1) / finder.steps)
-        progress(1 - left)
-    return Ends(starts, theta, grad, steps, equations.calls, seconds)
+        ends.seconds[here] += (perf_counter() - began) / len(here)
+        ends.steps[here] += 1
+        ends.theta[places] = at.theta
+        ends.grad[places] = at.grad
+        self._history.append(at.grad.square().sum(1))
+        self._n_steps += 1
+
+    @property
+    def done(self) -> float:
+        """The share of the budget that is used."""
+        left = 1 - self._n_steps / self._finder.steps
+        return 1 - len(self._places) / len(self.ends.starts) * left
+
+    def kept(self) -> Kept | None:
+        """Its state; None where the finder's memory is no tree of tensors."""
+        memory = tree_leaves(self._at.memory)
+        if not all(isinstance(leaf, Tensor) for leaf in memory):
+            return None
+        ends = {name: getattr(self.ends, name) for name in _MOVING}
+        return {
+            "ends": ends,
+            "at": [self._at.theta, self._at.grad],
+            "memory": memory,
+            "places": self._places,
+            "history": self._history[-1 - PATIENCE :],
+            "n_steps": self._n_steps,
+        }
+
+    def restore(self, kept: Kept | None) -> None:
+        """Go on from there; None: from the starts."""
+        if kept is None:
+            return
+        for name, value in kept["ends"].items():
+            getattr(self.ends, name)[:] = value
+        theta, grad = kept["at"]
+        memory = unflattened(kept["memory"], self._at.memory)
+        self._at = Iterate(theta.to(self._at.theta), grad.to(self._at.grad), memory)
+        self._places = kept["places"].to(self._places)
+        self._history = [norms.to(self._at.grad) for norms in kept["history"]]
+        self._n_steps = kept["n_steps"]
 
 
 def _going(history: list[Tensor], may_stall: bool) -> Tensor:

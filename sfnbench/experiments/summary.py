@@ -22,8 +22,8 @@ def summary(results: Iterable[Result], spread: Spread = "range") -> Table:
     highest or with `spread` "interval" the median's interval, from six seeds on. A seed
     that has not escaped counts as later than all that have, so that the median of the escape step
     is exact, or known only to exceed the budget; its brackets are always an interval. A row with a
-    seed that broke or diverged does not compete, and what ended the runs stands there where that
-    differs within a problem. Of a search for critical points one per problem and
+    seed that broke, diverged or ended worse does not compete, and what ended the runs stands there
+    where that differs within a problem. Of a search for critical points one per problem and
     finder, of a throughput measurement one per dtype.
     """
     lines = [line for result in results for line in _lines(result, spread)]

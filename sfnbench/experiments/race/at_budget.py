@@ -15,11 +15,12 @@ from ...errors import SfnbenchError
 from ...records import RaceRow, Result, Status
 from ...results.cells import Spread, TableEntry, share
 from ...results.tables import Table, mark_best
-from .table import middle
+from .table import circumstances, middle
 
 AXES = ("steps", "cost", "seconds")
 BUDGETS = (*AXES, "epochs")
-REACHED = "among those all of whose seeds reached the budget"
+REACHED = "among those all of whose seeds reached the budget, and none ended worse"
+ALIKE = ", with as many in a batch"
 
 
 def at_budget(
@@ -29,7 +30,7 @@ def at_budget(
 
     Median and `spread` over seeds of every metric with a series. `reached` says how many seeds went
     as far as that: one that ended before counts with its last value, and one that diverged as
-    infinite.
+    infinite. In seconds, only runs with as many seeds in a batch compete, on one kind of machine.
     """
     return mark_best([_budget_line(result, axis, budget, spread) for result in results])
 
@@ -120,12 +121,23 @@ def _budget_line(
     n_reached = int((np.nanmax(used, 1) >= budget * (1 - 1e-9)).sum())
     line["reached"] = share(n_reached, n_seeds)
     broken = [row["status"] in (Status.DIVERGED, Status.ERROR) for row in result.rows]
+    is_rival = n_reached == n_seeds and not _ended_worse(result, used, budget)
+    rivals, league = REACHED, ""
+    if axis == "seconds":
+        rivals, league = REACHED + ALIKE, circumstances(result)
     for name in names:
         cell = middle(_last_values(result, name, used, budget, broken), spread)
-        if cell and n_reached == n_seeds and _has_best(result, name):
-            cell = replace(cell, score=cell.value, rivals=REACHED)
+        if cell and is_rival and _has_best(result, name):
+            cell = replace(cell, score=cell.value, rivals=rivals, league=league)
         line[name.replace("_", " ")] = cell
     return line
+
+
+def _ended_worse(result: Result, used: np.ndarray, budget: float) -> bool:
+    """Whether a seed had ended within the budget, with a loss far above its start."""
+    ended = np.nanmax(used, 1) <= budget * (1 + 1e-9)
+    statuses = [row["status"] for row in result.rows]
+    return bool((ended & (np.array(statuses) == Status.WORSE)).any())
 
 
 def _has_best(result: Result, name: str) -> bool:

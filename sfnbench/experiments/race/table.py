@@ -14,7 +14,7 @@ from ...results.tables import Table
 from ...survival.escapes import Escapes
 from ...survival.intervals import median
 
-SOUND = "among those without a seed that broke or diverged"
+SOUND = "among those without a seed that broke, diverged or ended worse"
 ESCAPED = (
     "in cost and seconds among those that escaped, in seconds with as many in a batch"
 )
@@ -107,11 +107,11 @@ def _spent(result: Result, spread: Spread, is_rival: bool) -> dict[str, TableEnt
     _compete(line, is_rival, ESCAPED)
     seconds = line["seconds a seed"]
     if isinstance(seconds, Cell):
-        line["seconds a seed"] = replace(seconds, league=_circumstances(result))
+        line["seconds a seed"] = replace(seconds, league=circumstances(result))
     return line
 
 
-def _circumstances(result: Result) -> str:
+def circumstances(result: Result) -> str:
     """The machine, and how many seeds share a batch: seconds depend on both."""
     n = max(map(n_sharing, result.race_rows), default=1)
     machine = [str(result.environment.get(name)) for name in MACHINE]

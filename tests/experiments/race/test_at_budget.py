@@ -68,6 +68,21 @@ def test_one_that_merely_ended_counts_with_its_last_value():
     assert line["loss"] == "3 [2, 6]"
 
 
+def test_seconds_compete_only_with_seconds_of_as_many_seeds_in_a_batch():
+    better, worse = result(("ok",) * 3), result(("ok",) * 3)
+    better.series["loss"] /= 2
+    alone = replace(better, rows=tuple({**row, "n_sharing": 1} for row in better.rows))
+    together = replace(worse, rows=tuple({**row, "n_sharing": 3} for row in worse.rows))
+    alike = replace(worse, rows=alone.rows)
+
+    def stars(axis, *results):
+        return [line["loss"].best for line in at_budget(results, axis, 2)]
+
+    assert stars("steps", alone, together) == [True, False]
+    assert stars("seconds", alone, together) == [False, False]
+    assert stars("seconds", alone, alike) == [True, False]
+
+
 def test_costs_are_those_of_the_rows(make_run):
     mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
     raced = execute(
@@ -99,6 +114,14 @@ def test_the_best_is_among_those_that_reached_the_budget():
     assert not any(
         line["loss"].best for line in at_budget([result(), better], "steps", 4)
     )
+    # a loss far above its start is out, but not before its run has ended
+    for statuses, has_star in (
+        (("ok", "worse", "ok"), True),
+        (("ok", "ok", "worse"), False),
+    ):
+        worse = replace(better, rows=result(statuses).rows)
+        found = at_budget([result(sound), worse], "steps", 2)
+        assert [line["loss"].best for line in found] == [False, has_star]
     floorless = [
         replace(
             each, environment={"problem": {"n_parameters": 7, "bounded_below": False}}

@@ -247,7 +247,7 @@ def test_the_legend_says_among_whom_the_best_is_and_what_brackets_hold():
     )
     assert (
         legend(smooth)
-        == "* best of its problem, among those without a seed that broke or diverged"
+        == "* best of its problem, among those without a seed that broke, diverged or ended worse"
     )
     pairs = ((3, 1.0), (4, 2.0), (5, 3.0), (9, 4.0), (9, 5.0), (9, 6.0))
     spread = result("a", [row(step, loss) for step, loss in pairs])

@@ -85,6 +85,19 @@ def process(device: str = "cpu") -> dict[str, Any]:
     return facts
 
 
+def install_hint(extra: str) -> str:
+    """The command that installs an extra of sfnbench, or of the clone that it runs from.
+
+    >>> install_hint("report").startswith("pip install ")
+    True
+    """
+    clone = Path(__file__).resolve().parent.parent
+    if not (clone / "pyproject.toml").is_file():
+        return f"pip install 'sfnbench[{extra}]'"
+    place = "." if clone == Path.cwd() else str(clone)
+    return f"pip install -e '{place}[{extra}]'"
+
+
 def usable_cores() -> int:
     """Cores that this process may use: containers and batch systems allow fewer than there are."""
     if hasattr(os, "sched_getaffinity"):

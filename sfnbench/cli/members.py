@@ -14,6 +14,7 @@ from .terminal import (
     console,
     echo,
     rendered,
+    short_path,
     use_plugins,
 )
 
@@ -42,6 +43,7 @@ def list_members(
     width = terminal.width if terminal.is_terminal else None
     for kind, table in tables.items():
         echo(f"{kind}", bold=True)
+        table = [{**row, "from": short_path(row["from"])} for row in table]
         echo(rendered(table, style, width) + "\n")
 
 

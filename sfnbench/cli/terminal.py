@@ -51,6 +51,14 @@ def say(text: str, **style: Any) -> None:
     echo(text, err=True, **style)
 
 
+def short_path(path: str) -> str:
+    """The path from the current folder, or from home; elsewhere as it is."""
+    for folder, sign in ((Path.cwd(), ""), (Path("~").expanduser(), "~/")):
+        if Path(path).is_relative_to(folder):
+            return sign + Path(path).relative_to(folder).as_posix()
+    return path
+
+
 def in_words(text: str, style: Format) -> str:
     """A heading or a remark beside tables of that format."""
     return REMARKS.get(style, "{}").format(

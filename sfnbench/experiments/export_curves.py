@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..environment import install_hint
 from ..errors import StoreError
 from ..results.cells import no_formula
 from ..results.store import Damaged, Store
@@ -66,9 +67,7 @@ def _curves_to_parquet(
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise StoreError(
-            ".parquet needs pyarrow: pip install 'sfnbench[parquet]'"
-        ) from None
+        raise StoreError(f".parquet needs pyarrow: {install_hint('parquet')}") from None
     n = 0
     texts = ("suite", "experiment", "problem", "optimizer", "run_id")
     counts = ("seed",)

@@ -14,6 +14,7 @@ from tabulate import tabulate
 from ..linalg.newton_krylov import MOST_PRODUCTS
 from ..metrics.certificate import NOT_CERTIFIED, RAN_AWAY
 from ..records import Floats
+from ..report.drawing import Drawing
 from ..report.figure import Axis, Figure, Panel, Trace
 from .shares import ProbeEstimate
 
@@ -226,14 +227,14 @@ class Inspection:
         if self.layers:
             parts.append(tabulate(self._layer_rows(), headers="keys", tablefmt="html"))
         parts += [
-            drawn(each) for each in (self.spectrum(), self.along()) if each is not None
+            each.svg() for each in (self.spectrum(), self.along()) if each is not None
         ]
         parts += [f"<p>{escape(each)}</p>" for each in self._remarks()]
         return "".join(parts)
 
     # -- figures -----------------------------------------------------------------------------------
 
-    def spectrum(self) -> Figure | None:
+    def spectrum(self) -> Drawing | None:
         """The density of the eigenvalues, each a bump of a fiftieth of their range."""
         if self.nodes is None or self.weights is None:
             return None
@@ -252,9 +253,9 @@ class Inspection:
         panel = Panel(
             "spectrum", "Eigenvalues of the Hessian", *axes, [trace], marks=[(0.0, "0")]
         )
-        return Figure("spectrum", f"Spectrum of {self.title}", [panel])
+        return Drawing(Figure("spectrum", f"Spectrum of {self.title}", [panel]))
 
-    def along(self) -> Figure | None:
+    def along(self) -> Drawing | None:
         """The loss along the lowest eigenvector, both ways."""
         if self.distances is None or self.losses is None or self.lowest is None:
             return None
@@ -266,24 +267,7 @@ class Inspection:
         ]
         axes = Axis("distance along the lowest eigenvector"), Axis("loss")
         panel = Panel("along", "Loss along the lowest eigenvector", *axes, traces)
-        return Figure("along", f"Loss near {self.title}", [panel])
-
-
-def drawn(figure: Figure) -> str:
-    """A figure as SVG within HTML; empty where matplotlib is not installed."""
-    try:
-        from ..report.draw_matplotlib import paint
-    except ImportError:
-        return ""
-    import io
-
-    try:
-        canvas = paint(figure, {})
-    except ImportError:
-        return ""
-    file = io.StringIO()
-    canvas.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue().partition("<svg")[1] + file.getvalue().partition("<svg")[2]
+        return Drawing(Figure("along", f"Loss near {self.title}", [panel]))
 
 
 def _plain_number(value: Any) -> Any:

@@ -26,7 +26,7 @@ from ..results.tables import legend, render
 from ..words import counted, did_you_mean
 
 if TYPE_CHECKING:
-    from .drawing import Drawing
+    from ..report.drawing import Drawing
 
 CurveAxis = Literal["steps", "cost", "seconds"]
 
@@ -170,10 +170,12 @@ class Results(os.PathLike[str]):
 
 
 def _drawing_of(section: Any, figure: Figure) -> Drawing:
+    from ..report.drawing import Drawing
     from ..report.looks import looks
-    from .drawing import Drawing
 
-    return Drawing(figure, looks(section.methods), section.suite)
+    drawing = Drawing(figure, looks(section.methods), section.suite)
+    assert drawing.canvas is not None  # where matplotlib is missing, this call says so
+    return drawing
 
 
 def _side_by_side(metric: str, panels: list[tuple[str, Any]]) -> Figure:

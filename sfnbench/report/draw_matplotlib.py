@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..environment import install_hint
 from ..errors import SfnbenchError
 from .figure import Axis, Figure, Panel, Trace
 from .looks import GREY, Look, looks, looks_in
@@ -74,6 +75,7 @@ def write_figures(
 
 def paint(figure: Figure, known: Mapping[str, Look], suite: str = "") -> Canvas:
     """A figure with its panels side by side, and one legend for all."""
+    _require_matplotlib()
     from matplotlib.figure import Figure as Canvas
 
     n = len(figure.panels)
@@ -122,12 +124,16 @@ def slug(text: str) -> str:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _prepare_folder(folder: Path) -> None:
+def _require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        hint = "figures need the package matplotlib: pip install 'sfnbench[report]'"
+        hint = f"figures need the package matplotlib: {install_hint('report')}"
         raise SfnbenchError(hint) from None
+
+
+def _prepare_folder(folder: Path) -> None:
+    _require_matplotlib()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from ..environment import install_hint
 from ..errors import StoreError
 from ..results.tables import legend
 from ..results.writing import written_whole
@@ -65,7 +66,7 @@ def _page(sections: Sequence[Section], notes: Sequence[str]) -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        hint = "the report needs the package plotly: pip install 'sfnbench[report]'"
+        hint = f"the report needs the package plotly: {install_hint('report')}"
         raise StoreError(hint) from None
     parts = files(__package__) / "page"
     template, style, script = (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..environment import install_hint
 from ..errors import StoreError
 from ..records import Result, columns
 from ..words import did_you_mean
@@ -123,7 +124,7 @@ def _write_parquet(table: list[FlatRow], path: Path) -> None:
         import pyarrow.parquet as pq
     except ImportError:
         raise StoreError(
-            f"{path.suffix} needs the package pyarrow: pip install 'sfnbench[parquet]'"
+            f"{path.suffix} needs the package pyarrow: {install_hint('parquet')}"
         ) from None
     names = list(table[0]) if table else COLUMNS
     arrays = {

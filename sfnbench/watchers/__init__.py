@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 
+from ..environment import install_hint
 from ..errors import SfnbenchError
 from ..session.observer import Observer, Several
 from ..words import did_you_mean
@@ -37,9 +38,7 @@ def find_watcher(asked: str) -> Observer:
     try:
         watcher: Observer = module.Watcher(place)
     except ImportError as error:
-        raise SfnbenchError(
-            f"{asked}: {error}; pip install 'sfnbench[{name}]'"
-        ) from None
+        raise SfnbenchError(f"{asked}: {error}; {install_hint(name)}") from None
     return watcher
 
 

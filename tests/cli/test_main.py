@@ -12,6 +12,7 @@ import pytest
 from gate import Gate, done, session
 
 from sfnbench import Store
+from sfnbench.cli.terminal import short_path
 
 
 def test_a_run_that_is_refused_leaves_the_table_as_it_was(run, sfnbench):
@@ -273,6 +274,24 @@ def test_data_that_are_not_there_are_said_before_anything_runs(
     assert sfnbench("run", "needs", "-p", "monkey_saddle", "--engine", "inline")[0] == 0
     monkeypatch.delenv("SFNBENCH_DATA")  # data that can be downloaded are not missing
     assert sfnbench("run", "needs", "--dry-run")[0] == 0
+
+
+def test_list_has_paths_from_here_or_from_home(sfnbench, here, monkeypatch, tmp_path):
+    sfnbench("new", "optimizer", "own_method")
+    code, out, _ = sfnbench("list", "optimizers")
+    assert code == 0
+    assert " plugins/optimizers/own_method.py" in out
+    home = tmp_path / "home"
+    (home / "here").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home / "here")
+    for path, shown in (
+        (f"{home}/here/suites/a.yaml", "suites/a.yaml"),
+        (f"{home}/other/a.yaml", "~/other/a.yaml"),
+        ("/elsewhere/a.yaml", "/elsewhere/a.yaml"),
+        ("shipped", "shipped"),
+    ):
+        assert short_path(path) == shown
 
 
 def test_list_env_and_help(sfnbench):

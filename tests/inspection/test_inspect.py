@@ -1,6 +1,7 @@
 """Inspections: against the dense Hessian, known spectra, and what interrupts them."""
 
 import json
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -224,11 +225,34 @@ def test_text_page_numbers_and_figures():
     assert numbers["lowest"] == found.lowest
     assert numbers["layers"][0]["curvature"]["error"] == 0
     assert numbers["verdict"] == found.verdict
-    (density,) = found.spectrum().panels[0].traces
+    (density,) = found.spectrum().figure.panels[0].traces
     inside = np.nan_to_num(density.y)
     assert np.trapezoid(inside, density.x) == pytest.approx(1, rel=1e-3)
-    loss, second = found.along().panels[0].traces
+    loss, second = found.along().figure.panels[0].traces
     assert loss.y[10] == second.y[10]
+
+
+def test_figures_show_themselves_and_are_saved(tmp_path):
+    pytest.importorskip("matplotlib", reason="figures need matplotlib")
+    found = sfnbench.inspect(net(), CE, (X, Y), progress=False)
+    for drawing in (found.spectrum(), found.along()):
+        assert drawing._repr_png_().startswith(b"\x89PNG")
+        assert drawing.svg().startswith("<svg")
+        file = drawing.save(tmp_path / "figure.pdf")
+        assert file.read_bytes().startswith(b"%PDF")
+    with pytest.raises(sfnbench.SfnbenchError, match=r"ends with \.svg, \.pdf, \.png"):
+        found.along().save(tmp_path / "figure.doc")
+
+
+def test_without_matplotlib_a_figure_is_its_name_and_saving_says_why(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    found = sfnbench.inspect(net(), CE, (X, Y), progress=False)
+    assert found.along()._repr_png_() is None
+    assert "<svg" not in found._repr_html_()
+    with pytest.raises(sfnbench.SfnbenchError, match="pip install"):
+        found.along().save(tmp_path / "figure.png")
 
 
 def test_an_interrupt_keeps_what_is_there(monkeypatch):

@@ -20,6 +20,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ...environment import install_hint
 from ...errors import SfnbenchError
 from ...records import Result, Run, Status
 from . import Conditions, RunProgress
@@ -38,7 +39,7 @@ def dask(
         import distributed  # noqa: F401
     except ImportError:
         raise SfnbenchError(
-            "engine 'dask' needs the package distributed: pip install 'sfnbench[dask]'"
+            f"engine 'dask' needs the package distributed: {install_hint('dask')}"
         ) from None
     return _results_of(runs, conditions, on_progress)
 

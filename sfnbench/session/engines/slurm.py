@@ -21,6 +21,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ...environment import install_hint
 from ...errors import SfnbenchError
 from ...records import Result, Run, Status
 from ...words import first_line
@@ -46,7 +47,7 @@ def slurm(
         import submitit  # noqa: F401
     except ImportError:
         raise SfnbenchError(
-            "engine 'slurm' needs the package submitit: pip install 'sfnbench[slurm]'"
+            f"engine 'slurm' needs the package submitit: {install_hint('slurm')}"
         ) from None
     return _executed(tuple(runs), conditions)
 

@@ -109,3 +109,18 @@ def test_no_torch_is_imported_for_a_cpu() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("is_clone", [True, False])
+def test_an_extra_is_installed_where_the_package_came_from(
+    is_clone, tmp_path, monkeypatch
+):
+    (tmp_path / "sfnbench").mkdir()
+    monkeypatch.setattr(environment, "__file__", f"{tmp_path}/sfnbench/environment.py")
+    if not is_clone:
+        assert environment.install_hint("report") == "pip install 'sfnbench[report]'"
+        return
+    (tmp_path / "pyproject.toml").touch()
+    assert environment.install_hint("report") == f"pip install -e '{tmp_path}[report]'"
+    monkeypatch.chdir(tmp_path)
+    assert environment.install_hint("report") == "pip install -e '.[report]'"

@@ -212,7 +212,7 @@ def test_nothing_at_all_is_an_error(tmp_path):
 
 def test_without_plotly_it_says_what_to_install(tmp_path, folder, race, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(StoreError, match=r"pip install 'sfnbench\[report\]'"):
+    with pytest.raises(StoreError, match=r"pip install .*\[report\]'"):
         page(tmp_path, folder("a", labelled(race, "sfn")))
     assert not (tmp_path / "report.html").exists()
 

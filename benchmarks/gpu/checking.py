@@ -37,8 +37,8 @@ CHECKS = {
     "recurrent": (recurrent, 20),
     "digits": (digits, 60),
     "dense": (dense, 30),
-    "full": (full, 130),
-    "large_dense": (large_dense, 120),
+    "large_dense": (large_dense, 60),
+    "full": (full, 160),
 }
 
 

@@ -146,8 +146,10 @@ class _Ends:
 
     def gradients(self, points: Floats) -> Floats:
         """The gradients (n, d) of the whole loss."""
-        # a module with an autograd.Function of its own has no gradient inside torch.func
-        is_eager = not self.problem.vmappable
+        # a module with an autograd.Function of its own has no gradient inside torch.func, which
+        # also takes seconds to load
+        is_alone = not self.is_dense and points_together(self.problem) == 1
+        is_eager = is_alone or not self.problem.vmappable
 
         def gradient(theta: Tensor) -> Tensor:
             return loss_and_grad(

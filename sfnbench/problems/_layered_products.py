@@ -23,14 +23,19 @@ gradients instead of 1.83 (`benchmarks/test_curvature.py`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..core.cuda_graph import recorded
 from ..core.curvature import CurvatureKind, Linearisation
 
 Layers = list[tuple[Tensor, Tensor]]  # weights (n_out, n_in) and biases (n_out,)
+ALIGNED = (
+    32  # numbers, or a multiple, from one tensor to the next for a GPU's matrix units
+)
 
 
 class Criterion(NamedTuple):
@@ -72,24 +77,62 @@ def linearised_layers(
     """
     n = len(x)
     with torch.no_grad():
-        below, z = _outputs(split(theta), x, sigmoid)
+        weights = _copied(split(theta), _room(split(theta)))
+        below, z = _outputs(weights, x, sigmoid)
         loss, slope, bend = criterion(z)
         top = torch.cat([slope, slope])  # [R{delta}; delta] of the outputs
         grad = torch.empty_like(theta)
-        layers = _gradient(split(theta), below, top[n:], sigmoid, split(grad))
+        layers = _gradient(weights, below, top[n:], sigmoid, split(grad))
         del slope, z
+        along, into = (_room(split(theta)) for _ in range(2))
 
     def product(v: Tensor) -> Tensor:
         with torch.no_grad():
-            found, Rz = torch.empty_like(v), _along(layers, split(v), n)
-            if kind == "fisher":  # the mean's slope times n is one example's
-                torch.mul(top[n:], n * (top[n:] * Rz).sum(1, keepdim=True), out=top[:n])
-            else:
-                torch.mul(bend, Rz, out=top[:n])
-            _back(layers, split(v), top, n, split(found), exact=kind == "hessian")
+            V, found = _copied(split(v), along), torch.empty_like(v)
+            Rz = _along(layers, V, n)
+            torch.mul(*_bent(bend, Rz, top[n:], kind), out=top[:n])
+            result = into or split(found)
+            _back(layers, V, top, n, result, exact=kind == "hessian")
+            if into:
+                _copied(into, split(found))
         return found
 
-    return Linearisation(loss, grad, product)
+    return Linearisation(loss, grad, recorded(product, theta, 10 * n * len(theta)))
+
+
+def _bent(
+    bend: Tensor, Rz: Tensor, delta: Tensor, kind: CurvatureKind
+) -> tuple[Tensor, Tensor]:
+    """Two factors of R{delta} of the outputs."""
+    if kind != "fisher":
+        return bend, Rz
+    # the mean's slope times n is one example's
+    return delta, len(delta) * (delta * Rz).sum(1, keepdim=True)
+
+
+def _room(layers: Layers) -> Layers:
+    """Room for such layers on a GPU, where views of a theta begin anywhere; none elsewhere.
+
+    A GPU's matrix units take only tensors that begin at multiples of 16 bytes.
+    """
+    tensors = list(chain.from_iterable(layers))
+    if not tensors[0].is_cuda:
+        return []
+    sizes = [-(-t.numel() // ALIGNED) * ALIGNED for t in tensors]
+    parts = tensors[0].new_empty(sum(sizes)).split(sizes)
+    views = [
+        part[: t.numel()].view_as(t) for part, t in zip(parts, tensors, strict=True)
+    ]
+    return list(zip(views[::2], views[1::2], strict=True))
+
+
+def _copied(layers: Layers, into: Layers) -> Layers:
+    """The layers in their room, or where they are if they have none."""
+    if not into:
+        return layers
+    tensors, places = (list(chain.from_iterable(each)) for each in (layers, into))
+    torch._foreach_copy_(places, tensors)
+    return into
 
 
 def _outputs(

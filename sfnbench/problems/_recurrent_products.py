@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core.cuda_graph import recorded
 from ..core.curvature import CurvatureKind, Linearisation
 
 # views of a theta: E (k, m), W (m, m), b (m,), V (k, m), a (k,)
@@ -57,7 +58,8 @@ def linearised(
                 path.weigh_again(split(found))
         return found
 
-    return Linearisation(path.loss, grad, product)
+    n_multiplications = 10 * here.numel() * len(theta)
+    return Linearisation(path.loss, grad, recorded(product, theta, n_multiplications))
 
 
 @dataclass

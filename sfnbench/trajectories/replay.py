@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from ..core.cuda_graph import CudaGraph
+
 # calls that go by untouched: a tape costs as much as a dozen calls, so the shortest runs have none
 N_BEFORE = 5
 N_CHECKS = 2  # calls by both ways, whose results must have the same bits
@@ -74,6 +76,11 @@ class Tape(TorchDispatchMode):
         self._calls.append(Call(func, arguments, form, results))
         return found
 
+    @property
+    def solves(self) -> bool:
+        """Whether it calls linear algebra, which reads on the CPU what became of it."""
+        return any("linalg" in call.operator.__name__ for call in self._calls)
+
     def place(self, tensor: Tensor) -> int:
         """Where a tensor is; one that is new is a constant."""
         if tensor not in self._places:
@@ -110,6 +117,8 @@ class Replayed:
         self._is_tried = False
         self._compiled: Callable[..., Tensors] | None = None
         self._n_checks = N_CHECKS  # left to do
+        self._can_be_graph = False  # of CUDA
+        self._graph: CudaGraph | None = None
 
     def __call__(self, *trees: Any) -> Any:
         """The function's value."""
@@ -137,7 +146,15 @@ class Replayed:
 
     def _repeated(self, inputs: list[Tensor]) -> Tensors:
         assert self._compiled is not None
-        # operator by operator: fused ones would round otherwise
+        if self._can_be_graph and not self._n_checks:
+            if self._graph is None:
+                self._graph = CudaGraph(self._operator_by_operator, inputs)
+            return self._graph(*inputs)
+        return self._operator_by_operator(*inputs)
+
+    def _operator_by_operator(self, *inputs: Tensor) -> Tensors:
+        """Fused ones would round otherwise."""
+        assert self._compiled is not None
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]  # there, but not in the stubs
             return self._compiled(*inputs)
 
@@ -156,6 +173,8 @@ class Replayed:
             wanted = [tape.place(x) for x in results]
             self._inputs = inputs
             self._form = form
+            on_gpu = all(x.is_cuda for x in inputs)
+            self._can_be_graph = on_gpu and not tape.solves
             self._compiled = _compiled(
                 lambda *others: tape.repeat(others, wanted), tuple(inputs)
             )

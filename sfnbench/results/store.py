@@ -30,9 +30,10 @@ from .checksums import (
     keep,
     keep_place,
 )
-from .encoding import UNREADABLE, pack, unpack
+from .encoding import UNREADABLE
 from .file import FILE as FILE
 from .file import explained, open_to_read, open_to_write, take_lock
+from .packing import pack, unpack
 from .staleness import why_stale
 from .stored_row import place_of, relabelled, to_result, to_row
 from .validation import check_series, check_text

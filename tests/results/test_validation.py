@@ -14,8 +14,8 @@ from sfnbench.errors import DamagedError
 from sfnbench.experiments.race.at_budget import at_budget
 from sfnbench.experiments.summary import summary
 from sfnbench.records import Result, Run, Spec
-from sfnbench.results.encoding import pack
 from sfnbench.results.export import flat_rows
+from sfnbench.results.packing import pack
 from sfnbench.results.tables import render
 
 DEEP = "[" * 100_000 + "]" * 100_000

@@ -30,8 +30,8 @@ _LENGTH = struct.Struct("<I")
 def pack(series: dict[str, np.ndarray]) -> bytes:
     """The bytes of arrays by name; StoreError for what only pickle could write."""
     heads = []
-    noise = []
-    deflated = []
+    noise: list[bytes] = []
+    deflated: list[bytes] = []
     for name, values in series.items():
         array = np.asarray(values)
         if array.dtype.hasobject:

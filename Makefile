@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPEC = pyproject.toml constraints.txt
 
-.PHONY: help run report claims card site figures test test-slow lowest lint bench bench-keep bench-guard track census attack clean
+.PHONY: help run report claims standing card site figures test test-slow lowest lint bench bench-keep bench-guard track census attack clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ site: $(VENV)/test ## the documentation as a website, in site/; needs no network
 
 claims: $(VENV)/run ## docs/claims.md: run what the talk's claims rest on, and write whether they hold (an hour on 2 cores; called again, it goes on)
 	$(BIN)/python benchmarks/claims
+
+standing: $(VENV)/test ## the archive that `--with standing` reads, docs/standing.md and its figure (under 3 hours; called again, it goes on)
+	$(BIN)/python benchmarks/standing.py
 
 test: $(VENV)/test ## install what the tests need and pass them (minutes)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n logical --maxprocesses 4 --dist loadfile

@@ -32,7 +32,7 @@ LAYERS = [
     ["members.contract", "results"],
     ["experiments"],
     ["suite"],
-    ["session"],
+    ["session", "standing"],
     ["report", "watchers"],
     ["inspection", "notebook", "card"],
     ["cli"],

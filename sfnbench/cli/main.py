@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import SfnbenchError
-from . import card, data, inspect, members, results, run
+from . import card, data, inspect, members, report, results, run
 from .terminal import echo, say
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(run.commands)
 app.add_typer(results.commands)
+app.add_typer(report.commands)
 app.add_typer(card.commands)
 app.add_typer(members.commands)
 app.add_typer(inspect.commands)

@@ -1,23 +1,21 @@
-"""The commands that read results: show, export, merge, compare, report."""
+"""The commands that read results: show, export, merge, compare."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import DamagedError, SfnbenchError
-from ..words import one_line
+from . import standing
 from .terminal import (
     AsFormat,
     Format,
     echo,
-    in_words,
     print_table,
     rendered,
     say,
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from ..results.cells import Spread
     from ..results.tables import Table
 
-BudgetAxis = Literal["steps", "cost", "seconds"]
 
 PricesOption = Annotated[
     list[str] | None,
@@ -98,29 +95,32 @@ def show(
         ),
     ] = False,
     prices: PricesOption = None,
+    archive: standing.With = None,
     style: AsFormat = "plain",
 ) -> None:
-    """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped."""
-    from ..core.cost import price_list
-    from ..experiments.race.at_budget import repriced
+    """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped.
+
+    --with standing prints where each optimizer stands among forty others instead.
+    """
     from ..experiments.summary import matching
     from ..results.store import Store
     from ..results.tables import ordered
     from ..session.folders import find_results
 
+    wanted = (problems or (), optimizers or (), statuses or ())
+    if archive:
+        standing.refuse_beside(archive, at, prices, by)
+        standing.show_among(archive, folder, wanted, by == "kind", sort, style)
+        return
     _refuse_several(by, style)
-    priced = price_list(prices or ())
-    spread: Spread = "interval" if interval else "range"
     damaged: list[DamagedError] = []
     bare: list[Result] = []  # without series: thousands would fill the memory
     folder = find_results(folder)
     with Store(folder) as store:
         read = store.results if at or prices else store.summaries
         stored = read(damaged=damaged.append)
-        wanted = (problems or (), optimizers or (), statuses or ())
         picked = _kept(matching(stored, *wanted), bare)
-        some = (repriced(each, priced) for each in picked)
-        table = _tabulated(some, at, spread, by)
+        table = _tabulated(_priced(picked, prices), at, interval, by)
     say_damaged(damaged, is_all=not bare)
     print_table(ordered(table, sort) if sort else table, style, by)
     say_broken(bare, folder)
@@ -194,8 +194,8 @@ def compare(
         ),
     ],
     after: Annotated[
-        str, typer.Argument(metavar="B", help="Likewise, to hold against A.")
-    ],
+        str | None, typer.Argument(metavar="[B]", help="Likewise, to hold against A.")
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show what stayed the same, too.")
     ] = False,
@@ -206,18 +206,24 @@ def compare(
             help="Whether each run of both folders is the same to the bit, timings aside.",
         ),
     ] = False,
+    archive: standing.With = None,
     style: AsFormat = "plain",
 ) -> None:
     """Say what became worse or better from A to B; exits with 3 where anything became worse.
 
     Counts are compared by equality; losses, escapes and times seed by seed. Times need the same
     machine. With --bits every stored number counts, and 3 says that one differs: from where on, and
-    how the environments do.
+    how the environments do. With --with standing, A is compared with each method of the archive.
     """
     from ..experiments.compare import compare as compare_results
     from ..results.compare import is_regression, share_reasons
     from ..results.loading import load
 
+    if archive and after is None and not bits:
+        standing.compare_with(archive, Path(before), style)
+        return
+    if archive or after is None:
+        raise SfnbenchError("compare takes two sides: A B, or A --with ARCHIVE")
     if bits:
         _compare_bits(Path(before), Path(after))
         return
@@ -246,64 +252,6 @@ def compare(
         raise typer.Exit(3)
 
 
-@commands.command()
-def report(
-    folders: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[DIR]...",
-            help="Folders of results; by default the last one written to in runs/.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path,
-        typer.Option("-o", "--out", metavar="FILE.html", help="Where to write it."),
-    ] = Path("report.html"),
-    figures: Annotated[
-        Path | None,
-        typer.Option(help="Draw them into this folder too, as SVG, PDF and PNG."),
-    ] = None,
-    axis: Annotated[
-        BudgetAxis, typer.Option(help="What figures of races are drawn against.")
-    ] = "cost",
-    prices: PricesOption = None,
-    style: AsFormat = "plain",
-) -> None:
-    """Write one HTML file with the tables and figures of all results.
-
-    It needs no network. What cannot be shown, it says; the rest is there. Critical points have
-    tables of their own, printed with their controls: they vary the cut-off, and take the same
-    statistic of start points and of what has not converged.
-    """
-    from ..core.cost import price_list
-    from ..experiments.race.scaling import growths, table
-    from ..report.html import write_page
-    from ..report.sections import gather
-    from ..session.folders import find_results, latest
-
-    asked = [find_results(each) for each in folders] if folders else [latest()]
-    sections, notes = gather(asked, price_list(prices or ()))
-    for note in notes:
-        say(one_line(note))
-    of = {
-        experiment: [
-            r for s in sections if s.experiment == experiment for r in s.results
-        ]
-        for experiment in ("critical_points", "race")
-    }
-    _print_critical_points(of["critical_points"], style)
-    families = [
-        each for s in sections if s.experiment == "race" for each in growths(s.results)
-    ]
-    _print_scaling(table(families), style)
-    say(f"\nThe report is in {write_page(sections, notes, out)}")
-    if figures:
-        from ..report import draw_matplotlib
-
-        for path in draw_matplotlib.write_figures(sections, figures, axis):
-            say(str(path))
-
-
 # -- inside ----------------------------------------------------------------------------------------
 
 
@@ -315,13 +263,24 @@ def _refuse_several(by: str | None, style: Format) -> None:
         )
 
 
+def _priced(results: Iterable[Result], prices: list[str] | None) -> Iterator[Result]:
+    """The same results, their cost by these prices."""
+    from ..core.cost import price_list
+    from ..experiments.race.at_budget import repriced
+
+    priced = price_list(prices or ())
+    for result in results:
+        yield repriced(result, priced)
+
+
 def _tabulated(
-    results: Iterable[Result], at: str | None, spread: Spread, by: str | None
+    results: Iterable[Result], at: str | None, interval: bool, by: str | None
 ) -> Table:
     """The table of results, at their end, or where ``--at`` says, or by kind of saddle."""
     from ..experiments.race.at_budget import at_budget, budget_from
     from ..experiments.summary import summary
 
+    spread: Spread = "interval" if interval else "range"
     if by == "kind":
         return _by_kind(results, at)
     if at:
@@ -361,39 +320,3 @@ def _compare_bits(before: Path, after: Path) -> None:
     say(found.total())
     if found.different or found.damaged:
         raise typer.Exit(3)
-
-
-def _print_scaling(table: Table, style: Format) -> None:
-    from ..results.tables import as_records
-
-    heading = "How the time to escape grows, one factor at a time"
-    if table and style == "json":
-        echo(json.dumps({heading: as_records(table)}, indent=2))
-    elif table:
-        echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
-
-
-def _print_critical_points(results: list[Any], style: Format) -> None:
-    from ..experiments.critical_points.analysis import run_title
-    from ..experiments.critical_points.table import findings, tables
-    from ..results.tables import as_records
-
-    found = tables(results) if results else {}
-    said = [
-        f"{run_title(result)}: {findings(result)}" for result in results if result.rows
-    ]
-    if found and style == "json":
-        echo(
-            json.dumps(
-                {
-                    **{heading: as_records(table) for heading, table in found.items()},
-                    "findings": said,
-                },
-                indent=2,
-            )
-        )
-        return
-    for heading, table in found.items():
-        echo(f"{in_words(heading, style)}\n{rendered(table, style)}\n")
-    for line in said:
-        echo(in_words(line, style))

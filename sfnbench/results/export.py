@@ -128,13 +128,14 @@ def _write_parquet(table: list[FlatRow], path: Path) -> None:
         ) from None
     names = list(table[0]) if table else COLUMNS
     arrays = {
-        name: _arrow_column(pa, name, [_flat(row.get(name)) for row in table])
+        name: arrow_column(pa, name, [_flat(row.get(name)) for row in table])
         for name in names
     }
     pq.write_table(pa.table(arrays), path)
 
 
-def _arrow_column(pa: Any, name: str, values: list[Any]) -> Any:
+def arrow_column(pa: Any, name: str, values: list[Any]) -> Any:
+    """Values as a column of pyarrow's, of the type that the name stands for, else of their own."""
     own = _type_of(name)
     if own:
         wanted = {str: pa.string(), int: pa.int64(), float: pa.float64()}[own]

@@ -387,6 +387,7 @@ def test_listing_suites_imports_neither_torch_nor_pydantic() -> None:
         ),
         *((name, 40) for name in ("escape", "strict_saddle", "octopus", "throughput")),
         *((name, 60) for name in ("field", "field_stock", "index")),
+        ("standing", 110),  # forty methods
         *(
             (name, 80) for name in ("autoencoder", "rnn")
         ),  # two screens: every control is an arm of its own

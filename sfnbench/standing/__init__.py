@@ -1,0 +1,1 @@
+"""Archives of results that travel with sfnbench, and where a new method stands among them."""

@@ -162,6 +162,8 @@ def run(
     terminal = Terminal(console(stderr=True))
     observer = watched(terminal, watch or ())
     planned = _planned(request, forks=engine == "processes" and not dry_run)
+    for line in planned.left_out:
+        say(line)
     choices: Choices = {"out": out, "fresh": fresh, "only_failed": only == "failed"}
     if dry_run:
         _print_preview(planned, choices, style)

@@ -29,7 +29,7 @@ from ..records import Run, Spec
 from ..results.encoding import to_run
 from ..suite.asked import check_names
 from ..suite.files import locate, read_suite
-from ..suite.plan import missing_data, plan, to_download
+from ..suite.plan import full_plan, missing_data, to_download
 from ..suite.reading import Suite, load_suite
 from .device import device_kind
 
@@ -44,6 +44,7 @@ class Planned:
     suite: Suite
     runs: tuple[Run, ...]
     has_data: bool = False
+    left_out: tuple[str, ...] = ()  # what joined and cannot run everywhere, a line each
 
     @classmethod
     def of(
@@ -56,10 +57,10 @@ class Planned:
     ) -> Planned:
         """The plan of a suite that is read already; arguments as of `sfnbench.plan`."""
         kind = device_kind(device)
-        runs = plan(
+        made = full_plan(
             suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind
         )
-        return cls(suite, runs)
+        return cls(suite, made.runs, left_out=made.left_out)
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,7 @@ def _keep(file: Path, made: Planned) -> None:
             "path": str(made.suite.path),
         },
         "runs": [asdict(run) for run in made.runs],
+        "left_out": made.left_out,
     }
     text = json.dumps(data)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -233,4 +235,4 @@ def _planned_from(data: Mapping[str, Any]) -> Planned:
         given[name] = tuple(Spec(**spec) for spec in given[name])
     given["seeds"], given["path"] = tuple(given["seeds"]), Path(given["path"])
     runs = tuple(to_run(run) for run in data["runs"])
-    return Planned(Suite(**given), runs, has_data=True)
+    return Planned(Suite(**given), runs, True, tuple(data["left_out"]))

@@ -34,9 +34,7 @@ class Standing:
 
     path: Path
     archived: Sequence[Archived]
-    own: Mapping[str, dict[str, Result]] = field(
-        default_factory=dict
-    )  # label, problem
+    own: Mapping[str, dict[str, Result]] = field(default_factory=dict)  # label, problem
     left_out: tuple[
         str, ...
     ] = ()  # own results that do not compare, each with its reason
@@ -121,8 +119,7 @@ class Standing:
         picked = [each for each in self.archived if kind is None or each.kind == kind]
         of_rule = [each.result for each in picked if each.rule == rule]
         fields = {
-            _with_rule(label, rule): own
-            for label, own in _by_method(of_rule).items()
+            _with_rule(label, rule): own for label, own in _by_method(of_rule).items()
         }
         if rule:
             rivals = _by_method(each.result for each in picked if not each.rule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import experiments
 from ..errors import SuiteError
@@ -12,13 +12,15 @@ from ..members import registry
 from ..members.identity import identify, unchanging
 from ..members.registry import Kind
 from ..records import Run, Spec
-from ..words import did_you_mean
+from ..words import counted, did_you_mean, listed
 from .completion import Ground, instances
 from .entries import GROUND, EntryReader
 from .reading import Suite
 
 if TYPE_CHECKING:
     from ..core.problem import Problem
+
+Unfit = dict[str, dict[str, str]]  # by method, then by problem, why they do not fit
 
 
 def plan(
@@ -38,21 +40,51 @@ def plan(
     Where an optimizer has ranges, the run is open: `sfnbench.tuning` says which runs to execute for
     it.
     """
+    return full_plan(
+        suite, optimizers=optimizers, problems=problems, seeds=seeds, device=device
+    ).runs
+
+
+class Plan(NamedTuple):
+    """The runs, and a line for each method that joined and cannot run on all problems."""
+
+    runs: tuple[Run, ...]
+    left_out: tuple[str, ...]
+
+
+def full_plan(
+    suite: Suite,
+    *,
+    optimizers: Iterable[str] | None = None,
+    problems: Iterable[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    device: str = "cpu",
+) -> Plan:
+    """As `plan`, with what was left out: a method for networks joins on networks alone."""
     issues: list[str] = []
     picked_problems = _pick("problem", suite.problems, problems, issues)
     ground = _ground(suite, picked_problems)
-    picked_methods = _pick(suite.method, suite.optimizers, optimizers, issues, ground)
+    unfit: Unfit = {}
+    picked_methods = _pick(
+        suite.method, suite.optimizers, optimizers, issues, ground, unfit
+    )
     if seeds is None:
         picked_seeds = suite.seeds
     else:
         picked_seeds = _count_or_list(seeds, issues)
-    issues += _impossible(suite, picked_problems, picked_methods, len(picked_seeds))
+    fitting = [spec for spec in picked_methods if spec.label not in unfit]
+    issues += _impossible(suite, picked_problems, fitting, len(picked_seeds))
     if issues:
         raise SuiteError("\n".join(issues))
     pairs = itertools.product(picked_problems, picked_methods)
-    runs = [_run(suite, *pair, picked_seeds, device) for pair in pairs]
+    runs = [
+        _run(suite, problem, method, picked_seeds, device)
+        for problem, method in pairs
+        if problem.label not in unfit.get(method.label, ())
+    ]
     with unchanging():
-        return tuple(identify(run, suite.method) for run in runs)
+        identified = tuple(identify(run, suite.method) for run in runs)
+    return Plan(identified, tuple(_left_out(unfit)))
 
 
 def missing_data(runs: Iterable[Run]) -> list[str]:
@@ -106,6 +138,7 @@ def _pick(
     names: Iterable[str] | None,
     issues: list[str],
     ground: Ground = GROUND,
+    unfit: Unfit | None = None,
 ) -> tuple[Spec, ...]:
     """The offered specs of those names, then members of the registry; all offered if None."""
     if names is None:
@@ -117,21 +150,49 @@ def _pick(
     if joining:
         reader = EntryReader(kind).on(ground)
         for name in joining:
-            picked += _join(reader, name, offered, issues)
+            if name in reader.known or registry.is_stock(name):
+                picked += _join(
+                    reader, name, ground, issues, {} if unfit is None else unfit
+                )
+            else:
+                hint = did_you_mean(
+                    name, {*reader.known, *(spec.label for spec in offered)}
+                )
+                issues.append(f"unknown {kind} {name!r}{hint}")
     return tuple(picked)
 
 
 def _join(
-    reader: EntryReader, name: str, offered: tuple[Spec, ...], issues: list[str]
+    reader: EntryReader, name: str, ground: Ground, issues: list[str], unfit: Unfit
 ) -> list[Spec]:
-    """The member of the registry with its defaults."""
-    if name not in reader.known and not registry.is_stock(name):
-        known = {*reader.known, *(spec.label for spec in offered)}
-        issues.append(f"unknown {reader.kind} {name!r}{did_you_mean(name, known)}")
-        return []
+    """The member of the registry with its defaults; where it runs on none, that is an issue."""
     result = reader.default(name)
-    issues += [issue.message for issue in result.issues]
-    return [located.spec for located in result.specs]
+    reasons: dict[str, str] = {}
+    if result.issues:
+        for problem in ground.problems:
+            alone = reader.on(ground._replace(problems=(problem,))).default(name)
+            if alone.issues:
+                reasons[problem.label] = alone.issues[0].message
+            else:
+                result = alone
+    specs = [located.spec for located in result.specs]
+    if reader.kind == "optimizer":
+        for problem in ground.problems:
+            built = [(problem, instances("problem", problem)[0])]
+            for reason in _misfits(built, specs):
+                reasons.setdefault(problem.label, reason)
+    if len(reasons) == len(ground.problems):
+        issues += [issue.message for issue in result.issues] or reasons.values()
+    elif reasons:
+        unfit[name] = reasons
+    return specs
+
+
+def _left_out(unfit: Unfit) -> Iterator[str]:
+    """A line for each method, with its problems and the reason of the first."""
+    for name, reasons in unfit.items():
+        problems = f"{counted(len(reasons), 'problem')}, {listed(list(reasons))}"
+        yield f"{name} is left out on {problems}: {next(iter(reasons.values()))}"
 
 
 def _impossible(

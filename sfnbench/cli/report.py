@@ -52,7 +52,7 @@ def report(
     statistic of start points and of what has not converged.
     """
     from ..core.cost import price_list
-    from ..experiments.race.scaling import growths, table
+    from ..experiments.race.scaling import table
     from ..report.html import write_page
     from ..report.sections import gather
     from ..session.folders import find_results, latest
@@ -70,9 +70,7 @@ def report(
         for experiment in ("critical_points", "race")
     }
     _print_critical_points(of["critical_points"], style)
-    families = [
-        each for s in sections if s.experiment == "race" for each in growths(s.results)
-    ]
+    families = [each for s in sections if s.experiment == "race" for each in s.growths]
     _print_scaling(table(families), style)
     say(f"\nThe report is in {write_page(sections, notes, out)}")
     if figures:

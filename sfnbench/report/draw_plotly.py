@@ -7,6 +7,8 @@ only the browser knows, are ``{"css": "--ink"}``.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape, unescape
@@ -69,16 +71,22 @@ class Arrays:
 
     values: list[Sequence[Any]] = field(default_factory=list)
     _places: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    _known: dict[bytes, int] = field(
+        default_factory=dict
+    )  # by hashes: rounding takes longer
 
     def __call__(self, *parts: ArrayLike) -> Json:
         """A reference to an array, or to one that goes along the first and back on the second."""
-        return {"ref": [self._place(tuple(numbers(part))) for part in parts]}
+        return {"ref": [self._place(np.asarray(part, float)) for part in parts]}
 
-    def _place(self, values: tuple[Any, ...]) -> int:
-        if values not in self._places:
-            self._places[values] = len(self.values)
-            self.values.append(values)
-        return self._places[values]
+    def _place(self, floats: np.ndarray) -> int:
+        key = hashlib.blake2b(floats.tobytes(), digest_size=16).digest()
+        if key not in self._known:
+            values = tuple(numbers(floats))
+            self._known[key] = self._places.setdefault(values, len(self.values))
+            if self._known[key] == len(self.values):
+                self.values.append(values)
+        return self._known[key]
 
 
 def numbers(values: ArrayLike) -> list[float | None]:
@@ -88,9 +96,8 @@ def numbers(values: ArrayLike) -> list[float | None]:
     [0.3333, None]
     """
     floats = np.asarray(values, float).ravel().tolist()
-    return [
-        float(f"{each:.{DIGITS}g}") if np.isfinite(each) else None for each in floats
-    ]
+    shape = f"%.{DIGITS}g"
+    return [float(shape % each) if math.isfinite(each) else None for each in floats]
 
 
 def plot(panel: Panel, looks: Mapping[str, Look], arrays: Arrays) -> Json:

@@ -18,6 +18,7 @@ from ..experiments.critical_points.analysis import run_title
 from ..experiments.critical_points.table import controlled, findings
 from ..experiments.race import scaling
 from ..experiments.race.at_budget import repriced
+from ..experiments.race.families import Family
 from ..experiments.summary import summary
 from ..members import registry
 from ..records import Result
@@ -129,13 +130,16 @@ class Section:
         """The table that `sfnbench show` prints, once all results are in."""
         return summary(self.results)
 
+    @cached_property
+    def growths(self) -> list[tuple[str, Family, list[scaling.Growth]]]:
+        """The steps of escape against each factor of races, once all results are in."""
+        return scaling.growths(self.results)
+
     def more_tables(self) -> dict[str, Table]:
         """The tables below the figures by their titles."""
         found = dict(self.tables)
         if self.experiment == "race":
-            found["Escape against one factor"] = scaling.table(
-                scaling.growths(self.results)
-            )
+            found["Escape against one factor"] = scaling.table(self.growths)
         for result in self._searches():
             found |= controlled(result)
         found["Tuned values"] = self.tuned()

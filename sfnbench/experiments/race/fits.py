@@ -123,9 +123,10 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
     as seeds share their draws. Both ends are as far out as whole steps allow: each median may be
     one step too late. Fewer than four points, or six seeds, have no interval.
     """
-    medians = _resampled_medians(
-        points
-    )  # (1 + R, m), the first of all seeds as they are
+    few_seeds = min(len(point.seeds) for point in points) < MIN_RUNS
+    n_resamples = 0 if few_seeds else N_RESAMPLES
+    # (1 + R, m), the first of all seeds as they are
+    medians = _resampled_medians(points, n_resamples)
     xs, budgets = (
         [getattr(point, name) for point in points] for name in ("x", "budget")
     )
@@ -138,7 +139,6 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
     if math.isnan(slope):
         return Fit(Estimate(slope, math.nan, math.nan), intercept, _why_not(medians[0]))
     down, up = _rounding(x, y, form.rounding(medians))
-    few_seeds = min(len(point.seeds) for point in points) < MIN_RUNS
     estimate = Estimate(slope, math.nan, math.nan)
     if not few_seeds and len(points) >= MIN_POINTS:
         low = percentile(lines.slope[1:] - down[1:], TAIL, -math.inf)
@@ -203,11 +203,11 @@ def _watched(row: RaceRow, budget: float) -> float:
     return float(row.get("steps") or budget)
 
 
-def _resampled_medians(points: Sequence[Point]) -> Floats:
+def _resampled_medians(points: Sequence[Point], n_resamples: int) -> Floats:
     """The medians (1 + R, m) of points: of every seed once, and of R resamples of the seeds."""
     seeds = sorted({seed for point in points for seed in point.seeds})
     n = len(seeds)
-    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), N_RESAMPLES)
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), n_resamples)
     counts = np.vstack([np.ones_like(seeds), drawn])
     medians = []
     for point in points:

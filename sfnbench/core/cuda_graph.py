@@ -16,7 +16,7 @@ Tensors = tuple[Tensor, ...]
 N_BEFORE = 2  # calls that find out that all is well, before one is recorded
 # multiplications in a product up to which its kernels take less time than their starts: above, on
 # an H200, a graph is no faster
-FEW = 2 * 10**10
+FEW = 10**11
 
 
 class CudaGraph:

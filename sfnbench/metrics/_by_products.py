@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,16 +29,20 @@ def roots_by_products(
     ends: Floats,
     reach: Floats,
     units: Floats | None = None,
+    wanted: Flags | None = None,
 ) -> Roots:
     """The points that Newton's method arrives at from ends (S, d), its steps solved by products.
 
-    As `linalg.newton.newton_roots` is with a Hessian. No step is longer than `reach` (S,). Points
-    are asked in the dtype and on the device of `like`.
+    As `linalg.newton.newton_roots` is with a Hessian. No step is longer than `reach` (S,): solving
+    ends at the first iterate that is, but for first steps that are `wanted` (S,) whole. Points are
+    asked in the dtype and on the device of `like`.
     """
     if units is None:
         units = np.zeros(len(ends))
+    if wanted is None:
+        wanted = np.zeros(len(ends), dtype=bool)
     each = [
-        _from_one(problem, like, ends[i : i + 1], reach[i], units[i : i + 1])
+        _from_one(problem, like, ends[[i]], reach[[i]], units[[i]], bool(wanted[i]))
         for i in range(len(ends))
     ]
     parts: Iterator[Floats] = (
@@ -49,9 +55,15 @@ def roots_by_products(
 
 
 def _from_one(
-    problem: Problem, like: Tensor, end: Floats, reach: float, unit: Floats
+    problem: Problem,
+    like: Tensor,
+    end: Floats,
+    reach: Floats,
+    unit: Floats,
+    is_wanted: bool,
 ) -> Roots:
     """The same from one end (1, d)."""
+    longest = itertools.chain([math.inf] * is_wanted, itertools.repeat(float(reach[0])))
 
     def tensor(numbers: Floats) -> Tensor:
         return torch.as_tensor(numbers).to(like)
@@ -60,12 +72,12 @@ def _from_one(
         return _floats(Oracle(problem, eager=True).grad(tensor(points[0])))[None]
 
     def steps_at(points: Floats) -> NewtonSteps:
-        g, found = step_by_products(problem, tensor(points[0]), reach)
+        g, found = step_by_products(problem, tensor(points[0]), next(longest))
         sizes = np.array([found.size])
         solved = np.zeros(1)  # it leaves less than a thousandth, or there is no step
         return NewtonSteps(g[None], found.step[None], sizes, solved)
 
-    return contracted(gradient, steps_at, end, units=unit)
+    return contracted(gradient, steps_at, end, reach, unit)
 
 
 def step_by_products(

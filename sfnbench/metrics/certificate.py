@@ -176,7 +176,10 @@ class _Ends:
             units = np.maximum(units, self._from_saddle(self.starts))
         if self.is_dense:
             return newton_roots(self.gradients, self.hessians, self.ends, reach, units)
-        return roots_by_products(self.problem, self.like, self.ends, reach, units)
+        wanted = np.array([self._has_fallen(i) for i in range(len(self.ends))])
+        return roots_by_products(
+            self.problem, self.like, self.ends, reach, units, wanted
+        )
 
     def _radius(self) -> Floats:
         """How far from each end (S,) a critical point may at most be."""
@@ -279,14 +282,11 @@ class _Ends:
 
     def _runs_away(self, i: int, step: Floats) -> bool:
         """Whether Newton's steps from end i lead away from its start, to ever smaller slopes."""
+        if not self._has_fallen(i):
+            return False
         x = self.ends[i]
         start = self.starts[i]
         slope = self._slope(x)
-        has_fallen = self._loss(x) < self._loss(start) or slope < self._slope(start)
-        if not (self.way[i] > 0 and has_fallen):
-            return False
-        if np.isinf(step).any():  # products stopped before it was solved for
-            step = self._newton_step(x)
         for _ in range(N_AWAY):
             way = x - start
             length = np.linalg.norm(step)
@@ -302,6 +302,14 @@ class _Ends:
                 return False
             step = self._newton_step(x)
         return True
+
+    def _has_fallen(self, i: int) -> bool:
+        """Whether end i is elsewhere than its start, with a lower loss or a smaller slope."""
+        end, start = self.ends[i], self.starts[i]
+        if self.way[i] == 0:
+            return False
+        is_lower = self._loss(end) < self._loss(start)
+        return is_lower or self._slope(end) < self._slope(start)
 
     def _newton_step(self, x: Floats) -> Floats:
         """Newton's step (d,) from a point (d,), however long."""

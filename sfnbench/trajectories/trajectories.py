@@ -71,8 +71,13 @@ class Trajectories(ABC):
 
     def count(self, calls: Calls) -> None:
         """Add these questions to the count of every trajectory that is not parked."""
-        self.calls[~self.parked] += calls.counts
-        self.passes[~self.parked] += calls.passes
+        counts, passes = calls.counts, calls.passes
+        if self.parked.any():  # picking rows would take ten times as long
+            going = ~self.parked[:, None]
+            counts = going * counts
+            passes = going * passes
+        self.calls += counts
+        self.passes += passes
 
     def counts(self) -> dict[str, Any]:
         """What each trajectory has asked, and whether it is parked."""

@@ -32,6 +32,7 @@ from ..trajectories.vmapped import map_points
 from ._bottoms import bottoms
 from ._by_products import roots_by_products, signs_by_products, step_by_products
 from ._hessian import is_dense, zero_size
+from ._running_away import runs_away
 from .gradient_norm import GradientNorm
 from .measuring import measure, oracle, points_together
 
@@ -50,11 +51,6 @@ SAME_POINT = 1e-3  # two points are one within this share of the start's distanc
 FLATTENED = (
     0.2  # where Newton's steps fell linearly, a curvature that shrank so much vanishes
 )
-AWAY = (
-    0.7  # the cosine of Newton's step with the way so far, from which a point runs away
-)
-STRIDE = 0.05  # and the length of the step, in units of the way so far
-N_AWAY = 5  # Newton's steps that have to lead on like this
 
 
 class Certificate(NamedTuple):
@@ -281,27 +277,10 @@ class _Ends:
         return L, B @ Q
 
     def _runs_away(self, i: int, step: Floats) -> bool:
-        """Whether Newton's steps from end i lead away from its start, to ever smaller slopes."""
-        if not self._has_fallen(i):
-            return False
-        x = self.ends[i]
-        start = self.starts[i]
-        slope = self._slope(x)
-        for _ in range(N_AWAY):
-            way = x - start
-            length = np.linalg.norm(step)
-            far = np.linalg.norm(way)
-            if not np.isfinite(step).all() or length < STRIDE * far:
-                return False
-            if step @ way < AWAY * length * far:
-                return False
-            x = x + step
-            before = slope
-            slope = self._slope(x)
-            if not slope < before:
-                return False
-            step = self._newton_step(x)
-        return True
+        way = (self.starts[i], self.ends[i])
+        return self._has_fallen(i) and runs_away(
+            *way, step, self._slope, self._newton_step
+        )
 
     def _has_fallen(self, i: int) -> bool:
         """Whether end i is elsewhere than its start, with a lower loss or a smaller slope."""

@@ -15,6 +15,7 @@ from ..results.cells import Cell, TableEntry, rank, text, used_columns
 from ..results.tables import Table
 from .sections import Section, statuses_of
 
+MOST_ACROSS = 8  # methods beside each other: more are cut off on paper
 RANK_OF_WORDS = 3  # the rank of words: they have no number
 
 
@@ -30,22 +31,20 @@ def sortable(table: Table, label: str) -> str:
 
 
 def statuses(section: Section) -> str:
-    """How many seeds ended with each status, by problem and method."""
+    """How many seeds ended with each status, by problem and method, the more of them downwards."""
     found = {
         (result.run.problem.label, result.run.method.label): statuses_of(result)
         for result in section.results
     }
-    head = "".join(
-        f'<th scope="col">{escape(each)}</th>' for each in ("problem", *section.methods)
-    )
-    rows = [
-        _row_header(problem)
-        + "".join(
-            _statuses_cell(found.get((problem, method), {}))
-            for method in section.methods
-        )
-        for problem in section.problems
-    ]
+    down, across, corner = list(section.problems), list(section.methods), "problem"
+    if len(across) > max(len(down), MOST_ACROSS):
+        down, across, corner = across, down, "method"
+        found = {(method, problem): each for (problem, method), each in found.items()}
+    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in (corner, *across))
+    rows = []
+    for row in down:
+        cells = [_statuses_cell(found.get((row, column), {})) for column in across]
+        rows.append(_row_header(row) + "".join(cells))
     return _scrolling(f"<table>{_whole(head, rows)}</table>", "Statuses")
 
 

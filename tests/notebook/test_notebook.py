@@ -94,3 +94,19 @@ def test_a_method_that_no_result_can_be_traced_to_is_refused(outputs):
     (error,) = outputs[7]
     assert error["ename"] == "SuiteError"
     assert "halved uses SHARE" in error["evalue"]
+
+
+@pytest.mark.slow
+def test_a_card_of_a_method_of_a_cell_stands_inline(tmp_path):
+    """Its suites take some three minutes."""
+    cells = [METHOD, "card = sfnbench.make_card('halved')\ncard"]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    client = nbclient.NotebookClient(
+        book, timeout=1200, resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    page = data(book.cells[1].outputs)["text/html"]
+    assert page.count("<table") == 6
+    for title in ("What caught it", "Cost and memory of a step", "Steps in other"):
+        assert f"<h3>{title}" in page
+    assert "halved" in page

@@ -288,6 +288,8 @@ def test_more_methods_than_colours_have_their_legend_beside(tmp_path, folder, ra
     samples = re.findall(r"<svg.*?</svg>", legend, re.S)
     assert len(set(samples)) == len(samples) == MOST_IN_COLOUR + 1
     assert "best 12 of 25 methods are in colour" in drawn(text)[0]["escape"]["caption"]
+    # a column for each method would be cut off on paper
+    assert cells(text, "Statuses") == [[f"sfn {i}", "6 ok"] for i in range(25)]
 
 
 def test_a_long_entry_of_a_legend_is_folded():

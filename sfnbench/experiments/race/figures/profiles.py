@@ -102,7 +102,7 @@ def figures(runs: Sequence[tuple[Result, Solving]]) -> Iterator[Figure]:
     panel = Panel(
         "profiles",
         "Performance profiles",
-        Axis("tau, times the least cost of all optimizers", "log", (end**-0.02, end)),
+        Axis("tau, times the least cost", "log", (end**-0.02, end)),
         Axis("share of problems", range=SHARES),
         traces,
         PROFILE_NOTES,

@@ -13,10 +13,10 @@ from torch import Tensor
 
 Tensors = tuple[Tensor, ...]
 
-N_BEFORE = 2  # calls that find out that all is well, before one is recorded
+N_ONE_BY_ONE = 2  # calls that find out that all is well, before one is recorded
 # multiplications in a product up to which its kernels take less time than their starts: above, on
 # an H200, a graph is no faster
-FEW = 10**11
+LAUNCHES_DOMINATE = 10**11
 
 
 class CudaGraph:
@@ -46,7 +46,7 @@ def recorded(
 
     That is after some calls, where `like` is on a GPU and multiplications are few.
     """
-    if not like.is_cuda or n_multiplications > FEW:
+    if not like.is_cuda or n_multiplications > LAUNCHES_DOMINATE:
         return product
     n_calls = 0
     graph: CudaGraph | None = None
@@ -54,7 +54,7 @@ def recorded(
     def faster(v: Tensor) -> Tensor:
         nonlocal n_calls, graph
         n_calls += 1
-        if n_calls <= N_BEFORE:
+        if n_calls <= N_ONE_BY_ONE:
             return product(v)
         if graph is None:
             graph = CudaGraph(lambda vector: (product(vector),), [v])

@@ -18,13 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..core.cuda_graph import CudaGraph
+from ..core.cuda_graph import CudaGraph, Tensors
 
 # calls that go by untouched: a tape costs as much as a dozen calls, so the shortest runs have none
 N_BEFORE = 5
 N_CHECKS = 2  # calls by both ways, whose results must have the same bits
-
-Tensors = tuple[Tensor, ...]
 
 
 class Place(NamedTuple):

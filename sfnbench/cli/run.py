@@ -70,7 +70,8 @@ EngineName = Annotated[
     str,
     typer.Option(
         help="processes: as many as --jobs; inline: all in this one, to debug;"
-        " dask: on a scheduler's workers, or a cluster made here; slurm: as job arrays."
+        " dask: on a scheduler's workers, or a cluster made here; slurm: as job arrays;"
+        " ranks: each run by all processes of torchrun."
     ),
 ]
 Scheduler = Annotated[
@@ -156,6 +157,8 @@ def run(
     use_plugins(plugins)
     options = _engine_options(scheduler, slurm or ())
     check_choices(engine, jobs, options=options)
+    if engine == "ranks" and _has_served():
+        return
     picked = _tuple(optimizer), _tuple(problem)
     request = Request(suite, profile, *picked, seeds, device)
     request.check()
@@ -246,6 +249,16 @@ def _say_stopped(done: str, fresh: bool) -> None:
     command = shlex.join(["sfnbench", *sys.argv[1:]])
     then = "starts from the beginning" if fresh else "goes on from there"
     say(f"\nstopped: {done} done and stored; `{command}` {then}")
+
+
+def _has_served() -> bool:
+    """Whether this process was another one's to command, and that has no more to do."""
+    from ..session.engines import ranks
+
+    if ranks.is_first():
+        return False
+    ranks.serve()
+    return True
 
 
 def _planned(request: Request, forks: bool) -> Planned:

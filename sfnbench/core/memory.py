@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .out_of_memory import is_out_of_memory
 from .problem import Problem
+from .ranks import current_ranks
 
 
 @dataclass
@@ -25,7 +26,19 @@ class Parts:
     def sum(
         self, problem: Problem, batch: Any, ask: Callable[[Any], tuple[Tensor, ...]]
     ) -> tuple[Tensor, ...]:
-        """The answers of `ask` on the whole batch: the weighted sum of its answers on the parts."""
+        """The answers of `ask` on the whole batch: the weighted sum of its answers on the parts.
+
+        Each of the processes that share a run takes its own part of the batch, in parts again.
+        """
+        ranks = current_ranks()
+        if ranks is None:
+            return self._of_own(problem, batch, ask)
+        weight, own = ranks.own(problem, batch)
+        return ranks.sum(weight, self._of_own(problem, own, ask))
+
+    def _of_own(
+        self, problem: Problem, batch: Any, ask: Callable[[Any], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
         while True:
             if self.n == 1:
                 parts = [(1.0, batch)]

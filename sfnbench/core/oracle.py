@@ -19,6 +19,7 @@ from .derivatives import loss_and_grad
 from .linearise import linearise
 from .memory import Parts
 from .problem import Problem
+from .ranks import current_ranks
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Oracle:
             self._count("hvp", batch)
             if whole:
                 try:
-                    return whole[0].product(v)
+                    return self._summed(batch, whole[0].product(v))
                 except (MemoryError, RuntimeError) as error:
                     whole.clear()
                     if not self.memory.halve(self.problem, batch, error):
@@ -149,6 +150,13 @@ class Oracle:
         It costs nothing.
         """
         return self.problem.tensors(theta)
+
+    def _summed(self, batch: Any, own: Tensor) -> Tensor:
+        """The sum over the processes that share the run of what each has of its part."""
+        ranks = current_ranks()
+        if ranks is None:
+            return own
+        return ranks.sum(ranks.own(self.problem, batch)[0], (own,))[0]
 
     def _count(self, kind: str, batch: Any) -> None:
         self.calls.add(kind, self.problem.share(batch))

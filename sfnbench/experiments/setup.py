@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..core.optimizer import Optimizer
 from ..core.problem import Problem
+from ..core.ranks import current_ranks
 from ..errors import DeviceError
 from ..members import registry
 from ..records import Run
@@ -75,7 +76,9 @@ class Setup:
 
     @property
     def seeds_at_once(self) -> int:
-        """How many seeds share a vmapped call."""
+        """How many seeds share a vmapped call; one where processes share a run."""
+        if current_ranks() is not None:
+            return 1
         if self.optimizer:
             vmappable = self.optimizer.vmappable
         else:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..core.metric import Metric
 from ..core.oracle import Oracle
 from ..core.problem import Problem
+from ..core.ranks import current_ranks
 from ..errors import PluginError
 from ..members import registry
 from ..trajectories.vmapped import map_points
@@ -49,6 +50,8 @@ def map_finite(
 
 def points_together(problem: Problem) -> int:
     """How many points are measured together."""
+    if current_ranks() is not None:  # they meet at each point
+        return 1
     if problem.dim <= BATCHED_DIM and problem.vmappable:
         return BATCH
     return 1

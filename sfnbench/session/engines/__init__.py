@@ -26,7 +26,7 @@ Engine = Callable[
 
 
 # The options of engines; slurm's are sbatch's, which it looks up itself.
-OPTIONS = {"inline": (), "processes": (), "dask": ("scheduler",)}
+OPTIONS = {"inline": (), "processes": (), "ranks": (), "dask": ("scheduler",)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def names() -> tuple[str, ...]:
     """Every engine: a file of this folder without an underscore, with a function of its name.
 
     >>> names()
-    ('dask', 'inline', 'processes', 'slurm')
+    ('dask', 'inline', 'processes', 'ranks', 'slurm')
     """
     return tuple(
         sorted(

@@ -97,8 +97,9 @@ def test_a_method_that_no_result_can_be_traced_to_is_refused(outputs):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_card_of_a_method_of_a_cell_stands_inline(tmp_path):
-    """Its suites take some three minutes."""
+    """Its suites take some three minutes on two quiet cores."""
     cells = [METHOD, "card = sfnbench.make_card('halved')\ncard"]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     client = nbclient.NotebookClient(

@@ -16,18 +16,17 @@ from sfnbench.results.cells import Cell
 from sfnbench.results.tables import Table, grouped, legend, render
 from sfnbench.standing.archive import write_archive
 from sfnbench.standing.table import Standing
-from sfnbench.suite.reading import load_suite
 
 TOP = Path(__file__).parents[1]
 RULES = {"": (), "tuned": ("--profile", "tuned")}
 FOLDERS = {"": "standing", "tuned": "standing_tuned"}
 ABOUT = """\
-# Where forty methods stand
+# Where methods stand
 
-Made by `make standing` from the suite `standing`: {problems}, {methods}, {seeds} seeds,
-{cost} gradients for each seed whatever a method asks for. `sfnbench run standing -o my_method` runs
-a new method alone, and `sfnbench show --with standing` prints these tables with it among the others
-([how](commands.md#a-method-among-forty)).
+Made by `make standing` from the suite `standing`: {problems} problems, {methods} methods,
+{seeds} seeds, {cost} gradients for each seed whatever a method asks for.
+`sfnbench run standing -o my_method` runs a new method alone, and `sfnbench show --with standing`
+prints these tables with it among the others ([how](commands.md#a-method-among-forty)).
 
 **Rank** is by escape area: the area under the share of runs that have escaped, over the logarithm
 of cost. It is 1 for an escape by the first gradient, and 0 for none within the budget. **Gradients
@@ -66,12 +65,12 @@ def _stored(folder: Path) -> Iterator:
 
 
 def _page(found: Standing) -> Iterator[str]:
-    suite = load_suite(TOP / "suites" / "standing.yaml")
+    runs = [each.result.run for each in found.archived if not each.rule]
     yield ABOUT.format(
-        problems=f"{len(suite.problems)} problems",
-        methods=f"{len(suite.optimizers)} methods",
-        seeds=len(suite.seeds),
-        cost=f"{suite.settings['budget']['cost']:g}",
+        problems=len({run.problem.label for run in runs}),
+        methods=len({run.method.label for run in runs}),
+        seeds=len(runs[0].seeds),
+        cost=f"{runs[0].settings['budget']['cost']:g}",
     )
     tables = {
         **grouped(_unmarked(found.table()), "over"),

@@ -120,6 +120,10 @@ class Finder(ABC):
     # at most so many; the harness stops a search earlier where it is done, broken or stalled
     steps: int = 1
 
+    def misfit(self, problem: Problem) -> str | None:
+        """Why these settings make no sense on this problem; None where they do."""
+        return None
+
     def init(self, theta: Tensor) -> State:
         """The memory before the first step, of searches that start at theta (S, d).
 

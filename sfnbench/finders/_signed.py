@@ -3,9 +3,22 @@
 import torch
 from torch import Tensor
 
-from ..core.finder import Equations, Iterate
+from ..core.finder import Equations, Finder, Iterate
+from ..core.problem import Problem
 
 APART = 1e6  # the curvature that zero modes are given, so that no step leads along them
+
+
+class FinderOfIndex(Finder):
+    """A finder of points with `index` negative eigenvalues."""
+
+    index: int
+
+    def misfit(self, problem: Problem) -> str | None:
+        """No point has more negative eigenvalues than the problem has dimensions."""
+        if self.index <= problem.dim:
+            return None
+        return f"index {self.index} is above the dimension, {problem.dim}"
 
 
 def eigensystem(equations: Equations, at: Iterate) -> tuple[Tensor, Tensor, Tensor]:

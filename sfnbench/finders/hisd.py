@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 
 from ..core.fields import Count, Index, Positive
-from ..core.finder import Equations, Finder, Iterate
+from ..core.finder import Equations, Iterate
 from ..members.registry import register
-from ._signed import eigensystem, stepped
+from ._signed import FinderOfIndex, eigensystem, stepped
 
 
 @register("hisd")
 @dataclass(frozen=True, kw_only=True)
-class HighIndexSaddleDynamics(Finder):
+class HighIndexSaddleDynamics(FinderOfIndex):
     """Gradient descent with the gradient reflected along the k lowest eigenvectors V.
 
         theta <- theta - lr (I - 2 V V^T) g

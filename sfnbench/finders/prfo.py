@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from ..core.fields import Count, Index, Positive
-from ..core.finder import Equations, Finder, Iterate
+from ..core.finder import Equations, Iterate
 from ..members.registry import register
-from ._signed import eigensystem, stepped
+from ._signed import FinderOfIndex, eigensystem, stepped
 
 
 @register("prfo")
 @dataclass(frozen=True, kw_only=True)
-class PartitionedRationalFunction(Finder):
+class PartitionedRationalFunction(FinderOfIndex):
     """A rational model of the loss is maximised along k eigenvectors and minimised along the rest.
 
         p_i = -h_i / (lambda_i - nu),    h = Q^T g

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 
 from ..core.fields import Count, Index, Positive
-from ..core.finder import Equations, Finder, Iterate
+from ..core.finder import Equations, Iterate
 from ..members.registry import register
-from ._signed import eigensystem, stepped
+from ._signed import FinderOfIndex, eigensystem, stepped
 
 
 @register("sfn_k")
 @dataclass(frozen=True, kw_only=True)
-class SaddleFreeNewtonOfIndex(Finder):
+class SaddleFreeNewtonOfIndex(FinderOfIndex):
     """Saddle-free Newton that climbs along the k lowest eigenvectors and descends along all others.
 
         theta <- theta - sum_i s_i / max(|lambda_i|, floor) v_i (v_i . g)

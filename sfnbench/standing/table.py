@@ -46,15 +46,18 @@ class Standing:
         archived = read_archive(path)
         terms = {_key(each.result.run.problem): each.result for each in archived}
         own: dict[str, dict[str, Result]] = {}
-        left_out: dict[str, None] = {}
+        left_out: dict[str, list[str]] = {}  # titles by reason
         for result in results:
             reason = _why_not(result, terms.get(_key(result.run.problem)))
             if reason:
-                left_out[f"{result.run.title}: left out: {reason}"] = None
+                left_out.setdefault(reason, []).append(result.run.title)
             else:
                 problem = terms[_key(result.run.problem)].run.problem.label
                 own.setdefault(f"{result.run.method.label}{OWN}", {})[problem] = result
-        return cls(path, archived, own, tuple(left_out))
+        lines = [
+            f"left out, {listed(titles)}: {why}" for why, titles in left_out.items()
+        ]
+        return cls(path, archived, own, tuple(lines))
 
     def table(self, *, by_kind: bool = False) -> Table:
         """A row for each method, the best first, over all problems of a rule or of a kind."""
@@ -83,9 +86,8 @@ class Standing:
         """A sentence on each own method, on what was left out, and on what changed since."""
         said = [self._verdict(label) for label in self.own]
         said += self.left_out
-        said += [
-            f"{self.path.name}: since it was made {each}" for each in self._changes[1]
-        ]
+        for each in self._changes[1]:
+            said.append(f"{self.path.name}: {each} since, which may change no number")
         return said
 
     @cached_property
@@ -182,7 +184,7 @@ def _why_not(result: Result, like: Result | None) -> str:
     if result.run.experiment != "race":
         return f"it is no race but {result.run.experiment}"
     if like is None:
-        return "the archive has another problem or none of these parameters"
+        return "the archive has no such problem with these parameters"
     found = differences(like.run, result.run).items()
     return "; ".join(
         words for path, words in found if path[:1] in TERMS or path[:2] in TERMS

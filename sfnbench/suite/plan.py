@@ -176,11 +176,10 @@ def _join(
             else:
                 result = alone
     specs = [located.spec for located in result.specs]
-    if reader.kind == "optimizer":
-        for problem in ground.problems:
-            built = [(problem, instances("problem", problem)[0])]
-            for reason in _misfits(built, specs):
-                reasons.setdefault(problem.label, reason)
+    for problem in ground.problems:
+        built = [(problem, instances("problem", problem)[0])]
+        for reason in _misfits(reader.kind, built, specs):
+            reasons.setdefault(problem.label, reason)
     if len(reasons) == len(ground.problems):
         issues += [issue.message for issue in result.issues] or reasons.values()
     elif reasons:
@@ -206,7 +205,8 @@ def _impossible(
     if suite.tune and any(spec.is_open for spec in methods):
         yield from _without_saddle(built, suite.tune.metric)
     yield from _unreachable(built)
-    yield from _misfits(built, methods if suite.method == "optimizer" else suite.inner)
+    yield from _misfits(suite.method, built, methods)
+    yield from _misfits("optimizer", built, suite.inner)
 
 
 def _without_saddle(
@@ -231,14 +231,14 @@ def _unreachable(built: Iterable[tuple[Spec, Problem]]) -> Iterator[str]:
 
 
 def _misfits(
-    built: Sequence[tuple[Spec, Problem]], optimizers: Iterable[Spec]
+    kind: Kind, built: Sequence[tuple[Spec, Problem]], methods: Iterable[Spec]
 ) -> dict[str, None]:
-    """A line for each optimizer that cannot run on a problem, such as a batch beyond its data."""
+    """A line for each method that cannot run on a problem, such as a batch beyond its data."""
     lines: dict[str, None] = {}
-    for spec in optimizers:
-        for optimizer in instances("optimizer", spec):
+    for spec in methods:
+        for method in instances(kind, spec):
             for on, problem in built:
-                reason = optimizer.misfit(problem)
+                reason = method.misfit(problem)
                 if reason:
                     lines[f"{spec.label} on {on.label}: {reason}"] = None
     return lines

@@ -94,7 +94,8 @@ def test_what_was_run_on_other_terms_is_left_out_with_its_reason(archived, sfnbe
     code, out, err = sfnbench("show", "--with", "small")
     assert code == 0
     assert "yours" not in out
-    assert "msgd on steep: left out: budget.cost was 60.0, is 90.0" in err
+    assert "left out, msgd on steep, " in err
+    assert ": budget.cost was 60.0, is 90.0" in err
 
 
 def test_fewer_seeds_and_problems_narrow_the_contest(archived, sfnbench):

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from sfnbench import load_suite
 from sfnbench.errors import StoreError
 from sfnbench.records import Result, Run, Spec
+from sfnbench.results.encoding import to_json
 from sfnbench.standing import archive
 
 pq = pytest.importorskip("pyarrow.parquet")
@@ -102,3 +104,20 @@ def test_names_of_archives(tmp_path):
         archive.find_archive("nowhere.parquet")
     with pytest.raises(StoreError, match="--with toy: no archive has that name"):
         archive.find_archive("toy")
+
+
+def test_the_archive_that_ships_is_of_the_suite_that_ships():
+    path = archive.find_archive("standing")
+    suite = load_suite("standing")
+    found = archive.read_archive(path)
+    assert path.stat().st_size <= 5e6
+    assert {each.rule for each in found} == {"", "tuned"}
+    problems = {(spec.use, to_json(spec.params)) for spec in suite.problems}
+    methods = {(spec.label, to_json(spec.params)) for spec in suite.optimizers}
+    for each in found:
+        run = each.result.run
+        assert (run.problem.use, to_json(run.problem.params)) in problems
+        assert run.seeds == suite.seeds
+        assert run.settings["budget"] == suite.settings["budget"]
+        if not each.rule:
+            assert (run.method.label, to_json(run.method.params)) in methods

@@ -48,3 +48,12 @@ def test_the_command_says_what_it_leaves_out(sfnbench, here):
         assert code == 0
         assert "Muon is left out on 1 problem, toy" in err
         assert "toy" not in out
+
+
+def test_an_index_above_the_dimension_is_refused(tmp_path):
+    (tmp_path / "f.yaml").write_text(
+        "experiment: critical_points\nseeds: 1\nrandom: 1\n"
+        "problems: [mueller_brown]\nfinders: [{use: sfn_k, index: 3}]\n"
+    )
+    with pytest.raises(SuiteError, match="index 3 is above the dimension, 2"):
+        plan(load_suite(tmp_path / "f.yaml"))

@@ -12,7 +12,7 @@ from ..results.staleness import differences
 
 
 def changes_since(results: Iterable[Result]) -> tuple[dict[str, list[str]], list[str]]:
-    """What changed of each method, by label, and what changed of all: the harness.
+    """What changed of each method, by label, and what changed of all: a problem, the harness.
 
     Refactoring counts as well: a hash of source cannot tell it from another number.
     """
@@ -25,7 +25,7 @@ def changes_since(results: Iterable[Result]) -> tuple[dict[str, list[str]], list
                 if path[0] == "code":
                     of_all[sentence] = None
                 elif path[0] == "problem":
-                    own[f"source of {result.run.problem.label}"] = None
+                    of_all[f"the source of {result.run.problem.label} changed"] = None
                 else:
                     own[sentence] = None
     return {name: list(said) for name, said in by_method.items()}, list(of_all)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sfnbench import Store
+from sfnbench import Result, Store
 from sfnbench.results.cells import Cell
 from sfnbench.results.tables import Table, grouped, legend, render
 from sfnbench.standing.archive import write_archive
@@ -20,6 +20,7 @@ from sfnbench.standing.table import Standing
 TOP = Path(__file__).parents[1]
 RULES = {"": (), "tuned": ("--profile", "tuned")}
 FOLDERS = {"": "standing", "tuned": "standing_tuned"}
+SPARE = 1  # problems that a method may lack while the archive is half made
 ABOUT = """\
 # Where methods stand
 
@@ -49,7 +50,8 @@ def main() -> None:
         subprocess.run(command, cwd=TOP, check=True)
     archive = TOP / "suites" / "standing.parquet"
     by_rule = {
-        rule: list(_stored(given.runs / folder)) for rule, folder in FOLDERS.items()
+        rule: _complete(list(_stored(given.runs / folder)))
+        for rule, folder in FOLDERS.items()
     }
     write_archive(archive, by_rule)
     found = Standing.of(str(archive), ())
@@ -62,6 +64,22 @@ def _stored(folder: Path) -> Iterator:
     if folder.is_dir():
         with Store(folder) as store:
             yield from store.summaries()
+
+
+def _complete(results: list[Result]) -> list[Result]:
+    """Those of the methods that have most problems, on the problems that all of these have."""
+    by_method: dict[str, set[str]] = {}
+    for result in results:
+        own = by_method.setdefault(result.run.method.label, set())
+        own.add(result.run.problem.label)
+    most = max(map(len, by_method.values()), default=0)
+    whole = {name: own for name, own in by_method.items() if len(own) >= most - SPARE}
+    shared = set.intersection(*whole.values()) if whole else set()
+    return [
+        result
+        for result in results
+        if result.run.method.label in whole and result.run.problem.label in shared
+    ]
 
 
 def _page(found: Standing) -> Iterator[str]:

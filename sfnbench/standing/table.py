@@ -60,11 +60,14 @@ class Standing:
         return cls(path, archived, own, tuple(lines))
 
     def table(self, *, by_kind: bool = False) -> Table:
-        """A row for each method, the best first, over all problems of a rule or of a kind."""
+        """A row for each method, the best first, over all problems of each rule, or by kind."""
         lines: list[Mapping[str, TableEntry]] = []
-        for rule in dict.fromkeys(each.rule for each in self.archived):
-            for kind in self._kinds(rule) if by_kind else [None]:
-                lines += self._lines(rule, kind)
+        if by_kind:
+            for kind in self._kinds:
+                lines += self._lines("", kind)
+        else:
+            for rule in dict.fromkeys(each.rule for each in self.archived):
+                lines += self._lines(rule)
         if not lines:
             raise NoResultsError(f"{self.path}: no problem in common")
         return lines
@@ -108,9 +111,10 @@ class Standing:
                 found[name] = min([found.get(name, math.inf), *known])
         return found
 
-    def _kinds(self, rule: str) -> list[str]:
-        """Kinds of saddle under a rule, strict ones first."""
-        kinds = {each.kind for each in self.archived if each.rule == rule and each.kind}
+    @property
+    def _kinds(self) -> list[str]:
+        """Kinds of saddle, strict ones first; for tuned methods there are too few problems."""
+        kinds = {each.kind for each in self.archived if each.kind}
         return sorted(kinds, key=lambda kind: (not kind.startswith("strict"), kind))
 
     def contest(self, rule: str, kind: str | None = None) -> Contest:
@@ -138,7 +142,7 @@ class Standing:
         ]
         return _contest(fields, problems, of_rule, self._lowest)
 
-    def _lines(self, rule: str, kind: str | None) -> list[dict[str, TableEntry]]:
+    def _lines(self, rule: str, kind: str | None = None) -> list[dict[str, TableEntry]]:
         contest = self.contest(rule, kind)
         if not contest.budgets:
             return []

@@ -10,6 +10,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from dataclasses import asdict, fields
 from typing import Any
 
 from ..records import Run, Spec
@@ -27,6 +28,15 @@ def to_json(value: object) -> str:
     A value that JSON lacks becomes numbers or text: it must not cost a finished result.
     """
     return json.dumps(value, separators=(",", ":"), default=_as_json)
+
+
+def from_run(run: Run) -> dict[str, Any]:
+    """As `dataclasses.asdict`, which copies each value, at great length."""
+    found = {each.name: getattr(run, each.name) for each in fields(run)}
+    for name in ("problem", "method"):
+        spec = found[name]
+        found[name] = asdict(spec) if spec.is_open else spec.__getstate__()
+    return found
 
 
 def to_run(data: dict[str, Any]) -> Run:

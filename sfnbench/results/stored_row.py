@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from ..records import Facts, Result, Run, Status
-from .encoding import to_json
+from .encoding import from_run, to_json
 from .validation import check_text, read_environment, read_rows, read_run
 
 
@@ -32,7 +32,7 @@ def to_row(result: Result) -> tuple[Any, ...]:
         to_json(run.settings),
         run.dtype,
         run.device,
-        to_json(_as_dict(run)),
+        to_json(from_run(run)),
         result.status,
         float(result.seconds),
         datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -74,10 +74,3 @@ def relabelled(run: Run, suite: str, problem: str, optimizer: str) -> Run:
         problem=replace(run.problem, label=problem),
         method=replace(run.method, label=optimizer),
     )
-
-
-def _as_dict(run: Run) -> dict[str, Any]:
-    """As `dataclasses.asdict`, which copies each value, at great length."""
-    found = {each.name: getattr(run, each.name) for each in fields(run)}
-    specs = {name: found[name].__getstate__() for name in ("problem", "method")}
-    return {**found, **specs}

@@ -26,7 +26,7 @@ from ..members import identity, registry
 from ..members.imports import is_installed
 from ..members.reading import HERE
 from ..records import Run, Spec
-from ..results.encoding import to_run
+from ..results.encoding import from_run, to_run
 from ..suite.asked import check_names
 from ..suite.files import locate, read_suite
 from ..suite.plan import full_plan, missing_data, to_download
@@ -215,7 +215,7 @@ def _keep(file: Path, made: Planned) -> None:
             **asdict(made.suite),
             "path": str(made.suite.path),
         },
-        "runs": [asdict(run) for run in made.runs],
+        "runs": [from_run(run) for run in made.runs],
         "left_out": made.left_out,
     }
     text = json.dumps(data)

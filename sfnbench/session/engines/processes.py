@@ -162,6 +162,7 @@ class Workers:
     def finished(self) -> Result | None:
         """The next result; None when there is none for a while."""
         for each in self.running.values():
+            _logs.free_middle(each.order.output)
             if each.seconds > each.run.timeout_s:
                 log = f"stopped after {each.run.timeout_s:g} s\n"
                 late = unfinished(each.run, Status.TIMEOUT, log, each.seconds)

@@ -7,9 +7,9 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from operations import operations
 from place import Line, Place
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from sfnbench.core.oracle import Oracle
 from sfnbench.core.problem import Problem
@@ -170,12 +170,7 @@ def _asked(place: Place, problem: Problem, size: int) -> Line:
     product, v = oracle.curvature(theta).hvp, torch.ones_like(theta)
     n = place.sized(8192, 256)
     A = torch.randn(n, n, device=place.device)
-    # its own table lacks sums in place
-    counter = FlopCounterMode(
-        display=False, custom_mapping={torch.ops.aten.addmm_: _in_place}
-    )
-    with counter:
-        product(v)
+    n_operations = operations(partial(product, v))
     timer = Timer(place.device, place.sized(7, 3), place.sized(0.1, 0.01))
     works: dict[str, Callable[[], Tensor]] = {
         "grad": partial(oracle.grad, theta),
@@ -184,7 +179,7 @@ def _asked(place: Place, problem: Problem, size: int) -> Line:
     }
     blocks = {name: timer.block_of(repeating(act)) for name, act in works.items()}
     took = {name: float(np.median(s)) for name, s in timer.in_turn(blocks).items()}
-    reached, most = counter.get_total_flops() / took["hvp"], 2 * n**3 / took["mm"]
+    reached, most = n_operations / took["hvp"], 2 * n**3 / took["mm"]
     return {
         "grad_ms": took["grad"] * 1e3,
         "hvp_ms": took["hvp"] * 1e3,
@@ -194,11 +189,6 @@ def _asked(place: Place, problem: Problem, size: int) -> Line:
         "share": reached / most,
         "peak_MB": _peak(place),
     }
-
-
-def _in_place(_: torch.Size, a: torch.Size, b: torch.Size, **others: object) -> int:
-    """The operations of a product of matrices (n, k) and (k, m), added in place."""
-    return 2 * a[0] * a[1] * b[1]
 
 
 def _peak(place: Place) -> float | str:

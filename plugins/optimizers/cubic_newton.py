@@ -76,7 +76,8 @@ class CubicNewton(Optimizer):
         L, Q = torch.linalg.eigh(H)
         in_basis = Q.mT @ (g if basis is None else basis @ g)
         sigma = float(state.sigma)
-        found = cubic_minimum(L, in_basis, sigma)
+        # on the CPU, for it reads numbers at each iteration
+        found = cubic_minimum(L.cpu(), in_basis.cpu(), sigma).to(L)
         s = Q @ found
         if basis is not None:
             s = basis.mT @ s

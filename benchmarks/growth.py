@@ -33,7 +33,7 @@ from sfnbench.trajectories.vmapped import Vmapped
 ABOUT = """\
 # How time grows
 
-Made by `python benchmarks/growth.py --page docs/growth.md`. Processor time, one thread, sizes in
+Made by `make bench` (`python benchmarks/growth.py --page docs/growth.md`). Processor time, one thread, sizes in
 turn, medians. The exponent is that between the two largest sizes.
 """
 N_ROUNDS = 5

@@ -27,14 +27,15 @@ ABOUT = """\
 Made by `make standing` from the suite `standing`: {problems} problems, {methods} methods,
 {seeds} seeds, {cost} gradients for each seed whatever a method asks for.
 `sfnbench run standing -o my_method` runs a new method alone, and `sfnbench show --with standing`
-prints these tables with it among the others ([how](commands.md#a-method-among-forty)).
+prints these tables with it among the others ([how](commands.md#where-a-method-stands)).
 
 **Rank** is by escape area: the area under the share of runs that have escaped, over the logarithm
 of cost. It is 1 for an escape by the first gradient, and 0 for none within the budget. **Gradients
 an escape** is the expected running time: all that was spent, over the number of escapes. **Way
 down** is the mean share of the way from the start to the lowest loss in this archive. Brackets hold
 95 % intervals of a bootstrap over problems and seeds; two methods tie where the interval of their
-difference holds 0. The order is that of these problems, these settings and this budget.
+difference holds 0. A tuned method of which no trial escaped counts as never escaping, at its whole
+budget. The order is that of these problems, these settings and this budget.
 """
 
 

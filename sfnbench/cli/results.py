@@ -100,7 +100,7 @@ def show(
 ) -> None:
     """Print the table of results, at the end or at an equal budget; sorted, filtered, grouped.
 
-    --with standing prints where each optimizer stands among forty others instead.
+    --with standing prints where each optimizer stands among those of an archive instead.
     """
     from ..experiments.summary import matching
     from ..results.store import Store

@@ -237,12 +237,18 @@ def _common_seeds(
 
 
 def _rows(result: Result, seeds: Sequence[int]) -> list[RaceRow]:
-    """One for each seed; a run that broke as a whole has none of its own."""
-    known = {row["seed"]: row for row in result.race_rows}
+    """One for each seed; what broke without numbers is as dear as what used its whole budget."""
+    budget = float(result.run.settings["budget"]["cost"])
     status = str(result.status)
     broken = tuple(Row(seed=seed, status=status) for seed in seeds)
-    blank = Result(result.run, result.status, broken)
-    return [known.get(row["seed"], row) for row in blank.race_rows]
+    known = {row["seed"]: row for row in result.race_rows}
+    rows = []
+    for blank in Result(result.run, result.status, broken).race_rows:
+        row = known.get(blank["seed"], blank)
+        if row["cost"] is None:
+            row = {**row, "cost": budget}
+        rows.append(row)
+    return rows
 
 
 def _heading(rule: str, kind: str | None, contest: Contest) -> str:

@@ -33,8 +33,8 @@ from sfnbench.trajectories.vmapped import Vmapped
 ABOUT = """\
 # How time grows
 
-Made by `make bench` (`python benchmarks/growth.py --page docs/growth.md`). Processor time, one thread, sizes in
-turn, medians. The exponent is that between the two largest sizes.
+Made by `make bench` (`python benchmarks/growth.py --page docs/growth.md`). Processor time, one
+thread, sizes in turn, medians. The exponent is that between the two largest sizes.
 """
 N_ROUNDS = 5
 Work = Callable[[], object]

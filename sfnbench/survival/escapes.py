@@ -101,6 +101,11 @@ class Escapes:
         low, high = _beta_product(at_risk, n_left, n_after)
         return Survival(times, share, low, high)
 
+    def curve(self) -> tuple[Floats, Floats]:
+        """Times (m,) and shares of `survival` without its intervals, which take longer."""
+        times, *_, share = self._steps()
+        return times, share
+
     def _steps(self) -> tuple[Floats, NDArray[np.int_], NDArray[np.int_], Floats]:
         """The times (m,) of the curve, who is at risk and who leaves at each, and the curve."""
         watched = np.minimum(self.times, self._last)

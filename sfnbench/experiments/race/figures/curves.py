@@ -72,10 +72,10 @@ def figures(runs: Sequence[tuple[Result, Curves]]) -> Iterator[Figure]:
 def staying_at_saddle(result: Result, axis: str) -> tuple[Floats, Floats]:
     """Kaplan and Meier's curve from 0 to when the last seed ended: times, and the share left."""
     clock = cast(Clock, {"steps": "step"}.get(axis, axis))
-    curve = Escapes.of(result.race_rows, clock).survival()
+    ends, left = Escapes.of(result.race_rows, clock).curve()
     last = max((number(row, axis) or 0.0 for row in result.rows), default=0.0)
-    times = np.concatenate([[0.0], curve.times])
-    shares = np.concatenate([[1.0], curve.share])
+    times = np.concatenate([[0.0], ends])
+    shares = np.concatenate([[1.0], left])
     if last > times[-1]:
         return np.append(times, last), np.append(shares, shares[-1])
     return times, shares

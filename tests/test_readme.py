@@ -131,3 +131,17 @@ def test_one_s_own_network_is_inspected(tmp_path):
     assert out.returncode == 0, out.stderr
     assert out.stdout.startswith("Sequential: ")
     assert "lowest eigenvalue" in out.stdout
+
+
+def test_the_convolutional_network_trains_and_is_as_large_as_it_says(
+    tmp_path, monkeypatch
+):
+    (source,) = [block for block in blocks("python") if "BatchNorm2d" in block]
+    own = {}
+    exec(source, own)
+    n = sum(each.numel() for each in own["build"]().parameters())
+    assert f"the {n:,} parameters" in TEXT
+    monkeypatch.chdir(tmp_path)
+    own["load"] = lambda: (torch.randn(20, 1, 10, 10), torch.arange(20) % 10)
+    own["train"](2)
+    own["build"]().load_state_dict(torch.load("cnn.pt", weights_only=True))

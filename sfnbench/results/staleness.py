@@ -116,7 +116,9 @@ def _sentence(path: Path, was: object, now: object) -> str:
 def _shortened(value: object) -> str:
     if isinstance(value, list | tuple):
         value = list(value)
-        if len(value) > 2 and value == list(range(value[0], value[0] + len(value))):
+        are_whole = all(type(each) is int for each in value)  # seeds
+        is_long = len(value) > 2 and are_whole
+        if is_long and value == list(range(value[0], value[0] + len(value))):
             return f"{value[0]} to {value[-1]}"
     if isinstance(value, str):
         text = value

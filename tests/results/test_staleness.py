@@ -46,3 +46,20 @@ def test_settings_of_an_earlier_form_say_the_same() -> None:
 def test_what_differs_in_an_earlier_form_is_said(settings: dict, reason: str) -> None:
     earlier = replace(EARLIER, settings={**EARLIER.settings, **settings})
     assert list(differences(earlier, RUN).values()) == [reason]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        (0.1, [10.0, 1.0, 0.1], "damping was 0.1, is [10.0, 1.0, 0.1]"),
+        (["a", "b", "c"], "paper", 'damping was ["a", "b", "c"], is paper'),
+        ([[1], [2], [3]], [1, 2, 3], "damping was [[1], [2], [3]], is 1 to 3"),
+        ([], [True, True, True], "damping was [], is [true, true, true]"),
+    ],
+)
+def test_a_list_of_any_kind_is_said(was: object, now: object, said: str) -> None:
+    stored, planned = (
+        replace(RUN, method=replace(RUN.method, params={"damping": each}))
+        for each in (was, now)
+    )
+    assert list(differences(stored, planned).values()) == [said]

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from sfnbench import Store, load_suite, plan, run_suite
 from sfnbench.members import contract, registry

@@ -21,7 +21,7 @@ from .encoding import to_run
 MOST_LEVELS = 40  # of lists and mappings in one another
 LARGEST = 2**63  # whole numbers below it
 SHOWN = 30  # characters of a wrong value in a message
-_LONG = re.compile(r"\d{19}")  # digits, that a number from `LARGEST` on has
+_LONG = re.compile(r"[0-9]{19}")  # digits, that a number from `LARGEST` on has
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # of columns in results that were made before they were called otherwise
 FORMER_NAMES = {"dwell_steps": "steps_near", "n_lanes": "n_sharing"}

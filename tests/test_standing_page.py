@@ -1,0 +1,33 @@
+"""`make standing`: what is kept of an archive that is half made."""
+
+from standing import _complete
+
+from sfnbench.records import Result, Run, Spec
+
+
+def results(*pairs):
+    made = []
+    for method, problem in pairs:
+        specs = Spec("p", problem, {}, ""), Spec("m", method, {}, "")
+        made.append(Result(Run("s", "race", *specs, (0,), {}), "ok"))
+    return made
+
+
+def kept(found):
+    return [each.run.title for each in found]
+
+
+def test_all_is_kept_of_what_is_complete():
+    whole = results(("a", "x"), ("b", "x"), ("a", "y"), ("b", "y"))
+    assert _complete(whole) == whole
+    assert _complete([]) == []
+
+
+def test_a_problem_that_is_half_done_waits():
+    half = results(("a", "x"), ("b", "x"), ("a", "y"))
+    assert kept(_complete(half)) == ["a on x", "b on x"]
+
+
+def test_a_method_that_has_just_begun_waits():
+    pairs = [(method, problem) for problem in "xyz" for method in "ab"]
+    assert kept(_complete(results(*pairs, ("c", "x")))) == kept(results(*pairs))

@@ -1,24 +1,23 @@
 """The records that every room passes on: a run goes in, a result comes out.
 
-Plain frozen data, for any process anywhere. Standard library and numpy alone.
+Plain frozen data, for any process anywhere. Standard library alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import typing
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from functools import cache, cached_property
 from types import NoneType
-from typing import Any, Literal, Self, TypedDict, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT = 3  # of run ids and stored rows: raised when either changes its meaning
 
@@ -293,8 +292,8 @@ ROWS: dict[str, type] = {
 @cache
 def columns(experiment: str) -> dict[str, tuple[type, ...]]:
     """The columns of an experiment's rows, each with the types that its values may have."""
-    hints = get_type_hints(ROWS.get(experiment, Row))
-    return {name: get_args(hint) or (hint,) for name, hint in hints.items()}
+    hints = typing.get_type_hints(ROWS.get(experiment, Row))
+    return {name: typing.get_args(hint) or (hint,) for name, hint in hints.items()}
 
 
 def number(row: Mapping[str, object], name: str) -> float | None:

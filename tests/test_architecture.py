@@ -18,7 +18,7 @@ ROOT = PACKAGE.parent
 # Floors from the ground up, each with its rooms: a room imports from floors below its own, no more.
 # A room is a module or a folder; a nested one (members.contract) is a room of its own.
 LAYERS = [
-    ["words"],
+    ["words", "arrays"],
     ["errors"],
     ["environment"],
     ["records"],

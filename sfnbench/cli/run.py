@@ -257,7 +257,7 @@ def _has_served() -> bool:
 
     if ranks.is_first():
         return False
-    ranks.serve()
+    ranks.execute_orders()
     return True
 
 

@@ -54,7 +54,7 @@ def show_among(
     """Print where the methods of a folder stand, over all problems or by kind of saddle."""
     from ..results.tables import ordered
 
-    found = _standing(archive, folder, wanted)
+    found = _put_among(archive, folder, wanted)
     table = found.table(by_kind=by_kind)
     print_table(ordered(table, sort) if sort else table, style, "over")
     for line in found.remarks():
@@ -79,7 +79,7 @@ def put_among(archive: str, sections: list[Section]) -> list[str]:
 
 def compare_with(archive: str, folder: Path, style: Format) -> None:
     """Print each method of a folder against each of the archive."""
-    found = _standing(archive, folder)
+    found = _put_among(archive, folder)
     print_table(found.against(), style, "optimizer")
     for line in found.remarks():
         say(line)
@@ -88,7 +88,7 @@ def compare_with(archive: str, folder: Path, style: Format) -> None:
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _standing(
+def _put_among(
     archive: str, folder: Path | None, wanted: Wanted = ((), (), ())
 ) -> Standing:
     """The results of a folder among an archive's; without one of the archive's name, it alone."""

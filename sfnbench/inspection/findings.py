@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from ..arrays import Floats
 from ..linalg.newton_krylov import MOST_PRODUCTS
 from ..metrics.certificate import NOT_CERTIFIED, RAN_AWAY
-from ..records import Floats
 from ..report.drawing import Drawing
 from ..report.figure import Axis, Figure, Panel, Trace
 from .shares import ProbeEstimate

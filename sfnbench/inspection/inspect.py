@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..arrays import Floats
 from ..core.oracle import Curvature, Oracle
 from ..core.problem import Problem
 from ..core.symmetry import ZERO_EIGENVALUE
@@ -23,7 +24,6 @@ from ..linalg.newton_krylov import MOST_PRODUCTS, krylov_step
 from ..metrics._hessian import is_dense
 from ..metrics.certificate import NOT_CERTIFIED, certify
 from ..modules.problem import ModuleProblem
-from ..records import Floats
 from .findings import Inspection, LayerCurvature
 from .shares import ProbeEstimate, dense_nodes, krylov_nodes, mean_of
 from .spectra import End, sharpened

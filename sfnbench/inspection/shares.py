@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from scipy.special import stdtrit
 
+from ..arrays import Floats
 from ..core.symmetry import ZERO_EIGENVALUE
 from ..linalg.lanczos import Subspace
-from ..records import Floats
 
 CONFIDENCE = 0.95  # of the intervals
 # edges between zero and not zero that are tried, in the same unit, and the share that quadrature

@@ -20,9 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import Floats
+from ..arrays import Flags, Floats
 
-Bools = NDArray[np.bool_]
 Function = Callable[[Floats], Floats]
 
 MOST_STEPS = 40
@@ -55,11 +54,11 @@ class Roots:
     """The critical points that Newton's method arrived at from S points; NaN where at none."""
 
     points: Floats  # (S, d)
-    is_linear: Bools  # (S,): the steps fell linearly, so the point is degenerate
+    is_linear: Flags  # (S,): the steps fell linearly, so the point is degenerate
     first_steps: Floats  # (S, d): Newton's step at each start; NaN: none, inf: too long to follow
 
     @property
-    def found(self) -> Bools:
+    def found(self) -> Flags:
         """Whether there is a root (S,)."""
         return np.asarray(np.isfinite(self.points).all(1))
 
@@ -172,8 +171,8 @@ class _Search:
         self,
         which: NDArray[np.intp],
         step: Floats,
-        at_rounding: Bools,
-        is_solved: Bools,
+        at_rounding: Flags,
+        is_solved: Flags,
     ) -> None:
         """Take a step (n, d) in these searches, or give up where steps no longer fall."""
         length = np.linalg.norm(step, axis=1)
@@ -191,7 +190,7 @@ class _Search:
         self.is_root[which[is_noise]] = True
         self._finish_linear(which[~lost], step[~lost])
 
-    def arrive(self, which: NDArray[np.intp], at_rounding: Bools) -> None:
+    def arrive(self, which: NDArray[np.intp], at_rounding: Flags) -> None:
         """End the searches that have arrived, at rounding or with a last step that is short."""
         short = self._length[which] <= ARRIVED * self._way[which]
         short &= self._ratios[which, -1] <= QUADRATIC
@@ -226,7 +225,7 @@ def _dense_steps(H: Floats, g: Floats) -> tuple[Floats, Floats]:
     return np.asarray(np.einsum("nij,nj->ni", Q, along)), shares
 
 
-def _is_rounding(g: Floats, sizes: Floats, x: Floats) -> Bools:
+def _is_rounding(g: Floats, sizes: Floats, x: Floats) -> Flags:
     """Whether gradients (n, d) are no longer than their own rounding."""
     unit = np.finfo(np.float64).eps * np.linalg.norm(x, axis=1) * sizes
     return np.asarray(np.linalg.norm(g, axis=1) <= 4 * unit)

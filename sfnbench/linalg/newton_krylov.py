@@ -16,10 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, minres
 
-from ..records import Floats
+from ..arrays import Flags, Floats
 from .lanczos import Product, Subspace
 
 VectorProduct = Callable[[Floats], Floats]  # (d,) -> (d,), symmetric
@@ -121,9 +120,7 @@ class Signs:
         """The largest |Ritz value|."""
         return float(np.abs(self.values).max())
 
-    def found(
-        self, zero: float, flat: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    def found(self, zero: float, flat: Flags) -> tuple[Flags, Flags] | None:
         """Whether eigenvalues are negative, and positive; neither are zero.
 
         Up to `zero` they count as zero, and so does a Ritz value in `flat` (n,). None where hidden

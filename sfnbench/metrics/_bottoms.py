@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import Floats
 from ..core.problem import Problem
 from ..core.symmetry import counted_directions
-from ..records import Floats
 from ..trajectories.vmapped import map_points
 from ._hessian import eigenvalues, extremes, is_dense, zero_size
 from .measuring import map_finite, oracle, points_together

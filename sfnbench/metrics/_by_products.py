@@ -8,19 +8,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arrays import Flags, Floats
 from ..core.oracle import Oracle
 from ..core.problem import Problem
 from ..core.symmetry import zero_mode_rank
 from ..linalg.lanczos import Product, extreme_eigenvalues, lanczos
 from ..linalg.newton import NewtonSteps, Roots, contracted
 from ..linalg.newton_krylov import KrylovStep, Signs, krylov_step
-from ..records import Floats
 from ._hessian import N_LANCZOS, RESIDUAL_TOLERANCE, random_vector, zero_size
-
-Flags = NDArray[np.bool_]
 
 
 def roots_by_products(

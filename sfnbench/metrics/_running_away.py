@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..records import Floats
+from ..arrays import Floats
 
 # the cosine of Newton's step with the way so far, from which a point runs away
 AWAY = 0.7

@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arrays import Flags, Floats
 from ..core.derivatives import loss_and_grad
 from ..core.problem import Problem
 from ..core.symmetry import counted_directions
 from ..linalg.newton import Roots, newton_roots
-from ..records import Floats
 from ..trajectories.vmapped import map_points
 from ._bottoms import bottoms
 from ._by_products import roots_by_products, signs_by_products, step_by_products
@@ -191,7 +191,7 @@ class _Ends:
         assert self.problem.saddle is not None
         return np.linalg.norm(points - _floats_of(self.problem.saddle.point), axis=1)
 
-    def _near(self, roots: Roots) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _near(self, roots: Roots) -> tuple[Flags, Flags]:
         """Whether each end (S,) has arrived at the critical point found from it.
 
         And whether it is near that point, which is the saddle that the race started at.
@@ -211,9 +211,7 @@ class _Ends:
                 beside_saddle = is_saddle & (self.distances <= reach)
         return arrived & roots.found, np.asarray(beside_saddle & roots.found)
 
-    def _holds(
-        self, kinds: NDArray[np.str_], beside_saddle: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
+    def _holds(self, kinds: NDArray[np.str_], beside_saddle: Flags) -> Flags:
         """Whether points of these kinds (n,) hold what is near them.
 
         A saddle and a maximum do. Beside the saddle of its start, so does a degenerate point, which
@@ -229,7 +227,7 @@ class _Ends:
             holds |= beside_saddle & np.isin(kinds, known)
         return holds
 
-    def _kinds_at(self, roots: Roots, near: NDArray[np.bool_]) -> NDArray[np.str_]:
+    def _kinds_at(self, roots: Roots, near: Flags) -> NDArray[np.str_]:
         """The kinds of the critical points that are near."""
         if not self.is_dense:
             found = [
@@ -325,7 +323,7 @@ def tail(problem: Problem, theta: Tensor, start: Tensor) -> str:
     return NOT_CERTIFIED
 
 
-def kind_of(negative: NDArray[np.bool_], positive: NDArray[np.bool_]) -> str:
+def kind_of(negative: Flags, positive: Flags) -> str:
     """The kind of a critical point whose eigenvalues (d,) are negative, positive, or else zero.
 
     >>> kind_of(np.array([True, False]), np.array([False, False]))

@@ -113,14 +113,14 @@ def plot(panel: Panel, looks: Mapping[str, Look], arrays: Arrays) -> Json:
                 look = own[trace.method]
             data += _traces(trace, look, arrays)
             if panel.has_legend and trace.in_legend:
-                data[-1] |= {"showlegend": True, "name": _folded(data[-1]["name"])}
+                data[-1] |= {"showlegend": True, "name": _in_lines(data[-1]["name"])}
     return {"data": data, "layout": _layout(panel, data)}
 
 
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _folded(name: str) -> str:
+def _in_lines(name: str) -> str:
     """A legend's entry, escaped, in lines that a figure on paper or on a phone has room for."""
     lines = wrap(unescape(name), MOST_IN_LINE, break_long_words=False)
     return "<br>".join(escape(line, quote=False) for line in lines)

@@ -35,7 +35,7 @@ FORMATS = {
 NARROWEST = 12  # characters that a column keeps, however narrow the terminal
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 Table = Sequence[Line]
-Contest = tuple[str, str, str, str]  # problem, dtype, column, league
+StarKey = tuple[str, str, str, str]  # problem, dtype, column, league
 
 
 def render(table: Table, style: str, width: int | None = None) -> str:
@@ -128,11 +128,11 @@ def mark_best(table: Table) -> Table:
     The best is the lowest score, where those that have one differ. None is best where all scores
     are infinite. Numbers that came about in unlike ways, in unlike leagues, have a best each.
     """
-    scores: dict[Contest, set[float]] = {}
+    scores: dict[StarKey, set[float]] = {}
     for line in table:
         for name, cell in line.items():
             if isinstance(cell, Cell) and cell.score is not None:
-                scores.setdefault(_contest(line, name), set()).add(cell.score)
+                scores.setdefault(_star_key(line, name), set()).add(cell.score)
     best = {
         contest: min(found)
         for contest, found in scores.items()
@@ -141,17 +141,17 @@ def mark_best(table: Table) -> Table:
     return [{name: _marked(line, name, best) for name in line} for line in table]
 
 
-def _contest(line: Line, column: str) -> Contest:
+def _star_key(line: Line, column: str) -> StarKey:
     cell = line[column]
     league = cell.league if isinstance(cell, Cell) else ""
     return text(line.get("problem")), text(line.get("dtype")), column, league
 
 
-def _marked(line: Line, column: str, best: dict[Contest, float]) -> TableEntry:
+def _marked(line: Line, column: str, best: dict[StarKey, float]) -> TableEntry:
     entry = line[column]
     if not isinstance(entry, Cell) or entry.score is None:
         return entry
-    if entry.score != best.get(_contest(line, column)):
+    if entry.score != best.get(_star_key(line, column)):
         return entry
     return replace(entry, best=True)
 

@@ -66,7 +66,7 @@ def write_archive(path: Path, by_rule: Mapping[str, Iterable[Result]]) -> int:
         raise StoreError(
             f"{path}: an archive is of races that have a budget of cost: budget: {{cost: 400}}"
         )
-    rows = [row for rule, result in pairs for row in _rows(rule, result)]
+    rows = [row for rule, result in pairs for row in _archived_rows(rule, result)]
     if not rows:
         raise StoreError(f"{path}: there is no race to archive")
     table = pa.table(
@@ -132,7 +132,7 @@ def _cost_budget(run: Run) -> float | None:
     return run.settings.get("budget", {}).get("cost")
 
 
-def _rows(rule: str, result: Result) -> list[dict[str, Any]]:
+def _archived_rows(rule: str, result: Result) -> list[dict[str, Any]]:
     """A row for each seed, those of a run that broke too; circumstances first."""
     run = result.run
     shared = {

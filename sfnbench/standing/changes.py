@@ -21,7 +21,7 @@ def changes_since(results: Iterable[Result]) -> tuple[dict[str, list[str]], list
     with unchanging():
         for result in results:
             own = by_method.setdefault(result.run.method.label, {})
-            for path, sentence in _changes(result.run).items():
+            for path, sentence in _changes_of(result.run).items():
                 if path[0] == "code":
                     of_all[sentence] = None
                 elif path[0] == "problem":
@@ -34,7 +34,7 @@ def changes_since(results: Iterable[Result]) -> tuple[dict[str, list[str]], list
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _changes(run: Run) -> dict[tuple[str, ...], str]:
+def _changes_of(run: Run) -> dict[tuple[str, ...], str]:
     """By path in `Run.decisive`; a member or a package that is not here is one, too."""
     problem = run.problem
     method = run.method

@@ -9,21 +9,22 @@ from functools import cached_property
 
 import numpy as np
 
-from ..records import Floats, RaceRow, Status
+from ..arrays import Floats
+from ..records import RaceRow, Status
 from ..survival.escapes import Escapes
 from ..survival.places import Place, places
 
 ESCAPE_AREA = "escape area"
 WAY_DOWN = "way down"
 Score = Callable[[RaceRow, float], float]
-Rows = Mapping[str, Sequence[RaceRow]]  # of one method, by problem
+RowsByProblem = Mapping[str, Sequence[RaceRow]]  # of one method, by problem
 
 
 @dataclass(frozen=True)
 class Contest:
     """Methods by label, each with its rows on the same problems and seeds, in the same order."""
 
-    methods: Mapping[str, Rows]
+    methods: Mapping[str, RowsByProblem]
     budgets: Mapping[
         str, float
     ]  # in gradients, by problem, of those that start at a saddle
@@ -57,7 +58,7 @@ class Contest:
 
     @staticmethod
     def _scores(
-        rows: Rows, bounds: Mapping[str, float], score: Score
+        rows: RowsByProblem, bounds: Mapping[str, float], score: Score
     ) -> list[list[float]]:
         return [
             [score(row, bound) for row in rows[name]] for name, bound in bounds.items()

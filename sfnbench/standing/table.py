@@ -16,13 +16,13 @@ from ..results.cells import Cell, TableEntry
 from ..results.staleness import differences
 from ..results.tables import Table
 from ..survival.intervals import Estimate
-from ..survival.places import SAME, Place, difference
+from ..survival.places import SAME_SCORE, Place, difference
 from ..words import counted, listed
 from .archive import Archived, find_archive, read_archive
 from .changes import changes_since
-from .contest import ESCAPE_AREA, WAY_DOWN, Contest, Rows
+from .contest import ESCAPE_AREA, WAY_DOWN, Contest, RowsByProblem
 
-TUNED = "tuned"
+TUNED_RULE = "tuned"
 BRACKETS = "the 95 % interval over problems and seeds"
 OWN = " (yours)"
 TERMS = (("dtype",), ("format",), ("settings", "budget"), ("settings", "prices"))
@@ -48,7 +48,7 @@ class Standing:
         own: dict[str, dict[str, Result]] = {}
         left_out: dict[str, list[str]] = {}  # titles by reason
         for result in results:
-            reason = _why_not(result, terms.get(_key(result.run.problem)))
+            reason = _incomparable(result, terms.get(_key(result.run.problem)))
             if reason:
                 left_out.setdefault(reason, []).append(result.run.title)
             else:
@@ -140,7 +140,7 @@ class Standing:
             for name in dict.fromkeys(result.run.problem.label for result in of_rule)
             if all(name in own for own in fields.values())
         ]
-        return _contest(fields, problems, of_rule, self._lowest)
+        return _contest_of(fields, problems, of_rule, self._lowest)
 
     def _lines(self, rule: str, kind: str | None = None) -> list[dict[str, TableEntry]]:
         contest = self.contest(rule, kind)
@@ -158,7 +158,7 @@ class Standing:
         return sorted(lines, key=lambda line: _rank_of(line))
 
     def _mark(self, label: str) -> str:
-        name = label.removesuffix(f", {TUNED}")
+        name = label.removesuffix(f", {TUNED_RULE}")
         return listed(self._changes[0].get(name, []), most=1)
 
     def _verdict(self, label: str) -> str:
@@ -183,7 +183,7 @@ def _key(problem: Spec) -> str:
     return json.dumps([problem.use, problem.params], sort_keys=True)
 
 
-def _why_not(result: Result, like: Result | None) -> str:
+def _incomparable(result: Result, like: Result | None) -> str:
     """Why a result was not made on the archive's terms; empty where it was."""
     if result.run.experiment != "race":
         return f"it is no race but {result.run.experiment}"
@@ -206,7 +206,7 @@ def _with_rule(label: str, rule: str) -> str:
     return f"{label}, {rule}" if rule else label
 
 
-def _contest(
+def _contest_of(
     fields: Mapping[str, Mapping[str, Result]],
     problems: Sequence[str],
     terms: Iterable[Result],
@@ -219,10 +219,11 @@ def _contest(
         for name in problems
         if first[name].facts.has_saddle
     }
-    methods: dict[str, Rows] = {}
+    methods: dict[str, RowsByProblem] = {}
     for label, own in fields.items():
         methods[label] = {
-            name: _rows(own[name], _common_seeds(fields, name)) for name in problems
+            name: _rows_of_seeds(own[name], _common_seeds(fields, name))
+            for name in problems
         }
     return Contest(
         methods, budgets, {name: lowest[name] for name in problems if name in lowest}
@@ -236,7 +237,7 @@ def _common_seeds(
     return sorted(set.intersection(*seeds))
 
 
-def _rows(result: Result, seeds: Sequence[int]) -> list[RaceRow]:
+def _rows_of_seeds(result: Result, seeds: Sequence[int]) -> list[RaceRow]:
     """One for each seed; what broke without numbers is as dear as what used its whole budget."""
     budget = float(result.run.settings["budget"]["cost"])
     status = str(result.status)
@@ -301,9 +302,9 @@ def _pair_line(contest: Contest, own: int, rival: int) -> dict[str, TableEntry]:
 
 
 def _verdict_of(difference: Estimate) -> str:
-    if difference.low > SAME:
+    if difference.low > SAME_SCORE:
         return "better"
-    if difference.high < -SAME:
+    if difference.high < -SAME_SCORE:
         return "worse"
     return "tie"
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..records import Floats
+from ..arrays import Floats
 from .intervals import LEVEL, MIN_RUNS, Estimate, median
 
 N_EXACT = (

@@ -18,7 +18,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..records import Floats, Status
+from ..arrays import Flags, Floats
+from ..records import Status
 from .intervals import MIN_RUNS, TAIL, Estimate, proportion
 
 EscapeAxis = Literal["step", "cost", "seconds"]
@@ -56,7 +57,7 @@ class Escapes:
     """
 
     times: Floats  # (n,) of the escape, or of the end of a censored run; inf: never
-    escaped: NDArray[np.bool_]  # (n,)
+    escaped: Flags  # (n,)
     spent: Floats  # (n,) up to the escape or the end of the run
 
     @classmethod
@@ -77,12 +78,12 @@ class Escapes:
         return cls(times, escaped, spent)
 
     @property
-    def never(self) -> NDArray[np.bool_]:
+    def never(self) -> Flags:
         """Which runs (n,) will not escape, however large their budget."""
         return np.isinf(self.times) & ~self.escaped
 
     @property
-    def censored(self) -> NDArray[np.bool_]:
+    def censored(self) -> Flags:
         """Which runs (n,) might have escaped later."""
         return ~self.escaped & ~self.never
 
@@ -255,7 +256,7 @@ def _below(times: Floats, shares: Floats) -> float:
     return float(times[there[0]]) if len(there) else math.inf
 
 
-def _is_half(shares: Floats) -> NDArray[np.bool_]:
+def _is_half(shares: Floats) -> Flags:
     """Which shares (n,) are one half but for rounding."""
     return np.abs(shares - 0.5) <= 1e-8  # `np.isclose` takes ten times as long
 
@@ -271,7 +272,7 @@ def _crossing(times: Floats, shares: Floats) -> float:
     return math.inf
 
 
-def _first_time(times: Floats, there: NDArray[np.bool_]) -> Floats:
+def _first_time(times: Floats, there: Flags) -> Floats:
     """The first of times (n,) at which each of R rows (R, n) is true; inf where none is."""
     if not there.shape[1]:
         return np.full(len(there), math.inf)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..records import Floats
+from ..arrays import Floats
 
 LEVEL = 0.95  # of every interval
 TAIL = (1 - LEVEL) / 2  # on either side

@@ -6,9 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..records import Floats
+from ..arrays import Flags, Floats
 
 N_NEWTON = 50  # steps at most; two or three do
 
@@ -50,7 +50,7 @@ def censored_lines(x: ArrayLike, y: ArrayLike, bounds: ArrayLike) -> Lines:
     return Lines(slope, intercept)
 
 
-def _least_squares(x: Floats, y: Floats, used: NDArray[np.bool_]) -> Lines:
+def _least_squares(x: Floats, y: Floats, used: Flags) -> Lines:
     """Lines through y (R, m) at x (m,) where they are used (R, m)."""
     n = used.sum(1)
     y = np.where(used, y, 0.0)

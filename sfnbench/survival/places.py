@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..records import Floats
+from ..arrays import Floats
 from .intervals import N_RESAMPLES, TAIL, Estimate, resampled_interval
 
-SAME = 1e-12  # scores nearer than this are equal
+SAME_SCORE = 1e-12  # scores nearer than this are equal
 
 
 class Place(NamedTuple):
@@ -80,7 +80,9 @@ def _weights(n_problems: int, n_seeds: int, rng: np.random.Generator) -> Floats:
 
 def _ranks(scores: Floats) -> Floats:
     """One more than the number of higher scores in each row (R, M)."""
-    higher = scores[:, :, None] > scores[:, None, :] + SAME  # (R, M, M): i is above j
+    higher = (
+        scores[:, :, None] > scores[:, None, :] + SAME_SCORE
+    )  # (R, M, M): i is above j
     return np.asarray(1.0 + higher.sum(1))
 
 
@@ -93,6 +95,6 @@ def _around(value: float, resampled: Floats) -> Estimate:
 def _ties(drawn: Floats, i: int) -> tuple[int, ...]:
     """The other methods whose difference to the i-th has an interval that holds 0."""
     low, high = np.quantile(drawn - drawn[:, [i]], (TAIL, 1 - TAIL), axis=0)
-    tied = (low <= SAME) & (high >= -SAME)
+    tied = (low <= SAME_SCORE) & (high >= -SAME_SCORE)
     tied[i] = False
     return tuple(map(int, np.flatnonzero(tied)))

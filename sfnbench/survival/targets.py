@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..records import Floats
+from ..arrays import Floats
 
 
 def hitting_times(losses: ArrayLike, times: ArrayLike, targets: ArrayLike) -> Floats:

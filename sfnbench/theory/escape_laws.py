@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..records import Floats
+from ..arrays import Floats
 
 # starts that stand for a sphere: their median |c| is then known to 2 %, its logarithm to 0.02
 N_STARTS = 4001

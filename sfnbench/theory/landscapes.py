@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..records import Floats
+from ..arrays import Floats
 
 # f at 0, its slope and its curvature, for the field's covariance N f(|x - y|^2 / 2N)
 COVARIANCES = {

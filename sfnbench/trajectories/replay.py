@@ -25,7 +25,7 @@ N_BEFORE = 5
 N_CHECKS = 2  # calls by both ways, whose results must have the same bits
 
 
-class Place(NamedTuple):
+class TapePlace(NamedTuple):
     """Where a tensor is among a tape's values."""
 
     at: int
@@ -65,7 +65,9 @@ class Tape(TorchDispatchMode):
     ) -> Any:
         """Call the operator, and keep the call."""
         flat, form = tree_flatten((args, kwargs or {}))
-        arguments = [Place(self.place(x)) if isinstance(x, Tensor) else x for x in flat]
+        arguments = [
+            TapePlace(self.place(x)) if isinstance(x, Tensor) else x for x in flat
+        ]
         found = func(*args, **(kwargs or {}))
         results = [
             self._new(x) if isinstance(x, Tensor) else None
@@ -89,7 +91,9 @@ class Tape(TorchDispatchMode):
         """The values at these places, for other inputs of the same shapes."""
         values: dict[int, Tensor] = dict(enumerate(inputs)) | self._constants
         for call in self._calls:
-            flat = [values[x.at] if isinstance(x, Place) else x for x in call.arguments]
+            flat = [
+                values[x.at] if isinstance(x, TapePlace) else x for x in call.arguments
+            ]
             args, kwargs = tree_unflatten(flat, call.form)
             found = tree_flatten(call.operator(*args, **kwargs))[0]
             for at, value in zip(call.results, found, strict=True):

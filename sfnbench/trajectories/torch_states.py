@@ -34,7 +34,7 @@ def is_torchs_own(made: Any) -> bool:
 
 def state_of(optimizer: Optimizer) -> dict[str, Any]:
     """What it holds of each parameter, and the settings of its groups."""
-    states = [dict(optimizer.state.get(leaf, {})) for leaf in _leaves(optimizer)]
+    states = [dict(optimizer.state.get(leaf, {})) for leaf in _tensors_of(optimizer)]
     groups = []
     for group in optimizer.param_groups:
         groups.append({name: group[name] for name in group if name != "params"})
@@ -43,7 +43,7 @@ def state_of(optimizer: Optimizer) -> dict[str, Any]:
 
 def put_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Go on from what `state_of` gave of an optimizer that was made alike."""
-    for leaf, held in zip(_leaves(optimizer), state["states"], strict=True):
+    for leaf, held in zip(_tensors_of(optimizer), state["states"], strict=True):
         if held:
             optimizer.state[leaf] = held
     for group, settings in zip(optimizer.param_groups, state["groups"], strict=True):
@@ -62,5 +62,5 @@ def copy_into(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
             tensor.copy_(value)
 
 
-def _leaves(optimizer: Optimizer) -> list[Tensor]:
+def _tensors_of(optimizer: Optimizer) -> list[Tensor]:
     return [leaf for group in optimizer.param_groups for leaf in group["params"]]

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from scipy.stats import rankdata
 
-from ...records import Floats, PointRow, Result
+from ...arrays import Floats
+from ...records import PointRow, Result
 from ...theory.landscapes import Landscape, semicircle_below_zero, theory_of
 
 CUT_OFFS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-14, 1e-20)  # of the squared gradient norm

@@ -9,7 +9,8 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...records import Floats, Result, Status
+from ...arrays import Floats
+from ...records import Result, Status
 from ...survival.intervals import MIN_RUNS
 from .at_budget import AXES, axis_of
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...records import Floats, RaceRow, Result, Status
+from ...arrays import Floats
+from ...records import RaceRow, Result, Status
 from ...survival.escapes import Escapes
 from ...survival.intervals import (
     LEVEL,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...records import Floats, Result
+from ...arrays import Flags, Floats
+from ...records import Result
 from ...results.tables import Table
 from ...theory.escape_laws import gradient_descent_median_escape, steps_an_e_fold
 from .families import SPECTRUM, Family, families
@@ -27,7 +27,7 @@ class Growth:
     medians: Floats  # (n,); the budget where the median is beyond it
     low: Floats  # (n,) 95 % intervals, likewise
     high: Floats
-    is_beyond: NDArray[np.bool_]  # (n,)
+    is_beyond: Flags  # (n,)
     fit: Fit
     law: Floats | None  # (n,) exact medians of escape
     law_slope: str  # empty where there is none

@@ -54,15 +54,15 @@ def ranks(
         if on_progress:
             progress = partial(on_progress, run)
         _sent((run, replace(conditions, options={})))
-        yield _executed(run, conditions, progress)
+        yield _by_all(run, conditions, progress)
 
 
-def serve() -> None:
+def execute_orders() -> None:
     """Execute what process 0 sends, until it has no more."""
     while (order := _sent(None)) is not None:
         run, conditions = order
         # process 0 writes the state of a long run, and all read it
-        _executed(run, replace(conditions, checkpoint_s=inf), None)
+        _by_all(run, replace(conditions, checkpoint_s=inf), None)
 
 
 def _check_fits(run: Run) -> None:
@@ -78,7 +78,7 @@ def _check_fits(run: Run) -> None:
         )
 
 
-def _executed(run: Run, conditions: Conditions, progress: Any) -> Result:
+def _by_all(run: Run, conditions: Conditions, progress: Any) -> Result:
     """The result; an error where processes came to different numbers."""
     import torch.distributed as dist
 
@@ -89,7 +89,7 @@ def _executed(run: Run, conditions: Conditions, progress: Any) -> Result:
     with shared_by(ours):
         result = attempt(run, conditions, progress)
     found: list[Any] = [None] * ours.n
-    dist.all_gather_object(found, _numbers(result))
+    dist.all_gather_object(found, _stored_numbers(result))
     _executing[0] = False
     facts = {"ranks": ours.n, "summed_bytes": ours.n_bytes}
     result = replace(result, environment={**result.environment, **facts})
@@ -99,7 +99,7 @@ def _executed(run: Run, conditions: Conditions, progress: Any) -> Result:
     return result
 
 
-def _numbers(result: Result) -> list[tuple[str, str]]:
+def _stored_numbers(result: Result) -> list[tuple[str, str]]:
     rows = [
         (name, repr(value))
         for row in result.rows

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....records import Floats, PointRow, Result
+from ....arrays import Floats
+from ....records import PointRow, Result
 from ....report.figure import Axis, Figure, Panel, Trace
 from ....theory.landscapes import Landscape, semicircle_density, theory_of
 from .. import analysis

@@ -8,7 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from ....records import Floats, Result, number
+from ....arrays import Floats
+from ....records import Result, number
 from ....report.figure import Axis, Figure, Panel, Symbol, Trace, left_edge, scale_of
 from ....survival.escapes import EscapeAxis as Clock
 from ....survival.escapes import Escapes

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....records import Floats, Result
+from ....arrays import Floats
+from ....records import Result
 from ....report.figure import Axis, Figure, Panel, Trace
 from ....survival.escapes import or_never
 from ....survival.targets import ecdf, hitting_times, performance_ratios

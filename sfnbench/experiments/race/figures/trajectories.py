@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....records import Floats, Result
+from ....arrays import Floats
+from ....records import Result
 from ....report.figure import Axis, Contours, Figure, Panel, Trace
 
 N_LENGTHS = (

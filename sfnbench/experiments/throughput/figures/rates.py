@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....records import Floats, Result
+from ....arrays import Floats
+from ....records import Result
 from ....report.figure import Axis, Figure, Panel, Trace
 
 RATE_COLUMNS = ("steps_per_s_q1", "steps_per_s", "steps_per_s_q3", "flops_share")

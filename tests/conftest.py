@@ -154,3 +154,22 @@ def sfnbench(here, monkeypatch, capsys):
 def run(sfnbench):
     """Run that suite in this process."""
     return lambda *words: sfnbench("run", "tiny", "--engine", "inline", *words)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A browser, for all tests of a session."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api",
+        reason="playwright is missing: pip install 'sfnbench[test]'",
+    )
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no browser is installed: apt-get install chromium")
+    root = (
+        ["--no-sandbox"] if os.geteuid() == 0 else []
+    )  # Chromium's sandbox refuses root
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=root)
+        yield browser
+        browser.close()

@@ -1,7 +1,6 @@
 """The site is built without a network, and each of its links has an end."""
 
 import re
-import shutil
 import subprocess
 import sys
 from html import unescape
@@ -96,30 +95,18 @@ def test_every_member_and_every_public_name_has_its_place(site):
     assert {*sfnbench.__all__} - import_module("pages").APART <= shown
 
 
-def test_the_keyboard_sees_where_it_is(site):
+def test_the_keyboard_sees_where_it_is(site, browser):
     """The first key leads to the text; links of a folded menu are shown where it reaches them."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api",
-        reason="playwright is missing: pip install 'sfnbench[test]'",
-    )
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no browser is installed: apt-get install chromium")
     first = min(path for path in site if path.name == "index.html")
     where = "document.activeElement.getBoundingClientRect().x"
-    with playwright.sync_playwright() as driver:
-        # Chromium's sandbox refuses root
-        browser = driver.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
-        )
-        page = browser.new_page(viewport={"width": 1100, "height": 700})
-        page.goto(first.as_uri())
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.textContent.trim()") == (
-            "Skip to content"
-        )
-        menu = page.locator(".md-sidebar--primary a", has_text="First steps").first
-        assert menu.bounding_box()["x"] < 0
-        menu.focus()
-        page.wait_for_function(f"{where} >= 0")
-        browser.close()
+    page = browser.new_page(viewport={"width": 1100, "height": 700})
+    page.goto(first.as_uri())
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent.trim()") == (
+        "Skip to content"
+    )
+    menu = page.locator(".md-sidebar--primary a", has_text="First steps").first
+    assert menu.bounding_box()["x"] < 0
+    menu.focus()
+    page.wait_for_function(f"{where} >= 0")
+    page.close()

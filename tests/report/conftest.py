@@ -1,7 +1,5 @@
 """The page in a real browser, for tests of the report: Chromium, headless, without a network."""
 
-import os
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -14,25 +12,12 @@ from sfnbench.session.execute import execute
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """A browser, for all tests of a session."""
+def browser(browser):
+    """A browser for pages whose figures are plotly's."""
     pytest.importorskip(
         "plotly", reason="plotly is missing: pip install 'sfnbench[report]'"
     )
-    playwright = pytest.importorskip(
-        "playwright.sync_api",
-        reason="playwright is missing: pip install 'sfnbench[test]'",
-    )
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no browser is installed: apt-get install chromium")
-    root = (
-        ["--no-sandbox"] if os.geteuid() == 0 else []
-    )  # Chromium's sandbox refuses root
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=root)
-        yield browser
-        browser.close()
+    return browser
 
 
 @pytest.fixture(scope="session")

@@ -294,6 +294,6 @@ def test_more_methods_than_colours_have_their_legend_beside(tmp_path, folder, ra
 
 def test_a_long_entry_of_a_legend_is_folded():
     name = "Adam: -0.43 [-0.433, -0.429], no power law: off by up to 1.5 %"
-    lines = draw_plotly._folded(name).split("<br>")
+    lines = draw_plotly._in_lines(name).split("<br>")
     assert " ".join(lines) == name
     assert max(map(len, lines)) <= draw_plotly.MOST_IN_LINE

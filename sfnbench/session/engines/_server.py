@@ -81,6 +81,28 @@ def ctrl_c_deferred() -> Iterator[None]:
 
 
 @contextmanager
+def ctrl_c_remembered() -> Iterator[Callable[[], None]]:
+    """In this block no Ctrl-C is lost: what it yields raises one that was.
+
+    Python drops what is raised while it destroys an object.
+    """
+    pressed: list[tuple[int, FrameType | None]] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def act() -> None:
+        if pressed and callable(before):
+            before(*pressed.pop())
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        pressed[:] = [(number, frame)]
+        if callable(before):
+            before(number, frame)
+
+    with _ctrl_c_handled_by(remember):
+        yield act
+
+
+@contextmanager
 def _ctrl_c_handled_by(handler: Handler) -> Iterator[Handler | None]:
     if (
         threading.current_thread() is not threading.main_thread()

@@ -31,7 +31,7 @@ from ... import environment
 from ...errors import SfnbenchError
 from ...records import Result, Run, Status
 from . import Conditions, RunProgress, _logs
-from ._server import ForkServer, ctrl_c_deferred, start_server
+from ._server import ForkServer, ctrl_c_deferred, ctrl_c_remembered, start_server
 from ._worker import (
     BEGUN,
     REPORT,
@@ -58,9 +58,11 @@ def processes(
     with (
         tempfile.TemporaryDirectory(prefix="sfnbench-") as folder,
         Workers(conditions, Path(folder)) as workers,
+        ctrl_c_remembered() as heed_ctrl_c,
     ):
         workers.start(first)
         while workers.running:
+            heed_ctrl_c()
             result = workers.finished()
             workers.report(on_progress)
             if result is not None:

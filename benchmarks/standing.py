@@ -34,7 +34,7 @@ of cost. It is 1 for an escape by the first gradient, and 0 for none within the 
 an escape** is the expected running time: all that was spent, over the number of escapes. **Way
 down** is the mean share of the way from the start to the lowest loss in this archive. Brackets hold
 95 % intervals of a bootstrap over problems and seeds; two methods tie where the interval of their
-difference holds 0. A tuned method of which no trial escaped counts as never escaping, at its whole
+difference holds 0. If no trial of a tuned method escapes, it counts as never escaping, at its whole
 budget. The order is that of these problems, these settings and this budget.
 """
 

@@ -20,9 +20,8 @@ from .shares import ProbeEstimate
 
 ESTIMATES = ("negative_share", "near_zero_share", "negative_weight", "gradient_overlap")
 N_GRID = 400  # points of the density's curve
-NEAR = (
-    0.02  # times |theta|: a Newton step that is longer leads to no critical point near
-)
+# times |theta|: a Newton step that is longer leads to no critical point near
+NEAR = 0.02
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def _from_one(
     is_wanted: bool,
 ) -> Roots:
     """The same from one end (1, d)."""
+    # the first step whole, later ones up to `reach`
     longest = itertools.chain([math.inf] * is_wanted, itertools.repeat(float(reach[0])))
 
     def tensor(numbers: Floats) -> Tensor:

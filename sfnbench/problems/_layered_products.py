@@ -33,9 +33,8 @@ from ..core.cuda_graph import recorded
 from ..core.curvature import CurvatureKind, Linearisation
 
 Layers = list[tuple[Tensor, Tensor]]  # weights (n_out, n_in) and biases (n_out,)
-ALIGNED = (
-    32  # numbers, or a multiple, from one tensor to the next for a GPU's matrix units
-)
+# numbers, or a multiple, from one tensor to the next for a GPU's matrix units
+ALIGNED = 32
 
 
 class Criterion(NamedTuple):

@@ -20,10 +20,9 @@ import numpy as np
 from ..errors import StoreError
 
 MAGIC = b"sfnbench series 1\n"
-NOISE, SAMPLE = (
-    120,
-    256,
-)  # so many different bytes among so many are noise: 162 are likely
+# so many different bytes among so many are noise: 162 are likely
+NOISE = 120
+SAMPLE = 256
 _LENGTH = struct.Struct("<I")
 
 

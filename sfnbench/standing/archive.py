@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
+from ..environment import install_hint
 from ..errors import SfnbenchError, StoreError
 from ..experiments.by_kind import kind_of_saddle
 from ..records import Facts, Result, Row, Run, Status, columns
@@ -114,7 +115,7 @@ def _arrow(path: Path) -> tuple[Any, Any]:
         import pyarrow.parquet as pq
     except ImportError:
         raise StoreError(
-            f"{path} needs the package pyarrow: pip install 'sfnbench[parquet]'"
+            f"{path} needs the package pyarrow: {install_hint('parquet')}"
         ) from None
     return pa, pq
 

@@ -10,7 +10,7 @@ from gate import lives, session, until
 
 from sfnbench import Store, run_suite
 
-SLOW = '''"""A quadratic saddle that takes its time, and counts what is asked."""
+SLOW = '''"""A quadratic saddle whose losses take their time, and are counted."""
 
 import time
 from dataclasses import dataclass

@@ -1,12 +1,14 @@
 """An archive: what is written comes back, and what is none is refused in a line."""
 
 import math
+import re
 import sys
 from dataclasses import replace
 
 import pytest
 
 from sfnbench import load_suite
+from sfnbench.environment import install_hint
 from sfnbench.errors import StoreError
 from sfnbench.records import Result, Run, Spec
 from sfnbench.results.encoding import to_json
@@ -87,7 +89,7 @@ def test_other_files_are_no_archives(tmp_path):
 
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(StoreError, match=r"pip install 'sfnbench\[parquet\]'"):
+    with pytest.raises(StoreError, match=re.escape(install_hint("parquet"))):
         archive.read_archive(tmp_path / "a.parquet")
 
 

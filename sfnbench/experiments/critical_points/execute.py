@@ -100,8 +100,13 @@ class _Searching:
         points = torch.stack([start.point for start in some])
         points = points.to(run.device, getattr(torch, run.dtype))
         ends = search(
-            *(self.space, self.finder, points, self._is_batched),
-            *(progress, self.checkpoint, part),
+            self.space,
+            self.finder,
+            points,
+            self._is_batched,
+            progress,
+            self.checkpoint,
+            part,
         )
         part = f"{part}, measured"
         kept = self.checkpoint.part(part) or {"ends": []}

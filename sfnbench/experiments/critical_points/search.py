@@ -23,13 +23,8 @@ PATIENCE, FALL = (
     8,
     0.9,
 )  # a search has stalled where |g|^2 fell by less than a tenth in eight steps
-_MOVING = (
-    "theta",
-    "grad",
-    "steps",
-    "calls",
-    "seconds",
-)  # of the ends, what steps change
+# of the ends, what steps change
+_MOVING = ("theta", "grad", "steps", "calls", "seconds")
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,8 @@ def _stacked(reports: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 def _next_size(block: Block, seconds: float) -> int:
     """How many steps the next block takes, where this one took so many seconds."""
-    if (
-        current_ranks() is not None
-    ):  # their clocks differ, and all have to make the same steps
-        return 1
+    if current_ranks() is not None:
+        return 1  # their clocks differ, and all have to make the same steps
     n, n_trajectories, dim = block.points.shape
     step_s = max(seconds / n, 1e-9)
     fitting = BLOCK_BYTES // (n_trajectories * dim * block.points.element_size())

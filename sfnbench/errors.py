@@ -5,6 +5,7 @@ Numbers that break are a status of a row, never an error.
 SfnbenchError
 ├── SuiteError     a suite that cannot be read, or asks for what does not exist
 ├── PluginError    a member that is unknown, clashes with another or cannot be imported
+│   └── AbsentError       one whose package is not installed
 ├── DataError      a dataset that is missing, damaged or not to be had
 ├── StoreError     a results folder that cannot be read or written
 │   ├── NoResultsError    one that holds no result, or none yet
@@ -29,6 +30,10 @@ class SuiteError(SfnbenchError):
 
 class PluginError(SfnbenchError):
     """An unknown, clashing or broken problem or optimizer."""
+
+
+class AbsentError(PluginError):
+    """A member whose package is not installed; a suite may name it, but it cannot run here."""
 
 
 class DataError(SfnbenchError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,16 +16,12 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal
 
-from .imports import class_file, module_file
+from .imports import class_file, is_there, module_file
 from .plugins import PACKAGE, plugin_paths
 from .reading import HERE, Source, counts, read
 
 Kind = Literal["optimizer", "problem", "finder", "metric"]
 KINDS: tuple[Kind, ...] = ("optimizer", "problem", "finder", "metric")
-
-_there: set[str] = (
-    set()
-)  # packages that were found; one that was not may be installed meanwhile
 
 
 @dataclass(frozen=True)
@@ -50,6 +45,7 @@ class Member:
     summary: str = ""
     fields: tuple[Field, ...] = ()
     error: str | None = None
+    is_absent: bool = False  # the error is that a package is not installed
 
     @property
     def where(self) -> str:
@@ -148,7 +144,7 @@ def _read_member(
         known_kind = found.kind or (None if any_kind else kind)
         if known_kind != kind or (found.registered is None and found.kind is None):
             continue
-        wrong = _missing_package(source)
+        missing = wrong = _missing_package(source)
         if found.registered is None:
             wrong = f"line {found.line}: {found.name} lacks @register({path.stem!r})"
         elif found.registered != path.stem:
@@ -162,6 +158,7 @@ def _read_member(
             summary=found.summary,
             fields=found.fields,
             error=wrong,
+            is_absent=wrong is not None and wrong is missing,
         )
 
 
@@ -177,7 +174,8 @@ def _read_entry(kind: Kind, entry: EntryPoint) -> Member:
         source = read(path)
     except (SyntaxError, ValueError, OSError) as error:
         return replace(broken, error=f"entry point {entry.value!r}: {_what(error)}")
-    wrong = _wrong_in_package(module) or _missing_package(source)
+    missing = _missing_package(source)
+    wrong = _wrong_in_package(module) or missing
     found = next((each for each in _classes(source) if each.name == class_name), None)
     if found is None:
         if class_name not in _identifiers(source):
@@ -190,7 +188,13 @@ def _read_entry(kind: Kind, entry: EntryPoint) -> Member:
             f"line {found.line}: registered as {found.registered!r}, "
             f"but the entry point is called {entry.name!r}"
         )
-    return replace(broken, summary=found.summary, fields=found.fields, error=wrong)
+    return replace(
+        broken,
+        summary=found.summary,
+        fields=found.fields,
+        error=wrong,
+        is_absent=wrong is not None and wrong is missing,
+    )
 
 
 def _wrong_in_package(module: str) -> str | None:
@@ -299,15 +303,6 @@ def _missing_package(source: Source) -> str | None:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             tops = [node.module.partition(".")[0]]
         for top in tops:
-            if not _is_there(top):
+            if not is_there(top):
                 return f"line {node.lineno}: needs the package {top!r}, which is not installed"
     return None
-
-
-def _is_there(top: str) -> bool:
-    if top in _there or top in sys.modules or top in sys.stdlib_module_names:
-        return True
-    found = importlib.util.find_spec(top) is not None
-    if found:
-        _there.add(top)
-    return found

@@ -18,6 +18,9 @@ from pathlib import Path
 from .plugins import PACKAGE, plugin_folders
 from .reading import HERE, Import, Source, read
 
+# Packages that were found; one that was not may be installed meanwhile
+_there: set[str] = set()
+
 # Rooms of sfnbench that name, describe and complain: no number goes through them. What records mean
 # is in their FORMAT.
 _LEFT_OUT = {
@@ -216,6 +219,25 @@ def _origins(file: Path, name: str) -> Iterator[Path | str]:
                 if origins := [each for star in stars for each in _origins(star, name)]:
                     yield from origins
                     return
+
+
+def is_there(top: str) -> bool:
+    """Whether a package or module of that name can be found; nothing is imported."""
+    if top in _there or top in sys.modules or top in sys.stdlib_module_names:
+        return True
+    found = importlib.util.find_spec(top) is not None
+    if found:
+        _there.add(top)
+    return found
+
+
+def is_absence(error: BaseException) -> bool:
+    """Whether an import failed for want of a package, and not of a module inside one."""
+    return (
+        isinstance(error, ModuleNotFoundError)
+        and error.name is not None
+        and not is_there(error.name.partition(".")[0])
+    )
 
 
 def _home(top: str) -> Path | None:

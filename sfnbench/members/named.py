@@ -10,9 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import PluginError, SfnbenchError
+from ..errors import AbsentError, PluginError, SfnbenchError
 from ..words import did_you_mean, first_line
-from .imports import module_file, source_of
+from .imports import is_absence, module_file, source_of
 
 _BY_CALL = (
     "*",
@@ -31,7 +31,8 @@ def look_in(folder: Path) -> None:
 def imported(use: str, unknown: str) -> tuple[ModuleType, str]:
     """The module of ``package.module:name``, imported, and the name, which it may still miss.
 
-    PluginError begins with `unknown` and says why there is none. A module beside the suite file or
+    PluginError begins with `unknown` and says why there is none, AbsentError that its package is
+    not installed. A module beside the suite file or
     in the current folder is found too. To import a module is to run it: Python's own modules and
     scripts are left alone, and so is a module whose source has no such name.
     """
@@ -52,7 +53,8 @@ def imported(use: str, unknown: str) -> tuple[ModuleType, str]:
     try:
         return importlib.import_module(module_name), name
     except (Exception, SystemExit) as error:  # a module may raise anything
-        raise PluginError(f"{unknown}: {first_line(error)}") from error
+        kind = AbsentError if is_absence(error) else PluginError
+        raise kind(f"{unknown}: {first_line(error)}") from error
 
 
 def find_named(use: str, what: str) -> Any:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import PluginError
+from ..errors import AbsentError, PluginError
 from ..records import Run
 from ..words import did_you_mean
 from . import live
@@ -27,7 +27,7 @@ from .discovery import KINDS as KINDS
 from .discovery import Kind as Kind
 from .discovery import Member as Member
 from .discovery import discover, kind_of_bases, summary_of
-from .imports import source_of
+from .imports import is_absence, source_of
 from .plugins import add_plugins as add_plugins
 from .plugins import extend_package
 from .plugins import plugin_paths as plugin_paths
@@ -100,7 +100,8 @@ def load(member: Member) -> type[Any]:
     A plugin that was edited since it was imported, in a notebook say, is imported again.
     """
     if member.error:
-        raise PluginError(f"{member.path}: {member.error}")
+        kind = AbsentError if member.is_absent else PluginError
+        raise kind(f"{member.path}: {member.error}")
     key = member.kind, member.name
     if key in _registered and _is_outdated(member):
         del _registered[key], sys.modules[member.module]
@@ -181,8 +182,9 @@ def _import(member: Member) -> None:
         Exception
     ) as error:  # a plugin's import may raise anything, and must stop nothing else
         _registered.pop((member.kind, member.name), None)
+        kind = AbsentError if is_absence(error) else PluginError
         line = _line_in(error, member.path)
-        raise PluginError(
+        raise kind(
             f"{member.path}:{line}: cannot be imported: {type(error).__name__}: {error}"
         ) from error
 

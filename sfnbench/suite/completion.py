@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError
 
-from ..errors import PluginError, SfnbenchError
+from ..errors import AbsentError, PluginError, SfnbenchError
 from ..members import registry
 from ..members.registry import Kind, Member
 from ..records import Spec
@@ -99,6 +99,8 @@ class RegisteredCompletion(Completion):
             ):
                 note(issue)
             return None
+        except AbsentError:
+            raise
         except _UNEXPECTED as error:
             is_ours = isinstance(error, SfnbenchError)
             if is_ours:

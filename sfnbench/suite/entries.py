@@ -6,10 +6,10 @@ Names are looked up, parameters checked and completed, grids unrolled.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from ..errors import PluginError
+from ..errors import AbsentError, PluginError
 from ..members import identity, registry
 from ..members.registry import Kind, Member
 from ..records import Spec
@@ -39,11 +39,25 @@ class LocatedSpec(NamedTuple):
     at: Mark
 
 
+class Absent(NamedTuple):
+    """An entry whose package is not installed: an issue where a run needs it, and only there."""
+
+    kind: Kind
+    use: str
+    label: str
+    issue: Issue
+
+    def is_picked(self, names: Container[str] | None) -> bool:
+        """Whether these names pick it; None picks all."""
+        return names is None or self.label in names or self.use in names
+
+
 class EntryResult(NamedTuple):
     """The members that an entry asks for, one for each combination of its grids, and its issues."""
 
     specs: list[LocatedSpec]
     issues: list[Issue]
+    absent: Absent | None = None
 
 
 class EntryReader:
@@ -146,6 +160,11 @@ class _Entry:
             try:
                 completion = self._reader.completion(use.content)
                 specs = list(self._read(use, completion))
+            except AbsentError as error:
+                label = self._label() or use
+                issue = Issue(use.at, str(error))
+                absent = Absent(self._kind, use.content, label.content, issue)
+                return EntryResult([], self._issues, absent)
             except PluginError as error:
                 self._note(use.at, str(error))
         return EntryResult(specs, self._issues)

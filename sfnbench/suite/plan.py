@@ -15,6 +15,7 @@ from ..records import Run, Spec
 from ..words import counted, did_you_mean, listed
 from .completion import Ground, instances
 from .entries import GROUND, EntryReader
+from .files import located
 from .reading import Suite
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def full_plan(
 ) -> Plan:
     """As `plan`, with what was left out: a method for networks joins on networks alone."""
     issues: list[str] = []
+    problems = _without_absent(suite, "problem", problems, issues)
+    optimizers = _without_absent(suite, suite.method, optimizers, issues)
     picked_problems = _pick("problem", suite.problems, problems, issues)
     ground = _ground(suite, picked_problems)
     unfit: Unfit = {}
@@ -132,6 +135,21 @@ def _ground(suite: Suite, problems: tuple[Spec, ...]) -> Ground:
     return Ground(problems, dtypes, suite.n_steps)
 
 
+def _without_absent(
+    suite: Suite, kind: Kind, names: Iterable[str] | None, issues: list[str]
+) -> list[str] | None:
+    """The names but for those of absent members, which are issues; None still picks all."""
+    picked = None if names is None else list(names)
+    absent = [
+        each for each in suite.absent if each.kind == kind and each.is_picked(picked)
+    ]
+    issues += located(suite.path, [each.issue for each in absent])
+    if picked is None:
+        return None
+    gone = {name for each in absent for name in (each.use, each.label)}
+    return [name for name in picked if name not in gone]
+
+
 def _pick(
     kind: Kind,
     offered: tuple[Spec, ...],
@@ -167,6 +185,9 @@ def _join(
 ) -> list[Spec]:
     """The member of the registry with its defaults; where it runs on none, that is an issue."""
     result = reader.default(name)
+    if result.absent:
+        issues.append(result.absent.issue.message)
+        return []
     reasons: dict[str, str] = {}
     if result.issues:
         for problem in ground.problems:

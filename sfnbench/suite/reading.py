@@ -25,7 +25,7 @@ from ..records import Spec
 from ..words import KeyPath, counted, did_you_mean
 from .checks import TUNING_SEEDS, repeated_seeds, wrong_metrics, wrong_tuning
 from .completion import Ground
-from .entries import EntryReader, repeated
+from .entries import Absent, EntryReader, repeated
 from .files import available, locate, located, read_suite, title
 from .schema import PROFILES, known_keys, marked
 from .validation import to_issues
@@ -62,6 +62,7 @@ class Suite:
     inner: tuple[Spec, ...] = field(
         default=(), repr=False
     )  # optimizers that the settings name
+    absent: tuple[Absent, ...] = ()  # entries that cannot run here
 
     def __repr__(self) -> str:
         sizes = (len(self.problems), "problem"), (len(self.optimizers), self.method)
@@ -76,7 +77,8 @@ def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
     """The suite of a file, or of a name: one of ``./suites``, or one that travels with sfnbench.
 
     SuiteError has a line for every mistake of the file, in profiles that are not asked for too:
-    ``file:line:column: message``.
+    ``file:line:column: message``. That a package is not installed is no mistake of the file: its
+    members are in `absent`, and `plan` refuses them.
     """
     path = locate(path_or_name)
     look_in(path.parent)  # a suite may name a class of a module beside it
@@ -99,6 +101,7 @@ def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
     places = {issue.at for issue in misread}
     issues = misread + [issue for issue in issues if issue.at not in places]
     if issues:
+        issues += [each.issue for each in reader.absent]
         raise SuiteError("\n".join(located(path, issues)))
     if profile not in readers:
         hint = " (it has none)"
@@ -162,6 +165,7 @@ class SuiteReader:
         self._tree = tree
         self._entries = entries
         self.issues: list[Issue] = []
+        self.absent: list[Absent] = []
         self._schema = self._find_schema()
         self._keys = self._validate()
         self._problems = self._read_entries("problem")
@@ -211,6 +215,7 @@ class SuiteReader:
             n_steps=keys.n_steps,
             tune=keys.tuning,
             inner=tuple(self._inner.values()),
+            absent=tuple(self.absent),
         )
 
     def _find_schema(self) -> type[ExperimentKeys]:
@@ -245,6 +250,8 @@ class SuiteReader:
             result = self._entries[kind].read(entry)
             located += result.specs
             self.issues += result.issues
+            if result.absent:
+                self.absent.append(result.absent)
         self.issues += repeated(kind, located)
         return tuple(each.spec for each in located)
 
@@ -259,6 +266,8 @@ class SuiteReader:
         """The one member that an entry asks for."""
         result = self._entries[kind].read(entry)
         self.issues += result.issues
+        if result.absent:
+            self.issues.append(result.absent.issue)
         if len(result.specs) > 1:
             message = (
                 f"one {kind} is wanted here, not the {len(result.specs)} of a grid"

@@ -11,7 +11,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from ..errors import PluginError
+from ..errors import AbsentError, PluginError
 from ..words import did_you_mean
 from .classes import find_class
 
@@ -100,6 +100,8 @@ def read_schedule(given: Any, n_steps: int | None = None) -> Schedule:
     try:
         full = use if "." in use or ":" in use else f"{TORCHS}{use}"
         cls = find_class(full, LRScheduler, "schedule")
+    except AbsentError:
+        raise
     except PluginError as error:
         raise ValueError(f"{error}{did_you_mean(use, SHAPES)}") from error
     settings = {key: _read_inner(value) for key, value in given.items() if key != "use"}

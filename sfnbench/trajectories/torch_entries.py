@@ -23,7 +23,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from ..errors import PluginError
+from ..errors import AbsentError, PluginError
 from ..words import did_you_mean
 from .classes import find_class
 from .schedules import Schedule, read_schedule
@@ -85,6 +85,8 @@ class _Reader:
         """The entry at a path of keys; None where even its class is not to be had."""
         try:
             cls = find_class(use, Optimizer, "optimizer")
+        except AbsentError:
+            raise  # its other faults are read where it is installed
         except PluginError as error:
             self._note((*path, "use") if path else (), str(error))
             return None

@@ -56,6 +56,15 @@ def counted(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
+def with_article(noun: str) -> str:
+    """A noun with its "a" or "an".
+
+    >>> with_article("optimizer"), with_article("problem")
+    ('an optimizer', 'a problem')
+    """
+    return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
+
+
 # Control characters, what turns the direction of writing, and halves of surrogate pairs.
 _STEERING = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from ..words import with_article
 from .terminal import (
     AsFormat,
     Device,
@@ -94,7 +95,7 @@ def new(
     from .new import write_template
 
     if module and kind != "problem":
-        raise typer.BadParameter(f"--module begins a problem, not a {kind}")
+        raise typer.BadParameter(f"--module begins a problem, not {with_article(kind)}")
     path = write_template(kind, name, is_module=module)
     if kind == "suite":
         then = f"`sfnbench run {name}`"

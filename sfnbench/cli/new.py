@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import PluginError
 from ..members import registry
 from ..members.datasets import dataset_files
+from ..words import with_article
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -22,12 +23,13 @@ def write_template(kind: str, name: str, *, is_module: bool = False) -> Path:
     where the file exists.
     """
     if not NAME.fullmatch(name):
+        expected = "small letters, digits and _, a letter first"
         raise PluginError(
-            f"{name!r} is no name for a {kind}: use small letters, digits and _, a letter first"
+            f"{name!r} is no name for {with_article(kind)}: use {expected}"
         )
     known = _known_files(kind).get(name)
     if known:
-        raise PluginError(f"a {kind} called {name!r} exists: {known}")
+        raise PluginError(f"{with_article(kind)} called {name!r} exists: {known}")
     if kind == "suite":
         path = Path("suites") / f"{name}.yaml"
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import DamagedError, SfnbenchError
+from ..words import counted
 from . import standing
 from .terminal import (
     AsFormat,
@@ -148,7 +149,6 @@ def export(
     from ..results.export import export as rows_to
     from ..results.store import Store
     from ..session.folders import find_results
-    from ..words import counted
 
     damaged: list[DamagedError] = []
     with Store(find_results(folder)) as store:
@@ -173,7 +173,6 @@ def merge(
     their numbers differ, that is said.
     """
     from ..results.merge import merge as join
-    from ..words import counted
 
     *sources, target = folders
     if not sources:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import DamagedError, SfnbenchError
-from ..words import first_line
+from ..words import counted, first_line
 from . import completion
 from .terminal import (
     AsFormat,
@@ -196,7 +196,6 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     from ..session.plans import Request
     from ..session.session import tuning_runs
     from ..suite.plan import missing_data
-    from ..words import counted
 
     use_plugins(plugins)
     request = Request(suite, device="cpu")
@@ -301,7 +300,6 @@ def _slurm_options(given: str) -> dict[str, Any]:
 
 def _print_preview(planned: Planned, choices: Choices, style: Format) -> None:
     from ..session.session import preview
-    from ..words import counted
 
     suite, table = planned.suite, preview(planned, **choices)
     echo(rendered(table, style))

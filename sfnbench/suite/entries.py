@@ -13,7 +13,7 @@ from ..errors import AbsentError, PluginError
 from ..members import identity, registry
 from ..members.registry import Kind, Member
 from ..records import Spec
-from ..words import did_you_mean
+from ..words import did_you_mean, with_article
 from .completion import (
     ENTRY_KEYS,
     Completed,
@@ -209,7 +209,9 @@ class _Entry:
         if isinstance(entry.content, str):
             return entry
         if not entry.is_mapping:
-            expected = f"{self._a_kind} is a name or a mapping with the key 'use'"
+            expected = (
+                f"{with_article(self._kind)} is a name or a mapping with the key 'use'"
+            )
             self._note(entry.at, f"{expected}, not {entry.described}")
             return None
         use = entry.child("use")
@@ -220,16 +222,11 @@ class _Entry:
             return None
         if not isinstance(use.content, str):
             self._note(
-                use.at, f"use must be the name of {self._a_kind}, not {use.described}"
+                use.at,
+                f"use must be the name of {with_article(self._kind)}, not {use.described}",
             )
             return None
         return use
-
-    @property
-    def _a_kind(self) -> str:
-        if self._kind == "optimizer":
-            return f"an {self._kind}"
-        return f"a {self._kind}"
 
     def _label(self) -> Node | None:
         label = self._node.child("label")

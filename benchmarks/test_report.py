@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sfnbench.records import Result, Run, Spec
-from sfnbench.report.html import write
+from sfnbench.report.html import write_page
 from sfnbench.report.sections import gather
 from sfnbench.results.store import Store
 
@@ -76,7 +76,7 @@ def many(root):
 def test_ten_suites_of_ten_thousand_runs_open_in_three_seconds(page, tmp_path):
     """Seconds of the page's main thread, which other work on the machine does not lengthen."""
     many(tmp_path)
-    write(*gather(sorted(tmp_path.iterdir())), tmp_path / "report.html")
+    write_page(*gather(sorted(tmp_path.iterdir())), tmp_path / "report.html")
     client = page.context.new_cdp_session(page)
     client.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto((tmp_path / "report.html").as_uri())

@@ -57,27 +57,23 @@ def matching(
     status is that of any seed. SfnbenchError for a name that fits nothing.
     """
     if not (problems or optimizers or statuses):
-        # one at a time, as they come: with their series, thousands would fill the memory
+        # one at a time, as they come: thousands would fill the memory
         return results
-    results = list(results)
-    for kind, patterns in (
-        ("problem", problems),
-        ("optimizer", optimizers),
-        ("status", statuses),
-    ):
-        present = set().union(*(_names_of_kind(result, kind) for result in results))
+    asked = {"problem": problems, "optimizer": optimizers, "status": statuses}
+    present: dict[str, set[str]] = {kind: set() for kind in asked}
+    picked = []
+    for result in results:  # what is left out is not kept
+        if all(
+            _matches(_names_of_kind(result, kind), patterns, present[kind])
+            for kind, patterns in asked.items()
+        ):
+            picked.append(result)
+    for kind, patterns in asked.items():
         for pattern in patterns:
-            if not fnmatch.filter(present, pattern):
-                raise SfnbenchError(
-                    f"no result of {kind} {pattern!r} here{did_you_mean(pattern, present)}"
-                )
-        if patterns:
-            results = [
-                result
-                for result in results
-                if _matches(_names_of_kind(result, kind), patterns)
-            ]
-    return results
+            if not fnmatch.filter(present[kind], pattern):
+                hint = did_you_mean(pattern, present[kind])
+                raise SfnbenchError(f"no result of {kind} {pattern!r} here{hint}")
+    return picked
 
 
 def _names_of_kind(result: Result, kind: str) -> set[str]:
@@ -91,5 +87,7 @@ def _names_of_kind(result: Result, kind: str) -> set[str]:
     return {spec.label, spec.use}
 
 
-def _matches(names: set[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatch.filter(names, pattern) for pattern in patterns)
+def _matches(names: set[str], patterns: Sequence[str], present: set[str]) -> bool:
+    """Whether one of the names fits one of the patterns, if there are any; all are noted."""
+    present |= names
+    return not patterns or any(fnmatch.filter(names, pattern) for pattern in patterns)

@@ -8,6 +8,7 @@ only the browser knows, are ``{"css": "--ink"}``.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from .looks import GREY, Look, looks_in
 
 DIGITS = 4  # of a number: what an eye can tell apart
 MOST_IN_LINE = 44  # characters of a legend's entry
+LARGEST_WHOLE = 1e6  # that is written out: larger ones are shorter as powers of ten
 HEIGHT = 320  # of a panel in pixels, its legend aside
 INK, GRID, PAPER = ({"css": name} for name in ("--ink", "--line", "--paper"))
 LINE_SHAPES = {"line": "linear", "step": "hv", "histogram": "hvh"}
@@ -67,10 +69,10 @@ TEMPLATE: Json = {  # what all panels share
 
 @dataclass
 class Arrays:
-    """Numbers of many traces, each array once."""
+    """Numbers of many traces as texts of JSON, each array once."""
 
-    values: list[Sequence[Any]] = field(default_factory=list)
-    _places: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    _places: dict[str, int] = field(default_factory=dict)
     _known: dict[bytes, int] = field(
         default_factory=dict
     )  # by hashes: rounding takes longer
@@ -82,22 +84,44 @@ class Arrays:
     def _place(self, floats: np.ndarray) -> int:
         key = hashlib.blake2b(floats.tobytes(), digest_size=16).digest()
         if key not in self._known:
-            values = tuple(numbers(floats))
-            self._known[key] = self._places.setdefault(values, len(self.values))
-            if self._known[key] == len(self.values):
-                self.values.append(values)
+            text = json.dumps(numbers(floats), separators=(",", ":"))
+            self._known[key] = self._places.setdefault(text, len(self.texts))
+            if self._known[key] == len(self.texts):
+                self.texts.append(text)
         return self._known[key]
 
 
-def numbers(values: ArrayLike) -> list[float | None]:
+def numbers(values: ArrayLike) -> list[float | int | None]:
     """Rounded to `DIGITS`; None for a number that is not finite, which JSON lacks.
 
-    >>> numbers([1 / 3, float("inf")])
-    [0.3333, None]
+    >>> numbers([1 / 3, 2e-30, 50.0, float("inf")])
+    [0.3333, 2e-30, 50, None]
     """
-    floats = np.asarray(values, float).ravel().tolist()
+    floats = np.asarray(values, float).ravel()
+    return [_shortest(each) for each in _rounded(floats).tolist()]
+
+
+def _rounded(floats: np.ndarray) -> np.ndarray:
+    """Numbers (n,) to `DIGITS`: a whole number over or times a power of ten, both of them exact."""
+    sizes = np.abs(floats)
+    is_usual = (sizes > 1e-15) & (sizes < 1e15)
+    usual = floats[is_usual]
+    power = DIGITS - 1 - np.floor(np.log10(np.abs(usual)))
+    up = 10.0 ** np.maximum(power, 0)
+    down = 10.0 ** np.maximum(-power, 0)
+    found = floats.copy()
+    found[is_usual] = np.rint(usual * up / down) / up * down
     shape = f"%.{DIGITS}g"
-    return [float(shape % each) if math.isfinite(each) else None for each in floats]
+    for place in np.flatnonzero(~is_usual & np.isfinite(floats) & (floats != 0)):
+        found[place] = float(shape % floats[place])
+    return found
+
+
+def _shortest(number: float) -> float | int | None:
+    """The number as JSON has it in the fewest characters."""
+    if number.is_integer():  # neither of infinite ones nor of nan
+        return int(number) if abs(number) < LARGEST_WHOLE else number
+    return number if math.isfinite(number) else None
 
 
 def plot(panel: Panel, looks: Mapping[str, Look], arrays: Arrays) -> Json:

@@ -137,9 +137,9 @@ def text(entry: TableEntry, *, is_starred: bool = False) -> str:
 
 def rank(entry: TableEntry) -> tuple[int, float, str]:
     """The key that a column is sorted by: numbers, later than so many steps, never, words."""
-    words = text(entry)
     if isinstance(entry, int):
         return 0, entry, ""
+    words = text(entry)
     if isinstance(entry, Tally):
         return 0, next(iter(entry.counts.values()), 0), words
     if not isinstance(entry, Cell):

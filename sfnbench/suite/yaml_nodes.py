@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -171,8 +172,10 @@ def parse(text: str) -> tuple[Node | None, list[Issue]]:
     at: Mark | None
     loader = None
     try:
-        loader = _Loader(text)
-        raw = loader.get_single_node()
+        raw = _by_libyaml(text)
+        if raw is None:
+            loader = _Loader(text)
+            raw = loader.get_single_node()
         if raw is None:
             return None, issues
         return _Conversion(issues).node(raw, 0), issues
@@ -252,6 +255,26 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
+
+
+def _by_libyaml(text: str) -> yaml.Node | None:
+    """The same tree in a tenth of the time; None where there may be a fault: PyYAML says which."""
+    if not (yaml.__with_libyaml__ and text.isascii()):
+        return None
+    depth = 0
+    with suppress(yaml.YAMLError, ValueError, OverflowError):
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth >= MAX_DEPTH:
+                return None
+        loader = yaml.CSafeLoader(text)
+        loader.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+        node: yaml.Node | None = loader.get_single_node()
+        return node
+    return None
 
 
 @dataclass

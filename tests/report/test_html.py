@@ -10,6 +10,7 @@ import sys
 from base64 import b64decode
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sfnbench import load_suite, plan
@@ -66,12 +67,16 @@ def page(tmp_path, *folders):
     return write_page(found, notes, tmp_path / "report.html").read_text(), notes
 
 
+def unpacked(text):
+    """The panels and arrays of each section."""
+    packed = re.findall(r'<script type="text/plain">(.*?)</script>', text, re.S)
+    return [json.loads(gzip.decompress(b64decode(each))) for each in packed]
+
+
 def drawn(text):
     """The panels of each section, by name."""
-    scripts = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
     return [
-        {panel["name"]: panel for panel in json.loads(each)["panels"]}
-        for each in scripts
+        {panel["name"]: panel for panel in each["panels"]} for each in unpacked(text)
     ]
 
 
@@ -273,11 +278,20 @@ def test_tuned_values_that_cannot_be_read_are_named(tmp_path, folder, race, cont
 
 def test_an_array_that_occurs_twice_is_written_once(tmp_path, folder, race):
     text, _ = page(tmp_path, folder("a", labelled(race, "sfn")))
-    (script,) = re.findall(
-        r'<script type="application/json">(.*?)</script>', text, re.S
-    )
-    arrays = [tuple(each) for each in json.loads(script)["arrays"]]
+    (data,) = unpacked(text)
+    arrays = [tuple(each) for each in data["arrays"]]
     assert len(set(arrays)) == len(arrays)
+
+
+def test_numbers_have_four_digits_and_no_more_characters_than_they_need():
+    """By Python's own formatting."""
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(500) * 10.0 ** rng.uniform(-40, 40, 500)
+    values = [*values, 9999.5, 0.99999, 1e15, 1e22, 0.0, -3.0]
+    found = draw_plotly.numbers(values)
+    assert found == [float(f"{each:.4g}") for each in values]
+    assert repr(found[-2:]) == "[0, -3]"
+    assert draw_plotly.numbers([math.nan, math.inf, -math.inf]) == [None] * 3
 
 
 def test_more_methods_than_colours_have_their_legend_beside(tmp_path, folder, race):

@@ -2,11 +2,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sfnbench
 from sfnbench.suite.yaml_nodes import MAX_DEPTH, MAX_VALUES, Issue, Mark, Node, parse
 
 TEXT = st.text(
@@ -292,3 +295,27 @@ def test_override_keeps_the_positions_of_both() -> None:
         Mark(2, 14),
         Mark(2, 17),
     }
+
+
+SUITES = sorted((Path(sfnbench.__file__).parent.parent / "suites").glob("*.yaml"))
+
+
+@pytest.mark.skipif(
+    not yaml.__with_libyaml__, reason="PyYAML was built without libyaml"
+)
+@pytest.mark.parametrize("file", SUITES, ids=lambda file: file.stem)
+def test_libyaml_reads_what_pyyaml_reads(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values, texts and positions."""
+    text = file.read_text("utf-8").encode("ascii", "replace").decode()
+    fast, issues = parse(text)
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    slow, also = parse(text)
+    assert fast is not None
+    assert slow is not None
+    assert issues == also == []
+    pairs = zip(fast.nodes(), slow.nodes(), strict=True)
+    for one, other in pairs:
+        assert (one.at, one.text, one.keys) == (other.at, other.text, other.keys)
+    assert fast.plain() == slow.plain()

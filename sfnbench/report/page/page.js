@@ -38,15 +38,20 @@ function element(tag, attributes, ...children) {
   return made;
 }
 
-// -- plotly ----------------------------------------------------------------------------------
+// -- what is packed --------------------------------------------------------------------------
 
-// The script lies in the page as gzip in base64, which makes the file half as large.
-async function unpack() {
-  const packed = document.getElementById("plotly");
+// Plotly's script and the numbers of all figures lie in the page as gzip in base64.
+async function unpack(packed) {
   const bytes = Uint8Array.from(atob(packed.textContent), (each) => each.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+async function unpackAll() {
+  for (const data of document.querySelectorAll(".suite > script")) data.textContent = await unpack(data);
+  const packed = document.getElementById("plotly");
   const script = element("script", {});
-  script.textContent = await new Response(stream).text();
+  script.textContent = await unpack(packed);
   packed.replaceWith(script);
 }
 
@@ -139,7 +144,7 @@ function sort(header) {
 
 // -- page ------------------------------------------------------------------------------------
 
-unpack().then(() => {
+unpackAll().then(() => {
   for (const section of document.querySelectorAll(".suite")) whenNear(section, () => start(section));
 }, () => {
   const note = "The figures need a newer browser: Chrome 80, Firefox 113, Safari 16.4, or later.";

@@ -7,6 +7,9 @@ and after. A busy machine slows the control, too; a slow commit does not.
 
 A commit is slower where the median over rounds of the quotients, after by before, is above FACTOR,
 and most rounds agree. Exits with 3 then, or where what a suite is tracked for costs more.
+
+`--times 10` compares so often, and says how many comparisons were clean: of equal commits (HEAD
+HEAD) all should be, and of a commit that is slower none.
 """
 
 import argparse
@@ -38,6 +41,7 @@ def main() -> None:
     words.add_argument("after", nargs="?", default="HEAD")
     words.add_argument("--rounds", type=int, default=5)
     words.add_argument("--factor", type=float, default=1.3)
+    words.add_argument("--times", type=int, default=1, help="comparisons, one by one")
     words.add_argument("--suite", choices=SUITES, action="append")
     words.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     asked = words.parse_args()
@@ -45,20 +49,33 @@ def main() -> None:
     if asked.measure:
         print(json.dumps(units_and_costs(suites)))
         return
+    n_clean = 0
     with checked_out(asked.before) as old, checked_out(asked.after) as new:
-        before: Rounds = []
-        after: Rounds = []
-        for i in range(asked.rounds):
-            turns = [(old, before), (new, after)]
-            for tree, rounds in turns if i % 2 else reversed(turns):
-                rounds.append(a_round(tree, suites))
-            print(f"round {i + 1} of {asked.rounds}", file=sys.stderr)
-    worse = compared(before, after, asked.factor)
-    for line in worse:
-        print(line)
-    if worse:
+        for _ in range(asked.times):
+            before, after = both_in_turn(old, new, suites, asked.rounds)
+            worse = compared(before, after, asked.factor)
+            for line in worse:
+                print(line, flush=True)
+            n_clean += not worse
+    if asked.times > 1:
+        print(f"{n_clean} of {asked.times} comparisons were clean")
+    if n_clean < asked.times:
         sys.exit(3)
     print(f"{asked.after} is not slower than {asked.before}, nor dearer")
+
+
+def both_in_turn(
+    old: Path, new: Path, suites: list[str], n_rounds: int
+) -> tuple[Rounds, Rounds]:
+    """So many rounds with the packages in two folders."""
+    before: Rounds = []
+    after: Rounds = []
+    for i in range(n_rounds):
+        turns = [(old, before), (new, after)]
+        for tree, rounds in turns if i % 2 else reversed(turns):
+            rounds.append(a_round(tree, suites))
+        print(f"round {i + 1} of {n_rounds}", file=sys.stderr)
+    return before, after
 
 
 @contextmanager

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-import yaml
-
 from ..errors import SfnbenchError
 
 
@@ -56,6 +54,8 @@ def _suite() -> dict[str, Any]:
     The line is taken as the shell hands it over: before an option has its value, it parses to
     nothing.
     """
+    import yaml
+
     from ..suite.files import SUFFIXES, available, locate, read_suite
 
     line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")

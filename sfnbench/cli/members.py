@@ -12,10 +12,10 @@ from .terminal import (
     AsFormat,
     Device,
     Plugins,
-    console,
     echo,
     rendered,
     short_path,
+    terminal_width,
     use_plugins,
 )
 
@@ -40,8 +40,7 @@ def list_members(
     if style == "json":
         echo(json.dumps(tables[what] if what else tables, indent=2))
         return
-    terminal = console(stderr=False)
-    width = terminal.width if terminal.is_terminal else None
+    width = terminal_width()
     for kind, table in tables.items():
         echo(f"{kind}", bold=True)
         table = [{**row, "from": short_path(row["from"])} for row in table]

@@ -7,14 +7,14 @@ module or ``module:NAME``.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
 from .discovery import entries
-from .imports import module_file, source_of
+from .imports import module_file
+from .outlines import Outline, outline
 from .plugins import PACKAGE, plugin_paths
 from .reading import HERE
 
@@ -31,10 +31,10 @@ class DatasetFile(NamedTuple):
     @property
     def summary(self) -> str:
         """The first line of the file's docstring, or that it is broken."""
-        source = source_of(self.path)
-        if source is None:
+        file = _outline(self.path)
+        if file is None:
             return f"BROKEN: {self.path} cannot be read as Python"
-        return (ast.get_docstring(source.tree) or "").partition("\n")[0]
+        return file.summary
 
 
 def dataset_files() -> dict[str, DatasetFile]:
@@ -71,9 +71,13 @@ def _everywhere() -> Iterator[tuple[str, DatasetFile]]:
 
 
 def _assigns_dataset(path: Path) -> bool:
-    source = source_of(path)
-    return source is not None and any(
-        isinstance(node, ast.Assign)
-        and any(getattr(target, "id", "") == ATTRIBUTE for target in node.targets)
-        for node in source.tree.body
-    )
+    file = _outline(path)
+    return file is not None and ATTRIBUTE in file.names
+
+
+def _outline(path: Path) -> Outline | None:
+    """The outline of a file; None where it is no Python, or broken."""
+    try:
+        return outline(path)
+    except (OSError, ValueError, SyntaxError):  # ValueError: its bytes are no text
+        return None

@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .imports import class_file, is_there, module_file
+from .outlines import Field, Outline, last_name, outline
 from .plugins import PACKAGE, plugin_paths
 from .reading import HERE, Source, counts, read
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Kind = Literal["optimizer", "problem", "finder", "metric"]
 KINDS: tuple[Kind, ...] = ("optimizer", "problem", "finder", "metric")
 
-
-@dataclass(frozen=True)
-class Field:
-    """A parameter of a member as its source states it."""
-
-    name: str
-    annotation: str
-    default: str | None  # None: it has to be given
+_METADATA = (".dist-info", ".egg-info")  # ends of folders' names
 
 
 @dataclass(frozen=True)
@@ -90,11 +88,6 @@ def kind_of_bases(names: set[str]) -> Kind | None:
     return next((kind for base, kind in named.items() if base in names), None)
 
 
-def summary_of(docstring: str | None) -> str:
-    """The first line of a docstring."""
-    return (docstring or "").strip().partition("\n")[0]
-
-
 # -- inside ----------------------------------------------------------------------------------------
 
 
@@ -117,10 +110,45 @@ def _files(root: Path, name: str | None) -> list[Path]:
 
 @functools.lru_cache(maxsize=4)
 def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Entry points of sfnbench in all installed packages: the slowest part of a scan."""
+    """Entry points of sfnbench in all installed packages.
+
+    Only those of packages that name sfnbench are parsed, and importlib.metadata is imported only
+    where there is one: it takes longer than the rest of a scan.
+    """
     counts["entry point scans"] += 1
-    groups = (name for name in entry_points().groups if name.startswith("sfnbench."))
-    return tuple(entry for name in groups for entry in entry_points(group=name))
+    if not any(map(_may_name_sfnbench, path)):
+        return ()
+    from importlib.metadata import distribution, distributions
+
+    found: list[EntryPoint] = []
+    for package in distributions():
+        text = package.read_text("entry_points.txt")
+        if text and "[sfnbench." in text:
+            name = package.metadata["Name"]
+            # the one that counts, where a package is there twice
+            chosen = distribution(name) if name else package
+            found += chosen.entry_points
+    own = (entry for entry in found if entry.group.startswith("sfnbench."))
+    return tuple(dict.fromkeys(own))
+
+
+def _may_name_sfnbench(folder: str) -> bool:
+    """Whether a package whose metadata lie in a folder of ``sys.path`` may name sfnbench."""
+    if not os.path.isdir(folder or "."):
+        return os.path.exists(folder)  # an archive
+    if folder.endswith(".egg"):
+        return True
+    # a folder may not be read
+    with suppress(OSError), os.scandir(folder or ".") as places:
+        about = (Path(each.path) for each in places if each.name.endswith(_METADATA))
+        return any(_names_sfnbench(each / "entry_points.txt") for each in about)
+    return False
+
+
+def _names_sfnbench(file: Path) -> bool:
+    with suppress(OSError):
+        return b"[sfnbench." in file.read_bytes()
+    return False
 
 
 def _read_member(
@@ -132,7 +160,7 @@ def _read_member(
     """
     broken = Member(kind, path.stem, path, module)
     try:
-        source = read(path)
+        file = outline(path)
     except (
         SyntaxError,
         ValueError,
@@ -140,11 +168,12 @@ def _read_member(
     ) as error:  # ValueError: its bytes are no text
         yield replace(broken, error=_what(error))
         return
-    for found in _classes(source):
-        known_kind = found.kind or (None if any_kind else kind)
-        if known_kind != kind or (found.registered is None and found.kind is None):
+    for found in file.classes:
+        own_kind = kind_of_bases({*found.bases})
+        known_kind = own_kind or (None if any_kind else kind)
+        if known_kind != kind or (found.registered is None and own_kind is None):
             continue
-        missing = wrong = _missing_package(source)
+        missing = wrong = _missing_package(file)
         if found.registered is None:
             wrong = f"line {found.line}: {found.name} lacks @register({path.stem!r})"
         elif found.registered != path.stem:
@@ -171,17 +200,17 @@ def _read_entry(kind: Kind, entry: EntryPoint) -> Member:
         return replace(broken, error=f"entry point {entry.value!r}: no such module")
     broken = replace(broken, path=path)
     try:
-        source = read(path)
+        file = outline(path)
     except (SyntaxError, ValueError, OSError) as error:
         return replace(broken, error=f"entry point {entry.value!r}: {_what(error)}")
-    missing = _missing_package(source)
+    missing = _missing_package(file)
     wrong = _wrong_in_package(module) or missing
-    found = next((each for each in _classes(source) if each.name == class_name), None)
+    found = next((each for each in file.classes if each.name == class_name), None)
     if found is None:
-        if class_name not in _identifiers(source):
+        if class_name not in _identifiers(read(path)):
             wrong = f"entry point {entry.value!r}: it has no class {class_name!r}"
         return replace(broken, error=wrong)  # made by calls, perhaps
-    if found.registered is None and entry.name not in _identifiers(source):
+    if found.registered is None and entry.name not in _identifiers(read(path)):
         wrong = f"line {found.line}: {found.name} lacks @register({entry.name!r})"
     if found.registered not in (None, entry.name):
         wrong = (
@@ -204,7 +233,7 @@ def _wrong_in_package(module: str) -> str | None:
         package = ".".join(parts[:n])
         file = module_file(package)
         try:
-            wrong = _missing_package(read(file)) if file else None
+            wrong = _missing_package(outline(file)) if file else None
         except (SyntaxError, ValueError, OSError) as error:
             wrong = _what(error)
         if wrong:
@@ -220,7 +249,7 @@ def _identifiers(source: Source) -> frozenset[str]:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             found.add(node.name)
         elif isinstance(node, ast.Name | ast.Attribute):
-            found.add(_last_name(node))
+            found.add(last_name(node))
         elif isinstance(node, ast.Constant):
             found.add(str(node.value))
         elif isinstance(node, ast.alias):
@@ -236,73 +265,8 @@ def _what(error: Exception) -> str:
     return f"{at}{getattr(error, 'msg', None) or error}"
 
 
-def _last_name(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    if isinstance(node, ast.Name):
-        return node.id
-    return ""
-
-
-def _registered_name(node: ast.ClassDef) -> str | None:
-    for call in node.decorator_list:
-        if (
-            isinstance(call, ast.Call)
-            and _last_name(call.func) == "register"
-            and len(call.args) == 1
-        ):
-            return str(getattr(call.args[0], "value", ""))
-    return None
-
-
-def _fields(node: ast.ClassDef) -> Iterator[Field]:
-    for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            annotation = ast.unparse(item.annotation)
-            if not annotation.startswith("ClassVar"):
-                yield Field(
-                    item.target.id,
-                    annotation,
-                    ast.unparse(item.value) if item.value else None,
-                )
-
-
-@dataclass(frozen=True)
-class _Class:
-    """A class as its source reads."""
-
-    name: str
-    line: int
-    kind: Kind | None  # as its bases say
-    registered: str | None  # the name in @register
-    summary: str
-    fields: tuple[Field, ...]
-
-
-@functools.lru_cache(maxsize=1024)
-def _classes(source: Source) -> tuple[_Class, ...]:
-    return tuple(
-        _Class(
-            node.name,
-            node.lineno,
-            kind_of_bases({_last_name(base) for base in node.bases}),
-            _registered_name(node),
-            summary_of(ast.get_docstring(node)),
-            tuple(_fields(node)),
-        )
-        for node in source.tree.body
-        if isinstance(node, ast.ClassDef)
-    )
-
-
-def _missing_package(source: Source) -> str | None:
-    for node in source.tree.body:
-        tops: list[str] = []
-        if isinstance(node, ast.Import):
-            tops = [alias.name.partition(".")[0] for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            tops = [node.module.partition(".")[0]]
-        for top in tops:
-            if not is_there(top):
-                return f"line {node.lineno}: needs the package {top!r}, which is not installed"
+def _missing_package(file: Outline) -> str | None:
+    for line, top in file.packages:
+        if not is_there(top):
+            return f"line {line}: needs the package {top!r}, which is not installed"
     return None

@@ -26,8 +26,9 @@ from . import live
 from .discovery import KINDS as KINDS
 from .discovery import Kind as Kind
 from .discovery import Member as Member
-from .discovery import discover, kind_of_bases, summary_of
+from .discovery import discover, kind_of_bases
 from .imports import is_absence, source_of
+from .outlines import keep_outlines, summary_of
 from .plugins import add_plugins as add_plugins
 from .plugins import extend_package
 from .plugins import plugin_paths as plugin_paths
@@ -75,7 +76,9 @@ def members(kind: Kind) -> dict[str, Member]:
 
     Two different files under one name are an error.
     """
-    return dict(sorted(_by_name(kind).items()))
+    found = dict(sorted(_by_name(kind).items()))
+    keep_outlines()
+    return found
 
 
 def find(kind: Kind, name: str) -> Member:

@@ -245,6 +245,6 @@ def test_finding_one_member_reads_no_other():
         from sfnbench.members import registry
         from sfnbench.members.reading import counts
         registry.find("optimizer", "sfn")
-        assert counts["files parsed"] == 1, counts
+        assert counts["files parsed"] <= 1, counts
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

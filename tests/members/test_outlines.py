@@ -49,12 +49,14 @@ def look(tmp_path):
     bytecode = tmp_path / "bytecode"
 
     def look(**env):
+        around = {**os.environ, "PYTHONPYCACHEPREFIX": str(bytecode)}
+        around.pop("PYTHONDONTWRITEBYTECODE", None)
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(LOOK), str(tmp_path)],
             capture_output=True,
             text=True,
             check=True,
-            env={**os.environ, "PYTHONPYCACHEPREFIX": str(bytecode), **env},
+            env={**around, **env},
         )
         n_parsed, kept, found = done.stdout.splitlines()
         return int(n_parsed), kept, found

@@ -198,16 +198,22 @@ class _Session:
         n_stored = len({run.id for run in shown}) - len(todo)
         self.observer.begin(todo, n_stored, stale)
         try:
-            with closing(
-                results
-            ):  # a result that cannot be stored ends the workers too
-                for result in chain(failures, results):
-                    store.put(self._with_sources(result))
-                    self._drop_checkpoints([result.run])
-                    self.observer.finished(result)
+            # A result that cannot be stored ends the workers too.
+            with closing(results):
+                try:
+                    self._keep(store, chain(failures, results))
+                except KeyboardInterrupt as pressed:
+                    self._keep(store, _ended_already(results, pressed))
+                    raise
         finally:
             self.observer.end()
         return frozenset(run.id for run in todo)
+
+    def _keep(self, store: Store, results: Iterable[Result]) -> None:
+        for result in results:
+            store.put(self._with_sources(result))
+            self._drop_checkpoints([result.run])
+            self.observer.finished(result)
 
     def _drop_checkpoints(self, runs: Iterable[Run]) -> None:
         folder = self.folder / CHECKPOINTS
@@ -264,6 +270,15 @@ class _Session:
             each.settled.id: _failure(each) for each in picked.values() if each.broken
         }
         return _Stage(ready, failures, frozenset(retuned))
+
+
+def _ended_already(
+    results: Generator[Result, None, None], pressed: KeyboardInterrupt
+) -> Iterator[Result]:
+    """The results that an engine still has when it is told of Ctrl-C."""
+    with suppress(KeyboardInterrupt):  # raised again by the engine, after the last one
+        yield results.throw(pressed)
+        yield from results
 
 
 def _names(run: Run) -> dict[str, str]:

@@ -7,6 +7,7 @@ import pytest
 from sfnbench import Store, load_suite, run_suite
 from sfnbench.errors import DeviceError, StoreError
 from sfnbench.session.device import device_kind
+from sfnbench.session.engines import execute_all
 from sfnbench.session.folders import latest
 from sfnbench.session.observer import Observer
 
@@ -42,6 +43,31 @@ def test_what_is_missing_is_executed_and_told(suite, tmp_path):
         assert notes.begun[:2] == expected
         assert len(notes.done) == expected[0]
         assert notes.ended == 1
+
+
+def test_what_an_engine_has_when_ctrl_c_comes_is_stored(suite, tmp_path, monkeypatch):
+    def execute(runs, **_):
+        """As a cluster does it: the second result is there when the first is handed out."""
+        first, second = execute_all(list(runs), engine="inline")
+        try:
+            yield first
+        except KeyboardInterrupt:
+            yield second
+            raise
+
+    class Stop(Notes):
+        def finished(self, result):
+            super().finished(result)
+            if len(self.done) == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("sfnbench.session.session.execute_all", execute)
+    notes = Stop()
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(suite, out=tmp_path / "out", observer=notes)
+    assert (len(notes.done), notes.ended) == (2, 1)
+    with Store(tmp_path / "out") as store:
+        assert store.ids() == set(notes.done)
 
 
 def test_fresh_keeps_the_old_result_until_the_new_one_is_there(

@@ -94,6 +94,10 @@ def _results_of(
                 if result is not None:
                     tasks.submit(itertools.islice(waiting, 1))
                     yield result
+                    tasks.forget(result.run)
+        except KeyboardInterrupt:
+            yield from tasks.ended()
+            raise
         finally:
             tasks.cancel()
 
@@ -143,7 +147,7 @@ class _Tasks:
 
     def submit(self, runs: Iterable[Run]) -> None:
         for run in runs:
-            key = f"{self._topic}-{run.id}"
+            key = self._key(run)
             future = self.client.submit(
                 work_for_scheduler,
                 run,
@@ -160,12 +164,22 @@ class _Tasks:
         news = self._news.get()
         if isinstance(news, str):
             if news in self.running:
-                return self._outcome(*self.running.pop(news))
+                return self._outcome(*self.running[news])
             return None
         found = self.running.get(f"{self._topic}-{news['run']}")
         if found and on_progress:
             on_progress(found[0], news["share"])
         return None
+
+    def ended(self) -> Iterator[Result]:
+        """The results that are there and that the caller has not stored."""
+        for run, future, began in self.running.values():
+            if future.status == "finished":
+                yield self._outcome(run, future, began)
+
+    def forget(self, run: Run) -> None:
+        """Let go of a run whose result the caller has stored."""
+        del self.running[self._key(run)]
 
     def cancel(self) -> None:
         """Tell the scheduler that no result is wanted any more."""
@@ -174,6 +188,9 @@ class _Tasks:
             self.client.unsubscribe_topic(self._topic)
             if futures:
                 self.client.cancel(futures, force=True)
+
+    def _key(self, run: Run) -> str:
+        return f"{self._topic}-{run.id}"
 
     def _outcome(self, run: Run, future: Any, began: float) -> Result:
         if future.status == "cancelled":

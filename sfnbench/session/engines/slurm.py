@@ -2,7 +2,7 @@
 
 A job gives its run a process of its own, as `processes` does, in this process's environment and
 working directory, which the nodes have to share. Jobs outlive this process: who starts the session
-again is handed what ran meanwhile. Ctrl-C cancels them.
+again is handed what ran meanwhile. Ctrl-C cancels them; what has ended by then is handed out first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from ...errors import SfnbenchError
 from ...records import Result, Run, Status
 from ...words import first_line
 from . import Conditions, RunProgress, refuse_options
+from ._server import ctrl_c_deferred
 from .processes import processes, unfinished
 
 POLL_S = 1.0
@@ -34,6 +35,7 @@ CANCEL_S = 15.0  # Slurm gives a job time to end by itself
 ARRAY_LENGTH = 1000  # Slurm's own limit, where its administrator has set no other
 ATTEMPTS = 3  # of a run whose node was lost
 SPARE_MINUTES = 5  # beyond the runs' own timeouts, in which a job starts and ends
+SUBMITTED = "_submitted.pkl"  # ends submitit's name of a file with what a job is given
 LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
 OUT_OF_MEMORY = re.compile(r"exceeded memory limit|oom.kill", re.IGNORECASE)
 STATUSES = {"TIMEOUT": Status.TIMEOUT, "OUT_OF_MEMORY": Status.OOM}
@@ -79,15 +81,21 @@ def _executed(
                 ended = jobs.ended()
                 if not ended:
                     time.sleep(POLL_S)
-                for run in ended:
-                    result = jobs.result(run)
-                    if result is not None:
-                        try:
-                            yield result
-                        finally:  # not before the caller has stored it
-                            jobs.forget(run)
+                yield from _handed_out(jobs, ended)
+        except KeyboardInterrupt:
+            yield from _handed_out(jobs, jobs.with_result())
+            raise
         finally:
             jobs.cancel()
+
+
+def _handed_out(jobs: _Jobs, ended: Iterable[Run]) -> Iterator[Result]:
+    """The results of jobs that have ended, each kept here until the caller has stored it."""
+    for run in ended:
+        result = jobs.result(run)
+        if result is not None:
+            yield result
+            jobs.forget(run)
 
 
 @contextmanager
@@ -155,9 +163,11 @@ class _Jobs:
 
     def adopt(self, runs: Iterable[Run]) -> list[Run]:
         """Take over the jobs of an earlier session; the runs that have none."""
+        self._note_jobs()
+        queued = _queued()
         missing = []
         for run in runs:
-            job = self._earlier_job(run)
+            job = self._earlier_job(run, queued)
             if job is None:
                 missing.append(run)
             else:
@@ -168,17 +178,10 @@ class _Jobs:
         """Submit an array of jobs; SfnbenchError where Slurm refuses it."""
         waiting = iter(runs)
         while chosen := list(itertools.islice(waiting, ARRAY_LENGTH)):
-            try:
-                jobs = self.executor.map_array(
-                    work_for_slurm, chosen, [self._shipped()] * len(chosen)
-                )
-            except Exception as error:  # what sbatch says has no class of its own
-                raise SfnbenchError(
-                    f"Slurm refuses the runs: {first_line(error)}"
-                ) from error
-            for run, job in zip(chosen, jobs, strict=True):
-                self.running[run.id] = run, job
-                self._record(run).write_text(job.job_id)
+            with ctrl_c_deferred():  # none is submitted that cannot be cancelled
+                for run, job in zip(chosen, self._submitted(chosen), strict=True):
+                    self.running[run.id] = run, job
+                    self._record(run).write_text(job.job_id)
             for script in self._folder.glob("*submission*.sh"):  # sbatch has read it
                 script.unlink()
 
@@ -195,9 +198,17 @@ class _Jobs:
             or (ask and job.watcher.is_done(job.job_id))
         ]
 
+    def with_result(self) -> list[Run]:
+        """The runs whose jobs have left a result, which is not stored yet."""
+        return [
+            run
+            for run, job in self.running.values()
+            if job.paths.result_pickle.exists()
+        ]
+
     def result(self, run: Run) -> Result | None:
         """What the run's job gave; None where its node was lost and it is submitted again."""
-        _, job = self.running.pop(run.id)
+        _, job = self.running[run.id]
         if job.paths.result_pickle.exists():
             outcome, given = job._get_outcome_and_result()
             if outcome == "success":
@@ -209,6 +220,7 @@ class _Jobs:
         state = job.watcher.get_state(job.job_id, mode="force").split()[0]
         attempts = self._attempts[run.id] = self._attempts.get(run.id, 1) + 1
         if state in LOST and attempts <= ATTEMPTS:
+            self.forget(run)
             self.submit([run])
             return None
         if OUT_OF_MEMORY.search(log):  # the step's state; its job's is FAILED
@@ -218,25 +230,41 @@ class _Jobs:
         return unfinished(run, STATUSES.get(state, Status.ERROR), log, seconds)
 
     def forget(self, run: Run) -> None:
-        """Remove the files of a run whose result the caller has."""
+        """Remove the files of a run whose result the caller has, or that is given up."""
+        self.running.pop(run.id, None)
         paths = self._job_of(run).paths
         for file in (paths.submitted_pickle, paths.result_pickle, paths.stdout):
             file.unlink(missing_ok=True)
         self._record(run).unlink(missing_ok=True)
 
     def cancel(self) -> None:
-        """Tell Slurm that no result is wanted any more, and wait until it has heard."""
-        arrays = {job.job_id.partition("_")[0] for _, job in self.running.values()}
+        """Tell Slurm that no more results are wanted, and wait until it has heard.
+
+        Results that are there already stay, with their files, for the next session.
+        """
+        ended = {run.id for run in self.with_result()}
+        open_jobs = [each for each in self.running.values() if each[0].id not in ended]
+        arrays = {_array_of(job.job_id) for _, job in open_jobs}
         if not arrays:
             return
         with suppress(OSError):  # a Slurm that is gone has nothing to cancel
             subprocess.run(("scancel", *arrays), capture_output=True)
             end = perf_counter() + CANCEL_S
-            while _queued(arrays) and perf_counter() < end:
+            while arrays & set(map(_array_of, _queued())) and perf_counter() < end:
                 time.sleep(POLL_S)
-        for run, _ in self.running.values():
+        for run, _ in open_jobs:
             self.forget(run)
-        self.running.clear()
+
+    def _submitted(self, runs: list[Run]) -> list[Any]:
+        """An array of jobs that sbatch has taken."""
+        conditions = [self._shipped()] * len(runs)
+        try:
+            jobs: list[Any] = self.executor.map_array(work_for_slurm, runs, conditions)
+        except Exception as error:  # what sbatch says has no class of its own
+            raise SfnbenchError(
+                f"Slurm refuses the runs: {first_line(error)}"
+            ) from error
+        return jobs
 
     def _shipped(self) -> Conditions:
         """The conditions that a job needs."""
@@ -252,22 +280,36 @@ class _Jobs:
 
         return SlurmJob(self._folder, self._record(run).read_text())
 
-    def _earlier_job(self, run: Run) -> Any:
+    def _note_jobs(self) -> None:
+        """Write the records that a session did not come to, after it had submitted the jobs."""
+        from submitit.core.utils import DelayedSubmission
+
+        known = {file.read_text() for file in self._folder.glob("*.job")}
+        for file in self._folder.glob(f"*{SUBMITTED}"):
+            job_id = file.name.removesuffix(SUBMITTED)
+            if job_id not in known:
+                run: Run = DelayedSubmission.load(file).args[0]
+                self._record(run).write_text(job_id)
+
+    def _earlier_job(self, run: Run, queued: Container[str]) -> Any:
         """The job of an earlier session that made the run, or makes it; None without one."""
         if not self._record(run).exists():
             return None
         job = self._job_of(run)
-        state = job.watcher.get_state(job.job_id, mode="force")
-        if job.paths.result_pickle.exists() or state in ("PENDING", "RUNNING"):
+        if job.job_id in queued or job.paths.result_pickle.exists():
             return job
         self.forget(run)
         return None
 
 
-def _queued(arrays: Iterable[str]) -> bool:
-    """Whether one of these jobs waits, runs or is about to end; sacct does not know the last."""
-    command = ("squeue", "--noheader", f"--jobs={','.join(arrays)}")
-    return bool(subprocess.run(command, capture_output=True).stdout)
+def _queued() -> set[str]:
+    """The ids of all jobs that wait, run or are about to end; sacct does not know the last."""
+    command = ("squeue", "--noheader", "--array", "--format=%i")
+    return set(subprocess.run(command, capture_output=True, text=True).stdout.split())
+
+
+def _array_of(job_id: str) -> str:
+    return job_id.partition("_")[0]
 
 
 def _printed(job: Any) -> str:

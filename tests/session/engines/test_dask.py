@@ -20,6 +20,7 @@ from sfnbench.members import registry
 from sfnbench.records import Result
 from sfnbench.results.store import Store
 from sfnbench.session.engines import execute_all
+from sfnbench.session.engines.dask import _Tasks
 from sfnbench.session.plans import Planned
 from sfnbench.session.session import run_session
 from sfnbench.suite.reading import load_suite
@@ -143,6 +144,34 @@ def test_closing_cancels_what_is_at_work(address: str, tmp_path: Path) -> None:
     assert next(results).status == "ok"
     assert until(lambda: len(marks(mark)) == 2)
     results.close()
+    assert until(lambda: not any(map(lives, marks(mark))))
+
+
+def test_ctrl_c_loses_nothing_that_has_ended(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, never = tmp_path / "mark", tmp_path / "never"
+    runs = [
+        make_run("marked", i, mark=str(mark), gate=str(never) if i == 2 else "")
+        for i in range(3)
+    ]
+
+    def pressed(tasks: _Tasks, _: object) -> None:
+        def n_ended() -> int:
+            states = [future.status for _, future, _ in tasks.running.values()]
+            return states.count("finished")
+
+        assert until(lambda: n_ended() == 2 and len(marks(mark)) == 3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Tasks, "next_result", pressed)
+    results = execute_all(
+        runs, task=TASK, engine="dask", options={"scheduler": address}
+    )
+    found = [next(results), next(results)]
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert {each.run.id for each in found} == {run.id for run in runs[:2]}
     assert until(lambda: not any(map(lives, marks(mark))))
 
 

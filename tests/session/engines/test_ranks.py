@@ -1,9 +1,11 @@
 """One run by two processes: within rounding what one process finds, and stored once."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from sfnbench import Store, run_suite
 from sfnbench.errors import SfnbenchError
 from sfnbench.session.engines.ranks import is_first
 
+PATIENCE_S = 240
 NET = '''"""A network of one's own, and its data."""
 
 import torch
@@ -52,13 +55,22 @@ def by_two(folder, *words):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=limit,
     )
     try:
-        said, _ = process.communicate(timeout=240)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
+        said, _ = process.communicate(timeout=PATIENCE_S)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, said
+
+
+def limit():
+    """What goes wrong ends, and fills no disk."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (PATIENCE_S, PATIENCE_S))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**28, 2**28))
+    resource.setrlimit(resource.RLIMIT_DATA, (2**33, 2**33))
 
 
 @pytest.fixture

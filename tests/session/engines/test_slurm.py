@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine_tasks import DOWNHILL, make_run
-from gate import until
+from gate import Gate, until
 from slurm_cluster import slurm_cluster, why_not
 
 from sfnbench.errors import SfnbenchError
 from sfnbench.records import Result, Run
+from sfnbench.results.store import Store
 from sfnbench.session.engines import execute_all
 
 pytest.importorskip("submitit", reason="the engine slurm needs the package submitit")
@@ -35,6 +38,12 @@ seeds: 2
 budget: {steps: 20}
 problems: [quadratic_saddle]
 optimizers: [downhill, sfn]
+"""
+GATED_SUITE = """title: At a gate
+seeds: 2
+budget: {steps: 20}
+problems: [quadratic_saddle]
+optimizers: [{use: gated, lr: {grid: [0.1, 0.2]}}]
 """
 
 
@@ -103,8 +112,9 @@ def test_a_job_without_memory(on_slurm: Path) -> None:
 def test_closing_cancels_what_is_submitted(on_slurm: Path, tmp_path: Path) -> None:
     mark, gate = tmp_path / "mark", tmp_path / "never"
     runs = [make_run("marked", i, mark=str(mark), gate=str(gate)) for i in (1, 2)]
+    fine = make_run("fine")
     results = execute_all(
-        [make_run("fine"), *runs],
+        [fine, *runs],
         task=TASK,
         engine="slurm",
         options=SMALL,
@@ -114,11 +124,71 @@ def test_closing_cancels_what_is_submitted(on_slurm: Path, tmp_path: Path) -> No
     assert until(lambda: marks(mark) >= 1)
     results.close()
     assert until(lambda: not queue())
+    kept = [file.name for file in on_slurm.glob("slurm/*.job")]
+    assert kept == [f"{fine.id}.job"], "who closed it may not have stored it"
+
+
+@needs_slurm
+def test_what_has_ended_waits_for_a_session_that_stores_it(
+    on_slurm: Path, tmp_path: Path
+) -> None:
+    """Also what was handed out to a caller that could not store it."""
+    mark, never = tmp_path / "mark", tmp_path / "never"
+    runs = [
+        make_run("marked", i, mark=str(mark), gate=str(never) if i == 2 else "")
+        for i in range(3)
+    ]
+    results = execute_all(
+        runs, task=TASK, engine="slurm", options=SMALL, folder=on_slurm
+    )
+    assert next(results).status == "ok"
+    assert until(lambda: len(list(on_slurm.glob("slurm/*_result.pkl"))) == 2)
+    assert until(lambda: marks(mark) == 3)
+    results.close()
+    assert until(lambda: not queue())
+    never.touch()
+    again = execute_all(runs, task=TASK, engine="slurm", options=SMALL, folder=on_slurm)
+    assert [result.status for result in again] == ["ok"] * 3
+    assert marks(mark) == 4, "the one that was cancelled is executed again, no other"
     assert not list(on_slurm.glob("slurm/*"))
 
 
 @needs_slurm
-def test_a_new_session_finds_what_ran_meanwhile(on_slurm: Path, tmp_path: Path) -> None:
+def test_what_has_ended_when_ctrl_c_comes_is_stored(
+    on_slurm: Path, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path)
+    (tmp_path / "jobs.yaml").write_text(GATED_SUITE)
+    command = [sys.executable, "-m", "sfnbench", "run", "jobs.yaml", "--device", "cpu"]
+    command += ["--out", str(on_slurm), "--engine", "slurm", "--slurm", "mem=1500MB"]
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=listen
+    ) as controller:
+        try:
+            assert until(lambda: len(list(gate.folder.glob("waiting-*"))) == 2)
+            controller.send_signal(signal.SIGSTOP)  # it cannot take the first result
+            gate.open(1)
+            assert until(lambda: any(on_slurm.glob("slurm/*_result.pkl")))
+            controller.send_signal(signal.SIGINT)
+            controller.send_signal(signal.SIGCONT)
+            _, said = controller.communicate(timeout=120)
+        finally:
+            controller.kill()
+    assert controller.returncode == 130, said
+    assert "stopped: 1 of 2 runs done and stored" in said
+    assert until(lambda: not queue())
+    with Store(on_slurm) as store:
+        assert [result.status for result in store.results()] == ["ok"]
+    assert not list(on_slurm.glob("slurm/*"))
+
+
+@needs_slurm
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_a_new_session_finds_what_ran_meanwhile(
+    on_slurm: Path, tmp_path: Path, is_noted: bool
+) -> None:
+    """Also where the old one was killed before it could note which job is which run's."""
     mark, gate = tmp_path / "mark", tmp_path / "gate"
     program = (
         "import sys; from pathlib import Path; from engine_tasks import make_run;"
@@ -131,6 +201,9 @@ def test_a_new_session_finds_what_ran_meanwhile(on_slurm: Path, tmp_path: Path) 
             assert until(lambda: marks(mark) == 1)
         finally:
             controller.kill()
+    if not is_noted:
+        for file in on_slurm.glob("slurm/*.job"):
+            file.unlink()
     gate.touch()
     assert until(lambda: not queue())
     run = make_run("marked", mark=str(mark), gate=str(gate))

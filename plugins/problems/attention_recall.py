@@ -88,12 +88,25 @@ class AttentionRecall(Problem):
         return 0.0
 
     def zero_modes(self, theta: Tensor) -> Tensor:
-        """The same vector added to all keys, or to all rows of W (d + C, dim)."""
+        """The same vector added to all keys or to all rows of W, and bases of the head (n, dim).
+
+        A change of basis, W_Q -> G W_Q and W_K -> G^-T W_K, moves entry (i, j) of G in turn. In a
+        head wider than the keys, some entries move a point no further than others do together.
+        """
         keys = torch.eye(self.width).repeat_interleave(self.n_keys, dim=1)
         rows = torch.eye(self.n_classes).repeat(1, self.n_classes)
         before = torch.zeros(self.width, self.width * self.n_keys)
-        modes = torch.block_diag(torch.cat([before, keys], dim=1), rows)
-        return modes.to(theta)
+        shifts = torch.block_diag(torch.cat([before, keys], dim=1), rows).to(theta)
+        W_Q, W_K, _ = self.tensors(theta).values()
+        bases = []
+        for i, j in itertools.product(range(self.width), repeat=2):
+            if i < self.n_keys - 1 or j < self.n_keys:
+                mode = torch.zeros_like(theta)
+                parts = self.tensors(mode)
+                parts["W_Q"][i] = W_Q[j]
+                parts["W_K"][j] = -W_K[i]
+                bases.append(mode)
+        return torch.cat([shifts, torch.stack(bases)])
 
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the saddle in a uniform direction."""

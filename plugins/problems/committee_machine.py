@@ -1,6 +1,7 @@
 """A soft committee machine that learns from a teacher: the plateau before its units specialise."""
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -28,6 +29,8 @@ class CommitteeMachine(Problem):
 
     with all negative eigenvalues equal, -.0657504 for K = 2. Minima, f = 0, are the permutations of
     the teacher. A gradient flow stays at the saddle's loss for about ln(1/radius) / |lambda_min|.
+    Rotations of the inputs that the teacher does not look at leave the loss as it is, and do not
+    move these points.
 
     Fields: `n_hidden` K; `n_inputs` N, at least K; `start_at` the saddle, or `zero`; `radius` the
     standard deviation of the start's weights round zero, or its distance from the saddle, in a
@@ -83,6 +86,23 @@ class CommitteeMachine(Problem):
     def lowest(self) -> float:
         """Zero."""
         return 0.0
+
+    def zero_modes(self, theta: Tensor) -> Tensor | None:
+        """Rotations of the N - K inputs that the teacher does not look at (n, K N).
+
+        Each turns two of them. Rotations of inputs beyond the first K of these move K vectors no
+        further than the others do together.
+        """
+        K, N = self.n_hidden, self.n_inputs
+        J = self.tensors(theta)["J"]
+        modes = []
+        for a, b in itertools.combinations(range(K, N), 2):
+            if a < 2 * K:
+                mode = torch.zeros_like(J)
+                mode[:, a] = J[:, b]
+                mode[:, b] = -J[:, a]
+                modes.append(mode.ravel())
+        return torch.stack(modes) if modes else None
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Near the saddle, or small weights."""

@@ -66,6 +66,16 @@ class Induction(Network):
         return sum(rows * columns for rows, columns in self.shapes.values())
 
     @property
+    def n_zero_modes(self) -> int:
+        """3 d^2 + 3 d, of changes of basis and shifts that leave every output as it is.
+
+        GL(d) acts on the rows X of all layers, and on the queries and keys of each. A vector goes
+        from the tokens to the places; another one is added to all columns of the output matrix;
+        the last place is seen by no output.
+        """
+        return 3 * self.width**2 + 3 * self.width
+
+    @property
     def population(self) -> int:
         """As `n_sequences` says."""
         return self.n_sequences

@@ -95,6 +95,16 @@ class LinearAttention(Problem):
         return self.n_heads * (1 + (D**2 if self.heads == "merged" else 2 * D))
 
     @property
+    def n_zero_modes(self) -> int:
+        """The directions that leave A as it is, which has rank m = min(H, D) in separate heads.
+
+        They are dim - m (2 D - m); dim - D^2 if merged.
+        """
+        D = len(self.eigenvalues)
+        rank = D if self.heads == "merged" else min(self.n_heads, D)
+        return self.dim - rank * (2 * D - rank)
+
+    @property
     def saddle_order(self) -> int:  # type: ignore[override]  # it depends on the fields
         """2 for a strict saddle, else 3."""
         return 2 if self.saddle is None or self.saddle.index else 3

@@ -22,7 +22,7 @@ class TensorDecomposition(Problem):
                                 = sum_{i != j} sum_k u_ik^2 u_jk^2
 
     with n orthonormal e_k and u = v / |v|. The loss knows directions alone, so every critical point
-    has its lengths as flat directions besides; at those given here they are 1.
+    has its lengths as zero modes; at those given here they are 1.
 
     Known of `one`, up to sign and order all there is: u = (1, ..., 1, 0, ..., 0) / sqrt m for m = 1
     to n, with f = -1/m and index m - 1, the components for m = 1. Known of `all`: the components
@@ -69,11 +69,12 @@ class TensorDecomposition(Problem):
         n = self.n
         if self.objective == "one":
             return tuple(
-                CriticalPoint(self._flat(m), -1 / m, m - 1) for m in range(1, n + 1)
+                CriticalPoint(self._flat(m), -1 / m, m - 1, n_zero=1)
+                for m in range(1, n + 1)
             )
         components = torch.eye(n, dtype=torch.float64).ravel()
-        flat = CriticalPoint(self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2)
-        return CriticalPoint(components, 0.0, 0), flat
+        flat = CriticalPoint(self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2, n_zero=n)
+        return CriticalPoint(components, 0.0, 0, n_zero=n), flat
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint:
@@ -84,6 +85,10 @@ class TensorDecomposition(Problem):
     def lowest(self) -> float:
         """The loss at the components."""
         return -1.0 if self.objective == "one" else 0.0
+
+    def zero_modes(self, theta: Tensor) -> Tensor:
+        """The length of each vector (1 or n, dim)."""
+        return torch.block_diag(*theta.view(-1, self.n))
 
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the saddle, in a uniform direction."""

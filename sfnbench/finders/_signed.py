@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ..core.finder import Equations, Finder, Iterate
 from ..core.problem import Problem
+from ..core.symmetry import DEPENDENT
 
 APART = 1e6  # the curvature that zero modes are given, so that no step leads along them
 
@@ -35,7 +36,7 @@ def eigensystem(equations: Equations, at: Iterate) -> tuple[Tensor, Tensor, Tens
     modes = [equations.problem.zero_modes(point) for point in at.theta]
     known = [each for each in modes if each is not None]
     if known:
-        Z, _ = torch.linalg.qr(torch.stack(known).mT)  # (S, d, n)
+        Z = _spanned(torch.stack(known).mT)  # (S, d, n)
         Z = torch.where(broken[:, None, None], 0.0, Z)
         along = Z @ Z.mT
         P = torch.eye(H.shape[-1], dtype=H.dtype, device=H.device) - along
@@ -44,6 +45,15 @@ def eigensystem(equations: Equations, at: Iterate) -> tuple[Tensor, Tensor, Tens
     L, Q = torch.linalg.eigh(H)
     in_basis = (Q.mT @ g[..., None])[..., 0]
     return torch.where(broken[:, None], torch.nan, L), Q, in_basis
+
+
+def _spanned(columns: Tensor) -> Tensor:
+    """Orthonormal columns (S, d, n) of what columns (S, d, n) span, and zeros for the others."""
+    finite = torch.isfinite(columns).flatten(1).all(1)
+    columns = torch.where(finite[:, None, None], columns, 0.0)
+    U, lengths, _ = torch.linalg.svd(columns, full_matrices=False)
+    counts = lengths > DEPENDENT * lengths.amax(1, keepdim=True)
+    return U * counts[:, None]
 
 
 def stepped(

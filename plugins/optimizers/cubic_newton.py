@@ -44,6 +44,7 @@ class CubicNewton(Optimizer):
     """
 
     vmappable = False
+    tuning_ranges = {"sigma": {"loguniform": [1e-2, 10.0]}}
 
     sigma: Positive = 1.0
     k: Count | None = None

@@ -49,6 +49,7 @@ class CurveBall(Optimizer):
     """
 
     vmappable = False
+    tuning_ranges = {"damping": {"loguniform": [1e-2, 100.0]}}
 
     curvature: Literal["gauss_newton", "hessian"] = "hessian"
     damping: NonNegative = 1.0

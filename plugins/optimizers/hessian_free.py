@@ -53,6 +53,7 @@ class HessianFree(Optimizer):
     """
 
     vmappable = False
+    tuning_ranges = {"damping": {"loguniform": [1e-2, 100.0]}}
 
     curvature: Literal["gauss_newton", "hessian"] = "hessian"
     damping: Positive = 1.0

@@ -52,6 +52,7 @@ class HomogeneousSecondOrderDescent(Optimizer):
 
     vmappable = False
     n_noise = 2  # one vector to start from, and one number of the second
+    tuning_ranges = {"radius": {"loguniform": [0.1, 10.0]}}
 
     radius: Positive = 1.0
     delta: NonNegative = 1e-4

@@ -29,6 +29,8 @@ class LowRankSaddleFreeNewton(Optimizer):
     2020, "Low rank saddle free Newton" (arXiv 2002.02881).
     """
 
+    tuning_ranges = {"damping": {"loguniform": [1e-2, 10.0]}}
+
     lr: Positive = 1.0
     damping: Positive = 1e-1
     rank: Count = 20

@@ -52,6 +52,7 @@ class NewtonCG(Optimizer):
 
     vmappable = False
     n_noise = 1
+    tuning_ranges = {"accuracy": {"loguniform": [1e-8, 1e-2]}}
 
     accuracy: Positive = 1e-5
     residual: Annotated[float, Gt(0), Lt(1)] = 0.5

@@ -22,6 +22,10 @@ class NoisyGradientDescent(Optimizer):
     # standard normal vectors wanted in each step; the harness draws them with the seed's own
     # generator
     n_noise = 1
+    tuning_ranges = {
+        "lr": {"loguniform": [1e-3, 1.0]},
+        "noise": {"loguniform": [1e-3, 1.0]},
+    }
 
     lr: Positive = 0.01  # fields are the YAML keys; the type says what a suite may give
     noise: NonNegative = 1.0

@@ -35,6 +35,7 @@ class NonconvexNewton(Optimizer):
 
     vmappable = False
     n_noise = 1
+    tuning_ranges = {"floor": {"loguniform": [1e-4, 1.0]}}
 
     floor: Positive = 1e-3
     decrease: Annotated[float, Gt(0), Lt(0.5)] = 1e-4

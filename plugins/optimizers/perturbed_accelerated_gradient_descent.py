@@ -59,6 +59,7 @@ class PerturbedAcceleratedGradientDescent(Optimizer):
 
     vmappable = False
     n_noise = 2  # a direction, and a normal number that becomes the length
+    tuning_ranges = {"smoothness": {"loguniform": [1.0, 1000.0]}}
 
     smoothness: Positive = 1.0
     hessian_lipschitz: Positive = 1.0

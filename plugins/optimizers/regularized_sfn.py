@@ -38,6 +38,8 @@ class RegularizedSaddleFreeNewton(Optimizer):
     Newton" (the method; its authors integrate over shifts of H^2 instead).
     """
 
+    tuning_ranges = {"hessian_lipschitz": {"loguniform": [1e-2, 100.0]}}
+
     lr: Positive = 1.0
     hessian_lipschitz: NonNegative = 1.0
     k: Count | None = None

@@ -51,6 +51,8 @@ class SeriesSaddleFreeNewton(Optimizer):
     Newton optimisation of neural networks" (arXiv 2310.14901), which has a momentum of 0.5.
     """
 
+    tuning_ranges = {"damping": {"loguniform": [1e-4, 1.0]}}
+
     lr: Positive = 1.0
     momentum: BelowOne = 0.0
     damping: NonNegative = 0.0

@@ -31,6 +31,8 @@ class Optimizer(ABC):
         0  # standard normal vectors wanted in each step, in oracle.noise
     )
     vmappable: ClassVar[bool] = True
+    # where tuning looks for values, where a suite says so: {"lr": {"loguniform": [1e-3, 1.0]}}
+    tuning_ranges: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     # examples in the minibatch of each step, drawn with replacement; None: all of them
     batch_size: Count | None = None

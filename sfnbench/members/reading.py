@@ -1,7 +1,7 @@
 """Source files as syntax trees: each is read once, and again only after it has changed.
 
-A digest of a file covers its code alone. Comments, docstrings, formatting and the version of Python
-that reads it change nothing.
+A digest of a file covers the code that decides numbers. Comments, docstrings, formatting, the
+ranges that a class wants searched, and the version of Python that reads it change nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ counts: Counter[str] = (
 # A file system may give two writes in quick succession one time stamp, so a file that was written
 # less than this before it was read is read again.
 _CLOCK_TICK_NS = 100_000_000
+
+# Of an optimizer's class: a run has the values that were found there, not the ranges
+TUNING_RANGES = "tuning_ranges"
 
 # Fields of syntax trees that decide nothing, or that only some versions of Python have
 _SILENT = {"ctx", "kind", "type_comment", "type_ignores"}
@@ -121,12 +124,21 @@ def _write(value: object, write: Callable[[str], None]) -> None:
 
 
 def _is_idle(node: object, parent: ast.AST) -> bool:
-    """Whether a statement does nothing, as docstrings do, or a piece of an f-string is empty."""
+    """Whether a statement decides no numbers, as docstrings, or a piece of an f-string is empty."""
     if isinstance(parent, ast.JoinedStr):
         return isinstance(node, ast.Constant) and node.value == ""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
+    if isinstance(parent, ast.ClassDef) and isinstance(
+        node, ast.Assign | ast.AnnAssign
+    ):
+        return _targets(node) == [TUNING_RANGES]
     return isinstance(node, ast.Pass)
+
+
+def _targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return [each.id for each in targets if isinstance(each, ast.Name)]
 
 
 def _imports(nodes: Iterable[ast.AST]) -> Iterator[Import]:

@@ -29,6 +29,8 @@ class DampedNewton(Optimizer):
     eigendecomposition, and six losses. Reference: Dauphin et al. 2014, section 4 and appendix F.1.
     """
 
+    tuning_ranges = {"damping": {"loguniform": [1e-4, 10.0]}}
+
     lr: Positive = 1.0
     damping: Damping = "paper"
 

@@ -21,6 +21,8 @@ class GradientDescent(Optimizer):
     where the curvature is weak. Diverges for lr > 2 / lambda_max. Cost of a step: one gradient.
     """
 
+    tuning_ranges = {"lr": {"loguniform": [1e-3, 1.0]}}
+
     lr: Positive = 0.01
 
     def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:

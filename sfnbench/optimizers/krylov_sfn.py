@@ -60,6 +60,8 @@ class KrylovSaddleFreeNewton(Optimizer):
     "Krylov subspace descent for deep learning".
     """
 
+    tuning_ranges = {"damping": {"loguniform": [1e-4, 1.0]}}
+
     curvature: Literal["absolute", "hessian", "gauss_newton", "fisher"] = "absolute"
     k: Count | None = None
     inner_steps: Count = 1

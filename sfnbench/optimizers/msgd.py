@@ -38,6 +38,11 @@ class MomentumSGD(Optimizer):
     Mikolov, Bengio 2013, algorithm 1.
     """
 
+    tuning_ranges = {
+        "lr": {"loguniform": [1e-3, 1.0]},
+        "momentum": {"choice": [0.5, 0.9, 0.99]},
+    }
+
     lr: Positive = 0.01
     momentum: BelowOne = 0.9
     nesterov: bool = False

@@ -39,6 +39,8 @@ class SaddleFreeNewton(Optimizer):
     rule, six losses. Reference: Dauphin et al. 2014, equation 6, section 5, appendix F.1.
     """
 
+    tuning_ranges = {"damping": {"loguniform": [1e-4, 1.0]}}
+
     lr: Positive = 1.0
     damping: Damping = "paper"
     gradient_damping: NonNegative = 0.0

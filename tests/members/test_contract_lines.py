@@ -1,6 +1,9 @@
 """What `check` says of a member that breaks: the line, and what to do."""
 
+import pytest
+
 from sfnbench.members import contract, registry
+from sfnbench.optimizers.msgd import MomentumSGD
 
 SOURCE = '''
 from dataclasses import dataclass
@@ -58,3 +61,22 @@ def test_the_line_where_a_module_of_one_s_own_cannot_be_made(plugin):
         "        return torch.randn(4, 3).absent, torch.tensor([0, 1, 1, 0])"
     )
     assert found["has_defaults"].startswith(f"{path}:{line + 1}: ModuleOfMine() raises")
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({"rate": {"uniform": [0, 1]}}, "no parameter is called 'rate'"),
+        ({"lr": {"uniform": [-1.0, 1.0]}}, "lr cannot be -1.0"),
+        ({"momentum": {"choice": [0.5, 1.0]}}, "momentum cannot be 1.0"),
+        ({"lr": {"log": [1e-3, 1.0]}}, r"lr must be \{loguniform: \[low, high\]\}, "),
+        ({"lr": {"uniform": [1.0]}}, r"lr must be \{loguniform: \[low, high\]\}, "),
+        ({"lr": {"choice": []}}, r"lr must be \{loguniform: \[low, high\]\}, "),
+    ],
+)
+def test_ranges_to_tune_are_of_its_parameters(ranges, message):
+    class Wrong(MomentumSGD):
+        tuning_ranges = ranges
+
+    with pytest.raises(contract.CheckError, match=message):
+        contract.optimizers.ranges_are_of_its_parameters(Wrong())

@@ -73,6 +73,14 @@ def test_each_change_of_code_changes_the_digest(tmp_path, old, new):
     )
 
 
+def test_ranges_to_tune_change_no_digest_of_their_class(tmp_path):
+    bare = "class A:\n    lr = 1\n"
+    stated = f"{bare}    tuning_ranges = {{'lr': {{'uniform': [1, 2]}}}}\n"
+    assert digest(tmp_path / "a.py", stated) == digest(tmp_path / "a.py", bare)
+    elsewhere = f"tuning_ranges = 1\n{bare}"
+    assert digest(tmp_path / "a.py", elsewhere) != digest(tmp_path / "a.py", bare)
+
+
 def test_a_docstring_does_not_stand_for_pass(tmp_path):
     bodies = ["pass", '"""Doc."""', '"""Doc."""\n    pass', "..."]
     digests = {digest(tmp_path / "a.py", f"class A:\n    {body}\n") for body in bodies}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -11,8 +13,11 @@ from torch.utils._pytree import tree_flatten, tree_map
 from ...core.optimizer import Optimizer
 from ...core.oracle import Oracle
 from ...core.problem import Problem
+from ...errors import CheckError
 from ...trajectories.single import Looped
 from ...trajectories.vmapped import Vmapped
+from ...words import did_you_mean
+from .. import registry
 from .shared import DEVICE, N_CONTRACT_STARTS, Waves, point_of, require, same, starts_of
 
 
@@ -97,7 +102,35 @@ def stays_at_a_minimum(optimizer: Optimizer) -> None:
     require(not after.any(), f"it moved from the minimum to {after.tolist()}")
 
 
+def ranges_are_of_its_parameters(optimizer: Optimizer) -> None:
+    """Each range that it wants searched is of one of its parameters.
+
+    Its ends, or its choices, are values that the parameter takes.
+    """
+    adapter = registry.adapter(type(optimizer))
+    known = [each.name for each in fields(optimizer)]
+    for name, written in optimizer.tuning_ranges.items():
+        require(
+            name in known,
+            f"tuning_ranges: no parameter is called {name!r}{did_you_mean(name, known)}",
+        )
+        [(scale, values)] = written.items() if len(written) == 1 else [("", ())]
+        is_span = scale in ("uniform", "loguniform") and len(values) == 2
+        require(
+            is_span or (scale == "choice" and len(values) > 0),
+            f"tuning_ranges: {name} must be {{loguniform: [low, high]}}, "
+            f"{{uniform: [low, high]}} or {{choice: [...]}}, not {dict(written)}",
+        )
+        for value in values:
+            try:
+                adapter.validate_json(json.dumps({name: value}), strict=True)
+            except ValueError as error:
+                message = f"tuning_ranges: {name} cannot be {value}"
+                raise CheckError(message) from error
+
+
 OPTIMIZER_CHECKS = (
+    ranges_are_of_its_parameters,
     step_keeps_shape_and_dtype,
     step_is_pure,
     step_asks_the_oracle,

@@ -15,9 +15,9 @@ Above0 = Annotated[float, Gt(0)]
 NotBelow0 = Annotated[float, Ge(0)]
 STEPS_LIMIT = 10**9
 
-# Keys that are no settings: a run has them itself, or they decide no numbers
+# Keys that are no settings: a run or its method has them itself, or they decide no numbers
 COMMON = frozenset(
-    {"title", "experiment", "timeout", "problems", "seeds", "dtype", "tune"}
+    {"title", "experiment", "timeout", "problems", "seeds", "dtype", "tune", "index"}
 )
 
 
@@ -82,6 +82,8 @@ class Tune(StrictModel):
     )
     sampler: Literal["halton", "random", "sobol"] = "halton"
     seed: SeedKey = 0  # of the sampler
+    # own: an optimizer's parameters that the suite leaves open are searched where its class says
+    ranges: Literal["written", "own"] = "written"
     # The best median over seeds wins; a seed that has not escaped ranks behind all that have
     metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = (
         "final_loss"

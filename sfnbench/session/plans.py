@@ -233,6 +233,8 @@ def _planned_from(data: Mapping[str, Any]) -> Planned:
     given = dict(data["suite"])
     for name in ("problems", "optimizers", "inner"):
         given[name] = tuple(Spec(**spec) for spec in given[name])
-    given["seeds"], given["path"] = tuple(given["seeds"]), Path(given["path"])
+    for name in ("seeds", "indices"):
+        given[name] = tuple(given[name])
+    given["path"] = Path(given["path"])
     runs = tuple(to_run(run) for run in data["runs"])
     return Planned(Suite(**given), runs, True, tuple(data["left_out"]))

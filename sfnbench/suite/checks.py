@@ -10,6 +10,7 @@ from ..errors import PluginError
 from ..experiments.keys import MetricName
 from ..members import registry
 from ..members.registry import Member
+from ..records import Spec
 from ..words import did_you_mean
 from .ranges import SCALES, ranges_of
 from .schema import Marked
@@ -55,7 +56,9 @@ def wrong_metrics(
         seen.add((path[0], name))
 
 
-def wrong_tuning(tree: Node, schema: type[BaseModel]) -> Iterator[Issue]:
+def wrong_tuning(
+    tree: Node, schema: type[BaseModel], methods: Iterable[Spec]
+) -> Iterator[Issue]:
     """Issues of ranges without `tune`, of `tune` without ranges, and of seeds that belong to it."""
     tune = tree.child("tune")
     ranges = list(_range_marks(tree))
@@ -66,7 +69,7 @@ def wrong_tuning(tree: Node, schema: type[BaseModel]) -> Iterator[Issue]:
         for name, at in ranges:
             yield Issue(at, f"{name} is a range: {reason}")
         return
-    if not ranges:
+    if not ranges and not any(spec.is_open for spec in methods):
         scales = ", ".join(f"{{{scale}: [...]}}" for scale in SCALES)
         message = f"nothing to tune: no optimizer has a range ({scales})"
         yield Issue(tree.keys["tune"], message)

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import (
@@ -54,6 +54,11 @@ class Completed(NamedTuple):
 class Completion(ABC):
     """Completes the parameters of one member; the same parameters are checked and built once."""
 
+    # of a member of the registry
+    names: Sequence[str] = ()
+    # those that its class states, as a suite writes them
+    own_ranges: Mapping[str, Mapping[str, Sequence[Any]]] = {}
+
     def __init__(self) -> None:
         self._completed: dict[str, Completed] = {}
 
@@ -82,8 +87,9 @@ class RegisteredCompletion(Completion):
     def __init__(self, member: Member) -> None:
         super().__init__()
         cls = registry.load(member)
+        self.own_ranges = getattr(cls, "tuning_ranges", {})
         self._adapter = _adapter(cls, member)
-        self._names = [each.name for each in dataclasses.fields(cls) if each.init]
+        self.names = [each.name for each in dataclasses.fields(cls) if each.init]
 
     def _complete(
         self, use: Node, params: Node, text: str, note: Note
@@ -92,7 +98,7 @@ class RegisteredCompletion(Completion):
             instance = self._adapter.validate_json(text, strict=True)
             values = self._adapter.dump_python(instance, mode="json", warnings=False)
         except ValidationError as error:
-            keys = [*self._names, *ENTRY_KEYS]
+            keys = [*self.names, *ENTRY_KEYS]
             owner = f" of {use.content}"
             for issue in to_issues(
                 error, params, lambda path: () if path else keys, owner, _LIST_HINT
@@ -109,15 +115,18 @@ class RegisteredCompletion(Completion):
                 reason = f"{type(error).__name__}: {error}"
             note(Issue(use.at, f"{use.content} cannot be made: {reason}"))
             return None
-        return Completed({name: values[name] for name in self._names}, instance)
+        return Completed({name: values[name] for name in self.names}, instance)
 
 
 class Ground(NamedTuple):
-    """The ground that a suite's optimizers run on: problems, dtypes, the steps of its budget."""
+    """What a suite says to its methods: problems, dtypes, steps of its budget, ranges, indices."""
 
     problems: tuple[Spec, ...] = ()
     dtypes: tuple[str, ...] = ("float64",)
     n_steps: int | None = None
+    # ranges that a class states hold where an entry says nothing
+    tunes_own: bool = False
+    indices: tuple[int, ...] = ()  # that finders of an index are asked for
 
     @property
     def built(self) -> dict[str, Problem]:

@@ -6,7 +6,7 @@ Names are looked up, parameters checked and completed, grids unrolled.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import AbsentError, PluginError
@@ -74,7 +74,7 @@ class EntryReader:
             self.known = registry.members(kind)
         else:
             self.known = known
-        self._ground = ground
+        self.ground = ground
         self._results: dict[Node, EntryResult] = {}
         self._completions: dict[str, Completion] = {}  # of members of the registry
         self._stock: dict[str, Completion] = {}
@@ -82,7 +82,7 @@ class EntryReader:
 
     def on(self, ground: Ground) -> EntryReader:
         """A reader of the same entries that tries stock optimizers on this ground."""
-        if ground == self._ground:
+        if ground == self.ground:
             return self
         other = EntryReader(self.kind, self.known, ground)
         other._completions, other._sources = (
@@ -104,7 +104,7 @@ class EntryReader:
     def completion(self, name: str) -> Completion:
         """The object that completes a member's parameters; PluginError where there is none."""
         if self.kind == "optimizer" and registry.is_stock(name):
-            return self._stock.setdefault(name, StockCompletion(self._ground))
+            return self._stock.setdefault(name, StockCompletion(self.ground))
         if name not in self._completions:
             if name in self.known:
                 self._completions[name] = RegisteredCompletion(self.known[name])
@@ -174,6 +174,7 @@ class _Entry:
         given = Node(use.at, {})
         if self._node.is_mapping:
             given = self._node.without(*ENTRY_KEYS)
+        given = self._opened(given, completion)
         grids = read_grids(given, self._issues.append)
         ranges = self._ranges(given.without(*grids))
         wrong = {
@@ -198,6 +199,23 @@ class _Entry:
             )
             if spec is not None and not is_partial:
                 yield LocatedSpec(spec, label.at)
+
+    def _opened(self, given: Node, completion: Completion) -> Node:
+        """The parameters of an entry, and what the suite says of those that it leaves open."""
+        ground = self._reader.ground
+        opened = {}
+        if ground.tunes_own:
+            for name, written in completion.own_ranges.items():
+                opened[name] = _node(given.at, written)
+        if ground.indices and "index" in completion.names:
+            if "index" in given.content:
+                message = "the suite asks for an index already: leave one of them out"
+                self._note(given.keys["index"], message)
+            [first, *more] = ground.indices
+            asked = {"grid": ground.indices} if more else first
+            opened["index"] = _node(given.at, asked)
+        keys = {**dict.fromkeys(opened, given.at), **given.keys}
+        return Node(given.at, {**opened, **given.content}, keys=keys)
 
     def _note(self, at: Mark, message: str) -> None:
         self._issues.append(Issue(at, message))
@@ -323,6 +341,16 @@ class _Entry:
                 values = [end.params[name] for end in found]
                 ranges[name] = _range(use, completion, lows, name, scale, values)
         return ranges, instances
+
+
+def _node(at: Mark, value: Any) -> Node:
+    """A value as if it were written there."""
+    if isinstance(value, Mapping):
+        inner = {name: _node(at, each) for name, each in value.items()}
+        return Node(at, inner, keys=dict.fromkeys(inner, at))
+    if isinstance(value, list | tuple):
+        return Node(at, [_node(at, each) for each in value])
+    return Node(at, value, text=f"{value}")
 
 
 def _range(

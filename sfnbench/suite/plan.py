@@ -132,7 +132,8 @@ def _run(
 def _ground(suite: Suite, problems: tuple[Spec, ...]) -> Ground:
     """The problems that stock optimizers are tried on when they join."""
     dtypes = tuple(suite.settings.get("dtypes", [suite.dtype]))
-    return Ground(problems, dtypes, suite.n_steps)
+    tunes_own = suite.tune is not None and suite.tune.ranges == "own"
+    return Ground(problems, dtypes, suite.n_steps, tunes_own, suite.indices)
 
 
 def _without_absent(

@@ -63,6 +63,7 @@ class Suite:
         default=(), repr=False
     )  # optimizers that the settings name
     absent: tuple[Absent, ...] = ()  # entries that cannot run here
+    indices: tuple[int, ...] = ()  # that finders of an index are asked for
 
     def __repr__(self) -> str:
         sizes = (len(self.problems), "problem"), (len(self.optimizers), self.method)
@@ -172,8 +173,14 @@ class SuiteReader:
         keys: Any = self._keys
         dtypes = getattr(keys, "dtypes", None) or (getattr(keys, "dtype", "float64"),)
         n_steps = self._keys.n_steps if self._keys else UNREAD_STEPS
-        ground = Ground(self._problems, tuple(dtypes), n_steps)
-        self._entries = {**entries, "optimizer": entries["optimizer"].on(ground)}
+        tunes_own = tree.follow(("tune", "ranges")).content == "own"
+        indices = _indices(keys)
+        ground = Ground(self._problems, tuple(dtypes), n_steps, tunes_own, indices)
+        self._entries = {
+            **entries,
+            "optimizer": entries["optimizer"].on(ground),
+            "finder": entries["finder"].on(Ground(indices=indices)),
+        }
         self._methods = self._read_entries(self._schema.method)
         places = list(marked(self._schema, tree))
         self._inner: dict[KeyPath, Spec] = {}
@@ -183,7 +190,7 @@ class SuiteReader:
                     self._inner[at] = spec
         self.issues += repeated_seeds(tree)
         self.issues += wrong_metrics(places, self._known_metrics())
-        self.issues += wrong_tuning(tree, self._schema)
+        self.issues += wrong_tuning(tree, self._schema, self._methods)
 
     def suite(self, profile: str | None) -> Suite:
         """The suite; only where there are no issues."""
@@ -216,6 +223,7 @@ class SuiteReader:
             tune=keys.tuning,
             inner=tuple(self._inner.values()),
             absent=tuple(self.absent),
+            indices=_indices(keys),
         )
 
     def _find_schema(self) -> type[ExperimentKeys]:
@@ -296,3 +304,11 @@ class SuiteReader:
             except PluginError:
                 return None
         return found if problems else None
+
+
+def _indices(keys: Any) -> tuple[int, ...]:
+    """What the key `index` asks for; nothing where it is `any`, or is not there."""
+    asked = getattr(keys, "index", "any")
+    if asked == "any":
+        return ()
+    return asked if isinstance(asked, tuple) else (asked,)

@@ -57,3 +57,75 @@ def test_an_index_above_the_dimension_is_refused(tmp_path):
     )
     with pytest.raises(SuiteError, match="index 3 is above the dimension, 2"):
         plan(load_suite(tmp_path / "f.yaml"))
+
+
+ASKED = """
+experiment: critical_points
+seeds: 1
+random: 1
+problems: [mueller_brown]
+finders: [sfn_k, {use: prfo, longest: 0.2}, levenberg_marquardt]
+"""
+
+
+def labels(path, text, **asked):
+    path.write_text(text)
+    return {
+        run.method.label: run.method.params.get("index")
+        for run in plan(load_suite(path), **asked)
+    }
+
+
+def test_one_key_asks_all_finders_for_an_index(tmp_path):
+    path = tmp_path / "f.yaml"
+    assert labels(path, ASKED) == {"sfn_k": 1, "prfo": 1, "levenberg_marquardt": None}
+    assert labels(path, f"{ASKED}index: any\n") == labels(path, ASKED)
+    assert labels(path, f"{ASKED}index: 2\n") == {
+        "sfn_k": 2,
+        "prfo": 2,
+        "levenberg_marquardt": None,
+    }
+    assert labels(path, f"{ASKED}index: [0, 1]\n") == {
+        "sfn_k index=0": 0,
+        "sfn_k index=1": 1,
+        "prfo index=0": 0,
+        "prfo index=1": 1,
+        "levenberg_marquardt": None,
+    }
+
+
+def test_a_finder_that_joins_is_asked_too(tmp_path):
+    text = f"{ASKED}index: 2\n"
+    assert labels(tmp_path / "f.yaml", text, optimizers=["hisd"]) == {"hisd": 2}
+
+
+def test_how_an_index_is_asked_decides_no_id(tmp_path):
+    path = tmp_path / "f.yaml"
+    path.write_text(ASKED)
+    [alone] = plan(load_suite(path), optimizers=["sfn_k"])
+    path.write_text(f"{ASKED}index: 1\n")
+    [asked] = plan(load_suite(path), optimizers=["sfn_k"])
+    assert asked.id == alone.id
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("index: 3", "index 3 is above the dimension, 2"),
+        ("index: -1", "f.yaml:7:8: index must be at least 0, not -1"),
+        ("index: lowest", "f.yaml:7:8: index must be a whole number, a list or .any."),
+        ("index: [0, 0]", "the grid of index has 0 twice"),
+    ],
+)
+def test_indices_that_cannot_be_asked(tmp_path, line, message):
+    (tmp_path / "f.yaml").write_text(f"{ASKED}{line}\n")
+    with pytest.raises(SuiteError, match=message):
+        plan(load_suite(tmp_path / "f.yaml"))
+
+
+def test_an_index_is_asked_in_one_place(tmp_path):
+    text = ASKED.replace("longest: 0.2", "index: 1")
+    (tmp_path / "f.yaml").write_text(f"{text}index: 1\n")
+    message = "f.yaml:6:30: the suite asks for an index already: leave one of them out"
+    with pytest.raises(SuiteError, match=message):
+        load_suite(tmp_path / "f.yaml")

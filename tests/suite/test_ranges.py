@@ -9,6 +9,7 @@ from suite_writing import enter, expect, load, race
 
 from sfnbench.errors import SuiteError
 from sfnbench.experiments.keys import STEPS_LIMIT
+from sfnbench.suite.plan import plan
 from sfnbench.suite.ranges import EDGE, MAX_RANGES, Range, Scale, Tunable
 
 TUNE = "tune: {trials: 4}"
@@ -307,3 +308,49 @@ def test_a_value_lies_at_an_edge_in_the_scale_of_its_range() -> None:
     whole = Range("uniform", (1, 10), is_whole=True)
     assert [whole.edge(value) for value in (1, 2, 9, 10)] == ["low", None, None, "high"]
     assert Range("choice", (1, 2)).edge(1) is None
+
+
+# -- ranges that a class states --------------------------------------------------------------------
+
+
+OWN = "tune: {trials: 4, ranges: own}"
+
+
+def test_a_class_says_where_its_open_parameters_are_searched() -> None:
+    suite = load(race("[msgd, {use: msgd, label: given, lr: 0.1}, sfn]", more=OWN))
+    found = {spec.label: spec.ranges for spec in suite.optimizers}
+    momentum = Range("choice", (0.5, 0.9, 0.99))
+    assert found == {
+        "msgd": {"lr": Range("loguniform", (0.001, 1.0)), "momentum": momentum},
+        "given": {"momentum": momentum},
+        "sfn": {"damping": Range("loguniform", (0.0001, 1.0))},
+    }
+    written = load(race("[{use: msgd, lr: {uniform: [1, 2]}}]", more=OWN)).optimizers
+    assert written[0].ranges["lr"] == Range("uniform", (1.0, 2.0))
+
+
+def test_without_the_key_a_suite_alone_says_what_is_tuned() -> None:
+    text = race("[msgd, {use: sfn, lr: {uniform: [0.5, 1]}}]", more=TUNE)
+    [plain, tuned] = load(text).optimizers
+    assert not plain.is_open
+    assert list(tuned.ranges) == ["lr"]
+
+
+def test_own_ranges_where_no_class_states_any() -> None:
+    scales = "{uniform: [...]}, {loguniform: [...]}, {choice: [...]}"
+    expect(
+        race("[suite_probe]", more=f"§{OWN}"),
+        f"nothing to tune: no optimizer has a range ({scales})",
+    )
+
+
+def test_a_profile_tunes_and_the_suite_does_not() -> None:
+    text = race("[sfn]", more="profiles: {tuned: {tune: {trials: 2, ranges: own}}}")
+    assert not load(text).optimizers[0].is_open
+    assert load(text, "tuned").optimizers[0].is_open
+
+
+def test_a_method_that_joins_is_tuned_in_its_own_ranges() -> None:
+    suite = load(race("[sfn]", more=OWN))
+    [run] = plan(suite, optimizers=["gradient_descent"])
+    assert run.method.ranges == {"lr": Range("loguniform", (0.001, 1.0))}

@@ -16,6 +16,7 @@ from ...records import PointRow, Result, Run, Status
 from ..checkpoints import Checkpoint, Kept
 from ..progress import Progress, part_of
 from ..setup import VMAP_DIM, n_fitting
+from .joins import joined
 from .rows import Measured, mark_distinct, measured
 from .search import search
 from .starts import Start, starts
@@ -51,6 +52,8 @@ def execute(run: Run, progress: Progress) -> Result:
     }
     if run.settings["spectrum"] == "density":
         arrays["weights"] = np.stack([each.spectrum.weights for each in found])
+    if run.settings.get("joins"):
+        arrays["joined"] = joined(rows, points, problem)
     facts = {
         "n_parameters": problem.dim,
         "measures": list(problem.measures),

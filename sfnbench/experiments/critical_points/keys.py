@@ -44,6 +44,12 @@ class Keys(SeededKeys):
     method: ClassVar[Kind] = "finder"
 
     finders: Annotated[tuple[Any, ...], MinLen(1)] = ("levenberg_marquardt",)
+    # Asked of every finder of an index, several of each in turn; any: as its entry says
+    index: (
+        Annotated[int, Ge(0)]
+        | Annotated[tuple[Annotated[int, Ge(0)], ...], MinLen(1)]
+        | Literal["any"]
+    ) = "any"
     paths: tuple[OnPath, ...] = ()
     random: Annotated[int, Ge(0)] = 0  # starts a seed, each the problem's own
     cube: Cube = Cube()
@@ -62,6 +68,16 @@ class Keys(SeededKeys):
     same: NotBelow0 = (
         1e-7  # points whose invariants differ by less, relatively, are one point
     )
+
+    # Follow the gradient flow from both sides of each saddle of index 1: which minima it joins
+    joins: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides numbers; `joins` adds some, and changes none."""
+        found = super().settings()
+        if not self.joins:
+            del found["joins"]
+        return found
 
     @model_validator(mode="after")
     def _starts_somewhere(self) -> Self:

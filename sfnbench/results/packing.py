@@ -20,8 +20,8 @@ import numpy as np
 from ..errors import StoreError
 
 MAGIC = b"sfnbench series 1\n"
-# so many different bytes among so many are noise: 162 are likely
-NOISE = 120
+# So many different bytes in a sample of so many are noise: 162 are likely
+N_DIFFERENT = 120
 SAMPLE = 256
 _LENGTH = struct.Struct("<I")
 
@@ -75,7 +75,7 @@ def _transposed(data: bytes, itemsize: int) -> bytes:
 
 
 def _is_noise(sample: bytes) -> bool:
-    return len(set(sample)) >= NOISE
+    return len(set(sample)) >= N_DIFFERENT
 
 
 def _from_npz(npz: bytes) -> dict[str, np.ndarray]:

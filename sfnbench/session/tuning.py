@@ -28,6 +28,7 @@ from ..members.identity import identify
 from ..records import Result, Run, Status, number
 from ..suite.ranges import MAX_RANGES, Range, Tunable
 from ..suite.reading import TUNING_SEEDS, Suite
+from ..words import counted
 
 TUNED_FILE = "tuned.yaml"
 _N_DRAWS = (1, 2, 5, *(10 * 2**i for i in range(20)))
@@ -101,10 +102,8 @@ class Tuned:
         trials = f"no trial of {len(self.trials)} has a finite {self.tune.metric}"
         if self.tune.metric.endswith("loss"):
             trials += " that is not far above its start,"
-        seeds = f"over {self.tune.seeds} tuning seed" + "s" * (self.tune.seeds > 1)
-        return (
-            f"{trials} {seeds}: look at their ranges, and at tuning/ beside the results"
-        )
+        seeds = counted(self.tune.seeds, "tuning seed")
+        return f"{trials} over {seeds}: look at their ranges, and at tuning/ beside the results"
 
     @property
     def remarks(self) -> list[str]:

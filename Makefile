@@ -43,7 +43,7 @@ standing: $(VENV)/test ## the archive that `--with standing` reads, docs/standin
 	$(BIN)/python benchmarks/standing.py
 
 test: $(VENV)/test ## install what the tests need and pass them (minutes)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile
 
 test-slow: $(VENV)/test ## the tests that take long, as every night: MNIST in full
 	$(BIN)/python -m pytest -q -m slow --timeout=3600

@@ -329,9 +329,8 @@ class Facts:
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Facts:
         """From JSON; what this version does not know is passed over."""
-        known = {
-            each.name: stored[each.name] for each in fields(cls) if each.name in stored
-        }
+        names = cls.__dataclass_fields__
+        known = {name: stored[name] for name in names if name in stored}
         return cls(**{**known, "measures": tuple(known.get("measures", ()))})
 
 
@@ -351,16 +350,17 @@ class Result:
     def __post_init__(self) -> None:
         """Take a status by its name, and rows without what was not measured."""
         object.__setattr__(self, "status", Status(self.status))
-        object.__setattr__(self, "rows", tuple(map(self._completed, self.rows)))
+        optional = _optional_columns(self.run.experiment)
+        rows = tuple(self.rows)
+        if not all(row.keys() >= optional.keys() and "status" in row for row in rows):
+            rows = tuple(self._completed(row, optional) for row in rows)
+        object.__setattr__(self, "rows", rows)
 
     def __repr__(self) -> str:
         n = len(self.rows)
         return f"<Result: {self.run.title}, {self.status}, {n} row{'s'[: n != 1]}>"
 
-    def _completed(self, row: Row) -> Row:
-        optional = _optional_columns(self.run.experiment)
-        if row.keys() >= optional.keys() and "status" in row:
-            return row
+    def _completed(self, row: Row, optional: Mapping[str, None]) -> Row:
         blank = {"status": self.status.value, **optional}
         missing = {name: value for name, value in blank.items() if name not in row}
         return cast(Row, {**row, **missing})

@@ -11,7 +11,7 @@ import typer
 from ..words import one_line
 from . import standing
 from .results import PricesOption
-from .terminal import AsFormat, Format, echo, in_words, rendered, say
+from .terminal import AsFormat, Format, collect_seldom, echo, in_words, rendered, say
 
 if TYPE_CHECKING:
     from ..results.tables import Table
@@ -57,6 +57,7 @@ def report(
     from ..report.sections import gather
     from ..session.folders import find_results, latest
 
+    collect_seldom()
     asked = [find_results(each) for each in folders] if folders else [latest()]
     sections, notes = gather(asked, price_list(prices or ()))
     if archive:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +15,7 @@ from . import standing
 from .terminal import (
     AsFormat,
     Format,
+    collect_seldom,
     echo,
     print_table,
     rendered,
@@ -114,13 +114,14 @@ def show(
         standing.show_among(archive, folder, wanted, by == "kind", sort, style)
         return
     _refuse_several(by, style)
+    collect_seldom()
     damaged: list[DamagedError] = []
-    bare: list[Result] = []  # without series: thousands would fill the memory
+    bare: list[Result] = []  # thousands would fill the memory
     folder = find_results(folder)
     with Store(folder) as store:
         read = store.results if at or prices else store.summaries
         stored = read(damaged=damaged.append)
-        picked = _kept(matching(stored, *wanted), bare)
+        picked = keeping_remnants(matching(stored, *wanted), bare)
         table = _tabulated(_priced(picked, prices), at, interval, by)
     say_damaged(damaged, is_all=not bare)
     print_table(ordered(table, sort) if sort else table, style, by)
@@ -251,6 +252,15 @@ def compare(
         raise typer.Exit(3)
 
 
+def keeping_remnants(results: Iterable[Result], bare: list[Result]) -> Iterator[Result]:
+    """The same results; what may be said of those that broke is left in `bare`."""
+    from ..report.reasons import remnant
+
+    for result in results:
+        bare.append(remnant(result))
+        yield result
+
+
 # -- inside ----------------------------------------------------------------------------------------
 
 
@@ -293,13 +303,6 @@ def _by_kind(results: Iterable[Result], at: str | None) -> Table:
     if at:
         raise SfnbenchError(f"--by kind is of whole runs: leave out --at {at}")
     return by_kind(results)
-
-
-def _kept(results: Iterable[Result], bare: list[Result]) -> Iterator[Result]:
-    """The same results; they are left in `bare` without their series."""
-    for result in results:
-        bare.append(replace(result, series={}))
-        yield result
 
 
 def _compare_bits(before: Path, after: Path) -> None:

@@ -30,6 +30,7 @@ from .terminal import (
 )
 
 if TYPE_CHECKING:
+    from ..records import Result
     from ..session.plans import Planned, Request
 
 SuiteName = Annotated[
@@ -313,11 +314,15 @@ def _print_results(folder: Path, style: Format) -> None:
     """The table of a folder, and what to do next; exits with 1 where a run failed."""
     from ..experiments.summary import summary
     from ..results.store import Store
+    from .results import keeping_remnants
 
     damaged: list[DamagedError] = []
+    results: list[Result] = []
     with Store(folder) as store:
-        results = list(store.summaries(damaged=damaged.append))
-    print_table(summary(results), style)
+        table = summary(
+            keeping_remnants(store.summaries(damaged=damaged.append), results)
+        )
+    print_table(table, style)
     say_damaged(damaged)
     quoted = shlex.quote(str(folder))
     say(

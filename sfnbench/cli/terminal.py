@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import html
 import os
 import shutil
@@ -111,6 +112,12 @@ def say_broken(results: list[Result], folder: Path) -> None:
 
     for line in filter(None, [*reasons(results), rerun_hint(results, folder)]):
         say(one_line(line))
+
+
+def collect_seldom() -> None:
+    """Look for garbage seldom: thousands of results are many objects, and none of them is any."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 def use_plugins(paths: list[Path] | None) -> None:

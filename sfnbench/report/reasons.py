@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import COPY_AGAIN, DamagedError
 from ..records import Result, Status
@@ -19,6 +21,13 @@ def reasons(results: Iterable[Result]) -> list[str]:
         for reason in _reasons_of(result):
             titles.setdefault(reason, {})[result.run.title] = None
     return [f"{reason} ({listed(list(names))})" for reason, names in titles.items()]
+
+
+def remnant(result: Result) -> Result:
+    """The part of a result that says why its run failed, stopped or diverged."""
+    rows = tuple(row for row in result.rows if _has_reason(row))
+    log = result.log if result.status.failed else ""
+    return replace(result, rows=rows, series={}, environment={}, log=log)
 
 
 def damage(errors: Iterable[DamagedError]) -> list[str]:
@@ -54,6 +63,10 @@ def _command(suite: str, folder: Path) -> str:
     else:
         out = f" --out {shlex.quote(str(folder))}"
     return f"`sfnbench run {suite}{out} --only failed`"
+
+
+def _has_reason(row: Mapping[str, Any]) -> bool:
+    return bool(row.get("not_finite") or row.get("message"))
 
 
 def _reasons_of(result: Result) -> Iterator[str]:

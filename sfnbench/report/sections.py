@@ -66,16 +66,18 @@ class Section:
         default_factory=dict
     )  # every value there is
     tables: dict[str, Table] = field(default_factory=dict)  # before all others
+    _circumstances: dict[str, Any] | None = None  # of the last result
     _extracts: dict[int, list[tuple[Result, Any]]] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
         """Take in a result: its series are dropped once each figure has what it needs of them."""
         bare = replace(result, series={}, log="")
         self.results.append(bare)
-        for fact in FACTS:
-            self.facts.setdefault(fact, {})[str(result.environment.get(fact, ""))] = (
-                None
-            )
+        if result.environment != self._circumstances:
+            self._circumstances = result.environment
+            for fact in FACTS:
+                value = str(result.environment.get(fact, ""))
+                self.facts.setdefault(fact, {})[value] = None
         for i, module in enumerate(find(self.experiment).figures):
             found = module.extract(result)
             if found is not None:

@@ -68,6 +68,10 @@ class Cell:
         numbers = (self.value, self.low, self.high)
         return self.censored is not None and math.inf in numbers
 
+    def changed(self, **values: Any) -> Cell:
+        """As `dataclasses.replace`, in a third of its time: tables have many cells."""
+        return Cell(**{**vars(self), **values})
+
     def number(self, number: float) -> str:
         """One of its numbers as text."""
         if number == math.inf and self.never:

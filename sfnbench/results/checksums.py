@@ -45,7 +45,7 @@ _OF_PLACE = """INSERT OR REPLACE INTO place_checksums SELECT rowid, ? FROM place
 
 def checksum(values: Iterable[Any]) -> int:
     """CRC-32 of the values of a row: it notices every burst of up to 32 bits."""
-    text = "".join(f"{value}\0" for value in values)
+    text = "\0".join([*map(str, values), ""])
     return zlib.crc32(text.encode("utf-8", "surrogateescape"))
 
 

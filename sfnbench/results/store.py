@@ -49,6 +49,10 @@ _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
 _SHOWN = "SELECT rowid, * FROM places NOT INDEXED ORDER BY rowid"
 _ALL = """SELECT suite, experiment, problem_label, label, id, rowid FROM runs NOT INDEXED
     ORDER BY created, rowid"""
+# A run with its checksums, null where there are none.
+_SUMMED = """SELECT runs.*, checksums.run, checksums.series
+    FROM runs LEFT JOIN checksums ON checksums.id = runs.id"""
+_UNSUMMED = "SELECT *, NULL, NULL FROM runs"
 _COPIED = {"runs": 21, "series": 2, "checksums": 3}  # tables and their columns
 _CLEAR = (
     "DELETE FROM places WHERE (suite, experiment, problem, optimizer) = (?, ?, ?, ?)"
@@ -282,23 +286,24 @@ class Store(AbstractContextManager["Store"]):
         result = self._load(run_id, series, at)
         if not current:
             return result
-        return replace(result, run=relabelled(result.run, suite, problem, method))
+        run = relabelled(result.run, suite, problem, method)
+        return result if run is result.run else replace(result, run=run)
 
     def _load(self, run_id: str, series: bool, at: int | None = None) -> Result:
         """A result by its id, or by its row where that is known."""
+        query = _SUMMED if self._is_summed else _UNSUMMED
         found = self._select(
-            "SELECT * FROM runs WHERE rowid = ? AND id = ?", at, run_id
+            f"{query} WHERE runs.rowid = ? AND runs.id = ?", at, run_id
         )
         if not found:  # it was written again meanwhile
-            found = self._select("SELECT * FROM runs WHERE id = ?", run_id)
+            found = self._select(f"{query} WHERE runs.id = ?", run_id)
         if not found:
             raise StoreError(f"{self.folder}: no result of run {run_id}")
-        row = found[0]
+        *row, sum_of_run, sum_of_series = found[0]
         try:
-            sums = self._sums(run_id)
-            if sums and checksum(row) != sums[0]:
+            if sum_of_run not in (None, checksum(row)):
                 raise ValueError(WRONG)
-            arrays = self._series(run_id, sums[1:]) if series else {}
+            arrays = self._series(run_id, sum_of_series) if series else {}
             result = to_result(row, arrays)
             if series:
                 check_series(result)
@@ -306,18 +311,11 @@ class Store(AbstractContextManager["Store"]):
             raise self._damage(row[4], row[7], error) from error
         return result
 
-    def _sums(self, run_id: str) -> tuple[int, ...]:
-        """The checksums of a run and of its series, where there are any."""
-        if not self._is_summed:
-            return ()
-        query = "SELECT run, series FROM checksums WHERE id = ?"
-        return next(iter(self._select(query, run_id)), ())
-
-    def _series(self, run_id: str, sums: tuple[int, ...]) -> dict[str, np.ndarray]:
+    def _series(self, run_id: str, expected: int | None) -> dict[str, np.ndarray]:
         packed = self._select("SELECT npz FROM series WHERE id = ?", run_id)
         if not packed:
             raise ValueError("its series are missing")
-        if sums and checksum_of(packed[0][0]) not in sums:
+        if expected not in (None, checksum_of(packed[0][0])):
             raise ValueError(WRONG)
         return unpack(packed[0][0])
 

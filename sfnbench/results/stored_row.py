@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,18 @@ def to_result(stored: Sequence[Any], series: dict[str, np.ndarray]) -> Result:
     """
     run_text, status, seconds, _, _, environment_text, rows_text, log = stored[13:]
     run = read_run(run_text)
-    environment = read_environment(environment_text)
-    facts = Facts.of(environment.get("problem") or {})
+    environment, facts = _circumstances(environment_text)
     rows = read_rows(rows_text, run, facts)
     log = check_text(log, "log")
-    return Result(run, Status(status), rows, series, environment, log, float(seconds))
+    return Result(
+        run, Status(status), rows, series, {**environment}, log, float(seconds)
+    )
+
+
+@lru_cache(maxsize=32)  # many results of a folder have the same
+def _circumstances(text: object) -> tuple[dict[str, Any], Facts]:
+    environment = read_environment(text)
+    return environment, Facts.of(environment.get("problem") or {})
 
 
 def place_of(run: Run) -> tuple[str, str, str, str]:

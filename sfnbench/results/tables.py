@@ -7,7 +7,6 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from tabulate import tabulate
@@ -153,7 +152,7 @@ def _marked(line: Line, column: str, best: dict[StarKey, float]) -> TableEntry:
         return entry
     if entry.score != best.get(_star_key(line, column)):
         return entry
-    return replace(entry, best=True)
+    return entry.changed(best=True)
 
 
 def where_it_differs(table: Table, column: str) -> Table:

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from itertools import chain
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -21,7 +22,6 @@ from .encoding import to_run
 MOST_LEVELS = 40  # of lists and mappings in one another
 LARGEST = 2**63  # whole numbers below it
 SHOWN = 30  # characters of a wrong value in a message
-_LONG = re.compile(r"[0-9]{19}")  # digits, that a number from `LARGEST` on has
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # of columns in results that were made before they were called otherwise
 FORMER_NAMES = {"dwell_steps": "steps_near", "n_lanes": "n_sharing"}
@@ -45,20 +45,19 @@ def parse_json(text: object, name: str) -> Any:
         value = json.loads(text)
     except RecursionError:
         raise ValueError(f"its {name} is nested too deeply") from None
-    if not text.isascii() or _SURROGATE.search(text):
+    if not text.isascii() or ("\\u" in text and _SURROGATE.search(text)):
         check_text(json.dumps(value, ensure_ascii=False), name)
     return value
 
 
 def check_text(text: object, name: str) -> str:
     """Text that can be printed: half of a surrogate pair cannot."""
-    if not isinstance(text, str):
-        raise ValueError(f"its {name} is {_short(text)}, not text")
+    found = _check_is_text(text, name)
     try:
-        text.encode()
+        found.encode()
     except UnicodeEncodeError:
         raise ValueError(f"its {name} is not valid Unicode") from None
-    return text
+    return found
 
 
 def read_run(text: object) -> Run:
@@ -74,9 +73,9 @@ def read_run(text: object) -> Run:
     for spec in (run.problem, run.method):
         _require(isinstance(spec.params, dict), "parameters", spec.params)
         for name in ("use", "label", "source"):
-            check_text(getattr(spec, name), name)
+            _check_is_text(getattr(spec, name), name)
     for name in ("suite", "experiment", "dtype", "device"):
-        check_text(getattr(run, name), name)
+        _check_is_text(getattr(run, name), name)
     _require(all(type(seed) is int for seed in run.seeds), "seeds", run.seeds)
     for hashes in (run.code, run.versions):
         _require(isinstance(hashes, dict), "code", hashes)
@@ -146,22 +145,11 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
     if not isinstance(rows, list):
         raise ValueError(f"its rows are {_short(rows)}, not a list")
     rows = [_with_names_of_today(row) for row in rows]
-    known = columns(run.experiment)
-    required = {name for name, types in known.items() if NoneType not in types} - {
-        "status"
-    }
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ValueError(f"its row {i} is {_short(row)}, not a mapping")
-        if not required <= row.keys():
-            raise ValueError(
-                f"its row {i} lacks {', '.join(sorted(required - row.keys()))}"
-            )
-    measures = dict.fromkeys(facts.measures, (float, bool, NoneType))
-    has_large = _LONG.search(str(text)) is not None
-    for name in dict.fromkeys(chain.from_iterable(rows)):
-        types = known.get(name) or measures.get(name)
-        _check_column(rows, name, types, has_large)
+    if not all(_is_of_sound_kind(row, run.experiment, facts.measures) for row in rows):
+        _check_columns(rows, run.experiment, facts)
     for status in {row["status"] for row in rows if "status" in row}:
         if status not in _STATUSES:
             raise ValueError(f"its rows have the status {_short(status)}")
@@ -175,11 +163,66 @@ def _with_names_of_today(row: Any) -> Any:
     return {FORMER_NAMES.get(name, name): value for name, value in row.items()}
 
 
+def _is_of_sound_kind(
+    row: Mapping[str, Any], experiment: str, measures: tuple[str, ...]
+) -> bool:
+    """Whether a row is as nearly all are, which is told by its columns and their types."""
+    kinds = tuple(map(type, row.values()))
+    whole = _whole_numbers(tuple(row), kinds, experiment, measures)
+    return whole is not None and all(-LARGEST < row[name] < LARGEST for name in whole)
+
+
+@lru_cache(maxsize=256)
+def _whole_numbers(
+    names: tuple[str, ...],
+    kinds: tuple[type, ...],
+    experiment: str,
+    measures: tuple[str, ...],
+) -> tuple[str, ...] | None:
+    """The columns with whole numbers; None where a column lacks, or may be wrong."""
+    known = _known_columns(experiment, measures)
+    pairs = list(zip(names, kinds, strict=True))
+    is_sound = _required_columns(experiment) <= {*names} and all(
+        kind in _ACCEPTED[known[name]] if name in known else kind not in (dict, list)
+        for name, kind in pairs
+    )
+    if not is_sound:
+        return None
+    return tuple(name for name, kind in pairs if kind is int and name in known)
+
+
+def _known_columns(
+    experiment: str, measures: Iterable[str]
+) -> dict[str, tuple[type, ...]]:
+    types = (float, bool, NoneType)
+    return {**dict.fromkeys(measures, types), **columns(experiment)}
+
+
+@cache
+def _required_columns(experiment: str) -> frozenset[str]:
+    """The columns that no row can do without."""
+    known = columns(experiment).items()
+    return frozenset(name for name, types in known if NoneType not in types) - {
+        "status"
+    }
+
+
+def _check_columns(
+    rows: Sequence[Mapping[str, Any]], experiment: str, facts: Facts
+) -> None:
+    """ValueError for the first that lacks or is wrong."""
+    required = _required_columns(experiment)
+    for i, row in enumerate(rows):
+        if not required <= row.keys():
+            lacking = ", ".join(sorted(required - row.keys()))
+            raise ValueError(f"its row {i} lacks {lacking}")
+    known = _known_columns(experiment, facts.measures)
+    for name in dict.fromkeys(chain.from_iterable(rows)):
+        _check_column(rows, name, known.get(name))
+
+
 def _check_column(
-    rows: Sequence[Mapping[str, Any]],
-    name: str,
-    types: tuple[type, ...] | None,
-    has_large: bool,
+    rows: Sequence[Mapping[str, Any]], name: str, types: tuple[type, ...] | None
 ) -> None:
     """By the types that occur, because there may be many rows."""
     occurring = {type(row[name]) for row in rows if name in row}
@@ -187,7 +230,7 @@ def _check_column(
         if not occurring.isdisjoint((dict, list)):
             _check_depth([row.get(name) for row in rows], name)
         return
-    if occurring <= _ACCEPTED[types] and not (has_large and int in occurring):
+    if occurring <= _ACCEPTED[types] - {int}:
         return
     for i, row in enumerate(rows):
         if name in row and not _fits(row[name], types):
@@ -261,6 +304,12 @@ def _fits(value: object, types: Sequence[type]) -> bool:
     if isinstance(value, int) and not isinstance(value, bool):
         return (int in types or float in types) and -LARGEST < value < LARGEST
     return type(value) in types
+
+
+def _check_is_text(text: object, name: str) -> str:
+    if not isinstance(text, str):
+        raise ValueError(f"its {name} is {_short(text)}, not text")
+    return text
 
 
 def _all_numbers(values: Iterable[Any]) -> bool:

@@ -10,7 +10,9 @@ Nothing is dropped, padded or averaged away. A time is in steps, in cost or in s
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -29,6 +31,9 @@ TOTAL: dict[EscapeAxis, str] = {
     "cost": "cost",
     "seconds": "seconds",
 }  # of a whole run
+
+
+ROUNDING_OF_HALF = 1e-8  # a share is one half within rounding
 
 
 class Survival(NamedTuple):
@@ -65,17 +70,16 @@ class Escapes:
         cls, rows: Sequence[Mapping[str, Any]], axis: EscapeAxis = "step"
     ) -> Escapes:
         """The escapes of a race's rows. A row without numbers has spent nothing."""
-        n = len(rows)
-        times = np.zeros(n)
-        escaped = np.zeros(n, bool)
-        spent = np.zeros(n)
-        for place, row in enumerate(rows):
+        times, escaped, spent = [], [], []
+        for row in rows:
             time = row.get(f"escape_{axis}")
-            escaped[place] = time is not None
-            spent[place] = (row.get(TOTAL[axis]) or 0.0) if time is None else time
+            escaped.append(time is not None)
+            spent.append((row.get(TOTAL[axis]) or 0.0) if time is None else time)
             never = time is None and Status(row.get("status", "ok")).never_escapes
-            times[place] = math.inf if never else spent[place]
-        return cls(times, escaped, spent)
+            times.append(math.inf if never else spent[-1])
+        return cls(
+            np.array(times, float), np.array(escaped, bool), np.array(spent, float)
+        )
 
     @property
     def never(self) -> Flags:
@@ -95,7 +99,7 @@ class Escapes:
         few runs, too. Fay, Brittain, Proschan 2013, "Pointwise confidence intervals for a survival
         distribution with small samples or heavy censoring", by its method of moments.
         """
-        times, at_risk, n_left, share = self._steps()
+        times, at_risk, n_left, share = map(np.array, self._steps())
         n_after = (self.times[:, None] > times).sum(0)
         if len(times):  # those that end last are known to stay beyond their end
             n_after[-1] = at_risk[-1] - n_left[-1]
@@ -105,15 +109,27 @@ class Escapes:
     def curve(self) -> tuple[Floats, Floats]:
         """Times (m,) and shares of `survival` without its intervals, which take longer."""
         times, *_, share = self._steps()
-        return times, share
+        return np.array(times, float), np.array(share, float)
 
-    def _steps(self) -> tuple[Floats, NDArray[np.int_], NDArray[np.int_], Floats]:
-        """The times (m,) of the curve, who is at risk and who leaves at each, and the curve."""
-        watched = np.minimum(self.times, self._last)
-        times = np.unique(watched)
-        at_risk = (watched[:, None] >= times).sum(0)
-        n_left = ((watched[:, None] == times) & self.escaped[:, None]).sum(0)
-        return times, at_risk, n_left, np.cumprod(1 - n_left / at_risk)
+    def _steps(self) -> tuple[list[float], list[int], list[int], list[float]]:
+        """The times (m,) of the curve, who is at risk and who leaves at each, and the curve.
+
+        Python's own numbers, because numpy takes several times as long over few seeds.
+        """
+        last = self._last
+        watched = [min(time, last) for time in self.times.tolist()]
+        pairs = sorted(zip(watched, self.escaped.tolist(), strict=True))
+        times: list[float] = []
+        at_risk: list[int] = []
+        n_left: list[int] = []
+        for place, (time, has_left) in enumerate(pairs):
+            if not times or time > times[-1]:
+                times.append(time)
+                at_risk.append(len(pairs) - place)
+                n_left.append(0)
+            n_left[-1] += has_left
+        kept = [1 - left / n for left, n in zip(n_left, at_risk, strict=True)]
+        return times, at_risk, n_left, list(itertools.accumulate(kept, operator.mul))
 
     def median(self) -> Estimate:
         """The median time of escape; inf where fewer than half of the runs are known to escape.
@@ -127,7 +143,7 @@ class Escapes:
             times, *_, share = self._steps()
             return Estimate(_crossing(times, share), math.nan, math.nan)
         curve = self.survival()
-        middle = _crossing(curve.times, curve.share)
+        middle = _crossing(curve.times.tolist(), curve.share.tolist())
         return Estimate(
             middle, _below(curve.times, curve.low), _below(curve.times, curve.high)
         )
@@ -174,7 +190,7 @@ class Escapes:
     @property
     def _last(self) -> float:
         """The last finite time, up to which those that never escape are watched."""
-        return float(self.times[np.isfinite(self.times)].max(initial=0.0))
+        return max([0.0, *filter(math.isfinite, self.times.tolist())])
 
 
 class TestResult(NamedTuple):
@@ -258,17 +274,19 @@ def _below(times: Floats, shares: Floats) -> float:
 
 def _is_half(shares: Floats) -> Flags:
     """Which shares (n,) are one half but for rounding."""
-    return np.abs(shares - 0.5) <= 1e-8  # `np.isclose` takes ten times as long
+    return (
+        np.abs(shares - 0.5) <= ROUNDING_OF_HALF
+    )  # `np.isclose` takes ten times as long
 
 
-def _crossing(times: Floats, shares: Floats) -> float:
+def _crossing(times: Sequence[float], shares: Sequence[float]) -> float:
     """Where a curve crosses one half; the middle of a step that lies at one half exactly."""
-    on = _is_half(shares)
-    if not on.any():
-        return _below(times, shares)
-    below = np.flatnonzero((shares < 0.5) & ~on)
-    if len(below):
-        return float(times[on.argmax()] + times[below[0]]) / 2
+    first = None
+    for time, share in zip(times, shares, strict=True):
+        if abs(share - 0.5) <= ROUNDING_OF_HALF:
+            first = time if first is None else first
+        elif share < 0.5:
+            return time if first is None else (first + time) / 2
     return math.inf
 
 

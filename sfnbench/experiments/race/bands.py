@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
@@ -67,12 +68,14 @@ def band(result: Result, metric: str, used: Mapping[str, Floats]) -> Band | None
 def typical(used: Floats, steps: Floats) -> Floats:
     """The amount (m,) that half of the seeds had used up at these steps; ended ones stay put."""
     ends = np.isfinite(used).sum(1) - 1  # (S,)
-    places = np.minimum(steps[None].astype(int), np.maximum(ends, 0)[:, None])
     started = ends >= 0
     if not started.any():
         return np.full(len(steps), np.nan)
-    at_steps = np.take_along_axis(used[started], places[started], axis=1)
-    return cast(Floats, np.median(at_steps, axis=0))
+    places = np.minimum(steps.astype(int), ends[started, None])  # (S', m)
+    at_steps = np.sort(used[np.flatnonzero(started)[:, None], places], axis=0)
+    # numpy's median takes ten times as long over few seeds
+    middle = at_steps[[(len(at_steps) - 1) // 2, len(at_steps) // 2]]
+    return cast(Floats, middle.sum(0) / 2)
 
 
 def quantiles(values: ArrayLike) -> Floats:
@@ -88,10 +91,14 @@ def quantiles(values: ArrayLike) -> Floats:
         levels = QUANTILES
     else:
         levels = (0.0, 0.5, 1.0)
+    # As in tables: the mean of two values at a step of the distribution (numpy's method
+    # averaged_inverted_cdf, in a tenth of its time over few seeds).
+    ordered = np.sort(known, axis=0)
+    n = len(ordered)
+    lower = [max(math.ceil(n * level) - 1, 0) for level in levels]
+    upper = [min(math.floor(n * level), n - 1) for level in levels]
     with np.errstate(invalid="ignore"):  # between two infinite ones
-        found = np.quantile(
-            known, levels, axis=0, method="averaged_inverted_cdf"
-        )  # as in tables
+        found = (ordered[lower] + ordered[upper]) / 2
     return cast(Floats, np.where(np.isnan(found), np.inf, found))
 
 

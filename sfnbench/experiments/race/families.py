@@ -81,12 +81,14 @@ def families(results: Iterable[Result]) -> list[Family]:
     for result in results:
         if not (result.rows and result.facts.has_saddle):
             continue
+        run = result.run
+        setting = json.dumps([run.settings, run.dtype, run.device], sort_keys=True)
         for kind, varied, other in _views(result):
             numbers, rest = _taken_apart(varied.params)
             for factor, x in numbers.items():
                 fixed = {**rest, **numbers}
                 del fixed[factor]
-                key = kind, varied.use, factor, _fixed_text(fixed, result)
+                key = kind, varied.use, factor, _fixed_text(fixed, setting)
                 new = Family(kind, varied.use, factor, fixed, {})
                 series = found.setdefault(key, new).series
                 series.setdefault(other.label, []).append((x, result))
@@ -133,10 +135,9 @@ def _spectrum_parts(name: str, value: Any) -> dict[str, Any]:
     }
 
 
-def _fixed_text(fixed: Mapping[str, Any], result: Result) -> str:
+def _fixed_text(fixed: Mapping[str, Any], setting: str) -> str:
     """All that must be the same within a family."""
-    run = result.run
-    return json.dumps([fixed, run.settings, run.dtype, run.device], sort_keys=True)
+    return json.dumps(fixed, sort_keys=True) + setting
 
 
 def _has_several(family: Family) -> bool:

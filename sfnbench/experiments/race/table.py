@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ...records import RaceRow, Result, Status, n_sharing, number
 from ...results.cells import Cell, Spread, TableEntry, Tally, share
@@ -107,7 +106,7 @@ def _spent(result: Result, spread: Spread, is_rival: bool) -> dict[str, TableEnt
     _compete(line, is_rival, ESCAPED)
     seconds = line["seconds a seed"]
     if isinstance(seconds, Cell):
-        line["seconds a seed"] = replace(seconds, league=circumstances(result))
+        line["seconds a seed"] = seconds.changed(league=circumstances(result))
     return line
 
 
@@ -122,9 +121,8 @@ def _compete(line: dict[str, TableEntry], is_rival: bool, rivals: str) -> None:
     """Let the numbers of a row compete, the lowest being the best."""
     for name, cell in line.items():
         if isinstance(cell, Cell) and name not in NO_CONTEST:
-            line[name] = replace(
-                cell, score=cell.value if is_rival else None, rivals=rivals
-            )
+            score = cell.value if is_rival else None
+            line[name] = cell.changed(score=score, rivals=rivals)
 
 
 def middle(

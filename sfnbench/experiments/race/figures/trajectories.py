@@ -7,8 +7,10 @@ logarithmic beyond. Newton's method ends within it, while others leave for good.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -35,14 +37,33 @@ class Plane:
     unit: float
     reach: float  # t at the frame's edge
     has_saddle: bool
-    heights: (
-        Floats  # (n, n) from -1 to 1, nan where the loss is no number; a row for each y
-    )
+    losses: Floats  # (n, n), a row for each y
+
+    @cached_property
+    def heights(self) -> Floats:
+        """From -1 to 1, nan where the loss is no number (n, n).
+
+        A signed asinh of what the loss is over the saddle's, or over the lowest where there is
+        none.
+        """
+        n = len(self.losses)
+        if self.has_saddle:
+            above = self.losses - self.losses[n // 2, n // 2]
+        else:
+            above = self.losses - np.nanmin(self.losses)
+        is_near = abs(self.t) <= np.arcsinh(1.0)  # within the unit
+        near = above[np.ix_(is_near, is_near)]
+        usual = float(np.nanmedian(np.abs(near))) or 1.0
+        with np.errstate(invalid="ignore"):
+            heights = np.arcsinh(above / usual)
+        heights[~np.isfinite(heights)] = np.nan
+        heights /= float(np.nanmax(np.abs(heights), initial=0)) or 1.0
+        return heights
 
     @property
     def t(self) -> Floats:
         """Coordinates of either axis (n,)."""
-        return self.reach * np.linspace(-1, 1, len(self.heights))
+        return self.reach * np.linspace(-1, 1, len(self.losses))
 
     def within(self, points: Floats) -> Floats:
         """Points (2, m) in the plane's coordinates t."""
@@ -60,35 +81,32 @@ def extract(result: Result) -> tuple[Plane, Floats] | None:
 
 def figures(runs: Sequence[tuple[Result, tuple[Plane, Floats]]]) -> Iterator[Figure]:
     """A figure for each problem; the frame depends on problem and starts alone, so all share it."""
-    problems: dict[str, list[tuple[str, Plane, Floats]]] = {}
+    problems: dict[str, tuple[Plane, dict[str, Floats]]] = {}
     for result, (plane, points) in runs:
-        found = result.run.method.label, plane, points
-        problems.setdefault(result.run.problem.label, []).append(found)
-    for problem, of_methods in problems.items():
-        plane = of_methods[0][1]
-        paths = {method: plane.within(points) for method, _, points in of_methods}
+        _, of_methods = problems.setdefault(result.run.problem.label, (plane, {}))
+        of_methods[result.run.method.label] = points
+    for problem, (plane, of_methods) in problems.items():
+        paths = {method: plane.within(at) for method, at in of_methods.items()}
         panel = _plane_panel(plane, paths)
         yield Figure(f"{problem} trajectories", problem, [panel], problem)
 
 
 def plane_of(result: Result) -> Plane | None:
-    """The loss over the saddle's, or over the lowest where there is none, as a signed asinh."""
+    """The plane of a run's problem; None where the run kept none."""
     if "landscape" not in result.series:
         return None
-    losses = result.series["landscape"]
     frame = result.series["landscape.frame"][0]
-    has_saddle = result.facts.has_saddle
-    n = len(losses)
-    reach = float(frame[3])
-    above = losses - (losses[n // 2, n // 2] if has_saddle else np.nanmin(losses))
-    is_near = abs(reach * np.linspace(-1, 1, n)) <= np.arcsinh(1.0)  # within the unit
-    near = above[np.ix_(is_near, is_near)]
-    usual = float(np.nanmedian(np.abs(near))) or 1.0
-    with np.errstate(invalid="ignore"):
-        heights = np.arcsinh(above / usual)
-    heights[~np.isfinite(heights)] = np.nan
-    heights /= float(np.nanmax(np.abs(heights), initial=0)) or 1.0
-    return Plane(frame[:2], float(frame[2]), reach, has_saddle, heights)
+    losses = result.series["landscape"]
+    return _plane(frame.tobytes(), losses.tobytes(), result.facts.has_saddle)
+
+
+@lru_cache(maxsize=8)  # all methods of a problem have the same
+def _plane(frame: bytes, losses: bytes, has_saddle: bool) -> Plane:
+    centre_and_size = np.frombuffer(frame)
+    heights = np.frombuffer(losses)
+    n = math.isqrt(len(heights))
+    unit, reach = map(float, centre_and_size[2:4])
+    return Plane(centre_and_size[:2], unit, reach, has_saddle, heights.reshape(n, n))
 
 
 def path(result: Result, plane: Plane) -> Floats | None:

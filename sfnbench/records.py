@@ -10,7 +10,7 @@ import json
 import typing
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache, cached_property
 from types import NoneType
@@ -87,7 +87,7 @@ class Spec:
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @property
     def is_open(self) -> bool:
@@ -135,7 +135,7 @@ class Run:
     @property
     def decisive(self) -> dict[str, Any]:
         """Everything that decides the numbers, and nothing else."""
-        data = {each.name: getattr(self, each.name) for each in fields(self)}
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del data["suite"], data["timeout_s"]
         for name in ("problem", "method"):
             spec = data[name]

@@ -95,11 +95,13 @@ def _print_scaling(table: Table, style: Format) -> None:
 
 
 def _print_critical_points(results: list[Any], style: Format) -> None:
+    if not results:  # it imports scipy.stats, for a second
+        return
     from ..experiments.critical_points.analysis import run_title
     from ..experiments.critical_points.table import findings, tables
     from ..results.tables import as_records
 
-    found = tables(results) if results else {}
+    found = tables(results)
     said = [
         f"{run_title(result)}: {findings(result)}" for result in results if result.rows
     ]

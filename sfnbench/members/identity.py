@@ -79,8 +79,11 @@ def identify(run: Run, method: Kind) -> Run:
 
 def files_of(run: Run, method: Kind) -> frozenset[Path]:
     """The files of all members that a run names."""
-    found = _once(("files", *_parts(run, method)), lambda: _codes_of(run, method))
-    every = itertools.chain(*found.values())
+    return _once(("files", *_parts(run, method)), lambda: _files(run, method))
+
+
+def _files(run: Run, method: Kind) -> frozenset[Path]:
+    every = itertools.chain(*_codes_of(run, method).values())
     return frozenset(file for each in every for file in each.files.values())
 
 
@@ -118,10 +121,14 @@ def _identity(run: Run, method: Kind) -> tuple[dict[str, str], dict[str, str]]:
 def _parts(run: Run, method: Kind) -> tuple[str, ...]:
     """The parts of a run that can name code."""
     return (
-        *(run.experiment, run.problem.use, _texts_in(run.problem.params)),
-        *(method, run.method.use, _texts_in(run.method.params)),
-        json.dumps(run.settings, sort_keys=True, default=str),
+        *(run.experiment, run.problem.use, _once_of(run.problem.params, _texts_in)),
+        *(method, run.method.use, _once_of(run.method.params, _texts_in)),
+        _once_of(run.settings, _as_text),
     )
+
+
+def _as_text(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def source_hash(kind: Kind, use: str, params: Mapping[str, Any]) -> str:
@@ -180,6 +187,17 @@ def _once(key: Hashable, find: Callable[[], T]) -> T:
     if key not in _known:
         _known[key] = find()
     found: T = _known[key]
+    return found
+
+
+def _once_of(value: Mapping[str, Any], find: Callable[[Mapping[str, Any]], str]) -> str:
+    """As `_once`, by the mapping itself: the runs of a suite share theirs."""
+    if _known is None:
+        return find(value)
+    key = (find, id(value))
+    if key not in _known:
+        _known[key] = value, find(value)  # kept, so that no other takes its id
+    found: str = _known[key][1]
     return found
 
 

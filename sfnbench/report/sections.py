@@ -14,8 +14,6 @@ import yaml
 from ..core.cost import PRICES
 from ..errors import DamagedError, NoResultsError, StoreError
 from ..experiments import find
-from ..experiments.critical_points.analysis import run_title
-from ..experiments.critical_points.table import controlled, findings
 from ..experiments.race import scaling
 from ..experiments.race.at_budget import repriced
 from ..experiments.race.families import Family
@@ -143,15 +141,21 @@ class Section:
         if self.experiment == "race":
             found["Escape against one factor"] = scaling.table(self.growths)
         for result in self._searches():
+            from ..experiments.critical_points.table import controlled
+
             found |= controlled(result)
         found["Tuned values"] = self.tuned()
-        return {run_title: table for run_title, table in found.items() if table}
+        return {title: table for title, table in found.items() if table}
 
     def findings(self) -> list[str]:
         """The findings of searches for critical points, in words."""
-        return [
-            f"{run_title(result)}: {findings(result)}" for result in self._searches()
-        ]
+        searches = self._searches()
+        if not searches:  # it imports scipy.stats, for a second
+            return []
+        from ..experiments.critical_points.analysis import run_title
+        from ..experiments.critical_points.table import findings
+
+        return [f"{run_title(result)}: {findings(result)}" for result in searches]
 
     def tuned(self) -> Table:
         """The values that tuning chose, from the file for people beside the results."""

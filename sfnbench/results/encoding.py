@@ -10,7 +10,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from ..records import Run, Spec
@@ -27,12 +27,12 @@ def to_json(value: object) -> str:
 
     A value that JSON lacks becomes numbers or text: it must not cost a finished result.
     """
-    return json.dumps(value, separators=(",", ":"), default=_as_json)
+    return _ENCODER.encode(value)
 
 
 def from_run(run: Run) -> dict[str, Any]:
     """As `dataclasses.asdict`, which copies each value, at great length."""
-    found = {each.name: getattr(run, each.name) for each in fields(run)}
+    found = {name: getattr(run, name) for name in run.__dataclass_fields__}
     for name in ("problem", "method"):
         spec = found[name]
         found[name] = asdict(spec) if spec.is_open else spec.__getstate__()
@@ -55,3 +55,6 @@ def _as_json(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_as_json)

@@ -36,8 +36,7 @@ def pack(series: dict[str, np.ndarray]) -> bytes:
         if array.dtype.hasobject:
             raise StoreError(f"series {name!r} holds objects, not numbers")
         by_columns = array.flags.fnc  # as numpy.save keeps it
-        data = array.tobytes("F" if by_columns else "C")
-        sorted_bytes = _transposed(data, array.dtype.itemsize)
+        sorted_bytes = _transposed(array.T if by_columns else array)
         is_noise = _is_noise(sorted_bytes[:SAMPLE])
         (noise if is_noise else deflated).append(sorted_bytes)
         heads.append((name, array.dtype.str, array.shape, by_columns, is_noise))
@@ -69,12 +68,18 @@ def unpack(packed: bytes) -> dict[str, np.ndarray]:
     return series
 
 
-def _transposed(data: bytes, itemsize: int) -> bytes:
+def _transposed(array: np.ndarray) -> bytes:
     """The first bytes of all numbers, then the second ones, and so on."""
-    return np.frombuffer(data, np.uint8).reshape(-1, max(1, itemsize)).T.tobytes()
+    if not array.size:
+        return b""
+    numbers = np.ascontiguousarray(array).reshape(-1)
+    return numbers.view(np.uint8).reshape(array.size, -1).T.tobytes()
 
 
 def _is_noise(sample: bytes) -> bool:
+    most = SAMPLE - N_DIFFERENT + 1  # where more are alike, too few are left to differ
+    if sample[:1] and sample.count(sample[0]) > most:
+        return False
     return len(set(sample)) >= N_DIFFERENT
 
 

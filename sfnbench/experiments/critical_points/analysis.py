@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.stats import rankdata
 
 from ...arrays import Floats
 from ...records import PointRow, Result
@@ -111,8 +112,6 @@ def correlation(
 
 
 def _spearman(pairs: Floats) -> float:
-    from scipy.stats import rankdata  # takes a second to import
-
     ranks = rankdata(pairs, axis=0)
     ranks -= ranks.mean(0)
     lengths = np.sqrt((ranks**2).sum(0).prod())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from sfnbench import CriticalPoint, Index, Positive, Problem, constant, register
@@ -51,7 +51,7 @@ class DeepLinear(Problem):
     """
 
     singular_values: tuple[Positive, ...] = (3.0, 2.0, 1.0)
-    layers: Annotated[int, Ge(2)] = 3
+    layers: Annotated[int, Ge(2), Le(1000)] = 3
     saddle_at: tuple[Index, ...] = ()
     strict: bool = False
     radius: Positive = 1e-2

@@ -3,8 +3,10 @@
 import functools
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from sfnbench import Count, CriticalPoint, Positive, Problem, register
@@ -45,7 +47,7 @@ class Octopus(Problem):
     -5.0
     """
 
-    n: Count = 5
+    n: Annotated[int, Ge(1), Le(1000)] = 5
     smoothness: Positive = 1.0
     gamma: Positive = 1.0
     tau: Positive = math.e

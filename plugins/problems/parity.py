@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from sfnbench import Count, CriticalPoint, Network, Positive, constant, register
+from sfnbench import CriticalPoint, Network, Positive, constant, register
 
 
 @register("parity")
@@ -37,7 +37,7 @@ class Parity(Network):
 
     n: Annotated[int, Ge(2), Le(16)] = 3
     k: Annotated[int, Ge(2)] = 3
-    n_hidden: Count = 8
+    n_hidden: Annotated[int, Ge(1), Le(100_000)] = 8
     scale: Positive = 0.2
     escape_drop: Positive = 0.25
 

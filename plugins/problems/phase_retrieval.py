@@ -20,6 +20,8 @@ from sfnbench import (
     register,
 )
 
+MOST_NUMBERS = 10**7  # of all measurements
+
 
 @register("phase_retrieval")
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,11 @@ class PhaseRetrieval(Problem):
             raise ValueError(
                 f"n_measurements must be at least n = {self.n}, got {self.n_measurements}"
             )
+        if self.n * (self.n_measurements or 0) > MOST_NUMBERS:
+            raise ValueError(
+                f"n_measurements = {self.n_measurements} of n = {self.n} numbers are "
+                f"more than {MOST_NUMBERS} in all"
+            )
 
     @property
     def dim(self) -> int:
@@ -75,7 +82,7 @@ class PhaseRetrieval(Problem):
     @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """Saddle, maximum, minima; over a sample those that are left."""
-        n, at = self.n, torch.eye(self.n, dtype=torch.float64)
+        n, at = self.n, torch.eye(2, self.n, dtype=torch.float64)
         minima = [CriticalPoint(sign * at[0], 0.0, 0, 0) for sign in (1, -1)]
         origin = torch.zeros(n, dtype=torch.float64)
         if self.n_measurements is not None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from sfnbench import Count, CriticalPoint, Positive, Problem, register
+from sfnbench import CriticalPoint, Positive, Problem, register
 
 
 @register("strict_saddle_quartic")
@@ -37,7 +37,7 @@ class StrictSaddleQuartic(Problem):
     [(0, -0.5), (1, -0.25), (2, 0.0)]
     """
 
-    n: Count = 4
+    n: Annotated[int, Ge(1), Le(10**7)] = 4
     coupling: float = 0.0
     index: Annotated[int, Ge(1)] | None = None
     radius: Positive = 1e-3

@@ -56,9 +56,10 @@ class SphericalSpinGlass(Problem):
     escape_drop: Positive = 1.0
 
     def __post_init__(self) -> None:
-        if self.dim**self.p > MOST_COUPLINGS:
+        # in logarithms: the power itself may have millions of digits
+        if self.p * math.log(self.dim) > math.log(MOST_COUPLINGS) + 1e-9:
             raise ValueError(
-                f"dim = {self.dim} with p = {self.p} has {self.dim**self.p} couplings, "
+                f"dim = {self.dim} with p = {self.p} has {self.dim}^{self.p} couplings, "
                 f"more than {MOST_COUPLINGS}"
             )
 

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 ENTRY_KEYS = ("use", "label")  # of an entry; its other keys are parameters
 _LIST_HINT = " (several values to try are written {grid: [first, second]})"
 
+MOST_PARAMETERS = (
+    10**7
+)  # of a problem whose known answers are points, at hand in a plan
+
 # What a member's __post_init__ may raise on values that it did not expect; ValueError is pydantic's
 _UNEXPECTED = (
     SfnbenchError,
@@ -115,7 +119,24 @@ class RegisteredCompletion(Completion):
                 reason = f"{type(error).__name__}: {error}"
             note(Issue(use.at, f"{use.content} cannot be made: {reason}"))
             return None
+        if n := _too_many_parameters(instance):
+            most = f"at most {MOST_PARAMETERS:,} without a network"
+            note(Issue(use.at, f"{use.content} would have {n:,} parameters: {most}"))
+            return None
         return Completed({name: values[name] for name in self.names}, instance)
+
+
+def _too_many_parameters(instance: Any) -> int:
+    """The parameters of a problem that is no network, where they are too many; otherwise 0."""
+    if getattr(instance, "knows_outputs", True):  # a network, or no problem
+        return 0
+    try:
+        n = int(instance.dim)
+    except (*_UNEXPECTED, ValueError):  # said where it is asked for
+        return 0
+    if n > MOST_PARAMETERS:
+        return n
+    return 0
 
 
 class Ground(NamedTuple):

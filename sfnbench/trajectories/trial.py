@@ -29,6 +29,7 @@ from .trajectories import Trajectories
 
 N_STEPS = 12  # many methods do something else in every tenth step
 MISSING = re.compile(r"(\w+)\.__init__\(\) missing \d+ required [a-z -]*: (.*)")
+MOST_PARAMETERS = 2**50
 MOST = 6  # numbers along each side of a tensor
 NEEDS = (
     Need(gradient=True),
@@ -73,7 +74,8 @@ class Tiny(Problem):
 
 def kinds_of(problem: Problem) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Names and shapes of a problem's tensors, cut down to a tiny problem's."""
-    views = problem.tensors(torch.zeros(problem.dim, dtype=torch.float64))
+    # one number, seen as many times: a large problem takes no memory here
+    views = problem.tensors(torch.zeros(1, dtype=torch.float64).expand(problem.dim))
     return tuple(
         (name, tuple(min(n, MOST) for n in view.shape)) for name, view in views.items()
     )
@@ -101,6 +103,8 @@ def tried(
     n_steps: int | None = None,
 ) -> Need | Fault:
     """The needs of the class in a step, or its message where it cannot make one."""
+    if problem.dim > MOST_PARAMETERS:
+        return Fault((), f"{problem.dim:.3g} parameters are more than any memory holds")
     text = json.dumps(params, sort_keys=True)
     return _tried(use, text, kinds_of(problem), dtype, n_steps)
 

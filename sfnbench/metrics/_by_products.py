@@ -88,7 +88,7 @@ def step_by_products(
     def product(v: Floats) -> Floats:
         return _floats(here.hvp(torch.as_tensor(v).to(theta)))
 
-    return gradient, krylov_step(gradient, product, longest)
+    return gradient, krylov_step(gradient, product, longest, hasty=True)
 
 
 def signs_by_products(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import numpy as np
 import torch
@@ -22,8 +21,10 @@ N_LANCZOS = 60
 # Along the paths of `autoencoder` and `rnn` some thirty do, and the value changes in its fourth
 # digit.
 RESIDUAL_TOLERANCE = 0.01
-# what a problem remembers under this name: the last point, and the ends of the spectrum there
+# what a problem remembers under this name: its last points, with the ends of the spectrum there.
+# A step that the budget cannot pay comes after the point that is then certified.
 LAST = "_last_extremes"
+N_LAST = 2
 
 # Where the whole Hessian has shrunk so much since the start, it vanishes: eigenvalues below this
 # count as zero, in units of the largest at the start.
@@ -63,19 +64,20 @@ def zero_size(largest: float, largest_at_start: float = 0.0) -> float:
 def extremes(oracle: Oracle, theta: Tensor) -> Extremes:
     """The lowest and the highest Ritz value, from the same start for every point.
 
-    Those of the last point are remembered: an end point is measured first and certified then.
+    Those of the last points are remembered: an end point is measured first and certified then.
     Inside a transform there is neither a memory nor a tolerance.
     """
     inside = torch.func.debug_unwrap(theta) is not theta
     remembered = {} if inside else oracle.problem.__dict__
-    point, found = remembered.get(LAST, (None, None))
-    if point is not None and same_points(point, theta):
-        return cast(Extremes, found)
+    last: list[tuple[Tensor, Extremes]] = remembered.get(LAST, [])
+    for point, known in last:
+        if same_points(point, theta):
+            return known
     start = random_vector(oracle.problem.dim, theta)
     product = oracle.curvature(theta).hvp
     tolerance = None if inside else RESIDUAL_TOLERANCE
     found = extreme_eigenvalues(product, start, N_LANCZOS, tolerance)
-    remembered[LAST] = (theta.clone(), found)
+    remembered[LAST] = [*last, (theta.clone(), found)][-N_LAST:]
     return found
 
 

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfnbench.linalg.lanczos import lanczos
-from sfnbench.linalg.newton_krylov import CHANCE, Signs, hidden, krylov_step
+from sfnbench.linalg.newton_krylov import (
+    CHANCE,
+    MOST_PRODUCTS,
+    Signs,
+    hidden,
+    krylov_step,
+)
 
 
 def matrix(values, seed=0):
@@ -64,6 +70,44 @@ def test_a_system_that_is_not_solved_has_no_step():
     found = krylov_step(np.ones(1000), lambda v: values * v, math.inf)
     assert np.isnan(found.step).all()
     assert 1e-3 < found.unsolved < 1
+
+
+def counted(values, n):
+    """A product with diag(values) (d,) that adds to a list."""
+
+    def product(v):
+        n.append(1)
+        return values * v
+
+    return product
+
+
+def test_a_hasty_solve_gives_up_early_where_a_patient_one_would_in_vain():
+    values = np.geomspace(1e-12, 1, 1000)
+    patient, hasty = [], []
+    krylov_step(np.ones(1000), counted(values, patient), math.inf)
+    found = krylov_step(np.ones(1000), counted(values, hasty), math.inf, hasty=True)
+    assert np.isnan(found.step).all()
+    assert 1e-3 < found.unsolved < 1
+    assert len(patient) == MOST_PRODUCTS + 2
+    assert len(hasty) <= 110
+
+
+@pytest.mark.parametrize("lowest", [0.02, 0.1, 0.5])
+def test_a_hasty_solve_that_succeeds_has_the_same_step(lowest):
+    """On one interval, and on two with a gap around zero, where MINRES takes two products each."""
+    for values in (
+        np.linspace(lowest, 1, 1000),
+        np.concatenate([-np.linspace(lowest, 1, 500), np.linspace(lowest, 1, 500)]),
+        np.append(np.linspace(0.5, 1, 999), [-1e-3]),
+    ):
+        g = np.random.default_rng(0).standard_normal(1000)
+        patient, hasty = (
+            krylov_step(g, lambda v, L=values: L * v, math.inf, hasty=each)
+            for each in (False, True)
+        )
+        assert np.array_equal(patient.step, hasty.step, equal_nan=True)
+        assert patient.size == hasty.size
 
 
 def test_no_eigenvalue_hides_further_out_than_the_gap():

@@ -94,7 +94,8 @@ class _Race:
             return False
         first = self.recording.n_steps + 1
         costs = outcomes.limits.costs(block.passes)  # (n, S)
-        losses, due = self.recording.add(block, costs, going)
+        counting = going & ~outcomes.limits.is_exceeded(costs)
+        losses, due = self.recording.add(block, costs, counting)
         outcomes.add(first, block.points, costs, losses, due)
         outcomes.is_fixed[going] = self.trajectories.is_fixed()[going]
         self.trajectories.park(~outcomes.going)

@@ -75,7 +75,7 @@ class Recording:
         self.reports: dict[str, Pieces] = {}
         self._paths = Pieces()
         self._keep_paths(starts[None])
-        self._record(0, starts[None], None, np.zeros(1), np.ones(n, dtype=bool))
+        self._record(0, starts[None], None, np.zeros(1), np.ones((1, n), dtype=bool))
 
     @property
     def start_losses(self) -> np.ndarray:
@@ -83,15 +83,15 @@ class Recording:
         return np.asarray(self.values["loss"].whole[0])
 
     def add(
-        self, block: Block, costs: np.ndarray, going: np.ndarray
+        self, block: Block, costs: np.ndarray, counting: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Take in a block whose steps brought the trajectories to costs (n, S).
 
-        Metrics are measured for the trajectories that are `going`, a mask (S,). Returns the losses
+        Metrics are measured at the steps that are `counting`, a mask (n, S). Returns the losses
         (n, S), NaN where none was due, and whether they were due at each step (n,).
         """
         losses = self._record(
-            self.n_steps + 1, block.points, block.losses, costs.max(1), going
+            self.n_steps + 1, block.points, block.losses, costs.max(1), counting
         )
         self.n_steps += block.points.shape[0]
         self._cost = float(costs.max())
@@ -190,7 +190,7 @@ class Recording:
         points: Tensor,
         losses: Tensor | None,
         costs: np.ndarray,
-        going: np.ndarray,
+        counting: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Record the metrics that are due in steps first, first + 1, ... that cost (n,) so far.
 
@@ -205,7 +205,7 @@ class Recording:
             if not due.any():
                 continue
             known = losses if metric == "loss" else None
-            found = self._measure(metric, due, points, known, going, first)
+            found = self._measure(metric, due, points, known, counting, first)
             for name, values in found.items():
                 self.values.setdefault(name, Pieces()).append(values)
                 self.measured_at.setdefault(name, []).extend(steps[due].tolist())
@@ -220,7 +220,7 @@ class Recording:
         due: np.ndarray,
         points: Tensor,
         known: Tensor | None,
-        going: np.ndarray,
+        counting: np.ndarray,
         first: int,
     ) -> dict[str, np.ndarray]:
         """A metric, and whatever comes with it, at the k steps that are due, (k, S) each.
@@ -232,9 +232,9 @@ class Recording:
         if known is not None:
             found = {metric: known[at]}
         else:
-            # a trajectory that has ended is not measured again
-            ended = torch.as_tensor(~going, device=points.device)
-            chosen = torch.where(ended[None, :, None], torch.nan, points[at])
+            # what a trajectory did after its end is not measured
+            dropped = torch.as_tensor(~counting[due], device=points.device)
+            chosen = torch.where(dropped[..., None], torch.nan, points[at])
             found = self._in_windows(metric, chosen, first)
         return {
             name: values.cpu().numpy().astype(np.float64)

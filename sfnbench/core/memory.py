@@ -40,12 +40,10 @@ class Parts:
         self, problem: Problem, batch: Any, ask: Callable[[Any], tuple[Tensor, ...]]
     ) -> tuple[Tensor, ...]:
         while True:
-            if self.n == 1:
-                parts = [(1.0, batch)]
-            else:
-                parts = problem.parts(batch, self.n)
             try:
-                return self._sum(parts, ask)
+                if self.n == 1:
+                    return ask(batch)
+                return self._sum(problem.parts(batch, self.n), ask)
             except (MemoryError, RuntimeError) as error:
                 if not self.halve(problem, batch, error):
                     raise

@@ -23,7 +23,6 @@ class Draws:
 
     def __init__(self, setup: Setup, seeds: tuple[int, ...]) -> None:
         self._setup = setup
-        self._seeds = seeds
         streams = ["batch", *(f"batch {i}" for i in range(1, len(setup.batch_sizes)))]
         self._batch_rngs: list[list[torch.Generator]] = []
         if not setup.full_batches:
@@ -33,6 +32,8 @@ class Draws:
         self._noise_rngs: list[torch.Generator] = []
         if setup.n_noise:
             self._noise_rngs = [generator(seed, "noise") for seed in seeds]
+        whole: Batches = (None,) * len(setup.batch_sizes)
+        self._whole = [whole] * len(seeds)  # where every batch is all examples
 
     def next(self) -> tuple[list[Batches], Tensor | None]:
         """The batches of each seed, and standard normal noise (S, n_noise, d) if any is wanted."""
@@ -51,9 +52,9 @@ class Draws:
         return [*chain.from_iterable(self._batch_rngs), *self._noise_rngs]
 
     def _batches(self) -> list[Batches]:
-        sizes = self._setup.batch_sizes
         if not self._batch_rngs:
-            return [(None,) * len(sizes)] * len(self._seeds)
+            return self._whole
+        sizes = self._setup.batch_sizes
         return [tuple(map(self._batch, sizes, rngs)) for rngs in self._batch_rngs]
 
     def _batch(self, size: int | None, rng: torch.Generator) -> Any:

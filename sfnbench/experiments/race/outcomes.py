@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -60,7 +62,7 @@ class Outcomes:
 
     def is_used_up(self, passes: np.ndarray) -> bool:
         """Whether passes (S, 4) leave no cost to any trajectory that goes on."""
-        if np.isinf(self.limits.cost):
+        if self.limits.cost == math.inf:  # asked after each step
             return False
         used_up = self.limits.is_used_up(self.limits.costs(passes))
         return bool((used_up | ~self.going).all())

@@ -78,9 +78,7 @@ def hessian_by_layers(
             slice(ends[i] - math.prod(sizes[i]), ends[i]) for i in (at, below)
         )
         if at == below:
-            H[rows, rows].view(*sizes[at], *sizes[at]).copy_(
-                _unfolded(total.div_(n), *sizes[at])
-            )
+            _unfold(total.div_(n), H[rows, rows].view(*sizes[at], *sizes[at]))
         else:
             H[rows, columns] = total.div_(n).reshape(math.prod(sizes[at]), -1)
             H[columns, rows] = H[rows, columns].mT
@@ -133,8 +131,8 @@ def _block(
     for at in reversed(range(1, len(layers))):
         W, slope = layers[at].weights, slopes[at - 1]
         MJ = before = (W.mT @ M) * slope  # M du/du_k (r, r_k, n)
+        sums.append(_moments_beside(MJ, inputs[at], delta, slope, inputs[at - 1]))
         J = _eye(len(slope) + 1, len(slope), x) * slope  # da/du_k
-        sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[at - 1]))
         for k in reversed(range(at - 1)):
             MJ, J = ((layers[k + 1].weights.mT @ t) * slopes[k] for t in (MJ, J))
             sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[k]))
@@ -174,6 +172,17 @@ def _mixed_moments(
     return factors.flatten(0, 2) @ x.mT
 
 
+def _moments_beside(
+    MJ: Tensor, a: Tensor, delta: Tensor, slope: Tensor, x: Tensor
+) -> Tensor:
+    """The same of a layer and the one below it, whose J = da/du is the diagonal of `slope`."""
+    factors = MJ[:, None] * a[:, None]
+    where_j_is_m = factors[:, :-1].diagonal(dim1=1, dim2=2).movedim(-1, 1)  # (i, m, n)
+    # not in place, which has no batching rule
+    where_j_is_m.copy_(torch.addcmul(where_j_is_m, delta[:, None], slope))
+    return factors.flatten(0, 2) @ x.mT
+
+
 def _second_moments(M: Tensor, x: Tensor) -> Tensor:
     """Sums over n of M_ijn x_n x_n^T for all pairs i <= j.
 
@@ -186,11 +195,16 @@ def _second_moments(M: Tensor, x: Tensor) -> Tensor:
     return M[i, j] @ (x[first] * x[second]).mT
 
 
-def _unfolded(moments: Tensor, r: int, k: int) -> Tensor:
-    """The sum of M (x) x x^T, (r, k, r, k), from what `_second_moments` gave."""
+def _unfold(moments: Tensor, own: Tensor) -> None:
+    """Write the sum of M (x) x x^T into its place (r, k, r, k), from `_second_moments`.
+
+    Unit by unit, so that what is on its way stays in the cache.
+    """
+    r, k = own.shape[:2]
     if moments.dim() == 2:
         moments = moments[:, _pairs(k, moments.device)[2]]
-    return moments[_pairs(r, moments.device)[2]].transpose(1, 2)
+    for at, places in zip(own, _pairs(r, moments.device)[2], strict=True):
+        at.copy_(moments[places].transpose(0, 1))
 
 
 def _pairs(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

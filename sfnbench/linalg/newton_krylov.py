@@ -82,14 +82,7 @@ def krylov_step(
     def left(x: Floats) -> float:
         return float(np.linalg.norm(product(x) / scale - b))
 
-    progress = _Progress(left)
-
-    def look(x: Floats) -> None:
-        if unit * np.linalg.norm(x) > longest:
-            raise _TooLongError
-        if hasty:
-            progress.look(x)
-
+    look = _Look(unit, longest, left if hasty else None)
     H = LinearOperator((len(b), len(b)), matvec=scaled, dtype=np.float64)
     try:
         x, _ = minres(H, b, rtol=PRECISION, maxiter=MOST_PRODUCTS, callback=look)
@@ -103,18 +96,25 @@ def krylov_step(
     return KrylovStep(step, scale * scaled.size, unsolved)
 
 
-class _Progress:
-    """How fast the iterates of a solve leave less, `left` of each."""
+class _Look:
+    """Looks at each iterate of a solve, whose lengths are in a unit.
 
-    def __init__(self, left: Callable[[Floats], float]) -> None:
-        self.left = left
+    `_TooLongError` where one is longer than `longest`, and `_HopelessError` where what they leave
+    falls too slowly, if `left` says how much an iterate leaves.
+    """
+
+    def __init__(
+        self, unit: float, longest: float, left: Callable[[Floats], float] | None
+    ) -> None:
+        self.unit, self.longest, self.left = unit, longest, left
         self.n_products = 0
-        self.before = 1.0  # as the last look found it
+        self.before = 1.0  # left, at the last look
 
-    def look(self, x: Floats) -> None:
-        """Take note of the next iterate; `_HopelessError` where it falls too slowly."""
+    def __call__(self, x: Floats) -> None:
+        if self.unit * np.linalg.norm(x) > self.longest:
+            raise _TooLongError
         self.n_products += 1
-        if self.n_products % N_BETWEEN_LOOKS:
+        if self.left is None or self.n_products % N_BETWEEN_LOOKS:
             return
         here = self.left(x)
         looks = (MOST_PRODUCTS - self.n_products) / N_BETWEEN_LOOKS

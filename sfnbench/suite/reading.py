@@ -26,6 +26,7 @@ from ..words import KeyPath, counted, did_you_mean
 from .checks import TUNING_SEEDS, repeated_seeds, wrong_metrics, wrong_tuning
 from .completion import Ground
 from .entries import Absent, EntryReader, repeated
+from .families import spread
 from .files import available, locate, located, read_suite, title
 from .schema import PROFILES, known_keys, marked
 from .validation import to_issues
@@ -254,7 +255,9 @@ class SuiteReader:
 
     def _read_entries(self, kind: Kind) -> tuple[Spec, ...]:
         located = []
-        for entry in items(self._tree.child(f"{kind}s")) or self._default_entries(kind):
+        given = items(self._tree.child(f"{kind}s")) or self._default_entries(kind)
+        note = self.issues.append
+        for entry in [each for one in given for each in spread(kind, one, note)]:
             result = self._entries[kind].read(entry)
             located += result.specs
             self.issues += result.issues

@@ -44,14 +44,14 @@ class OfS2MPJ(Problem):
     """
 
     vmappable = False
-    theirs_by: ClassVar[str] = ""
+    cutest_name: ClassVar[str] = ""
 
     sizes: tuple[Count, ...] = ()
     radius: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        if self.sizes and not _facts()[self.theirs_by]["argins"]:
-            raise ValueError(f"{self.theirs_by} has no sizes, got {list(self.sizes)}")
+        if self.sizes and not _facts()[self.cutest_name]["argins"]:
+            raise ValueError(f"{self.cutest_name} has no sizes, got {list(self.sizes)}")
 
     @property
     def dim(self) -> int:
@@ -67,7 +67,7 @@ class OfS2MPJ(Problem):
     @functools.cached_property
     def theirs(self) -> Any:
         """Their object, which keeps a state."""
-        return getattr(_load(self.theirs_by), self.theirs_by)(*self.sizes)
+        return getattr(_load(self.cutest_name), self.cutest_name)(*self.sizes)
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Their start, or a point at `radius` from it."""
@@ -148,7 +148,7 @@ def class_of(name: str) -> type[Problem]:
     if own not in known:
         hint = did_you_mean(own, known)
         raise PluginError(f"S2MPJ has no problem {own!r} without constraints{hint}")
-    members = {"__doc__": OfS2MPJ.__doc__, "theirs_by": own, "__module__": __name__}
+    members = {"__doc__": OfS2MPJ.__doc__, "cutest_name": own, "__module__": __name__}
     made = type(own, (OfS2MPJ,), members)
     return dataclass(frozen=True, kw_only=True)(made)
 

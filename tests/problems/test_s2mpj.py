@@ -109,9 +109,7 @@ def test_misuse(tmp_path, entry, message):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "entry", ["s2mpj.BEALE", "{use: s2mpj, where: {dim: [2, 3]}}"]
-)
+@pytest.mark.parametrize("entry", ["s2mpj.BEALE", "{use: s2mpj, where: {dim: [2, 3]}}"])
 def test_without_the_package_one_line_says_what_to_install(
     tmp_path, monkeypatch, entry
 ):

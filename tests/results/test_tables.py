@@ -6,6 +6,9 @@ import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tabulate import tabulate
 
 from sfnbench.errors import SfnbenchError
 from sfnbench.results.cells import Cell, share, text
@@ -234,3 +237,17 @@ def test_a_plain_table_is_folded_to_a_width_without_losing_a_word():
     assert [word for word in folded.split() if word.startswith("word")] == words
     assert render(table, "plain", width=400) == render(table, "plain")
     assert render(table, "csv", width=60) == render(table, "csv")
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n: st.lists(
+            st.lists(st.text(" -ab1.%", max_size=6), min_size=n, max_size=n), min_size=1
+        )
+    )
+)
+def test_a_plain_table_is_tabulate_s(rows):
+    table = [{f"c{i}": cell for i, cell in enumerate(row)} for row in rows]
+    shown = as_text(table)
+    expected = tabulate(shown, headers="keys", tablefmt="simple", disable_numparse=True)
+    assert render(table, "plain") == expected

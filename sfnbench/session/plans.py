@@ -236,5 +236,6 @@ def _planned_from(data: Mapping[str, Any]) -> Planned:
     for name in ("seeds", "indices"):
         given[name] = tuple(given[name])
     given["path"] = Path(given["path"])
+    given["absent"] = ()  # the plan needs none of them
     runs = tuple(to_run(run) for run in data["runs"])
     return Planned(Suite(**given), runs, True, tuple(data["left_out"]))

@@ -88,8 +88,8 @@ bench-guard: $(VENV)/bench ## fail where a kernel takes a quarter longer than wh
 track: $(VENV)/run ## is the last commit slower or dearer than the one before? Rounds in turn, a control beside each
 	$(BIN)/python benchmarks/commits.py HEAD~1 HEAD
 
-attack: $(VENV)/run ## kill a running suite at 100 random moments: nothing finished is lost, no number changes (20 to 60 minutes)
-	$(BIN)/python benchmarks/attack.py $(if $(N),--kills $(N))
+attack: $(VENV)/run ## kill a running suite at 100 random moments: nothing finished is lost, no number changes (20 to 60 minutes; called again, it goes on)
+	$(BIN)/python benchmarks/attack.py $(if $(N),--kills $(N),--folder build/attack)
 
 census: $(VENV)/run ## floors, circles, widths and names of the package; REV=HEAD~9 for a commit
 	$(BIN)/python benchmarks/census.py $(if $(REV),--rev $(REV))

@@ -1,21 +1,25 @@
 """Kills a running suite at random moments, runs it again, and looks for what is lost or changed.
 
-python benchmarks/attack.py [--kills 100] [--runs 200] [--seed 0]
+python benchmarks/attack.py [--kills 100] [--runs 200] [--seed 0] [--folder build/attack]
 
 Each attack starts `sfnbench run` (with `--fresh` where all is done), or now and then `report` or
 `export`, waits for a random moment, and kills the whole tree of processes by SIGKILL; some kill a
-worker or the fork server first. A moment is so many results later, or a share of the time that the
-first start took: the machine's speed decides none. After every attack each result that was said to
-be done has to be there, with the numbers of an undisturbed run, bit for bit.
+worker or the fork server first, or stop one of the processes for a while. Others ask by SIGTERM,
+SIGHUP or SIGINT, and then the whole tree has to end by itself. A moment is so many results later,
+those of tuning included, or a share of the time that the first start took: the machine's speed
+decides none. After every attack each result that was said to be done has to be there, with the
+numbers of an undisturbed run, bit for bit. With a folder, an attack that was cut off goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import queue
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +28,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,9 @@ from sfnbench.errors import NoResultsError
 from sfnbench.results.store import Store
 
 PATIENCE_S = 600.0  # for one command; more is a hang
+WAYS = ("early", "tree", "tree", "worker", "server", "stop")
+ASKED = {"term": signal.SIGTERM, "hup": signal.SIGHUP, "int": signal.SIGINT}
+NOTES = "notes.json"  # how far an attack on a folder is
 SUITE = """title: Under attack
 seeds: 2
 budget: {{steps: 30}}
@@ -124,6 +131,8 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**30, 2**30))
     resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE_S), int(PATIENCE_S)))
+    for number in ASKED.values():  # who starts this in the background may ignore some
+        signal.signal(number, signal.SIG_DFL)
 
 
 def kill(process: psutil.Process) -> None:
@@ -154,26 +163,59 @@ class Attack:
     """One folder under attack, beside one of the same suite that was left in peace."""
 
     def __init__(self, folder: Path, n_runs: int, seed: int) -> None:
-        self.folder, self.rng = folder, random.Random(seed)
+        self.folder, self.seed = folder, seed
         self.ways: Counter[str] = Counter()
         self.complaints: list[str] = []
-        write_attacked_suite(folder, n_runs)
+        self.seen: set[str] = set()  # the runs that have had a sound result
+        if (folder / NOTES).exists():
+            self._recall()
+        else:
+            self._begin(n_runs)
+        self.expected = stored(folder / "peace")
+        if len(self.expected) != n_runs:
+            found = f"{folder} has an attack on {len(self.expected)} runs"
+            raise SystemExit(f"{found}, not {n_runs}: give another folder")
+
+    @property
+    def n_done(self) -> int:
+        """How many attacks there were."""
+        return sum(self.ways.values())
+
+    def _begin(self, n_runs: int) -> None:
+        """Run the suite in peace."""
+        write_attacked_suite(self.folder, n_runs)
         began = time.perf_counter()
-        peaceful = Session(folder, "run", "attacked.yaml", "--out", "peace")
+        peaceful = Session(self.folder, "run", "attacked.yaml", "--out", "peace")
         peaceful.wait_for_results(1)
         self.start_s = time.perf_counter() - began
         if peaceful.finish():
             raise SystemExit("".join(peaceful.lines))
-        self.expected = stored(folder / "peace")
-        self.seen: set[str] = set()  # the runs that have had a sound result
+        self._note()
+
+    def _note(self) -> None:
+        notes = {
+            "ways": self.ways,
+            "complaints": self.complaints,
+            "seen": sorted(self.seen),
+            "start_s": self.start_s,
+        }
+        (self.folder / "new").write_text(json.dumps(notes))
+        os.replace(self.folder / "new", self.folder / NOTES)
+
+    def _recall(self) -> None:
+        notes = json.loads((self.folder / NOTES).read_text())
+        self.ways.update(notes["ways"])
+        self.complaints += notes["complaints"]
+        self.seen |= set(notes["seen"])
+        self.start_s = notes["start_s"]
 
     def once(self) -> None:
         """One attack at a random moment, and the look afterwards."""
+        self.rng = random.Random(f"{self.seed} {self.n_done}")
         is_done = self.seen == set(self.expected)
-        way = self.rng.choice(["early", "tree", "tree", "tree", "worker", "server"])
-        if is_done and self.rng.random() < 0.3:
+        way = self.rng.choice((*WAYS, *ASKED))
+        if is_done and self.rng.random() < 0.2:
             way = self.rng.choice(["report", "export"])
-        self.ways[way] += 1
         words = ["run", "attacked.yaml", "--out", "attacked"]
         if way == "report":
             words = ["report", "attacked", "-o", "page.html"]
@@ -182,17 +224,31 @@ class Attack:
         elif is_done:
             words.append("--fresh")
         session = Session(self.folder, *words)
-        if way in ("early", "report", "export"):
-            time.sleep(self.rng.uniform(0, self.start_s))
-        elif session.wait_for_results(self.rng.randrange(1, 6)) and way != "tree":
-            self._kill_one(session, way)
-            session.wait_for_results(1)
-        time.sleep(self.rng.uniform(0, 0.1))
-        victims = session.kill_tree()
+        try:
+            self._disturb(session, way)
+        finally:
+            victims = session.kill_tree()
         session.finish()
         _, alive = psutil.wait_procs(victims, timeout=60)
         self._complain(f"after {way}: still running", [p.pid for p in alive])
         self._look(f"after {way}", may_fail=way == "worker")
+        self.ways[way] += 1
+        self._note()
+
+    def _disturb(self, session: Session, way: str) -> None:
+        """Wait for the moment, and do what comes before the end of all."""
+        n_results = self.rng.randrange(1, self.rng.choice((6, 60)))
+        if way in ("early", "report", "export"):
+            time.sleep(self.rng.uniform(0, self.start_s))
+        elif session.wait_for_results(n_results):
+            if way in ("worker", "server"):
+                self._kill_one(session, way)
+                session.wait_for_results(1)
+            elif way == "stop":
+                self._stop_one(session)
+            elif way in ASKED:
+                self._ask(session, ASKED[way])
+        time.sleep(self.rng.uniform(0, 0.1))
 
     def _kill_one(self, session: Session, way: str) -> None:
         """Kill the fork server, or a worker, which is its child."""
@@ -202,13 +258,29 @@ class Attack:
         if chosen:
             kill(self.rng.choice(chosen))
 
+    def _stop_one(self, session: Session) -> None:
+        """Stop any of the processes, and now and then let it go on."""
+        chosen = self.rng.choice(session.tree())
+        with suppress(psutil.NoSuchProcess):
+            chosen.suspend()
+            time.sleep(self.rng.uniform(0, 1))
+            if self.rng.random() < 0.5:
+                chosen.resume()
+                session.wait_for_results(1)
+
+    def _ask(self, session: Session, number: signal.Signals) -> None:
+        """Ask the first process to end; all others have to end with it."""
+        tree = session.tree()
+        session.process.send_signal(number)
+        _, alive = psutil.wait_procs(tree, timeout=60)
+        self._complain(f"after {number.name}: still running", [p.pid for p in alive])
+
     def _look(self, when: str, may_fail: bool = False) -> None:
         found = stored(self.folder / "attacked")
         lost = self.seen - found.keys()
-        if (
-            may_fail
-        ):  # a worker of `--fresh` that is killed costs the run that it was executing
-            self.seen -= lost
+        self.seen -= lost
+        # A worker of `--fresh` that is killed costs the run that it was executing
+        if may_fail:
             lost = set()
         self._complain(f"{when}: lost", sorted(lost))
         changed = [i for i, each in found.items() if self.expected.get(i) != each]
@@ -231,12 +303,12 @@ class Attack:
 
 
 def attack(folder: Path, kills: int, n_runs: int, seed: int) -> Attack:
-    """So many attacks on one suite; their complaints are what went wrong."""
+    """So many attacks on one suite, those before included; their complaints are what went wrong."""
     attacked = Attack(folder, n_runs, seed)
-    for i in range(kills):
+    while attacked.n_done < kills:
         attacked.once()
-        if (i + 1) % 10 == 0:
-            print(f"{i + 1} of {kills}", flush=True)
+        if attacked.n_done % 10 == 0:
+            print(f"{attacked.n_done} of {kills}", flush=True)
     attacked.end()
     return attacked
 
@@ -246,13 +318,22 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where an attack goes on")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sfnbench-attack-") as folder:
-        found = attack(Path(folder), given.kills, given.runs, given.seed)
+    with ExitStack() as made:
+        if given.folder is None:
+            own = tempfile.TemporaryDirectory(prefix="sfnbench-attack-")
+            folder = Path(made.enter_context(own))
+        else:
+            folder = given.folder.resolve()
+            folder.mkdir(parents=True, exist_ok=True)
+        found = attack(folder, given.kills, given.runs, given.seed)
     ways = ", ".join(f"{n} {way}" for way, n in sorted(found.ways.items()))
     print(f"{given.kills} attacks on {len(found.expected)} runs ({ways})")
     if found.complaints:
         raise SystemExit(f"{len(found.complaints)} things lost or changed, see above")
+    if given.folder is not None:  # the next attack begins at the beginning
+        shutil.rmtree(folder)
     print(
         "nothing finished was lost; the results equal an undisturbed run's bit for bit"
     )

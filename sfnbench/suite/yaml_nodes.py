@@ -19,6 +19,8 @@ import yaml
 MAX_DEPTH = 40
 MAX_VALUES = 20_000  # with aliases expanded: a few lines of them can ask for more than memory holds
 MAX_INT = 2**63
+HALF = "half of a surrogate pair is not a character"
+_HALF = re.compile("[\ud800-\udfff]")
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
@@ -313,6 +315,8 @@ class _Conversion:
             at = _mark(key.start_mark)
             if not isinstance(key, yaml.ScalarNode):
                 self.issues.append(Issue(at, "a key must be text"))
+            elif _HALF.search(key.value):
+                self.issues.append(Issue(at, HALF))
             elif key.value in keys:
                 first = keys[key.value].line
                 message = f"duplicate key {key.value!r} (first on line {first})"
@@ -342,8 +346,8 @@ class _Conversion:
         tag = raw.tag
         text = raw.value
         at = _mark(raw.start_mark)
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            self.issues.append(Issue(at, "half of a surrogate pair is not a character"))
+        if _HALF.search(text):
+            self.issues.append(Issue(at, HALF))
         if tag in (_TAG + "str", _MERGE):  # `<<` is a merge key only where it is a key
             return text
         if tag not in _PATTERNS:

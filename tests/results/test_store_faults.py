@@ -12,11 +12,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_disk import small_disk
 from storing import make_result, make_run, same_result
 
 from sfnbench.errors import StoreError
@@ -79,19 +80,6 @@ def test_a_kill_while_writing_loses_nothing_that_was_stored_and_frees_the_lock(
                     store.get(make_run(lr=i).id), make_result(make_run(lr=i), n=2000)
                 )
             assert store._db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-
-
-@contextmanager
-def small_disk(folder: Path, size: str):
-    """A file system of its own on this folder."""
-    mount = shutil.which("mount")
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if mount is None or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("only root can mount a disk of the test's own")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("writer", ["at work", "done"])

@@ -4,6 +4,7 @@ Each has its row, and nobody else notices.
 """
 
 import numpy as np
+import pytest
 
 from sfnbench import Store, run_suite
 from sfnbench.experiments.summary import summary
@@ -11,7 +12,10 @@ from sfnbench.results.cells import text
 
 HEADER = """
 import os
+import resource
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 import torch
 from sfnbench import Optimizer, register
 
@@ -32,6 +36,23 @@ BODIES = {
     "isolation_never": "return theta.clone() * 0.5, state",
     "isolation_raising": "raise RuntimeError('no more')",
     "isolation_crashing": "os._exit(3)",
+    "isolation_interrupting": "raise KeyboardInterrupt",
+    "isolation_leaving": "raise SystemExit(0)",
+    "isolation_printing": "os.write(1, b'z' * 10**6); return theta - 0.05 * g, state",
+    "isolation_closing": "sys.stdout.close(); os.closerange(1, 3); return theta - 0.05 * g, state",
+    "isolation_limiting": """resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        return theta - 0.05 * g, state""",
+    # 30 GB, where the system gives 512 MB more
+    "isolation_hoarding": """pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + 2**29
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        return [bytearray(2**26) for _ in range(480)], state""",
+}
+LONG = {
+    # within one call of C
+    "isolation_endless": "sum(range(10**13)); return theta, state",
+    # 1.2 GB in all
+    "isolation_flooding": "os.write(1, b'z' * 10**7); return theta - 0.05 * g, state",
 }
 SUITE = """
 seeds: 8
@@ -42,6 +63,16 @@ optimizers:
   - sfn
   - {use: noisy_gradient_descent, lr: 0.05}
 """
+STATUSES = {
+    "isolation_raising": "8 error",
+    "isolation_crashing": "8 error",
+    "isolation_interrupting": "8 error",
+    "isolation_leaving": "8 error",
+    "isolation_printing": "8 ok",
+    "isolation_closing": "8 ok",
+    "isolation_limiting": "8 error",
+    "isolation_hoarding": "8 oom",
+}
 TIMING = ("seconds", "escape_seconds")
 
 
@@ -94,9 +125,36 @@ def test_each_breaks_alone(plugin, tmp_path):
     assert [text(never[name]) for name in ("seeds", "captured", "escape step")] == [
         *("8 ok", "8/8", "> 120")
     ]
-    assert seeds["isolation_raising"] == seeds["isolation_crashing"] == "8 error"
+    assert {name: seeds[name] for name in STATUSES} == STATUSES
     assert "RuntimeError: no more" in together["isolation_raising"].log
     assert "exit code 3" in together["isolation_crashing"].log
+    assert "bytes left out" in together["isolation_printing"].log
+
+
+@pytest.mark.slow
+def test_of_what_never_ends_and_what_prints_a_gigabyte_the_others_take_no_notice(
+    plugin, tmp_path
+):
+    for name, body in LONG.items():
+        plugin("optimizers", name, HEADER.format(name=name, body=body))
+    suite = tmp_path / "endless.yaml"
+    suite.write_text(
+        f"timeout: 60\n{SUITE}" + "".join(f"  - {name}\n" for name in LONG)
+    )
+    (tmp_path / "alone.yaml").write_text(SUITE)
+    with (
+        Store(run_suite(tmp_path / "alone.yaml", out=tmp_path / "a")) as a,
+        Store(run_suite(suite, out=tmp_path / "b")) as b,
+    ):
+        alone = {result.run.method.label: untimed(result) for result in a.results()}
+        found = {result.run.method.label: result for result in b.results()}
+    assert found.pop("isolation_endless").status == "timeout"
+    flooding = found.pop("isolation_flooding")
+    assert flooding.status == "ok"
+    assert len(flooding.log) < 50_000
+    assert found.keys() == alone.keys()
+    for name, result in found.items():
+        np.testing.assert_equal(untimed(result), alone[name])
 
 
 def test_want_of_memory_is_oom_where_seeds_run_alone(plugin, tmp_path):

@@ -142,6 +142,7 @@ def test_merge_keys_bring_in_what_is_not_given() -> None:
             f"a number must be finite and within 64 bits, not {'9' * 40}",
         ),
         (r'a: "\ud800"', (1, 4), "half of a surrogate pair is not a character"),
+        (r'"\ud83d\ude00": 1', (1, 1), "half of a surrogate pair is not a character"),
     ],
 )
 def test_what_is_wrong_with_a_value_is_said_where_it_is(

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ... import environment
 from ...records import Result, Run, Status
 from . import Conditions
 from .inline import attempt, failure
+
+if TYPE_CHECKING:
+    from ._surroundings import Surroundings
 
 BEGUN = "begun"  # what a worker says before it executes a run
 REPORT_S = 0.1  # progress is reported so often
@@ -79,7 +82,7 @@ def serve(task: WorkerTask) -> None:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):  # it may be closed
                 stream.flush()
-        _send(task.channel, Answer(result, surroundings.restore()), seconds)
+        _send(task.channel, Answer(result, _restored(surroundings)), seconds)
 
 
 def _prepare(task: WorkerTask) -> None:
@@ -106,6 +109,14 @@ def _answer_to(order: Order, task: WorkerTask) -> Result:
     ):  # KeyboardInterrupt too: the terminal's Ctrl-C does not reach this process
         seconds = perf_counter() - began
         return failure(order.run, Status.ERROR, traceback.format_exc(), seconds)
+
+
+def _restored(surroundings: Surroundings) -> tuple[str, ...]:
+    """What a run changed and cannot be undone; its result stands, however the process is left."""
+    try:
+        return surroundings.restore()
+    except Exception as error:  # no more files, no folder
+        return (f"what cannot be looked at: {error!r}",)
 
 
 def _send(channel: connection.Connection, answer: Answer, seconds: float) -> None:

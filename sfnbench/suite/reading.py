@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .. import experiments
-from ..errors import PluginError, SuiteError
+from ..errors import AbsentError, PluginError, SuiteError
 from ..experiments.keys import ExperimentKeys, MemberEntry, Tune
 from ..members import registry
 from ..members.identity import unchanging
@@ -26,7 +26,7 @@ from ..words import KeyPath, counted, did_you_mean
 from .checks import TUNING_SEEDS, repeated_seeds, wrong_metrics, wrong_tuning
 from .completion import Ground
 from .entries import Absent, EntryReader, repeated
-from .families import spread
+from .families import FAMILY, spread
 from .files import available, locate, located, read_suite, title
 from .schema import PROFILES, known_keys, marked
 from .validation import to_issues
@@ -256,8 +256,7 @@ class SuiteReader:
     def _read_entries(self, kind: Kind) -> tuple[Spec, ...]:
         located = []
         given = items(self._tree.child(f"{kind}s")) or self._default_entries(kind)
-        note = self.issues.append
-        for entry in [each for one in given for each in spread(kind, one, note)]:
+        for entry in [each for one in given for each in self._spread(kind, one)]:
             result = self._entries[kind].read(entry)
             located += result.specs
             self.issues += result.issues
@@ -265,6 +264,14 @@ class SuiteReader:
                 self.absent.append(result.absent)
         self.issues += repeated(kind, located)
         return tuple(each.spec for each in located)
+
+    def _spread(self, kind: Kind, entry: Node) -> list[Node]:
+        try:
+            return spread(kind, entry, self.issues.append)
+        except AbsentError as error:
+            issue = Issue(entry.at, str(error))
+            self.absent.append(Absent(kind, FAMILY, FAMILY, issue))
+            return []
 
     def _default_entries(self, kind: Kind) -> list[Node]:
         """The names that the experiment has as its default, as if they were written."""

@@ -109,13 +109,15 @@ def test_misuse(tmp_path, entry, message):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("entry", ["s2mpj.BEALE", "{use: s2mpj, where: {dim: [2, 3]}}"])
+@pytest.mark.parametrize(
+    "entry", ["s2mpj.WATSON", "{use: s2mpj, where: {dim: [2, 3]}}"]
+)
 def test_without_the_package_one_line_says_what_to_install(
     tmp_path, monkeypatch, entry
 ):
     monkeypatch.setattr(_s2mpj.importlib.util, "find_spec", lambda name: None)
     _s2mpj._facts.cache_clear()
-    with pytest.raises(SuiteError, match=r"pip install 'sfnbench\[s2mpj\]'") as caught:
+    with pytest.raises(SuiteError, match=r"pip install .*\[s2mpj\]'") as caught:
         plan(suite_of(tmp_path / "s.yaml", entry))
     assert len(str(caught.value).splitlines()) == 1
     _s2mpj._facts.cache_clear()

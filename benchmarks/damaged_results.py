@@ -54,6 +54,7 @@ optimizers: [{use: sfn, label: SFN}, {use: gradient_descent, lr: {loguniform: [1
 tune: {trials: 2, seeds: 1}
 """,
     "search": """experiment: critical_points
+random: 4
 problems: [{use: linear_autoencoder, n_inputs: 3, n_hidden: 1}]
 """,
     "timing": """experiment: throughput

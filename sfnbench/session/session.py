@@ -242,7 +242,8 @@ class _Session:
         far as it is tuned, whichever runs were picked this time.
         """
         assert suite.tune is not None
-        every = (*plan(suite, device=runs[0].device), *runs)
+        here = replace(suite, absent=())
+        every = (*plan(here, device=runs[0].device), *runs)
         open_runs = {run.slot: run for run in every if run.is_open}
         self.observer.stage("tuning")
         with Store(folder / TUNING, create=True) as store:

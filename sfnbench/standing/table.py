@@ -18,7 +18,7 @@ from ..results.tables import Table
 from ..survival.intervals import Estimate
 from ..survival.places import SAME_SCORE, Place, difference
 from ..words import counted, listed
-from .archive import Archived, find_archive, read_archive
+from .archive import Archived, find_archive, load_archive
 from .changes import changes_since
 from .contest import ESCAPE_AREA, WAY_DOWN, Contest, RowsByProblem
 
@@ -43,7 +43,7 @@ class Standing:
     def of(cls, name: str, results: Iterable[Result]) -> Standing:
         """The archive of that name, and the results that were made on its terms."""
         path = find_archive(name)
-        archived = read_archive(path)
+        archived = load_archive(path)
         terms = {_key(each.result.run.problem): each.result for each in archived}
         own: dict[str, dict[str, Result]] = {}
         left_out: dict[str, list[str]] = {}  # titles by reason

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 ENTRY_KEYS = ("use", "label")  # of an entry; its other keys are parameters
 _LIST_HINT = " (several values to try are written {grid: [first, second]})"
 
-MOST_PARAMETERS = (
-    10**7
-)  # of a problem whose known answers are points, at hand in a plan
+MOST_DIM = 10**7  # of a problem whose known answers are points, at hand in a plan
 
 # What a member's __post_init__ may raise on values that it did not expect; ValueError is pydantic's
 _UNEXPECTED = (
@@ -120,7 +118,7 @@ class RegisteredCompletion(Completion):
             note(Issue(use.at, f"{use.content} cannot be made: {reason}"))
             return None
         if n := _too_many_parameters(instance):
-            most = f"at most {MOST_PARAMETERS:,} without a network"
+            most = f"at most {MOST_DIM:,} without a network"
             note(Issue(use.at, f"{use.content} would have {n:,} parameters: {most}"))
             return None
         return Completed({name: values[name] for name in self.names}, instance)
@@ -134,7 +132,7 @@ def _too_many_parameters(instance: Any) -> int:
         n = int(instance.dim)
     except (*_UNEXPECTED, ValueError):  # said where it is asked for
         return 0
-    if n > MOST_PARAMETERS:
+    if n > MOST_DIM:
         return n
     return 0
 

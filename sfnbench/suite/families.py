@@ -18,14 +18,14 @@ from .yaml_nodes import Issue, Node, Note
 FAMILY = S2MPJ.removesuffix(".")
 
 
-class Conditions(StrictModel):
+class FamilyConditions(StrictModel):
     """The conditions that a family's problems meet, in their own sizes."""
 
     dim: tuple[int, int] = Field(default=(1, 100))
     negative_curvature_at_start: bool | None = None
 
     @model_validator(mode="after")
-    def _is_no_empty_range(self) -> Conditions:
+    def _is_no_empty_range(self) -> FamilyConditions:
         if self.dim[0] > self.dim[1]:
             raise ValueError(f"dim must be [lowest, highest], not {list(self.dim)}")
         return self
@@ -45,11 +45,11 @@ def spread(kind: Kind, entry: Node, note: Note) -> list[Node]:
         note(Issue(use.at, f"s2mpj is a family of problems: {example}"))
         return []
     try:
-        asked = Conditions.model_validate_json(json.dumps(where.plain()))
+        asked = FamilyConditions.model_validate_json(json.dumps(where.plain()))
         module = importlib.import_module("sfnbench.problems._s2mpj")  # imports torch
-        names = module.chosen(asked.dim, asked.negative_curvature_at_start)
+        names = module.names_where(asked.dim, asked.negative_curvature_at_start)
     except ValidationError as error:
-        known = [*Conditions.model_fields]
+        known = [*FamilyConditions.model_fields]
         for issue in to_issues(error, where, lambda path: known):
             note(issue)
         return []

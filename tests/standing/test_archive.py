@@ -39,7 +39,7 @@ def test_results_come_back_as_they_were(tmp_path):
     broken = Result(replace(result("c").run), "error")
     by_rule = {"": [result(final_loss=-1.25), diverged, broken], "tuned": [result()]}
     assert archive.write_archive(tmp_path / "a.parquet", by_rule) == 8
-    found = archive.read_archive(tmp_path / "a.parquet")
+    found = archive.load_archive(tmp_path / "a.parquet")
     assert [(each.rule, each.kind) for each in found] == [
         ("", "strict"),
         ("", "strict"),
@@ -63,7 +63,7 @@ def test_no_second_is_kept(tmp_path):
     path = tmp_path / "a.parquet"
     archive.write_archive(path, {"": [result(seconds=3.0, escape_seconds=1.0)]})
     assert not [name for name in pq.read_schema(path).names if "seconds" in name]
-    assert archive.read_archive(path)[0].result.race_rows[0]["seconds"] is None
+    assert archive.load_archive(path)[0].result.race_rows[0]["seconds"] is None
 
 
 def test_an_archive_of_another_version_is_refused(tmp_path, monkeypatch):
@@ -74,23 +74,23 @@ def test_an_archive_of_another_version_is_refused(tmp_path, monkeypatch):
     with pytest.raises(
         StoreError, match="an archive of version 7, this sfnbench reads version 1"
     ):
-        archive.read_archive(path)
+        archive.load_archive(path)
 
 
 def test_other_files_are_no_archives(tmp_path):
     table = tmp_path / "table.parquet"
     pq.write_table(__import__("pyarrow").table({"a": [1]}), table)
     with pytest.raises(StoreError, match="no archive that `make standing` wrote"):
-        archive.read_archive(table)
+        archive.load_archive(table)
     (tmp_path / "text.parquet").write_text("text")
     with pytest.raises(StoreError, match=r"text\.parquet: no archive \("):
-        archive.read_archive(tmp_path / "text.parquet")
+        archive.load_archive(tmp_path / "text.parquet")
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(StoreError, match=re.escape(install_hint("parquet"))):
-        archive.read_archive(tmp_path / "a.parquet")
+        archive.load_archive(tmp_path / "a.parquet")
 
 
 def test_races_without_a_budget_of_cost_are_refused(tmp_path):
@@ -111,7 +111,7 @@ def test_names_of_archives(tmp_path):
 def test_the_archive_that_ships_is_of_the_suite_that_ships():
     path = archive.find_archive("standing")
     suite = load_suite("standing")
-    found = archive.read_archive(path)
+    found = archive.load_archive(path)
     assert path.stat().st_size <= 5e6
     assert {each.rule for each in found} == {"", "tuned"}
     problems = {(spec.use, to_json(spec.params)) for spec in suite.problems}

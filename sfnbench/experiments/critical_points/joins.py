@@ -18,7 +18,7 @@ from .search import search
 SIDE = 1e-3  # so far from a saddle the flow begins, for coordinates of size 1
 FLAT = 1e-7  # the flow ends at a gradient of this, for a largest curvature of 1
 LONGEST_FLOW = 1e6  # for a largest curvature of 1
-AWAY = 1e4  # a point so many times larger than the saddle, or than 1, runs away
+FAR_AWAY = 1e4  # a point so many times larger than the saddle, or than 1, runs away
 ACCURACY = 1e-5  # of a path whose end alone counts
 
 
@@ -76,7 +76,7 @@ def _end_of_flow(problem: Problem, start: Tensor, largest: float) -> Tensor:
         return float(np.linalg.norm(slope(t, x))) - FLAT * largest
 
     def room(t: float, x: Floats) -> float:
-        return AWAY * (1 + float(start.abs().amax())) - float(np.abs(x).max())
+        return FAR_AWAY * (1 + float(start.abs().amax())) - float(np.abs(x).max())
 
     arrived: Any = excess
     arrived.terminal, arrived.direction = True, -1

@@ -112,11 +112,11 @@ def test_an_end_point_that_was_measured_last_is_certified_without_another_produc
     monkeypatch.setattr(
         _hessian, "extreme_eigenvalues", lambda *a: (asked.append(1), own(*a))[1]
     )
-    ends = points([0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 0.0, 2.0])
+    ends = points([0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 2.0, 0.0])
     lowest = measured(problem, "min_eigenvalue", ends)
-    assert len(asked) == 2
-    end = certify(problem, ends[1])
-    assert len(asked) == 2
-    assert end.min_eigenvalue == float(lowest[1])
-    assert certify(problem, ends[0]).min_eigenvalue == pytest.approx(-3.0)
     assert len(asked) == 3
+    for i in (1, 2):  # the last two are remembered
+        assert certify(problem, ends[i]).min_eigenvalue == float(lowest[i])
+    assert len(asked) == 3
+    assert certify(problem, ends[0]).min_eigenvalue == pytest.approx(-3.0)
+    assert len(asked) == 4

@@ -16,6 +16,7 @@ from sfnbench.problems.quadratic_saddle import QuadraticSaddle
 from sfnbench.trajectories import scipy_stock, stock
 
 MOST = 60  # iterates looked at of a method that goes on
+FEWER = {"trust-krylov": 8}  # then the last bit decides whether it stays there or ends
 START = Waves().start(torch.Generator().manual_seed(0))
 
 
@@ -62,7 +63,7 @@ def by_scipy(problem, method, start, **options):
 
     def keep(x, state=None):
         iterates.append(np.array(x))
-        if len(iterates) == MOST:
+        if len(iterates) == FEWER.get(method, MOST):
             raise Enough
 
     options = {"maxfun" if method == "TNC" else "maxiter": 10**9, **options}

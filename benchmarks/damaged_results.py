@@ -185,7 +185,7 @@ def json_damaged(rng: random.Random, folder: Path) -> str:
 def series_damaged(rng: random.Random, folder: Path) -> str:
     """Series with arrays of other types, sizes and numbers."""
     arrays = (
-        np.array(value(rng), dtype=object).astype(str),
+        np.array(str(value(rng))),
         np.full((2, 7), rng.choice((np.nan, np.inf, -1e308, 1e-320))),
         np.arange(rng.choice((0, 1, 10**6)))[None],
         np.zeros((2, 7), dtype=rng.choice(("i8", "f4", "c16", "?", "M8[s]", "U3"))),

@@ -60,10 +60,13 @@ def _row_notes(row: TimingRow) -> list[str]:
         notes = []
     else:
         notes = [row["status"]]
-    if row["disturbed"]:
-        notes.append(
-            f"disturbed: others kept {row['busy_cores_of_others']:.1f} cores busy"
-        )
-    if row["drifting"]:
-        notes.append(f"drifting: rates varied by {row['drift']:.0%} between blocks")
+    cores, drift = row["busy_cores_of_others"], row["drift"]
+    if row["disturbed"] and cores is not None:
+        notes.append(f"disturbed: others kept {cores:.1f} cores busy")
+    elif row["disturbed"]:
+        notes.append("disturbed")
+    if row["drifting"] and drift is not None:
+        notes.append(f"drifting: rates varied by {drift:.0%} between blocks")
+    elif row["drifting"]:
+        notes.append("drifting")
     return notes

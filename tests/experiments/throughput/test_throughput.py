@@ -170,6 +170,18 @@ def test_a_busy_machine_is_told_in_the_table(monkeypatch, cores, note):
     assert "steps/s" in render([row], "plain")
 
 
+def test_a_note_whose_figure_a_store_has_lost_is_its_word():
+    result = measured()
+    lost = {
+        "disturbed": True,
+        "busy_cores_of_others": None,
+        "drifting": True,
+        "drift": None,
+    }
+    (row,) = summary([replace(result, rows=({**result.rows[0], **lost},))])
+    assert row["note"] == "disturbed, drifting"
+
+
 def test_processor_seconds_of_others_are_those_that_are_not_its_own(monkeypatch):
     others = machine.OtherProcesses()
     began = others.began

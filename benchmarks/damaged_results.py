@@ -128,7 +128,7 @@ def files_damaged(rng: random.Random, folder: Path) -> str:
     elif kind == 1:
         file.unlink()
     elif kind == 2:
-        shutil.copy(rng.choice(files), file)
+        file.write_bytes(rng.choice(files).read_bytes())
     elif kind == 3:
         file.unlink()
         file.mkdir()

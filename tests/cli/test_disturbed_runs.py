@@ -54,6 +54,7 @@ def test_of_several_on_one_folder_one_writes_and_readers_read(n, here, sfnbench)
         assert until(lambda: writer.poll() is not None)
         assert writer.returncode == 0
     assert n_read
+    gate.open(99)
     assert sfnbench("run", "long", "--engine", "inline", "--out", "peace")[0] == 0
     assert is_same(sfnbench, "runs/long", "peace")
 

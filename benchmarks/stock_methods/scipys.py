@@ -15,6 +15,9 @@ from .line import Line
 WAVES = Waves()  # scipy's methods have no use for tensors
 
 
+FEWER = {"trust-krylov": 6}  # then the last bit decides whether it stays there or ends
+
+
 class Enough(BaseException):
     """Ends a method of scipy from its callback."""
 
@@ -27,8 +30,11 @@ def scipy_line(name: str) -> Line:
     line.constructed = faults[0].message if faults else True
     if faults:
         return line
-    iterates, counts = _minimized(method, start)
-    found, calls = _minimized_by_sfnbench(name, start, len(iterates))
+    line.n_steps = FEWER.get(method, N_STEPS)
+    iterates, counts = _minimized(method, start, line.n_steps)
+    has_ended = len(iterates) < line.n_steps
+    asked = name, start, len(iterates), has_ended
+    found, calls = _minimized_by_sfnbench(*asked)
     line.runs, line.seeds = True, True  # a thread of its own a seed
     pairs = zip(found, iterates, strict=False)
     line.by_hand = all(
@@ -36,13 +42,13 @@ def scipy_line(name: str) -> Line:
     ) and len(found) == len(iterates)
     line.by_hand = line.by_hand or "other iterates"
     line.counts = calls == counts or f"{calls} for {counts}"
-    again, _ = _minimized_by_sfnbench(name, start, len(iterates))
+    again, _ = _minimized_by_sfnbench(*asked)
     line.repeats = np.array_equal(found, again) or "twice is not the same"
     return line
 
 
-def _minimized(method, start):
-    """Iterates of scipy's own call, at most N_STEPS, and the questions asked until then."""
+def _minimized(method, start, n_most):
+    """Iterates of scipy's own call, at most so many, and the questions asked until then."""
     counts = dict.fromkeys(("loss", "grad", "hvp", "hessian"), 0)
     gradient = torch.func.grad_and_value(lambda theta: WAVES.loss(theta, None))
     iterates = []
@@ -64,7 +70,7 @@ def _minimized(method, start):
 
     def keep(x, state=None):
         iterates.append(np.array(x))
-        if len(iterates) == N_STEPS:
+        if len(iterates) == n_most:
             raise Enough
 
     is_free = method in scipy_stock.GRADIENT_FREE
@@ -83,14 +89,14 @@ def _minimized(method, start):
     return iterates, list(counts.values())
 
 
-def _minimized_by_sfnbench(name, start, n):
+def _minimized_by_sfnbench(name, start, n, has_ended):
     trajectories = stock.lift_stock(WAVES, name, {}, start[None], (0,))
     found = []
     while len(found) < n and not trajectories.ended:
         trajectories.step([(None,)], None)
         if not trajectories.ended:
             found.append(trajectories.theta[0].numpy())
-    if n < N_STEPS and not trajectories.ended:
+    if has_ended and not trajectories.ended:
         trajectories.step([(None,)], None)  # to its end
     trajectories.close()
     return found, trajectories.calls[0].tolist()

@@ -75,8 +75,8 @@ Measured on 2026-11-27 on 2 cores that others kept busy: shares and ratios hold 
 
 - `list`: wanted 1.2 times an interpreter with typer and pydantic. A command of typer 0.29 with
   one option takes twice that by itself, as it reads options by pydantic. What members' files say
-  is kept beside the bytecode, and nothing is parsed; what is left is tabulate with wcwidth,
-  PyYAML for titles, and typer's commands.
+  is kept beside the bytecode, and nothing is parsed. The rest is tabulate with wcwidth, PyYAML for
+  titles, and typer's commands.
 - A race of momentum SGD over a loop by hand: wanted 1.05 from 0.5 ms a step on. 1.20 to 1.23 at
   760 parameters. It is Python in small calls, and a loss at the end of each block of steps; whole
   batches are made once now, which the noise of a busy machine hid.

@@ -27,9 +27,9 @@ MOST_PRODUCTS = 200  # of a step
 PRECISION = 1e-12  # at which a solve ends before that
 # the most of the gradient that a step may leave, |H p + g| / |g|: else it is no step of Newton's
 UNSOLVED = 1e-3
-# A hasty solve looks so often, in products, at what is left, and gives up where falling so many
-# times as fast as since the last look would not do. On the paths of `autoencoder` and `rnn`, where
-# 200 products leave a tenth or more, that is after 75.
+# A hasty solve looks at its residual after so many products. It gives up if the residual would stay
+# too large even if it fell so many times as fast as since the last look: after 75 products on the
+# paths of `autoencoder` and `rnn`, where 200 leave a tenth or more.
 N_BETWEEN_LOOKS = 25
 FASTER = 4
 CHANCE = 1e-6  # that a random start hides an eigenvalue further out than the stated gap

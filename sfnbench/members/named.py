@@ -32,9 +32,9 @@ def imported(use: str, unknown: str) -> tuple[ModuleType, str]:
     """The module of ``package.module:name``, imported, and the name, which it may still miss.
 
     PluginError begins with `unknown` and says why there is none, AbsentError that its package is
-    not installed. A module beside the suite file or
-    in the current folder is found too. To import a module is to run it: Python's own modules and
-    scripts are left alone, and so is a module whose source has no such name.
+    not installed. A module beside the suite file or in the current folder is found too. To import
+    a module is to run it: Python's own modules and scripts are left alone, and so is a module whose
+    source has no such name.
     """
     module_name, _, name = use.partition(":") if ":" in use else use.rpartition(".")
     if not module_name:

@@ -153,8 +153,8 @@ def _class_from_json(
     summary: str,
     fields: list[list[Any]],
 ) -> ClassOutline:
-    told = tuple(Field(*each) for each in fields)
-    return ClassOutline(name, line, tuple(bases), registered, summary, told)
+    parameters = tuple(Field(*each) for each in fields)
+    return ClassOutline(name, line, tuple(bases), registered, summary, parameters)
 
 
 def _outlined(source: Source) -> Outline:

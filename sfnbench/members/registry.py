@@ -41,9 +41,8 @@ if TYPE_CHECKING:
 _registered: dict[tuple[str, str], type] = {}
 _digests: dict[str, str] = {}  # of plugins' modules, when they were imported
 
-S2MPJ = (
-    "s2mpj."  # begins the names of problems that another package has: no file is theirs
-)
+# Begins the names of problems that another package has: no file is theirs
+S2MPJ = "s2mpj."
 _S2MPJ_MODULE = "sfnbench.problems._s2mpj"
 
 ClassT = TypeVar("ClassT", bound=type)

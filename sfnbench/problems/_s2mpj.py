@@ -28,10 +28,10 @@ from ..core.fields import Count, NonNegative
 from ..core.problem import Problem
 from ..environment import install_hint
 from ..errors import AbsentError, PluginError
+from ..members.registry import S2MPJ
 from ..words import did_you_mean
 from ._starts import on_sphere
 
-PREFIX = "s2mpj."
 LIBRARY = "s2mpjlib"  # the module that each of their files imports by this name
 
 
@@ -144,7 +144,7 @@ class _Slope(torch.autograd.Function):
 
 def class_of(name: str) -> type[Problem]:
     """The class of ``s2mpj.NAME``; PluginError where there is no such problem."""
-    own = name.removeprefix(PREFIX)
+    own = name.removeprefix(S2MPJ)
     known = _facts()
     if own not in known:
         hint = did_you_mean(own, known)
@@ -161,7 +161,7 @@ def names_where(dim: tuple[int, int], curves_down: bool | None) -> list[str]:
     """
     low, high = dim
     return [
-        PREFIX + own
+        S2MPJ + own
         for own, facts in _facts().items()
         if low <= int(facts["dim"]) <= high
         and (curves_down is None or _curves_down(own) == curves_down)
@@ -178,7 +178,7 @@ def _like(value: Any, theta: Tensor) -> Tensor:
 @functools.cache
 def _curves_down(own: str) -> bool:
     """Whether the Hessian has a negative eigenvalue at the start."""
-    problem = class_of(PREFIX + own)()
+    problem = class_of(S2MPJ + own)()
     start = problem.start(torch.Generator())
     H = problem.hessian(start, None)
     if not H.isfinite().all():

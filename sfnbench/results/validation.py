@@ -166,7 +166,7 @@ def _with_names_of_today(row: Any) -> Any:
 def _is_of_sound_kind(
     row: Mapping[str, Any], experiment: str, measures: tuple[str, ...]
 ) -> bool:
-    """Whether a row is as nearly all are, which is told by its columns and their types."""
+    """Whether columns and types of a row are those that nearly all rows have."""
     kinds = tuple(map(type, row.values()))
     whole = _whole_numbers(tuple(row), kinds, experiment, measures)
     return whole is not None and all(-LARGEST < row[name] < LARGEST for name in whole)

@@ -276,7 +276,7 @@ class _Session:
 def _ended_already(
     results: Generator[Result, None, None], pressed: KeyboardInterrupt
 ) -> Iterator[Result]:
-    """The results that an engine still has when it is told of Ctrl-C."""
+    """The results that an engine still has when Ctrl-C comes."""
     with suppress(KeyboardInterrupt):  # raised again by the engine, after the last one
         yield results.throw(pressed)
         yield from results

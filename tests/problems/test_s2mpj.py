@@ -1,4 +1,4 @@
-"""Problems of CUTEst by name: their numbers, families, and what is said where they are not."""
+"""Problems of CUTEst by name: numbers, families, and the message without their package."""
 
 import importlib.util
 

@@ -41,7 +41,7 @@ BODIES = {
     "isolation_printing": "os.write(1, b'z' * 10**6); return theta - 0.05 * g, state",
     "isolation_closing": "sys.stdout.close(); os.closerange(1, 3); return theta - 0.05 * g, state",
     "isolation_limiting": """resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
-        return theta - 0.05 * g, state""",
+        open(os.devnull).close(); return theta - 0.05 * g, state""",
     # 30 GB, where the system gives 512 MB more
     "isolation_hoarding": """pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + 2**29

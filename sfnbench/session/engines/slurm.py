@@ -11,6 +11,7 @@ import itertools
 import math
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -19,7 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from ...environment import install_hint
 from ...errors import SfnbenchError
@@ -58,6 +60,9 @@ def work_for_slurm(run: Run, conditions: Conditions) -> Result:
     """Execute the run in a process of its own, inside of a job."""
     from submitit.core.utils import UncompletedJobError
 
+    # scancel ends all of the job's processes. submitit's handler would let this one live on, which
+    # then takes the end of its workers for a crash and executes the run once more.
+    signal.signal(signal.SIGTERM, _end_job)
     try:
         (result,) = processes([run], replace(conditions, jobs=1))
     except UncompletedJobError as error:  # raised at the signal before the job's end
@@ -66,6 +71,10 @@ def work_for_slurm(run: Run, conditions: Conditions) -> Result:
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+
+def _end_job(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _executed(

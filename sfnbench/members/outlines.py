@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +55,6 @@ class Outline(NamedTuple):
 
 _kept: dict[str, tuple[Stamp, Outline]] = {}  # by path, of this process and before
 _unwritten: set[str] = set()
-_is_loaded = False
 
 
 def outline(path: Path) -> Outline:
@@ -119,11 +119,9 @@ def _place() -> Path:
     return Path(importlib.util.cache_from_source(__file__)).with_suffix(".json")
 
 
+@cache
 def _load() -> None:
-    global _is_loaded
-    if _is_loaded:
-        return
-    _is_loaded = True
+    """Read what earlier processes kept, once."""
     # there is none yet, or it cannot be read, or it is not what was written
     with suppress(OSError, ValueError, TypeError):
         version, there = json.loads(_place().read_text("utf-8"))

@@ -44,6 +44,7 @@ _NO_PATCHES = frozenset(("sfnbench", "torch", "numpy", "scipy", "sklearn"))
 _SET_UP_LATE = frozenset(
     (
         "torch._functorch.predispatch",
+        "torch._opaque_base",
         "torch.autograd.profiler",
         "_NamespacePath",
         "pkgutil",

@@ -12,8 +12,10 @@ import pytest
 from engine_tasks import USES, make_run
 from gate import lives, until
 
+from sfnbench import run_suite
 from sfnbench.records import Result
 from sfnbench.session.engines import execute_all
+from sfnbench.session.engines.processes import Workers
 
 TASK = "engine_tasks:behave"
 UNDONE = ("seeds", "variable", "folder", "threads", "module")
@@ -141,3 +143,31 @@ def test_a_timing_has_a_process_of_its_own() -> None:
     timings = [dataclasses.replace(run, experiment="throughput") for run in runs]
     results = list(execute_all(timings, task=TASK, jobs=1))
     assert len({each.rows[0]["pid"] for each in results}) == 3
+
+
+SUITE = """seeds: 2
+budget: {steps: 3}
+metrics: [loss, gradient_norm, min_eigenvalue, index_fraction]
+problems:
+  - {use: quadratic_saddle, eigenvalues: [10, -2]}
+  - {use: mlp, dataset: digits, hidden: [3], n_examples: 20}
+optimizers: [sfn, krylov_sfn, curveball, torch.optim.Adam, scipy.optimize.trust-krylov]
+"""
+
+
+def test_real_runs_share_a_worker(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What sfnbench and torch set up when they are first used costs no process."""
+    started = []
+    start = Workers._new_worker
+
+    def counted(workers: Workers, order: Any) -> Any:
+        started.append(order.run.title)
+        return start(workers, order)
+
+    monkeypatch.setattr(Workers, "_new_worker", counted)
+    file = tmp_path / "real.yaml"
+    file.write_text(SUITE)
+    run_suite(file, out=tmp_path / "runs", jobs=1)
+    assert len(started) == 1

@@ -56,7 +56,9 @@ tune: {{trials: 4, seeds: 1}}
 
 def write_attacked_suite(folder: Path, n_runs: int) -> None:
     """A suite of so many runs, two of them with a tuned method."""
-    grid = ", ".join(f"{0.001 * (i + 1):.3f}" for i in range(max(1, n_runs // 2 - 1)))
+    grid = ", ".join(
+        f"{0.001 * (i + 1):.3f}" for i in range(max(1, n_runs // 2 - 1))
+    )
     (folder / "attacked.yaml").write_text(SUITE.format(grid=grid))
 
 
@@ -131,7 +133,8 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**30, 2**30))
     resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE_S), int(PATIENCE_S)))
-    for number in ASKED.values():  # who starts this in the background may ignore some
+    # who starts this in the background may ignore some
+    for number in ASKED.values():
         signal.signal(number, signal.SIG_DFL)
 
 
@@ -152,7 +155,9 @@ def stored(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _numbers(named: Mapping[str, Any], spelt: Callable[[Any], Any]) -> dict[str, Any]:
+def _numbers(
+    named: Mapping[str, Any], spelt: Callable[[Any], Any]
+) -> dict[str, Any]:
     """What the seed decides, and no clock."""
     return {
         name: spelt(value) for name, value in named.items() if "seconds" not in name
@@ -273,7 +278,9 @@ class Attack:
         tree = session.tree()
         session.process.send_signal(number)
         _, alive = psutil.wait_procs(tree, timeout=60)
-        self._complain(f"after {number.name}: still running", [p.pid for p in alive])
+        self._complain(
+            f"after {number.name}: still running", [p.pid for p in alive]
+        )
 
     def _look(self, when: str, may_fail: bool = False) -> None:
         found = stored(self.folder / "attacked")
@@ -331,7 +338,9 @@ def main() -> None:
     ways = ", ".join(f"{n} {way}" for way, n in sorted(found.ways.items()))
     print(f"{given.kills} attacks on {len(found.expected)} runs ({ways})")
     if found.complaints:
-        raise SystemExit(f"{len(found.complaints)} things lost or changed, see above")
+        raise SystemExit(
+            f"{len(found.complaints)} things lost or changed, see above"
+        )
     if given.folder is not None:  # the next attack begins at the beginning
         shutil.rmtree(folder)
     print(

@@ -63,7 +63,11 @@ def code_lines(source: str, tree: ast.Module) -> int:
     docstrings: set[int] = set()
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if not isinstance(body, list) or not body or not isinstance(body[0], ast.Expr):
+        if (
+            not isinstance(body, list)
+            or not body
+            or not isinstance(body[0], ast.Expr)
+        ):
             continue
         value = body[0].value
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -148,9 +152,16 @@ def parses_per_plan(root: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": str(root)}
     command = [sys.executable, "-W", "ignore", "-c", PLAN]
     done = subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, check=False
+        command,
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    lines = done.stdout.split() or [f"failed: {done.stderr.strip().splitlines()[-1:]}"]
+    lines = done.stdout.split() or [
+        f"failed: {done.stderr.strip().splitlines()[-1:]}"
+    ]
     return lines[-1]
 
 
@@ -169,7 +180,9 @@ def census(root: Path) -> dict[str, object]:
         "modules at the top": sum(1 for path in package.glob("*.py")),
         **counts_of_text(sources, trees),
         **counts_of_imports(trees),
-        "lines of the report's JavaScript": sum(text.count("\n") for text in scripts),
+        "lines of the report's JavaScript": sum(
+            text.count("\n") for text in scripts
+        ),
         "files parsed to plan rnn --profile quick": parses_per_plan(root),
     }
 
@@ -180,7 +193,9 @@ def counts_of_text(
     """Lengths, widths, density and names of the modules."""
     lengths = {name: source.count("\n") for name, source in sources.items()}
     nodes = {name: n_nodes(tree) for name, tree in trees.items()}
-    n_code = sum(code_lines(source, trees[name]) for name, source in sources.items())
+    n_code = sum(
+        code_lines(source, trees[name]) for name, source in sources.items()
+    )
     everything = [node for tree in trees.values() for node in ast.walk(tree)]
     n_statements = sum(isinstance(node, ast.stmt) for node in everything)
     n_ternaries = sum(isinstance(node, ast.IfExp) for node in everything)
@@ -201,7 +216,9 @@ def counts_of_text(
         "code lines": n_code,
         "syntax nodes a code line": round(sum(nodes.values()) / n_code, 2),
         f"lines over {WIDTH}": f"{n_wide} ({100 * n_wide / len(lines):.1f} %)",
-        "ternaries per 1,000 statements": round(1000 * n_ternaries / n_statements, 1),
+        "ternaries per 1,000 statements": round(
+            1000 * n_ternaries / n_statements, 1
+        ),
         "names defined in two or more files": sum(
             len(files) > 1 for files in defined.values()
         ),
@@ -251,7 +268,10 @@ def main() -> None:
         root = ROOT
         if asked:
             archive = subprocess.run(
-                ["git", "archive", asked], cwd=ROOT, stdout=subprocess.PIPE, check=True
+                ["git", "archive", asked],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                check=True,
             )
             with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
                 tar.extractall(folder, filter="data")

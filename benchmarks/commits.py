@@ -31,7 +31,8 @@ SUITES = {"escape": "escape_cost", "training": "final_loss"}
 N_REPEATS = 2  # of each run in a process
 DEARER = 1.05  # a cost that rises by more has become worse
 
-Rounds = list[dict[str, dict[str, float]]]  # by run: its units of control, and its cost
+# by run: its units of control, and its cost
+Rounds = list[dict[str, dict[str, float]]]
 
 
 def main() -> None:
@@ -41,7 +42,9 @@ def main() -> None:
     words.add_argument("after", nargs="?", default="HEAD")
     words.add_argument("--rounds", type=int, default=5)
     words.add_argument("--factor", type=float, default=1.3)
-    words.add_argument("--times", type=int, default=1, help="comparisons, one by one")
+    words.add_argument(
+        "--times", type=int, default=1, help="comparisons, one by one"
+    )
     words.add_argument("--suite", choices=SUITES, action="append")
     words.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     asked = words.parse_args()
@@ -83,7 +86,9 @@ def checked_out(commit: str) -> Iterator[Path]:
     """A folder with the files of a commit."""
     with tempfile.TemporaryDirectory() as folder:
         archive = subprocess.run(
-            ["git", "-C", str(ROOT), "archive", commit], check=True, capture_output=True
+            ["git", "-C", str(ROOT), "archive", commit],
+            check=True,
+            capture_output=True,
         ).stdout
         subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
         yield Path(folder)
@@ -96,7 +101,12 @@ def a_round(tree: Path, suites: list[str]) -> dict[str, dict[str, float]]:
     for suite in suites:
         command += ["--suite", suite]
     done = subprocess.run(
-        command, cwd=tree, env=environ, check=True, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=tree,
+        env=environ,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     return json.loads(done.stdout)
 
@@ -108,7 +118,9 @@ def units_and_costs(suites: list[str]) -> dict[str, dict[str, float]]:
     runs = {
         f"{suite} {run.method.label}": (run, SUITES[suite])
         for suite in suites
-        for run in plan(load_suite(ROOT / "benchmarks" / "tracked" / f"{suite}.yaml"))
+        for run in plan(
+            load_suite(ROOT / "benchmarks" / "tracked" / f"{suite}.yaml")
+        )
     }
     found: dict[str, dict[str, float]] = {}
     units: dict[str, list[float]] = {name: [] for name in runs}
@@ -130,7 +142,10 @@ def units_and_costs(suites: list[str]) -> dict[str, dict[str, float]]:
 def control() -> float:
     """Processor seconds of fixed work: small eigenproblems, a product, a sort, a loop."""
     rng = np.random.default_rng(0)
-    many, large = rng.standard_normal((200, 12, 12)), rng.standard_normal((192, 192))
+    many, large = (
+        rng.standard_normal((200, 12, 12)),
+        rng.standard_normal((192, 192)),
+    )
     began = process_time()
     for _ in range(3):
         np.linalg.eigh(many + many.transpose(0, 2, 1))
@@ -146,7 +161,8 @@ def compared(before: Rounds, after: Rounds, factor: float) -> list[str]:
         pairs = zip(before, after, strict=True)
         quotients = sorted(b[name]["units"] / a[name]["units"] for a, b in pairs)
         times = median(quotients)
-        some = quotients[len(quotients) // 4]  # three quarters of the rounds are above
+        # three quarters of the rounds are above
+        some = quotients[len(quotients) // 4]
         if times > factor and some > 1 + (factor - 1) / 2:
             lines.append(
                 f"{name}: {times:.2f} times slower ({quotients[0]:.2f} to "

@@ -89,7 +89,14 @@ def make_sound(folder: Path) -> None:
     """Run the suites into one folder of results each."""
     for name, text in SUITES.items():
         (folder / f"{name}.yaml").write_text(text)
-        words = ("run", f"{name}.yaml", "--engine", "inline", "--out", f"sound/{name}")
+        words = (
+            "run",
+            f"{name}.yaml",
+            "--engine",
+            "inline",
+            "--out",
+            f"sound/{name}",
+        )
         code, said = call(*words)
         if code:
             raise SystemExit(said)
@@ -99,7 +106,9 @@ def make_sound(folder: Path) -> None:
 
 
 def bytes_damaged(rng: random.Random, folder: Path) -> str:
-    file = rng.choice([each for each in sorted(folder.rglob("*")) if each.is_file()])
+    file = rng.choice(
+        [each for each in sorted(folder.rglob("*")) if each.is_file()]
+    )
     data = bytearray(file.read_bytes())
     for _ in range(rng.choice((1, 1, 3, 20))):
         at, size = rng.randrange(len(data) + 1), rng.choice((1, 1, 8, 100, 4096))
@@ -135,7 +144,9 @@ def files_damaged(rng: random.Random, folder: Path) -> str:
     elif kind == 4:
         for suffix in ("-wal", "-shm", "-journal"):
             if rng.random() < 0.6:
-                file.with_name(file.name + suffix).write_bytes(rng.randbytes(40_000))
+                file.with_name(file.name + suffix).write_bytes(
+                    rng.randbytes(40_000)
+                )
     else:
         for name in ("checkpoints", "slurm", "tuning", "tuned.yaml"):
             if rng.random() < 0.5 and not (folder / name).exists():
@@ -176,7 +187,9 @@ def json_damaged(rng: random.Random, folder: Path) -> str:
                 where[key] = value(rng)
         statement = f"UPDATE runs SET {column} = ? WHERE rowid = ?"
         new = (
-            json.dumps(tree).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            json.dumps(tree)
+            .encode("utf-8", "surrogatepass")
+            .decode("utf-8", "replace")
         )
         db.execute(statement, (new, number))
     return f"JSON of {column}"
@@ -213,7 +226,9 @@ def _without_care(rng: random.Random, db: sqlite3.Connection) -> None:
     """Now and then as a disk changes things: nothing in the file takes notice."""
     if rng.random() < 0.3:
         db.execute("PRAGMA foreign_keys = OFF")
-        triggers = db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        triggers = db.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        )
         for (name,) in triggers.fetchall():
             db.execute(f'DROP TRIGGER "{name}"')
 
@@ -247,7 +262,9 @@ def commands(name: str, case: int) -> list[list[str]]:
     if case % 5 == 0:
         found.append(["report", "broken", "-o", "page.html"])
     if case % 5 == 1:
-        found.append(["run", f"{name}.yaml", "--engine", "inline", "--out", "broken"])
+        found.append(
+            ["run", f"{name}.yaml", "--engine", "inline", "--out", "broken"]
+        )
     return found
 
 
@@ -266,7 +283,9 @@ def fault_of(words: list[str]) -> str:
         return f"more than {3 * MOST_S} s"
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)[-3:]
-        at = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+        at = " < ".join(
+            f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames)
+        )
         return f"{type(error).__name__}: {str(error)[:200]!r} at {at}"
     seconds, grown = time.process_time() - began, _most_memory() - before
     if seconds > MOST_S:
@@ -298,7 +317,9 @@ def attack(folder: Path, n: int, first: int, seed: int) -> tuple[int, int]:
                 n_faults += 1
                 print(f"{case}: {what}: {words[0]}: {fault}", flush=True)
         if (case + 1) % 500 == 0:
-            print(f"{case + 1}: {n_commands} commands, {n_faults} faults", flush=True)
+            print(
+                f"{case + 1}: {n_commands} commands, {n_faults} faults", flush=True
+            )
     return n_commands, n_faults
 
 
@@ -312,7 +333,9 @@ def main() -> None:
     limit_memory()
     with tempfile.TemporaryDirectory(prefix="sfnbench-damaged-") as folder:
         os.chdir(folder)
-        n_commands, n_faults = attack(Path(folder), given.n, given.first, given.seed)
+        n_commands, n_faults = attack(
+            Path(folder), given.n, given.first, given.seed
+        )
         os.chdir("/")
     print(f"{given.n} damaged folders, {n_commands} commands: {n_faults} faults")
     sys.exit(n_faults > 0)

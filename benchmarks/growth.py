@@ -182,7 +182,13 @@ def main() -> None:
     torch.set_num_threads(1)
     found = []
     with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
-        makers = (seeds, dimension, steps, network, lambda: stored_runs(Path(folder)))
+        makers = (
+            seeds,
+            dimension,
+            steps,
+            network,
+            lambda: stored_runs(Path(folder)),
+        )
         for make in makers:
             growth = make()
             found.append((growth, measured(growth)))
@@ -199,7 +205,9 @@ def main() -> None:
     table = tabulate(rows, "keys", "github", disable_numparse=True)
     print(table)
     if page:
-        page.write_text(f"{ABOUT}\n{_machine()}\n\n{table}\n\n![Growth](growth.svg)\n")
+        page.write_text(
+            f"{ABOUT}\n{_machine()}\n\n{table}\n\n![Growth](growth.svg)\n"
+        )
         draw(found, page.with_suffix(".svg"))
 
 

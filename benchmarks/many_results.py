@@ -109,7 +109,12 @@ def main(n: int = 5000) -> None:
             f"filling with {n}": [__file__, str(n), "runs/many"],
             f"show {n}": ["-m", "sfnbench", "show", "runs/many"],
             f"report {n}": ["-m", "sfnbench", "report", "runs/many"],
-            f"validate {2 * n} runs": ["-m", "sfnbench", "validate", "many_runs.yaml"],
+            f"validate {2 * n} runs": [
+                "-m",
+                "sfnbench",
+                "validate",
+                "many_runs.yaml",
+            ],
             f"again {2 * n}": ["-m", "sfnbench", "validate", "many_runs.yaml"],
             f"dry run of {2 * n}": [
                 "-m",
@@ -128,7 +133,8 @@ def main(n: int = 5000) -> None:
 if __name__ == "__main__":
     if len(sys.argv) == 3:
         print(
-            f"{fill(Path(sys.argv[2]), int(sys.argv[1])):.2f} ms each", file=sys.stderr
+            f"{fill(Path(sys.argv[2]), int(sys.argv[1])):.2f} ms each",
+            file=sys.stderr,
         )
     else:
         main(*map(int, sys.argv[1:]))

@@ -50,16 +50,59 @@ SIZES = (10**4, 10**6, 10**8, 10**12, 2**63 - 1)
 NUMBERS = (
     *(0, -1, 1, 2, 3, 7, 40, 999, 10**4, 10**6, 10**8, 10**9, 10**12, 2**31, 2**53),
     *(2**63 - 1, 2**63, 2**64, -(2**63), 10**30, 10**400, 1e-3, 0.5, -0.0, 1e-320),
-    *(1e-30, 1e30, 1e300, 1.8e308, -1e308, float("nan"), float("inf"), -float("inf")),
+    *(
+        1e-30,
+        1e30,
+        1e300,
+        1.8e308,
+        -1e308,
+        float("nan"),
+        float("inf"),
+        -float("inf"),
+    ),
 )
 WORDS = (
     *("", " ", "use", "grid", "loguniform", "uniform", "choice", "label", "seeds"),
-    *("tune", "profiles", "budget", "steps", "race", "critical_points", "throughput"),
+    *(
+        "tune",
+        "profiles",
+        "budget",
+        "steps",
+        "race",
+        "critical_points",
+        "throughput",
+    ),
     *("sfn", "mlp", "torch.optim.Adam", "torch.optim.LBFGS", "scipy.optimize.bfgs"),
     *("__main__:X", "os:system", "venv.__main__:X", "a" * 5000, "\x00", "\x1b[2J"),
-    *("\ud800", "\u202e", "\U0001f600", "e\u0301", "\ufeff", "=1+1", "../../..", "/"),
-    *("/dev/zero", "/dev/stdin", "/proc/self/mem", "/dev/tty", "~", "C:\\x", "%s{0}"),
-    *("1e3", "0x10", "1:30", "on", "null", "2014-06-10", "!!python/object:os", "nan"),
+    *(
+        "\ud800",
+        "\u202e",
+        "\U0001f600",
+        "e\u0301",
+        "\ufeff",
+        "=1+1",
+        "../../..",
+        "/",
+    ),
+    *(
+        "/dev/zero",
+        "/dev/stdin",
+        "/proc/self/mem",
+        "/dev/tty",
+        "~",
+        "C:\\x",
+        "%s{0}",
+    ),
+    *(
+        "1e3",
+        "0x10",
+        "1:30",
+        "on",
+        "null",
+        "2014-06-10",
+        "!!python/object:os",
+        "nan",
+    ),
 )
 PIECES = (
     *(
@@ -86,8 +129,24 @@ PIECES = (
         b"| ",
         b"> ",
     ),
-    *(b"---\n", b"...\n", b"%YAML 9.9\n", b"#", b'"', b"'", b"\\", b"@", b"`", b"1e9"),
-    *(b"\xe2\x80\xa8", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"999999999999999999999"),
+    *(
+        b"---\n",
+        b"...\n",
+        b"%YAML 9.9\n",
+        b"#",
+        b'"',
+        b"'",
+        b"\\",
+        b"@",
+        b"`",
+        b"1e9",
+    ),
+    *(
+        b"\xe2\x80\xa8",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"999999999999999999999",
+    ),
 )
 LARGE = """seeds: 2
 budget: {steps: 10}
@@ -206,7 +265,9 @@ def numbers_changed(rng: random.Random, text: str, texts: list[str]) -> bytes:
             if i == chosen or rng.random() < 0.05:
                 changed = {"use": entry} if isinstance(entry, str) else dict(entry)
                 fields = _fields(kind, str(changed.get("use")))
-                for name in rng.sample(fields, min(len(fields), rng.choice((1, 1, 2)))):
+                for name in rng.sample(
+                    fields, min(len(fields), rng.choice((1, 1, 2)))
+                ):
                     changed[name] = rng.choice((value, number, number, number))(rng)
                 entries[i] = changed
     if rng.random() < 0.3:
@@ -273,7 +334,9 @@ def value(rng: random.Random, depth: int = 0) -> Any:
     if kind == 6:
         n = rng.choice((1, 2, 3, 3, 1000 if depth == 0 else 4))
         return [value(rng, depth + 1) for _ in range(n)]
-    return {rng.choice(WORDS): value(rng, depth + 1) for _ in range(rng.randrange(4))}
+    return {
+        rng.choice(WORDS): value(rng, depth + 1) for _ in range(rng.randrange(4))
+    }
 
 
 def dumped(rng: random.Random, tree: Any) -> bytes:
@@ -313,7 +376,9 @@ def read(path: Path, most_s: float = MOST_S) -> Reading:
         if isinstance(error, KeyboardInterrupt):
             raise
         frames = traceback.extract_tb(error.__traceback__)[-3:]
-        at = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+        at = " < ".join(
+            f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames)
+        )
         outcome = f"{type(error).__name__}: {str(error)[:200]!r} at {at}"
     seconds = time.process_time() - began
     grown = _most_memory() - before

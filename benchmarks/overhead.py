@@ -148,7 +148,13 @@ def ways() -> dict[str, list[str]]:
         found["optuna, sqlite"] = ["with_optuna.py"]
     if importlib.util.find_spec("benchopt"):
         words = ["-m", "benchopt", "run", "peer", "--no-cache", "--no-plot"]
-        found["benchopt"] = [*words, "--no-html", "--no-display", "--timeout", "600"]
+        found["benchopt"] = [
+            *words,
+            "--no-html",
+            "--no-display",
+            "--timeout",
+            "600",
+        ]
     return found
 
 
@@ -160,7 +166,11 @@ def spent(command: list[str], folder: Path) -> tuple[float, float]:
     began, before = perf_counter(), processor_seconds()
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=folder, env=environ, stdout=out, stderr=out
+            [sys.executable, *command],
+            cwd=folder,
+            env=environ,
+            stdout=out,
+            stderr=out,
         )
         status = process.wait()
     seconds = perf_counter() - began
@@ -199,9 +209,12 @@ def main() -> None:
         for _ in range(given.rounds):
             for way, command in ways().items():
                 times.setdefault(way, []).append(spent(command, folder))
-                print(way, *(f"{each:.2f} s" for each in times[way][-1]), flush=True)
+                print(
+                    way, *(f"{each:.2f} s" for each in times[way][-1]), flush=True
+                )
     medians = {
-        way: list(map(median, zip(*each, strict=True))) for way, each in times.items()
+        way: list(map(median, zip(*each, strict=True)))
+        for way, each in times.items()
     }
     bare = medians["bare loop"]
     table = [

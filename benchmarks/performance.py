@@ -137,8 +137,12 @@ def seeds_of_sfn() -> Work:
     }
     if in_jax:
         ways["JAX, jit of vmap"] = in_jax.step_of_waves(starts.numpy())
-    name = f"a step of {N_SEEDS} seeds of dense SFN, d = 10, the Hessian by products"
-    return Work(name, ways, "eigh of the Hessians", "eigh; some 100 small kernels", 60)
+    name = (
+        f"a step of {N_SEEDS} seeds of dense SFN, d = 10, the Hessian by products"
+    )
+    return Work(
+        name, ways, "eigh of the Hessians", "eigh; some 100 small kernels", 60
+    )
 
 
 def product_of_the_autoencoder() -> Work:
@@ -213,14 +217,22 @@ def newton() -> Work:
     damped = (H + 0.1 * torch.eye(1500, dtype=H.dtype)).numpy()
     ways = {
         OURS: lambda: newton_direction(g, H, 0.1),
-        "LAPACK's sysv": lambda: scipy.linalg.solve(damped, g.numpy(), assume_a="sym"),
+        "LAPACK's sysv": lambda: scipy.linalg.solve(
+            damped, g.numpy(), assume_a="sym"
+        ),
         "by an eigenbasis": lambda: directions(g, H, torch.clone)(0.1),
     }
     name = "damped Newton's direction, one damping, n = 1,500"
     return Work(name, ways, "LAPACK's sysv", "sytrf", 3)
 
 
-WORKS = (seeds_of_sfn, product_of_the_autoencoder, dense_hessian, dense_inverse, newton)
+WORKS = (
+    seeds_of_sfn,
+    product_of_the_autoencoder,
+    dense_hessian,
+    dense_inverse,
+    newton,
+)
 
 
 def _symmetric(n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -239,7 +251,8 @@ def timed(work: Work) -> dict[str, float]:
             if turn:
                 spent[name].append(process_time() - began)
     return {
-        name: median(each) * work.scale.get(name, 1.0) for name, each in spent.items()
+        name: median(each) * work.scale.get(name, 1.0)
+        for name, each in spent.items()
     }
 
 

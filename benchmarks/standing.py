@@ -47,7 +47,15 @@ def main() -> None:
     given = asked.parse_args()
     for rule, words in () if given.stored else RULES.items():
         out = ("--out", str(given.runs / FOLDERS[rule]))
-        command = (sys.executable, "-m", "sfnbench", "run", "standing", *words, *out)
+        command = (
+            sys.executable,
+            "-m",
+            "sfnbench",
+            "run",
+            "standing",
+            *words,
+            *out,
+        )
         code = subprocess.run(command, cwd=TOP).returncode
         if code not in (0, 1):  # 1: some diverged, or no trial of theirs escaped
             sys.exit(code)
@@ -76,7 +84,9 @@ def _complete(results: list[Result]) -> list[Result]:
         own = by_method.setdefault(result.run.method.label, set())
         own.add(result.run.problem.label)
     most = max(map(len, by_method.values()), default=0)
-    whole = {name: own for name, own in by_method.items() if len(own) >= most - SPARE}
+    whole = {
+        name: own for name, own in by_method.items() if len(own) >= most - SPARE
+    }
     shared = set.intersection(*whole.values()) if whole else set()
     return [
         result

@@ -22,9 +22,8 @@ def test_the_index_of_2785_parameters_is_4_times_faster_by_inertia():
 
     Against LAPACK's eigenvalues, with and without a threshold.
     """
-    mlp = MultilayerPerceptron(
-        dataset="digits", hidden=(37,), n_examples=500
-    )  # 75 * 37 + 10
+    # 75 * 37 + 10
+    mlp = MultilayerPerceptron(dataset="digits", hidden=(37,), n_examples=500)
     assert mlp.dim == 2785
     H = mlp.hessian(mlp.start(torch.Generator().manual_seed(0)), None).numpy()
     eigenvalues = eigvalsh(H)
@@ -40,8 +39,12 @@ def test_the_index_of_2785_parameters_is_4_times_faster_by_inertia():
     assert eigvalsh_s >= 4 * inertia_s
 
 
-@pytest.mark.parametrize(("dim", "n_starts", "factor"), [(20, 64, 5.0), (100, 16, 1.5)])
-def test_starts_searched_in_a_batch_are_faster_than_one_by_one(dim, n_starts, factor):
+@pytest.mark.parametrize(
+    ("dim", "n_starts", "factor"), [(20, 64, 5.0), (100, 16, 1.5)]
+)
+def test_starts_searched_in_a_batch_are_faster_than_one_by_one(
+    dim, n_starts, factor
+):
     """Twelve steps of Levenberg-Marquardt on a linear autoencoder, its Hessian by products.
 
     The same ends either way.
@@ -49,7 +52,9 @@ def test_starts_searched_in_a_batch_are_faster_than_one_by_one(dim, n_starts, fa
     problem = LinearAutoencoder(n_inputs=dim // 4, n_hidden=2)
     assert problem.dim == dim
     rng = torch.Generator().manual_seed(0)
-    starts = 1.4 * torch.rand(n_starts, dim, generator=rng, dtype=torch.float64) - 0.7
+    starts = (
+        1.4 * torch.rand(n_starts, dim, generator=rng, dtype=torch.float64) - 0.7
+    )
     finder = LevenbergMarquardt(steps=12)
 
     def together():

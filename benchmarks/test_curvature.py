@@ -29,7 +29,8 @@ curvlinops = pytest.importorskip(
     "curvlinops", reason="the peers are not installed: pip install -e '.[peers]'"
 )
 pyhessian_utils = pytest.importorskip(
-    "pyhessian.utils", reason="the peers are not installed: pip install -e '.[peers]'"
+    "pyhessian.utils",
+    reason="the peers are not installed: pip install -e '.[peers]'",
 )
 
 PAPER = {
@@ -101,9 +102,10 @@ def test_a_product_costs_less_than_its_operations_say_and_than_the_peers(network
     linear = Oracle(problem, eager=True).curvature(theta)
     theirs = operator(module, x)
     parameters = list(module.parameters())
+    # once, as PyHessian
     gradients = torch.autograd.grad(
         SummedOverPixels()(module(x), x), parameters, create_graph=True
-    )  # once, as PyHessian
+    )
     shaped = [
         part.view_as(p)
         for part, p in zip(

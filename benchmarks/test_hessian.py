@@ -41,14 +41,18 @@ def network(*hidden):
 
 def flops(problem):
     """Those of the matrix products that the Hessian by layers cannot do without."""
-    own = sum(N_EXAMPLES * r * (r + 1) // 2 * k * (k + 1) for r, k in problem.shapes)
+    own = sum(
+        N_EXAMPLES * r * (r + 1) // 2 * k * (k + 1) for r, k in problem.shapes
+    )
     return own + sum(
         2 * N_EXAMPLES * r * k * s * m
         for (r, k), (s, m) in itertools.combinations(problem.shapes, 2)
     )
 
 
-@pytest.mark.parametrize(("hidden", "limit"), [((25,), 20), ((20, 15, 10), 8)], ids=str)
+@pytest.mark.parametrize(
+    ("hidden", "limit"), [((25,), 20), ((20, 15, 10), 8)], ids=str
+)
 def test_the_hessian_by_layers_against_torch_func_hessian(hidden, limit):
     problem, theta = network(*hidden)
     square = torch.randn(2048, 2048, dtype=torch.float64)
@@ -113,7 +117,9 @@ def test_absolute_inverse_costs_no_more_than_an_eigendecomposition(which):
 
     def own():
         direction = directions(g, H, torch.abs)
-        return torch.stack([direction(damping) for damping in (1.0, 1e-1, 1e-2, 1e-3)])
+        return torch.stack(
+            [direction(damping) for damping in (1.0, 1e-1, 1e-2, 1e-3)]
+        )
 
     def scipy_evd():
         return scipy.linalg.eigh(H.numpy(), driver="evd")

@@ -79,5 +79,7 @@ def test_step(benchmark, name):
     state = optimizer.init(theta)
     batches = (None,) * len(optimizer.batch_sizes)
     benchmark(
-        lambda: optimizer.step(Oracle(SMALL, batches, noise, eager=True), theta, state)
+        lambda: optimizer.step(
+            Oracle(SMALL, batches, noise, eager=True), theta, state
+        )
     )

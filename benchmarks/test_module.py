@@ -12,7 +12,9 @@ N_STEPS = 20
 
 
 @pytest.mark.parametrize("batch_size", [128, 512])
-@pytest.mark.parametrize("hidden", [(50,), (64, 64)], ids=["64-50-10", "64-64-64-10"])
+@pytest.mark.parametrize(
+    "hidden", [(50,), (64, 64)], ids=["64-50-10", "64-64-64-10"]
+)
 def test_a_step_costs_at_most_a_tenth_more(hidden, batch_size):
     """A minibatch's gradient, in double precision, on one thread."""
     mlp = MultilayerPerceptron(hidden=hidden)

@@ -36,7 +36,10 @@ def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
     """
     problem: Problem = Waves10()
     starts = torch.stack(
-        [problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_SEEDS)]
+        [
+            problem.start(torch.Generator().manual_seed(seed))
+            for seed in range(N_SEEDS)
+        ]
     )
     damping, n_steps = 0.1, 5
     optimizer = SaddleFreeNewton(damping=damping)
@@ -65,7 +68,8 @@ def test_64_seeds_of_dense_sfn_run_40_times_faster_than_a_loop():
             for _ in range(n_steps):
                 eigenvalues, Q = torch.linalg.eigh(torch.func.hessian(f)(theta))
                 theta = theta - Q @ (
-                    (Q.mT @ torch.func.grad(f)(theta)) / (eigenvalues.abs() + damping)
+                    (Q.mT @ torch.func.grad(f)(theta))
+                    / (eigenvalues.abs() + damping)
                 )
             ends.append(theta)
         return torch.stack(ends)
@@ -90,7 +94,10 @@ def test_a_tape_takes_python_out_of_a_vmapped_step():
     """
     problem: Problem = Waves10()
     starts = torch.stack(
-        [problem.start(torch.Generator().manual_seed(seed)) for seed in range(N_SEEDS)]
+        [
+            problem.start(torch.Generator().manual_seed(seed))
+            for seed in range(N_SEEDS)
+        ]
     )
     optimizer = SaddleFreeNewton(damping=0.1)
     taped, plain = (Vmapped(problem, optimizer, starts) for _ in range(2))
@@ -152,7 +159,9 @@ def test_the_race_costs_little_over_a_loop_by_hand(hidden, limit):
         return losses
 
     def raced():
-        recording, outcomes = advance(setup, (0,), run.settings, lambda fraction: None)
+        recording, outcomes = advance(
+            setup, (0,), run.settings, lambda fraction: None
+        )
         return recording.series(outcomes.end)["loss"][0].tolist()
 
     torch.testing.assert_close(

@@ -18,9 +18,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="apt-get install chromi
 
 @pytest.fixture
 def page():
-    root = (
-        ["--no-sandbox"] if os.geteuid() == 0 else []
-    )  # Chromium's sandbox refuses root
+    # Chromium's sandbox refuses root
+    root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=root)
         yield browser.new_page()
@@ -38,7 +37,12 @@ def many(root):
         "bounded_below": True,
         "measures": [],
     }
-    base = {"status": "ok", "steps": n_steps, "cost": float(n_steps), "seconds": 2.0}
+    base = {
+        "status": "ok",
+        "steps": n_steps,
+        "cost": float(n_steps),
+        "seconds": 2.0,
+    }
     for s, i in np.ndindex(10, 50):
         with Store(root / f"suite {s}", create=True) as store:
             for o in range(20):
@@ -46,7 +50,9 @@ def many(root):
                     Spec("p", f"problem {i}", {"n": i}, ""),
                     Spec("o", f"o{o}", {"m": o}, ""),
                 )
-                loss = np.exp(-np.cumsum(rng.random((n_seeds, n_steps + 1)), 1) / 20)
+                loss = np.exp(
+                    -np.cumsum(rng.random((n_seeds, n_steps + 1)), 1) / 20
+                )
                 series = {
                     "loss": loss,
                     "loss.step": passes,
@@ -54,7 +60,8 @@ def many(root):
                     "passes.grad": passes,
                 }
                 series |= {
-                    f"passes.{kind}": 0 * passes for kind in ("loss", "hvp", "hessian")
+                    f"passes.{kind}": 0 * passes
+                    for kind in ("loss", "hvp", "hessian")
                 }
                 steps = rng.integers(1, n_steps, n_seeds).tolist()
                 rows = [
@@ -68,9 +75,16 @@ def many(root):
                         "escape_seconds": step / 100,
                     }
                 run = Run(
-                    f"suite {s}", "race", problem, optimizer, tuple(range(n_seeds)), {}
+                    f"suite {s}",
+                    "race",
+                    problem,
+                    optimizer,
+                    tuple(range(n_seeds)),
+                    {},
                 )
-                store.put(Result(run, "ok", tuple(rows), series, {"problem": facts}))
+                store.put(
+                    Result(run, "ok", tuple(rows), series, {"problem": facts})
+                )
 
 
 def test_ten_suites_of_ten_thousand_runs_open_in_three_seconds(page, tmp_path):
@@ -81,9 +95,10 @@ def test_ten_suites_of_ten_thousand_runs_open_in_three_seconds(page, tmp_path):
     client.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto((tmp_path / "report.html").as_uri())
     page.wait_for_selector("#suite-0[data-drawn]")
+    # and what is near is drawn
     page.evaluate(
         "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
-    )  # and what is near is drawn
+    )
     spent = {
         each["name"]: each["value"]
         for each in client.send("Performance.getMetrics")["metrics"]

@@ -16,7 +16,9 @@ def test_a_command_answers_within(words, limit_s):
     for _ in range(5):
         began = perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "sfnbench", *words], capture_output=True, check=True
+            [sys.executable, "-m", "sfnbench", *words],
+            capture_output=True,
+            check=True,
         )
         times.append(perf_counter() - began)
     print(f"\nsfnbench {' '.join(words)}: {min(times):.3f} s")

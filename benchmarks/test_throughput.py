@@ -40,7 +40,9 @@ def build(monkeypatch):
         registry,
         "build",
         lambda kind, use, params: (
-            RepeatedGradient(**params) if use == "repeated" else own(kind, use, params)
+            RepeatedGradient(**params)
+            if use == "repeated"
+            else own(kind, use, params)
         ),
     )
 
@@ -78,7 +80,9 @@ def test_a_slowdown_of_1_3_is_seen_and_none_is_not(build):
             end="",
         )
     if any(each.rows[0]["disturbed"] for each in (*alike, slower)):
-        pytest.skip("the machine is not quiet: the figures are marked, and say nothing")
+        pytest.skip(
+            "the machine is not quiet: the figures are marked, and say nothing"
+        )
     assert agreeing >= 0.9 * len(pairs)
     assert not any(agree(each, slower, STEP) for each in alike)
     assert slower.rows[0][STEP] / median(
@@ -102,7 +106,9 @@ def renamed(result):
     """As a run of the same optimizer, which has become slower."""
     return replace(
         result,
-        run=replace(result.run, method=Spec("repeated", "repeated", {"times": 10}, "")),
+        run=replace(
+            result.run, method=Spec("repeated", "repeated", {"times": 10}, "")
+        ),
     )
 
 

@@ -10,9 +10,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-if (
-    TYPE_CHECKING
-):  # the same names once more, for type checkers; a test compares the two lists
+# the same names once more, for type checkers; a test compares the two lists
+if TYPE_CHECKING:
     from . import datasets as datasets
     from .card.making import make_card as make_card
     from .core.constant import constant as constant

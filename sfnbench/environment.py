@@ -18,12 +18,13 @@ from typing import Any
 import psutil
 
 PACKAGE_FOLDER = Path(__file__).parent
+# choose other ones
 KERNELS = (
     "ATEN_CPU_CAPABILITY",
     "MKL_CBWR",
     "MKL_ENABLE_INSTRUCTIONS",
     "CUBLAS_WORKSPACE_CONFIG",
-)  # choose other ones
+)
 PACKAGES = ("sfnbench", "torch", "numpy", "scipy")
 
 _machine: dict[str, Any] = {}
@@ -78,9 +79,8 @@ def process(device: str = "cpu") -> dict[str, Any]:
         facts["tf32_cudnn"] = torch.backends.cudnn.allow_tf32
         if on_gpu and torch.cuda.is_available():
             facts["cuda"] = torch.version.cuda
-            with suppress(
-                RuntimeError, AssertionError
-            ):  # no such device, or one that a failed run left unusable
+            # no such device, or one that a failed run left unusable
+            with suppress(RuntimeError, AssertionError):
                 facts["device_name"] = torch.cuda.get_device_name(device)
     return facts
 
@@ -156,7 +156,9 @@ def _git(root: Path, *arguments: str) -> str | None:
         "GIT_COMMON_DIR",
         "GIT_OBJECT_DIRECTORY",
     }
-    environ = {key: value for key, value in os.environ.items() if key not in misleading}
+    environ = {
+        key: value for key, value in os.environ.items() if key not in misleading
+    }
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments],

@@ -42,8 +42,7 @@ class Status(StrEnum):
     @property
     def never_escapes(self) -> bool:
         """Whether it will not escape any more, however large its budget; a timeout might have."""
-        ended = (Status.STOPPED, Status.STUCK, Status.WORSE)
-        return self in ended or self in (Status.DIVERGED, Status.ERROR, Status.OOM)
+        return self not in (Status.OK, Status.TIMEOUT)
 
     @property
     def sound(self) -> bool:
@@ -68,9 +67,7 @@ class Spec:
     use: str  # registry name, torch.optim.X, scipy.optimize.X or package.module:Class
     label: str
     params: dict[str, Any]  # plain JSON values
-    source: (
-        str  # hash of the source that decides its numbers; empty for a stock optimizer
-    )
+    source: str  # hash of the source that decides its numbers; empty for a stock optimizer
 
     @property
     def instances(self) -> tuple[Any, ...]:
@@ -107,7 +104,8 @@ class Run:
     settings: dict[str, Any]  # what the experiment wants: budget, metrics
     dtype: str = "float64"
     device: str = "cpu"
-    timeout_s: float = 3600.0  # after which the run is given up; it decides no number
+    # after which the run is given up; it decides no number
+    timeout_s: float = 3600.0
     # hashes of the code that runs it beside problem and method: {"harness": ...}
     code: dict[str, str] = field(default_factory=dict)
     # of the installed packages whose algorithms it runs: {"torch": "2.13.0"}
@@ -143,7 +141,8 @@ class Run:
             del data[name]["label"]
         if "paths" in self.settings:
             data["settings"] = deepcopy(self.settings)
-        for path in data["settings"].get("paths", ()):  # their sources are in the code
+        # their sources are in the code
+        for path in data["settings"].get("paths", ()):
             given = path["optimizer"]
             path["optimizer"] = {name: given[name] for name in ("use", "params")}
         return {**data, "format": FORMAT}
@@ -182,16 +181,14 @@ class RaceRow(Row):
     min_eigenvalue: float | None
     min_eigenvalue_residual: float | None
     index_fraction: float | None
-    root_distance: (
-        float | None
-    )  # from the critical point that Newton's method arrives at
+    # from the critical point that Newton's method arrives at
+    root_distance: float | None
     end_point: str | None
     captured: bool | None
     steps_near: int | None  # near the saddle before the escape
     n_sharing: int | None  # seeds that shared its batch
-    limit: (
-        str | None
-    )  # what ended it: steps, epochs, seconds, cost, divergence, escape, itself
+    # what ended it: steps, epochs, seconds, cost, divergence, escape, itself
+    limit: str | None
     message: str | None  # the method's own, where it stopped by itself
     not_finite: str | None  # what was not, where it diverged
 
@@ -273,6 +270,7 @@ class TimingRow(Row):
     disturbed: bool | None
 
 
+# timings that have quartiles
 Rate = Literal[
     "steps_per_s",
     "samples_per_s",
@@ -281,7 +279,7 @@ Rate = Literal[
     "step_in_grads",
     "hvp_in_grads",
     "flops_per_s",
-]  # timings that have quartiles
+]
 ROWS: dict[str, type] = {
     "race": RaceRow,
     "critical_points": PointRow,
@@ -309,7 +307,8 @@ def n_sharing(row: Mapping[str, Any]) -> int:
 
 def quartiles(row: TimingRow, rate: Rate) -> tuple[float, float, float] | None:
     """Median, lower and upper quartile over blocks; None where it was not measured."""
-    middle, low, high = (number(row, f"{rate}{part}") for part in ("", "_q1", "_q3"))
+    parts = ("", "_q1", "_q3")
+    middle, low, high = (number(row, f"{rate}{part}") for part in parts)
     if middle is None or low is None or high is None:
         return None
     return middle, low, high
@@ -352,7 +351,8 @@ class Result:
         object.__setattr__(self, "status", Status(self.status))
         optional = _optional_columns(self.run.experiment)
         rows = tuple(self.rows)
-        if not all(row.keys() >= optional.keys() and "status" in row for row in rows):
+        columns_of_all = {"status", *optional}
+        if not all(row.keys() >= columns_of_all for row in rows):
             rows = tuple(self._completed(row, optional) for row in rows)
         object.__setattr__(self, "rows", rows)
 
@@ -394,5 +394,7 @@ class Result:
 @cache
 def _optional_columns(experiment: str) -> dict[str, None]:
     return {
-        name: None for name, types in columns(experiment).items() if NoneType in types
+        name: None
+        for name, kinds in columns(experiment).items()
+        if NoneType in kinds
     }

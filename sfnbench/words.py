@@ -148,22 +148,21 @@ class ErrorReader:
     """Says in plain words what pydantic found wrong with plain data (mappings, lists, scalars)."""
 
     data: Any
-    written: Callable[[KeyPath], str] | None = (
-        None  # the value at a path, as a message quotes it
-    )
-    known_keys: Callable[[KeyPath], Iterable[str]] = (
-        lambda path: ()
-    )  # of the mapping at a path
+    # the value at a path, as a message quotes it
+    written: Callable[[KeyPath], str] | None = None
+    # of the mapping at a path
+    known_keys: Callable[[KeyPath], Iterable[str]] = lambda path: ()
     owner: str = ""  # whose keys they are, such as " of sfn"
-    list_hint: str = (
-        ""  # added where a list or a mapping stands in place of a single value
-    )
+    # added where a list or a mapping stands in place of a single value
+    list_hint: str = ""
 
     def mistakes(self, error: ValidationError) -> list[Mistake]:
         """Every mistake, those of a union's branches merged into one."""
         errors = error.errors(include_url=False, include_input=False)
         groups = _merge([self._fault(item) for item in errors])
-        return [self._mistake(group) for group in groups if not self._follows(group[0])]
+        return [
+            self._mistake(group) for group in groups if not self._follows(group[0])
+        ]
 
     def _follows(self, fault: _Fault) -> bool:
         """Whether a list only counts as too short because its wrong values were left out."""
@@ -189,7 +188,11 @@ class ErrorReader:
         if item["type"] == "missing":
             path.append(item["loc"][-1])
         return _Fault(
-            item["type"], item.get("ctx", {}), item["msg"], tuple(path), tuple(branches)
+            item["type"],
+            item.get("ctx", {}),
+            item["msg"],
+            tuple(path),
+            tuple(branches),
         )
 
     def _mistake(self, faults: list[_Fault]) -> Mistake:
@@ -199,7 +202,9 @@ class ErrorReader:
         if fault.type in _UNKNOWN_KEY:
             key = str(path[-1])
             hint = did_you_mean(key, self.known_keys(parent))
-            return Mistake(path, f"unknown key {key!r}{self.owner}{hint}", is_key=True)
+            return Mistake(
+                path, f"unknown key {key!r}{self.owner}{hint}", is_key=True
+            )
         if fault.type == "missing":
             if isinstance(path[-1], int):
                 return Mistake(parent, f"{_subject(parent)} has too few values")
@@ -219,7 +224,9 @@ class ErrorReader:
         else:
             given = repr(_value(self.data, fault.path))
         if all(each.misses_type for each in faults):
-            expected = either(option for each in faults for option in _expected(each))
+            expected = either(
+                option for each in faults for option in _expected(each)
+            )
             return f"must be {expected}, not {given}{self._near(faults)}"
         if fault.type in _BOUNDS:
             words, key = _BOUNDS[fault.type]
@@ -251,7 +258,9 @@ class ErrorReader:
 
 def explain(error: ValidationError, data: Any) -> str:
     """Every mistake of some data on one line."""
-    return "; ".join(mistake.message for mistake in ErrorReader(data).mistakes(error))
+    return "; ".join(
+        mistake.message for mistake in ErrorReader(data).mistakes(error)
+    )
 
 
 def either(alternatives: Iterable[str]) -> str:

@@ -39,7 +39,9 @@ def pytest_configure(config):
         copy_shipped(plugins.HERE.parent, folder / "share")
         plugins.HERE = folder
     plans.plans_folder = lambda: folder / "plans"
-    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+    if config.getoption("numprocesses", None) and not hasattr(
+        config, "workerinput"
+    ):
         return  # the workers look for the tests from this process's folder
     (folder / "empty").mkdir()
     config.add_cleanup(lambda: os.chdir(config.invocation_params.dir))
@@ -172,9 +174,8 @@ def browser():
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no browser is installed: apt-get install chromium")
-    root = (
-        ["--no-sandbox"] if os.geteuid() == 0 else []
-    )  # Chromium's sandbox refuses root
+    # Chromium's sandbox refuses root
+    root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=root)
         yield browser

@@ -78,7 +78,8 @@ class Gate:
         """Whether no process waits there any more, once the session that it belongs to has
         ended."""
         pids = [
-            int(file.name.partition("-")[2]) for file in self.folder.glob("waiting-*")
+            int(file.name.partition("-")[2])
+            for file in self.folder.glob("waiting-*")
         ]
         return until(lambda: not any(map(lives, pids)))
 

@@ -37,7 +37,9 @@ class Words(nn.Module):
 
     def forward(self, words):
         found = self.inner(self.embedding(words))
-        return self.out(found.mean(1) if self.kind == "attention" else found[0][:, -1])
+        return self.out(
+            found.mean(1) if self.kind == "attention" else found[0][:, -1]
+        )
 
 
 class Tied(nn.Module):

@@ -11,11 +11,15 @@ def copy_shipped(root: Path, target: Path) -> None:
     """Copy the plugins and suites below `root` that git knows; all of them where git knows none."""
     words = ["git", "ls-files", "-z", "--", *FOLDERS]
     try:
-        listed = subprocess.run(words, cwd=root, capture_output=True, text=True).stdout
+        listed = subprocess.run(
+            words, cwd=root, capture_output=True, text=True
+        ).stdout
     except FileNotFoundError:  # git is not installed
         listed = ""
     names = [
-        Path(name) for name in listed.split("\0") if name and (root / name).is_file()
+        Path(name)
+        for name in listed.split("\0")
+        if name and (root / name).is_file()
     ]
     found = [
         path

@@ -99,7 +99,10 @@ def template(kind):
 
 
 ADDED = {
-    **{kind: {f"{kind}s/added.py": template(kind)} for kind in (*MEMBERS, "dataset")},
+    **{
+        kind: {f"{kind}s/added.py": template(kind)}
+        for kind in (*MEMBERS, "dataset")
+    },
     "figure": {"experiments/race/figures/added.py": FIGURE},
     "engine": {"session/engines/added.py": ENGINE},
     "experiment": {f"experiments/added/{n}": t for n, t in EXPERIMENT.items()},
@@ -177,8 +180,7 @@ def test_a_search_has_the_finder(command):
 def test_an_experiment_runs_in_a_process_of_its_own(command):
     command("run", "starting.yaml")
     command("export", "runs/starting", "sizes.csv")
-    code = (
-        "import csv; [print(row['size']) for row in csv.DictReader(open('sizes.csv'))]"
-    )
+    code = "import csv; [print(row['size']) for row in csv.DictReader(open('sizes.csv'))]"
     sizes = [float(line) for line in command(code, python=("-c",)).split()]
-    assert sizes == pytest.approx([1e-9] * 5)  # the template starts at 1e-3: its cube
+    # the template starts at 1e-3: its cube
+    assert sizes == pytest.approx([1e-9] * 5)

@@ -61,7 +61,8 @@ def room_of(module):
 
 def modules():
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.parent.name == "templates":  # what `sfnbench new` copies is the user's
+        # what `sfnbench new` copies is the user's
+        if path.parent.name == "templates":
             continue
         yield path, ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
@@ -107,7 +108,9 @@ def test_every_room_stands_on_a_floor():
 
 def test_arrows_go_down():
     up = {(a, b): path for a, b, path in arrows() if ROOMS[a] <= ROOMS[b]}
-    assert {pair: str(path) for pair, path in up.items() if pair not in UPWARD} == {}
+    assert {
+        pair: str(path) for pair, path in up.items() if pair not in UPWARD
+    } == {}
     assert set(UPWARD) == set(up)  # a permission that nothing uses goes
 
 
@@ -118,7 +121,8 @@ def test_no_two_modules_import_each_other():
         graph[module.removesuffix(".__init__")] = targets
     known = set(graph)
     edges = {
-        a: {b for b in targets if b in known and b != a} for a, targets in graph.items()
+        a: {b for b in targets if b in known and b != a}
+        for a, targets in graph.items()
     }
     done: set[str] = set()
 
@@ -142,9 +146,9 @@ def test_plugins_import_only_the_public_names():
                 "sfnbench"
             ):
                 assert node.module == "sfnbench", path
-                assert {alias.name for alias in node.names} <= set(sfnbench.__all__), (
-                    path
-                )
+                assert {alias.name for alias in node.names} <= set(
+                    sfnbench.__all__
+                ), path
 
 
 # Lines and syntax nodes at most. Width is no way out: nodes count, whatever the line breaks.
@@ -155,7 +159,10 @@ COMMAND_LINES = 90  # a command of cli/ has a line or more for each of its optio
 
 def test_files_and_functions_stay_short():
     long = set()
-    for path in [*PACKAGE.rglob("*.py"), *registry.shipped("plugins").rglob("*.py")]:
+    for path in [
+        *PACKAGE.rglob("*.py"),
+        *registry.shipped("plugins").rglob("*.py"),
+    ]:
         source = path.read_text()
         tree = ast.parse(source)
         if source.count("\n") > FILE_LINES or n_nodes(tree) > FILE_NODES:
@@ -185,7 +192,9 @@ def test_public_names_are_listed_twice_alike():
 
 def test_pyproject_has_the_same_version():
     text = (ROOT / "pyproject.toml").read_text()
-    assert re.search(r'^version = "(.*)"', text, re.M).group(1) == sfnbench.__version__
+    assert (
+        re.search(r'^version = "(.*)"', text, re.M).group(1) == sfnbench.__version__
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,7 +223,9 @@ def catches_everything(node):
             t is None or (isinstance(t, ast.Name) and t.id in wide) for t in types
         )
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
-        return any(isinstance(arg, ast.Name) and arg.id in wide for arg in node.args)
+        return any(
+            isinstance(arg, ast.Name) and arg.id in wide for arg in node.args
+        )
     return False
 
 

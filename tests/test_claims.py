@@ -66,6 +66,8 @@ def test_newton_is_drawn_where_it_is_captured_and_its_controls_are_not(make_run)
         )
         for use, params in methods.items()
     ]
-    found = newton_is_drawn(Results({"toy": results, "escape": [], "landscapes": []}))
+    found = newton_is_drawn(
+        Results({"toy": results, "escape": [], "landscapes": []})
+    )
     assert found.verdict == YES
     assert found.figures[0]["Newton captured"] == "1.00 [0.68, 1.00]"

@@ -28,4 +28,9 @@ def test_every_member_is_there():
         "sfn",
         "noisy_gradient_descent",
     }
-    assert names >= {"quadratic_saddle", "monkey_saddle", "mlp", "linear_autoencoder"}
+    assert names >= {
+        "quadratic_saddle",
+        "monkey_saddle",
+        "mlp",
+        "linear_autoencoder",
+    }

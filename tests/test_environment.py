@@ -25,7 +25,9 @@ def clone(tmp_path: Path) -> Path:
     ):
         try:
             subprocess.run(
-                ["git", "-C", str(tmp_path), *command], check=True, capture_output=True
+                ["git", "-C", str(tmp_path), *command],
+                check=True,
+                capture_output=True,
             )
         except FileNotFoundError:
             pytest.skip("git is not installed")
@@ -116,11 +118,17 @@ def test_an_extra_is_installed_where_the_package_came_from(
     is_clone, tmp_path, monkeypatch
 ):
     (tmp_path / "sfnbench").mkdir()
-    monkeypatch.setattr(environment, "__file__", f"{tmp_path}/sfnbench/environment.py")
+    monkeypatch.setattr(
+        environment, "__file__", f"{tmp_path}/sfnbench/environment.py"
+    )
     if not is_clone:
-        assert environment.install_hint("report") == "pip install 'sfnbench[report]'"
+        assert (
+            environment.install_hint("report") == "pip install 'sfnbench[report]'"
+        )
         return
     (tmp_path / "pyproject.toml").touch()
-    assert environment.install_hint("report") == f"pip install -e '{tmp_path}[report]'"
+    assert (
+        environment.install_hint("report") == f"pip install -e '{tmp_path}[report]'"
+    )
     monkeypatch.chdir(tmp_path)
     assert environment.install_hint("report") == "pip install -e '.[report]'"

@@ -28,13 +28,16 @@ def mnist():
 
 
 @pytest.mark.slow  # the digits below are the fast one
-def test_on_mnist_saddle_free_newton_is_below_its_rivals_on_every_seed(mnist, tmp_path):
+def test_on_mnist_saddle_free_newton_is_below_its_rivals_on_every_seed(
+    mnist, tmp_path
+):
     """Hidden 5, 10,000 examples, full batch, damping by the paper's rule, 25 steps, seeds 0
     to 2."""
     folder = run_suite("mlp_mnist", profile="five", out=tmp_path)
     with Store(folder) as store:
         losses = {
-            result.run.method.label: result.series["loss"] for result in store.results()
+            result.run.method.label: result.series["loss"]
+            for result in store.results()
         }
     for seed in range(3):
         assert losses["sfn"][seed, 25] < 0.32
@@ -46,7 +49,9 @@ def test_on_mnist_saddle_free_newton_is_below_its_rivals_on_every_seed(mnist, tm
 def test_all_60000_examples_run_too(mnist):
     (run,) = plan(load_suite("mlp_mnist", "five"), optimizers=["sfn"], seeds=1)
     assert mnist.x.shape == (60_000, 10, 10)
-    everything = replace(run.problem, params={**run.problem.params, "n_examples": None})
+    everything = replace(
+        run.problem, params={**run.problem.params, "n_examples": None}
+    )
     settings = {
         "budget": {"steps": 25},
         "metrics": [["loss", 1], ["training_error", 25]],
@@ -54,9 +59,8 @@ def test_all_60000_examples_run_too(mnist):
     result = execute(replace(run, problem=everything, settings=settings))
     assert result.status == "ok"
     assert result.rows[0]["steps"] == 25
-    assert (
-        result.series["loss"][0, 25] < math.log(10) / 4
-    )  # a net that knows nothing has log 10
+    # a net that knows nothing has log 10
+    assert result.series["loss"][0, 25] < math.log(10) / 4
     assert result.rows[0]["training_error"] < 0.2
 
 

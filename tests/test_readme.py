@@ -25,13 +25,17 @@ def test_the_method_in_twelve_lines_keeps_the_contract(plugin):
     (source,) = [block for block in blocks("python") if "@register" in block]
     plugin("optimizers", "my_method", source)
     cls = registry.load(registry.find("optimizer", "my_method"))
-    assert not {name: wrong for name, wrong in contract.failures(cls).items() if wrong}
+    assert not {
+        name: wrong for name, wrong in contract.failures(cls).items() if wrong
+    }
     body = source.partition("@register")[2].strip().splitlines()
     assert len(body) + source.count("import") <= 12
 
 
 def test_the_suite_is_right(tmp_path):
-    (source,) = [block for block in blocks("yaml") if "Which methods leave" in block]
+    (source,) = [
+        block for block in blocks("yaml") if "Which methods leave" in block
+    ]
     path = tmp_path / "suite.yaml"
     path.write_text(source)
     assert len(plan(load_suite(path))) == 2 * 4
@@ -48,11 +52,15 @@ def test_the_suite_is_right(tmp_path):
 def test_the_suite_of_optimizers_of_others_runs(tmp_path):
     pytest.importorskip("pytorch_optimizer")
     pytest.importorskip("schedulefree")
-    (source,) = [block for block in blocks("yaml") if "Optimizers of others" in block]
+    (source,) = [
+        block for block in blocks("yaml") if "Optimizers of others" in block
+    ]
     path = tmp_path / "others.yaml"
     path.write_text(source)
     with Store(run_suite(path, engine="inline", out=tmp_path / "out")) as store:
-        statuses = {result.run.method.use: result.status for result in store.results()}
+        statuses = {
+            result.run.method.use: result.status for result in store.results()
+        }
     assert len(statuses) == 6
     assert set(statuses.values()) <= {"ok", "stopped"}
 
@@ -69,7 +77,9 @@ def test_the_python_verbs_run(tmp_path):
 
 
 def test_the_module_is_trained(tmp_path):
-    (source,) = [block for block in blocks("python") if "as_torch_optimizer" in block]
+    (source,) = [
+        block for block in blocks("python") if "as_torch_optimizer" in block
+    ]
     assert len([line for line in source.splitlines() if line]) <= 12
     out = subprocess.run(
         [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True
@@ -84,7 +94,10 @@ def test_the_commands_run(tmp_path):
     for line in source.splitlines():
         words = line.partition("#")[0].split()
         out = subprocess.run(
-            [sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True
+            [sys.executable, "-m", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
         )
         assert out.returncode == 0, out.stderr
     assert "my_method" in out.stdout

@@ -23,7 +23,9 @@ def write(root, *names):
 
 
 def files(root):
-    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()
+    }
 
 
 def git(root, *words):
@@ -71,11 +73,11 @@ def test_a_users_own_files_turn_no_test_red(tmp_path):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "-A")
-    mine = [f"plugins/optimizers/{name}.py" for name in ("broken", "my_method", "sfn")]
+    mine = [
+        f"plugins/optimizers/{name}.py" for name in ("broken", "my_method", "sfn")
+    ]
     write(tmp_path, *mine, "plugins/problems/lone.py", "suites/mine.yaml")
-    chosen = (
-        "every_member_is_there or ships_alone or plugins_import or new_optimizer_passes"
-    )
+    chosen = "every_member_is_there or ships_alone or plugins_import or new_optimizer_passes"
     tests = [
         "test_contract.py",
         "test_shipping.py",

@@ -78,11 +78,16 @@ def test_code_in_tables_has_no_backslash_before_a_bar(site):
 def test_docstrings_are_shown_word_by_word():
     """In plain text `*` and `<` mean themselves; Markdown must not take them for marks."""
     show = markdown.Markdown(extensions=["pymdownx.superfences", "tables"])
-    as_markdown, pages = import_module("docstrings").as_markdown, import_module("pages")
+    as_markdown, pages = (
+        import_module("docstrings").as_markdown,
+        import_module("pages"),
+    )
     for kind in registry.KINDS:
         for member in registry.members(kind).values():
             text = pages.docstring_of(member)
-            shown = unescape(re.sub(r"<[^>]*>", "", show.convert(as_markdown(text))))
+            shown = unescape(
+                re.sub(r"<[^>]*>", "", show.convert(as_markdown(text)))
+            )
             said = text.replace("`", "").split()
             assert shown.replace("`", "").split() == said, member.path
 
@@ -91,7 +96,9 @@ def test_every_member_and_every_public_name_has_its_place(site):
     of_stem = {path.stem: page for path, page in site.items()}
     for kind in registry.KINDS:
         assert set(registry.members(kind)) <= of_stem[f"{kind}s"].anchors
-    shown = {str(anchor).rpartition(".")[2] for anchor in of_stem["reference"].anchors}
+    shown = {
+        str(anchor).rpartition(".")[2] for anchor in of_stem["reference"].anchors
+    }
     assert {*sfnbench.__all__} - import_module("pages").APART <= shown
 
 

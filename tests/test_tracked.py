@@ -24,7 +24,9 @@ CONSTRAINTS = dict(
 def racing(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     yield import_module("tracked.racing")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tracked"]:
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] == "tracked"
+    ]:
         del sys.modules[name]
 
 
@@ -36,7 +38,9 @@ def settings():
 
 def test_the_environment_has_every_dependency_in_the_version_of_constraints():
     (declared,) = re.findall(
-        r"^dependencies = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+        r"^dependencies = \[(.*?)\]",
+        (ROOT / "pyproject.toml").read_text(),
+        re.M | re.S,
     )
     names = set(re.findall(r'"([\w-]+)', declared))
     pinned = settings()["matrix"]["req"]
@@ -45,7 +49,9 @@ def test_the_environment_has_every_dependency_in_the_version_of_constraints():
 
 
 def test_costs_are_finite_whatever_a_seed_did(racing):
-    rows = [{"cost": value} for value in (3.0, None, float("nan"), float("inf"), 1e9)]
+    rows = [
+        {"cost": value} for value in (3.0, None, float("nan"), float("inf"), 1e9)
+    ]
     assert racing.capped(rows, "cost", 5)["samples"] == [
         3.0,
         *[5.0 * racing.PENALTY] * 4,
@@ -92,7 +98,11 @@ def clone(tmp_path):
     are here."""
     git = shutil.which("git")
     listed = subprocess.run(
-        [git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        [git, "ls-files", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -107,9 +117,8 @@ def clone(tmp_path):
             path.name,
         ):
             (packages / path.name).symlink_to(path)
-    borrowed = (
-        tmp_path / "borrowed.pth"
-    )  # for asv takes PYTHONPATH and ASV_PYTHONPATH away from what it runs
+    # for asv takes PYTHONPATH and ASV_PYTHONPATH away from what it runs
+    borrowed = tmp_path / "borrowed.pth"
     borrowed.write_text(f"{packages}\n")
     conf, python = settings(), "{}.{}".format(*sys.version_info)
     conf["pythons"], conf["matrix"]["req"] = [python], {}
@@ -142,7 +151,9 @@ def clone(tmp_path):
             ["add", "-A"],
             ["commit", "-q", "-m", "one"],
         ):
-            code, said = call(git, "-c", "user.name=x", "-c", "user.email=x@y", *words)
+            code, said = call(
+                git, "-c", "user.name=x", "-c", "user.email=x@y", *words
+            )
             assert code == 0, said
 
     call.commit, call.folder = commit, tmp_path / "clone"
@@ -192,9 +203,12 @@ def test_asv_catches_a_planted_slowdown_and_a_planted_loss_of_quality(clone):
     assert code == 1, said
     worse = [line for line in said.splitlines() if line.startswith("| +")]
     assert any(
-        "track_seconds_a_step" in line and "gradient_descent" in line for line in worse
+        "track_seconds_a_step" in line and "gradient_descent" in line
+        for line in worse
     ), said
-    assert any("track_escape_cost" in line and "sfn" in line for line in worse), said
+    assert any("track_escape_cost" in line and "sfn" in line for line in worse), (
+        said
+    )
 
 
 def planted(file, here, instead):

@@ -27,7 +27,10 @@ def error_of(data: dict[str, Any]) -> ValidationError:
     ("data", "message"),
     [
         ({"lr": -1.0}, "lr must be greater than 0, not -1.0"),
-        ({"damping": None}, "damping must be a number, 'paper' or 'none', not None"),
+        (
+            {"damping": None},
+            "damping must be a number, 'paper' or 'none', not None",
+        ),
         ({"sizes": (3,)}, "sizes must have at least 2 values, not 1"),
         ({"sizes": ()}, "sizes is empty"),
     ],

@@ -33,7 +33,13 @@ SUITES = {
     "gaussian_field": QUICK,
     "critical_points_mnist": QUICK,
     "critical_points_cifar10": (*QUICK, "--seeds", "2"),
-    "mlp_mnist": (*QUICK, "-p", "MNIST 5x5 hidden=[5]", "-p", "MNIST 5x5 hidden=[25]"),
+    "mlp_mnist": (
+        *QUICK,
+        "-p",
+        "MNIST 5x5 hidden=[5]",
+        "-p",
+        "MNIST 5x5 hidden=[25]",
+    ),
     "autoencoder": (*QUICK, *FIGURE_4, *STALLED),
     "rnn": (*QUICK, *FIGURE_4),
 }
@@ -112,7 +118,9 @@ def _made_by(stored: Mapping[str, list]) -> Iterator[str]:
         words = words.replace("|", "\\|")
         facts = [result.environment for result in results]
         made_at = {str(each.get("commit"))[:12] for each in facts}
-        machines |= {f"{each.get('cpu')}, torch {each.get('torch')}" for each in facts}
+        machines |= {
+            f"{each.get('cpu')}, torch {each.get('torch')}" for each in facts
+        }
         commits |= made_at
         figures = f"{seeds[0]} to {seeds[-1]} | {_minutes(spent)}"
         yield f"| `{words}` | {figures} | {listed(sorted(made_at))} |"

@@ -36,7 +36,9 @@ class Results:
         found = self.by_suite[suite]
         if method is None:
             return found
-        return [r for r in found if method in (r.run.method.label, r.run.method.use)]
+        return [
+            r for r in found if method in (r.run.method.label, r.run.method.use)
+        ]
 
 
 def verdict_of(flags: Sequence[bool]) -> str:

@@ -30,7 +30,9 @@ def gradient_descent_is_slow(found: Results) -> Claim:
                 "method": growth.label,
                 "steps an e-fold nearer to the saddle": growth.slope,
                 "exact law": growth.law_slope,
-                f"median steps from {growth.x[nearest]:g}": _median(growth, nearest),
+                f"median steps from {growth.x[nearest]:g}": _median(
+                    growth, nearest
+                ),
             }
         )
     descent = next(each for each in series if each.label == DESCENT)
@@ -38,7 +40,9 @@ def gradient_descent_is_slow(found: Results) -> Claim:
     pairs = list(_pairs(found.of("escape"), DESCENT, SADDLE_FREE))
     ps = holm([logrank(slow, fast).p for _, slow, fast in pairs])
     later = [slow.median().value > fast.median().value for _, slow, fast in pairs]
-    n_later = sum(p < 0.05 and is_later for p, is_later in zip(ps, later, strict=True))
+    n_later = sum(
+        p < 0.05 and is_later for p, is_later in zip(ps, later, strict=True)
+    )
     return Claim(
         "Gradient descent is slow near saddles",
         verdict_of([slope.low <= law <= slope.high, n_later == len(pairs)]),
@@ -69,7 +73,9 @@ def newton_is_drawn(found: Results) -> Claim:
         for names, of in _together(found.of(suite)):
             held = {use: _held(of, use) for use in (NEWTON, DESCENT, SADDLE_FREE)}
             newton, others = held[NEWTON], (held[DESCENT], held[SADDLE_FREE])
-            holds.append(newton.low > 0.5 and all(each.high < 0.5 for each in others))
+            holds.append(
+                newton.low > 0.5 and all(each.high < 0.5 for each in others)
+            )
             figures.append(
                 {
                     "suite": suite,
@@ -104,7 +110,10 @@ def saddle_free_newton_leaves(found: Results) -> Claim:
     for suite in SUITES:
         for problem, of in _by_problem(found.of(suite)).items():
             by_use = {result.run.method.use: result for result in of}
-            if suite == "escape" and problem not in ("base", "distance radius=1e-08"):
+            if suite == "escape" and problem not in (
+                "base",
+                "distance radius=1e-08",
+            ):
                 continue
             for use in (SADDLE_FREE, KRYLOV):
                 if use not in by_use:
@@ -134,7 +143,9 @@ def _against(ours: Result, descent: Result) -> tuple[dict[str, str], bool]:
     escapes, slow = Escapes.of(ours.race_rows), Escapes.of(descent.race_rows)
     step, rival = escapes.median(), slow.median()
     n_left, n_worse = int(escapes.escaped.sum()), _n_worse(ours)
-    costs = [Escapes.of(r.race_rows, "cost").median().value for r in (ours, descent)]
+    costs = [
+        Escapes.of(r.race_rows, "cost").median().value for r in (ours, descent)
+    ]
     line = {
         "method": ours.run.method.label,
         "escaped": f"{n_left} of {len(ours.rows)}",

@@ -190,7 +190,9 @@ def _rms(gaps: np.ndarray) -> Estimate:
     """The root of their mean square, with its bootstrap interval."""
     rng = np.random.default_rng(0)
     picked = rng.integers(len(gaps), size=(N_RESAMPLES, len(gaps)))
-    low, high = np.quantile([rms(gaps[places]) for places in picked], (0.025, 0.975))
+    low, high = np.quantile(
+        [rms(gaps[places]) for places in picked], (0.025, 0.975)
+    )
     return Estimate(rms(gaps), float(low), float(high))
 
 

@@ -31,7 +31,8 @@ def the_order_of_methods(found: Results) -> Claim:
     for suite in ("autoencoder", "rnn"):
         results = found.of(suite)
         at = {
-            line["optimizer"]: line["loss"] for line in at_budget(results, "cost", COST)
+            line["optimizer"]: line["loss"]
+            for line in at_budget(results, "cost", COST)
         }
         losses = {label: _estimate(cell) for label, cell in at.items()}
         for labels, ours, where in (
@@ -89,7 +90,9 @@ def _leads(losses: dict[str, Estimate], ours: str) -> bool:
 
 def _final(result: Result) -> Estimate:
     values = np.array([row["final_loss"] for row in result.race_rows], float)
-    return Estimate(float(np.median(values)), float(values.min()), float(values.max()))
+    return Estimate(
+        float(np.median(values)), float(values.min()), float(values.max())
+    )
 
 
 def _estimate(cell: object) -> Estimate:

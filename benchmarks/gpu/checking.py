@@ -54,10 +54,14 @@ def main() -> None:
     words.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     words.add_argument("--only", choices=CHECKS, action="append")
     words.add_argument("--page", type=Path, help="docs/gpu.md on a GPU, else none")
-    words.add_argument("--began", type=float, default=time(), help=argparse.SUPPRESS)
+    words.add_argument(
+        "--began", type=float, default=time(), help=argparse.SUPPRESS
+    )
     asked = words.parse_args()
     if asked.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("torch sees no GPU here; --device cpu does the same with small sizes")
+        sys.exit(
+            "torch sees no GPU here; --device cpu does the same with small sizes"
+        )
     if asked.device == "cpu":
         torch.set_num_threads(1)
     page = asked.page
@@ -74,7 +78,9 @@ def main() -> None:
         n_failed += not _made(name, place, lines, ALL_S - (time() - asked.began))
         if asked.device == "cuda" and not _works(place.device):
             _begin_again(asked, names[i + 1 :])
-    lines.add("end", {"n_failed": n_failed, "seconds": round(time() - asked.began, 1)})
+    lines.add(
+        "end", {"n_failed": n_failed, "seconds": round(time() - asked.began, 1)}
+    )
     sys.exit(bool(n_failed))
 
 

@@ -85,14 +85,18 @@ def page(file: Path) -> str:
 
 def _section(check: str, lines: list[Line]) -> list[str]:
     """Title, table and notes."""
-    rows = [line for line in lines if not line.keys() & {"failed", "took_s", "note"}]
+    rows = [
+        line for line in lines if not line.keys() & {"failed", "took_s", "note"}
+    ]
     parts = [f"## {TITLES[check]}"] if check in TITLES else []
     if rows:
         shown = [{key: _shown(value) for key, value in row.items()} for row in rows]
         table = tabulate(shown, "keys", "github", disable_numparse=True)
         parts.append(table)
     for line in lines:
-        parts += [f"{key}: {line[key]}" for key in ("note", "failed") if key in line]
+        parts += [
+            f"{key}: {line[key]}" for key in ("note", "failed") if key in line
+        ]
     return parts
 
 

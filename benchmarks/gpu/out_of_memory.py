@@ -15,7 +15,12 @@ from sfnbench.core.problem import Problem
 from sfnbench.experiments.throughput.machine import PeakMemory
 from sfnbench.members import registry
 
-SMALL = {"dataset": "digits", "size": None, "n_examples": None, "hidden": [8000, 30]}
+SMALL = {
+    "dataset": "digits",
+    "size": None,
+    "n_examples": None,
+    "hidden": [8000, 30],
+}
 
 
 def memory(place: Place) -> Iterator[Line]:

@@ -22,7 +22,12 @@ from sfnbench.records import Run, Spec
 PAPER = {"dataset": "mnist", "size": None, "n_examples": None}
 DEEP = {**PAPER, "hidden": [1000, 500, 250, 30]}
 SHALLOW = {"dataset": "digits", "size": None, "n_examples": None, "hidden": [32, 8]}
-TEXT = {"dataset": "penn_treebank", "n_characters": None, "n_units": 120, "length": 50}
+TEXT = {
+    "dataset": "penn_treebank",
+    "n_characters": None,
+    "n_units": 120,
+    "length": 50,
+}
 SADDLES = ("quadratic_saddle", "monkey_saddle")
 STEPS_AWAY = 20  # from a saddle, before seeds begin again
 
@@ -49,7 +54,12 @@ def events(place: Place) -> Iterator[Line]:
             place.wait()
             by_wall.append(perf_counter() - began)
         timed, wall = (float(np.median(each)) for each in (by_timer, by_wall))
-        yield {"work": name, "timer_s": timed, "wall_s": wall, "ratio": timed / wall}
+        yield {
+            "work": name,
+            "timer_s": timed,
+            "wall_s": wall,
+            "ratio": timed / wall,
+        }
 
 
 def seeds(place: Place) -> Iterator[Line]:
@@ -59,7 +69,9 @@ def seeds(place: Place) -> Iterator[Line]:
         for method, params in (("msgd", {}), ("sfn", {"damping": 0.1})):
             for n in place.sized((1, 16, 256, 4096), (1, 4)):
                 step = _step(place, Spec(use, use, {}, ""), method, params, n)
-                took = timer.in_turn({"step": timer.block_of(repeating(step))})["step"]
+                took = timer.in_turn({"step": timer.block_of(repeating(step))})[
+                    "step"
+                ]
                 step_s = float(np.median(took))
                 yield {
                     "problem": use,
@@ -142,7 +154,9 @@ def _step(
     """A step of n seeds, which begin again every so often: they stay near the saddle."""
     seeds = tuple(range(n))
     method = Spec(use, use, params, "")
-    run = Run("gpu", "race", problem, method, seeds, {}, "float64", str(place.device))
+    run = Run(
+        "gpu", "race", problem, method, seeds, {}, "float64", str(place.device)
+    )
     setup = Setup(run)
     drawn = Draws(setup, seeds).next()
     moving = setup.trajectories(setup.starts(seeds), seeds)

@@ -40,7 +40,9 @@ def digits(place: Place) -> Iterator[Line]:
 def full(place: Place) -> Iterator[Line]:
     """Momentum SGD and the Krylov method on the whole problem, cut short."""
     suite = load_suite("autoencoder", place.sized("full", "quick"))
-    runs = plan(suite, optimizers=["MSGD", "|H|"], seeds=1, device=str(place.device))
+    runs = plan(
+        suite, optimizers=["MSGD", "|H|"], seeds=1, device=str(place.device)
+    )
     missing = runs[0].problem.instances[0].missing_data
     if missing:
         yield {"note": f"left out: {missing}"}

@@ -16,7 +16,9 @@ CPU = torch.device("cpu")
 
 SGD = {"use": "torch.optim.SGD", "lr": 0.1}
 ADAMW_FOR_VECTORS = {"groups": {"vectors": {"use": "torch.optim.AdamW"}}}
-FLAGGED = {"groups": {"matrices": {"use_muon": True}, "vectors": {"use_muon": False}}}
+FLAGGED = {
+    "groups": {"matrices": {"use_muon": True}, "vectors": {"use_muon": False}}
+}
 WRAPPERS = (
     *("FriendlySAM", "GSAM", "Lookahead", "LookSAM", "OrthoGrad", "PCGrad"),
     *("SAM", "SafeFP16Optimizer", "ScheduleFreeWrapper", "TRAC", "WSAM"),

@@ -16,7 +16,9 @@ def by_sfnbench(
     name: str, starts: torch.Tensor, seeds, n_steps: int = N_STEPS
 ) -> tuple[torch.Tensor, np.ndarray]:
     """Thetas (S, d) after the steps, and the counts (S, 4) by kind."""
-    trajectories = stock.lift_stock(PROBLEM, name, ENTRIES.get(name, {}), starts, seeds)
+    trajectories = stock.lift_stock(
+        PROBLEM, name, ENTRIES.get(name, {}), starts, seeds
+    )
     for _ in range(n_steps):
         trajectories.step([(None,)] * len(starts), None)
     return trajectories.theta, trajectories.calls
@@ -50,7 +52,9 @@ def rounding_grows_until(name: str, start: torch.Tensor) -> int:
     )
     other = start * (1 + 8 * torch.finfo(start.dtype).eps * noise)
     for n_steps in (N_STEPS, 10, 5, 2):
-        pair = [by_hand(name, each, SEEDS[0], n_steps)[0] for each in (start, other)]
+        pair = [
+            by_hand(name, each, SEEDS[0], n_steps)[0] for each in (start, other)
+        ]
         if distance(*pair) <= CLOSE / 10:
             return n_steps
     return 1
@@ -59,8 +63,12 @@ def rounding_grows_until(name: str, start: torch.Tensor) -> int:
 def line_of(name: str) -> Line:
     """Everything that is asked of one class."""
     line, dtype = Line(name), DTYPES.get(name, "float64")
-    starts = torch.stack([start_of(seed) for seed in SEEDS]).to(getattr(torch, dtype))
-    faults = stock.find_faults(name, ENTRIES.get(name, {}), {"mlp": PROBLEM}, [dtype])
+    starts = torch.stack([start_of(seed) for seed in SEEDS]).to(
+        getattr(torch, dtype)
+    )
+    faults = stock.find_faults(
+        name, ENTRIES.get(name, {}), {"mlp": PROBLEM}, [dtype]
+    )
     line.constructed = faults[0].message if faults else True
     if faults:
         return line
@@ -79,7 +87,8 @@ def line_of(name: str) -> Line:
     np.random.seed(5)
     again, _ = by_sfnbench(name, starts[:1], SEEDS[:1])
     line.repeats = (
-        torch.equal(alone.nan_to_num(), again.nan_to_num()) or "twice is not the same"
+        torch.equal(alone.nan_to_num(), again.nan_to_num())
+        or "twice is not the same"
     )
     return line
 
@@ -87,7 +96,8 @@ def line_of(name: str) -> Line:
 def _independent(name: str, starts: torch.Tensor, dtype: str) -> bool | str:
     """Whether each seed alone does what it does among others, in either order."""
     alone = [
-        by_sfnbench(name, starts[i : i + 1], SEEDS[i : i + 1])[0][0] for i in range(3)
+        by_sfnbench(name, starts[i : i + 1], SEEDS[i : i + 1])[0][0]
+        for i in range(3)
     ]
     entry = ENTRIES.get(name, {})
     if not stock.shares_batches(PROBLEM, name, entry, getattr(torch, dtype)):
@@ -95,6 +105,8 @@ def _independent(name: str, starts: torch.Tensor, dtype: str) -> bool | str:
     together = by_sfnbench(name, starts, SEEDS)[0]
     backwards = by_sfnbench(name, starts.flip(0), SEEDS[::-1])[0].flip(0)
     found = [
-        agree(batch[i], alone[i]) for batch in (together, backwards) for i in range(3)
+        agree(batch[i], alone[i])
+        for batch in (together, backwards)
+        for i in range(3)
     ]
     return next((each for each in found if each is not True), True)

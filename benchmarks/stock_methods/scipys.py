@@ -15,7 +15,8 @@ from .line import Line
 WAVES = Waves()  # scipy's methods have no use for tensors
 
 
-FEWER = {"trust-krylov": 6}  # then the last bit decides whether it stays there or ends
+# then the last bit decides whether it stays there or ends
+FEWER = {"trust-krylov": 6}
 
 
 class Enough(BaseException):
@@ -80,7 +81,9 @@ def _minimized(method, start, n_most):
     if method in scipy_stock.HESSIAN_PRODUCTS:
         extra["hessp"] = lambda x, v: count("hvp", hessian(x) @ v)
     options = {"maxfun" if method == "TNC" else "maxiter": 10**9}
-    options |= dict.fromkeys(scipy_stock.TOLERANCES[method], scipy_stock.NO_TOLERANCE)
+    options |= dict.fromkeys(
+        scipy_stock.TOLERANCES[method], scipy_stock.NO_TOLERANCE
+    )
     with contextlib.suppress(Enough):
         scipy.optimize.minimize(
             loss if is_free else both, start.numpy(), method=method, callback=keep,

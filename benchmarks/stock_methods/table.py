@@ -26,11 +26,15 @@ def names_in(package: str) -> list[str]:
     if package == "scipy.optimize":
         return [f"{package}.{method}" for method in sorted(scipy_stock.METHODS)]
     found = vars(importlib.import_module(package))
-    return [f"{package}.{name}" for name in sorted(found) if _is_offered(found[name])]
+    return [
+        f"{package}.{name}" for name in sorted(found) if _is_offered(found[name])
+    ]
 
 
 def _is_offered(value: object) -> bool:
-    is_optimizer = inspect.isclass(value) and issubclass(value, torch.optim.Optimizer)
+    is_optimizer = inspect.isclass(value) and issubclass(
+        value, torch.optim.Optimizer
+    )
     return is_optimizer and value is not torch.optim.Optimizer
 
 

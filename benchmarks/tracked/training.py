@@ -17,7 +17,9 @@ class Training(racing.Race):
     def track_final_loss_gap(self, cache, optimizer):
         """Cross-entropy above its floor, which is zero."""
         rows = cache[optimizer]["rows"]
-        return racing.capped(rows, "final_loss", max(row["start_loss"] for row in rows))
+        return racing.capped(
+            rows, "final_loss", max(row["start_loss"] for row in rows)
+        )
 
     setup_cache.timeout = 600
     track_final_loss_gap.unit = "nats"

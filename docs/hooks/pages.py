@@ -23,7 +23,10 @@ KINDS = {
     "problem": ("Problems", "What is minimised, and where its saddles are."),
     "optimizer": ("Optimizers", "The methods that race."),
     "finder": ("Finders", "Searches for critical points of any index."),
-    "metric": ("Metrics", "What is recorded on the way, while the clock stands still."),
+    "metric": (
+        "Metrics",
+        "What is recorded on the way, while the clock stands still.",
+    ),
 }
 TYPES = """\
 `Positive` is a number above 0, `NonNegative` 0 or more, `Fraction` from 0 to 1, `BelowOne` from 0

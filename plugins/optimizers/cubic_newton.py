@@ -58,7 +58,9 @@ class CubicNewton(Optimizer):
 
     def init(self, theta: Tensor) -> Memory:
         """The stated weight."""
-        return Memory(theta.new_full((), self.sigma), torch.zeros_like(theta[..., 0]))
+        return Memory(
+            theta.new_full((), self.sigma), torch.zeros_like(theta[..., 0])
+        )
 
     def step(
         self, oracle: Oracle, theta: Tensor, state: Memory
@@ -90,7 +92,9 @@ class CubicNewton(Optimizer):
         if not fall >= self.accept * predicted:  # a loss that is not a number, too
             return theta, Memory(2 * state.sigma, state.n_refused + 1)
         if fall >= self.trust * predicted:
-            return theta + s, state._replace(sigma=(state.sigma / 2).clamp_min(1e-16))
+            return theta + s, state._replace(
+                sigma=(state.sigma / 2).clamp_min(1e-16)
+            )
         return theta + s, state
 
     def carried(self, state: Memory) -> Tensor:

@@ -59,7 +59,9 @@ class HomogeneousSecondOrderDescent(Optimizer):
     nu: Positive = 1e-4
     k: Count = 40
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """One step that lowers the loss, or none."""
         linear = oracle.curvature(theta)
         found = self.direction(oracle, linear.grad, linear.hvp)
@@ -81,7 +83,9 @@ class HomogeneousSecondOrderDescent(Optimizer):
 
         def bordered(v: Tensor) -> Tensor:
             top, t = v[:-1], v[-1]
-            return torch.cat([product(top) + t * g, (g @ top - self.delta * t)[None]])
+            return torch.cat(
+                [product(top) + t * g, (g @ top - self.delta * t)[None]]
+            )
 
         start = torch.cat([oracle.noise[0], oracle.noise[1, :1]])
         space = lanczos(bordered, start, min(self.k, len(start)))

@@ -40,7 +40,9 @@ class LowRankSaddleFreeNewton(Optimizer):
         """A normal vector for each column of Omega."""
         return self.rank
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """One step."""
         assert oracle.noise is not None
         linear = oracle.curvature(theta)

@@ -60,12 +60,16 @@ class NewtonCG(Optimizer):
     decrease: Positive = 0.1
     k: Count = 100
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """One step, backtracked; none at a second-order point."""
         linear, epsilon = oracle.curvature(theta), math.sqrt(self.accuracy)
         g = linear.grad
         if float(g.norm()) > self.accuracy:
-            d, kind = capped_conjugate_gradients(linear.hvp, g, epsilon, self.residual)
+            d, kind = capped_conjugate_gradients(
+                linear.hvp, g, epsilon, self.residual
+            )
             if kind == "negative curvature":
                 d = d / d.norm()
                 d = _downhill(d, g) * abs(float(d @ linear.hvp(d)))

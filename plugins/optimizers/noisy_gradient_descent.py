@@ -27,10 +27,13 @@ class NoisyGradientDescent(Optimizer):
         "noise": {"loguniform": [1e-3, 1.0]},
     }
 
-    lr: Positive = 0.01  # fields are the YAML keys; the type says what a suite may give
+    # fields are the YAML keys; the type says what a suite may give
+    lr: Positive = 0.01
     noise: NonNegative = 1.0
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """One noisy gradient step."""
         assert oracle.noise is not None
         n = oracle.noise[0] / oracle.noise[0].norm()

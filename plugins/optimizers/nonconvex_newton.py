@@ -43,7 +43,9 @@ class NonconvexNewton(Optimizer):
     accuracy: NonNegative = 1e-8
     noise: NonNegative = 1e-4
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """One step, from where noise has moved the point."""
         loss, g = oracle.loss_and_grad(theta)
         L, Q = torch.linalg.eigh(oracle.hessian(theta))

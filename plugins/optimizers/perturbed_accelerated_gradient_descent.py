@@ -15,7 +15,9 @@ class Memory(NamedTuple):
     """What the method carries from step to step."""
 
     velocity: Tensor  # (d,)
-    since: Tensor  # () steps since the last noise; more than `wait` before the first
+    since: (
+        Tensor  # () steps since the last noise; more than `wait` before the first
+    )
 
 
 class Schedule(NamedTuple):
@@ -103,7 +105,11 @@ class PerturbedAcceleratedGradientDescent(Optimizer):
         """One step, from where noise has moved the point."""
         now, v, since = self.schedule(len(theta)), state.velocity, state.since
         loss, g = oracle.loss_and_grad(theta)
-        if float(g.norm()) <= self.accuracy and int(since) > now.wait and now.radius:
+        if (
+            float(g.norm()) <= self.accuracy
+            and int(since) > now.wait
+            and now.radius
+        ):
             theta = theta + now.radius * _in_ball(oracle.noise)
             since = torch.zeros_like(since)
             loss = oracle.loss(theta)

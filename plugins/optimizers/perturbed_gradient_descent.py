@@ -76,7 +76,8 @@ class PerturbedGradientDescent(Optimizer):
         """Algorithm 1's parameters in d dimensions, with those that are stated in their place."""
         c, smoothness, epsilon = self.c, self.smoothness, self.accuracy
         chi = 3 * max(
-            math.log(dim * smoothness * self.gap / (c * epsilon**2 * self.failure)), 4
+            math.log(dim * smoothness * self.gap / (c * epsilon**2 * self.failure)),
+            4,
         )
         threshold = math.sqrt(c) / chi**2 * epsilon
         wait = math.ceil(
@@ -113,10 +114,14 @@ class PerturbedGradientDescent(Optimizer):
         returned = state.returned
         if self.returns:
             gained = state.anchor_loss - loss
-            returned = returned | ((state.since == now.wait) & (gained < now.decrease))
+            returned = returned | (
+                (state.since == now.wait) & (gained < now.decrease)
+            )
         perturbs = (g.norm() <= now.gradient) & (state.since > now.wait) & ~returned
         after = torch.where(
-            perturbs, theta + now.radius * _in_ball(oracle.noise), theta - now.lr * g
+            perturbs,
+            theta + now.radius * _in_ball(oracle.noise),
+            theta - now.lr * g,
         )
         after = torch.where(returned, state.anchor, after)
         memory = Memory(

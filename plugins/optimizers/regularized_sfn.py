@@ -44,7 +44,9 @@ class RegularizedSaddleFreeNewton(Optimizer):
     hessian_lipschitz: NonNegative = 1.0
     k: Count | None = None
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """One step in the Krylov subspace."""
         linear = oracle.curvature(theta)
         g = linear.grad

@@ -139,7 +139,8 @@ def accelerated(sums: list[Tensor]) -> Tensor:
     before, now = [torch.zeros_like(sums[0])] * (len(sums) + 1), sums
     while len(now) > 1:
         after = [
-            before[n + 1] + _inverse(now[n + 1] - now[n]) for n in range(len(now) - 1)
+            before[n + 1] + _inverse(now[n + 1] - now[n])
+            for n in range(len(now) - 1)
         ]
         before, now = now, after
     return now[0]
@@ -148,4 +149,6 @@ def accelerated(sums: list[Tensor]) -> Tensor:
 def _inverse(x: Tensor) -> Tensor:
     """Samelson's inverse x / |x|^2 (d,), zero for zero."""
     square = x @ x
-    return x * torch.where(square > 0, 1 / torch.where(square > 0, square, 1.0), 0.0)
+    return x * torch.where(
+        square > 0, 1 / torch.where(square > 0, square, 1.0), 0.0
+    )

@@ -76,8 +76,13 @@ class AttentionRecall(Problem):
             return float(self.tensors(g)["W"].diagonal().sum())
 
         saddle = at(brentq(slope, 0.1, 100, xtol=1e-15, rtol=1e-15))
-        index, n_zero = self.width * (self.n_keys - 1), 2 * self.width + self.n_classes
-        return (CriticalPoint(saddle, float(self.loss(saddle, None)), index, n_zero),)
+        index, n_zero = (
+            self.width * (self.n_keys - 1),
+            2 * self.width + self.n_classes,
+        )
+        return (
+            CriticalPoint(saddle, float(self.loss(saddle, None)), index, n_zero),
+        )
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint:

@@ -44,7 +44,9 @@ class Lee(Problem):
         )
         return tuple(
             CriticalPoint(p, *known)
-            for p, known in zip(points, [(0.0, 1), (-0.25, 0), (-0.25, 0)], strict=True)
+            for p, known in zip(
+                points, [(0.0, 1), (-0.25, 0), (-0.25, 0)], strict=True
+            )
         )
 
     @functools.cached_property

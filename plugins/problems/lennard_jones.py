@@ -38,8 +38,22 @@ ENERGIES: dict[int, dict[int, tuple[float, ...]]] = {
     7: {
         0: (-16.505384, -15.935043, -15.593211, -15.533060),
         1: (
-            *(-15.444734, -15.319864, -15.283421, -15.097846, -15.033384, -15.026438),
-            *(-14.816400, -14.811130, -14.596946, -14.568061, -14.548573, -12.548938),
+            *(
+                -15.444734,
+                -15.319864,
+                -15.283421,
+                -15.097846,
+                -15.033384,
+                -15.026438,
+            ),
+            *(
+                -14.816400,
+                -14.811130,
+                -14.596946,
+                -14.568061,
+                -14.548573,
+                -12.548938,
+            ),
         ),
     },
 }
@@ -136,7 +150,9 @@ class LennardJones(Problem):
         known = self.n_atoms - 3 < len(LOWEST)
         return LOWEST[self.n_atoms - 3] - 1e-6 if known else None
 
-    def _polished(self, places: Places, index: int, n_zero: int = 6) -> CriticalPoint:
+    def _polished(
+        self, places: Places, index: int, n_zero: int = 6
+    ) -> CriticalPoint:
         """The critical point that Newton's method finds next to some places."""
         x = torch.tensor(places, dtype=torch.float64).ravel()
         for _ in range(12):

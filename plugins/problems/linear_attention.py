@@ -123,7 +123,9 @@ class LinearAttention(Problem):
             return self._merged(is_minimum=False), self._merged(is_minimum=True)
         sizes = range(min(D, self.n_heads) + 1)
         subsets = (itertools.combinations(range(D), m) for m in sizes)
-        return tuple(map(self.critical_point, itertools.chain.from_iterable(subsets)))
+        return tuple(
+            map(self.critical_point, itertools.chain.from_iterable(subsets))
+        )
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint | None:
@@ -142,7 +144,12 @@ class LinearAttention(Problem):
 
     def critical_point(self, subset: tuple[int, ...]) -> CriticalPoint:
         """One balanced head for each component of the subset, all others at v = `spare`."""
-        lam, g, D, H = self.eigenvalues, self.gains, len(self.eigenvalues), self.n_heads
+        lam, g, D, H = (
+            self.eigenvalues,
+            self.gains,
+            len(self.eigenvalues),
+            self.n_heads,
+        )
         v = torch.full((H,), self.spare, dtype=torch.float64)
         k = torch.zeros(H, D, dtype=torch.float64)
         for head, d in enumerate(subset):
@@ -154,11 +161,18 @@ class LinearAttention(Problem):
             n_open = (H - len(subset)) * len(outside)
             index, n_zero = index + n_open, n_zero - 2 * n_open
         loss = math.fsum(lam) - math.fsum(g[d] for d in subset)
-        return CriticalPoint(torch.cat([v, k.ravel(), k.ravel()]), loss, index, n_zero)
+        return CriticalPoint(
+            torch.cat([v, k.ravel(), k.ravel()]), loss, index, n_zero
+        )
 
     def _merged(self, *, is_minimum: bool) -> CriticalPoint:
         """The origin, or the minimum with all of A in the first head."""
-        lam, g, D, H = self.eigenvalues, self.gains, len(self.eigenvalues), self.n_heads
+        lam, g, D, H = (
+            self.eigenvalues,
+            self.gains,
+            len(self.eigenvalues),
+            self.n_heads,
+        )
         v = torch.zeros(H, dtype=torch.float64)
         U = torch.zeros(H, D, D, dtype=torch.float64)
         loss, index, n_zero = math.fsum(lam), H, self.dim - 2 * H

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sfnbench import Count, CriticalPoint, Index, Positive, Problem, constant, register
+from sfnbench import (
+    Count,
+    CriticalPoint,
+    Index,
+    Positive,
+    Problem,
+    constant,
+    register,
+)
 
 
 @register("matrix_factorization")
@@ -80,7 +88,9 @@ class MatrixFactorization(Problem):
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """One point of every class."""
         k = len(self.singular_values)
-        subsets = (itertools.combinations(range(k), m) for m in range(self.rank + 1))
+        subsets = (
+            itertools.combinations(range(k), m) for m in range(self.rank + 1)
+        )
         return tuple(
             self.critical_point(subset)
             for subset in itertools.chain.from_iterable(subsets)

@@ -62,7 +62,9 @@ class MatrixSensing(Problem):
             ((-1.0, 0.0), 0.0, 0, 0),
         ]
         return tuple(
-            CriticalPoint(torch.tensor(point, dtype=torch.float64), loss, index, n_zero)
+            CriticalPoint(
+                torch.tensor(point, dtype=torch.float64), loss, index, n_zero
+            )
             for point, loss, index, n_zero in known
         )
 

@@ -9,7 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfnbench import CriticalPoint, NonNegative, Positive, Problem, constant, register
+from sfnbench import (
+    CriticalPoint,
+    NonNegative,
+    Positive,
+    Problem,
+    constant,
+    register,
+)
 
 
 @register("noisy_saddle")

@@ -64,7 +64,9 @@ class Octopus(Problem):
                 f"half_width must be at most tau = {self.tau:g}, got {self.half_width:g}"
             )
         if self.n_left is not None and self.n_left > self.n:
-            raise ValueError(f"n_left must be at most n = {self.n}, got {self.n_left}")
+            raise ValueError(
+                f"n_left must be at most n = {self.n}, got {self.n_left}"
+            )
 
     @property
     def dim(self) -> int:
@@ -85,7 +87,9 @@ class Octopus(Problem):
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The chain of saddles, and the minimum at its end."""
         points = (
-            4 * self.tau * torch.ones(self.n + 1, self.n, dtype=torch.float64).tril(-1)
+            4
+            * self.tau
+            * torch.ones(self.n + 1, self.n, dtype=torch.float64).tril(-1)
         )
         return tuple(
             CriticalPoint(points[k], -k * self.nu, int(k < self.n))

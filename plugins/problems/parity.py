@@ -45,7 +45,9 @@ class Parity(Network):
         if self.k > self.n:
             raise ValueError(f"k must be at most n = {self.n}, got {self.k}")
         if self.escape_drop >= 0.5:
-            raise ValueError(f"escape_drop must be below 0.5, got {self.escape_drop:g}")
+            raise ValueError(
+                f"escape_drop must be below 0.5, got {self.escape_drop:g}"
+            )
 
     @property
     def dim(self) -> int:
@@ -80,7 +82,9 @@ class Parity(Network):
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Normal weights and biases of size `scale`."""
-        return self.scale * torch.randn(self.dim, generator=rng, dtype=torch.float64)
+        return self.scale * torch.randn(
+            self.dim, generator=rng, dtype=torch.float64
+        )
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
         """W (h, n), b (h,), v (h,) and c (1,)."""

@@ -55,7 +55,9 @@ class Rosenbrock(Problem):
 
     def __post_init__(self) -> None:
         if self.start_at == "saddle" and self.n not in SADDLES:
-            raise ValueError(f"start_at: saddle needs n = 4, 5, 6 or 7, got {self.n}")
+            raise ValueError(
+                f"start_at: saddle needs n = 4, 5, 6 or 7, got {self.n}"
+            )
 
     @property
     def dim(self) -> int:
@@ -65,7 +67,9 @@ class Rosenbrock(Problem):
     @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The minimum, and the other two as far as they are known."""
-        best = CriticalPoint(torch.ones(self.n, dtype=torch.float64), 0.0, 0, n_zero=0)
+        best = CriticalPoint(
+            torch.ones(self.n, dtype=torch.float64), 0.0, 0, n_zero=0
+        )
         if self.n not in SADDLES:
             return (best,)
         second = self._polished(MINIMA[self.n], 0)

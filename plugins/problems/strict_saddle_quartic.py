@@ -49,7 +49,9 @@ class StrictSaddleQuartic(Problem):
         if self.index is not None and (self.index > self.n or self.coupling):
             is_large = self.index > self.n
             limit = (
-                f"at most n = {self.n}" if is_large else "None where coupling is not 0"
+                f"at most n = {self.n}"
+                if is_large
+                else "None where coupling is not 0"
             )
             raise ValueError(f"index must be {limit}, got {self.index}")
         if self.saddle.index == 0:

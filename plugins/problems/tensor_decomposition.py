@@ -73,13 +73,17 @@ class TensorDecomposition(Problem):
                 for m in range(1, n + 1)
             )
         components = torch.eye(n, dtype=torch.float64).ravel()
-        flat = CriticalPoint(self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2, n_zero=n)
+        flat = CriticalPoint(
+            self._flat(n).repeat(n), n - 1.0, (n - 1) ** 2, n_zero=n
+        )
         return CriticalPoint(components, 0.0, 0, n_zero=n), flat
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint:
         """The point of that support; for all components, the one that favours none."""
-        return self.critical_points[-1 if self.support is None else self.support - 1]
+        return self.critical_points[
+            -1 if self.support is None else self.support - 1
+        ]
 
     @property
     def lowest(self) -> float:
@@ -97,7 +101,9 @@ class TensorDecomposition(Problem):
 
     def tensors(self, theta: Tensor) -> dict[str, Tensor]:
         """One vector v (n,), or all n of them as the rows of a matrix."""
-        return {"v": theta if self.objective == "one" else theta.view(self.n, self.n)}
+        return {
+            "v": theta if self.objective == "one" else theta.view(self.n, self.n)
+        }
 
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """f, ()."""

@@ -53,7 +53,9 @@ class Card:
         return f"<Card of {self.method}: {len(self.tables)} tables>"
 
     def __str__(self) -> str:
-        parts = (f"{title}\n{render(t, 'plain')}" for title, t in self.tables.items())
+        parts = (
+            f"{title}\n{render(t, 'plain')}" for title, t in self.tables.items()
+        )
         return "\n\n".join(parts)
 
     def _repr_html_(self) -> str:

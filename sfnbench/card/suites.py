@@ -25,7 +25,9 @@ def write_suite(
     """The suite of a part with the method as its last optimizer, as a file below a folder."""
     text = available()[part].read_text("utf-8")
     entry: dict[str, Any] = {"use": method, **params}
-    is_there = method in {each["use"] for each in yaml.safe_load(text)["optimizers"]}
+    is_there = method in {
+        each["use"] for each in yaml.safe_load(text)["optimizers"]
+    }
     if part == "card_network":
         entry |= {
             tuned: {"loguniform": TUNED[tuned]}
@@ -54,7 +56,9 @@ def tuned_fields(method: str, params: Mapping[str, Any]) -> list[str]:
     if registry.is_stock(method):
         return [] if "lr" in params else ["lr"]
     fields = {each.name for each in registry.find("optimizer", method).fields}
-    known = [str(name) for name in ("lr", "learning_rate", "damping") if name in fields]
+    known = [
+        str(name) for name in ("lr", "learning_rate", "damping") if name in fields
+    ]
     if not known or known[0] in params:
         return []
     return known[:1]

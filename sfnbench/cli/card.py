@@ -69,7 +69,9 @@ def card(
         echo(json.dumps(records, indent=2))
     else:
         for title, table in tables.items():
-            heading = f"## {title}\n" if style == "github" else in_words(title, style)
+            heading = (
+                f"## {title}\n" if style == "github" else in_words(title, style)
+            )
             echo(f"{heading}\n{rendered(table, style)}\n")
     file = out or Path(f"card_{method}.html")
     say(f"The card is in {made.write(file)}")

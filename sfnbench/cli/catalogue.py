@@ -31,7 +31,8 @@ def member_table(kind: Kind) -> Catalogue:
             "name": member.name,
             "what": f"BROKEN: {member.error}" if member.error else member.summary,
             "parameters": ", ".join(
-                f"{f.name}={f.default}" if f.default else f.name for f in member.fields
+                f"{f.name}={f.default}" if f.default else f.name
+                for f in member.fields
             ),
             "from": member.where if member.where == "shipped" else str(member.path),
         }
@@ -158,7 +159,9 @@ CATALOGUES: dict[str, Callable[[], Catalogue]] = {
 def chosen(names: Iterable[str]) -> list[Member]:
     """The members of these names, of any kind; all of them where no name is given."""
     known = [
-        member for kind in registry.KINDS for member in registry.members(kind).values()
+        member
+        for kind in registry.KINDS
+        for member in registry.members(kind).values()
     ]
     found = []
     for name in names:

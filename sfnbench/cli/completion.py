@@ -25,7 +25,9 @@ def profile_names(incomplete: str) -> list[str]:
 
 def optimizers(incomplete: str) -> list[str]:
     """Labels and members of the suite, then all optimizers and finders."""
-    return _with_start(_key_values("optimizers", ("optimizer", "finder")), incomplete)
+    return _with_start(
+        _key_values("optimizers", ("optimizer", "finder")), incomplete
+    )
 
 
 def problems(incomplete: str) -> list[str]:
@@ -58,10 +60,11 @@ def _suite() -> dict[str, Any]:
 
     from ..suite.files import SUFFIXES, available, locate, read_suite
 
-    line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
-    with suppress(
-        SfnbenchError, yaml.YAMLError, ValueError
-    ):  # ValueError: an open quote
+    line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get(
+        "COMP_WORDS", ""
+    )
+    # ValueError: an open quote
+    with suppress(SfnbenchError, yaml.YAMLError, ValueError):
         for word in shlex.split(line)[2:]:
             if word in available() or word.endswith(SUFFIXES):
                 found = yaml.safe_load(read_suite(locate(word)))
@@ -75,7 +78,9 @@ def _key_values(key: str, kinds: Iterable[Any]) -> list[str]:
     names: list[str] = []
     for entry in _suite().get(key) or ():
         if isinstance(entry, dict):
-            names += [each for each in (entry.get("label"), entry.get("use")) if each]
+            names += [
+                each for each in (entry.get("label"), entry.get("use")) if each
+            ]
         else:
             names.append(str(entry))
     for kind in kinds:

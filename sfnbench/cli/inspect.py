@@ -27,7 +27,9 @@ def inspect(
     ],
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="The state dict to look at, read with weights_only=True."),
+        typer.Option(
+            help="The state dict to look at, read with weights_only=True."
+        ),
     ] = None,
     criterion: Annotated[
         str,
@@ -40,7 +42,9 @@ def inspect(
     ] = None,
     products: Annotated[
         int,
-        typer.Option(min=14, help="Hessian-vector products, beyond 1,000 parameters."),
+        typer.Option(
+            min=14, help="Hessian-vector products, beyond 1,000 parameters."
+        ),
     ] = 300,
     style: Annotated[
         Literal["plain", "html", "json"],

@@ -19,7 +19,9 @@ from .terminal import (
     use_plugins,
 )
 
-Listed = Literal["optimizers", "problems", "finders", "metrics", "suites", "datasets"]
+Listed = Literal[
+    "optimizers", "problems", "finders", "metrics", "suites", "datasets"
+]
 New = Literal["optimizer", "problem", "finder", "metric", "dataset", "suite"]
 
 commands = typer.Typer(rich_markup_mode=None)
@@ -94,7 +96,9 @@ def new(
     from .new import write_template
 
     if module and kind != "problem":
-        raise typer.BadParameter(f"--module begins a problem, not {with_article(kind)}")
+        raise typer.BadParameter(
+            f"--module begins a problem, not {with_article(kind)}"
+        )
     path = write_template(kind, name, is_module=module)
     if kind == "suite":
         then = f"`sfnbench run {name}`"

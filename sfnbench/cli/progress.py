@@ -41,7 +41,9 @@ class Terminal(Observer):
         self.n_failed = 0
         self._fractions = {}
 
-    def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
+    def begin(
+        self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]
+    ) -> None:
         """Say what there is, show the bar, and count from zero."""
         self._fractions = {}
         for reason in stale[:MAX_REASONS]:
@@ -87,7 +89,9 @@ class Terminal(Observer):
         self._fractions[result.run.id] = 1.0
         self.n_failed += result.status.failed
         place = f"[{self._n_done}/{self._n_todo}]"
-        line = f"{place} {result.run.title}: {result.status}, {result.seconds:.1f} s"
+        line = (
+            f"{place} {result.run.title}: {result.status}, {result.seconds:.1f} s"
+        )
         if result.status.failed:
             line += f"\n    {result.reason}"
         self._say(line)

@@ -11,7 +11,15 @@ import typer
 from ..words import one_line
 from . import standing
 from .results import PricesOption
-from .terminal import AsFormat, Format, collect_seldom, echo, in_words, rendered, say
+from .terminal import (
+    AsFormat,
+    Format,
+    collect_seldom,
+    echo,
+    in_words,
+    rendered,
+    say,
+)
 
 if TYPE_CHECKING:
     from ..results.tables import Table
@@ -71,7 +79,9 @@ def report(
         for experiment in ("critical_points", "race")
     }
     _print_critical_points(of["critical_points"], style)
-    families = [each for s in sections if s.experiment == "race" for each in s.growths]
+    families = [
+        each for s in sections if s.experiment == "race" for each in s.growths
+    ]
     _print_scaling(table(families), style)
     say(f"\nThe report is in {write_page(sections, notes, out)}")
     if figures:
@@ -103,13 +113,18 @@ def _print_critical_points(results: list[Any], style: Format) -> None:
 
     found = tables(results)
     said = [
-        f"{run_title(result)}: {findings(result)}" for result in results if result.rows
+        f"{run_title(result)}: {findings(result)}"
+        for result in results
+        if result.rows
     ]
     if found and style == "json":
         echo(
             json.dumps(
                 {
-                    **{heading: as_records(table) for heading, table in found.items()},
+                    **{
+                        heading: as_records(table)
+                        for heading, table in found.items()
+                    },
                     "findings": said,
                 },
                 indent=2,

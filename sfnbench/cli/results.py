@@ -132,16 +132,21 @@ def show(
 def export(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="A folder of results, or its suite's name."),
+        typer.Argument(
+            metavar="DIR", help="A folder of results, or its suite's name."
+        ),
     ],
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet."),
+        typer.Argument(
+            metavar="FILE", help="FILE.csv, FILE.jsonl or FILE.parquet."
+        ),
     ],
     series: Annotated[
         bool,
         typer.Option(
-            "--series", help="The curves: a row per run, seed and step (csv, parquet)."
+            "--series",
+            help="The curves: a row per run, seed and step (csv, parquet).",
         ),
     ] = False,
 ) -> None:
@@ -177,7 +182,9 @@ def merge(
 
     *sources, target = folders
     if not sources:
-        raise SfnbenchError("merge needs folders to join and one to write: DIR... OUT")
+        raise SfnbenchError(
+            "merge needs folders to join and one to write: DIR... OUT"
+        )
     merged = join(sources, target)
     echo(f"{target}: {counted(merged.n_added, 'result')} added")
     for line in merged.conflicts:
@@ -194,7 +201,8 @@ def compare(
         ),
     ],
     after: Annotated[
-        str | None, typer.Argument(metavar="[B]", help="Likewise, to hold against A.")
+        str | None,
+        typer.Argument(metavar="[B]", help="Likewise, to hold against A."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show what stayed the same, too.")
@@ -252,7 +260,9 @@ def compare(
         raise typer.Exit(3)
 
 
-def keeping_remnants(results: Iterable[Result], bare: list[Result]) -> Iterator[Result]:
+def keeping_remnants(
+    results: Iterable[Result], bare: list[Result]
+) -> Iterator[Result]:
     """The same results; what may be said of those that broke is left in `bare`."""
     from ..report.reasons import remnant
 
@@ -272,7 +282,9 @@ def _refuse_several(by: str | None, style: Format) -> None:
         )
 
 
-def _priced(results: Iterable[Result], prices: list[str] | None) -> Iterator[Result]:
+def _priced(
+    results: Iterable[Result], prices: list[str] | None
+) -> Iterator[Result]:
     """The same results, their cost by these prices."""
     from ..core.cost import price_list
     from ..experiments.race.at_budget import repriced

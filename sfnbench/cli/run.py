@@ -114,31 +114,37 @@ def run(
     problem: Problems = None,
     profile: Profile = None,
     seeds: Annotated[
-        int | None, typer.Option(help="How many seeds, instead of what the suite says.")
+        int | None,
+        typer.Option(help="How many seeds, instead of what the suite says."),
     ] = None,
     device: Annotated[
         Device, typer.Option(help="auto takes a GPU where there is one.")
     ] = "auto",
     jobs: Annotated[
-        int | None, typer.Option(help="Runs at a time; one for each core by default.")
+        int | None,
+        typer.Option(help="Runs at a time; one for each core by default."),
     ] = None,
     engine: EngineName = "processes",
     scheduler: Scheduler = None,
     slurm: SlurmOptions = None,
     checkpoint: CheckpointEvery = 300.0,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; runs/SUITE by default.")
+        Path | None,
+        typer.Option(help="Folder for the results; runs/SUITE by default."),
     ] = None,
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Execute every run, also those with a result."),
+        typer.Option(
+            "--fresh", help="Execute every run, also those with a result."
+        ),
     ] = False,
     only: Annotated[
         Literal["failed"] | None,
         typer.Option(help="failed: re-run failed runs, no others."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be executed, and stop.")
+        bool,
+        typer.Option("--dry-run", help="Print what would be executed, and stop."),
     ] = False,
     watch: Watchers = None,
     plugins: Plugins = None,

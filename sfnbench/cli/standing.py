@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from ..report.sections import Section
     from ..standing.table import Standing
 
-Wanted = tuple[
-    Sequence[str], Sequence[str], Sequence[str]
-]  # problems, optimizers, statuses
+# problems, optimizers, statuses
+Wanted = tuple[Sequence[str], Sequence[str], Sequence[str]]
 With = Annotated[
     str | None,
     typer.Option(
@@ -74,7 +73,9 @@ def put_among(archive: str, sections: list[Section]) -> list[str]:
             for heading, table in grouped(whole, "over").items():
                 section.tables[f"Standing, {heading}"] = table
             said += found.remarks()
-    return said or [f"--with {archive}: these results have nothing in common with it"]
+    return said or [
+        f"--with {archive}: these results have nothing in common with it"
+    ]
 
 
 def compare_with(archive: str, folder: Path, style: Format) -> None:

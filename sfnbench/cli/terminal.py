@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
+# beside a table
 REMARKS = {
     "plain": "{}",
     "github": "{}",
     "latex": "% {}",
     "html": "<p>{}</p>",
     "tsv": "# {}",
-}  # beside a table
+}
 FOR_PEOPLE = ("plain", "github", "latex", "html")
 Plugins = Annotated[
     list[Path] | None,
@@ -36,7 +37,9 @@ Plugins = Annotated[
         "--plugins", help="Look for members in this folder or file too. Repeatable."
     ),
 ]
-AsFormat = Annotated[Format, typer.Option("--format", help="How to print the table.")]
+AsFormat = Annotated[
+    Format, typer.Option("--format", help="How to print the table.")
+]
 
 
 def echo(text: str, **style: Any) -> None:

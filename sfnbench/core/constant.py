@@ -29,7 +29,9 @@ def constant(build: Callable[[Any], Built]) -> Callable[[Any, Tensor], Built]:
         if key not in kept:
 
             def place(t: Tensor) -> Tensor:
-                t = t.to(like.device, like.dtype if t.is_floating_point() else t.dtype)
+                t = t.to(
+                    like.device, like.dtype if t.is_floating_point() else t.dtype
+                )
                 # The first call may come from inside a torch.func transform, which wraps even what
                 # does not depend on its input: unwrapped, the tensor outlives the transform.
                 return torch.func.debug_unwrap(t)

@@ -66,7 +66,9 @@ def price_list(given: Iterable[str]) -> dict[str, float]:
         if kind not in prices:
             known = ", ".join(QUESTIONS)
             hint = did_you_mean(kind, QUESTIONS)
-            raise SfnbenchError(f"a price of {kind!r}: expected one of {known}{hint}")
+            raise SfnbenchError(
+                f"a price of {kind!r}: expected one of {known}{hint}"
+            )
         prices[kind] = _as_price(kind, number)
     return prices
 

@@ -16,9 +16,8 @@ from .curvature import CurvatureKind, Linearisation
 
 LossFunction = Callable[[Tensor], Tensor]
 
-HVP_CHUNK = (
-    32  # Hessian columns taken at once: larger chunks were slower and cost memory
-)
+# Hessian columns taken at once: larger chunks were slower and cost memory
+HVP_CHUNK = 32
 
 
 def loss_and_grad(
@@ -82,14 +81,17 @@ def linearise_outputs(
             (inner,) = bend(Jv)
         else:  # e is the mean's gradient: n e_b is the gradient of example b alone
             n = z.shape[-1]
-            each = (e * Jv).sum(tuple(range(z.dim() - 1)), keepdim=True)  # (1, ..., n)
+            # (1, ..., n)
+            each = (e * Jv).sum(tuple(range(z.dim() - 1)), keepdim=True)
             inner = e * (n * each)
         return cast(Tensor, pull(inner)[0])
 
     return Linearisation(value, pull(e)[0], product)
 
 
-def pull_back(grad: Tensor, inputs: Sequence[Tensor], v: Tensor) -> tuple[Tensor, ...]:
+def pull_back(
+    grad: Tensor, inputs: Sequence[Tensor], v: Tensor
+) -> tuple[Tensor, ...]:
     """The gradient of ``grad @ v`` in each input, which is the Hessian times v: a second pass back.
 
     `grad` (d,) has the graph of the first pass, which is kept for more products. `v` is (d,), or

@@ -38,11 +38,14 @@ class Equations:
     the count by kind, in the order of `cost.QUESTIONS`.
     """
 
-    def __init__(self, problem: Problem, n_searches: int, batched: bool = True) -> None:
+    def __init__(
+        self, problem: Problem, n_searches: int, batched: bool = True
+    ) -> None:
         self.problem = problem
         self.batched = batched
         self.calls = np.zeros((n_searches, len(QUESTIONS)), dtype=np.int64)
-        self._rows = np.arange(n_searches)  # of `calls` that the questions count into
+        # of `calls` that the questions count into
+        self._rows = np.arange(n_searches)
 
     def of(self, searches: Tensor) -> Equations:
         """The same equations for some of the searches, a mask or places (n,).
@@ -81,7 +84,9 @@ class Equations:
         """
         H = self.hessian(theta)
         broken = ~torch.isfinite(H).flatten(1).all(1)
-        eigenvalues, Q = torch.linalg.eigh(torch.where(broken[:, None, None], 0.0, H))
+        eigenvalues, Q = torch.linalg.eigh(
+            torch.where(broken[:, None, None], 0.0, H)
+        )
         return torch.where(broken[:, None], torch.nan, eigenvalues), Q
 
     def products(self, theta: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

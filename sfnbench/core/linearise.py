@@ -10,7 +10,11 @@ from typing import Any, cast
 from torch import Tensor
 
 from .curvature import CurvatureKind, Linearisation, with_decay
-from .derivatives import linearise_eagerly, linearise_in_transforms, linearise_outputs
+from .derivatives import (
+    linearise_eagerly,
+    linearise_in_transforms,
+    linearise_outputs,
+)
 from .network import Network
 from .problem import Problem
 

@@ -22,10 +22,11 @@ class Metric(ABC):
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     name: ClassVar[str]  # set by @register
-    companions: ClassVar[
-        tuple[str, ...]
-    ] = ()  # names of the numbers that come with its own
+    # names of the numbers that come with its own
+    companions: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def measure(self, oracle: Oracle, theta: Tensor) -> Tensor | Mapping[str, Tensor]:
+    def measure(
+        self, oracle: Oracle, theta: Tensor
+    ) -> Tensor | Mapping[str, Tensor]:
         """The number () at theta (d,); where it has companions, all of them () by name."""

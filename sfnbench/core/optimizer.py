@@ -27,9 +27,8 @@ class Optimizer(ABC):
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    n_noise: ClassVar[int] = (
-        0  # standard normal vectors wanted in each step, in oracle.noise
-    )
+    # standard normal vectors wanted in each step, in oracle.noise
+    n_noise: ClassVar[int] = 0
     vmappable: ClassVar[bool] = True
     # where tuning looks for values, where a suite says so: {"lr": {"loguniform": [1e-3, 1.0]}}
     tuning_ranges: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -58,7 +57,9 @@ class Optimizer(ABC):
         return state
 
     @abstractmethod
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """The next point (d,) and memory."""
 
     def report(self, state: State) -> Mapping[str, Tensor]:

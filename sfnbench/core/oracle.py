@@ -51,9 +51,7 @@ class Oracle:
     problem: Problem
     batches: tuple[Any, ...] = (None,)
     noise: Tensor | None = None
-    eager: bool = (
-        False  # plain autograd: faster than torch.func, but not inside its transforms
-    )
+    eager: bool = False  # plain autograd: faster than torch.func, but not inside its transforms
     theta: Tensor | None = None  # the point that the step starts from ...
     # ... and its loss, once the optimizer has asked for it: it spares the harness a call
     loss_here: Tensor | None = None
@@ -97,7 +95,9 @@ class Oracle:
             grad.register_hook(lambda _: self._count("hvp", batch))
         return loss.detach(), grad
 
-    def curvature(self, theta: Tensor, kind: CurvatureKind = "hessian") -> Curvature:
+    def curvature(
+        self, theta: Tensor, kind: CurvatureKind = "hessian"
+    ) -> Curvature:
         """Loss, gradient and products with a curvature matrix at theta.
 
         Making it counts as one gradient. A batch in parts has its graph built again for each

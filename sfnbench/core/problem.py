@@ -24,7 +24,8 @@ class CriticalPoint:
     point: Tensor  # (d,)
     loss: float
     index: int  # number of negative Hessian eigenvalues
-    n_zero: int | None = None  # of those that are zero; None where that is not known
+    # of those that are zero; None where that is not known
+    n_zero: int | None = None
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,12 @@ class Problem(ABC):
 
         Override where a closed form is faster.
         """
-        product = linearise_in_transforms(lambda t: self.loss(t, batch), theta).product
-        identity = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
+        product = linearise_in_transforms(
+            lambda t: self.loss(t, batch), theta
+        ).product
+        identity = torch.eye(
+            theta.shape[-1], dtype=theta.dtype, device=theta.device
+        )
         rows = torch.func.vmap(product, chunk_size=HVP_CHUNK)(identity)
         return (rows + rows.mT) / 2
 

@@ -43,7 +43,8 @@ class Ranks:
         self.n_bytes += message.numel() * message.element_size()
         pieces = message.split([term.numel() for term in terms])
         return tuple(
-            piece.view(term.shape) for piece, term in zip(pieces, terms, strict=True)
+            piece.view(term.shape)
+            for piece, term in zip(pieces, terms, strict=True)
         )
 
 

@@ -132,7 +132,9 @@ def missing_files(dataset: ImageDataset | TextDataset, split: str = "train") -> 
     return next(filter(None, reasons), "")
 
 
-def needs_download(dataset: ImageDataset | TextDataset, split: str = "train") -> bool:
+def needs_download(
+    dataset: ImageDataset | TextDataset, split: str = "train"
+) -> bool:
     """Whether a file of a split is not there, and may be downloaded. Found by name."""
     return not os.environ.get(FOLDER) and not all(
         place(file).exists() for file in _files_of(dataset, split)

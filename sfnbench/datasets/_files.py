@@ -15,9 +15,8 @@ from ..errors import DataError
 # environment variable: a folder of data files, which turns downloading off
 FOLDER = "SFNBENCH_DATA"
 TIMEOUT_S = 30.0  # without an answer from a mirror
-CHUNK = (
-    1 << 16
-)  # bytes written at once: pooch's own 1,024 would flush 166,000 times for CIFAR-10
+# bytes written at once: pooch's own 1,024 would flush 166,000 times for CIFAR-10
+CHUNK = 1 << 16
 
 FileState = Literal["ok", "missing", "damaged"]
 # (name, bytes) of a download -> pooch's progress bar, or None
@@ -32,9 +31,8 @@ class File:
     sha256: str
     mirrors: tuple[str, ...]  # tried in this order
     n_bytes: int = 0  # 0: not known
-    recipe: "Recipe | None" = (
-        None  # how it is made from another file, where no mirror has it
-    )
+    # how it is made from another file, where no mirror has it
+    recipe: "Recipe | None" = None
     split: str = ""  # which of the dataset's it holds; empty: all of them
 
     @property
@@ -157,7 +155,9 @@ def _sum(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}"
+        ) from error
 
 
 @functools.cache

@@ -18,9 +18,7 @@ NAMES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
-UNSIGNED_BYTE = (
-    0x08  # the third byte of the magic number; the fourth is the number of dimensions
-)
+UNSIGNED_BYTE = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
 
 
 def like_mnist(
@@ -50,7 +48,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """The array in a gzipped idx file of unsigned bytes; DataError if it is damaged."""
     try:
         data = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
+    except (OSError, EOFError, zlib.error) as error:
+        # gzip.BadGzipFile is an OSError
         raise DataError(f"{path} cannot be unpacked: {error}") from error
     n_dims = data[3] if len(data) >= 4 else 0
     if (

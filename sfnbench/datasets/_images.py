@@ -11,9 +11,8 @@ from ..errors import DataError
 from ._files import File
 
 Split = Literal["train", "test"]
-PIXELS_A_BLOCK = (
-    4096  # images turned into float64 at once: 60,000 of 28x28 together would be 376 MB
-)
+# images turned into float64 at once: 60,000 of 28x28 would be 376 MB
+PIXELS_A_BLOCK = 4096
 
 
 @dataclass(frozen=True)

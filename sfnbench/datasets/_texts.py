@@ -30,7 +30,9 @@ class TextDataset:
     """The description of a text, before it is read."""
 
     n_characters: Mapping[TextSplit, int]  # of each split that there is
-    alphabet: str  # distinct characters, by their code points; the same for every split
+    alphabet: (
+        str  # distinct characters, by their code points; the same for every split
+    )
     read: Callable[[TextSplit], str]
     terms: str  # on which it may be used
     files: tuple[File, ...] = ()  # what it needs on disk

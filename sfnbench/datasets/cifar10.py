@@ -114,7 +114,9 @@ def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         )
         # 299 R + 587 G + 114 B and its average over 1024ths are exact in float64; clipping has
         # nothing left to do.
-        thousandths = area_average(299 * red + 587 * green + 114 * blue, PIXELS_A_SIDE)
+        thousandths = area_average(
+            299 * red + 587 * green + 114 * blue, PIXELS_A_SIDE
+        )
         made[first : first + PIXELS_A_BLOCK] = np.rint(thousandths / 1000)
     return made
 
@@ -124,7 +126,8 @@ def _make_small(archive: Path, path: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {}
     for split in ("train", "test"):
         images, labels = zip(
-            *(batches[name] for name in BATCHES if BATCHES[name] == split), strict=True
+            *(batches[name] for name in BATCHES if BATCHES[name] == split),
+            strict=True,
         )
         arrays |= {
             f"x_{split}": np.concatenate(images),

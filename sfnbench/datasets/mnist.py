@@ -27,4 +27,6 @@ SUMS = {
         4_542,
     ),
 }
-DATASET = like_mnist("mnist", SUMS, MIRRORS, terms="commonly stated as CC BY-SA 3.0")
+DATASET = like_mnist(
+    "mnist", SUMS, MIRRORS, terms="commonly stated as CC BY-SA 3.0"
+)

@@ -84,5 +84,7 @@ def names() -> tuple[str, ...]:
 def find(name: str) -> Experiment:
     """The experiment of that name; SuiteError with the nearest name where there is none."""
     if name not in names():
-        raise SuiteError(f"unknown experiment {name!r}{did_you_mean(name, names())}")
+        raise SuiteError(
+            f"unknown experiment {name!r}{did_you_mean(name, names())}"
+        )
     return Experiment(name)

@@ -30,7 +30,9 @@ def by_kind(results: Iterable[Result]) -> Table:
     for result in raced:
         if kind := kinds.get(_name(result)):
             groups.setdefault((kind, result.run.method.label), []).append(result)
-    lines = [_kind_line(kind, label, group) for (kind, label), group in groups.items()]
+    lines = [
+        _kind_line(kind, label, group) for (kind, label), group in groups.items()
+    ]
     if not lines:
         raise SfnbenchError(
             "--by kind: no race here starts at a saddle whose kind is known"
@@ -46,9 +48,8 @@ def kind_of_saddle(spec: Spec) -> str:
     try:
         problem: Problem = registry.build("problem", spec.use, spec.params)
         return problem.saddle_kind
-    except (
-        Exception
-    ):  # of another version, of a plugin that is not here, without its data
+    except Exception:
+        # of another version, of a plugin that is not here, without its data
         return ""
 
 

@@ -22,7 +22,9 @@ def compare(
             changes += _changes(slot, before[slot], after[slot])
         else:
             side = "before" if slot in before else "after"
-            changes.append(Change.not_comparable(slot, "results", f"there only {side}"))
+            changes.append(
+                Change.not_comparable(slot, "results", f"there only {side}")
+            )
     return corrected(changes)
 
 

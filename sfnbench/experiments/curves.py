@@ -13,9 +13,8 @@ from .race.at_budget import axis_of
 
 OF_THE_PROBLEM = "landscape"  # series of that name belong to no seed
 CURVE_CIRCUMSTANCES = ("suite", "experiment", "problem", "optimizer", "run_id")
-CurveBlock = dict[
-    str, Any
-]  # a column by name: an array (n,), or one value for all n rows
+# a column by name: an array (n,), or one value for all n rows
+CurveBlock = dict[str, Any]
 
 
 def blocks(results: Iterable[Result]) -> Iterator[CurveBlock]:
@@ -37,7 +36,8 @@ def curves(results: Iterable[Result]) -> dict[str, list[Any]]:
     found = list(blocks(results))
     names = column_names(found)
     return {
-        name: [x for each in found for x in curve_column(each, name)] for name in names
+        name: [x for each in found for x in curve_column(each, name)]
+        for name in names
     }
 
 
@@ -64,12 +64,20 @@ def _curve_block(result: Result) -> CurveBlock:
     at = "step" if run.experiment == "race" else "place"
     wide = _wide(result, len(seeds))
     n = max((array.shape[1] for array in wide.values()), default=0)
-    whole = {name: _padded_rows(array, len(seeds), n) for name, array in wide.items()}
+    whole = {
+        name: _padded_rows(array, len(seeds), n) for name, array in wide.items()
+    }
     known = np.zeros((len(seeds), n), dtype=bool)
     for array in whole.values():
         known |= ~np.isnan(array)
     i, k = np.nonzero(known)
-    values = (run.suite, run.experiment, run.problem.label, run.method.label, run.id)
+    values = (
+        run.suite,
+        run.experiment,
+        run.problem.label,
+        run.method.label,
+        run.id,
+    )
     block: CurveBlock = dict(zip(CURVE_CIRCUMSTANCES, values, strict=True))
     block |= {"seed": seeds[i], at: k.astype(np.int64)}
     return block | {name: array[i, k] for name, array in whole.items()}
@@ -80,7 +88,11 @@ def _wide(result: Result, n_rows: int) -> dict[str, NDArray[np.float64]]:
     found: dict[str, NDArray[np.float64]] = {}
     for name, array in result.series.items():
         is_of_seeds = array.ndim == 2 and 0 < array.shape[0] <= n_rows
-        if name.endswith(".step") or name.startswith(OF_THE_PROBLEM) or not is_of_seeds:
+        if (
+            name.endswith(".step")
+            or name.startswith(OF_THE_PROBLEM)
+            or not is_of_seeds
+        ):
             continue
         steps = result.series.get(f"{name}.step")
         found[name] = array if steps is None else _by_step(array, steps)

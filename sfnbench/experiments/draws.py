@@ -23,7 +23,10 @@ class Draws:
 
     def __init__(self, setup: Setup, seeds: tuple[int, ...]) -> None:
         self._setup = setup
-        streams = ["batch", *(f"batch {i}" for i in range(1, len(setup.batch_sizes)))]
+        streams = [
+            "batch",
+            *(f"batch {i}" for i in range(1, len(setup.batch_sizes))),
+        ]
         self._batch_rngs: list[list[torch.Generator]] = []
         if not setup.full_batches:
             self._batch_rngs = [

@@ -29,11 +29,15 @@ def export_curves(
     write = CURVE_WRITERS.get(path.suffix.lower())
     if write is None:
         hint = did_you_mean(path.suffix, CURVE_WRITERS)
-        raise StoreError(f"{path}: no format of curves is called {path.suffix!r}{hint}")
+        raise StoreError(
+            f"{path}: no format of curves is called {path.suffix!r}{hint}"
+        )
     names = column_names(blocks(store.results(damaged=damaged)))
     known_damage: list[Any] = []  # damage was said when the columns were looked for
     with written_whole(path) as partial:
-        return write(blocks(store.results(damaged=known_damage.append)), names, partial)
+        return write(
+            blocks(store.results(damaged=known_damage.append)), names, partial
+        )
 
 
 # -- formats ---------------------------------------------------------------------------------------
@@ -67,7 +71,9 @@ def _curves_to_parquet(
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise StoreError(f".parquet needs pyarrow: {install_hint('parquet')}") from None
+        raise StoreError(
+            f".parquet needs pyarrow: {install_hint('parquet')}"
+        ) from None
     n = 0
     texts = ("suite", "experiment", "problem", "optimizer", "run_id")
     counts = ("seed",)

@@ -17,7 +17,16 @@ STEPS_LIMIT = 10**9
 
 # Keys that are no settings: a run or its method has them itself, or they decide no numbers
 COMMON = frozenset(
-    {"title", "experiment", "timeout", "problems", "seeds", "dtype", "tune", "index"}
+    {
+        "title",
+        "experiment",
+        "timeout",
+        "problems",
+        "seeds",
+        "dtype",
+        "tune",
+        "index",
+    }
 )
 
 
@@ -76,10 +85,10 @@ class Budget(StrictModel):
 class Tune(StrictModel):
     """How the parameters that are given as ranges are tuned, alike for every optimizer."""
 
-    trials: Annotated[int, Ge(1), Le(10_000)] = 20  # of each optimizer on each problem
-    seeds: Annotated[int, Ge(1), Le(1000)] = (
-        3  # of each trial, counted from TUNING_SEEDS
-    )
+    # of each optimizer on each problem
+    trials: Annotated[int, Ge(1), Le(10_000)] = 20
+    # of each trial, counted from TUNING_SEEDS
+    seeds: Annotated[int, Ge(1), Le(1000)] = 3
     sampler: Literal["halton", "random", "sobol"] = "halton"
     seed: SeedKey = 0  # of the sampler
     # own: an optimizer's parameters that the suite leaves open are searched where its class says
@@ -88,18 +97,16 @@ class Tune(StrictModel):
     metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = (
         "final_loss"
     )
-    budget: Budget | None = (
-        None  # of a trial; the rest is the suite's, see `Budget.over`
-    )
+    # of a trial; the rest is the suite's, see `Budget.over`
+    budget: Budget | None = None
 
 
 class ExperimentKeys(StrictModel):
     """The keys of every experiment; those of problems and methods are lists of entries."""
 
     method: ClassVar[Kind] = "optimizer"
-    is_seeded: ClassVar[bool] = (
-        False  # repeated over seeds; otherwise one seed stands for all
-    )
+    # repeated over seeds; otherwise one seed stands for all
+    is_seeded: ClassVar[bool] = False
 
     title: str = ""
     experiment: str = "race"
@@ -130,6 +137,7 @@ class SeededKeys(ExperimentKeys):
     is_seeded: ClassVar[bool] = True
 
     seeds: (
-        Annotated[int, Ge(1), Le(100_000)] | Annotated[tuple[SeedKey, ...], MinLen(1)]
+        Annotated[int, Ge(1), Le(100_000)]
+        | Annotated[tuple[SeedKey, ...], MinLen(1)]
     ) = 5
     dtype: Literal["float32", "float64"] = "float64"

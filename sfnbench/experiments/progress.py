@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Progress = Callable[[float], None]  # called now and then with the fraction that is done
+# called now and then with the fraction that is done
+Progress = Callable[[float], None]
 
 
 def part_of(progress: Progress, i: int, n: int) -> Progress:

@@ -43,7 +43,9 @@ class Setup:
         self.device = torch.device(run.device)
         self.dtype = getattr(torch, run.dtype)
         if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise DeviceError("device cuda was asked for, but torch sees no GPU here")
+            raise DeviceError(
+                "device cuda was asked for, but torch sees no GPU here"
+            )
         if problem is None:
             problem = registry.build("problem", run.problem.use, run.problem.params)
         self.problem: Problem = problem

@@ -90,4 +90,6 @@ def _names_of_kind(result: Result, kind: str) -> set[str]:
 def _matches(names: set[str], patterns: Sequence[str], present: set[str]) -> bool:
     """Whether one of the names fits one of the patterns, if there are any; all are noted."""
     present |= names
-    return not patterns or any(fnmatch.filter(names, pattern) for pattern in patterns)
+    return not patterns or any(
+        fnmatch.filter(names, pattern) for pattern in patterns
+    )

@@ -26,7 +26,8 @@ def backtracked(
         tried = at.theta[trying] + length * direction[trying]
         new = equations.of(trying).grad(tried)
         enough = (
-            new.square().sum(1) <= before[trying] + 2 * ARMIJO * length * slope[trying]
+            new.square().sum(1)
+            <= before[trying] + 2 * ARMIJO * length * slope[trying]
         )
         theta[trying[enough]] = tried[enough]
         grad[trying[enough]] = new[enough]

@@ -7,7 +7,8 @@ from ..core.finder import Equations, Finder, Iterate
 from ..core.problem import Problem
 from ..core.symmetry import DEPENDENT
 
-APART = 1e6  # the curvature that zero modes are given, so that no step leads along them
+# the curvature that zero modes are given, so that no step leads along them
+APART = 1e6
 
 
 class FinderOfIndex(Finder):

@@ -13,10 +13,11 @@ from ..members.registry import register
 from ._scipy import Array, one_by_one
 
 ENOUGH = 1e-26  # of the squared norm
+# it has stalled where 300 iterations lower the square by under a tenth
 PATIENCE, FALL = (
     300,
     0.9,
-)  # it has stalled where 300 iterations lower the square by under a tenth
+)
 
 
 @register("gradient_norm")
@@ -64,6 +65,11 @@ class GradientNormMinimization(Finder):
             "gtol": 0,
         }
         end = minimize(
-            value, start, jac=True, method="L-BFGS-B", callback=stop, options=options
+            value,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            callback=stop,
+            options=options,
         )  # type: ignore[call-overload]
         return np.asarray(end.x)

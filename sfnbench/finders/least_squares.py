@@ -13,7 +13,8 @@ from ..core.finder import Equations, Finder, Iterate
 from ..members.registry import register
 from ._scipy import Array, one_by_one
 
-EPS = 3e-16  # all three tolerances: the gradient's length decides, not scipy's rules
+# all three tolerances: the gradient's length decides, not scipy's rules
+EPS = 3e-16
 
 
 @register("least_squares")

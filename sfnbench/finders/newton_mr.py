@@ -52,22 +52,30 @@ class NewtonMR(Finder):
     def _dense(self, equations: Equations, at: Iterate) -> tuple[Tensor, Tensor]:
         """Directions (S, d) and g . H p (S,), by the pseudo-inverse."""
         eigenvalues, Q = equations.eigh(at.theta)
-        seen = eigenvalues.abs() > self.cut * eigenvalues.abs().amax(1, keepdim=True)
+        seen = eigenvalues.abs() > self.cut * eigenvalues.abs().amax(
+            1, keepdim=True
+        )
         in_basis = (Q.mT @ at.grad[..., None])[..., 0]
         p = torch.where(seen, -in_basis / torch.where(seen, eigenvalues, 1.0), 0.0)
         return (Q @ p[..., None])[..., 0], -torch.where(
             seen, in_basis, 0.0
         ).square().sum(1)
 
-    def _matrix_free(self, equations: Equations, at: Iterate) -> tuple[Tensor, Tensor]:
+    def _matrix_free(
+        self, equations: Equations, at: Iterate
+    ) -> tuple[Tensor, Tensor]:
         """The same by MINRES, one search at a time."""
         directions = torch.zeros_like(at.theta)
         slopes = at.theta.new_zeros(len(at.theta))
         for i, g in enumerate(at.grad):
-            _, product = equations.of(torch.tensor([i])).products(at.theta[i : i + 1])
+            _, product = equations.of(torch.tensor([i])).products(
+                at.theta[i : i + 1]
+            )
 
             def times(v: Array, product: Product = product, g: Tensor = g) -> Array:
-                return np.asarray(product(torch.as_tensor(v).to(g).reshape(-1)).cpu())
+                return np.asarray(
+                    product(torch.as_tensor(v).to(g).reshape(-1)).cpu()
+                )
 
             H = LinearOperator((len(g), len(g)), matvec=times, dtype="float64")
             solved = minres(

@@ -18,7 +18,12 @@ from ..report.drawing import Drawing
 from ..report.figure import Axis, Figure, Panel, Trace
 from .shares import ProbeEstimate
 
-ESTIMATES = ("negative_share", "near_zero_share", "negative_weight", "gradient_overlap")
+ESTIMATES = (
+    "negative_share",
+    "near_zero_share",
+    "negative_weight",
+    "gradient_overlap",
+)
 N_GRID = 400  # points of the density's curve
 # times |theta|: a Newton step that is longer leads to no critical point near
 NEAR = 0.02
@@ -69,9 +74,8 @@ class Inspection:
     negative_share: ProbeEstimate | None = None  # of all eigenvalues, below -edge
     near_zero_share: ProbeEstimate | None = None  # within it
     negative_weight: ProbeEstimate | None = None  # of the sum of all |eigenvalues|
-    gradient_overlap: ProbeEstimate | None = (
-        None  # of |g|^2, with eigenvalues below -edge
-    )
+    # of |g|^2, with eigenvalues below -edge
+    gradient_overlap: ProbeEstimate | None = None
     layers: tuple[LayerCurvature, ...] = ()
     distances: Floats | None = None  # along the lowest eigenvector
     losses: Floats | None = None
@@ -116,7 +120,9 @@ class Inspection:
     # -- text --------------------------------------------------------------------------------------
 
     def __str__(self) -> str:
-        facts = tabulate(list(self.facts()), tablefmt="plain", disable_numparse=True)
+        facts = tabulate(
+            list(self.facts()), tablefmt="plain", disable_numparse=True
+        )
         parts = [f"{self.title}: {self.verdict}", facts]
         if self.layers:
             parts.append(
@@ -129,7 +135,9 @@ class Inspection:
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """Each measured number: its name, and it in words."""
-        examples = "" if self.n_examples is None else f", {self.n_examples:,} examples"
+        examples = (
+            "" if self.n_examples is None else f", {self.n_examples:,} examples"
+        )
         yield "network", f"{self.n_parameters:,} parameters{examples}, {self.dtype}"
         if self.loss is not None:
             yield "loss", f"{self.loss:.6g}"
@@ -176,9 +184,7 @@ class Inspection:
             reason = "Newton's method arrives at no critical point near"
         elif self.newton_step is None:
             left = f"{self.unsolved:.2g} of the gradient"
-            reason = (
-                f"{MOST_PRODUCTS} products leave {left}, so Newton's step is not known"
-            )
+            reason = f"{MOST_PRODUCTS} products leave {left}, so Newton's step is not known"
         elif self._leads_away:
             reason = f"Newton's step leads {self.newton_step:.2g} |theta| away"
         else:
@@ -224,9 +230,13 @@ class Inspection:
         parts = [f"<p><b>{escape(self.title)}</b>: {escape(self.verdict)}</p>"]
         parts.append(f"<table>{''.join(rows)}</table>")
         if self.layers:
-            parts.append(tabulate(self._layer_rows(), headers="keys", tablefmt="html"))
+            parts.append(
+                tabulate(self._layer_rows(), headers="keys", tablefmt="html")
+            )
         parts += [
-            each.svg() for each in (self.spectrum(), self.along()) if each is not None
+            each.svg()
+            for each in (self.spectrum(), self.along())
+            if each is not None
         ]
         parts += [f"<p>{escape(each)}</p>" for each in self._remarks()]
         return "".join(parts)
@@ -241,16 +251,21 @@ class Inspection:
         width = (high - low) / 50 or 1.0
         grid = np.linspace(low - 3 * width, high + 3 * width, N_GRID)
         bumps = np.exp(-(((grid[:, None, None] - self.nodes) / width) ** 2) / 2)
-        each = (bumps * self.weights).sum(2) / (
-            width * math.sqrt(2 * math.pi)
-        )  # (n, probes)
+        # (n, probes)
+        each = (bumps * self.weights).sum(2) / (width * math.sqrt(2 * math.pi))
         density = np.where(
             each.mean(1) > 1e-12 * each.mean(1).max(), each.mean(1), np.nan
         )
-        trace = Trace(grid, density, label="density", low=each.min(1), high=each.max(1))
+        trace = Trace(
+            grid, density, label="density", low=each.min(1), high=each.max(1)
+        )
         axes = Axis("eigenvalue"), Axis("density", scale="log")
         panel = Panel(
-            "spectrum", "Eigenvalues of the Hessian", *axes, [trace], marks=[(0.0, "0")]
+            "spectrum",
+            "Eigenvalues of the Hessian",
+            *axes,
+            [trace],
+            marks=[(0.0, "0")],
         )
         return Drawing(Figure("spectrum", f"Spectrum of {self.title}", [panel]))
 

@@ -29,17 +29,13 @@ from .shares import ProbeEstimate, dense_nodes, krylov_nodes, mean_of
 from .spectra import End, sharpened
 
 DENSE = 1000  # parameters up to which all of the Hessian is taken
-FARTHEST = (
-    2.0  # times |theta|, or 1 where that is less: the most that the loss is followed
-)
+FARTHEST = 2.0  # times |theta|, or 1 where that is less: the most that the loss is followed
 N_PROBES = 4
 N_PRODUCTS = 300  # by default, where the Hessian is too large
-N_SHARES = (
-    N_PROBES + 3
-)  # of the products: a probe's, the gradient's, and two for the ends
-N_ROUNDINGS = (
-    100  # of a Hessian-vector product: a zero eigenvalue may come out as large
-)
+# of the products: a probe's, the gradient's, and two for the ends
+N_SHARES = N_PROBES + 3
+# of a Hessian-vector product: a zero eigenvalue may come out as large
+N_ROUNDINGS = 100
 N_ALONG = 20  # losses along the lowest eigenvector, besides the one here
 MOST_BASIS_BYTES = 2**31  # of a Krylov basis
 
@@ -217,9 +213,8 @@ class _Work:
         """Ends, shares and layers, as numbers."""
         found, low, high = self.found, self.low, self.high
         found.lowest, found.highest = low.value, high.value
-        rounding = (
-            self.rounding * self.unit
-        )  # of the product that the residual is made of
+        # of the product that the residual is made of
+        rounding = self.rounding * self.unit
         found.lowest_residual = low.residual + rounding
         found.highest_residual = high.residual + rounding
         found.nodes, found.weights = self.nodes.values, self.nodes.weights
@@ -241,11 +236,16 @@ class _Work:
         oracle = Oracle(self.problem, eager=True)
         losses = [
             float(
-                oracle.loss(self.theta + float(each) * self.low.vector.to(self.theta))
+                oracle.loss(
+                    self.theta + float(each) * self.low.vector.to(self.theta)
+                )
             )
             for each in distances
         ]
-        self.found.distances, self.found.losses = distances.numpy(), np.array(losses)
+        self.found.distances, self.found.losses = (
+            distances.numpy(),
+            np.array(losses),
+        )
 
     def certificate(self) -> None:
         """Whether Newton's method arrives at a critical point within a hundredth of |theta|."""
@@ -329,10 +329,14 @@ def _dense_end(H: Tensor, value: Tensor, vector: Tensor) -> End:
     return End(float(value), float(residual), vector)
 
 
-def _standing(problem: ModuleProblem, model: Any, dtype: torch.dtype | None) -> Tensor:
+def _standing(
+    problem: ModuleProblem, model: Any, dtype: torch.dtype | None
+) -> Tensor:
     """The module's weights (d,) in the dtype of the inspection, on the module's device."""
     if dtype not in (None, torch.float32, torch.float64):
-        raise ModelError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
+        raise ModelError(
+            f"dtype must be torch.float32 or torch.float64, got {dtype}"
+        )
     # a module that was given is copied to the CPU
     given = model if isinstance(model, nn.Module) else problem.weights.model
     first = next(given.parameters())
@@ -358,5 +362,7 @@ def _bar(total: int, progress: bool) -> Iterator[Advance]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{total:,} Hessian-vector products at most", total=total)
+        task = bar.add_task(
+            f"{total:,} Hessian-vector products at most", total=total
+        )
         yield lambda n: bar.advance(task, n)

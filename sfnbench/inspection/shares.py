@@ -65,7 +65,9 @@ class JacobiMatrix(NamedTuple):
             return np.full(2, weights[nodes < edge].sum())
         size = np.abs(self.diagonal).max()
         pivot = np.inf
-        for entry, off in zip(self.diagonal, [0.0, *self.off_diagonal], strict=False):
+        for entry, off in zip(
+            self.diagonal, [0.0, *self.off_diagonal], strict=False
+        ):
             pivot = entry - edge - off**2 / pivot
             pivot = pivot or TINY_PIVOT * size
         entry = edge + self.off_diagonal[-1] ** 2 / pivot
@@ -97,13 +99,17 @@ class Nodes(NamedTuple):
         most = high[:, 1] - low[:, 0]
         return between(low[:, 0], low[:, 1]), between(least, most)
 
-    def resolved_edge(self, unit: float, smallest: float = ZERO_EIGENVALUE) -> float:
+    def resolved_edge(
+        self, unit: float, smallest: float = ZERO_EIGENVALUE
+    ) -> float:
         """The first of the edges, in units of the spectrum, where little is left open."""
         if not self.matrices:
             return smallest
         edges = [each for each in EDGES if each > smallest]
         for edge in (smallest, *edges):
-            left = [np.diff(self.below(side * edge * unit)).mean() for side in (-1, 1)]
+            left = [
+                np.diff(self.below(side * edge * unit)).mean() for side in (-1, 1)
+            ]
             if max(left) <= MOST_OPEN:
                 break
         return edge

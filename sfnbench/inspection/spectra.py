@@ -44,7 +44,9 @@ def end_of(product: Product, vector: Tensor) -> End:
     return End(float(value), float(residual), vector)
 
 
-def sharpened(product: Product, spaces: Sequence[Subspace], k: int) -> tuple[End, End]:
+def sharpened(
+    product: Product, spaces: Sequence[Subspace], k: int
+) -> tuple[End, End]:
     """Both ends, by k products more from the sum of all Ritz vectors at the ends, and two."""
     start = torch.cat([ritz_vectors(space) for space in spaces]).sum(0)
     space = lanczos(product, start, k)

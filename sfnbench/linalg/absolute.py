@@ -107,7 +107,9 @@ def _solved(H: Tensor, g: Tensor, damping: float) -> Tensor | None:
         raise LinAlgError("the matrix has entries that are not finite")
     columns_first = matrix.numpy().T
     names = ("sytrf", "sytrf_lwork", "sycon", "sytrs")
-    sytrf, lwork, sycon, sytrs = scipy.linalg.get_lapack_funcs(names, (columns_first,))  # type: ignore[misc]  # a list of four
+    sytrf, lwork, sycon, sytrs = scipy.linalg.get_lapack_funcs(
+        names, (columns_first,)
+    )  # type: ignore[misc]  # a list of four
     size = int(lwork(n, lower=1)[0])
     D, pivots, info = sytrf(columns_first, lower=1, lwork=size, overwrite_a=1)
     if info:
@@ -126,7 +128,8 @@ def _by_tridiagonal(H: Tensor) -> Eigenbasis:
     # A power of two, as LAPACK's own drivers scale: exact, and neither large nor small entries
     # leave the range of floats.
     scale = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
-    matrix = (H / scale).mT.numpy()  # a fresh copy, columns first as LAPACK has them
+    # a fresh copy, columns first as LAPACK has them
+    matrix = (H / scale).mT.numpy()
     names = ("sytrd", "sytrd_lwork", "stevd", "ormqr")
     sytrd, lwork, stevd, ormqr = scipy.linalg.get_lapack_funcs(names, (matrix,))  # type: ignore[misc]  # a list of four
     n = len(matrix)
@@ -138,9 +141,8 @@ def _by_tridiagonal(H: Tensor) -> Eigenbasis:
         raise LinAlgError(
             f"the tridiagonal eigenvalues of the matrix did not converge (LAPACK's stevd: {info})"
         )
-    reflectors = np.asfortranarray(
-        reflectors[1:, :-1]
-    )  # they leave the first coordinate as it is
+    # they leave the first coordinate as it is
+    reflectors = np.asfortranarray(reflectors[1:, :-1])
     basis = torch.from_numpy(Z)
 
     def turned(v: Tensor, trans: str) -> Tensor:

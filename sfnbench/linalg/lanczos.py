@@ -84,10 +84,14 @@ def _begun(product: Product, start: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def _zeros(like: Tensor, k: int) -> Tensor:
     """Zeros (k, n), batched where `like` (n,) is."""
-    return torch.zeros_like(like.expand(k, -1), memory_format=torch.contiguous_format)
+    return torch.zeros_like(
+        like.expand(k, -1), memory_format=torch.contiguous_format
+    )
 
 
-def _replaced(w: Tensor, last: Tensor, basis: Tensor, reorthogonalise: bool) -> Tensor:
+def _replaced(
+    w: Tensor, last: Tensor, basis: Tensor, reorthogonalise: bool
+) -> Tensor:
     """Make w (d,) the part of `last` (d,) outside of the basis; the length () of all of `last`."""
     w.copy_(last)
     for _ in range(2):
@@ -110,7 +114,8 @@ def _column(basis: Tensor, w: Tensor, reorthogonalise: bool) -> Tensor:
         w.sub_(neighbours.mT @ (neighbours @ w))
         return column
     near = neighbours @ w
-    w.sub_(neighbours.mT @ near)  # addmv_ would need no room, but has no batching rule
+    # addmv_ would need no room, but has no batching rule
+    w.sub_(neighbours.mT @ near)
     column = basis @ w
     w.sub_(basis.mT @ column)
     column[-len(neighbours) :] += near
@@ -151,7 +156,10 @@ def extreme_eigenvalues(
         return vector.index_select(0, place.reshape(1)).squeeze(0).to(start.dtype)
 
     return Extremes(
-        at(values, lowest), at(bounds, lowest), at(values, highest), at(bounds, highest)
+        at(values, lowest),
+        at(bounds, lowest),
+        at(values, highest),
+        at(bounds, highest),
     )
 
 
@@ -179,5 +187,9 @@ def _orthonormalised(V: Tensor, M: Tensor, residual: Tensor) -> Subspace:
     sizes, U = torch.linalg.eigh((V @ V.mT).double())
     independent = sizes > len(V) * torch.finfo(V.dtype).eps * sizes[-1]
     # R (k, k): R^T V is orthonormal
-    R = U * torch.where(independent, torch.where(independent, sizes, 1.0).rsqrt(), 0.0)
-    return Subspace(R.to(V.dtype).mT @ V, (R.mT @ M.double() @ R).to(M.dtype), residual)
+    R = U * torch.where(
+        independent, torch.where(independent, sizes, 1.0).rsqrt(), 0.0
+    )
+    return Subspace(
+        R.to(V.dtype).mT @ V, (R.mT @ M.double() @ R).to(M.dtype), residual
+    )

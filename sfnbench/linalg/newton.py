@@ -27,17 +27,15 @@ Function = Callable[[Floats], Floats]
 MOST_STEPS = 40
 QUADRATIC = 0.5  # a step at most this share of the one before: on the way, quadratically or better
 LINEAR = 0.93  # up to x^15; exponential tails have 1, and powers of a tail more
-STEADY = 0.01  # by how much two ratios in a row may differ where steps fall linearly
+# by how much two ratios in a row may differ where steps fall linearly
+STEADY = 0.01
 ARRIVED = 1e-8  # a step this short, in units of the way so far, ends the search
-TINY = (
-    1e-9  # ... and so does one this short, in units of the point itself: it is rounding
-)
+TINY = 1e-9  # ... and so does one this short, in units of the point itself: it is rounding
 # of the gradient: where a step leaves more of it, it lies in the Hessian's kernel, and Newton's
 # method says nothing about the point
 GRADIENT_FLAT = 0.9
-ROUNDING = (
-    1e-10  # eigenvalues below this, in units of the largest, are zero to rounding
-)
+# eigenvalues below this, in units of the largest, are zero to rounding
+ROUNDING = 1e-10
 
 
 class NewtonSteps(NamedTuple):
@@ -46,7 +44,9 @@ class NewtonSteps(NamedTuple):
     gradients: Floats  # (n, d)
     steps: Floats  # (n, d)
     sizes: Floats  # (n,), norms of the Hessians, by which rounding is judged
-    residuals: Floats  # (n,), |H p + g| / |g|: the share of the gradient in the kernel
+    residuals: (
+        Floats  # (n,), |H p + g| / |g|: the share of the gradient in the kernel
+    )
 
 
 @dataclass(frozen=True)
@@ -135,12 +135,14 @@ class _Search:
         self._gradient, self._steps_at = gradient, steps_at
         self.x = starts.copy()
         self.going = np.ones(n, dtype=bool)
-        self.is_root, self.is_linear = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.is_root, self.is_linear = (
+            np.zeros(n, dtype=bool),
+            np.zeros(n, dtype=bool),
+        )
         self.last_steps = np.full_like(starts, np.nan)
         self._way, self._length = np.zeros(n), np.full(n, np.nan)
-        self._ratios = np.full(
-            (n, 3), np.nan
-        )  # of each step's length to that of the one before
+        # of each step's length to that of the one before
+        self._ratios = np.full((n, 3), np.nan)
 
     def advance(self, reach: Floats | None) -> None:
         """A step of all searches that go on, none longer than `reach` (S,)."""
@@ -200,7 +202,9 @@ class _Search:
     def _finish_linear(self, which: NDArray[np.intp], step: Floats) -> None:
         """Sum the rest of the way where the last three steps have fallen by the same share."""
         ratios = self._ratios[which]
-        steady = (np.abs(np.diff(ratios)) < STEADY).all(1) & (ratios[:, -1] > STEADY)
+        steady = (np.abs(np.diff(ratios)) < STEADY).all(1) & (
+            ratios[:, -1] > STEADY
+        )
         there, last = which[steady], ratios[steady, -1:]
         self.x[there] += step[steady] * last / (1 - last)
         self.is_root[there], self.is_linear[there], self.going[there] = (

@@ -64,7 +64,9 @@ def discover(kind: Kind, name: str | None = None) -> Iterator[Member]:
         for path in _files(root / folder, name):
             yield from _read_member(kind, path, f"{PACKAGE}.{folder}.{path.stem}")
         for path in _files(root, name):
-            yield from _read_member(kind, path, f"{PACKAGE}.{path.stem}", any_kind=True)
+            yield from _read_member(
+                kind, path, f"{PACKAGE}.{path.stem}", any_kind=True
+            )
     for entry in entries(folder):
         if name in (None, entry.name):
             yield _read_entry(kind, entry)
@@ -140,7 +142,9 @@ def _may_name_sfnbench(folder: str) -> bool:
         return True
     # a folder may not be read
     with suppress(OSError), os.scandir(folder or ".") as places:
-        about = (Path(each.path) for each in places if each.name.endswith(_METADATA))
+        about = (
+            Path(each.path) for each in places if each.name.endswith(_METADATA)
+        )
         return any(_names_sfnbench(each / "entry_points.txt") for each in about)
     return False
 
@@ -161,11 +165,8 @@ def _read_member(
     broken = Member(kind, path.stem, path, module)
     try:
         file = outline(path)
-    except (
-        SyntaxError,
-        ValueError,
-        OSError,
-    ) as error:  # ValueError: its bytes are no text
+    except (SyntaxError, ValueError, OSError) as error:
+        # ValueError: its bytes are no text
         yield replace(broken, error=_what(error))
         return
     for found in file.classes:
@@ -175,7 +176,9 @@ def _read_member(
             continue
         missing = wrong = _missing_package(file)
         if found.registered is None:
-            wrong = f"line {found.line}: {found.name} lacks @register({path.stem!r})"
+            wrong = (
+                f"line {found.line}: {found.name} lacks @register({path.stem!r})"
+            )
         elif found.registered != path.stem:
             wrong = (
                 f"line {found.line}: registered as {found.registered!r}, "

@@ -37,12 +37,13 @@ _VOCABULARY: Mapping[Kind, tuple[str, ...]] = {
     "metric": ("metric", "problem", "fields"),
 }
 T = TypeVar("T")
+# of sfnbench.datasets, by a set's name
 _READERS = {
     "find",
     "find_text",
     "load",
     "load_text",
-}  # of sfnbench.datasets, by a set's name
+}
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,9 @@ def _once(key: Hashable, find: Callable[[], T]) -> T:
     return found
 
 
-def _once_of(value: Mapping[str, Any], find: Callable[[Mapping[str, Any]], str]) -> str:
+def _once_of(
+    value: Mapping[str, Any], find: Callable[[Mapping[str, Any]], str]
+) -> str:
     """As `_once`, by the mapping itself: the runs of a suite share theirs."""
     if _known is None:
         return find(value)
@@ -215,7 +218,9 @@ def _member(kind: Kind, name: str) -> Code | None:
         return None
     if member.error and not member.path.is_file():
         raise PluginError(member.error)
-    shared = reach(*(HERE / "core" / f"{module}.py" for module in _VOCABULARY[kind]))
+    shared = reach(
+        *(HERE / "core" / f"{module}.py" for module in _VOCABULARY[kind])
+    )
     found = reach(member.path)
     packages = found.packages
     if name.startswith(registry.S2MPJ):
@@ -260,7 +265,8 @@ def _placed(files: Iterable[Path], root: Path) -> dict[str, Path]:
 
 
 def _relative_path(file: Path, root: Path) -> str:
-    share = HERE / "share"  # of a wheel: plugins that lie beside the package in a clone
+    # of a wheel: plugins that lie beside the package in a clone
+    share = HERE / "share"
     if file.is_relative_to(HERE) and not file.is_relative_to(share):
         return file.relative_to(HERE.parent).as_posix()
     return Path(os.path.relpath(file, root)).as_posix()
@@ -292,7 +298,9 @@ def _datasets_in(code: Code) -> Iterator[str]:
 @functools.lru_cache(maxsize=1024)
 def _called_for(read: Source) -> tuple[str, ...]:
     calls = [
-        node for node in ast.walk(read.tree) if isinstance(node, ast.Call) and node.args
+        node
+        for node in ast.walk(read.tree)
+        if isinstance(node, ast.Call) and node.args
     ]
     return tuple(
         str(call.args[0].value)

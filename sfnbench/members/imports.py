@@ -44,7 +44,12 @@ _NEEDED = {
     "torch",
     "typing_extensions",
 }
-_ALGORITHMS = ("torch.optim", "scipy.optimize", "scipy.sparse.linalg", "scipy.stats")
+_ALGORITHMS = (
+    "torch.optim",
+    "scipy.optimize",
+    "scipy.sparse.linalg",
+    "scipy.stats",
+)
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,8 @@ class Reach:
     """The files that imports lead to, the given ones included."""
 
     files: frozenset[Path] = frozenset()
-    packages: frozenset[str] = (
-        frozenset()
-    )  # those that others wrote and that decide numbers
+    # those that others wrote and that decide numbers
+    packages: frozenset[str] = frozenset()
 
 
 def reach(*paths: Path) -> Reach:
@@ -117,10 +121,14 @@ def is_installed(path: Path) -> bool:
 def _direct(source: Source, folders: tuple[Path, ...]) -> tuple[Path | str, ...]:
     """The files and packages that a file imports itself, with plugins in these folders."""
     found = (
-        target for wanted in source.imports for target in _targets(wanted, source.path)
+        target
+        for wanted in source.imports
+        for target in _targets(wanted, source.path)
     )
     counting = (
-        target for target in found if isinstance(target, str) or not _is_silent(target)
+        target
+        for target in found
+        if isinstance(target, str) or not _is_silent(target)
     )
     return tuple(dict.fromkeys(counting))
 
@@ -129,7 +137,9 @@ def _targets(wanted: Import, at: Path) -> Iterator[Path | str]:
     """The files, or the package, that an import in the file `at` names."""
     parts = wanted.module.split(".") if wanted.module else []
     if wanted.level:
-        yield from _relative_targets(at.parents[wanted.level - 1], parts, wanted.names)
+        yield from _relative_targets(
+            at.parents[wanted.level - 1], parts, wanted.names
+        )
         return
     top = parts[0]
     if top in sys.stdlib_module_names:
@@ -216,7 +226,9 @@ def _origins(file: Path, name: str) -> Iterator[Path | str]:
                     for t in _targets(wanted, file)
                     if isinstance(t, Path) and t != file
                 ]
-                if origins := [each for star in stars for each in _origins(star, name)]:
+                if origins := [
+                    each for star in stars for each in _origins(star, name)
+                ]:
                     yield from origins
                     return
 
@@ -265,7 +277,9 @@ def _is_algorithm(wanted: Import) -> bool:
 
 
 def _is_silent(path: Path) -> bool:
-    return path.is_relative_to(HERE) and path.relative_to(HERE).parts[0] in _LEFT_OUT
+    return (
+        path.is_relative_to(HERE) and path.relative_to(HERE).parts[0] in _LEFT_OUT
+    )
 
 
 def _is_shipped(path: Path) -> bool:

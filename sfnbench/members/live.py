@@ -52,7 +52,9 @@ def written_out(name: str, cls: type) -> Path:
         return Path(MAIN)
     names = needed(name, cls)
     parts = [_definition(name, key, value) for key, value in names.items()]
-    imports = sorted(part for part in parts if part.startswith(("import ", "from ")))
+    imports = sorted(
+        part for part in parts if part.startswith(("import ", "from "))
+    )
     rest = [part for part in parts if part not in imports]
     text = "\n\n\n".join(["\n".join(imports), *rest]) + "\n"
     path = _folder() / f"{name}.py"
@@ -107,7 +109,9 @@ def shipped_live(members: Mapping[tuple[str, str], type]) -> bytes:
     if not members:
         return b""
     scopes = {key: needed(key[1], cls) for key, cls in members.items()}
-    scope = {name: value for each in scopes.values() for name, value in each.items()}
+    scope = {
+        name: value for each in scopes.values() for name, value in each.items()
+    }
     try:
         return _pickled((dict(members), scope))
     except Exception as error:
@@ -159,14 +163,18 @@ def _is_own(value: Any) -> bool:
 
 def _names_in(text: str) -> set[str]:
     """The names that some source looks up outside of its functions' own variables."""
-    waiting = [compile(textwrap.dedent(text), "<source>", "exec", dont_inherit=True)]
+    waiting = [
+        compile(textwrap.dedent(text), "<source>", "exec", dont_inherit=True)
+    ]
     found: set[str] = set()
     while waiting:
         code = waiting.pop()
         for each in dis.get_instructions(code):
             if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 found.add(each.argval)
-        waiting += [each for each in code.co_consts if isinstance(each, types.CodeType)]
+        waiting += [
+            each for each in code.co_consts if isinstance(each, types.CodeType)
+        ]
     return found
 
 
@@ -221,7 +229,9 @@ def _class_in(text: str, name: str) -> str:
     found = ""
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+            first = min(
+                [node.lineno, *(each.lineno for each in node.decorator_list)]
+            )
             lines = text.splitlines()[first - 1 : node.end_lineno]
             found = "\n".join(lines)
     return found

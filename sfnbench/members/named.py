@@ -14,12 +14,13 @@ from ..errors import AbsentError, PluginError, SfnbenchError
 from ..words import did_you_mean, first_line
 from .imports import is_absence, module_file, source_of
 
+# with these a module may have any name
 _BY_CALL = (
     "*",
     "__getattr__",
     "globals",
     "setattr",
-)  # with these a module may have any name
+)
 
 
 def look_in(folder: Path) -> None:
@@ -75,9 +76,8 @@ def make_named(use: str, what: str) -> Any:
     PluginError names the line of its module that it fails at.
     """
     named = find_named(use, what)
-    if not callable(named) or not hasattr(
-        named, "__name__"
-    ):  # a module of torch is called too
+    # a module of torch is called too
+    if not callable(named) or not hasattr(named, "__name__"):
         return named
     try:
         return named()

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 from .reading import CLOCK_TICK_NS, Source, read
 
-Stamp = list[int]  # when a file was written and last changed (ns), its size, its inode
+# when a file was written and last changed (ns), its size, its inode
+Stamp = list[int]
 
 
 class Field(NamedTuple):
@@ -127,13 +128,17 @@ def _load() -> None:
         version, there = json.loads(_place().read_text("utf-8"))
         if version == _versions():
             found = {
-                key: (stamp, _from_json(*each)) for key, (stamp, each) in there.items()
+                key: (stamp, _from_json(*each))
+                for key, (stamp, each) in there.items()
             }
             _kept.update(found)
 
 
 def _from_json(
-    summary: str, classes: list[list[Any]], packages: list[list[Any]], names: list[str]
+    summary: str,
+    classes: list[list[Any]],
+    packages: list[list[Any]],
+    names: list[str],
 ) -> Outline:
     return Outline(
         summary,
@@ -161,7 +166,9 @@ def _outlined(source: Source) -> Outline:
     targets = itertools.chain.from_iterable(assigned)
     return Outline(
         summary=summary_of(ast.get_docstring(source.tree)),
-        classes=tuple(_class(node) for node in body if isinstance(node, ast.ClassDef)),
+        classes=tuple(
+            _class(node) for node in body if isinstance(node, ast.ClassDef)
+        ),
         packages=tuple(_packages(source)),
         names=tuple(each.id for each in targets if isinstance(each, ast.Name)),
     )

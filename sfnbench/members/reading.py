@@ -20,9 +20,8 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parents[1]  # the package sfnbench
 
-counts: Counter[str] = (
-    Counter()
-)  # what `make census` shows: files parsed, entry points scanned
+# what `make census` shows: files parsed, entry points scanned
+counts: Counter[str] = Counter()
 
 # A file system may give two writes in quick succession one time stamp, so a file that was written
 # less than this before it was read is read again.
@@ -81,7 +80,8 @@ def read(path: Path) -> Source:
         return known.source
     now = time.time_ns()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # importing the file says them
+        # importing the file says them
+        warnings.simplefilter("ignore", SyntaxWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         tree = ast.parse(path.read_bytes(), filename=os.fspath(path))
     source = Source(path, tree)

@@ -91,7 +91,9 @@ def find(kind: Kind, name: str) -> Member:
         return Member(kind, name, HERE / "problems" / "_s2mpj.py", _S2MPJ_MODULE)
     found = _by_name(kind, name)
     if name not in found:
-        raise PluginError(f"unknown {kind} {name!r}{did_you_mean(name, members(kind))}")
+        raise PluginError(
+            f"unknown {kind} {name!r}{did_you_mean(name, members(kind))}"
+        )
     return found[name]
 
 
@@ -115,7 +117,9 @@ def load(member: Member) -> type[Any]:
     if key in _registered and _is_outdated(member):
         del _registered[key], sys.modules[member.module]
         # two edits within one second leave bytecode that Python takes for the newer one's
-        Path(importlib.util.cache_from_source(str(member.path))).unlink(missing_ok=True)
+        Path(importlib.util.cache_from_source(str(member.path))).unlink(
+            missing_ok=True
+        )
     if member.module == _S2MPJ_MODULE and key not in _registered:
         made = importlib.import_module(member.module).class_of(member.name)
         _registered[key] = register(member.name)(made)
@@ -190,9 +194,8 @@ def _import(member: Member) -> None:
         importlib.import_module(member.module)
     except PluginError:
         raise
-    except (
-        Exception
-    ) as error:  # a plugin's import may raise anything, and must stop nothing else
+    except Exception as error:
+        # a plugin's import may raise anything, and must stop nothing else
         _registered.pop((member.kind, member.name), None)
         kind = AbsentError if is_absence(error) else PluginError
         line = _line_in(error, member.path)
@@ -226,7 +229,9 @@ def _of_main(kind: Kind, name: str | None) -> Iterator[Member]:
         if of != kind or cls.__module__ != live.MAIN or name not in (None, own):
             continue
         summary = summary_of(cls.__doc__)
-        found = Member(kind, own, Path(_file(cls)), live.MAIN, cls.__name__, summary)
+        found = Member(
+            kind, own, Path(_file(cls)), live.MAIN, cls.__name__, summary
+        )
         try:
             yield replace(found, path=live.written_out(own, cls))
         except PluginError as error:

@@ -61,7 +61,9 @@ def _from_one(
 ) -> Roots:
     """The same from one end (1, d)."""
     # the first step whole, later ones up to `reach`
-    longest = itertools.chain([math.inf] * is_wanted, itertools.repeat(float(reach[0])))
+    longest = itertools.chain(
+        [math.inf] * is_wanted, itertools.repeat(float(reach[0]))
+    )
 
     def tensor(numbers: Floats) -> Tensor:
         return torch.as_tensor(numbers).to(like)
@@ -72,7 +74,8 @@ def _from_one(
     def steps_at(points: Floats) -> NewtonSteps:
         g, found = step_by_products(problem, tensor(points[0]), next(longest))
         sizes = np.array([found.size])
-        solved = np.zeros(1)  # it leaves less than a thousandth, or there is no step
+        # it leaves less than a thousandth, or there is no step
+        solved = np.zeros(1)
         return NewtonSteps(g[None], found.step[None], sizes, solved)
 
     return contracted(gradient, steps_at, end, reach, unit)

@@ -48,9 +48,7 @@ NOT_CERTIFIED, RAN_AWAY, DIVERGED = "not certified", "ran away", "diverged"
 NEAR_SADDLE = 2.0  # distances of the start from the saddle
 NEAR_ROOT = 0.01  # of the way from the start to the critical point
 SAME_POINT = 1e-3  # two points are one within this share of the start's distance
-FLATTENED = (
-    0.2  # where Newton's steps fell linearly, a curvature that shrank so much vanishes
-)
+FLATTENED = 0.2  # where Newton's steps fell linearly, a curvature that shrank so much vanishes
 
 
 class Certificate(NamedTuple):
@@ -60,9 +58,8 @@ class Certificate(NamedTuple):
     min_eigenvalue: float | None
     min_eigenvalue_residual: float | None
     index_fraction: float | None
-    root_distance: (
-        float | None
-    )  # from the critical point that Newton's method arrives at
+    # from the critical point that Newton's method arrives at
+    root_distance: float | None
     end_point: str  # one of the names above
     is_held: bool  # near a critical point that is no minimum
 
@@ -74,7 +71,9 @@ def certify(
 
     Without a start, only a critical point itself, to six digits, is near.
     """
-    return certify_all(problem, theta[None], None if start is None else start[None])[0]
+    return certify_all(
+        problem, theta[None], None if start is None else start[None]
+    )[0]
 
 
 def certify_all(
@@ -171,7 +170,9 @@ class _Ends:
         if self.problem.saddle is not None:
             units = np.maximum(units, self._from_saddle(self.starts))
         if self.is_dense:
-            return newton_roots(self.gradients, self.hessians, self.ends, reach, units)
+            return newton_roots(
+                self.gradients, self.hessians, self.ends, reach, units
+            )
         wanted = np.array([self._has_fallen(i) for i in range(len(self.ends))])
         return roots_by_products(
             self.problem, self.like, self.ends, reach, units, wanted
@@ -184,12 +185,16 @@ class _Ends:
         # the way from the start to the point itself is at most a little longer than to the end
         radius = NEAR_ROOT / (1 - NEAR_ROOT) * self.way
         if self.problem.saddle is not None:
-            radius = np.maximum(radius, NEAR_SADDLE * self._from_saddle(self.starts))
+            radius = np.maximum(
+                radius, NEAR_SADDLE * self._from_saddle(self.starts)
+            )
         return radius
 
     def _from_saddle(self, points: Floats) -> Floats:
         assert self.problem.saddle is not None
-        return np.linalg.norm(points - _floats_of(self.problem.saddle.point), axis=1)
+        return np.linalg.norm(
+            points - _floats_of(self.problem.saddle.point), axis=1
+        )
 
     def _near(self, roots: Roots) -> tuple[Flags, Flags]:
         """Whether each end (S,) has arrived at the critical point found from it.
@@ -231,7 +236,8 @@ class _Ends:
         """The kinds of the critical points that are near."""
         if not self.is_dense:
             found = [
-                self._kind_by_products(i, roots) for i in np.flatnonzero(near).tolist()
+                self._kind_by_products(i, roots)
+                for i in np.flatnonzero(near).tolist()
             ]
             return np.array(found, dtype=object)
         points = roots.points[near]
@@ -240,7 +246,12 @@ class _Ends:
         self.start_sizes[near] = _sizes(self.hessians(self.starts[near]))
         kinds = []
         each = zip(
-            points, H, H_end, roots.is_linear[near], self.start_sizes[near], strict=True
+            points,
+            H,
+            H_end,
+            roots.is_linear[near],
+            self.start_sizes[near],
+            strict=True,
         )
         for point, at_root, at_end, is_linear, size in each:
             if not np.isfinite(at_root).all():
@@ -346,7 +357,8 @@ def not_finite(problem: Problem, theta: Tensor, asked: Collection[str]) -> str:
     if "hessian" in asked:
         answers["the Hessian"] = oracle(problem).hessian(theta)
     return next(
-        (name for name, answer in answers.items() if not answer.isfinite().all()), ""
+        (name for name, answer in answers.items() if not answer.isfinite().all()),
+        "",
     )
 
 

@@ -24,7 +24,9 @@ BATCH = 1024  # points
 Scalars = Tensor | Mapping[str, Tensor]  # (), or several of them by name
 
 
-def measure(problem: Problem, what: str | Metric, points: Tensor) -> dict[str, Tensor]:
+def measure(
+    problem: Problem, what: str | Metric, points: Tensor
+) -> dict[str, Tensor]:
     """A metric, or one of the problem's own measures by its name, at points (n, d).
 
     Returns (n,) numbers by name: its own, and those of its companions. NaN where a point is not
@@ -88,7 +90,9 @@ def _at(
     asked = points[finite]
     if points_together(problem) > 1:
         asked = torch.where(finite[:, None], points, asked[0])
-    answers = map_finite(problem, lambda theta: by_name(names[0], ask(theta)), asked)
+    answers = map_finite(
+        problem, lambda theta: by_name(names[0], ask(theta)), asked
+    )
     for name, values in answers.items():
         known = values.to(points.dtype)
         if len(known) == len(points):

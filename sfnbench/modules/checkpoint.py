@@ -43,7 +43,9 @@ def _state(file: Path) -> dict[str, Tensor]:
     try:
         given = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise ModelError(f"checkpoint {file}: no such file in {Path.cwd()}") from error
+        raise ModelError(
+            f"checkpoint {file}: no such file in {Path.cwd()}"
+        ) from error
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{file} holds more than weights, which would run code: save model.state_dict()"
@@ -52,7 +54,9 @@ def _state(file: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"{file} is no checkpoint of torch: {first_line(error)}"
         ) from error
-    inner = next((given[key] for key in NESTED if _is_state(_get(given, key))), given)
+    inner = next(
+        (given[key] for key in NESTED if _is_state(_get(given, key))), given
+    )
     if not _is_state(inner):
         raise ModelError(f"{file} holds no state dict: save model.state_dict()")
     return {_bare(name): value for name, value in inner.items()}
@@ -72,7 +76,9 @@ def _weight_differences(
     if missing:
         shapes.append(f"{counted(len(missing), 'tensor')} missing ({missing[0]!r})")
     if surplus:
-        shapes.append(f"{counted(len(surplus), 'tensor')} too many ({surplus[0]!r})")
+        shapes.append(
+            f"{counted(len(surplus), 'tensor')} too many ({surplus[0]!r})"
+        )
     return shapes
 
 

@@ -53,7 +53,9 @@ def examples_of(
     leaves = [each for each in tree_leaves(tree) if isinstance(each, Tensor)]
     away = sorted({str(each.device) for each in leaves} - {"cpu"})
     if away:
-        notes.append(f"the data come from {listed(away)}, and go where the model is")
+        notes.append(
+            f"the data come from {listed(away)}, and go where the model is"
+        )
     tree = tree_map(_as_tensor, tree)
     n = _n_examples(tree)
     if n_examples is not None and n_examples < n:

@@ -24,7 +24,10 @@ class KeptHessians:
         """
         if theta.is_meta or torch.func.debug_unwrap(theta) is not theta:
             return take()
-        key = (f"{theta.dtype} {theta.device}", theta.detach().cpu().numpy().tobytes())
+        key = (
+            f"{theta.dtype} {theta.device}",
+            theta.detach().cpu().numpy().tobytes(),
+        )
         if key not in self._kept:
             found = take()
             room = MOST_BYTES // max(1, found.numel() * found.element_size())

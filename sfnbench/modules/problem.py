@@ -147,7 +147,9 @@ class ModuleProblem(Network):
             z = trial.same_twice(
                 lambda: trial.outputs_of(self._answers(theta, tried), n)
             )
-            if trial.mixes_examples(lambda half: self._answers(theta, tried[half]), z):
+            if trial.mixes_examples(
+                lambda half: self._answers(theta, tried[half]), z
+            ):
                 yield "an example's outputs depend on the others of its batch: batch statistics"
         else:
             trial.same_twice(lambda: trial.loss_of(self._answers(theta, tried)))
@@ -179,7 +181,9 @@ class ModuleProblem(Network):
     def start(self, rng: torch.Generator) -> Tensor:
         """The given weights, or the module's own initialisation, `radius` away."""
         seed = int(torch.randint(N_SEED, (1,), generator=rng))
-        theta = self.weights.theta() if self.starts_at_weights else self._fresh(seed)
+        theta = (
+            self.weights.theta() if self.starts_at_weights else self._fresh(seed)
+        )
         if not self.radius:
             return theta
         way = torch.randn(self.dim, generator=rng, dtype=torch.float64)

@@ -97,7 +97,9 @@ def loss_of(found: Any) -> Tensor:
         return found
     else:
         got = f"shape {tuple(found.shape)} of {found.dtype}"
-    raise ModelError(f"the loss must return one real number, such as a mean, got {got}")
+    raise ModelError(
+        f"the loss must return one real number, such as a mean, got {got}"
+    )
 
 
 def sums(
@@ -158,7 +160,9 @@ def bends_as_it_says(
     behind = loss_and_grad(loss, theta - h * v, eager=True)[1]
     found = (ahead - behind) / (2 * h)
     error = torch.linalg.vector_norm(found - known.product(v))
-    scale = torch.linalg.vector_norm(found) + h * torch.linalg.vector_norm(known.grad)
+    scale = torch.linalg.vector_norm(found) + h * torch.linalg.vector_norm(
+        known.grad
+    )
     return bool(error <= CLOSE * scale)
 
 
@@ -180,7 +184,9 @@ def remarks(model: nn.Module) -> Iterator[str]:
     """The consequences of eval mode for this module, a sentence each."""
     modules = list(model.modules())
     norms = [
-        each for each in modules if isinstance(each, nn.modules.batchnorm._BatchNorm)
+        each
+        for each in modules
+        if isinstance(each, nn.modules.batchnorm._BatchNorm)
     ]
     if any(each.running_mean is not None for each in norms):
         yield "batch norm uses its running averages, as in eval mode"
@@ -188,7 +194,9 @@ def remarks(model: nn.Module) -> Iterator[str]:
         yield "dropout is off"
     small = {each.dtype for each in model.parameters() if each.element_size() < 4}
     if small:
-        names = ", ".join(sorted(str(each).removeprefix("torch.") for each in small))
+        names = ", ".join(
+            sorted(str(each).removeprefix("torch.") for each in small)
+        )
         yield f"weights of {names} are taken as they are, and computed with in more digits"
 
 
@@ -206,16 +214,19 @@ class _Watch(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         name = getattr(func, "__name__", "")
-        if name.startswith(("dropout", "rand", "bernoulli", "multinomial", "normal")):
+        if name.startswith(
+            ("dropout", "rand", "bernoulli", "multinomial", "normal")
+        ):
             self.random.add(name)
         return func(*args, **(kwargs or {}))
 
 
-def _scalar(criterion: Callable[[Tensor, Any], Any], z: Tensor, targets: Any) -> Tensor:
+def _scalar(
+    criterion: Callable[[Tensor, Any], Any], z: Tensor, targets: Any
+) -> Tensor:
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # of targets that are stretched to the outputs' shape
+        # of targets that are stretched to the outputs' shape
+        with warnings.catch_warnings():
             warnings.filterwarnings("error", "Using a target size", UserWarning)
             found = criterion(z, targets)
     except (RuntimeError, TypeError, ValueError, IndexError, UserWarning) as error:

@@ -16,9 +16,8 @@ from torch.overrides import TorchFunctionMode
 from ..core.constant import constant
 from ..errors import ModelError
 
-WeightSlot = tuple[
-    dict[str, Any], str, int
-]  # of a module: its tensors, a name, and a place
+# of a module: its tensors, a name, and a place
+WeightSlot = tuple[dict[str, Any], str, int]
 
 
 class Weights:
@@ -39,7 +38,9 @@ class Weights:
             if isinstance(each, nn.Embedding | nn.EmbeddingBag):
                 each.sparse = False  # sparse gradients have no second derivatives
         parameters = dict(model.named_parameters())
-        kept = {name: each for name, each in parameters.items() if each.requires_grad}
+        kept = {
+            name: each for name, each in parameters.items() if each.requires_grad
+        }
         self.names = list(kept)
         self.shapes = [each.shape for each in kept.values()]
         self.sizes = [math.prod(shape) for shape in self.shapes]
@@ -67,7 +68,8 @@ class Weights:
         """Views of theta (d,) in the parameters' shapes."""
         pieces = theta.split(self.sizes)
         return [
-            part.view(shape) for part, shape in zip(pieces, self.shapes, strict=True)
+            part.view(shape)
+            for part, shape in zip(pieces, self.shapes, strict=True)
         ]
 
     @constant

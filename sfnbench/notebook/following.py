@@ -37,7 +37,9 @@ class Bar(Observer):
         """Count from zero."""
         self._stage = f"{name}: "
 
-    def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
+    def begin(
+        self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]
+    ) -> None:
         """Show the bar, unless there is nothing to do."""
         self._n_todo = len(todo)
         self._n_failed = 0
@@ -68,7 +70,9 @@ class Bar(Observer):
         failed = ""
         if self._n_failed:
             failed = f", {self._n_failed} failed"
-        return f"{self._stage}{n_done} of {counted(self._n_todo, 'run')} done{failed}"
+        return (
+            f"{self._stage}{n_done} of {counted(self._n_todo, 'run')} done{failed}"
+        )
 
     def _repr_html_(self) -> str:
         share = sum(self._shares.values()) / max(1, self._n_todo)

@@ -118,7 +118,9 @@ class Results(os.PathLike[str]):
 
     def to_polars(self, *, curves: bool = False) -> Any:
         """As `to_pandas`, for polars; columns of mixed types are text."""
-        columns = {name: _alike(each) for name, each in self._columns(curves).items()}
+        columns = {
+            name: _alike(each) for name, each in self._columns(curves).items()
+        }
         return _imported("polars").DataFrame(columns, strict=False)
 
     def _columns(self, curves: bool) -> dict[str, list[Any]]:
@@ -126,7 +128,9 @@ class Results(os.PathLike[str]):
             if curves:
                 return series.curves(store.results())
             flat = flat_rows(store)
-        return {name: [row[name] for row in flat] for name in (flat[0] if flat else ())}
+        return {
+            name: [row[name] for row in flat] for name in (flat[0] if flat else ())
+        }
 
     # -- as figures --------------------------------------------------------------------------------
 
@@ -163,7 +167,9 @@ class Results(os.PathLike[str]):
                         panels.append((figure.title, panel))
             if panels:
                 return _drawing_of(section, _side_by_side(metric, panels))
-        raise SfnbenchError(f"no curve of {metric!r} here{did_you_mean(metric, known)}")
+        raise SfnbenchError(
+            f"no curve of {metric!r} here{did_you_mean(metric, known)}"
+        )
 
 
 # -- inside ----------------------------------------------------------------------------------------
@@ -174,7 +180,8 @@ def _drawing_of(section: Any, figure: Figure) -> Drawing:
     from ..report.looks import looks
 
     drawing = Drawing(figure, looks(section.methods), section.suite)
-    assert drawing.canvas is not None  # where matplotlib is missing, this call says so
+    # where matplotlib is missing, this call says so
+    assert drawing.canvas is not None
     return drawing
 
 

@@ -9,6 +9,7 @@ from ..core.fields import NonNegative
 from ..core.oracle import Oracle
 
 Damping = NonNegative | Literal["paper"] | tuple[NonNegative, ...]
+# Dauphin et al. 2014, appendix F.1
 PAPER_DAMPINGS = (
     1.0,
     1e-1,
@@ -16,7 +17,7 @@ PAPER_DAMPINGS = (
     1e-3,
     1e-4,
     1e-5,
-)  # Dauphin et al. 2014, appendix F.1
+)
 
 
 def lowest(oracle: Oracle, candidates: list[Tensor]) -> Tensor:

@@ -34,7 +34,9 @@ class DampedNewton(Optimizer):
     lr: Positive = 1.0
     damping: Damping = "paper"
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """One Newton step, with the best of the dampings where there are several."""
         g = oracle.grad(theta)
         H = oracle.hessian(theta)

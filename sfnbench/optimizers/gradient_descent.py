@@ -25,6 +25,8 @@ class GradientDescent(Optimizer):
 
     lr: Positive = 0.01
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """One gradient step."""
         return theta - self.lr * oracle.grad(theta), state

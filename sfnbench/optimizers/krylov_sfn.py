@@ -24,9 +24,7 @@ class Memory(NamedTuple):
     """The memory of the method, and its report."""
 
     update: Tensor  # (d,) the last step, whose direction the next subspace contains
-    n_negative: (
-        Tensor  # () negative eigenvalues of the curvature matrix in the last subspace
-    )
+    n_negative: Tensor  # () negative eigenvalues of the curvature matrix in the last subspace
     n_refused: Tensor  # () inner steps so far that no damping let through
     damping: Tensor  # () that of the last inner step; NaN if it was refused
 
@@ -102,14 +100,19 @@ class KrylovSaddleFreeNewton(Optimizer):
         self, oracle: Oracle, theta: Tensor, state: Memory
     ) -> tuple[Tensor, Memory]:
         """The inner steps in one subspace."""
-        linear = oracle.curvature(
-            theta, "hessian" if self.curvature == "absolute" else self.curvature
-        )
+        kind = self.curvature
+        linear = oracle.curvature(theta, "hessian" if kind == "absolute" else kind)
         apart = self.curvature_batch_size is not None
-        loss, g = oracle.loss_and_grad(theta) if apart else (linear.loss, linear.grad)
+        loss, g = (
+            oracle.loss_and_grad(theta) if apart else (linear.loss, linear.grad)
+        )
         k = min(self.k or N_VECTORS, len(theta))
         space = lanczos(
-            linear.hvp, g, k, last=state.update, reorthogonalise=self.reorthogonalise
+            linear.hvp,
+            g,
+            k,
+            last=state.update,
+            reorthogonalise=self.reorthogonalise,
         )
         del linear  # and its graph, before the losses are taken
         finite = space.matrix.isfinite().all()
@@ -121,19 +124,16 @@ class KrylovSaddleFreeNewton(Optimizer):
             if i:
                 loss, g = oracle.loss_and_grad(at)
             in_space = (space.basis @ g).to(basis.eigenvalues.dtype)
-            direction = directions_in(
-                basis,
-                in_space,
-                torch.abs if self.curvature == "absolute" else torch.clone,
-            )
+            transform = torch.abs if kind == "absolute" else torch.clone
+            direction = directions_in(basis, in_space, transform)
             direction = self._floored(direction, g)
             at, damping = self._best(oracle, at, loss, space.basis, direction)
             refused = refused + damping.isnan()
-        at = torch.where(
-            finite, at, torch.nan
-        )  # it has diverged; others in its batch have not
+        # it has diverged; others in its batch have not
+        at = torch.where(finite, at, torch.nan)
         negative = basis.eigenvalues < -1e-6 * basis.eigenvalues.abs().amax()
-        return at, Memory(at - theta, negative.sum().to(theta.dtype), refused, damping)
+        n_negative = negative.sum().to(theta.dtype)
+        return at, Memory(at - theta, n_negative, refused, damping)
 
     def carried(self, state: Memory) -> Tensor:
         """The last step alone decides the next."""

@@ -67,7 +67,6 @@ class MomentumSGD(Optimizer):
     def _momentum(self, n_steps: Tensor) -> Tensor | float:
         if self.schedule == "constant":
             return self.momentum
-        growing: Tensor = 1 - 0.5 / (
-            torch.floor(n_steps / 250) + 1
-        )  # 2^(-1 - log2 x) is 1 / (2 x)
+        # 2^(-1 - log2 x) is 1 / (2 x)
+        growing: Tensor = 1 - 0.5 / (torch.floor(n_steps / 250) + 1)
         return growing.clamp_max(self.momentum)

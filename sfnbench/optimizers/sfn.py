@@ -52,7 +52,9 @@ class SaddleFreeNewton(Optimizer):
         """One normal vector a step where there is noise."""
         return 1 if self.noise else 0
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """One saddle-free Newton step, with the best of the dampings where there are several."""
         g = oracle.grad(theta)
         direction = directions(g, oracle.hessian(theta), spectrum=torch.abs)
@@ -70,7 +72,8 @@ class SaddleFreeNewton(Optimizer):
 
 def _stretched(step: Tensor, g: Tensor, radius: float) -> Tensor:
     """The step -A^-1 g (d,) at the length at which its square, measured by A, is the radius."""
-    squared = -(
-        g @ step
-    )  # g^T A^-1 g: zero only where the gradient is, and the step with it
-    return torch.sqrt(radius / squared.clamp_min(torch.finfo(step.dtype).tiny)) * step
+    # g^T A^-1 g: zero only where the gradient is, and the step with it
+    squared = -(g @ step)
+    return (
+        torch.sqrt(radius / squared.clamp_min(torch.finfo(step.dtype).tiny)) * step
+    )

@@ -27,7 +27,9 @@ def _optimizer_of(entry: Any) -> Optimizer:
     if isinstance(entry, str):
         entry = {"use": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("use"), str):
-        raise ValueError("must be an optimizer's name, or a mapping with the key 'use'")
+        raise ValueError(
+            "must be an optimizer's name, or a mapping with the key 'use'"
+        )
     if registry.is_stock(entry["use"]):
         raise ValueError(
             f"must be one of sfnbench's own optimizers, not the stock one {entry['use']!r}"
@@ -68,7 +70,9 @@ class Phase(NamedTuple):
     first: State
     then: State
     n_steps: Tensor  # () steps made
-    switched: Tensor  # () the step after which the second took over; NaN before that
+    switched: (
+        Tensor  # () the step after which the second took over; NaN before that
+    )
     total: Tensor  # () sum of the losses in the window so far
     before: Tensor  # () mean loss of the window before; NaN in the first
 
@@ -127,7 +131,9 @@ class Switch(Optimizer):
             nan.to(theta),
         )
 
-    def step(self, oracle: Oracle, theta: Tensor, state: Phase) -> tuple[Tensor, Phase]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: Phase
+    ) -> tuple[Tensor, Phase]:
         """A step of the optimizer at work, and the test for a stall."""
         n_first = len(self.first.batch_sizes)
         n_steps = state.n_steps + 1
@@ -143,7 +149,9 @@ class Switch(Optimizer):
         else:
             loss = own.loss_here
         oracle.loss_here = loss
-        state = state._replace(first=inner, n_steps=n_steps, total=state.total + loss)
+        state = state._replace(
+            first=inner, n_steps=n_steps, total=state.total + loss
+        )
         if int(n_steps) % self.window:
             return after, state
         mean = state.total / self.window

@@ -46,7 +46,9 @@ def ladder(
             (start + torch.arange(math.prod(shape)).view(shape))[
                 :n_out, [*range(n_in), -1]
             ].ravel()
-            for start, shape, n_out, n_in in zip(first, shapes, outs, ins, strict=False)
+            for start, shape, n_out, n_in in zip(
+                first, shapes, outs, ins, strict=False
+            )
         ]
         dead = [width - each for width, each in zip(hidden, alive, strict=True)]
         across = functools.partial(_across, descents, dead)

@@ -54,9 +54,8 @@ class _Layer:
     # (n, n_in)
     below: Tensor
     slope: Tensor | None = None  # (n, n_in) phi' there; None if it is linear
-    twist: Tensor | None = (
-        None  # (n, n_in) t phi'' / phi', which times R{a} is t phi'' R{u}
-    )
+    # (n, n_in) t phi'' / phi', which times R{a} is t phi'' R{u}
+    twist: Tensor | None = None
 
 
 def linearised_layers(
@@ -186,7 +185,12 @@ def _along(layers: list[_Layer], v: Layers, n: int) -> Tensor:
 
 
 def _back(
-    layers: list[_Layer], v: Layers, deltas: Tensor, n: int, found: Layers, exact: bool
+    layers: list[_Layer],
+    v: Layers,
+    deltas: Tensor,
+    n: int,
+    found: Layers,
+    exact: bool,
 ) -> None:
     """Write the product, from the outputs' [R{delta}; delta] down.
 

@@ -177,7 +177,8 @@ def _moments_beside(
 ) -> Tensor:
     """The same of a layer and the one below it, whose J = da/du is the diagonal of `slope`."""
     factors = MJ[:, None] * a[:, None]
-    where_j_is_m = factors[:, :-1].diagonal(dim1=1, dim2=2).movedim(-1, 1)  # (i, m, n)
+    # (i, m, n)
+    where_j_is_m = factors[:, :-1].diagonal(dim1=1, dim2=2).movedim(-1, 1)
     # not in place, which has no batching rule
     where_j_is_m.copy_(torch.addcmul(where_j_is_m, delta[:, None], slope))
     return factors.flatten(0, 2) @ x.mT
@@ -190,7 +191,9 @@ def _second_moments(M: Tensor, x: Tensor) -> Tensor:
     """
     i, j, _ = _pairs(M.shape[0], x.device)
     if len(i) <= FEW:
-        return ((M[i, j][:, None] * x).flatten(0, 1) @ x.mT).unflatten(0, (len(i), -1))
+        return ((M[i, j][:, None] * x).flatten(0, 1) @ x.mT).unflatten(
+            0, (len(i), -1)
+        )
     first, second, _ = _pairs(x.shape[0], x.device)
     return M[i, j] @ (x[first] * x[second]).mT
 

@@ -8,7 +8,9 @@ from .. import datasets
 
 def build() -> nn.Module:
     """64 pixels, 8 units of tanh, 10 digits: 610 parameters."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10)
+    )
 
 
 def load() -> tuple[Tensor, Tensor]:

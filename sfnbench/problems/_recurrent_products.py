@@ -32,7 +32,11 @@ Splitter = Callable[[Tensor], list[Tensor]]
 
 
 def linearised(
-    split: Splitter, theta: Tensor, here: Tensor, following: Tensor, kind: CurvatureKind
+    split: Splitter,
+    theta: Tensor,
+    here: Tensor,
+    following: Tensor,
+    kind: CurvatureKind,
 ) -> Linearisation:
     """The mean cross-entropy to second order at theta (d,).
 
@@ -59,7 +63,9 @@ def linearised(
         return found
 
     n_multiplications = 10 * here.numel() * len(theta)
-    return Linearisation(path.loss, grad, recorded(product, theta, n_multiplications))
+    return Linearisation(
+        path.loss, grad, recorded(product, theta, n_multiplications)
+    )
 
 
 @dataclass
@@ -100,7 +106,17 @@ class _Path:
             torch.mul(g[t].addmm_(d[t + 1], W), slope[t], out=d[t])
         room = torch.empty_like(h), torch.empty_like(p), torch.empty_like(h)
         return cls(
-            W, V, here.reshape(-1), loss, h, p, e, d, slope, g.mul_(h).mul_(-2), *room
+            W,
+            V,
+            here.reshape(-1),
+            loss,
+            h,
+            p,
+            e,
+            d,
+            slope,
+            g.mul_(h).mul_(-2),
+            *room,
         )
 
     def along(self, v: list[Tensor]) -> None:
@@ -111,7 +127,9 @@ class _Path:
         torch.mul(Ru[0], self.slope[0], out=self.Rh[0])
         for t in range(1, len(Ru)):
             torch.mul(
-                Ru[t].addmm_(self.Rh[t - 1], self.W.mT), self.slope[t], out=self.Rh[t]
+                Ru[t].addmm_(self.Rh[t - 1], self.W.mT),
+                self.slope[t],
+                out=self.Rh[t],
             )
         torch.addmm(a, self.h.flatten(0, 1), V.mT, out=self.Re).addmm_(
             self.Rh.flatten(0, 1), self.V.mT

@@ -52,7 +52,9 @@ class OfS2MPJ(Problem):
 
     def __post_init__(self) -> None:
         if self.sizes and not _facts()[self.cutest_name]["argins"]:
-            raise ValueError(f"{self.cutest_name} has no sizes, got {list(self.sizes)}")
+            raise ValueError(
+                f"{self.cutest_name} has no sizes, got {list(self.sizes)}"
+            )
 
     @property
     def dim(self) -> int:
@@ -62,13 +64,17 @@ class OfS2MPJ(Problem):
     @property
     def lowest(self) -> float | None:
         """Their lower bound, where there is one."""
-        bound = float(np.asarray(getattr(self.theirs, "objlower", -math.inf)).item())
+        bound = float(
+            np.asarray(getattr(self.theirs, "objlower", -math.inf)).item()
+        )
         return bound if math.isfinite(bound) else None
 
     @functools.cached_property
     def theirs(self) -> Any:
         """Their object, which keeps a state."""
-        return getattr(_problem_module(self.cutest_name), self.cutest_name)(*self.sizes)
+        return getattr(_problem_module(self.cutest_name), self.cutest_name)(
+            *self.sizes
+        )
 
     def start(self, rng: torch.Generator) -> Tensor:
         """Their start, or a point at `radius` from it."""
@@ -103,7 +109,8 @@ class OfS2MPJ(Problem):
     def asked(self, question: str, *points: Tensor) -> Any:
         """What one of their functions says at points (d,)."""
         columns = [
-            point.detach().cpu().double().numpy()[:, None].copy() for point in points
+            point.detach().cpu().double().numpy()[:, None].copy()
+            for point in points
         ]
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -149,7 +156,11 @@ def class_of(name: str) -> type[Problem]:
     if own not in known:
         hint = did_you_mean(own, known)
         raise PluginError(f"S2MPJ has no problem {own!r} without constraints{hint}")
-    members = {"__doc__": OfS2MPJ.__doc__, "cutest_name": own, "__module__": __name__}
+    members = {
+        "__doc__": OfS2MPJ.__doc__,
+        "cutest_name": own,
+        "__module__": __name__,
+    }
     made = type(own, (OfS2MPJ,), members)
     return dataclass(frozen=True, kw_only=True)(made)
 

@@ -19,9 +19,7 @@ from ..members.registry import register
 from ._layered_products import Criterion, linearised_layers
 from ._sources import FromImages, check_within
 
-N_INCOMING = (
-    15  # of the sparse start: connections that a unit has, where it has as many inputs
-)
+N_INCOMING = 15  # of the sparse start: connections that a unit has, where it has as many inputs
 # images reconstructed at once when the error is measured: 60,000 would be 240 MB a layer in float32
 EXAMPLES_A_BLOCK = 4096
 
@@ -116,7 +114,9 @@ class Autoencoder(FromImages, Network):
         """Views of theta: the weights (n_out, n_in) and biases (n_out,) of each layer."""
         # One split for all: going back it is one concatenation, where slices would each fill a
         # theta with zeros.
-        sizes = [size for shape in self.shapes for size in (math.prod(shape), shape[0])]
+        sizes = [
+            size for shape in self.shapes for size in (math.prod(shape), shape[0])
+        ]
         parts = theta.split(sizes)
         weights = [
             part.view(shape)
@@ -160,7 +160,9 @@ class Autoencoder(FromImages, Network):
             loss, p = self.fit(z.mT, batch), torch.sigmoid(z)
             return Criterion(loss, (p - x) / len(x), (p - p * p) / len(x))
 
-        fit = linearised_layers(self.layers, theta, x, self.is_sigmoid, criterion, kind)
+        fit = linearised_layers(
+            self.layers, theta, x, self.is_sigmoid, criterion, kind
+        )
         return with_decay(fit, theta, self.weight_decay)
 
     def reconstruction_error(self, theta: Tensor) -> Tensor:

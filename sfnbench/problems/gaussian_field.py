@@ -135,9 +135,12 @@ class GaussianField(Problem):
         identity = torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
         curvature = -self.amplitude * torch.cos(w @ theta + b)
         H = self.stiffness * identity
+        # they fit the cache
         blocks = zip(
-            w.split(FEATURES_A_BLOCK), curvature.split(FEATURES_A_BLOCK), strict=True
-        )  # they fit the cache
+            w.split(FEATURES_A_BLOCK),
+            curvature.split(FEATURES_A_BLOCK),
+            strict=True,
+        )
         for rows, weights in blocks:
             H = H + rows.mT @ (weights[:, None] * rows)
         if self.planted:
@@ -164,9 +167,8 @@ class GaussianField(Problem):
     @constant
     def waves(self) -> tuple[Tensor, Tensor, Tensor]:
         """Wave vectors (K, N), phases (K,), and the gradient (N,) of their sum at 0."""
-        rng = np.random.default_rng(
-            self.realization
-        )  # torch's own would refuse inside of vmap
+        # torch's own would refuse inside of vmap
+        rng = np.random.default_rng(self.realization)
         K, N = self.n_features, self.dim
         w = torch.from_numpy(rng.standard_normal((K, N))) / math.sqrt(N)
         b = torch.from_numpy(rng.uniform(0, 2 * math.pi, K))

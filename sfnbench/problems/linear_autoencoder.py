@@ -80,7 +80,11 @@ class LinearAutoencoder(Problem):
     @property
     def spectrum(self) -> Sequence[float]:
         """The variances s."""
-        return range(1, self.n_inputs + 1) if self.variances is None else self.variances
+        return (
+            range(1, self.n_inputs + 1)
+            if self.variances is None
+            else self.variances
+        )
 
     @property
     def dim(self) -> int:
@@ -129,9 +133,8 @@ class LinearAutoencoder(Problem):
         """The projection onto these components, given as places in `variances`."""
         inside = tuple(subset)
         k, p, s, m = self.n_inputs, self.n_hidden, self.spectrum, len(inside)
-        both = np.zeros(
-            (2, p, k)
-        )  # A and B^T; numpy's zeros take no memory until they are read
+        # A and B^T; numpy's zeros take no memory until they are read
+        both = np.zeros((2, p, k))
         both[:, range(m), inside] = 1.0
         better = sum(self._n_larger(j) for j in inside)
         better -= sum(s[i] > s[j] for i in inside for j in inside)
@@ -150,7 +153,10 @@ class LinearAutoencoder(Problem):
         k, inside = self.n_inputs, set(subset)
         if self.variances is None:
             return float(k * (k + 1) // 2 - sum(i + 1 for i in inside)) / k
-        return math.fsum(s for i, s in enumerate(self.variances) if i not in inside) / k
+        return (
+            math.fsum(s for i, s in enumerate(self.variances) if i not in inside)
+            / k
+        )
 
     def invariants(self, theta: Tensor) -> Tensor:
         """The diagonal (k,) of B A: at a critical point 1 for its components, 0 for the others."""

@@ -69,7 +69,9 @@ class MultilayerPerceptron(FromImages, Network):
     size: Count | None = None
     n_examples: Count | None = None
     hidden: tuple[Count, ...] = (10,)
-    activation: Literal["tanh", "sigmoid", "relu", "softplus", "silu", "gelu"] = "tanh"
+    activation: Literal["tanh", "sigmoid", "relu", "softplus", "silu", "gelu"] = (
+        "tanh"
+    )
     criterion: Literal["cross_entropy", "squared_error"] = "cross_entropy"
     weight_decay: NonNegative = 0.0
 
@@ -79,12 +81,18 @@ class MultilayerPerceptron(FromImages, Network):
             n_examples=(self.n_examples, self.source.n_train),
         )
         if any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden widths must be positive, got {list(self.hidden)}")
+            raise ValueError(
+                f"hidden widths must be positive, got {list(self.hidden)}"
+            )
 
     @functools.cached_property
     def widths(self) -> tuple[int, ...]:
         """Number of inputs, of units in each hidden layer, and of classes."""
-        return (self.size or self.source.side) ** 2, *self.hidden, self.source.n_classes
+        return (
+            (self.size or self.source.side) ** 2,
+            *self.hidden,
+            self.source.n_classes,
+        )
 
     @functools.cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -103,9 +111,8 @@ class MultilayerPerceptron(FromImages, Network):
         """The dead net, where it is known."""
         if self.activation != "tanh" or len(self.hidden) != 1:
             return ()
-        share = self.examples(torch.zeros(0, dtype=torch.float64))[1].mean(
-            1
-        )  # (n_classes,)
+        # (n_classes,)
+        share = self.examples(torch.zeros(0, dtype=torch.float64))[1].mean(1)
         if self.criterion == "squared_error":
             biases = share / (1 + self.weight_decay)
             loss = (1 - share @ biases) / 2
@@ -118,7 +125,9 @@ class MultilayerPerceptron(FromImages, Network):
         self.layers(point)[-1].biases.copy_(biases[:, None])
         return (
             CriticalPoint(
-                point, float(loss), self.hidden[0] * self.dead_unit_descents(point)[0]
+                point,
+                float(loss),
+                self.hidden[0] * self.dead_unit_descents(point)[0],
             ),
         )
 
@@ -127,11 +136,15 @@ class MultilayerPerceptron(FromImages, Network):
         """The networks with fewer units a layer, if the units are of tanh."""
         if self.activation != "tanh" or not self.hidden:
             return ()
-        return ladder(self.hidden, self.shapes, self.dead_unit_descents, self.narrowed)
+        return ladder(
+            self.hidden, self.shapes, self.dead_unit_descents, self.narrowed
+        )
 
     def narrowed(self, most: int) -> "MultilayerPerceptron":
         """The network of at most so many units in each hidden layer."""
-        return replace(self, hidden=tuple(min(width, most) for width in self.hidden))
+        return replace(
+            self, hidden=tuple(min(width, most) for width in self.hidden)
+        )
 
     def dead_unit_descents(self, theta: Tensor) -> list[int]:
         """The descent directions of a dead unit of each hidden layer: see `_dead_units`."""
@@ -230,4 +243,6 @@ class MultilayerPerceptron(FromImages, Network):
     @functools.cached_property
     def _arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         images = load(self.dataset, size=self.size, n_examples=self.n_examples)
-        return images.x.reshape(len(images.x), -1), np.eye(images.n_classes)[images.y]
+        return images.x.reshape(len(images.x), -1), np.eye(images.n_classes)[
+            images.y
+        ]

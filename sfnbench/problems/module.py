@@ -51,7 +51,9 @@ class NamedModule(ModuleProblem):
 
     def make_criterion(self) -> Callable[[Tensor, Any], Tensor]:
         """The criterion that `criterion` names."""
-        found: Callable[[Tensor, Any], Tensor] = find_named(self.criterion, "criterion")
+        found: Callable[[Tensor, Any], Tensor] = find_named(
+            self.criterion, "criterion"
+        )
         return found
 
     def make_data(self) -> Any:

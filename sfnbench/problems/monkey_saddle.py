@@ -53,7 +53,9 @@ class MonkeySaddle(Problem):
     @functools.cached_property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The origin."""
-        return (CriticalPoint(torch.zeros(2, dtype=torch.float64), 0.0, 0, n_zero=2),)
+        return (
+            CriticalPoint(torch.zeros(2, dtype=torch.float64), 0.0, 0, n_zero=2),
+        )
 
     @functools.cached_property
     def saddle(self) -> CriticalPoint:

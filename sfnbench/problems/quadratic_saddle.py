@@ -86,14 +86,15 @@ class QuadraticSaddle(Problem):
         else:
             unrotated = torch.tensor(self.start_at, dtype=torch.float64)
         return (
-            unrotated if self.rotation is None else unrotated @ self.axes(unrotated).mT
+            unrotated
+            if self.rotation is None
+            else unrotated @ self.axes(unrotated).mT
         )
 
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """The quadratic form ()."""
-        along: Tensor = (
-            theta if self.rotation is None else theta @ self.axes(theta)
-        )  # (d,) R^T x
+        # (d,) R^T x
+        along: Tensor = theta if self.rotation is None else theta @ self.axes(theta)
         spectrum: Tensor = self.spectrum(theta)
         return spectrum @ along.square() / 2
 

@@ -119,9 +119,8 @@ class RecurrentNetwork(FromDataset, Network):
     @property
     def population(self) -> int:
         """Number of sequences; the rest at the end of the text is not used."""
-        return (
-            self.n_used - 1
-        ) // self.length  # the last prediction needs one more character
+        # the last prediction needs one more character
+        return (self.n_used - 1) // self.length
 
     @property
     def n_symbols(self) -> int:
@@ -174,11 +173,14 @@ class RecurrentNetwork(FromDataset, Network):
         # step by step.
         inputs = (embedding + biases).index_select(0, codes.reshape(-1))
         inputs = inputs.view(*codes.shape, self.n_units)
-        first, *rest = inputs.unbind()  # not inputs[t], for the reason that Stack gives
+        # not inputs[t], for the reason that Stack gives
+        first, *rest = inputs.unbind()
         h = [torch.tanh(first)]
         for x in rest:
             h.append(torch.tanh(torch.addmm(x, h[-1], recurrent.mT)))
-        return functional.linear(Stack.apply(*h), readout, out_biases).permute(2, 0, 1)
+        return functional.linear(Stack.apply(*h), readout, out_biases).permute(
+            2, 0, 1
+        )
 
     def fit(self, z: Tensor, batch: Tensor | None) -> Tensor:
         """The cross-entropy () of outputs z (n_symbols, T, n) in nats, mean over predictions."""
@@ -219,4 +221,6 @@ class RecurrentNetwork(FromDataset, Network):
             load_text(self.dataset, n_characters=self.n_characters).codes
         )
         n = self.population * self.length
-        return codes[:n].view(-1, self.length), codes[1 : n + 1].view(-1, self.length)
+        return codes[:n].view(-1, self.length), codes[1 : n + 1].view(
+            -1, self.length
+        )

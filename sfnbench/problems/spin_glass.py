@@ -86,7 +86,9 @@ class SphericalSpinGlass(Problem):
     def start(self, rng: torch.Generator) -> Tensor:
         """A point at `radius` from the planted critical point, or uniform on the sphere."""
         if self.planted:
-            return self.critical_points[0].point + on_sphere(self.dim, self.radius, rng)
+            return self.critical_points[0].point + on_sphere(
+                self.dim, self.radius, rng
+            )
         return on_sphere(self.dim, math.sqrt(self.dim), rng)
 
     def tangent(self, theta: Tensor) -> Tensor:
@@ -122,7 +124,8 @@ class SphericalSpinGlass(Problem):
             (n @ g) * P + cross + cross.mT
         )
         return (
-            sphere + ((theta @ theta - N) * identity / 2 + theta[:, None] * theta) / N
+            sphere
+            + ((theta @ theta - N) * identity / 2 + theta[:, None] * theta) / N
         )
 
     def _on_sphere(self, theta: Tensor) -> Tensor:
@@ -139,9 +142,8 @@ class SphericalSpinGlass(Problem):
     def couplings(self) -> tuple[Tensor]:
         """The symmetric couplings, p times N, factor included."""
         N, p = self.dim, self.p
-        rng = np.random.default_rng(
-            self.realization
-        )  # torch's own would refuse inside of vmap
+        # torch's own would refuse inside of vmap
+        rng = np.random.default_rng(self.realization)
         J = torch.from_numpy(rng.standard_normal((N,) * p)) / N ** ((p - 1) / 2)
         if self.planted:
             J = J - self._planting(_symmetric(J))
@@ -153,7 +155,9 @@ class SphericalSpinGlass(Problem):
         for _ in range(self.p - 1):
             J = J @ s
         slope = self.p * (J - J.mean())
-        expanded = slope.reshape(-1, *[1] * (self.p - 1)).expand((self.dim,) * self.p)
+        expanded = slope.reshape(-1, *[1] * (self.p - 1)).expand(
+            (self.dim,) * self.p
+        )
         return expanded / self.dim ** (self.p - 1)
 
 

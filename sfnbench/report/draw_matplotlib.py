@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arrays import Floats
 from ..environment import install_hint
 from ..errors import SfnbenchError
 from .figure import Axis, Figure, Panel, Trace
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 PICTURE_FORMATS = ("svg", "pdf", "png")
+# equal results, equal files
 UNDATED = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
-}  # equal results, equal files
+}
 INK = "#1b1b1b"
 PANEL_INCHES = 3.6, 3.4  # of a panel in inches
 MOST_BELOW = 12  # entries of a legend below the panels; more stand beside them
@@ -68,7 +70,8 @@ def write_figures(
             canvas = paint(figure, known, section.suite)
             stem = f"{slug(section.suite)}_{slug(figure.name)}"
             written += [
-                save(canvas, folder / f"{stem}.{suffix}") for suffix in PICTURE_FORMATS
+                save(canvas, folder / f"{stem}.{suffix}")
+                for suffix in PICTURE_FORMATS
             ]
     return written
 
@@ -94,7 +97,8 @@ def paint(figure: Figure, known: Mapping[str, Look], suite: str = "") -> Canvas:
             line for remark in panel.remarks for line in wrap(remark, MOST_LETTERS)
         ]
         each.set_title(
-            _without_mathematics("\n".join(lines)), fontsize=8 if len(lines) == 1 else 7
+            _without_mathematics("\n".join(lines)),
+            fontsize=8 if len(lines) == 1 else 7,
         )
     _add_legend(canvas, axes, figure)
     return canvas
@@ -104,10 +108,12 @@ def save(canvas: Canvas, path: Path) -> Path:
     """Write a drawn figure as the suffix says, the same bytes each time."""
     import matplotlib
 
-    with matplotlib.rc_context({"svg.hashsalt": "sfnbench"}), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Glyph"
-        )  # of scripts that the font lacks
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "sfnbench"}),
+        warnings.catch_warnings(),
+    ):
+        # of scripts that the font lacks
+        warnings.filterwarnings("ignore", message="Glyph")
         canvas.savefig(path, dpi=150, metadata=UNDATED.get(path.suffix[1:]))
     return path
 
@@ -149,7 +155,14 @@ def _paint_panel(axes: Axes, panel: Panel, own: Mapping[str, Look]) -> None:
         heights = np.asarray(panel.contours.heights, float)
         levels = np.linspace(-1, 1, 2 * N_LEVELS + 1)
         axes.contourf(
-            at, at, heights, levels, cmap="Greys_r", vmin=-2.5, vmax=1, extend="both"
+            at,
+            at,
+            heights,
+            levels,
+            cmap="Greys_r",
+            vmin=-2.5,
+            vmax=1,
+            extend="both",
         )
         axes.contour(
             at, at, heights, levels, colors=GREY, linewidths=0.4, linestyles="solid"
@@ -184,7 +197,13 @@ def _paint_trace(
     if trace.style == "bars":
         pattern = look.pattern if look else ""
         axes.bar(
-            x, y, trace.width, color=colour, hatch=2 * pattern, label=label, zorder=2
+            x,
+            y,
+            trace.width,
+            color=colour,
+            hatch=2 * pattern,
+            label=label,
+            zorder=2,
         )
     elif trace.style == "points" or trace.is_dot:
         axes.plot(x, y, linestyle="", label=label, **_marker(trace, look, colour))
@@ -194,11 +213,19 @@ def _paint_trace(
         low = np.asarray(trace.low, float)
         high = np.asarray(trace.high, float)
         axes.vlines(
-            x, low, high, color=colour if trace.style == "points" else INK, linewidth=1
+            x,
+            low,
+            high,
+            color=colour if trace.style == "points" else INK,
+            linewidth=1,
         )
+    _write_texts(axes, trace, x, y)
+
+
+def _write_texts(axes: Axes, trace: Trace, x: Floats, y: Floats) -> None:
+    angle = 90 if trace.style == "bars" else 0
     for at, height, text in zip(x, y, trace.text or [], strict=False):
         if text and np.isfinite(height):
-            angle = 90 if trace.style == "bars" else 0
             axes.annotate(
                 text,
                 (at, height),
@@ -211,7 +238,9 @@ def _paint_trace(
             )
 
 
-def _paint_line(axes: Axes, trace: Trace, look: Look | None, label: str | None) -> None:
+def _paint_line(
+    axes: Axes, trace: Trace, look: Look | None, label: str | None
+) -> None:
     x = np.asarray(trace.x, float)
     y = np.asarray(trace.y, float)
     style: dict[str, Any] = {
@@ -232,7 +261,9 @@ def _paint_line(axes: Axes, trace: Trace, look: Look | None, label: str | None) 
     if trace.low is not None:
         low = np.asarray(trace.low, float)
         high = np.asarray(trace.high, float)
-        axes.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)
+        axes.fill_between(
+            x, low, high, color=style["color"], alpha=0.18, linewidth=0
+        )
 
 
 def _marker(trace: Trace, look: Look | None, colour: str) -> dict[str, Any]:
@@ -278,7 +309,10 @@ def _add_legend(canvas: Canvas, axes: Iterable[Axes], figure: Figure) -> None:
     n_rows = -(-len(handles) // n_columns)
     if n_rows <= MOST_BELOW:
         canvas.set_size_inches(width, height + 0.16 * n_rows)
-        style |= {"loc": "outside lower center", "ncols": min(n_columns, len(handles))}
+        style |= {
+            "loc": "outside lower center",
+            "ncols": min(n_columns, len(handles)),
+        }
     else:
         canvas.set_size_inches(
             width + 0.07 * longest + 0.8, max(height, 0.15 * len(handles) + 0.6)

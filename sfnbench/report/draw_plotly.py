@@ -62,7 +62,9 @@ TEMPLATE: Json = {  # what all panels share
         "scatter": [
             {"hovertemplate": _HOVER, "line": {"width": 2}, "showlegend": False}
         ],
-        "bar": [{"hovertemplate": _HOVER, "textposition": "outside", "textangle": -90}],
+        "bar": [
+            {"hovertemplate": _HOVER, "textposition": "outside", "textangle": -90}
+        ],
     },
 }
 
@@ -73,9 +75,8 @@ class Arrays:
 
     texts: list[str] = field(default_factory=list)
     _places: dict[str, int] = field(default_factory=dict)
-    _known: dict[bytes, int] = field(
-        default_factory=dict
-    )  # by hashes: rounding takes longer
+    # by hashes: rounding takes longer
+    _known: dict[bytes, int] = field(default_factory=dict)
 
     def __call__(self, *parts: ArrayLike) -> Json:
         """A reference to an array, or to one that goes along the first and back on the second."""
@@ -137,7 +138,10 @@ def plot(panel: Panel, looks: Mapping[str, Look], arrays: Arrays) -> Json:
                 look = own[trace.method]
             data += _traces(trace, look, arrays)
             if panel.has_legend and trace.in_legend:
-                data[-1] |= {"showlegend": True, "name": _in_lines(data[-1]["name"])}
+                data[-1] |= {
+                    "showlegend": True,
+                    "name": _in_lines(data[-1]["name"]),
+                }
     return {"data": data, "layout": _layout(panel, data)}
 
 
@@ -278,7 +282,10 @@ def _contour(panel: Panel) -> Json:
         "hoverinfo": "skip",
         "contours": {"start": -1, "end": 1, "size": 1 / 8, "coloring": "heatmap"},
         "line": {"color": GREY, "width": 0.7, "smoothing": 1},
-        "colorscale": [[0, "rgba(128, 128, 128, 0.55)"], [1, "rgba(128, 128, 128, 0)"]],
+        "colorscale": [
+            [0, "rgba(128, 128, 128, 0.55)"],
+            [1, "rgba(128, 128, 128, 0)"],
+        ],
     }
 
 
@@ -286,7 +293,11 @@ def _layout(panel: Panel, data: Sequence[Json]) -> Json:
     made: Json = {"xaxis": _axis(panel.x), "yaxis": _axis(panel.y)}
     if panel.is_square:
         made["xaxis"] |= {"constrain": "domain", "zeroline": False}
-        made["yaxis"] |= {"constrain": "domain", "zeroline": False, "scaleanchor": "x"}
+        made["yaxis"] |= {
+            "constrain": "domain",
+            "zeroline": False,
+            "scaleanchor": "x",
+        }
     if panel.marks:
         line = {"color": GREY, "width": 1, "dash": "dot"}
         made["shapes"] = [

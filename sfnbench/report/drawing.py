@@ -20,7 +20,10 @@ class Drawing:
     """A figure, drawn where it is shown in a notebook or saved; `figure` is it as plain data."""
 
     def __init__(
-        self, figure: Figure, known: Mapping[str, Look] | None = None, suite: str = ""
+        self,
+        figure: Figure,
+        known: Mapping[str, Look] | None = None,
+        suite: str = "",
     ) -> None:
         self.figure = figure
         self._known = known or {}
@@ -40,7 +43,9 @@ class Drawing:
         path = Path(path)
         if path.suffix[1:] not in PICTURE_FORMATS:
             suffixes = ", ".join(f".{each}" for each in PICTURE_FORMATS)
-            raise SfnbenchError(f"{path}: expected a name that ends with {suffixes}")
+            raise SfnbenchError(
+                f"{path}: expected a name that ends with {suffixes}"
+            )
         return save(self.canvas, path)
 
     def svg(self) -> str:

@@ -31,9 +31,8 @@ class Axis:
     title: str
     scale: Literal["linear", "log"] = "linear"
     range: tuple[float, float] | None = None  # None: whatever holds all traces
-    ticks: Sequence[tuple[float, str]] | None = (
-        None  # place and text; None: the painter's own
-    )
+    # place and text; None: the painter's own
+    ticks: Sequence[tuple[float, str]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +44,11 @@ class Trace:
     method: str | None = None  # gives colour, dashes and marker; None: grey
     label: str = ""  # in legends and under the pointer; by default the method
     style: Style = "line"
-    low: ArrayLike | None = (
-        None  # edge of a band around a line, else the ends of error bars
-    )
+    # edge of a band around a line, else the ends of error bars
+    low: ArrayLike | None = None
     high: ArrayLike | None = None
-    symbol: Symbol | None = None  # of points; by default the method's own, or a circle
+    # of points; by default the method's own, or a circle
+    symbol: Symbol | None = None
     size: float = 6.0  # of points, in typographic points
     width: float = 2.0  # of lines in typographic points, of bars in units of x
     text: Sequence[str] | None = None  # above each point
@@ -91,14 +90,16 @@ class Panel:
     y: Axis
     traces: Sequence[Trace]
     notes: Sequence[str] = ()  # sentences that explain it
-    findings: Sequence[str] = ()  # sentences about these results, which files show too
-    best_first: Sequence[
-        str
-    ] = ()  # its methods by merit, for panels with too many of them
+    # sentences about these results, which files show too
+    findings: Sequence[str] = ()
+    # its methods by merit, for panels with too many of them
+    best_first: Sequence[str] = ()
     contours: Contours | None = None
-    marks: Sequence[tuple[float, str]] = ()  # upright lines: where, and what is there
+    # upright lines: where, and what is there
+    marks: Sequence[tuple[float, str]] = ()
     is_square: bool = False  # one unit is as long on either axis
-    has_legend: bool = False  # of its own: the labels say more than the methods' names
+    # of its own: the labels say more than the methods' names
+    has_legend: bool = False
 
     @cached_property
     def methods(self) -> list[str]:
@@ -123,7 +124,11 @@ class Panel:
         for trace in self.traces:
             is_line = trace.style not in ("points", "bars")
             if trace.method in grey:
-                yield replace(trace, low=None, high=None, width=1) if is_line else trace
+                yield (
+                    replace(trace, low=None, high=None, width=1)
+                    if is_line
+                    else trace
+                )
         yield from (trace for trace in self.traces if trace.method not in grey)
 
     @property
@@ -163,7 +168,8 @@ class Figure:
     title: str
     panels: Sequence[Panel]
     problem: str | None = None  # label of the one that it shows; None: several
-    against: str | None = None  # steps, cost or seconds, where the reader may choose
+    # steps, cost or seconds, where the reader may choose
+    against: str | None = None
 
 
 def scale_of(values: Iterable[ArrayLike]) -> Literal["linear", "log"]:
@@ -172,7 +178,9 @@ def scale_of(values: Iterable[ArrayLike]) -> Literal["linear", "log"]:
     >>> scale_of([[0, 10], [0, 500]])
     'log'
     """
-    ends = [float(np.nanmax(np.asarray(each, float), initial=0.0)) for each in values]
+    ends = [
+        float(np.nanmax(np.asarray(each, float), initial=0.0)) for each in values
+    ]
     known = [end for end in ends if 0 < end < np.inf]
     if known and max(known) > WIDE * min(known):
         return "log"

@@ -43,7 +43,9 @@ OUTLINES = {  # of markers, in a sample of 30 by 10
 }
 
 
-def write_page(sections: Sequence[Section], notes: Sequence[str], file: Path) -> Path:
+def write_page(
+    sections: Sequence[Section], notes: Sequence[str], file: Path
+) -> Path:
     """Write the report, whole or not at all; the file.
 
     StoreError where plotly is not installed, or the file cannot be written or is not called .html.
@@ -75,7 +77,9 @@ def _page(sections: Sequence[Section], notes: Sequence[str]) -> str:
         for kind in ("html", "css", "js")
     )
     suites = list(dict.fromkeys(section.suite for section in sections))
-    methods = dict.fromkeys(label for section in sections for label in section.methods)
+    methods = dict.fromkeys(
+        label for section in sections for label in section.methods
+    )
     known = looks(methods)
     shown = [_section(i, section, known) for i, section in enumerate(sections)]
     return Template(template).substitute(
@@ -143,9 +147,7 @@ def _button(label: str, look: Look) -> str:
 
 
 def _section(i: int, section: Section, known: Mapping[str, Look]) -> str:
-    where = (
-        f"<small>{escape(section.experiment)}, {escape(str(section.folder))}</small>"
-    )
+    where = f"<small>{escape(section.experiment)}, {escape(str(section.folder))}</small>"
     table = html_tables.sortable(section.table, "Table of results")
     findings = "".join(f"<p>{escape(line)}</p>" for line in section.findings())
     more = {
@@ -225,5 +227,7 @@ def _plots(
 
 def _json(value: object) -> str:
     """JSON that ends no script element, whatever a label says."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(
+        value, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return text.replace("<", "\\u003c")

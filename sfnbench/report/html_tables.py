@@ -27,7 +27,9 @@ def sortable(table: Table, label: str) -> str:
         for name in shown
     )
     rows = ["".join(_cell(row.get(name)) for name in shown) for row in table]
-    return _scrolling(f'<table class="sortable">{_whole(head, rows)}</table>', label)
+    return _scrolling(
+        f'<table class="sortable">{_whole(head, rows)}</table>', label
+    )
 
 
 def statuses(section: Section) -> str:
@@ -39,8 +41,12 @@ def statuses(section: Section) -> str:
     down, across, corner = list(section.problems), list(section.methods), "problem"
     if len(across) > max(len(down), MOST_ACROSS):
         down, across, corner = across, down, "method"
-        found = {(method, problem): each for (problem, method), each in found.items()}
-    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in (corner, *across))
+        found = {
+            (method, problem): each for (problem, method), each in found.items()
+        }
+    head = "".join(
+        f'<th scope="col">{escape(each)}</th>' for each in (corner, *across)
+    )
     rows = []
     for row in down:
         cells = [_statuses_cell(found.get((row, column), {})) for column in across]
@@ -51,10 +57,13 @@ def statuses(section: Section) -> str:
 def environment(section: Section) -> str:
     """The machine, the versions and the settings that the results were made with."""
     facts = {
-        name: ", ".join(values) for name, values in section.facts.items() if any(values)
+        name: ", ".join(values)
+        for name, values in section.facts.items()
+        if any(values)
     }
     rows = [
-        f"{_row_header(name)}<td>{escape(value)}</td>" for name, value in facts.items()
+        f"{_row_header(name)}<td>{escape(value)}</td>"
+        for name, value in facts.items()
     ]
     return _scrolling(f"<table>{_whole('', rows)}</table>", "Environment")
 
@@ -89,7 +98,9 @@ def _scrolling(table: str, label: str) -> str:
 
 def _whole(head: str, rows: Sequence[str]) -> str:
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{body}</tbody>"
+    return (
+        f"{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{body}</tbody>"
+    )
 
 
 def _row_header(text: str) -> str:
@@ -122,7 +133,9 @@ def _statuses_cell(counts: Mapping[str, int]) -> str:
 
 
 def _summary_row(i: int, section: Section) -> str:
-    seeds = ", ".join(f"{n:,} {status}" for status, n in section.n_seeds.most_common())
+    seeds = ", ".join(
+        f"{n:,} {status}" for status, n in section.n_seeds.most_common()
+    )
     commits = ", ".join(
         name[:10] for name in section.facts.get("commit", {}) if name != "None"
     )

@@ -61,6 +61,8 @@ def looks_in(panel: Panel, known: Mapping[str, Look]) -> dict[str, Look]:
 
 def _all() -> Iterable[Look]:
     for n_round in count():
-        for i, (marker, dash, colour) in enumerate(product(MARKERS, DASHES, COLOURS)):
+        for i, (marker, dash, colour) in enumerate(
+            product(MARKERS, DASHES, COLOURS)
+        ):
             pattern = PATTERNS[i // len(COLOURS) % len(PATTERNS)]
             yield Look(colour, dash, marker, pattern, n_round)

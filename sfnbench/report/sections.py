@@ -59,10 +59,10 @@ class Section:
     folder: Path
     suite: str
     experiment: str
-    results: list[Result] = field(default_factory=list)  # without their series and logs
-    facts: dict[str, dict[str, None]] = field(
-        default_factory=dict
-    )  # every value there is
+    # without their series and logs
+    results: list[Result] = field(default_factory=list)
+    # every value there is
+    facts: dict[str, dict[str, None]] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)  # before all others
     _circumstances: dict[str, Any] | None = None  # of the last result
     _extracts: dict[int, list[tuple[Result, Any]]] = field(default_factory=dict)
@@ -94,12 +94,16 @@ class Section:
     @property
     def problems(self) -> list[str]:
         """Labels of the problems, in the order of the suite."""
-        return list(dict.fromkeys(result.run.problem.label for result in self.results))
+        return list(
+            dict.fromkeys(result.run.problem.label for result in self.results)
+        )
 
     @property
     def methods(self) -> list[str]:
         """Labels of the optimizers or finders."""
-        return list(dict.fromkeys(result.run.method.label for result in self.results))
+        return list(
+            dict.fromkeys(result.run.method.label for result in self.results)
+        )
 
     @property
     def n_broken(self) -> int:
@@ -111,7 +115,9 @@ class Section:
         """Seeds (or points, or timings) by status."""
         return sum((statuses_of(result) for result in self.results), Counter())
 
-    def absent(self, known: Mapping[registry.Kind, Container[str]]) -> Iterator[str]:
+    def absent(
+        self, known: Mapping[registry.Kind, Container[str]]
+    ) -> Iterator[str]:
         """The members that are not installed, as plugins that are no longer there."""
         kind: registry.Kind = (
             "finder" if self.experiment == "critical_points" else "optimizer"

@@ -27,11 +27,11 @@ TIMED_EXPERIMENTS = ("throughput",)  # whose numbers are all timings
 class BitComparison:
     """The runs that two folders have in common, and where they differ."""
 
-    same: list[str] = field(default_factory=list)  # titles of runs, as all lists here
+    # titles of runs, as all lists here
+    same: list[str] = field(default_factory=list)
     different: dict[str, str] = field(default_factory=dict)  # title -> what differs
-    timed: list[str] = field(
-        default_factory=list
-    )  # runs of timings alone, not compared
+    # runs of timings alone, not compared
+    timed: list[str] = field(default_factory=list)
     only_first: list[str] = field(default_factory=list)
     only_second: list[str] = field(default_factory=list)
     damaged: list[DamagedError] = field(default_factory=list)
@@ -55,7 +55,9 @@ class BitComparison:
     def total(self) -> str:
         """How many runs are the same, differ, and are in one folder alone."""
         n = self.n_shared
-        parts = [f"{counted(n, 'run')} in both: {len(self.same)} the same to the bit"]
+        parts = [
+            f"{counted(n, 'run')} in both: {len(self.same)} the same to the bit"
+        ]
         parts.append(f"{len(self.different)} not")
         if self.timed:
             parts.append(f"{len(self.timed)} more not compared, they are timings")
@@ -100,7 +102,9 @@ def _compare(found: BitComparison, title: str, a: Result, b: Result) -> None:
     what = deviations(a, b)
     if what:
         around = environment_changes(a.environment, b.environment)
-        named = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in around.items())
+        named = ", ".join(
+            f"{key} {old} -> {new}" for key, (old, new) in around.items()
+        )
         found.different[title] = (
             f"{'; '.join(what)}; {named or 'in equal environments'}"
         )

@@ -25,9 +25,8 @@ NEVER = "never"
 INTERVAL = "{value} [{low}, {high}]"
 RANGE = "{low} to {high}"
 
-Spread = Literal[
-    "range", "interval", "none"
-]  # of seeds: lowest and highest, or of the median
+# of seeds: lowest and highest, or of the median
+Spread = Literal["range", "interval", "none"]
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,14 @@ class Cell:
     pattern: str = INTERVAL  # where there is an interval
     brackets: str = ""  # what the interval is, in words
     of: int | None = None  # the value is a count of so many
-    never: bool = (
-        False  # more than half broke, which will not escape however long one waits
-    )
+    # more than half broke, which will not escape however long one waits
+    never: bool = False
     censored: float | None = None  # steps made without an escape
-    score: float | None = (
-        None  # what the best is the lowest of; None: it does not compete
-    )
+    # what the best is the lowest of; None: it does not compete
+    score: float | None = None
     rivals: str = ""  # whom it competes with, in words
-    league: str = ""  # competes only with those whose number came about in the same way
+    # competes only with those whose number came about in the same way
+    league: str = ""
     best: bool = False
 
     @property
@@ -108,9 +106,8 @@ class Tally:
         )
 
 
-TableEntry = (
-    Cell | Tally | str | int | None
-)  # words and whole numbers stand for themselves
+# words and whole numbers stand for themselves
+TableEntry = Cell | Tally | str | int | None
 Line = Mapping[str, TableEntry]
 
 

@@ -32,7 +32,10 @@ STATEMENTS = (
 )
 # The row as it was written, and as it is now. Read from the tables: an index may be damaged, too.
 LOST_ROWS = {
-    "run": ("SELECT id FROM checksums NOT INDEXED", "SELECT id FROM runs NOT INDEXED"),
+    "run": (
+        "SELECT id FROM checksums NOT INDEXED",
+        "SELECT id FROM runs NOT INDEXED",
+    ),
     "place": (
         "SELECT place FROM place_checksums",
         "SELECT rowid FROM places NOT INDEXED",

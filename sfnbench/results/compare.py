@@ -23,15 +23,17 @@ from ..words import listed
 from .cells import Cell, TableEntry
 from .staleness import differences
 
-Verdict = Literal["worse", "better", "changed", "undecided", "same", "not comparable"]
+Verdict = Literal[
+    "worse", "better", "changed", "undecided", "same", "not comparable"
+]
 Seed = tuple[int, str]  # and dtype, where a run has several
 Slot = tuple[str, str, str, str]  # suite, experiment, problem, method
 R = TypeVar("R", bound=Row)
 
-TOLERANCE = (
-    0.01  # of a loss or an escape: a smaller relative difference is as good as none
-)
-TOLERANCE_S = 0.25  # of a time: a machine that does other things, too, makes as much
+# of a loss or an escape: a smaller relative difference is as good as none
+TOLERANCE = 0.01
+# of a time: a machine that does other things, too, makes as much
+TOLERANCE_S = 0.25
 
 # What has to be equal for any number to mean the same; any other difference stands beside the
 # verdict.
@@ -58,11 +60,11 @@ class Change:
     after: float
     verdict: Verdict
     why: str = ""
-    interval: tuple[float, float] | None = None  # of the median difference of the pairs
+    # of the median difference of the pairs
+    interval: tuple[float, float] | None = None
     n: int = 0  # pairs
-    p: float = (
-        math.nan
-    )  # of Wilcoxon's signed-rank test, corrected after Holm for all pairs
+    # of Wilcoxon's signed-rank test, corrected after Holm for all pairs
+    p: float = math.nan
 
     @classmethod
     def not_comparable(cls, slot: Slot, what: str, why: str) -> Change:
@@ -91,7 +93,9 @@ class Change:
             "what": self.what,
             "before": self._cell(self.before),
             "after": self._cell(self.after),
-            "difference": Cell(None, low, high, form=".3g", pattern="[{low}, {high}]"),
+            "difference": Cell(
+                None, low, high, form=".3g", pattern="[{low}, {high}]"
+            ),
             "pairs": self.n or None,
             "p": _known_cell(self.p, ".2g"),
             "verdict": self.verdict,
@@ -183,7 +187,9 @@ class Pairs(Generic[R]):
     def _counts_of(self, name: str) -> list[tuple[float, float]]:
         """A column of the rows that have it on both sides."""
         pairs = [(number(old, name), number(new, name)) for old, new in self.rows]
-        return [(old, new) for old, new in pairs if old is not None and new is not None]
+        return [
+            (old, new) for old, new in pairs if old is not None and new is not None
+        ]
 
     def measured(self, measure: Measure[R], floor: float = 0.0) -> Change | None:
         """A measure that each seed has, paired; None where no seed has it on both sides.
@@ -246,7 +252,9 @@ def share_reasons(changes: Sequence[Change]) -> tuple[list[Change], list[str]]:
     by_reason: dict[str, list[Change]] = {}
     for change in changes:
         void = f"not comparable: {change.what}: {change.why}"
-        by_reason.setdefault(void if change.is_void else change.why, []).append(change)
+        by_reason.setdefault(void if change.is_void else change.why, []).append(
+            change
+        )
     kept: set[int] = set()
     lines = []
     shared = {
@@ -254,7 +262,9 @@ def share_reasons(changes: Sequence[Change]) -> tuple[list[Change], list[str]]:
     }
     for reason, group in by_reason.items():
         kept |= {
-            id(change) for change in group if reason not in shared or not change.is_void
+            id(change)
+            for change in group
+            if reason not in shared or not change.is_void
         }
         if reason in shared:
             titles = list(dict.fromkeys(change.title for change in group))
@@ -277,7 +287,9 @@ def corrected(changes: Sequence[Change]) -> list[Change]:
         change = changes[i]
         is_attainable = 2.0 ** (1 - change.n) * len(tested) <= 1 - LEVEL
         is_lucky = (
-            is_attainable and p > 1 - LEVEL and change.verdict in ("worse", "better")
+            is_attainable
+            and p > 1 - LEVEL
+            and change.verdict in ("worse", "better")
         )
         changes[i] = replace(
             change,

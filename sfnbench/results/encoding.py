@@ -16,7 +16,14 @@ from typing import Any
 from ..records import Run, Spec
 
 UNREADABLE = (  # what damage makes json, zipfile and numpy raise
-    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, SyntaxError),
+    *(
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        SyntaxError,
+    ),
     *(EOFError, OSError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error),
     *(struct.error, tokenize.TokenError),
 )
@@ -42,9 +49,8 @@ def from_run(run: Run) -> dict[str, Any]:
 def to_run(data: dict[str, Any]) -> Run:
     """The Run whose `dataclasses.asdict` went through JSON."""
     given = dict(data)
-    method = given.pop("optimizer", None) or given.pop(
-        "method"
-    )  # the former up to format 3
+    # the former up to format 3
+    method = given.pop("optimizer", None) or given.pop("method")
     given["problem"] = Spec(**given["problem"])
     given["method"] = Spec(**method)
     given["seeds"] = tuple(given["seeds"])

@@ -29,7 +29,12 @@ COLUMNS = (
     *("seed", "status", "steps", "start_loss", "final_loss", "best_loss"),
     *("escape_step", "escape_seconds", "escape_cost", "seconds", "cost"),
     *("n_loss", "n_grad", "n_hvp", "n_hessian"),
-    *("gradient_norm", "min_eigenvalue", "min_eigenvalue_residual", "index_fraction"),
+    *(
+        "gradient_norm",
+        "min_eigenvalue",
+        "min_eigenvalue_residual",
+        "index_fraction",
+    ),
     *("end_point", "device", "dtype", "commit", "run_id"),
 )
 
@@ -46,14 +51,19 @@ def flat_rows(
     follows.
     """
     flat = [
-        row for result in store.summaries(current, damaged) for row in _rows_of(result)
+        row
+        for result in store.summaries(current, damaged)
+        for row in _rows_of(result)
     ]
     blank = dict.fromkeys([*COLUMNS, *(name for row in flat for name in row)])
     return [{**blank, **row} for row in flat]
 
 
 def export(
-    store: Store, path: Path | str, current: bool = True, damaged: Damaged | None = None
+    store: Store,
+    path: Path | str,
+    current: bool = True,
+    damaged: Damaged | None = None,
 ) -> int:
     """Write the `rows` to a .csv, .jsonl or .parquet file, whole or not at all; says how many.
 

@@ -31,7 +31,9 @@ def load(
             f"{side}: neither a folder of results nor a commit of the clone here"
         )
     found: dict[Slot, Result] = {}
-    for file in sorted(runs.glob(f"**/{FILE}"), key=lambda file: file.stat().st_mtime):
+    for file in sorted(
+        runs.glob(f"**/{FILE}"), key=lambda file: file.stat().st_mtime
+    ):
         with Store(file.parent) as store:
             found |= {
                 _slot(r): r

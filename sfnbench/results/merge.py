@@ -64,7 +64,9 @@ def _conflicts(source: Store, into: Store) -> list[str]:
     filled = into.current()
     for slot, run_id in source.current().items():
         if filled.get(slot, run_id) != run_id:
-            why = _why(_read_result(into, filled[slot]), _read_result(source, run_id))
+            why = _why(
+                _read_result(into, filled[slot]), _read_result(source, run_id)
+            )
             lines.append(
                 f"{slot[3]} on {slot[2]}: {source.folder} shows another run ({why});"
                 f" that of {into.folder} stays shown"

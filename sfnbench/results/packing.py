@@ -77,7 +77,8 @@ def _transposed(array: np.ndarray) -> bytes:
 
 
 def _is_noise(sample: bytes) -> bool:
-    most = SAMPLE - N_DIFFERENT + 1  # where more are alike, too few are left to differ
+    # where more are alike, too few are left to differ
+    most = SAMPLE - N_DIFFERENT + 1
     if sample[:1] and sample.count(sample[0]) > most:
         return False
     return len(set(sample)) >= N_DIFFERENT
@@ -85,9 +86,8 @@ def _is_noise(sample: bytes) -> bool:
 
 def _from_npz(npz: bytes) -> dict[str, np.ndarray]:
     """The series of a result that an earlier version has stored."""
-    if not zipfile.is_zipfile(
-        io.BytesIO(npz)
-    ):  # numpy would take it for a pickle, and say how to load that
+    # numpy would take it for a pickle, and say how to load that
+    if not zipfile.is_zipfile(io.BytesIO(npz)):
         raise ValueError("its series are no archive of arrays")
     with np.load(io.BytesIO(npz), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

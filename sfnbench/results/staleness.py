@@ -33,9 +33,8 @@ def differences(before: Run, now: Run) -> dict[Path, str]:
     old = dict(_leaves(_complete(before.decisive)))
     new = dict(_leaves(_complete(now.decisive)))
     found: dict[Path, str] = {}
-    if (
-        now.code and not before.code
-    ):  # of a version whose ids rested on less code, hashed otherwise
+    # of a version whose ids rested on less code, hashed otherwise
+    if now.code and not before.code:
         found["code",] = "it was not recorded with which harness it was run"
         old = _without_code(old)
         new = _without_code(new)

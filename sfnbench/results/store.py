@@ -38,9 +38,8 @@ from .staleness import why_stale
 from .stored_row import place_of, relabelled, to_result, to_row
 from .validation import check_series, check_text
 
-Damaged = Callable[
-    [DamagedError], None
-]  # takes what cannot be read, so that the rest is
+# takes what cannot be read, so that the rest is
+Damaged = Callable[[DamagedError], None]
 MOST_WHY = 120  # characters of a reason
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"
 _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
@@ -54,9 +53,7 @@ _SUMMED = """SELECT runs.*, checksums.run, checksums.series
     FROM runs LEFT JOIN checksums ON checksums.id = runs.id"""
 _UNSUMMED = "SELECT *, NULL, NULL FROM runs"
 _COPIED = {"runs": 21, "series": 2, "checksums": 3}  # tables and their columns
-_CLEAR = (
-    "DELETE FROM places WHERE (suite, experiment, problem, optimizer) = (?, ?, ?, ?)"
-)
+_CLEAR = "DELETE FROM places WHERE (suite, experiment, problem, optimizer) = (?, ?, ?, ?)"
 
 
 class Store(AbstractContextManager["Store"]):
@@ -112,9 +109,7 @@ class Store(AbstractContextManager["Store"]):
             self._show(db, (*place_of(result.run), run_id))
 
     def adopt(self, runs: Iterable[Run]) -> tuple[str, ...]:
-        """Let the slots of these runs show them and nothing else.
-
-        Says for each stored result that gives way why.
+        """Let the slots of these runs show them and nothing else; why stored results give way.
 
         Slots that no run claims stay as they are, except those that hold one of these runs under an
         earlier label.
@@ -158,7 +153,9 @@ class Store(AbstractContextManager["Store"]):
 
     def ids(self) -> frozenset[str]:
         """The ids of all runs that have a result, superseded ones included."""
-        return frozenset(run_id for (run_id,) in self._select("SELECT id FROM runs"))
+        return frozenset(
+            run_id for (run_id,) in self._select("SELECT id FROM runs")
+        )
 
     def statuses(self) -> dict[str, str]:
         """The statuses of all results by their runs' ids, superseded ones included."""
@@ -175,7 +172,9 @@ class Store(AbstractContextManager["Store"]):
     def pending(self, runs: Iterable[Run]) -> tuple[Run, ...]:
         """The runs to execute, each id once: those without a result."""
         done = self.ids()
-        return tuple(run for run_id, run in _by_id(runs).items() if run_id not in done)
+        return tuple(
+            run for run_id, run in _by_id(runs).items() if run_id not in done
+        )
 
     def broken(self, runs: Iterable[Run]) -> tuple[Run, ...]:
         """The runs to re-run, each id once: their last result broke, under whatever id."""
@@ -225,7 +224,9 @@ class Store(AbstractContextManager["Store"]):
                 raise error
             damaged(error)
         wrong = self.wrong_places() if current else frozenset()
-        for *slot, run_id, at in self._shown(wrong) if current else self._select(_ALL):
+        for *slot, run_id, at in (
+            self._shown(wrong) if current else self._select(_ALL)
+        ):
             try:
                 if (*slot, run_id) in wrong:
                     raise StoreError(WRONG)
@@ -263,7 +264,9 @@ class Store(AbstractContextManager["Store"]):
         sums = dict(self._select("SELECT place, sum FROM place_checksums"))
         places = [(at, tuple(place)) for at, *place in self._select(_SHOWN)]
         return frozenset(
-            place for at, place in places if sums.get(at) not in (None, checksum(place))
+            place
+            for at, place in places
+            if sums.get(at) not in (None, checksum(place))
         )
 
     def _lost(self) -> Iterator[DamagedError]:
@@ -322,10 +325,7 @@ class Store(AbstractContextManager["Store"]):
     def _damage(
         self, problem: object, optimizer: object, error: BaseException
     ) -> DamagedError:
-        if optimizer:
-            title = f"{optimizer} on {problem}"
-        else:
-            title = f"{problem}"
+        title = f"{optimizer} on {problem}" if optimizer else f"{problem}"
         return DamagedError(
             self.file, _shortened_text(title), _shortened_text(str(error))
         )
@@ -373,7 +373,9 @@ class Store(AbstractContextManager["Store"]):
                 rows = source._db.execute(f"SELECT * FROM {table} ORDER BY rowid")
                 marks = ", ".join("?" * n_columns)
                 new = (row for row in rows if row[0] not in mine)
-                db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", new)
+                db.executemany(
+                    f"INSERT OR IGNORE INTO {table} VALUES ({marks})", new
+                )
             # A slot of ours that still waits for its result shows theirs.
             for *slot, run_id, _ in source._shown():
                 place = (*slot, run_id)

@@ -74,7 +74,11 @@ def place_of(run: Run) -> tuple[str, str, str, str]:
 
 def relabelled(run: Run, suite: str, problem: str, optimizer: str) -> Run:
     """The run under the labels that its slot has now."""
-    if (run.suite, run.problem.label, run.method.label) == (suite, problem, optimizer):
+    if (run.suite, run.problem.label, run.method.label) == (
+        suite,
+        problem,
+        optimizer,
+    ):
         return run
     return replace(
         run,

@@ -25,12 +25,13 @@ from .cells import (
     used_columns,
 )
 
+# for people
 FORMATS = {
     "plain": "simple",
     "github": "github",
     "latex": "latex",
     "html": "html",
-}  # for people
+}
 NARROWEST = 12  # characters that a column keeps, however narrow the terminal
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 Table = Sequence[Line]
@@ -49,7 +50,9 @@ def render(table: Table, style: str, width: int | None = None) -> str:
     if style in SEPARATORS:
         written = io.StringIO(newline="")
         names = used_columns(table)
-        writer = csv.writer(written, lineterminator="\n", delimiter=SEPARATORS[style])
+        writer = csv.writer(
+            written, lineterminator="\n", delimiter=SEPARATORS[style]
+        )
         writer.writerow(map(no_formula, names))
         writer.writerows(
             [_for_spreadsheet(line.get(name)) for name in names] for line in table
@@ -57,7 +60,9 @@ def render(table: Table, style: str, width: int | None = None) -> str:
         return written.getvalue().rstrip("\n")
     shown = as_text(table, is_starred=True)
     if style == "github":  # a bar within a cell would end it
-        shown = [{_no_bar(n): _no_bar(t) for n, t in line.items()} for line in shown]
+        shown = [
+            {_no_bar(n): _no_bar(t) for n, t in line.items()} for line in shown
+        ]
     widths = None
     if width and style == "plain":
         widths = _folded(shown, width)
@@ -177,7 +182,9 @@ def where_it_differs(table: Table, column: str) -> Table:
     """The same table, with a column emptied for problems on which all rows have the same in it."""
     found: dict[str, set[str]] = {}
     for line in table:
-        found.setdefault(text(line.get("problem")), set()).add(text(line.get(column)))
+        found.setdefault(text(line.get("problem")), set()).add(
+            text(line.get(column))
+        )
     return [
         {
             **line,
@@ -200,7 +207,9 @@ def legend(table: Table) -> str:
     parts = []
     if any(cell.best for _, cell in cells):
         rivals = dict.fromkeys(
-            cell.rivals for _, cell in cells if cell.score is not None and cell.rivals
+            cell.rivals
+            for _, cell in cells
+            if cell.score is not None and cell.rivals
         )
         parts.append(f"* best of its problem, {', '.join(rivals)}")
     if any(cell.is_beyond for _, cell in cells):

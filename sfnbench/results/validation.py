@@ -79,7 +79,9 @@ def read_run(text: object) -> Run:
     _require(all(type(seed) is int for seed in run.seeds), "seeds", run.seeds)
     for hashes in (run.code, run.versions):
         _require(isinstance(hashes, dict), "code", hashes)
-        _require(all(isinstance(each, str) for each in hashes.values()), "code", hashes)
+        _require(
+            all(isinstance(each, str) for each in hashes.values()), "code", hashes
+        )
     _require(_fits(run.timeout_s, (float,)), "timeout", run.timeout_s)
     _check_settings(run)
     return run
@@ -148,7 +150,9 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ValueError(f"its row {i} is {_short(row)}, not a mapping")
-    if not all(_is_of_sound_kind(row, run.experiment, facts.measures) for row in rows):
+    if not all(
+        _is_of_sound_kind(row, run.experiment, facts.measures) for row in rows
+    ):
         _check_columns(rows, run.experiment, facts)
     for status in {row["status"] for row in rows if "status" in row}:
         if status not in _STATUSES:
@@ -169,7 +173,9 @@ def _is_of_sound_kind(
     """Whether columns and types of a row are those that nearly all rows have."""
     kinds = tuple(map(type, row.values()))
     whole = _whole_numbers(tuple(row), kinds, experiment, measures)
-    return whole is not None and all(-LARGEST < row[name] < LARGEST for name in whole)
+    return whole is not None and all(
+        -LARGEST < row[name] < LARGEST for name in whole
+    )
 
 
 @lru_cache(maxsize=256)
@@ -183,7 +189,9 @@ def _whole_numbers(
     known = _known_columns(experiment, measures)
     pairs = list(zip(names, kinds, strict=True))
     is_sound = _required_columns(experiment) <= {*names} and all(
-        kind in _ACCEPTED[known[name]] if name in known else kind not in (dict, list)
+        kind in _ACCEPTED[known[name]]
+        if name in known
+        else kind not in (dict, list)
         for name, kind in pairs
     )
     if not is_sound:
@@ -265,11 +273,15 @@ def _check_race(result: Result) -> None:
     """Metrics with their steps, everything else with an entry for each step of `seconds`."""
     series = result.series
     measured = [
-        name for name in series if f"{name}.step" in series or name.endswith(".step")
+        name
+        for name in series
+        if f"{name}.step" in series or name.endswith(".step")
     ]
     if not measured and "seconds" not in series:
         return
-    others = [name for name in series if not name.startswith(("theta.", "landscape"))]
+    others = [
+        name for name in series if not name.startswith(("theta.", "landscape"))
+    ]
     _check_n_rows(result, others)
     n_steps = 0
     if "seconds" in series:
@@ -295,7 +307,12 @@ def _check_steps(series: Mapping[str, np.ndarray], name: str, n_steps: int) -> N
 
 # -- inside ----------------------------------------------------------------------------------------
 
-_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+}
 _NAMES[NoneType] = "null"
 
 

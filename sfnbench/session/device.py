@@ -11,7 +11,9 @@ DEVICES = ("auto", "cpu", "cuda")
 def device_kind(device: str) -> str:
     """``cpu`` or ``cuda``: as asked, or as this machine allows for ``auto``; else DeviceError."""
     if device not in DEVICES:
-        raise DeviceError(f"unknown device {device!r}{did_you_mean(device, DEVICES)}")
+        raise DeviceError(
+            f"unknown device {device!r}{did_you_mean(device, DEVICES)}"
+        )
     if device != "auto":
         return device
     return "cuda" if _has_gpu() else "cpu"

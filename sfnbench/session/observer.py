@@ -14,7 +14,9 @@ class Observer:
     def stage(self, name: str) -> None:
         """A stage begins, of a session that has several: tuning, then results."""
 
-    def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
+    def begin(
+        self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]
+    ) -> None:
         """The first run is about to start.
 
         `todo` will be executed, `n_stored` results are there already, and `stale` has a reason for
@@ -45,7 +47,9 @@ class Several(Observer):
         for each in self.observers:
             each.stage(name)
 
-    def begin(self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]) -> None:
+    def begin(
+        self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]
+    ) -> None:
         """Tell them what is to be done."""
         for each in self.observers:
             each.begin(todo, n_stored, stale)

@@ -34,7 +34,12 @@ from ..suite.reading import Suite, load_suite
 from .device import device_kind
 
 MOST_PLANS, MOST_FILES = 100, 5000
-GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # is there one, before torch is asked
+# is there one, before torch is asked
+GPUS = (
+    "/dev/nvidiactl",
+    "/dev/dxg",
+    "/dev/kfd",
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Planned:
     suite: Suite
     runs: tuple[Run, ...]
     has_data: bool = False
-    left_out: tuple[str, ...] = ()  # what joined and cannot run everywhere, a line each
+    # what joined and cannot run everywhere, a line each
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -58,7 +64,11 @@ class Planned:
         """The plan of a suite that is read already; arguments as of `sfnbench.plan`."""
         kind = device_kind(device)
         made = full_plan(
-            suite, optimizers=optimizers, problems=problems, seeds=seeds, device=kind
+            suite,
+            optimizers=optimizers,
+            problems=problems,
+            seeds=seeds,
+            device=kind,
         )
         return cls(suite, made.runs, left_out=made.left_out)
 
@@ -98,7 +108,11 @@ class Request:
         suite = load_suite(self.name, self.profile)
         choices = self.optimizers, self.problems, self.seeds, self.device
         made = Planned.of(suite, *choices)
-        if before is None or suite.tune or not _is_all_known_code(made, self._roots):
+        if (
+            before is None
+            or suite.tune
+            or not _is_all_known_code(made, self._roots)
+        ):
             return made
         is_there = not missing_data(made.runs) and not to_download(made.runs)
         made = replace(made, has_data=is_there)
@@ -203,7 +217,8 @@ def _is_all_known_code(made: Planned, roots: Iterable[Path]) -> bool:
         for run in made.runs:
             files |= identity.files_of(run, made.suite.method)
     return all(
-        is_installed(file) or any(file.resolve().is_relative_to(root) for root in roots)
+        is_installed(file)
+        or any(file.resolve().is_relative_to(root) for root in roots)
         for file in files
     )
 

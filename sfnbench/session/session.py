@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -62,7 +69,8 @@ def run_session(
         on_progress=observer.progress,
         checkpoint_s=checkpoint_s,
     )
-    session = _Session(execute, observer, fresh, only_failed, folder, _own_sources(own))
+    sources = _own_sources(own)
+    session = _Session(execute, observer, fresh, only_failed, folder, sources)
     with Store(folder, create=True) as store:  # tuning would be in vain without
         session.execute_stage(store, session.stage(suite, runs, folder))
     return folder
@@ -128,7 +136,9 @@ def _check(
     if not planned.has_data:
         lacking = list(runs)
         if not fresh:
-            lacking = _without_result(_settled(suite, runs, folder), _statuses(folder))
+            lacking = _without_result(
+                _settled(suite, runs, folder), _statuses(folder)
+            )
         _check_data(lacking)
         _fetch_data(lacking)
     if only_failed:
@@ -144,7 +154,8 @@ def _check_devices(runs: Iterable[Run]) -> None:
 def _own_sources(own: Mapping[tuple[str, str], type]) -> dict[str, str]:
     """The source of each member that a script or a notebook defines."""
     return {
-        name: live.written_out(name, cls).read_text() for (_, name), cls in own.items()
+        name: live.written_out(name, cls).read_text()
+        for (_, name), cls in own.items()
     }
 
 
@@ -153,19 +164,19 @@ class _Stage:
     """The runs of a stage, and what tuning found out about them."""
 
     runs: Sequence[Run]
-    failures: Mapping[str, Result] = field(
-        default_factory=dict
-    )  # by id: no trial of theirs worked
-    retuned: frozenset[str] = (
-        frozenset()
-    )  # ids of runs whose trials have just been executed
+    # by id: no trial of theirs worked
+    failures: Mapping[str, Result] = field(default_factory=dict)
+    # ids of runs whose trials have just been executed
+    retuned: frozenset[str] = frozenset()
 
     def todo(self, store: Store, fresh: bool, only_failed: bool) -> tuple[Run, ...]:
         """The runs to execute, each once."""
         if fresh:
             chosen: Iterable[Run] = self.runs
         elif only_failed:
-            retuned = store.pending(run for run in self.runs if run.id in self.retuned)
+            retuned = store.pending(
+                run for run in self.runs if run.id in self.retuned
+            )
             chosen = (*store.broken(self.runs), *retuned)
         else:
             chosen = store.pending(self.runs)
@@ -186,10 +197,13 @@ class _Session:
     def execute_stage(self, store: Store, stage: _Stage) -> frozenset[str]:
         """Execute the runs that the store lacks, and store them; their ids."""
         todo = stage.todo(store, self.fresh, self.only_failed)
-        failures = [stage.failures[run.id] for run in todo if run.id in stage.failures]
+        failures = [
+            stage.failures[run.id] for run in todo if run.id in stage.failures
+        ]
         if self.fresh:
             self._drop_checkpoints(todo)
-        results = self.execute([run for run in todo if run.id not in stage.failures])
+        sound = [run for run in todo if run.id not in stage.failures]
+        results = self.execute(sound)
         ids = {run.id for run in todo} | store.ids()
         # With --only failed, stored results that are stale stay in the table.
         shown = [run for run in stage.runs if run.id in ids]
@@ -268,7 +282,9 @@ class _Session:
             elif run.slot in picked:
                 ready.append(picked[run.slot].settled)
         failures = {
-            each.settled.id: _failure(each) for each in picked.values() if each.broken
+            each.settled.id: _failure(each)
+            for each in picked.values()
+            if each.broken
         }
         return _Stage(ready, failures, frozenset(retuned))
 
@@ -277,7 +293,8 @@ def _ended_already(
     results: Generator[Result, None, None], pressed: KeyboardInterrupt
 ) -> Iterator[Result]:
     """The results that an engine still has when Ctrl-C comes."""
-    with suppress(KeyboardInterrupt):  # raised again by the engine, after the last one
+    # raised again by the engine, after the last one
+    with suppress(KeyboardInterrupt):
         yield results.throw(pressed)
         yield from results
 
@@ -292,7 +309,9 @@ def _tuning_rows(
     """A row for the tuning of each open run."""
     for run in runs:
         if run.is_open and suite.tune:
-            n_missing = sum(trial.id not in tried for trial in trials(run, suite.tune))
+            n_missing = sum(
+                trial.id not in tried for trial in trials(run, suite.tune)
+            )
             if n_missing:
                 state = f"{n_missing} of {suite.tune.trials} trials to do"
             else:

@@ -40,12 +40,10 @@ class Tuned:
 
     run: Run  # the open one
     tune: Tune
-    trials: tuple[
-        dict[str, Any], ...
-    ]  # the values tried, a name of each range -> value
-    losses: tuple[
-        float, ...
-    ]  # of each trial, the median of the metric over tuning seeds, infinite where it broke
+    # the values tried, a name of each range -> value
+    trials: tuple[dict[str, Any], ...]
+    # of each trial, the median of the metric over tuning seeds, infinite where it broke
+    losses: tuple[float, ...]
     cost: float = 0.0  # what all trials spent, in gradients
     # Of the metric: the median loss at the start of trials; nan where it is no loss.
     start: float = math.nan
@@ -88,10 +86,11 @@ class Tuned:
         assert isinstance(optimizer, Tunable)
         if self.best is not None:
             return replace(self.run, method=optimizer.settled(self.best))
+        # another tuning may find something
         tuned_by = {
             **self.run.settings,
             "tune": _tune_keys(self.tune),
-        }  # another tuning may find something
+        }
         return replace(self.run, method=optimizer.settled({}), settings=tuned_by)
 
     @property
@@ -111,7 +110,9 @@ class Tuned:
 
         Winners at an end of their range, and a metric that says little here.
         """
-        ranges = {name: _range_text(each) for name, each in _ranges(self.run).items()}
+        ranges = {
+            name: _range_text(each) for name, each in _ranges(self.run).items()
+        }
         said = [
             f"{name} is at the {end} end of {ranges[name]}: widen the range"
             for name, end in self.edges.items()
@@ -178,9 +179,9 @@ def trials(run: Run, tune: Tune) -> tuple[Run, ...]:
         raise SuiteError(
             f"seeds from {TUNING_SEEDS} on are for tuning alone, not {max(run.seeds)}"
         )
-    metrics = [metric for metric in run.settings["metrics"] if metric[0] == "loss"] or [
-        ["loss", {"steps": 1}]
-    ]
+    metrics = [
+        metric for metric in run.settings["metrics"] if metric[0] == "loss"
+    ] or [["loss", {"steps": 1}]]
     frame = replace(
         run,
         seeds=tuple(seeds),
@@ -219,7 +220,9 @@ def winners(
         )
         if len(losses) == len(done):
             kept = [result for result in done if result is not None]
-            is_bottomless = any(result.facts.bounded_below is False for result in kept)
+            is_bottomless = any(
+                result.facts.bounded_below is False for result in kept
+            )
             cost = math.fsum(
                 row["cost"] or 0.0 for result in kept for row in result.race_rows
             )
@@ -227,7 +230,9 @@ def winners(
             if tune.metric.endswith("loss"):
                 start = _start_loss(kept)
             tried = settings(run, tune)
-            found.append(Tuned(run, tune, tried, losses, cost, start, is_bottomless))
+            found.append(
+                Tuned(run, tune, tried, losses, cost, start, is_bottomless)
+            )
     return tuple(found)
 
 
@@ -268,7 +273,9 @@ def expected_best(losses: Sequence[float], k: int) -> float:
     """
     n = len(losses)
     if not 1 <= k <= n:
-        raise ValueError(f"k must be between 1 and the number of losses, {n}, not {k}")
+        raise ValueError(
+            f"k must be between 1 and the number of losses, {n}, not {k}"
+        )
     weights = [math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1)]
     return math.fsum(
         weight * loss
@@ -291,7 +298,10 @@ def write_report(suite: Suite, tuned: Iterable[Tuned], folder: Path) -> Path:
         "# expected_best: the lowest median to expect of so many trials, drawn from "
         "these without replacement.\n"
     )
-    report = {"tune": _tune_keys(suite.tune), "tuned": [_entry(each) for each in tuned]}
+    report = {
+        "tune": _tune_keys(suite.tune),
+        "tuned": [_entry(each) for each in tuned],
+    }
     text = yaml.safe_dump(
         report,
         sort_keys=False,
@@ -338,10 +348,13 @@ def _entry(tuned: Tuned) -> dict[str, Any]:
     if tuned.remarks:
         entry["remarks"] = tuned.remarks
     draws = [*takewhile(lambda k: k < n, _N_DRAWS), n]
-    entry["expected_best"] = {k: _six_digits(expected_best(losses, k)) for k in draws}
+    entry["expected_best"] = {
+        k: _six_digits(expected_best(losses, k)) for k in draws
+    }
     order = sorted(range(n), key=losses.__getitem__)
     entry["spread"] = [
-        {**tuned.trials[i], tuned.tune.metric: _six_digits(losses[i])} for i in order
+        {**tuned.trials[i], tuned.tune.metric: _six_digits(losses[i])}
+        for i in order
     ]
     return entry
 

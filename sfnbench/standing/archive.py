@@ -71,7 +71,10 @@ def write_archive(path: Path, by_rule: Mapping[str, Iterable[Result]]) -> int:
     if not rows:
         raise StoreError(f"{path}: there is no race to archive")
     table = pa.table(
-        {name: arrow_column(pa, name, [row[name] for row in rows]) for name in rows[0]}
+        {
+            name: arrow_column(pa, name, [row[name] for row in rows])
+            for name in rows[0]
+        }
     )
     version = {VERSION_KEY: str(VERSION).encode()}
     with written_whole(path) as partial:
@@ -88,13 +91,17 @@ def load_archive(path: Path) -> list[Archived]:
     """
     pa, pq = _arrow(path)
     try:
-        version = (pq.read_schema(path).metadata or {}).get(VERSION_KEY, b"").decode()
+        version = (
+            (pq.read_schema(path).metadata or {}).get(VERSION_KEY, b"").decode()
+        )
         if version != str(VERSION):
             raise StoreError(_of_another_version(path, version))
         rows = pq.read_table(path).to_pylist()
         return [
             _archived(run, list(group))
-            for run, group in groupby(rows, key=lambda row: (row["rule"], row["run"]))
+            for run, group in groupby(
+                rows, key=lambda row: (row["rule"], row["run"])
+            )
         ]
     except (pa.ArrowException, *UNREADABLE) as error:
         raise StoreError(

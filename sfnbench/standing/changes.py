@@ -11,7 +11,9 @@ from ..records import Result, Run
 from ..results.staleness import differences
 
 
-def changes_since(results: Iterable[Result]) -> tuple[dict[str, list[str]], list[str]]:
+def changes_since(
+    results: Iterable[Result],
+) -> tuple[dict[str, list[str]], list[str]]:
     """What changed of each method, by label, and what changed of all: a problem, the harness.
 
     Refactoring counts as well: a hash of source cannot tell it from another number.
@@ -25,7 +27,9 @@ def changes_since(results: Iterable[Result]) -> tuple[dict[str, list[str]], list
                 if path[0] == "code":
                     of_all[sentence] = None
                 elif path[0] == "problem":
-                    of_all[f"the source of {result.run.problem.label} changed"] = None
+                    of_all[f"the source of {result.run.problem.label} changed"] = (
+                        None
+                    )
                 else:
                     own[sentence] = None
     return {name: list(said) for name, said in by_method.items()}, list(of_all)

@@ -25,9 +25,8 @@ class Contest:
     """Methods by label, each with its rows on the same problems and seeds, in the same order."""
 
     methods: Mapping[str, RowsByProblem]
-    budgets: Mapping[
-        str, float
-    ]  # in gradients, by problem, of those that start at a saddle
+    # in gradients, by problem, of those that start at a saddle
+    budgets: Mapping[str, float]
     # the lowest archived loss, by problem, of those whose loss is bounded below
     lowest: Mapping[str, float]
 
@@ -40,7 +39,10 @@ class Contest:
         )
         return {
             name: np.array(
-                [self._scores(rows, bounds, score) for rows in self.methods.values()]
+                [
+                    self._scores(rows, bounds, score)
+                    for rows in self.methods.values()
+                ]
             )
             for name, bounds, score in asked
             if bounds
@@ -61,7 +63,8 @@ class Contest:
         rows: RowsByProblem, bounds: Mapping[str, float], score: Score
     ) -> list[list[float]]:
         return [
-            [score(row, bound) for row in rows[name]] for name, bound in bounds.items()
+            [score(row, bound) for row in rows[name]]
+            for name, bound in bounds.items()
         ]
 
 

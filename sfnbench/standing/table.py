@@ -34,10 +34,10 @@ class Standing:
 
     path: Path
     archived: Sequence[Archived]
-    own: Mapping[str, dict[str, Result]] = field(default_factory=dict)  # label, problem
-    left_out: tuple[
-        str, ...
-    ] = ()  # own results that do not compare, each with its reason
+    # label, problem
+    own: Mapping[str, dict[str, Result]] = field(default_factory=dict)
+    # own results that do not compare, each with its reason
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, results: Iterable[Result]) -> Standing:
@@ -53,7 +53,9 @@ class Standing:
                 left_out.setdefault(reason, []).append(result.run.title)
             else:
                 problem = terms[_key(result.run.problem)].run.problem.label
-                own.setdefault(f"{result.run.method.label}{OWN}", {})[problem] = result
+                own.setdefault(f"{result.run.method.label}{OWN}", {})[problem] = (
+                    result
+                )
         lines = [
             f"left out, {listed(titles)}: {why}" for why, titles in left_out.items()
         ]
@@ -90,7 +92,9 @@ class Standing:
         said = [self._verdict(label) for label in self.own]
         said += self.left_out
         for each in self._changes[1]:
-            said.append(f"{self.path.name}: {each} since, which may change no number")
+            said.append(
+                f"{self.path.name}: {each} since, which may change no number"
+            )
         return said
 
     @cached_property
@@ -106,7 +110,9 @@ class Standing:
                 name = each.result.run.problem.label
                 losses = [row["final_loss"] for row in each.result.race_rows]
                 known = [
-                    loss for loss in losses if loss is not None and math.isfinite(loss)
+                    loss
+                    for loss in losses
+                    if loss is not None and math.isfinite(loss)
                 ]
                 found[name] = min([found.get(name, math.inf), *known])
         return found
@@ -122,10 +128,13 @@ class Standing:
 
         Beside tuned methods stand the same ones with their authors' settings.
         """
-        picked = [each for each in self.archived if kind is None or each.kind == kind]
+        picked = [
+            each for each in self.archived if kind is None or each.kind == kind
+        ]
         of_rule = [each.result for each in picked if each.rule == rule]
         fields = {
-            _with_rule(label, rule): own for label, own in _by_method(of_rule).items()
+            _with_rule(label, rule): own
+            for label, own in _by_method(of_rule).items()
         }
         if rule:
             rivals = _by_method(each.result for each in picked if not each.rule)
@@ -137,12 +146,16 @@ class Standing:
         fields |= self.own
         problems = [
             name
-            for name in dict.fromkeys(result.run.problem.label for result in of_rule)
+            for name in dict.fromkeys(
+                result.run.problem.label for result in of_rule
+            )
             if all(name in own for own in fields.values())
         ]
         return _contest_of(fields, problems, of_rule, self._lowest)
 
-    def _lines(self, rule: str, kind: str | None = None) -> list[dict[str, TableEntry]]:
+    def _lines(
+        self, rule: str, kind: str | None = None
+    ) -> list[dict[str, TableEntry]]:
         contest = self.contest(rule, kind)
         if not contest.budgets:
             return []
@@ -198,7 +211,9 @@ def _incomparable(result: Result, like: Result | None) -> str:
 def _by_method(results: Iterable[Result]) -> dict[str, dict[str, Result]]:
     found: dict[str, dict[str, Result]] = {}
     for result in results:
-        found.setdefault(result.run.method.label, {})[result.run.problem.label] = result
+        found.setdefault(result.run.method.label, {})[result.run.problem.label] = (
+            result
+        )
     return found
 
 
@@ -226,7 +241,9 @@ def _contest_of(
             for name in problems
         }
     return Contest(
-        methods, budgets, {name: lowest[name] for name in problems if name in lowest}
+        methods,
+        budgets,
+        {name: lowest[name] for name in problems if name in lowest},
     )
 
 
@@ -293,7 +310,10 @@ def _interval(estimate: Estimate, form: str) -> Cell:
 def _pair_line(contest: Contest, own: int, rival: int) -> dict[str, TableEntry]:
     """Own minus rival, of both scores; a rank never stands here without its interval."""
     labels = list(contest.methods)
-    line: dict[str, TableEntry] = {"optimizer": labels[own], "against": labels[rival]}
+    line: dict[str, TableEntry] = {
+        "optimizer": labels[own],
+        "against": labels[rival],
+    }
     for name, scores in contest.scores.items():
         found = difference(scores[own], scores[rival])
         line[name] = _interval(found, "+.3f")

@@ -61,7 +61,9 @@ def _method(root: Node) -> Kind:
     return kind
 
 
-def _unknown(root: Node, kind: Kind, key: str, asked: Iterable[str]) -> Iterator[str]:
+def _unknown(
+    root: Node, kind: Kind, key: str, asked: Iterable[str]
+) -> Iterator[str]:
     asked = [name for name in asked if not registry.is_stock(name)]
     if not asked:
         return

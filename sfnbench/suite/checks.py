@@ -16,9 +16,8 @@ from .ranges import SCALES, ranges_of
 from .schema import Marked
 from .yaml_nodes import Issue, Mark, Node, items
 
-TUNING_SEEDS = (
-    10**9
-)  # and above: no result is made with the seeds that chose its parameters
+# and above: no result is made with the seeds that chose its parameters
+TUNING_SEEDS = 10**9
 
 
 def repeated_seeds(tree: Node) -> Iterator[Issue]:
@@ -45,7 +44,9 @@ def wrong_metrics(
         if not isinstance(marker, MetricName) or not isinstance(name, str):
             continue
         if known is not None and name not in known:
-            yield Issue(node.at, f"unknown metric {name!r}{did_you_mean(name, known)}")
+            yield Issue(
+                node.at, f"unknown metric {name!r}{did_you_mean(name, known)}"
+            )
         elif known and (member := known[name]):
             try:
                 registry.load(member)
@@ -75,9 +76,7 @@ def wrong_tuning(
         yield Issue(tree.keys["tune"], message)
     for node in items(tree.child("seeds")):
         if type(node.content) is int and node.content >= TUNING_SEEDS:
-            message = (
-                f"seeds from {TUNING_SEEDS} on are for tuning alone, not {node.text}"
-            )
+            message = f"seeds from {TUNING_SEEDS} on are for tuning alone, not {node.text}"
             yield Issue(node.at, message)
 
 

@@ -98,7 +98,9 @@ class RegisteredCompletion(Completion):
     ) -> Completed | None:
         try:
             instance = self._adapter.validate_json(text, strict=True)
-            values = self._adapter.dump_python(instance, mode="json", warnings=False)
+            values = self._adapter.dump_python(
+                instance, mode="json", warnings=False
+            )
         except ValidationError as error:
             keys = [*self.names, *ENTRY_KEYS]
             owner = f" of {use.content}"
@@ -119,7 +121,9 @@ class RegisteredCompletion(Completion):
             return None
         if n := _too_many_parameters(instance):
             most = f"at most {MOST_DIM:,} without a network"
-            note(Issue(use.at, f"{use.content} would have {n:,} parameters: {most}"))
+            note(
+                Issue(use.at, f"{use.content} would have {n:,} parameters: {most}")
+            )
             return None
         return Completed({name: values[name] for name in self.names}, instance)
 
@@ -175,10 +179,14 @@ class StockCompletion(Completion):
             note(Issue(_key_place(use, params, path, is_key=is_key), message))
         if faults:
             return None
-        return Completed(completed(use.content, given, ground.n_steps), _stock(given))
+        return Completed(
+            completed(use.content, given, ground.n_steps), _stock(given)
+        )
 
 
-def _key_place(use: Node, params: Node, path: Sequence[str], *, is_key: bool) -> Mark:
+def _key_place(
+    use: Node, params: Node, path: Sequence[str], *, is_key: bool
+) -> Mark:
     """Where a path of keys leads: its last key, or what stands there; the name for no path."""
     at = use.at
     node = params
@@ -236,7 +244,9 @@ def _adapter(cls: type, member: Member) -> TypeAdapter[Any]:
         raise PluginError(f"{member.path}: {cls.__name__} is not a dataclass")
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
-        raise PluginError(f"{member.path}: {cls.__name__} does not define {missing}")
+        raise PluginError(
+            f"{member.path}: {cls.__name__} does not define {missing}"
+        )
     try:
         return registry.adapter(cls)
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:

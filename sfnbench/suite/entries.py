@@ -27,9 +27,8 @@ from .ranges import MAX_RANGES, Range, Scale, Tunable, ranges_of, read_range
 from .yaml_nodes import Issue, Mark, Node
 
 GROUND = Ground()
-Span = tuple[
-    Scale, list[Node]
-]  # a range as it is written: its scale, and its ends or choices
+# a range as it is written: its scale, and its ends or choices
+Span = tuple[Scale, list[Node]]
 
 
 class LocatedSpec(NamedTuple):
@@ -85,10 +84,11 @@ class EntryReader:
         if ground == self.ground:
             return self
         other = EntryReader(self.kind, self.known, ground)
+        # ground or not
         other._completions, other._sources = (
             self._completions,
             self._sources,
-        )  # ground or not
+        )
         return other
 
     def read(self, entry: Node) -> EntryResult:
@@ -134,11 +134,15 @@ def repeated(kind: Kind, located: Iterable[LocatedSpec]) -> Iterator[Issue]:
     for spec, at in located:
         member = json.dumps([spec.use, spec.params], sort_keys=True)
         if spec.label in labels:
-            message = f"two {kind}s are called {spec.label!r}: give one of them a label"
+            message = (
+                f"two {kind}s are called {spec.label!r}: give one of them a label"
+            )
             yield Issue(at, message)
         elif member in members:
             first = members[member]
-            message = f"{spec.label!r} repeats {first!r}: same {kind}, same parameters"
+            message = (
+                f"{spec.label!r} repeats {first!r}: same {kind}, same parameters"
+            )
             yield Issue(at, message)
         labels.add(spec.label)
         members.setdefault(member, spec.label)
@@ -152,9 +156,8 @@ class _Entry:
         self._node = node
         self._kind = reader.kind
         self._issues: list[Issue] = []
-        self._wrong: set[Mark] = (
-            set()
-        )  # where an issue stands already: what follows is no news
+        # where an issue stands already: what follows is no news
+        self._wrong: set[Mark] = set()
 
     def read(self) -> EntryResult:
         use = self._use()
@@ -212,7 +215,9 @@ class _Entry:
                 opened[name] = _node(given.at, written)
         if ground.indices and "index" in completion.names:
             if "index" in given.content:
-                message = "the suite asks for an index already: leave one of them out"
+                message = (
+                    "the suite asks for an index already: leave one of them out"
+                )
                 self._note(given.keys["index"], message)
             [first, *more] = ground.indices
             asked = {"grid": ground.indices} if more else first
@@ -230,9 +235,7 @@ class _Entry:
         if isinstance(entry.content, str):
             return entry
         if not entry.is_mapping:
-            expected = (
-                f"{with_article(self._kind)} is a name or a mapping with the key 'use'"
-            )
+            expected = f"{with_article(self._kind)} is a name or a mapping with the key 'use'"
             self._note(entry.at, f"{expected}, not {entry.described}")
             return None
         use = entry.child("use")
@@ -272,7 +275,9 @@ class _Entry:
         found = ranges_of(params)
         if self._kind != "optimizer":
             for name in found:
-                message = f"{name} is a range: only parameters of optimizers are tuned"
+                message = (
+                    f"{name} is a range: only parameters of optimizers are tuned"
+                )
                 self._note(params.keys[name], message)
             return dict.fromkeys(found)
         if len(found) > MAX_RANGES:
@@ -321,7 +326,9 @@ class _Entry:
             **{name: each.written for name, each in ranges.items()},
         }
         source = self._reader.source(use.content, written)
-        return Tunable(use.content, label, written, source, ranges).carrying(*instances)
+        return Tunable(use.content, label, written, source, ranges).carrying(
+            *instances
+        )
 
     def _tried_ranges(
         self, use: Node, completion: Completion, lows: Node, spans: dict[str, Span]
@@ -338,7 +345,9 @@ class _Entry:
             found = [end for end in ends if end is not None]
             instances += [end.instance for end in found]
             if any(name not in end.params for end in found):
-                own = "write it in sfnbench's own words, such as clip, groups or base"
+                own = (
+                    "write it in sfnbench's own words, such as clip, groups or base"
+                )
                 self._note(use.at, f"{name} cannot be a range here: {own}")
             elif len(found) == len(nodes):
                 values = [end.params[name] for end in found]

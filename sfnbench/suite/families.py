@@ -46,7 +46,8 @@ def spread(kind: Kind, entry: Node, note: Note) -> list[Node]:
         return []
     try:
         asked = FamilyConditions.model_validate_json(json.dumps(where.plain()))
-        module = importlib.import_module("sfnbench.problems._s2mpj")  # imports torch
+        # imports torch
+        module = importlib.import_module("sfnbench.problems._s2mpj")
         names = module.names_where(asked.dim, asked.negative_curvature_at_start)
     except ValidationError as error:
         known = [*FamilyConditions.model_fields]
@@ -56,4 +57,6 @@ def spread(kind: Kind, entry: Node, note: Note) -> list[Node]:
     if not names:
         note(Issue(where.at, "no problem of S2MPJ meets these conditions"))
     shared = entry.without("where")
-    return [shared.replaced({"use": Node(use.at, name, text=name)}) for name in names]
+    return [
+        shared.replaced({"use": Node(use.at, name, text=name)}) for name in names
+    ]

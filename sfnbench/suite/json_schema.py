@@ -43,7 +43,11 @@ def _suite_schema(schema: dict[str, Any], name: str) -> dict[str, Any]:
         if f"{kind}s" in keys:
             keys[f"{kind}s"] = {"type": "array", "items": _entry_schema(kind)}
     within = {key: each for key, each in keys.items() if key != "experiment"}
-    profile = {"type": "object", "properties": within, "additionalProperties": False}
+    profile = {
+        "type": "object",
+        "properties": within,
+        "additionalProperties": False,
+    }
     keys[PROFILES] = {"type": "object", "additionalProperties": profile}
     return schema | {"title": f"A suite of {name}"}
 
@@ -51,7 +55,9 @@ def _suite_schema(schema: dict[str, Any], name: str) -> dict[str, Any]:
 def _entry_schema(kind: registry.Kind) -> dict[str, Any]:
     """A name, or a mapping with the key ``use``; names of packages have a dot."""
     names = [
-        name for name, each in registry.members(kind).items() if each.where == "shipped"
+        name
+        for name, each in registry.members(kind).items()
+        if each.where == "shipped"
     ]
     use = {"anyOf": [{"enum": names}, {"type": "string"}]}
     entry = {

@@ -107,9 +107,13 @@ def missing_data(runs: Iterable[Run]) -> list[str]:
 def to_download(runs: Iterable[Run]) -> dict[str, Problem]:
     """The problems, by label, whose data are still to be fetched; fetches nothing."""
     specs = {run.problem.label: run.problem for run in runs}
-    problems = {label: instances("problem", spec)[0] for label, spec in specs.items()}
+    problems = {
+        label: instances("problem", spec)[0] for label, spec in specs.items()
+    }
     return {
-        label: problem for label, problem in problems.items() if problem.needs_download
+        label: problem
+        for label, problem in problems.items()
+        if problem.needs_download
     }
 
 
@@ -142,7 +146,9 @@ def _without_absent(
     """The names but for those of absent members, which are issues; None still picks all."""
     picked = None if names is None else list(names)
     absent = [
-        each for each in suite.absent if each.kind == kind and each.is_picked(picked)
+        each
+        for each in suite.absent
+        if each.kind == kind and each.is_picked(picked)
     ]
     issues += located(suite.path, [each.issue for each in absent])
     if picked is None:
@@ -163,7 +169,9 @@ def _pick(
     if names is None:
         return offered
     wanted = dict.fromkeys(names)
-    picked = [spec for spec in offered if spec.label in wanted or spec.use in wanted]
+    picked = [
+        spec for spec in offered if spec.label in wanted or spec.use in wanted
+    ]
     known = {name for spec in offered for name in (spec.label, spec.use)}
     joining = [name for name in wanted if name not in known]
     if joining:
@@ -266,7 +274,9 @@ def _misfits(
     return lines
 
 
-def _count_or_list(seeds: int | Sequence[int], issues: list[str]) -> tuple[int, ...]:
+def _count_or_list(
+    seeds: int | Sequence[int], issues: list[str]
+) -> tuple[int, ...]:
     if isinstance(seeds, int):
         if seeds < 1:
             issues.append(f"seeds must be at least 1, not {seeds}")

@@ -18,9 +18,7 @@ from .yaml_nodes import Issue, Node, Note
 Scale = Literal["uniform", "loguniform", "choice"]
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
-MAX_RANGES = (
-    16  # of an optimizer; low-discrepancy points are no better than random ones beyond
-)
+MAX_RANGES = 16  # of an optimizer; low-discrepancy points are no better than random ones beyond
 EDGE = 0.05  # of a range: a winner this near to an end may have rivals outside
 
 
@@ -30,9 +28,8 @@ class Range:
 
     scale: Scale
     values: tuple[Any, ...]  # low and high, or the choices
-    is_whole: bool = (
-        False  # only integers; each as likely as the interval of length 1 around it
-    )
+    # only integers; each as likely as the interval of length 1 around it
+    is_whole: bool = False
 
     @property
     def written(self) -> dict[str, list[Any]]:
@@ -107,10 +104,14 @@ class Tunable(Spec):
 def ranges_of(params: Node) -> dict[str, Node]:
     """The parameters of an entry that are written as ranges, rightly or not."""
     found = params.content.items()
-    return {name: node for name, node in found if node.is_mapping and _is_range(node)}
+    return {
+        name: node for name, node in found if node.is_mapping and _is_range(node)
+    }
 
 
-def read_range(name: str, node: Node, note: Note) -> tuple[Scale, list[Node]] | None:
+def read_range(
+    name: str, node: Node, note: Note
+) -> tuple[Scale, list[Node]] | None:
     """The scale of a range, and its ends or choices; None where they are wrong."""
     key = next((scale for scale in SCALES if scale in node.content), None)
     if key is None:
@@ -149,7 +150,9 @@ def _wrong_ends(key: Scale, name: str, values: Node) -> Iterator[Issue]:
         end for end in values.content if type(end.content) not in (int, float)
     ]
     for end in not_numbers:
-        message = f"an end of the range of {name} must be a number, not {end.described}"
+        message = (
+            f"an end of the range of {name} must be a number, not {end.described}"
+        )
         yield Issue(end.at, message)
     if not_numbers:
         return
@@ -162,14 +165,10 @@ def _wrong_ends(key: Scale, name: str, values: Node) -> Iterator[Issue]:
         wrong = "reversed"
         if low.content == high.content:
             wrong = "empty"
-        message = (
-            f"the range of {name} is {wrong}: its low end must be below its high end"
-        )
+        message = f"the range of {name} is {wrong}: its low end must be below its high end"
         yield Issue(values.at, message)
     elif key == "loguniform" and low.content <= 0:
-        message = (
-            f"an end of a loguniform range must be greater than 0, not {low.described}"
-        )
+        message = f"an end of a loguniform range must be greater than 0, not {low.described}"
         yield Issue(low.at, message)
 
 

@@ -47,22 +47,19 @@ class Suite:
     title: str
     experiment: str
     seeds: tuple[int, ...]
-    settings: dict[
-        str, Any
-    ]  # the experiment's own keys, such as budget and metrics of a race
+    # the experiment's own keys, such as budget and metrics of a race
+    settings: dict[str, Any]
     problems: tuple[Spec, ...]
-    optimizers: tuple[
-        Spec, ...
-    ]  # or finders, as `method` says; those with ranges are Tunable
+    # or finders, as `method` says; those with ranges are Tunable
+    optimizers: tuple[Spec, ...]
     method: Kind = "optimizer"
     timeout_s: float = 3600.0  # of a whole run
     dtype: str = "float64"
     profile: str | None = None
     n_steps: int | None = None  # of each run, where the budget says
     tune: Tune | None = None  # where there are ranges; its budget complete
-    inner: tuple[Spec, ...] = field(
-        default=(), repr=False
-    )  # optimizers that the settings name
+    # optimizers that the settings name
+    inner: tuple[Spec, ...] = field(default=(), repr=False)
     absent: tuple[Absent, ...] = ()  # entries that cannot run here
     indices: tuple[int, ...] = ()  # that finders of an index are asked for
 
@@ -172,7 +169,9 @@ class SuiteReader:
         self._keys = self._validate()
         self._problems = self._read_entries("problem")
         keys: Any = self._keys
-        dtypes = getattr(keys, "dtypes", None) or (getattr(keys, "dtype", "float64"),)
+        dtypes = getattr(keys, "dtypes", None) or (
+            getattr(keys, "dtype", "float64"),
+        )
         n_steps = self._keys.n_steps if self._keys else UNREAD_STEPS
         tunes_own = tree.follow(("tune", "ranges")).content == "own"
         indices = _indices(keys)
@@ -195,9 +194,8 @@ class SuiteReader:
 
     def suite(self, profile: str | None) -> Suite:
         """The suite; only where there are no issues."""
-        keys: Any = (
-            self._keys
-        )  # every experiment has seeds and a dtype, some as constants
+        # every experiment has seeds and a dtype, some as constants
+        keys: Any = self._keys
         settings = keys.settings()
         for path, spec in self._inner.items():
             *most, last = path
@@ -236,7 +234,9 @@ class SuiteReader:
         if name not in experiments.names():
             hint = did_you_mean(name, experiments.names())
             self.issues.append(
-                Issue(node.at if node else None, f"unknown experiment {name!r}{hint}")
+                Issue(
+                    node.at if node else None, f"unknown experiment {name!r}{hint}"
+                )
             )
             name = DEFAULT
         schema: type[ExperimentKeys] = experiments.find(name).keys.Keys

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from types import UnionType
-from typing import Annotated, Any, NamedTuple, TypeGuard, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    NamedTuple,
+    TypeGuard,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from pydantic import BaseModel
 
@@ -31,18 +39,26 @@ def known_keys(schema: type[BaseModel], path: KeyPath) -> list[str]:
     for part in path:
         if isinstance(part, str):  # the places of a list are all alike
             below = [
-                each.model_fields[part] for each in models if part in each.model_fields
+                each.model_fields[part]
+                for each in models
+                if part in each.model_fields
             ]
-            models = [model for field in below for model in _models(field.annotation)]
+            models = [
+                model for field in below for model in _models(field.annotation)
+            ]
     return [name for model in models for name in model.model_fields]
 
 
-def marked(schema: type[BaseModel], tree: Node, path: KeyPath = ()) -> Iterator[Marked]:
+def marked(
+    schema: type[BaseModel], tree: Node, path: KeyPath = ()
+) -> Iterator[Marked]:
     """Every value of a tree whose key is marked."""
     for name, field in schema.model_fields.items():
         node = tree.child(name)
         if node is not None:
-            yield from _at_key(field.annotation, field.metadata, node, (*path, name))
+            yield from _at_key(
+                field.annotation, field.metadata, node, (*path, name)
+            )
 
 
 def _at_key(

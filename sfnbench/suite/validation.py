@@ -30,7 +30,8 @@ def to_issues(
         list_hint=list_hint,
     )
     return [
-        Issue(_position(root, each), each.message) for each in reader.mistakes(error)
+        Issue(_position(root, each), each.message)
+        for each in reader.mistakes(error)
     ]
 
 

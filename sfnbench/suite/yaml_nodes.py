@@ -60,12 +60,10 @@ class Node:
     at: Mark
     content: Any
     text: str = ""  # a scalar as it was written
-    keys: dict[str, Mark] = field(
-        default_factory=dict
-    )  # where a mapping's keys were written
-    is_misread: bool = (
-        False  # a scalar with an issue of its own: what follows from it is no news
-    )
+    # where a mapping's keys were written
+    keys: dict[str, Mark] = field(default_factory=dict)
+    # a scalar with an issue of its own: what follows from it is no news
+    is_misread: bool = False
 
     @property
     def is_mapping(self) -> bool:
@@ -195,48 +193,11 @@ def parse(text: str) -> tuple[Node | None, list[Issue]]:
     return None, [*issues, Issue(at, message)]
 
 
-def text_at(text: str, key: str) -> str | None:
-    """The text of a key at the top of a YAML mapping, by libyaml: ten times as fast as `parse`.
-
-    None where libyaml is not there, or does not find it so simply.
-    """
-    if not yaml.__with_libyaml__:
-        return None
-    found: list[str] = []
-    depth, name = 0, None  # `name` is the key whose value comes next
-    try:
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            if not _is_simple(event, depth, name):
-                return None
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth = depth + 1
-                name = None
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            elif depth == 1 and isinstance(event, yaml.ScalarEvent):
-                if name == key:
-                    found.append(event.value)
-                name = event.value if name is None else None
-    except (yaml.YAMLError, ValueError, OverflowError):
-        return None
-    return found[0] if len(found) == 1 else None
-
-
-def _is_simple(event: yaml.Event, depth: int, name: str | None) -> bool:
-    """Whether an event keeps to a mapping from text, without aliases at the top."""
-    if depth > MAX_DEPTH:
-        return False
-    if depth == 0:
-        return not isinstance(event, yaml.SequenceStartEvent | yaml.ScalarEvent)
-    is_node = isinstance(event, yaml.CollectionStartEvent | yaml.AliasEvent)
-    if depth > 1 or not is_node:
-        return True
-    return name is not None and not isinstance(event, yaml.AliasEvent)
-
-
 def position(text: str, offset: int) -> Mark:
     """Line and column of the character at an offset."""
-    return Mark(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+    return Mark(
+        text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+    )
 
 
 class _Loader(yaml.SafeLoader):
@@ -250,7 +211,9 @@ class _Loader(yaml.SafeLoader):
     }
     _depth = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+    def compose_node(
+        self, parent: yaml.Node | None, index: Any
+    ) -> yaml.Node | None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise _too_deep(self.get_mark())
@@ -346,7 +309,8 @@ class _Conversion:
         at = _mark(raw.start_mark)
         if _HALF.search(text):
             self.issues.append(Issue(at, HALF))
-        if tag in (_TAG + "str", _MERGE):  # `<<` is a merge key only where it is a key
+        # `<<` is a merge key only where it is a key
+        if tag in (_TAG + "str", _MERGE):
             return text
         if tag not in _PATTERNS:
             self.issues.append(Issue(at, f"unknown tag {_short_tag(tag)}"))
@@ -390,10 +354,14 @@ def _short_tag(tag: str) -> str:
 
 
 def _too_deep(mark: yaml.Mark) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(None, None, f"nested more than {MAX_DEPTH} deep", mark)
+    return yaml.MarkedYAMLError(
+        None, None, f"nested more than {MAX_DEPTH} deep", mark
+    )
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:
     problem = ", ".join(filter(None, (error.context, error.problem)))
     tab = r"'\t'" in problem
-    return f"not valid YAML: {'a tab cannot indent, use spaces' if tab else problem}"
+    return (
+        f"not valid YAML: {'a tab cannot indent, use spaces' if tab else problem}"
+    )

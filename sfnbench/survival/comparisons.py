@@ -18,9 +18,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Floats
 from .intervals import LEVEL, MIN_RUNS, Estimate, median
 
-N_EXACT = (
-    1000  # differences up to which the null distribution of their ranks is counted out
-)
+N_EXACT = 1000  # differences up to which the null distribution of their ranks is counted out
 
 
 class Comparison(NamedTuple):
@@ -64,7 +62,8 @@ def signed_rank_p(differences: ArrayLike) -> float:
     known = known[known != 0]
     if not len(known):
         return 1.0
-    ranks = stats.rankdata(np.abs(known))  # infinite differences rank last, and equal
+    # infinite differences rank last, and equal
+    ranks = stats.rankdata(np.abs(known))
     if len(known) > N_EXACT:
         return float(stats.wilcoxon(ranks * np.sign(known), method="approx").pvalue)
     doubled = np.rint(2 * ranks).astype(int)  # ties make halves
@@ -125,7 +124,8 @@ def _differences(
     if not seeds:
         raise ValueError(f"{name} and its reference have no seed in common")
     a, b = (
-        np.array([side[seed] for seed in seeds], float) for side in (reference, rival)
+        np.array([side[seed] for seed in seeds], float)
+        for side in (reference, rival)
     )
     a[np.isnan(a)] = np.inf
     b[np.isnan(b)] = np.inf

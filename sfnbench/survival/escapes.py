@@ -26,11 +26,12 @@ from .intervals import MIN_RUNS, TAIL, Estimate, proportion
 
 EscapeAxis = Literal["step", "cost", "seconds"]
 
+# of a whole run
 TOTAL: dict[EscapeAxis, str] = {
     "step": "steps",
     "cost": "cost",
     "seconds": "seconds",
-}  # of a whole run
+}
 
 
 ROUNDING_OF_HALF = 1e-8  # a share is one half within rounding
@@ -129,7 +130,12 @@ class Escapes:
                 n_left.append(0)
             n_left[-1] += has_left
         kept = [1 - left / n for left, n in zip(n_left, at_risk, strict=True)]
-        return times, at_risk, n_left, list(itertools.accumulate(kept, operator.mul))
+        return (
+            times,
+            at_risk,
+            n_left,
+            list(itertools.accumulate(kept, operator.mul)),
+        )
 
     def median(self) -> Estimate:
         """The median time of escape; inf where fewer than half of the runs are known to escape.
@@ -153,9 +159,8 @@ class Escapes:
 
         A resample with every run once has the value of `median`, an empty one has nan.
         """
-        order = np.lexsort(
-            (~self.escaped, self.times)
-        )  # of equal times, escapes come first
+        # of equal times, escapes come first
+        order = np.lexsort((~self.escaped, self.times))
         times = self.times[order]
         escaped = self.escaped[order]
         n = np.asarray(counts, float)[:, order]
@@ -167,7 +172,9 @@ class Escapes:
         first = _first_time(times, at_most_half)
         lowest = np.take_along_axis(share, at_most_half.argmax(1)[:, None], 1)[:, 0]
         is_half = _is_half(lowest)
-        medians = np.where(is_half, (first + _first_time(times, below_half)) / 2, first)
+        medians = np.where(
+            is_half, (first + _first_time(times, below_half)) / 2, first
+        )
         return np.where(n.sum(1) == 0, math.nan, medians)
 
     def success(self) -> Estimate:
@@ -242,9 +249,8 @@ def _beta_product(
     """
     r = at_risk.astype(float)
     d = n_left
-    first = np.cumprod(
-        (r - d + 1) / (r + 1)
-    )  # moments of d factors Beta(r, 1) ... Beta(r-d+1, 1)
+    # moments of d factors Beta(r, 1) ... Beta(r-d+1, 1)
+    first = np.cumprod((r - d + 1) / (r + 1))
     second = np.cumprod((r - d + 1) * (r - d + 2) / ((r + 1) * (r + 2)))
     high = _beta_quantile(1 - TAIL, first, second)
     after = n_after.astype(float)
@@ -274,9 +280,8 @@ def _below(times: Floats, shares: Floats) -> float:
 
 def _is_half(shares: Floats) -> Flags:
     """Which shares (n,) are one half but for rounding."""
-    return (
-        np.abs(shares - 0.5) <= ROUNDING_OF_HALF
-    )  # `np.isclose` takes ten times as long
+    # `np.isclose` takes ten times as long
+    return np.abs(shares - 0.5) <= ROUNDING_OF_HALF
 
 
 def _crossing(times: Sequence[float], shares: Sequence[float]) -> float:

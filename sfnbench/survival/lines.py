@@ -46,7 +46,9 @@ def censored_lines(x: ArrayLike, y: ArrayLike, bounds: ArrayLike) -> Lines:
         used = now
     highest = np.where(known, x, -math.inf).max(1)
     lowest = np.where(known, x, math.inf).min(1)
-    slope, intercept = (np.where(highest > lowest, each, math.nan) for each in lines)
+    slope, intercept = (
+        np.where(highest > lowest, each, math.nan) for each in lines
+    )
     return Lines(slope, intercept)
 
 

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 from ..arrays import Floats
 
 
-def hitting_times(losses: ArrayLike, times: ArrayLike, targets: ArrayLike) -> Floats:
+def hitting_times(
+    losses: ArrayLike, times: ArrayLike, targets: ArrayLike
+) -> Floats:
     """When each of S runs first had a loss at or below each of T targets (S, T); inf: never.
 
     Losses (S, n) are nan after a run's end; times are (S, n) or (n,).

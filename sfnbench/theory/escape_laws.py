@@ -36,16 +36,17 @@ def gradient_descent_escape(
     if ((c != 0) & (curvatures < 0)).any(-1).mean() < 0.5:
         return math.inf
     curvatures, c = curvatures[curvatures != 0], c[..., curvatures != 0]
-    with np.errstate(
-        divide="ignore"
-    ):  # a coordinate of 0 stays 0; lr lambda = 1 makes it 0
+    # a coordinate of 0 stays 0; lr lambda = 1 makes it 0
+    with np.errstate(divide="ignore"):
         log_start = np.log(np.abs(curvatures)) + 2 * np.log(np.abs(c))
         log_factor = 2 * np.log(np.abs(1 - lr * curvatures))
 
     def escaped(k: int) -> bool:
         with np.errstate(over="ignore"):  # far down is far enough
             terms = np.exp(log_start + k * log_factor) if k else np.exp(log_start)
-        return bool(((np.sign(curvatures) * terms).sum(-1) / 2 < -drop).mean() >= 0.5)
+        return bool(
+            ((np.sign(curvatures) * terms).sum(-1) / 2 < -drop).mean() >= 0.5
+        )
 
     return _first_step(escaped)
 
@@ -61,7 +62,9 @@ def _checked_arrays(
         )
     steepest = float(curvatures.max(initial=0.0))
     if lr <= 0 or lr * steepest > 2:
-        raise ValueError(f"lr must be above 0 and at most 2 / {steepest:g}, got {lr:g}")
+        raise ValueError(
+            f"lr must be above 0 and at most 2 / {steepest:g}, got {lr:g}"
+        )
     return curvatures, c
 
 
@@ -93,7 +96,10 @@ def gradient_descent_median_escape(
         multiplicities, (N_STARTS, len(distinct))
     )
     return gradient_descent_escape(
-        distinct, radius * np.sqrt(squares / squares.sum(1, keepdims=True)), lr, drop
+        distinct,
+        radius * np.sqrt(squares / squares.sum(1, keepdims=True)),
+        lr,
+        drop,
     )
 
 

@@ -104,7 +104,9 @@ class GaussianLandscape(Landscape):
     def __post_init__(self) -> None:
         f, slope, curvature = self.f, self.slope, self.curvature
         if not (
-            f > 0 > slope and f * curvature >= slope**2 and math.isfinite(f * curvature)
+            f > 0 > slope
+            and f * curvature >= slope**2
+            and math.isfinite(f * curvature)
         ):
             raise ValueError(
                 f"no Gaussian field has f = {f:g}, f' = {slope:g}, f'' = {curvature:g}: "

@@ -108,7 +108,9 @@ class ModuleOptimizer(torch.optim.Optimizer):
     loss while its curvature is in use.
     """
 
-    def __init__(self, optimizer: Optimizer, problem: ModuleLoss, seed: int) -> None:
+    def __init__(
+        self, optimizer: Optimizer, problem: ModuleLoss, seed: int
+    ) -> None:
         shown: dict[str, Any] = {"optimizer": repr(optimizer)}
         if isinstance(getattr(optimizer, "lr", None), float):
             shown["lr"] = optimizer.lr  # type: ignore[attr-defined]  # just seen
@@ -139,8 +141,7 @@ class ModuleOptimizer(torch.optim.Optimizer):
         """
         if not callable(closure):
             raise TypeError(
-                f"step needs a closure that returns the loss, such as lambda: fit(model(x), y), "
-                f"got {closure}"
+                f"step needs a closure that returns the loss, lambda: fit(model(x), y): {closure}"
             )
         own = self._own
         problem = self._problem
@@ -148,8 +149,9 @@ class ModuleOptimizer(torch.optim.Optimizer):
         rng = torch.Generator().set_state(own["noise"].cpu())
         optimizer = self._scheduled
         closures = (_repeated(closure, start),) * len(optimizer.batch_sizes)
+        noise = self._noise(rng, start)
         oracle = ModuleOracle(
-            problem, closures, self._noise(rng, start), theta=start, calls=self.calls
+            problem, closures, noise, theta=start, calls=self.calls
         )
         try:
             structure = tree_structure(optimizer.init(start))
@@ -186,7 +188,9 @@ class ModuleOptimizer(torch.optim.Optimizer):
         n_noise = self._optimizer.n_noise
         if not n_noise:
             return None
-        drawn = torch.randn((n_noise, len(like)), generator=rng, dtype=torch.float64)
+        drawn = torch.randn(
+            (n_noise, len(like)), generator=rng, dtype=torch.float64
+        )
         return drawn.to(like)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -275,7 +279,9 @@ def _checked(optimizer: Optimizer) -> Optimizer:
             f"optimizer must be an sfnbench.Optimizer, such as MomentumSGD(lr=0.1), got "
             f"{optimizer!r}"
         )
-    values = {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}
+    values = {
+        field.name: getattr(optimizer, field.name) for field in fields(optimizer)
+    }
     try:
         return TypeAdapter(type(optimizer)).validate_python(values)
     except ValidationError as error:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.random import mtrand
 
-_SPARE = np.random.MT19937(0)  # takes the place of numpy's, whose state is slow to copy
+# takes the place of numpy's, whose state is slow to copy
+_SPARE = np.random.MT19937(0)
 
 
 @contextlib.contextmanager
@@ -36,7 +37,9 @@ def lent_generators(device: torch.device) -> Iterator[None]:
 
 def reseed(seed: int, step: int, device: torch.device) -> None:
     """Let what is drawn from the global generators follow from a run's seed and the step alone."""
-    digest = hashlib.blake2b(f"{seed}/method {step}".encode(), digest_size=4).digest()
+    digest = hashlib.blake2b(
+        f"{seed}/method {step}".encode(), digest_size=4
+    ).digest()
     key = int.from_bytes(digest)
     random.seed(key)
     np.random.seed(key)

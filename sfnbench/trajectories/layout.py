@@ -19,9 +19,8 @@ class Layout:
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     places: tuple[Tensor, ...]  # (n,) of each tensor's entries in theta, row by row
-    _back: (
-        Tensor | None
-    )  # (d,) from the tensors' entries in their order; None: theta's own order
+    # (d,) from the tensors' entries in their order; None: theta's own order
+    _back: Tensor | None
 
     @classmethod
     def of(cls, problem: Problem, device: torch.device) -> Layout:
@@ -51,7 +50,8 @@ class Layout:
         lead = parts[0].shape[:n_lead]
         sizes = [math.prod(shape) for shape in self.shapes]
         flat = [
-            part.reshape(*lead, size) for part, size in zip(parts, sizes, strict=True)
+            part.reshape(*lead, size)
+            for part, size in zip(parts, sizes, strict=True)
         ]
         ordered = torch.cat(flat, dim=-1)
         if self._back is None:

@@ -35,11 +35,15 @@ class Method:
         self, entry: Entry, tensors: Mapping[str, Tensor], n_lead: int = 0
     ) -> None:
         """Tensors by name, each with `n_lead` dimensions of seeds before its own."""
-        self.leaves = {name: nn.Parameter(tensor) for name, tensor in tensors.items()}
+        self.leaves = {
+            name: nn.Parameter(tensor) for name, tensor in tensors.items()
+        }
         n_dims = {name: leaf.dim() - n_lead for name, leaf in self.leaves.items()}
         self.optimizers, scheduled = _optimizers(entry, self.leaves, n_dims)
         self._schedulers: list[LRScheduler] = [
-            schedule.made(optimizer) for schedule, optimizer in scheduled if schedule
+            schedule.made(optimizer)
+            for schedule, optimizer in scheduled
+            if schedule
         ]
         self._moded = [moded for each in self.optimizers if (moded := _moded(each))]
         self._set_mode("train")
@@ -105,9 +109,13 @@ class Method:
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from what `memory` gave of a method that was made alike."""
         copy_into([*self.leaves.values()], memory["points"])
-        for optimizer, state in zip(self.optimizers, memory["optimizers"], strict=True):
+        for optimizer, state in zip(
+            self.optimizers, memory["optimizers"], strict=True
+        ):
             put_state(optimizer, state)
-        for schedule, state in zip(self._schedulers, memory["schedules"], strict=True):
+        for schedule, state in zip(
+            self._schedulers, memory["schedules"], strict=True
+        ):
             schedule.load_state_dict(state)
 
     def _set_mode(self, mode: str) -> None:
@@ -197,7 +205,10 @@ def _shares(
 
 def _has(groups: Params, leaf: nn.Parameter) -> bool:
     held = (
-        each for group in groups if isinstance(group, dict) for each in group["params"]
+        each
+        for group in groups
+        if isinstance(group, dict)
+        for each in group["params"]
     )
     return any(each is leaf for each in held)
 
@@ -224,14 +235,16 @@ def _made(
     elif roles.tensors is not None:
         arguments[roles.tensors] = params
     elif roles.model is None:
-        first = [
-            params
-        ]  # a wrapper without what it wraps says itself whether it can do without
+        # a wrapper without what it wraps says itself whether it can do without
+        first = [params]
     return entry.cls(*first, **arguments)
 
 
 def _inner(
-    entry: Entry, leaves: Mapping[str, nn.Parameter], params: Params, **settings: Any
+    entry: Entry,
+    leaves: Mapping[str, nn.Parameter],
+    params: Params,
+    **settings: Any,
 ) -> Optimizer:
     """The class that a wrapper calls to make its own inner optimizer."""
     return _made(entry, params, leaves, settings)

@@ -26,9 +26,8 @@ from ..errors import ModelError
 from ..modules.weights import plain_attention
 from ..words import first_line
 
-Closure = Callable[
-    [], Tensor
-]  # the loss, of one element, from the parameters as they are
+# the loss, of one element, from the parameters as they are
+Closure = Callable[[], Tensor]
 
 FREED = (
     "the closure has freed the graph of its loss, as loss.backward() here would not: it need only "
@@ -98,7 +97,10 @@ class ModuleLoss(Problem):
     def held(self, theta: Tensor, start: Tensor) -> Tensor:
         """Theta (d,), but for parameters that were frozen meanwhile, which stay at the start."""
         pieces = zip(
-            self.params, theta.split(self._sizes), start.split(self._sizes), strict=True
+            self.params,
+            theta.split(self._sizes),
+            start.split(self._sizes),
+            strict=True,
         )
         return torch.cat(
             [part if param.requires_grad else own for param, part, own in pieces]
@@ -118,7 +120,10 @@ class ModuleLoss(Problem):
             try:
                 grads = self._at_all(
                     torch.autograd.grad(
-                        loss, self._live, create_graph=create_graph, allow_unused=True
+                        loss,
+                        self._live,
+                        create_graph=create_graph,
+                        allow_unused=True,
                     )
                 )
             except RuntimeError as error:
@@ -143,9 +148,8 @@ class ModuleLoss(Problem):
         loss, grad = self.gradient(theta, batch, create_graph=True)
 
         def product(v: Tensor) -> Tensor:
-            self.write(
-                theta
-            )  # the graph refers to the parameters, which may be elsewhere by now
+            # the graph refers to the parameters, which may be elsewhere by now
+            self.write(theta)
             try:
                 parts = pull_back(grad, self._live, v)
             except RuntimeError as error:
@@ -160,7 +164,9 @@ class ModuleLoss(Problem):
         """The Hessian (d, d), by batched Hessian-vector products."""
         product = self.linearised(theta, batch, "hessian").product
         identity = torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
-        rows = torch.cat([product(vectors) for vectors in identity.split(HVP_CHUNK)])
+        rows = torch.cat(
+            [product(vectors) for vectors in identity.split(HVP_CHUNK)]
+        )
         return (rows + rows.mT) / 2
 
     @property
@@ -171,7 +177,9 @@ class ModuleLoss(Problem):
     def _at_all(self, parts: Sequence[Tensor | None]) -> list[Tensor | None]:
         """What belongs to the live parameters, at the places of all: None for frozen ones."""
         given = iter(parts)
-        return [next(given) if param.requires_grad else None for param in self.params]
+        return [
+            next(given) if param.requires_grad else None for param in self.params
+        ]
 
     @torch.enable_grad()
     def _ask(

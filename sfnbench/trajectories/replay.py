@@ -92,7 +92,8 @@ class Tape(TorchDispatchMode):
         values: dict[int, Tensor] = dict(enumerate(inputs)) | self._constants
         for call in self._calls:
             flat = [
-                values[x.at] if isinstance(x, TapePlace) else x for x in call.arguments
+                values[x.at] if isinstance(x, TapePlace) else x
+                for x in call.arguments
             ]
             args, kwargs = tree_unflatten(flat, call.form)
             found = tree_flatten(call.operator(*args, **kwargs))[0]
@@ -222,7 +223,9 @@ def _compiled(
         warnings.simplefilter("ignore")  # that torch.jit will go, one day
         try:
             return cast(
-                "Callable[..., Tensors]", torch.jit.trace(f, inputs, check_trace=False)
+                "Callable[..., Tensors]",
+                torch.jit.trace(f, inputs, check_trace=False),
             )
-        except Exception:  # a torch without it, or an operator that it does not know
+        except Exception:
+            # a torch without it, or an operator that it does not know
             return None

@@ -18,7 +18,11 @@ from .classes import find_class
 TORCHS = "torch.optim.lr_scheduler."
 SHAPES = ("constant", "linear", "cosine")
 KEYS = ("use", "steps", "warmup", "end")
-STEP_KEYS = ("total_steps", "T_max")  # what torch's schedulers call the steps of a run
+# what torch's schedulers call the steps of a run
+STEP_KEYS = (
+    "total_steps",
+    "T_max",
+)
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,8 @@ class Schedule:
 
     cls: type[LRScheduler]
     settings: Mapping[str, Any]
-    written: Mapping[
-        str, Any
-    ]  # as a suite may write it; without steps, if these are the budget's
+    # as a suite may write it; without steps, if these are the budget's
+    written: Mapping[str, Any]
 
     @property
     def wants_loss(self) -> bool:
@@ -104,7 +107,9 @@ def read_schedule(given: Any, n_steps: int | None = None) -> Schedule:
         raise
     except PluginError as error:
         raise ValueError(f"{error}{did_you_mean(use, SHAPES)}") from error
-    settings = {key: _read_inner(value) for key, value in given.items() if key != "use"}
+    settings = {
+        key: _read_inner(value) for key, value in given.items() if key != "use"
+    }
     return Schedule(cls, _with_steps(use, cls, settings, n_steps), written)
 
 
@@ -112,7 +117,9 @@ def _with_steps(
     use: str, cls: type, settings: dict[str, Any], n_steps: int | None
 ) -> dict[str, Any]:
     """The settings of a class, with the budget's steps where it wants a number of them."""
-    wanted = next((key for key in STEP_KEYS if key in signature(cls).parameters), None)
+    wanted = next(
+        (key for key in STEP_KEYS if key in signature(cls).parameters), None
+    )
     if wanted is None:
         return settings
     if wanted not in settings and "epochs" not in settings:
@@ -130,7 +137,9 @@ def _with_steps(
 def _n_schedule_steps(n_steps: int | None, use: str, key: str) -> int:
     if n_steps is None:
         way = f"{{use: {use}, {key}: NUMBER}}"
-        raise ValueError(f"{use} needs its {key}, and no budget says them here: {way}")
+        raise ValueError(
+            f"{use} needs its {key}, and no budget says them here: {way}"
+        )
     return n_steps
 
 

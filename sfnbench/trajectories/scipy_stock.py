@@ -59,7 +59,9 @@ class _Iterates:
     A thread whose callback hands over each iterate and waits to go on.
     """
 
-    def __init__(self, minimise: Callable[[Callable[[np.ndarray], None]], str]) -> None:
+    def __init__(
+        self, minimise: Callable[[Callable[[np.ndarray], None]], str]
+    ) -> None:
         self._minimise = minimise
         self.words = ""  # of the minimiser, once it has stopped
         self._wanted = threading.Semaphore(0)
@@ -93,7 +95,8 @@ class _Iterates:
                 self.words = self._minimise(self._hand_over)
         except _Abandoned:
             pass
-        except Exception as error:  # crosses to the thread that asked, which raises it
+        except Exception as error:
+            # crosses to the thread that asked, which raises it
             self._error = error
         self._iterate = None
         self._given.release()
@@ -114,7 +117,11 @@ class ScipyMinimizer(Single):
     """
 
     def __init__(
-        self, problem: Problem, method: str, params: Mapping[str, Any], starts: Tensor
+        self,
+        problem: Problem,
+        method: str,
+        params: Mapping[str, Any],
+        starts: Tensor,
     ) -> None:
         super().__init__(problem, starts)
         self._oracle = Oracle(problem, eager=True)
@@ -124,9 +131,8 @@ class ScipyMinimizer(Single):
 
     def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
         """One iteration, or the end of them."""
-        self._oracle.calls = (
-            oracle.calls
-        )  # what the method asks from here on is this step's
+        # what the method asks from here on is this step's
+        self._oracle.calls = oracle.calls
         iterate = self._iterates.next()
         if iterate is None:
             self.ended = True
@@ -146,9 +152,8 @@ class _Questions:
         self._oracle = oracle
         self._like = like
         self._wants_products = wants_products
-        self._linearised: dict[
-            bytes, Curvature
-        ] = {}  # at the last points that were asked for
+        # at the last points that were asked for
+        self._linearised: dict[bytes, Curvature] = {}
 
     def loss(self, x: np.ndarray) -> float:
         return float(self._oracle.loss(self._point(x)))
@@ -209,7 +214,9 @@ def _minimize(
         hand_over(iterate)
 
     callback = (
-        (lambda x, _: keep(x)) if method == "trust-constr" else (lambda xk: keep(xk))
+        (lambda x, _: keep(x))
+        if method == "trust-constr"
+        else (lambda xk: keep(xk))
     )
     found = call(
         x0=_numbers(start),
@@ -219,9 +226,8 @@ def _minimize(
         callback=callback,
         **_asked_of(ask, method),
     )
-    if not np.array_equal(
-        found.x, last[0]
-    ):  # its answer is no iterate that it has shown
+    # its answer is no iterate that it has shown
+    if not np.array_equal(found.x, last[0]):
         hand_over(found.x)
     return f"{found.message} (status {found.status})"
 
@@ -291,7 +297,9 @@ def faults_of_method(method: str, params: Mapping[str, Any]) -> list[Fault]:
         except _Abandoned:
             return []
         except OptimizeWarning as error:
-            names = [name.strip() for name in str(error).partition(":")[2].split(",")]
+            names = [
+                name.strip() for name in str(error).partition(":")[2].split(",")
+            ]
             message = "unknown key {!r}: no option of " + SCIPY + method
             return [Fault((name,), message.format(name)) for name in names]
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:

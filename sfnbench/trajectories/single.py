@@ -60,7 +60,9 @@ class Single(Trajectories):
 class Looped(Single):
     """One trajectory of an optimizer of sfnbench; a race loops over its seeds."""
 
-    def __init__(self, problem: Problem, optimizer: Optimizer, starts: Tensor) -> None:
+    def __init__(
+        self, problem: Problem, optimizer: Optimizer, starts: Tensor
+    ) -> None:
         super().__init__(problem, starts)
         self.optimizer = optimizer
         self._state = optimizer.init(starts[0])

@@ -68,8 +68,12 @@ def _rate(value: dict[str, Any]) -> dict[str, Any]:
 def _without_decay(value: Any) -> dict[str, Any]:
     """Groups of the tensors whose names have one of some texts in them."""
     texts = [value] if isinstance(value, str) else value
-    if not (isinstance(texts, list) and texts and all(type(t) is str for t in texts)):
-        raise ValueError(f"no_decay must list parts of names: [bias], not {value!r}")
+    if not (
+        isinstance(texts, list) and texts and all(type(t) is str for t in texts)
+    ):
+        raise ValueError(
+            f"no_decay must list parts of names: [bias], not {value!r}"
+        )
     return {"groups": {f"*{text}*": {"weight_decay": 0.0} for text in texts}}
 
 

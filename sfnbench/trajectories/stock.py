@@ -50,7 +50,9 @@ def find_faults(
         for label, problem in problems.items()
         for dtype in dtypes
     }
-    faults = {where: each for where, each in found.items() if isinstance(each, Fault)}
+    faults = {
+        where: each for where, each in found.items() if isinstance(each, Fault)
+    }
     if len(faults) == len(found):
         return list(dict.fromkeys(faults.values()))
     return [

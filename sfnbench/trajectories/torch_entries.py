@@ -49,7 +49,14 @@ ADAMW = "torch.optim.AdamW"
 # They treat the two apart themselves, and read a flag of each group
 FLAGGED = frozenset(
     f"pytorch_optimizer.{name}"
-    for name in ("AdaGO", "AdaMuon", "DistributedMuon", "Muon", "MuonClip", "NorMuon")
+    for name in (
+        "AdaGO",
+        "AdaMuon",
+        "DistributedMuon",
+        "Muon",
+        "MuonClip",
+        "NorMuon",
+    )
 )
 
 
@@ -97,7 +104,9 @@ class _Reader:
             params, known, lambda key, message: self._note((*path, key), message)
         )
         words = {
-            key: given.pop(key) for key in OWN_KEYS if key in given and key not in known
+            key: given.pop(key)
+            for key in OWN_KEYS
+            if key in given and key not in known
         }
         base, handed = self._base(use, given, words, cls, path)
         self._check_own(use, given, known, {*known} - roles.filled, path)
@@ -128,7 +137,9 @@ class _Reader:
         known, is_open = parameters_of(cls)
         roles = _roles(cls, known)
         key = "base" if "base" in words else roles.base
-        inner = words.get("base", given.pop(roles.base, None) if roles.base else None)
+        inner = words.get(
+            "base", given.pop(roles.base, None) if roles.base else None
+        )
         if inner is None:
             return None, frozenset()
         extra = {}
@@ -172,7 +183,8 @@ class _Reader:
         for key in OWN_KEYS:
             if key in settings and key != "base":
                 self._note(
-                    (*path, key), f"unknown key {key!r}: it belongs beside {path[-1]}"
+                    (*path, key),
+                    f"unknown key {key!r}: it belongs beside {path[-1]}",
                 )
         return self.entry(given["use"], {**extra, **settings}, path)
 
@@ -211,7 +223,11 @@ class _Reader:
             return ()
         return tuple(
             self._group(
-                use, cls, selector, {"use": body} if isinstance(body, str) else body, at
+                use,
+                cls,
+                selector,
+                {"use": body} if isinstance(body, str) else body,
+                at,
             )
             for selector, body in given.items()
         )
@@ -227,7 +243,8 @@ class _Reader:
         at = (*path, selector)
         if not isinstance(body, dict):
             self._note(
-                at, f"a group has settings, or an optimizer with 'use', not {body!r}"
+                at,
+                f"a group has settings, or an optimizer with 'use', not {body!r}",
             )
             return ParameterGroup(selector)
         settings = {key: value for key, value in body.items() if key != "use"}
@@ -237,7 +254,9 @@ class _Reader:
                     self._note(
                         (*at, key), f"unknown key {key!r}: it belongs beside groups"
                     )
-            return ParameterGroup(selector, other=self.entry(body["use"], settings, at))
+            return ParameterGroup(
+                selector, other=self.entry(body["use"], settings, at)
+            )
         words = _words(cls)  # type: ignore[arg-type]  # a class has a hash
         for key in settings:
             if key not in words:
@@ -298,9 +317,12 @@ def _implied_groups(use: str) -> tuple[ParameterGroup, ...]:
 def _roles(cls: type, known: Mapping[str, inspect.Parameter]) -> Roles:
     model = next((name for name in known if name in MODELS), None)
     base = next(
-        (name for name in known if name == "base" or name.endswith("optimizer")), None
+        (name for name in known if name == "base" or name.endswith("optimizer")),
+        None,
     )
-    tensors = next((name for name in known if name in ("params", "parameters")), None)
+    tensors = next(
+        (name for name in known if name in ("params", "parameters")), None
+    )
     first = next(iter(known), None)
     if tensors is None and first not in (model, base):
         tensors = first

@@ -92,10 +92,10 @@ class Entry:
     groups: tuple[ParameterGroup, ...] = ()
     schedule: Schedule | None = None
     clip: tuple[str, float] | None = None  # by norm or by value, and the bound
-    handed: frozenset[str] = frozenset()  # parameters of the base, written beside it
-    origins: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of keys: as the suite has them
+    # parameters of the base, written beside it
+    handed: frozenset[str] = frozenset()
+    # of keys: as the suite has them
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, *path: str) -> tuple[str, ...]:
         """Where the suite has what stands under these keys."""
@@ -128,7 +128,9 @@ class Entry:
             found[name] = float(value) if is_whole else value
         if self.base is not None:
             inner = {"use": self.base.use, **self.base.written}
-            found |= {name: inner.pop(name) for name in self.handed if name in inner}
+            found |= {
+                name: inner.pop(name) for name in self.handed if name in inner
+            }
             found["base"] = inner
         if self.schedule is not None:
             found["schedule"] = self.schedule.written

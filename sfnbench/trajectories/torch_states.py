@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
+# a file holds them without code
 PLAIN = (
     Tensor,
     bool,
@@ -24,7 +25,7 @@ PLAIN = (
     str,
     Counter,
     type(None),
-)  # a file holds them without code
+)
 
 
 def is_torchs_own(made: Any) -> bool:
@@ -34,7 +35,9 @@ def is_torchs_own(made: Any) -> bool:
 
 def state_of(optimizer: Optimizer) -> dict[str, Any]:
     """What it holds of each parameter, and the settings of its groups."""
-    states = [dict(optimizer.state.get(leaf, {})) for leaf in _tensors_of(optimizer)]
+    states = [
+        dict(optimizer.state.get(leaf, {})) for leaf in _tensors_of(optimizer)
+    ]
     groups = []
     for group in optimizer.param_groups:
         groups.append({name: group[name] for name in group if name != "params"})
@@ -46,7 +49,9 @@ def put_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     for leaf, held in zip(_tensors_of(optimizer), state["states"], strict=True):
         if held:
             optimizer.state[leaf] = held
-    for group, settings in zip(optimizer.param_groups, state["groups"], strict=True):
+    for group, settings in zip(
+        optimizer.param_groups, state["groups"], strict=True
+    ):
         group.update(settings)
 
 

@@ -44,7 +44,9 @@ class GivenGradients(Trajectories):
         self._at = starts  # (S, d) where the gradients are taken
         self._memory = Parts()
 
-    def _losses_and_grads(self, batches: Sequence[Batches]) -> tuple[Tensor, Tensor]:
+    def _losses_and_grads(
+        self, batches: Sequence[Batches]
+    ) -> tuple[Tensor, Tensor]:
         """The losses (S,) and the gradients (S, d), which may be changed in place."""
         n = len(self.starts)
         oracle = Oracle(self.problem, batches[0], eager=True, memory=self._memory)
@@ -98,7 +100,8 @@ class Separate(GivenGradients):
                     try:
                         method.step()
                         method.go_on(losses[i])
-                    except LinAlgError:  # a routine that gives up makes the point NaN
+                    except LinAlgError:
+                        # a routine that gives up makes the point NaN
                         broken[i] = True
         self.park(broken)
         self._at = self._gathered([method.points() for method in self._methods])
@@ -106,7 +109,9 @@ class Separate(GivenGradients):
         self.loss_before = None if elsewhere else losses
         self.theta = self._at
         if elsewhere:
-            self.theta = self._gathered([method.result() for method in self._methods])
+            self.theta = self._gathered(
+                [method.result() for method in self._methods]
+            )
         if broken.any():
             lost = torch.as_tensor(broken, device=self.starts.device)[:, None]
             self.theta = torch.where(lost, torch.nan, self.theta)
@@ -192,9 +197,7 @@ class Asking(Single):
     Every evaluation is counted, and each pass back through a gradient as a Hessian-vector product.
     """
 
-    spoiled = (
-        False  # of a trial: gradients that are no numbers lie there before each step
-    )
+    spoiled = False  # of a trial: gradients that are no numbers lie there before each step
 
     def __init__(
         self,
@@ -234,7 +237,10 @@ class Asking(Single):
         method.forget()
         if self.spoiled:
             method.give(
-                [torch.full_like(leaf, torch.nan) for leaf in method.leaves.values()]
+                [
+                    torch.full_like(leaf, torch.nan)
+                    for leaf in method.leaves.values()
+                ]
             )
         with lent_generators(theta.device):
             reseed(self._seed, self._n_steps, theta.device)
@@ -280,9 +286,8 @@ class Asking(Single):
         with torch.enable_grad():
             theta = layout.joined(list(self._method.leaves.values()))
             loss, grad = oracle.differentiable_grad(theta)
-            grads = [
-                part.clone() for part in layout.apart(grad)
-            ]  # of their own: no views
+            # of their own: no views
+            grads = [part.clone() for part in layout.apart(grad)]
         if clip is not None:  # as torch's own functions do, behind autograd's back
             for part, short in zip(
                 grads, layout.apart(clipped(grad.detach(), clip)), strict=True

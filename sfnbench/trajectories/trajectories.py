@@ -12,9 +12,8 @@ from torch import Tensor
 from ..core.cost import QUESTIONS, Calls
 from ..core.problem import Problem
 
-Batches = tuple[
-    Any, ...
-]  # those of one trajectory, one for each of its optimizer's batch_sizes
+# those of one trajectory, one for each of its optimizer's batch_sizes
+Batches = tuple[Any, ...]
 
 
 class Trajectories(ABC):
@@ -40,7 +39,8 @@ class Trajectories(ABC):
         self.loss_before: Tensor | None = None
         self.parked = np.zeros(n, dtype=bool)
         self.ended = False
-        self.stopped: str | None = None  # the optimizer's own words, once it has ended
+        # the optimizer's own words, once it has ended
+        self.stopped: str | None = None
 
     @abstractmethod
     def step(self, batches: Sequence[Batches], noise: Tensor | None) -> None:
@@ -67,7 +67,9 @@ class Trajectories(ABC):
 
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from what `memory` gave of trajectories that were made alike."""
-        raise NotImplementedError(f"{type(self).__name__} cannot go on from elsewhere")
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot go on from elsewhere"
+        )
 
     def count(self, calls: Calls) -> None:
         """Add these questions to the count of every trajectory that is not parked."""

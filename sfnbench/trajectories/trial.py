@@ -77,7 +77,8 @@ def kinds_of(problem: Problem) -> tuple[tuple[str, tuple[int, ...]], ...]:
     # one number, seen as many times: a large problem takes no memory here
     views = problem.tensors(torch.zeros(1, dtype=torch.float64).expand(problem.dim))
     return tuple(
-        (name, tuple(min(n, MOST) for n in view.shape)) for name, view in views.items()
+        (name, tuple(min(n, MOST) for n in view.shape))
+        for name, view in views.items()
     )
 
 
@@ -104,7 +105,9 @@ def tried(
 ) -> Need | Fault:
     """The needs of the class in a step, or its message where it cannot make one."""
     if problem.dim > MOST_PARAMETERS:
-        return Fault((), f"{problem.dim:.3g} parameters are more than any memory holds")
+        return Fault(
+            (), f"{problem.dim:.3g} parameters are more than any memory holds"
+        )
     text = json.dumps(params, sort_keys=True)
     return _tried(use, text, kinds_of(problem), dtype, n_steps)
 
@@ -137,15 +140,15 @@ def _tried(
         ):
             continue
         if need.closure and entry.others:
-            alone = (
-                "it asks for losses itself, and leaves no tensors to another optimizer"
-            )
+            alone = "it asks for losses itself, and leaves no tensors to another optimizer"
             return Fault((), f"{use}: {alone}")
         return need
     return _fault(entry, said, lambda other: _steps_somehow(other, problem, dtype))
 
 
-def _steps(entry: Entry, problem: Problem, dtype: torch.dtype, need: Need) -> Tensor:
+def _steps(
+    entry: Entry, problem: Problem, dtype: torch.dtype, need: Need
+) -> Tensor:
     """Where some steps lead."""
     trajectories = _trajectories(entry, problem, dtype, need)
     with _silence():
@@ -245,11 +248,11 @@ def _way_out(entry: Entry, message: str) -> str:
     if entry.groups:
         return ""
     if "use_muon" in message:
-        return (
-            " (write groups: {matrices: {use_muon: true}, vectors: {use_muon: false}})"
-        )
+        return " (write groups: {matrices: {use_muon: true}, vectors: {use_muon: false}})"
     if "2D" in message:
-        return " (give others to another: groups: {vectors: {use: torch.optim.AdamW}})"
+        return (
+            " (give others to another: groups: {vectors: {use: torch.optim.AdamW}})"
+        )
     return ""
 
 

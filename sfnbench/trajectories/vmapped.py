@@ -18,9 +18,8 @@ from ..core.problem import Problem
 from .replay import Replayed
 from .trajectories import Batches, Trajectories
 
-Dims = tuple[
-    int | None, ...
-]  # of each batch, the dimension that vmap maps; None: shared by all
+# of each batch, the dimension that vmap maps; None: shared by all
+Dims = tuple[int | None, ...]
 
 
 class After(NamedTuple):
@@ -38,7 +37,9 @@ class Vmapped(Trajectories):
     One Python call serves every seed.
     """
 
-    def __init__(self, problem: Problem, optimizer: Optimizer, starts: Tensor) -> None:
+    def __init__(
+        self, problem: Problem, optimizer: Optimizer, starts: Tensor
+    ) -> None:
         super().__init__(problem, starts)
         self.optimizer = optimizer
         self._state: State = torch.func.vmap(optimizer.init)(starts)
@@ -96,7 +97,9 @@ class Vmapped(Trajectories):
         if self._before is None:
             return super().is_fixed()
         (theta, state), carried = self._before, self.optimizer.carried
-        same = unchanged((theta, carried(state)), (self.theta, carried(self._state)))
+        same = unchanged(
+            (theta, carried(state)), (self.theta, carried(self._state))
+        )
         return np.asarray(same & ~self.parked)
 
     def park(self, which: np.ndarray) -> None:
@@ -140,7 +143,11 @@ class Vmapped(Trajectories):
             oracle = Oracle(self.problem, batches, noise, theta=theta)
             asked.append(oracle)
             theta, state = self.optimizer.step(oracle, theta, state)
-            return theta, state, () if oracle.loss_here is None else oracle.loss_here
+            return (
+                theta,
+                state,
+                () if oracle.loss_here is None else oracle.loss_here,
+            )
 
         in_dims = (0, 0, self._dims, None if noise is None else 0)
         found = torch.func.vmap(one, in_dims=in_dims)(theta, state, batches, noise)
@@ -182,9 +189,8 @@ def stack(batches: Sequence[Batches]) -> tuple[Batches, Dims]:
     None, all examples, stays None and is shared.
     """
     dims = tuple(None if batch is None else 0 for batch in batches[0])
-    if not any(
-        dim == 0 for dim in dims
-    ):  # so that full batches cost nothing for each trajectory
+    # so that full batches cost nothing for each trajectory
+    if not any(dim == 0 for dim in dims):
         return batches[0], dims
     stacked: list[Any] = []
     for each in zip(*batches, strict=True):
@@ -228,7 +234,9 @@ def _rows(tree: Any, here: slice) -> Any:
 def _own_batches(batches: Batches, dims: Dims, here: slice) -> Batches:
     """The rows of stacked batches; those that are shared stay whole."""
     pairs = zip(batches, dims, strict=True)
-    return tuple(batch if dim is None else _rows(batch, here) for batch, dim in pairs)
+    return tuple(
+        batch if dim is None else _rows(batch, here) for batch, dim in pairs
+    )
 
 
 def _merged(steps: Sequence[After], calls: Calls) -> After:

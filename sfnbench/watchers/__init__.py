@@ -33,7 +33,9 @@ def find_watcher(asked: str) -> Observer:
     """
     name, _, place = asked.partition(":")
     if name not in names():
-        raise SfnbenchError(f"unknown tracker {name!r}{did_you_mean(name, names())}")
+        raise SfnbenchError(
+            f"unknown tracker {name!r}{did_you_mean(name, names())}"
+        )
     module = importlib.import_module(f"{__name__}.{name}")
     try:
         watcher: Observer = module.Watcher(place)

@@ -121,7 +121,9 @@ def _curves_by_seed(result: Result) -> dict[int, dict[str, list[CurvePoint]]]:
     """Each series by seed, without the steps at which it was not measured."""
     found: dict[int, dict[str, list[CurvePoint]]] = {}
     for block in blocks([result]):
-        names = [n for n in block if n not in (*CURVE_CIRCUMSTANCES, "seed", "step")]
+        names = [
+            n for n in block if n not in (*CURVE_CIRCUMSTANCES, "seed", "step")
+        ]
         for seed in np.unique(block["seed"]):
             rows = block["seed"] == seed
             steps = block["step"][rows]

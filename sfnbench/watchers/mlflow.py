@@ -23,9 +23,8 @@ class Watcher(Tracker):
         self._experiments: dict[str, str] = {}  # ids by suite
         try:
             self._client = MlflowClient(tracking_uri=place or None)
-            self._client.search_experiments(
-                max_results=1
-            )  # fails here, not after the first run
+            # fails here, not after the first run
+            self._client.search_experiments(max_results=1)
         except exceptions.MlflowException as error:
             raise SfnbenchError(f"mlflow:{place}: {first_line(error)}") from None
 
@@ -39,7 +38,9 @@ class Watcher(Tracker):
             for name, value in track.parameters.items()
         ]
         for i in range(0, len(parameters), MOST_PARAMETERS):
-            self._client.log_batch(run_id, params=parameters[i : i + MOST_PARAMETERS])
+            self._client.log_batch(
+                run_id, params=parameters[i : i + MOST_PARAMETERS]
+            )
         metrics = self._metrics(track)
         for i in range(0, len(metrics), MOST_METRICS):
             self._client.log_batch(run_id, metrics=metrics[i : i + MOST_METRICS])
@@ -64,5 +65,6 @@ class Watcher(Tracker):
             for point in points
         ]
         return found + [
-            metric(f"end/{name}", value, now, 0) for name, value in track.ends.items()
+            metric(f"end/{name}", value, now, 0)
+            for name, value in track.ends.items()
         ]

@@ -22,9 +22,12 @@ class Watcher(Tracker):
 
     def write(self, track: Track) -> None:
         """Curves as scalars, what came of the run as scalars below ``end/``."""
-        parts = [re.sub(r"[/\\\0]", "_", part) for part in (track.suite, *track.parts)]
+        parts = [
+            re.sub(r"[/\\\0]", "_", part) for part in (track.suite, *track.parts)
+        ]
         last = max(
-            (points[-1].step for points in track.curves.values() if points), default=0
+            (points[-1].step for points in track.curves.values() if points),
+            default=0,
         )
         with self._open(str(self._folder.joinpath(*parts))) as writer:
             written = json.dumps(dict(track.parameters), indent=1, default=str)

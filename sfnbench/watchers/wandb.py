@@ -28,5 +28,7 @@ class Watcher(Tracker):
         )
         for step in sorted(by_step):
             run.log(by_step[step], step=step)
-        run.summary.update({f"end/{name}": each for name, each in track.ends.items()})
+        run.summary.update(
+            {f"end/{name}": each for name, each in track.ends.items()}
+        )
         run.finish(exit_code=int(track.has_failed))

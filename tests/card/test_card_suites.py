@@ -3,7 +3,13 @@
 import pytest
 
 from sfnbench import load_suite
-from sfnbench.card.suites import PARTS, label_of, parameters, tuned_fields, write_suite
+from sfnbench.card.suites import (
+    PARTS,
+    label_of,
+    parameters,
+    tuned_fields,
+    write_suite,
+)
 from sfnbench.errors import SfnbenchError
 
 

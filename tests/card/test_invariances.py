@@ -6,7 +6,11 @@ from sfnbench.card.invariances import invariances
 from sfnbench.results.cells import text
 
 ROTATION, PERMUTATION = "rotation", "permutation"
-LOSS, ALL, EACH = "loss times 10", "parameters times 10", "each parameter its own unit"
+LOSS, ALL, EACH = (
+    "loss times 10",
+    "parameters times 10",
+    "each parameter its own unit",
+)
 
 
 def invariant(use, **params):

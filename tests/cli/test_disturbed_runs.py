@@ -32,7 +32,9 @@ def test_of_several_on_one_folder_one_writes_and_readers_read(n, here, sfnbench)
     (here / "suites" / "long.yaml").write_text(LONG)
     gate = Gate(here)
     with contextlib.ExitStack() as started:
-        runs = [started.enter_context(session("long", "--jobs", "1")) for _ in range(n)]
+        runs = [
+            started.enter_context(session("long", "--jobs", "1")) for _ in range(n)
+        ]
         assert until(lambda: sum(run.poll() is not None for run in runs) == n - 1)
         (writer,) = [run for run in runs if run.poll() is None]
         for run in runs:

@@ -79,13 +79,17 @@ def test_list_says_where_everything_is(sfnbench, mirror, tmp_path, monkeypatch):
     _, [row] = rows(sfnbench, "list", "mnist")
     assert (row["files"], row["size"]) == (2, "200.0 kB")
     locate_file(mnist.DATASET.files[0])
-    assert rows(sfnbench, "list", "mnist")[1][0]["where"] == "1 of 2 files in the cache"
+    assert (
+        rows(sfnbench, "list", "mnist")[1][0]["where"]
+        == "1 of 2 files in the cache"
+    )
     locate_file(mnist.DATASET.files[1])
     assert rows(sfnbench, "list", "mnist")[1][0]["where"] == "cache"
 
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
     assert (
-        rows(sfnbench, "list", "mnist")[1][0]["where"] == "missing from the data folder"
+        rows(sfnbench, "list", "mnist")[1][0]["where"]
+        == "missing from the data folder"
     )
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path / "cache"))
     assert rows(sfnbench, "list", "mnist")[1][0]["where"] == "data folder"
@@ -181,7 +185,8 @@ def test_a_terminal_shows_a_bar_that_fills(mirror):
     assert "200.0/200.0 kB" in shown.getvalue()
 
 
-@pytest.mark.parametrize("said", [0, 300])  # 0: pooch, where the mirror says nothing
+# 0: pooch, where the mirror says nothing
+@pytest.mark.parametrize("said", [0, 300])
 @pytest.mark.parametrize("n_bytes", [0, 250])
 def test_the_bar_ends_full_whatever_was_said(said, n_bytes):
     console = Console(file=io.StringIO(), force_terminal=True)
@@ -213,6 +218,9 @@ def test_help_imports_nothing_heavy(words):
         "assert not {'torch', 'numpy', 'pooch', 'requests'} & set(sys.modules)"
     )
     shown = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert "Usage" in shown

@@ -89,7 +89,10 @@ def stored(tmp_path_factory):
 
 @settings(
     max_examples=20,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
 @given(data=st.data())
 def test_any_value_anywhere_is_one_line_and_the_rest_in_every_command(data, stored):
@@ -98,7 +101,9 @@ def test_any_value_anywhere_is_one_line_and_the_rest_in_every_command(data, stor
     )
     file = stored / "runs" / "results.sqlite"
     with closing(sqlite3.connect(file)) as db:
-        (text,) = db.execute(f"SELECT {column} FROM runs WHERE rowid = 1").fetchone()
+        (text,) = db.execute(
+            f"SELECT {column} FROM runs WHERE rowid = 1"
+        ).fetchone()
     new = data.draw(VALUES)
     if column != "status":
         whole = json.loads(text)
@@ -166,7 +171,10 @@ def hostile(tmp_path):
     [
         ("show",),
         ("show", "--by", "problem"),
-        *(("show", "--format", style) for style in ("github", "csv", "tsv", "json")),
+        *(
+            ("show", "--format", style)
+            for style in ("github", "csv", "tsv", "json")
+        ),
         ("show", "-p", "x\x1b[2J"),
         ("report", "-o", "report.html"),
     ],
@@ -183,7 +191,9 @@ def test_no_control_character_of_a_result_reaches_the_terminal(
 def test_every_command_prints_by_way_of_the_terminal():
     for path in CLI.rglob("*.py"):
         if path.name not in ("terminal.py", "progress.py"):
-            assert not re.search(r"typer\.s?echo\(|\bprint\(", path.read_text()), path
+            assert not re.search(r"typer\.s?echo\(|\bprint\(", path.read_text()), (
+                path
+            )
 
 
 def test_no_text_in_a_csv_file_is_a_formula(hostile, tmp_path):

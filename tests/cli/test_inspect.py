@@ -88,7 +88,12 @@ def own(here, request):
     ("model", "data", "more", "said"),
     [
         ("Pair", "load", (), "returns a tuple of 2, but one tensor"),
-        ("build", "by_name", (), "a dict of 'x', 'y': give a loss of (model, batch)"),
+        (
+            "build",
+            "by_name",
+            (),
+            "a dict of 'x', 'y': give a loss of (model, batch)",
+        ),
         ("broken", "load", (), "'0.weight' are not finite"),
         ("build", "empty", (), "the loader is empty"),
         ("build", "away", (), "the data are on the device meta"),

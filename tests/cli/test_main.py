@@ -55,7 +55,8 @@ def test_a_second_run_executes_only_what_is_missing(run, here):
     _, out, err = run()
     assert "2 runs to do, 2 already there" in err
     assert "lr was 0.05, is 0.04" in err
-    assert out.count("gradient_descent") == 2  # what gave way is not shown beside it
+    # what gave way is not shown beside it
+    assert out.count("gradient_descent") == 2
     assert out.count("msgd") == 2  # and what was added stays
     assert "4 runs to do" in run("--fresh")[2]
 
@@ -144,12 +145,13 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
         )
         == 2
     )
-    assert "2 runs to do" in run("-o", "sfn", "-o", "crashes", "--only", "failed")[2]
+    assert (
+        "2 runs to do" in run("-o", "sfn", "-o", "crashes", "--only", "failed")[2]
+    )
     path.write_text(source)
     chosen = ("-o", "sfn", "-o", "crashes")
-    code, _, err = sfnbench(
-        "run", "tiny", *chosen, "--only", "failed"
-    )  # in new processes, which import it again
+    # in new processes, which import it again
+    code, _, err = sfnbench("run", "tiny", *chosen, "--only", "failed")
     assert code == 0
     assert "2 runs to do" in err
     assert "source changed" in err
@@ -164,9 +166,8 @@ def test_where_nothing_ran_nothing_failed(run, sfnbench, here):
         "no results in runs/new; `sfnbench run SUITE` makes them\n",
     )
     assert not (here / "runs" / "new").exists()
-    Store(
-        here / "runs" / "begun", create=True
-    ).close()  # as a run leaves it that is stopped at once
+    # as a run leaves it that is stopped at once
+    Store(here / "runs" / "begun", create=True).close()
     assert sfnbench("show")[1] == sfnbench("show", "runs/tiny")[1]
 
 
@@ -221,7 +222,15 @@ def test_every_mistake_of_a_suite_is_said_at_its_place(sfnbench, here):
     code, _, err = sfnbench("run", "wrong.yaml")
     assert code == 2
     lines = err.strip().splitlines()
-    assert [line.split(":")[1] for line in lines] == ["1", "2", "3", "5", "6", "7", "8"]
+    assert [line.split(":")[1] for line in lines] == [
+        "1",
+        "2",
+        "3",
+        "5",
+        "6",
+        "7",
+        "8",
+    ]
     for line, word in zip(
         lines,
         ["seeds", "steps", "mnist", "'sfn'", "lr", "grid", "timeout"],
@@ -262,7 +271,9 @@ def test_data_that_are_not_there_are_said_before_anything_runs(
         f"{suite}budget: {{steps: 1}}\nseeds: 1\n"
     )
     for words in (["run"], ["run", "--dry-run"], ["run", "--fresh"]):
-        code, out, err = sfnbench(words[0], "needs", "--engine", "inline", *words[1:])
+        code, out, err = sfnbench(
+            words[0], "needs", "--engine", "inline", *words[1:]
+        )
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith(
             f"mlp: missing data: SFNBENCH_DATA={here}/data has no "
@@ -271,12 +282,18 @@ def test_data_that_are_not_there_are_said_before_anything_runs(
     assert not (here / "runs").exists()
     code, out, err = sfnbench("validate", "needs")
     assert (code, "all well" in out, "mlp: missing data" in err) == (0, True, True)
-    assert sfnbench("run", "needs", "-p", "monkey_saddle", "--engine", "inline")[0] == 0
-    monkeypatch.delenv("SFNBENCH_DATA")  # data that can be downloaded are not missing
+    assert (
+        sfnbench("run", "needs", "-p", "monkey_saddle", "--engine", "inline")[0]
+        == 0
+    )
+    # data that can be downloaded are not missing
+    monkeypatch.delenv("SFNBENCH_DATA")
     assert sfnbench("run", "needs", "--dry-run")[0] == 0
 
 
-def test_list_has_paths_from_here_or_from_home(sfnbench, here, monkeypatch, tmp_path):
+def test_list_has_paths_from_here_or_from_home(
+    sfnbench, here, monkeypatch, tmp_path
+):
     sfnbench("new", "optimizer", "own_method")
     code, out, _ = sfnbench("list", "optimizers")
     assert code == 0
@@ -299,9 +316,13 @@ def test_list_env_and_help(sfnbench):
     everything = json.loads(out)
     assert code == 0
     assert {"sfn", "msgd"} <= {row["name"] for row in everything["optimizers"]}
-    assert {"loss", "index_fraction"} <= {row["name"] for row in everything["metrics"]}
+    assert {"loss", "index_fraction"} <= {
+        row["name"] for row in everything["metrics"]
+    }
     assert {"digits", "mnist"} <= {row["name"] for row in everything["datasets"]}
-    assert {"tiny", "toy", "digits"} <= {row["name"] for row in everything["suites"]}
+    assert {"tiny", "toy", "digits"} <= {
+        row["name"] for row in everything["suites"]
+    }
     code, out, _ = sfnbench("env", "--format", "json")
     assert code == 0
     assert json.loads(out)["torch"]
@@ -358,7 +379,9 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(gate, sfnbench):
     assert (kept.count("there"), kept.count("to do")) == (1, 7)
 
 
-def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(gate, sfnbench):
+def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(
+    gate, sfnbench
+):
     """Real processes, real SIGKILLs with two runs under way; what was said to be done is
     never done again."""
     said = []

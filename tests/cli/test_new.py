@@ -8,7 +8,9 @@ import pytest
 from sfnbench import datasets
 
 
-def test_a_new_optimizer_passes_its_check_and_stands_in_the_table(run, sfnbench, here):
+def test_a_new_optimizer_passes_its_check_and_stands_in_the_table(
+    run, sfnbench, here
+):
     run()
     code, out, _ = sfnbench("new", "optimizer", "my_method")
     assert code == 0
@@ -22,9 +24,8 @@ def test_a_new_optimizer_passes_its_check_and_stands_in_the_table(run, sfnbench,
         for problem in ("quadratic_saddle", "monkey_saddle")
         for optimizer in ("sfn", "gradient_descent", "my_method")
     ]
-    assert (
-        sfnbench("new", "optimizer", "my_method")[0] == 2
-    )  # never over a file that is there
+    # never over a file that is there
+    assert sfnbench("new", "optimizer", "my_method")[0] == 2
 
 
 def test_a_new_problem_and_suite_work_as_they_are(sfnbench, here):
@@ -45,7 +46,8 @@ def test_a_new_dataset_is_listed_and_read(sfnbench, here):
     for image, label in zip(bars.x, bars.y, strict=True):
         across, down = image.mean(0).std(), image.mean(1).std()
         assert (across < down) == label
-    assert sfnbench("new", "dataset", "bars")[0] == 2  # never over a file that is there
+    # never over a file that is there
+    assert sfnbench("new", "dataset", "bars")[0] == 2
     assert sfnbench("new", "dataset", "mnist")[0] == 2
 
 

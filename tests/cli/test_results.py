@@ -34,11 +34,18 @@ def test_other_seeds_differ_and_the_reason_is_given_once(run, sfnbench):
     code, out, err = sfnbench("compare", "a", "c", "--bits")
     assert code == 3
     assert "ok with 3 rows, ok with 1 rows" in out
-    assert "other ids, seeds was 0 to 2, is [0] (2 runs: sfn on quadratic_saddle" in out
-    assert "2 runs in both: 0 the same to the bit, 2 not, 2 only in the first" in err
+    assert (
+        "other ids, seeds was 0 to 2, is [0] (2 runs: sfn on quadratic_saddle"
+        in out
+    )
+    assert (
+        "2 runs in both: 0 the same to the bit, 2 not, 2 only in the first" in err
+    )
 
 
-def test_an_id_that_changed_with_the_code_leaves_its_numbers_comparable(run, sfnbench):
+def test_an_id_that_changed_with_the_code_leaves_its_numbers_comparable(
+    run, sfnbench
+):
     run("--out", "a", "-o", "sfn")
     with Store("a") as store, Store("b", create=True) as other:
         for result in store.results():
@@ -88,7 +95,10 @@ def test_the_table_is_filtered_sorted_and_grouped(run, sfnbench):
     assert (code, out.splitlines()[0]) == (0, "strict")
     code, out, err = sfnbench("show", "--by", "kind", "--format", "csv")
     kinds = {row["kind"] for row in csv.DictReader(out.splitlines())}
-    assert (code, kinds) == (0, {"strict", "degenerate of order 3, with zero modes"})
+    assert (code, kinds) == (
+        0,
+        {"strict", "degenerate of order 3, with zero modes"},
+    )
     for words in (
         ["--by", "kind", "--at", "steps=3"],
         ["-o", "sfm"],
@@ -228,7 +238,10 @@ def test_one_damaged_result_is_named_and_the_rest_is_there(run, sfnbench, here):
     why = "Expecting value: line 1 column 2 (char 1)"
     told = f"damaged ({why}): sfn on quadratic_saddle, sfn on monkey_saddle; if it is a copy"
     code, out, err = sfnbench("show", "runs/tiny", "--format", "csv")
-    assert (code, {row["optimizer"] for row in csv.DictReader(out.splitlines())}) == (
+    assert (
+        code,
+        {row["optimizer"] for row in csv.DictReader(out.splitlines())},
+    ) == (
         0,
         {"gradient_descent"},
     )

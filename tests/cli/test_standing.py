@@ -44,7 +44,9 @@ def archived(here, made):
 
 
 def run_mine(sfnbench, *words):
-    code, _, err = sfnbench("run", "small", "-o", "msgd", "--engine", "inline", *words)
+    code, _, err = sfnbench(
+        "run", "small", "-o", "msgd", "--engine", "inline", *words
+    )
     assert code == 0, err
 
 
@@ -85,7 +87,9 @@ def test_a_table_for_each_kind_of_saddle(archived, sfnbench):
     assert out.count("msgd (yours)") == 2
 
 
-def test_what_was_run_on_other_terms_is_left_out_with_its_reason(archived, sfnbench):
+def test_what_was_run_on_other_terms_is_left_out_with_its_reason(
+    archived, sfnbench
+):
     text = (archived / "suites" / "small.yaml").read_text()
     (archived / "suites" / "small.yaml").write_text(
         text.replace("cost: 60", "cost: 90")
@@ -105,7 +109,9 @@ def test_fewer_seeds_and_problems_narrow_the_contest(archived, sfnbench):
     assert "of 4 over 2 problems" in err
 
 
-def test_an_archived_row_whose_code_changed_is_marked(archived, sfnbench, monkeypatch):
+def test_an_archived_row_whose_code_changed_is_marked(
+    archived, sfnbench, monkeypatch
+):
     from sfnbench.standing import changes
 
     known = changes.source_hash
@@ -135,7 +141,9 @@ def test_compare_says_against_whom_it_is_better(archived, sfnbench):
 def test_the_page_has_the_tables(archived, sfnbench):
     pytest.importorskip("plotly")
     run_mine(sfnbench)
-    code, _, err = sfnbench("report", "runs/small", "--with", "small", "-o", "r.html")
+    code, _, err = sfnbench(
+        "report", "runs/small", "--with", "small", "-o", "r.html"
+    )
     assert code == 0
     assert "msgd (yours): rank" in err
     page = (archived / "r.html").read_text()

@@ -30,14 +30,14 @@ def dense(problem, theta, batch, kind):
             lambda t: problem.loss(t, batch), theta
         )
     z = problem.outputs(theta, batch)
+    # (o, n, d)
     J = torch.autograd.functional.jacobian(
         lambda t: problem.outputs(t, batch), theta
-    )  # (o, n, d)
+    )
     decay = problem.weight_decay * torch.eye(len(theta), dtype=theta.dtype)
     if kind == "gauss_newton":
-        S = torch.autograd.functional.hessian(
-            lambda z: problem.fit(z, batch), z
-        )  # (o, n, o, n)
+        # (o, n, o, n)
+        S = torch.autograd.functional.hessian(lambda z: problem.fit(z, batch), z)
         return torch.einsum("and,anbm,bme->de", J, S, J) + decay
     n = z.shape[-1]
     examples = torch.arange(problem.population) if batch is None else batch
@@ -74,7 +74,9 @@ def test_products_are_those_of_the_matrix(
     drawn = None if batch is None else problem.draw(rng(seed), batch)
     linear = linearise(problem, theta, drawn, kind, eager=eager)
     torch.testing.assert_close(linear.loss, problem.loss(theta, drawn))
-    torch.testing.assert_close(linear.grad, torch.func.grad(problem.loss)(theta, drawn))
+    torch.testing.assert_close(
+        linear.grad, torch.func.grad(problem.loss)(theta, drawn)
+    )
     exact = dense(problem, theta, drawn, kind)
     torch.testing.assert_close(
         whole(linear.product, problem.dim), exact, rtol=1e-9, atol=1e-11
@@ -100,9 +102,8 @@ def test_for_squared_error_fisher_weighs_each_example_by_its_residual():
         hidden=(), criterion="squared_error", size=3, n_examples=5
     )
     x, y = problem.chosen(torch.zeros(0, dtype=torch.float64), None)
-    W = y @ torch.linalg.pinv(
-        torch.cat([x, torch.ones_like(x[:1])])
-    )  # 10 parameters a class for 5 examples
+    # 10 parameters a class for 5 examples
+    W = y @ torch.linalg.pinv(torch.cat([x, torch.ones_like(x[:1])]))
     theta = W.reshape(-1)
     assert problem.loss(theta, None) < 1e-20
     v = torch.randn(problem.dim, generator=rng(2), dtype=torch.float64)
@@ -141,7 +142,10 @@ def test_what_memory_cannot_hold_is_taken_in_parts():
     v = torch.randn(roomy.dim, generator=rng(1), dtype=torch.float64)
     for kind in ("hessian", "gauss_newton", "fisher"):
         memory = Parts()
-        ask, easy = Oracle(tight, eager=True, memory=memory), Oracle(roomy, eager=True)
+        ask, easy = (
+            Oracle(tight, eager=True, memory=memory),
+            Oracle(roomy, eager=True),
+        )
         torch.testing.assert_close(ask.loss(theta), easy.loss(theta))
         assert memory.n == 4  # 30 examples in parts of 8
         torch.testing.assert_close(ask.grad(theta), easy.grad(theta))
@@ -149,12 +153,13 @@ def test_what_memory_cannot_hold_is_taken_in_parts():
         torch.testing.assert_close(linear.grad, exact.grad)
         torch.testing.assert_close(linear.hvp(v), exact.hvp(v))
         torch.testing.assert_close(ask.hessian(theta), easy.hessian(theta))
+        # a product in parts made its graph again
         assert ask.calls.counts.tolist() == [
             1,
             1 + 1 + 1,
             1,
             1,
-        ]  # a product in parts made its graph again
+        ]
 
 
 def test_a_product_that_runs_out_of_memory_goes_on_in_parts():
@@ -196,6 +201,8 @@ def test_memory_that_no_part_fits_in_and_other_errors_pass():
         Tight.limit = 8
     with pytest.raises(RuntimeError, match="size"):
         Oracle(tight, eager=True).loss(theta[:-1])
+    # nothing to divide
     assert (
-        Oracle(Waves(), eager=True).memory.halve(Waves(), None, MemoryError()) is False
-    )  # nothing to divide
+        Oracle(Waves(), eager=True).memory.halve(Waves(), None, MemoryError())
+        is False
+    )

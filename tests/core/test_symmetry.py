@@ -95,7 +95,9 @@ class OneTooMany(Ring):
 
 @settings(max_examples=4)
 @given(st.floats(0, 6.3))
-def test_a_point_of_the_ring_is_a_minimum_or_saddle_once_its_rotation_is_stated(angle):
+def test_a_point_of_the_ring_is_a_minimum_or_saddle_once_its_rotation_is_stated(
+    angle,
+):
     point = at(angle)
     words = {
         (bend, kind): certify(kind(bend=bend), point).end_point
@@ -104,7 +106,9 @@ def test_a_point_of_the_ring_is_a_minimum_or_saddle_once_its_rotation_is_stated(
     }
     assert words[1.0, Ring] == "degenerate"
     assert words[1.0, Turned] == words[1.0, Counted] == "minimum"
-    assert {words[-1.0, kind] for kind in (Ring, Turned, Counted)} == {"min-max saddle"}
+    assert {words[-1.0, kind] for kind in (Ring, Turned, Counted)} == {
+        "min-max saddle"
+    }
 
 
 def test_products_leave_a_stated_rotation_out_too(monkeypatch):
@@ -117,7 +121,9 @@ def test_products_leave_a_stated_rotation_out_too(monkeypatch):
     assert words[1.0, Ring] == "degenerate"
     assert words[1.0, Turned] == "minimum"
     assert words[1.0, Counted] == "not certified"  # how often is 0 an eigenvalue?
-    assert {words[-1.0, kind] for kind in (Ring, Turned, Counted)} == {"min-max saddle"}
+    assert {words[-1.0, kind] for kind in (Ring, Turned, Counted)} == {
+        "min-max saddle"
+    }
 
 
 @settings(max_examples=4)
@@ -128,9 +134,8 @@ def test_what_counts_is_the_complement_of_the_rotation(angle):
     for kind in (Turned, Counted):
         basis = counted_directions(kind(), point, H)
         L = np.linalg.eigvalsh((basis.mT @ H @ basis).numpy())
-        assert (
-            pytest.approx([1.0, 2.0]) == L
-        )  # second derivatives along z and the radius
+        # second derivatives along z and the radius
+        assert pytest.approx([1.0, 2.0]) == L
     assert counted_directions(Ring(), point, H) is None
 
 

@@ -31,7 +31,9 @@ def needs(name):
     there = os.environ.get("SFNBENCH_DATA") and all(
         (REAL / file.path).exists() for file in datasets.known(name).files
     )
-    return pytest.mark.skipif(not there, reason=f"no SFNBENCH_DATA with {name} in it")
+    return pytest.mark.skipif(
+        not there, reason=f"no SFNBENCH_DATA with {name} in it"
+    )
 
 
 def images(*shape, seed=0):
@@ -98,7 +100,11 @@ def test_digits_are_those_of_scikit_learn():
     theirs, ours = load_digits(), load("digits")
     np.testing.assert_array_equal(ours.x, theirs.images / 16)
     np.testing.assert_array_equal(ours.y, theirs.target)
-    assert (ours.x.dtype, ours.y.dtype, ours.n_classes) == (np.float64, np.int64, 10)
+    assert (ours.x.dtype, ours.y.dtype, ours.n_classes) == (
+        np.float64,
+        np.int64,
+        10,
+    )
     assert ours.x.min() == 0.0
     assert ours.x.max() == 1.0
 
@@ -191,9 +197,8 @@ def test_any_factor_is_the_mean_of_blocks_of_the_finest_common_grid(
     height, width, size
 ):
     before = images(height, width)
-    fine = np.kron(
-        before, np.ones((size, size))
-    )  # every old edge and every new edge is an edge of this grid
+    # every old edge and every new edge is an edge of this grid
+    fine = np.kron(before, np.ones((size, size)))
     blocks = fine.reshape(size, height, size, width).mean((1, 3))
     np.testing.assert_allclose(area_average(before, size), blocks, rtol=1e-12)
 
@@ -209,7 +214,9 @@ def test_weights_are_overlaps_over_the_new_cell():
         / 2.8
     )
     before = images(3, 28, 28)
-    np.testing.assert_allclose(area_average(before, 10), W @ before @ W.T, rtol=1e-12)
+    np.testing.assert_allclose(
+        area_average(before, 10), W @ before @ W.T, rtol=1e-12
+    )
 
 
 def test_white_bytes_stay_exactly_white():
@@ -240,7 +247,9 @@ def test_mnist_averaged_down_keeps_every_mean():
     assert isinstance(small, Images)
     assert (whole.x.shape, small.x.shape) == ((5000, 28, 28), (5000, 10, 10))
     assert (whole.x.min(), whole.x.max()) == (0.0, 1.0)
-    np.testing.assert_allclose(small.x.mean((1, 2)), whole.x.mean((1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(
+        small.x.mean((1, 2)), whole.x.mean((1, 2)), rtol=1e-12
+    )
 
 
 @needs("mnist")
@@ -248,10 +257,9 @@ def test_mnist_training_pixels_have_the_well_known_mean():
     assert round(float(load("mnist", size=1).x.mean()), 4) == 0.1307
 
 
+# as published with the data set
 @needs("fashion_mnist")
-@pytest.mark.parametrize(
-    ("split", "n"), [("train", 6000), ("test", 1000)]
-)  # as published with the data set
+@pytest.mark.parametrize(("split", "n"), [("train", 6000), ("test", 1000)])
 def test_fashion_mnist_has_as_many_of_each(split, n):
     assert np.bincount(load("fashion_mnist", split, size=1).y).tolist() == [n] * 10
 
@@ -262,10 +270,9 @@ def test_fashion_mnist_training_pixels_have_the_well_known_mean_and_deviation():
     assert (round(float(x.mean()), 4), round(float(x.std()), 4)) == (0.2860, 0.3530)
 
 
+# as published with the data set
 @needs("cifar10")
-@pytest.mark.parametrize(
-    ("split", "n"), [("train", 5000), ("test", 1000)]
-)  # as published with the data set
+@pytest.mark.parametrize(("split", "n"), [("train", 5000), ("test", 1000)])
 def test_cifar10_has_as_many_of_each(split, n):
     images = load("cifar10", split)
     assert images.x.shape == (10 * n, 10, 10)
@@ -324,7 +331,9 @@ def test_codes_are_places_in_the_alphabet(letters):
 
 @given(st.text(min_size=1, max_size=20))
 def test_the_first_unknown_character_is_named(letters):
-    unknown = [place for place, letter in enumerate(letters) if letter not in ALPHABET]
+    unknown = [
+        place for place, letter in enumerate(letters) if letter not in ALPHABET
+    ]
     if not unknown:
         return
     with pytest.raises(DataError) as caught:

@@ -78,7 +78,9 @@ def test_wrong_sum_names_the_file_and_both_sums(folder):
 
 def test_a_folder_in_the_place_of_the_file(folder):
     (folder / "set/part.gz").mkdir()
-    with pytest.raises(DataError, match=r"set/part.gz cannot be read: Is a directory"):
+    with pytest.raises(
+        DataError, match=r"set/part.gz cannot be read: Is a directory"
+    ):
         locate_file(file_of(b"right"))
 
 
@@ -128,7 +130,11 @@ def test_downloaded_once(mirror, tmp_path):
 
 def test_next_mirror_where_one_fails(mirror):
     address, given_out, _ = mirror
-    for name, content in {"lacks": None, "damaged": b"wrong", "good": b"right"}.items():
+    for name, content in {
+        "lacks": None,
+        "damaged": b"wrong",
+        "good": b"right",
+    }.items():
         (given_out / name).mkdir()
         if content:
             (given_out / name / "part.gz").write_bytes(content)
@@ -171,15 +177,16 @@ def test_cache_that_cannot_be_written(mirror, tmp_path):
 @pytest.mark.parametrize("ending", ["breaks", "hangs"])
 def test_a_mirror_that_ends_in_the_middle(mirror, tmp_path, monkeypatch, ending):
     address, given_out, _ = mirror
-    monkeypatch.setattr(
-        _files, "TIMEOUT_S", 3
-    )  # time enough for the mirror that answers
+    # time enough for the mirror that answers
+    monkeypatch.setattr(_files, "TIMEOUT_S", 3)
     with pytest.raises(DataError, match=f"{address}/{ending}/part.gz: "):
         locate_file(file_of(b"right", (f"{address}/{ending}",)))
     assert not list((tmp_path / "cache/set").iterdir())
     (given_out / "part.gz").write_bytes(b"right")
     assert (
-        locate_file(file_of(b"right", (f"{address}/{ending}", address))).read_bytes()
+        locate_file(
+            file_of(b"right", (f"{address}/{ending}", address))
+        ).read_bytes()
         == b"right"
     )
 
@@ -189,9 +196,8 @@ def test_a_disk_that_is_full_in_the_middle(mirror, tmp_path):
     content = bytes(4_000_000)
     (given_out / "part.gz").write_bytes(content)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (1_000_000, limits[1])
-    )  # as good as full to whoever writes more
+    # as good as full to whoever writes more
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
     try:
         with pytest.raises(
             DataError, match=r"could not be downloaded into (?s:.)*File too large"
@@ -243,9 +249,8 @@ def test_made_once_from_what_is_downloaded_once(mirror, tmp_path):
     sums = {p.name for p in path.parent.iterdir()}
     assert sums == {"part.gz", "made.txt", "made.txt.sha256"}
     line = path.with_name("made.txt.sha256").read_text()
-    assert (
-        line == f"{hashlib.sha256(b'RIGHT').hexdigest()}  made.txt\n"
-    )  # as sha256sum -c reads it
+    # as sha256sum -c reads it
+    assert line == f"{hashlib.sha256(b'RIGHT').hexdigest()}  made.txt\n"
 
 
 @pytest.mark.parametrize("damaged", ["made.txt", "made.txt.sha256"])
@@ -278,7 +283,9 @@ def test_half_made_is_not_made(mirror, tmp_path, error):
         path.write_bytes(b"RI")
         raise error
 
-    with pytest.raises(DataError, match=str(getattr(error, "strerror", None) or error)):
+    with pytest.raises(
+        DataError, match=str(getattr(error, "strerror", None) or error)
+    ):
         locate_file(made_of(b"right", (address,), fail))
     assert {path.name for path in (tmp_path / "cache/set").iterdir()} == {"part.gz"}
 
@@ -295,7 +302,9 @@ def test_in_a_data_folder_nothing_is_made(folder, tmp_path):
     assert locate_file(file).read_bytes() == b"elsewhere"
 
 
-def test_one_that_was_made_may_be_put_into_a_data_folder(mirror, tmp_path, monkeypatch):
+def test_one_that_was_made_may_be_put_into_a_data_folder(
+    mirror, tmp_path, monkeypatch
+):
     address, given_out, _ = mirror
     (given_out / "part.gz").write_bytes(b"right")
     file = made_of(b"right", (address,))
@@ -329,6 +338,5 @@ def test_what_a_split_lacks_is_found_by_name_alone(tmp_path, monkeypatch):
     assert "make it from" in datasets.missing_files(datasets.known("cifar10"))
     assert datasets.missing_files(datasets.known("digits")) == ""
     monkeypatch.delenv("SFNBENCH_DATA")
-    assert (
-        datasets.missing_files(datasets.known("penn_treebank")) == ""
-    )  # it may be downloaded
+    # it may be downloaded
+    assert datasets.missing_files(datasets.known("penn_treebank")) == ""

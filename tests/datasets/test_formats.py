@@ -38,7 +38,8 @@ VALUES = np.arange(24).reshape(2, 3, 4)
 
 
 @given(
-    shape=st.lists(st.integers(0, 4), min_size=1, max_size=4), seed=st.integers(0, 9)
+    shape=st.lists(st.integers(0, 4), min_size=1, max_size=4),
+    seed=st.integers(0, 9),
 )
 @settings(max_examples=30)
 def test_idx_round_trip(tmp_path_factory, shape, seed):
@@ -70,7 +71,10 @@ def test_idx_round_trip(tmp_path_factory, shape, seed):
             gzip.compress(idx(VALUES)[:-1]),
             r"holds 23 values, but its header says 24 \(2, 3, 4\)",
         ),
-        (gzip.compress(idx(VALUES) + b"!"), "holds 25 values, but its header says 24"),
+        (
+            gzip.compress(idx(VALUES) + b"!"),
+            "holds 25 values, but its header says 24",
+        ),
         (
             gzip.compress(idx(VALUES, shape=(2**32 - 1,) * 3)),
             "holds 24 values, but its header says 7922816",
@@ -107,7 +111,9 @@ def test_mnist_with_consistent_files_of_the_wrong_shape(tmp_path, monkeypatch):
         content = gzip.compress(idx(values))
         (tmp_path / "mnist" / name).write_bytes(content)
         files.append(
-            File(f"mnist/{name}", hashlib.sha256(content).hexdigest(), mnist.MIRRORS)
+            File(
+                f"mnist/{name}", hashlib.sha256(content).hexdigest(), mnist.MIRRORS
+            )
         )
     monkeypatch.setenv("SFNBENCH_DATA", str(tmp_path))
     wrong = datasets.ImageDataset(
@@ -128,7 +134,11 @@ def test_mnist_with_consistent_files_of_the_wrong_shape(tmp_path, monkeypatch):
 
 
 def colours(n, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, 3, 32, 32)).astype(np.uint8)
+    return (
+        np.random.default_rng(seed)
+        .integers(0, 256, (n, 3, 32, 32))
+        .astype(np.uint8)
+    )
 
 
 def exact_grey(image):
@@ -139,13 +149,16 @@ def exact_grey(image):
 
     def overlaps(i):
         new = Fraction(32, 10)
-        covered = ((j, min((i + 1) * new, j + 1) - max(i * new, j)) for j in range(32))
+        covered = (
+            (j, min((i + 1) * new, j + 1) - max(i * new, j)) for j in range(32)
+        )
         return [(j, share / new) for j, share in covered if share > 0]
 
     luma = [
         [
             sum(
-                int(w * c) for w, c in zip((299, 587, 114), image[:, j, k], strict=True)
+                int(w * c)
+                for w, c in zip((299, 587, 114), image[:, j, k], strict=True)
             )
             for k in range(32)
         ]
@@ -154,7 +167,11 @@ def exact_grey(image):
     return [
         [
             round(
-                sum(a * b * luma[j][k] for j, a in overlaps(i) for k, b in overlaps(m))
+                sum(
+                    a * b * luma[j][k]
+                    for j, a in overlaps(i)
+                    for k, b in overlaps(m)
+                )
                 / 1000
             )
             for m in range(10)
@@ -206,7 +223,9 @@ def test_grey_is_the_route_in_floats_but_half_way_between_two_levels():
     Y = W @ (0.299 * red + 0.587 * green + 0.114 * blue) @ W.T
     decided = abs(Y - np.floor(Y) - 0.5) > 1e-9
     assert decided.mean() > 0.999
-    np.testing.assert_array_equal(cifar10.grey(images)[decided], np.rint(Y)[decided])
+    np.testing.assert_array_equal(
+        cifar10.grey(images)[decided], np.rint(Y)[decided]
+    )
 
 
 # -- CIFAR-10: the archive -------------------------------------------------------------------------
@@ -245,7 +264,9 @@ def write_archive(path, batches):
 
 IMAGES = {name: colours(2, seed=seed) for seed, name in enumerate(cifar10.BATCHES)}
 LABELS = {name: [seed, 9 - seed] for seed, name in enumerate(cifar10.BATCHES)}
-BATCHES = {name: python2_pickle(IMAGES[name], LABELS[name]) for name in cifar10.BATCHES}
+BATCHES = {
+    name: python2_pickle(IMAGES[name], LABELS[name]) for name in cifar10.BATCHES
+}
 FIRST = next(iter(BATCHES))
 
 
@@ -254,12 +275,17 @@ def test_batches_of_every_python_are_read(tmp_path, protocol):
     batches = dict(BATCHES)
     if protocol:
         batch = {b"data": IMAGES[FIRST].reshape(2, -1), b"labels": LABELS[FIRST]}
+        # written by Python 3 these two need functions that the originals do not
         if protocol in (
             2,
             5,
-        ):  # written by Python 3 these two need functions that the originals do not
-            with pytest.raises(pickle.UnpicklingError, match="which is not an array"):
-                cifar10.ArrayUnpickler(io.BytesIO(pickle.dumps(batch, protocol))).load()
+        ):
+            with pytest.raises(
+                pickle.UnpicklingError, match="which is not an array"
+            ):
+                cifar10.ArrayUnpickler(
+                    io.BytesIO(pickle.dumps(batch, protocol))
+                ).load()
             return
         batches[FIRST] = pickle.dumps(batch, protocol)
     read = cifar10.read_archive(write_archive(tmp_path / "x.tar.gz", batches))
@@ -284,7 +310,9 @@ class Malicious:
         lambda path: pickle.dumps(
             Malicious(eval, f"__import__('os').mkdir({path!r})"), protocol=2
         ),
-        lambda path: pickle.dumps({b"data": Malicious(os.mkdir, path), b"labels": [1]}),
+        lambda path: pickle.dumps(
+            {b"data": Malicious(os.mkdir, path), b"labels": [1]}
+        ),
         lambda path: pickle.dumps(
             np.array([Malicious(os.mkdir, path)], dtype=object), protocol=4
         ),
@@ -292,9 +320,19 @@ class Malicious:
         lambda path: (
             b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93."
         ),  # a dotted way out of what is admitted
-        lambda path: b"(V" + path.encode() + b"\nios\nmkdir\n.",  # by the INST opcode
+        lambda path: (
+            b"(V" + path.encode() + b"\nios\nmkdir\n."
+        ),  # by the INST opcode
     ],
-    ids=["reduce", "eval", "in a batch", "in an array", "by hand", "dotted", "INST"],
+    ids=[
+        "reduce",
+        "eval",
+        "in a batch",
+        "in an array",
+        "by hand",
+        "dotted",
+        "INST",
+    ],
 )
 def test_a_malicious_pickle_is_refused_before_it_does_anything(tmp_path, attack):
     harm = tmp_path / "harm"
@@ -376,7 +414,9 @@ def test_cifar10_is_made_from_its_archive_once(small_cifar10):
         for split in ("train", "test"):
             read = datasets.load("cifar10", split)
             names = [name for name, of in cifar10.BATCHES.items() if of == split]
-            expected = np.concatenate([cifar10.grey(IMAGES[name]) for name in names])
+            expected = np.concatenate(
+                [cifar10.grey(IMAGES[name]) for name in names]
+            )
             np.testing.assert_array_equal(read.x, expected / 255)
             assert read.y.tolist() == [
                 label for name in names for label in LABELS[name]
@@ -415,5 +455,7 @@ def test_what_is_no_array_file(small_cifar10, content):
     path.with_name(f"{path.name}.sha256").write_text(
         hashlib.sha256(content).hexdigest()
     )
-    with pytest.raises(DataError, match=r"cifar10-10x10-gray\.npz cannot be read: "):
+    with pytest.raises(
+        DataError, match=r"cifar10-10x10-gray\.npz cannot be read: "
+    ):
         datasets.load("cifar10")

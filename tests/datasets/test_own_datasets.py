@@ -74,13 +74,17 @@ def test_a_broken_one_says_where_and_stops_no_other(plugin):
     with pytest.raises(DataError, match=f"{path}: cannot .* division by zero"):
         datasets.find("broken")
     plugin("datasets", "empty", "DATASET = 3\n")
-    with pytest.raises(DataError, match="should be an ImageDataset or a TextDataset"):
+    with pytest.raises(
+        DataError, match="should be an ImageDataset or a TextDataset"
+    ):
         datasets.find("empty")
 
 
 def test_a_name_that_is_taken_names_both_files(plugin):
     path = plugin("datasets", "digits", STRIPES)
-    with pytest.raises(DataError, match=f"two datasets are called 'digits': .*{path}"):
+    with pytest.raises(
+        DataError, match=f"two datasets are called 'digits': .*{path}"
+    ):
         datasets.names()
 
 

@@ -35,7 +35,8 @@ def broken(problem, method):
 
 def shown(*results):
     return [
-        {name: text(entry) for name, entry in line.items()} for line in by_kind(results)
+        {name: text(entry) for name, entry in line.items()}
+        for line in by_kind(results)
     ]
 
 
@@ -77,7 +78,9 @@ def test_seeds_are_pooled_over_the_problems_of_a_kind():
 
 
 def test_a_run_that_broke_flatters_no_method():
-    lines = shown(result(STRICT, "a", 4), broken(FLATTER, "a"), result(FLATTER, "b", 4))
+    lines = shown(
+        result(STRICT, "a", 4), broken(FLATTER, "a"), result(FLATTER, "b", 4)
+    )
     assert [line["escaped"] for line in lines] == [
         with_wilson(4, 8),
         with_wilson(4, 4),

@@ -97,7 +97,9 @@ def stop_after(n: int, seen: list[float]) -> Any:
     return progress
 
 
-def continued(run: Run, file: Path, n: int) -> tuple[Result, list[float], list[float]]:
+def continued(
+    run: Run, file: Path, n: int
+) -> tuple[Result, list[float], list[float]]:
     """The result of a second try, after a first that was stopped at its n-th block.
 
     And what each of them said about the share that is done.
@@ -167,7 +169,9 @@ def test_searches_go_on_where_they_were(
         whole = stop_at_offer(patch, -1)
         expected = numbers(execute(run))
     assert "path" in whole[4]
-    measured = next(k for k, each in enumerate(whole, 1) if each.endswith("measured"))
+    measured = next(
+        k for k, each in enumerate(whole, 1) if each.endswith("measured")
+    )
     for n in (4, measured, len(whole) - 1):
         with checkpoints_in(tmp_path / f"{n}.pt", 0.0):
             with monkeypatch.context() as patch:
@@ -196,7 +200,9 @@ def test_short_runs_write_none(tmp_path: Path) -> None:
 
 
 def test_a_method_whose_state_is_out_of_sight_begins_again(tmp_path: Path) -> None:
-    text = SUITE.partition("optimizers:")[0] + "optimizers: [{use: scipy.optimize.CG}]"
+    text = (
+        SUITE.partition("optimizers:")[0] + "optimizers: [{use: scipy.optimize.CG}]"
+    )
     run = runs_of(text, tmp_path)[0]
     with checkpoints_in(tmp_path / "state.pt", 0.0):
         result = execute(run)

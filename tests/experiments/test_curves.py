@@ -13,7 +13,9 @@ def result(series, experiment="race", seeds=(3, 5)):
         "s", experiment, Spec("p", "P", {}, ""), Spec("o", "O", {}, ""), seeds, {}
     )
     rows = tuple({"seed": seed} for seed in seeds)
-    return Result(run, "ok", rows, {k: np.array(v, float) for k, v in series.items()})
+    return Result(
+        run, "ok", rows, {k: np.array(v, float) for k, v in series.items()}
+    )
 
 
 def test_a_metric_stands_at_the_steps_that_it_was_measured_at():

@@ -46,5 +46,7 @@ def test_parquet(store, tmp_path):
 
 
 def test_another_format_is_refused(store, tmp_path):
-    with pytest.raises(StoreError, match="no format of curves is called '\\.jsonl'"):
+    with pytest.raises(
+        StoreError, match="no format of curves is called '\\.jsonl'"
+    ):
         export_curves(store, tmp_path / "c.jsonl")

@@ -10,7 +10,9 @@ from sfnbench.records import Result, Run, Spec
 def result(optimizer, *statuses, status="ok", experiment="race"):
     problem = Spec("p", "problem", {}, "")
     seeds = tuple(range(len(statuses)))
-    run = Run("s", experiment, problem, Spec(optimizer, optimizer, {}, ""), seeds, {})
+    run = Run(
+        "s", experiment, problem, Spec(optimizer, optimizer, {}, ""), seeds, {}
+    )
     rows = [{"seed": seed, "status": each} for seed, each in enumerate(statuses)]
     return Result(run, status, tuple(rows))
 
@@ -42,14 +44,17 @@ def test_results_match_by_name_label_pattern_and_status(wanted, names):
 
 def test_a_name_that_fits_nothing_is_an_error_with_the_nearest():
     with pytest.raises(
-        SfnbenchError, match=r"no result of optimizer 'msg' here .*did you mean 'msgd'"
+        SfnbenchError,
+        match=r"no result of optimizer 'msg' here .*did you mean 'msgd'",
     ):
         matching(RESULTS, (), ["msg"], ())
 
 
 def test_each_result_is_read_by_the_table_of_its_experiment():
     kinds = ("race", "critical_points", "throughput")
-    lines = summary([result("x", experiment=kind, status="timeout") for kind in kinds])
+    lines = summary(
+        [result("x", experiment=kind, status="timeout") for kind in kinds]
+    )
     assert ["seeds" in line for line in lines] == [True, False, False]
     assert lines[1]["starts"] == "timeout"
     assert lines[2]["note"] == "timeout"

@@ -87,9 +87,8 @@ def test_solves_a_singular_indefinite_linear_system(finder):
     ends = search(Quadratic(), finder, start, batched=True)
     exact = torch.tensor([1 / 3, 2.0], dtype=torch.float64).expand(4, 2)
     torch.testing.assert_close(ends.theta[:, :2], exact, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(
-        ends.theta[:, 2], start[:, 2]
-    )  # in the kernel nothing moves
+    # in the kernel nothing moves
+    torch.testing.assert_close(ends.theta[:, 2], start[:, 2])
 
 
 @finders
@@ -105,7 +104,9 @@ def test_a_search_that_is_no_number_harms_no_other(finder):
     starts[1] = torch.nan
     ends = search(Wells(), finder, starts, batched=True)
     alone = search(Wells(), finder, starts[[0, 2]], batched=True)
-    torch.testing.assert_close(ends.theta[[0, 2]], alone.theta, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(
+        ends.theta[[0, 2]], alone.theta, rtol=1e-6, atol=1e-8
+    )
     assert ends.theta[1].isnan().all()
     assert ends.steps[1] == 0
 
@@ -174,7 +175,9 @@ def test_products_are_the_hessians():
 
 def test_a_search_ends_where_it_is_done_or_stalls():
     at_root = torch.zeros(1, 3, dtype=torch.float64)
-    assert search(Wells(), LevenbergMarquardt(), at_root, batched=True).steps[0] == 0
+    assert (
+        search(Wells(), LevenbergMarquardt(), at_root, batched=True).steps[0] == 0
+    )
     stalled = search(
         Fold(), LevenbergMarquardt(steps=1000), points(Fold(), 1), batched=True
     )

@@ -34,7 +34,9 @@ def found(problem, finder, n):
 @pytest.mark.parametrize("Finder", FINDERS)
 @pytest.mark.parametrize("index", [0, 1])
 def test_mueller_brown_three_minima_and_two_saddles(Finder, index):
-    problem = registry.load(registry.find("problem", "mueller_brown"))(start_at="box")
+    problem = registry.load(registry.find("problem", "mueller_brown"))(
+        start_at="box"
+    )
     losses, indices = found(problem, Finder(index=index), 100)
     known = {
         round(point.loss, 4)

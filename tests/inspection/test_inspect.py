@@ -33,7 +33,9 @@ def net():
 
 def all_eigenvalues(model):
     """Of the dense Hessian, by torch's own functional transforms."""
-    names = {name: each.detach().double() for name, each in model.named_parameters()}
+    names = {
+        name: each.detach().double() for name, each in model.named_parameters()
+    }
     shapes = [each.shape for each in names.values()]
     theta = torch.cat([each.ravel() for each in names.values()])
 
@@ -66,8 +68,12 @@ def test_it_agrees_with_the_dense_hessian(monkeypatch, dense):
     spread = max(4 * found.negative_weight.error, 1e-6)
     assert found.negative_weight.value == pytest.approx(weight, abs=spread)
     assert sum(layer.lowest_share for layer in found.layers) == pytest.approx(1)
-    trace = sum(layer.n_parameters * layer.curvature.value for layer in found.layers)
-    error = sum(layer.n_parameters * layer.curvature.error for layer in found.layers)
+    trace = sum(
+        layer.n_parameters * layer.curvature.value for layer in found.layers
+    )
+    error = sum(
+        layer.n_parameters * layer.curvature.error for layer in found.layers
+    )
     assert trace == pytest.approx(float(known.sum()), abs=4 * error + 1e-9)
     assert found.losses[len(found.losses) // 2] == pytest.approx(found.loss)
 
@@ -240,7 +246,9 @@ def test_figures_show_themselves_and_are_saved(tmp_path):
         assert drawing.svg().startswith("<svg")
         file = drawing.save(tmp_path / "figure.pdf")
         assert file.read_bytes().startswith(b"%PDF")
-    with pytest.raises(sfnbench.SfnbenchError, match=r"ends with \.svg, \.pdf, \.png"):
+    with pytest.raises(
+        sfnbench.SfnbenchError, match=r"ends with \.svg, \.pdf, \.png"
+    ):
         found.along().save(tmp_path / "figure.doc")
 
 
@@ -321,7 +329,10 @@ def test_a_loss_of_model_and_batch_finds_what_a_criterion_does():
 @pytest.mark.parametrize(
     ("loss", "said"),
     [
-        (lambda model, batch: model(batch[0])[0], "one real number, such as a mean"),
+        (
+            lambda model, batch: model(batch[0])[0],
+            "one real number, such as a mean",
+        ),
         (lambda model, batch: model(batch[1])[0].mean(), "model and batch fails"),
         (
             lambda model, batch: (model(batch[0])[0] * torch.rand(())).mean(),

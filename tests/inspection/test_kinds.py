@@ -80,7 +80,9 @@ def test_products_find_both_ends_within_their_bounds(monkeypatch, kind):
     found = sfnbench.inspect(
         model, CE, (x, Y), n_products=7 * 15, dtype=torch.float64, progress=False
     )
-    assert found.lowest - found.lowest_residual - 1e-12 <= L[0] <= found.lowest + 1e-12
+    assert (
+        found.lowest - found.lowest_residual - 1e-12 <= L[0] <= found.lowest + 1e-12
+    )
     end = found.highest + found.highest_residual
     assert found.highest - 1e-12 <= L[-1] <= end + 1e-12
     assert found.lowest == pytest.approx(float(L[0]), abs=1e-6)

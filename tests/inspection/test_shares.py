@@ -57,10 +57,11 @@ def test_an_interval_holds_the_share_as_often_as_it_says(name):
         hits.append([abs(a.value - b.value) <= a.error + 1e-12 for a, b in pairs])
     share, near_zero, weight = np.mean(hits, axis=0)
     # 95 % and what quadrature leaves open, within three standard deviations of a binomial
-    assert min(share, near_zero, weight) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / N_SEEDS)
-    if (
-        name == "three values"
-    ):  # the rule is exact: the probes' spread is all that is left
+    assert min(share, near_zero, weight) >= 0.95 - 3 * np.sqrt(
+        0.95 * 0.05 / N_SEEDS
+    )
+    # the rule is exact: the probes' spread is all that is left
+    if name == "three values":
         assert share < 1
 
 
@@ -94,7 +95,9 @@ def test_dead_units_are_near_zero_and_not_half_of_them_negative(monkeypatch):
     """In both precisions, and the interval of a network's own products is that of its spectrum."""
     model, data = half_dead()
     problem = sfnbench.ModuleProblem(model, CE, data)
-    L = torch.linalg.eigvalsh(problem.hessian(problem.weights.theta(), None)).numpy()
+    L = torch.linalg.eigvalsh(
+        problem.hessian(problem.weights.theta(), None)
+    ).numpy()
     assert (np.abs(L) < 1e-12).mean() > 0.5
     monkeypatch.setattr(inspection, "DENSE", 0)
     for dtype in (torch.float64, torch.float32):

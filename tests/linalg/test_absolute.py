@@ -50,7 +50,9 @@ def test_directions_are_those_of_the_plain_formula(way, n, n_zero, kind):
     eigenvalues = torch.linspace(-3.0, 5.0, n, dtype=torch.float64) + 0.013
     eigenvalues[:n_zero] = 0.0
     H, Q = symmetric(eigenvalues, n)
-    g = torch.randn(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    g = torch.randn(
+        n, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     in_range = Q[:, n_zero:] @ (Q[:, n_zero:].mT @ g)
     s = SPECTRA[kind](eigenvalues)
     for vector, damping in (
@@ -116,7 +118,10 @@ def test_the_basis_is_orthonormal_and_diagonalises(n, rank, seed):
     )
     torch.testing.assert_close(coordinates, Q.mT, rtol=0, atol=eps)
     torch.testing.assert_close(
-        Q * basis.eigenvalues @ Q.mT, H, rtol=0, atol=eps * (1 + H.abs().max().item())
+        Q * basis.eigenvalues @ Q.mT,
+        H,
+        rtol=0,
+        atol=eps * (1 + H.abs().max().item()),
     )
     torch.testing.assert_close(
         basis.eigenvalues,
@@ -215,7 +220,10 @@ def test_one_damping_is_solved_and_gives_what_the_eigenbasis_gives(
     assert torch.equal(kept, H.to(dtype))
     tolerance = 1e4 * torch.finfo(dtype).eps
     torch.testing.assert_close(
-        found.double(), expected, rtol=0, atol=tolerance * float(expected.abs().max())
+        found.double(),
+        expected,
+        rtol=0,
+        atol=tolerance * float(expected.abs().max()),
     )
 
 

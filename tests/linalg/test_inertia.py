@@ -24,7 +24,9 @@ def test_zeros_are_not_negative_below_a_threshold(n, rank, seed):
     """
     rng = np.random.default_rng(seed)
     Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
-    eigenvalues = np.where(np.arange(n) < min(rank, n), rng.choice([-1.0, 2.0], n), 0.0)
+    eigenvalues = np.where(
+        np.arange(n) < min(rank, n), rng.choice([-1.0, 2.0], n), 0.0
+    )
     assert count_below(Q * eigenvalues @ Q.T, -1e-6) == (eigenvalues < 0).sum()
 
 

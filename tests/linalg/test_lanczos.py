@@ -26,7 +26,9 @@ def stiff(d, seed=0):
             -torch.logspace(0, -2, 5, dtype=torch.float64),
         ]
     )
-    Q = torch.linalg.qr(torch.randn(d, d, generator=rng(seed), dtype=torch.float64))[0]
+    Q = torch.linalg.qr(
+        torch.randn(d, d, generator=rng(seed), dtype=torch.float64)
+    )[0]
     return Q @ (eigenvalues[:, None] * Q.mT)
 
 
@@ -53,7 +55,10 @@ def test_basis_is_orthonormal_and_the_matrix_is_the_restriction(
     used = space.basis.norm(dim=1) > 0.5
     identity = torch.diag(used.double())
     torch.testing.assert_close(
-        space.basis @ space.basis.mT, identity, rtol=0, atol=1e-7 if not full else 1e-11
+        space.basis @ space.basis.mT,
+        identity,
+        rtol=0,
+        atol=1e-7 if not full else 1e-11,
     )
     torch.testing.assert_close(
         space.matrix,
@@ -74,7 +79,9 @@ def test_the_span_is_the_krylov_space_and_the_last_vector(full):
     for _ in range(k - 2):
         powers.append(H @ powers[-1])
     wanted = torch.stack([*powers, last])
-    basis = lanczos(lambda v: H @ v, start, k, last=last, reorthogonalise=full).basis
+    basis = lanczos(
+        lambda v: H @ v, start, k, last=last, reorthogonalise=full
+    ).basis
     outside = wanted - (wanted @ basis.mT) @ basis
     assert (outside.norm(dim=1) / wanted.norm(dim=1)).max() < 1e-9
 
@@ -121,9 +128,8 @@ def test_without_it_the_gram_matrix_keeps_false_eigenvalues_away(k):
 
 
 def test_a_process_that_ends_early_goes_on_with_zeros():
-    H = torch.diag(
-        torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=torch.float64)
-    )  # two different eigenvalues: two dimensions
+    # two different eigenvalues: two dimensions
+    H = torch.diag(torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=torch.float64))
     space = lanczos(lambda v: H @ v, torch.ones(4, dtype=torch.float64), 4)
     assert (space.basis.norm(dim=1) > 0.5).tolist() == [True, True, False, False]
     assert torch.isfinite(space.matrix).all()

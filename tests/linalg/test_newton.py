@@ -93,7 +93,10 @@ def test_a_hessian_that_is_not_finite_gives_no_root():
 
 def rosenbrock(x):
     gradient = np.array(
-        [-2 * (1 - x[0]) - 400 * x[0] * (x[1] - x[0] ** 2), 200 * (x[1] - x[0] ** 2)]
+        [
+            -2 * (1 - x[0]) - 400 * x[0] * (x[1] - x[0] ** 2),
+            200 * (x[1] - x[0] ** 2),
+        ]
     )
     hessian = np.array(
         [[2 - 400 * x[1] + 1200 * x[0] ** 2, -400 * x[0]], [-400 * x[0], 200.0]]
@@ -119,7 +122,9 @@ def test_units_of_loss_and_parameters_change_nothing(loss, unit, angle, shift):
     def place(y):
         return u * (R.T @ y + shift)
 
-    plain = newton_root(lambda x: rosenbrock(x)[0], lambda x: rosenbrock(x)[1], start)
+    plain = newton_root(
+        lambda x: rosenbrock(x)[0], lambda x: rosenbrock(x)[1], start
+    )
     other = newton_root(
         lambda x: c / u * R.T @ rosenbrock(own(x))[0],
         lambda x: c / u**2 * R.T @ rosenbrock(own(x))[1] @ R,

@@ -27,7 +27,9 @@ def matrix(values, seed=0):
 
 def signs(values, k, seed=0):
     H = torch.from_numpy(matrix(values))
-    start = torch.from_numpy(np.random.default_rng(seed).standard_normal(len(values)))
+    start = torch.from_numpy(
+        np.random.default_rng(seed).standard_normal(len(values))
+    )
     return Signs(lanczos(lambda v: H @ v, start, k), len(values))
 
 

@@ -21,13 +21,14 @@ def test_moments_are_the_traces_within_the_spread_of_the_probes():
     rule = lanczos_quadrature(
         lambda v: H @ v, torch.zeros(400, dtype=torch.float64), 12, 20, rng()
     )
-    torch.testing.assert_close(rule.weights.sum(1), torch.ones(20, dtype=torch.float64))
+    torch.testing.assert_close(
+        rule.weights.sum(1), torch.ones(20, dtype=torch.float64)
+    )
     eigenvalues = torch.linalg.eigvalsh(H)
     for power in range(5):
         f = eigenvalues**power
-        spread = (
-            2 * (f**2).mean() / (20 * 400)
-        ).sqrt()  # of a normal probe's quadratic form, d times over, 20 probes
+        # of a normal probe's quadratic form, d times over, 20 probes
+        spread = (2 * (f**2).mean() / (20 * 400)).sqrt()
         assert abs(rule.mean(rule.nodes**power) - f.mean()) < 5 * spread + 1e-12
 
 
@@ -40,7 +41,9 @@ def test_the_density_is_that_of_the_smoothed_spectrum():
     width = 0.25
     density = rule.density(grid, width)
     assert torch.trapezoid(density, grid).item() == pytest.approx(1, abs=1e-6)
-    bumps = torch.exp(-(((grid[:, None] - torch.linalg.eigvalsh(H)) / width) ** 2) / 2)
+    bumps = torch.exp(
+        -(((grid[:, None] - torch.linalg.eigvalsh(H)) / width) ** 2) / 2
+    )
     truth = bumps.mean(1) / (width * (2 * torch.pi) ** 0.5)
     assert (density - truth).abs().max() < 0.02  # a semicircle's height is 0.32
 

@@ -56,11 +56,15 @@ class ModuleOfMine(ModuleProblem):
 
 def test_the_line_where_a_module_of_one_s_own_cannot_be_made(plugin):
     path = plugin("problems", "module_of_mine", OWN_MODULE)
-    found = contract.failures(registry.load(registry.find("problem", "module_of_mine")))
+    found = contract.failures(
+        registry.load(registry.find("problem", "module_of_mine"))
+    )
     line = OWN_MODULE.splitlines().index(
         "        return torch.randn(4, 3).absent, torch.tensor([0, 1, 1, 0])"
     )
-    assert found["has_defaults"].startswith(f"{path}:{line + 1}: ModuleOfMine() raises")
+    assert found["has_defaults"].startswith(
+        f"{path}:{line + 1}: ModuleOfMine() raises"
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,10 @@ def test_the_line_where_a_module_of_one_s_own_cannot_be_made(plugin):
         ({"rate": {"uniform": [0, 1]}}, "no parameter is called 'rate'"),
         ({"lr": {"uniform": [-1.0, 1.0]}}, "lr cannot be -1.0"),
         ({"momentum": {"choice": [0.5, 1.0]}}, "momentum cannot be 1.0"),
-        ({"lr": {"log": [1e-3, 1.0]}}, r"lr must be \{loguniform: \[low, high\]\}, "),
+        (
+            {"lr": {"log": [1e-3, 1.0]}},
+            r"lr must be \{loguniform: \[low, high\]\}, ",
+        ),
         ({"lr": {"uniform": [1.0]}}, r"lr must be \{loguniform: \[low, high\]\}, "),
         ({"lr": {"choice": []}}, r"lr must be \{loguniform: \[low, high\]\}, "),
     ],

@@ -64,7 +64,9 @@ class Waits(TorchDispatchMode):
                 return torch.ones(
                     args[0].shape, dtype=kwargs.get("dtype", args[0].dtype)
                 )
-            if name in SHAPES or any(_is_mask(x) for x in self._indices(name, args)):
+            if name in SHAPES or any(
+                _is_mask(x) for x in self._indices(name, args)
+            ):
                 self.n += 1
                 return torch.empty(1, device=META)
         return func(*args, **kwargs)

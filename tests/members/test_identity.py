@@ -277,7 +277,9 @@ def test_where_a_plugin_lies_changes_nothing(tmp_path, plugin):
 def test_a_plugin_is_hashed_with_the_files_beside_it(plugin):
     helper = plugin("optimizers", "_mine", "shared = 1\n")
     plugin(
-        "optimizers", "two", "from ._mine import shared\n" + METHOD.format(name="two")
+        "optimizers",
+        "two",
+        "from ._mine import shared\n" + METHOD.format(name="two"),
     )
     before = source_hash("optimizer", "two", {})
     helper.write_text("shared = 2\n")
@@ -287,7 +289,9 @@ def test_a_plugin_is_hashed_with_the_files_beside_it(plugin):
 def test_a_file_that_is_no_python_counts_by_its_bytes(plugin):
     helper = plugin("optimizers", "_mine", "def broken(:\n")
     plugin(
-        "optimizers", "two", "from ._mine import shared\n" + METHOD.format(name="two")
+        "optimizers",
+        "two",
+        "from ._mine import shared\n" + METHOD.format(name="two"),
     )
     before = source_hash("optimizer", "two", {})
     helper.write_text("def broken(::\n")
@@ -299,7 +303,10 @@ def test_a_file_that_is_no_python_counts_by_its_bytes(plugin):
 
 def run(use, **params):
     problem = Spec(
-        "quadratic_saddle", "saddle", {}, source_hash("problem", "quadratic_saddle", {})
+        "quadratic_saddle",
+        "saddle",
+        {},
+        source_hash("problem", "quadratic_saddle", {}),
     )
     method = Spec(use, use, params, source_hash("optimizer", use, params))
     return identify(
@@ -309,12 +316,12 @@ def run(use, **params):
 
 def test_versions_are_those_of_what_is_run(monkeypatch):
     monkeypatch.setattr(identity, "_version", lambda package: f"{package} 1")
-    assert run("gradient_descent").versions.keys() <= {
-        "scipy"
-    }  # of the saddle's rotation
+    # of the saddle's rotation
+    assert run("gradient_descent").versions.keys() <= {"scipy"}
     assert run("torch.optim.Adam").versions["torch"] == "torch 1"
     assert (
-        run("switch", first={"use": "torch.optim.Adam"}).versions["torch"] == "torch 1"
+        run("switch", first={"use": "torch.optim.Adam"}).versions["torch"]
+        == "torch 1"
     )
     assert run("scipy.optimize.trust-krylov").versions == {"scipy": "scipy 1"}
 
@@ -323,7 +330,9 @@ def test_a_new_version_is_the_reason(monkeypatch):
     monkeypatch.setattr(identity, "_version", lambda package: "2.13.0")
     before = run("torch.optim.Adam")
     monkeypatch.setattr(
-        identity, "_version", lambda package: {"torch": "2.14.0"}.get(package, "2.13.0")
+        identity,
+        "_version",
+        lambda package: {"torch": "2.14.0"}.get(package, "2.13.0"),
     )
     now = run("torch.optim.Adam")
     assert before.id != now.id
@@ -343,7 +352,9 @@ def test_a_build_is_no_version(monkeypatch):
 def test_a_new_harness_is_the_reason():
     before = run("gradient_descent")
     now = replace(before, code={"harness": "another"})
-    assert why_stale(before, now) == "gradient_descent on saddle: the harness changed"
+    assert (
+        why_stale(before, now) == "gradient_descent on saddle: the harness changed"
+    )
 
 
 def test_older_results_say_that_their_harness_was_not_recorded():
@@ -386,10 +397,16 @@ def test_a_user_s_own_module_counts_with_what_it_imports(modules, use):
     assert run(use).id != edited.id
 
 
-def test_an_installed_package_counts_by_its_version_and_the_file_of_the_class(modules):
+def test_an_installed_package_counts_by_its_version_and_the_file_of_the_class(
+    modules,
+):
     modules("site-packages/their_lab/__init__.py", "from .inner import *\n")
-    modules("site-packages/their_lab/inner/__init__.py", "from .signed import Signed\n")
-    signed = modules("site-packages/their_lab/inner/signed.py", "class Signed: pass\n")
+    modules(
+        "site-packages/their_lab/inner/__init__.py", "from .signed import Signed\n"
+    )
+    signed = modules(
+        "site-packages/their_lab/inner/signed.py", "class Signed: pass\n"
+    )
     sys.path.insert(0, str(signed.parents[2]))
     try:
         assert class_file("their_lab", "Signed") == signed
@@ -421,7 +438,9 @@ class Own(Metric):
 def test_a_metric_counts_where_it_is_measured(plugin):
     path = plugin("metrics", "own_metric", METRIC)
     without = run("gradient_descent")
-    asked = replace(without, settings={"metrics": [["own_metric", 1], ["depth", 1]]})
+    asked = replace(
+        without, settings={"metrics": [["own_metric", 1], ["depth", 1]]}
+    )
     before = identify(asked, "optimizer")
     assert before.code.keys() == {"harness", "metric own_metric"}
     path.write_text(METRIC.replace("oracle.loss(theta)", "2 * oracle.loss(theta)"))
@@ -434,7 +453,9 @@ def test_a_metric_counts_where_it_is_measured(plugin):
 
 def test_what_is_drawn_against_alpha_counts_too():
     before = run("gradient_descent")
-    asked = replace(before, experiment="critical_points", settings={"energy": "loss"})
+    asked = replace(
+        before, experiment="critical_points", settings={"energy": "loss"}
+    )
     assert "metric loss" in identify(asked, "optimizer").code
 
 
@@ -460,5 +481,7 @@ def test_a_module_of_one_s_own_is_its_source_its_checkpoint_and_torch(
     assert (second := found()) != first
     weights.write_bytes(b"2")
     assert found() != second
-    packages = [each.packages for each in identity.codes("problem", "module", params)]
+    packages = [
+        each.packages for each in identity.codes("problem", "module", params)
+    ]
     assert frozenset({"torch"}) in packages

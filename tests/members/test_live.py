@@ -68,11 +68,17 @@ def test_what_a_method_uses_decides_its_identity(defined):
 @pytest.mark.parametrize(
     ("before", "step", "said"),
     [
-        ("class Box: pass\nbox = Box()", "box", "mine uses box, a Box of the script"),
+        (
+            "class Box: pass\nbox = Box()",
+            "box",
+            "mine uses box, a Box of the script",
+        ),
         ("view = memoryview(b'')", "view", "mine uses view, a memoryview"),
     ],
 )
-def test_what_cannot_be_written_out_is_refused(defined, tmp_path, before, step, said):
+def test_what_cannot_be_written_out_is_refused(
+    defined, tmp_path, before, step, said
+):
     with contextlib.suppress(PluginError):
         defined(before, step)
     with pytest.raises(SuiteError, match=said):

@@ -101,7 +101,9 @@ def test_a_file_that_changed_is_parsed_again_even_with_its_old_time(look, method
     assert look()[0] == 0
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[1, 2]", '[["3.11"], {}]', "\xff", "3"])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[1, 2]", '[["3.11"], {}]', "\xff", "3"]
+)
 def test_outlines_that_cannot_be_read_are_made_again(look, method, damage):
     method(lr=0.5)
     whole = look()
@@ -127,7 +129,11 @@ def test_an_outline_has_what_a_member_needs(method):
     assert found.packages == ((4, "math"), (5, "torch"), (6, "sfnbench"))
     assert found.names == ("DATASET",)
     (cls,) = found.classes
-    assert (cls.name, cls.registered, cls.summary) == ("Method", "kept", "One line.")
+    assert (cls.name, cls.registered, cls.summary) == (
+        "Method",
+        "kept",
+        "One line.",
+    )
     assert cls.bases == ("Optimizer",)
     assert [(f.name, f.default) for f in cls.fields] == [
         ("lr", "0.001"),

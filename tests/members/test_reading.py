@@ -83,7 +83,9 @@ def test_ranges_to_tune_change_no_digest_of_their_class(tmp_path):
 
 def test_a_docstring_does_not_stand_for_pass(tmp_path):
     bodies = ["pass", '"""Doc."""', '"""Doc."""\n    pass', "..."]
-    digests = {digest(tmp_path / "a.py", f"class A:\n    {body}\n") for body in bodies}
+    digests = {
+        digest(tmp_path / "a.py", f"class A:\n    {body}\n") for body in bodies
+    }
     assert len(digests) == 1
 
 
@@ -135,7 +137,9 @@ def test_two_writes_within_a_tick_of_the_clock_are_told_apart(tmp_path):
         assert ast.unparse(read(path).tree) == f"x = {n}"
 
 
-def test_imports_are_read_wherever_they_stand_but_for_those_of_type_checkers(tmp_path):
+def test_imports_are_read_wherever_they_stand_but_for_those_of_type_checkers(
+    tmp_path,
+):
     path = tmp_path / "a.py"
     path.write_text(
         "import a.b, c\n"

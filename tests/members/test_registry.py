@@ -91,7 +91,9 @@ def test_listing_runs_no_plugin(plugin):
         ),
     ],
 )
-def test_a_broken_plugin_is_listed_as_broken_and_stops_nothing(plugin, source, message):
+def test_a_broken_plugin_is_listed_as_broken_and_stops_nothing(
+    plugin, source, message
+):
     path = plugin("optimizers", "broken", source)
     members = registry.members("optimizer")
     assert message in members["broken"].error
@@ -101,7 +103,9 @@ def test_a_broken_plugin_is_listed_as_broken_and_stops_nothing(plugin, source, m
 
 
 def test_an_import_that_raises_is_said_with_its_line(plugin):
-    path = plugin("optimizers", "raises", METHOD.format(name="raises") + "\n\n1 / 0\n")
+    path = plugin(
+        "optimizers", "raises", METHOD.format(name="raises") + "\n\n1 / 0\n"
+    )
     n_lines = len(path.read_text().splitlines())
     with pytest.raises(
         PluginError,
@@ -112,7 +116,9 @@ def test_an_import_that_raises_is_said_with_its_line(plugin):
 
 def test_two_files_of_one_name_clash_and_are_both_named(plugin):
     path = plugin("optimizers", "sfn", METHOD.format(name="sfn"))
-    with pytest.raises(PluginError, match="two optimizers are called 'sfn'") as raised:
+    with pytest.raises(
+        PluginError, match="two optimizers are called 'sfn'"
+    ) as raised:
         registry.members("optimizer")
     assert str(path) in str(raised.value)
     assert str(registry.HERE / "optimizers" / "sfn.py") in str(raised.value)

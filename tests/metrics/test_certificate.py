@@ -48,7 +48,9 @@ def test_every_known_critical_point_is_certified_with_its_index():
         assert certificate.gradient_norm < 1e-9
         n_counted = problem.dim - known.n_zero  # directions that are no symmetry's
         assert certificate.index_fraction * n_counted == pytest.approx(known.index)
-        assert certificate.end_point == ("min-max saddle" if known.index else "minimum")
+        assert certificate.end_point == (
+            "min-max saddle" if known.index else "minimum"
+        )
 
 
 @pytest.mark.parametrize(
@@ -56,14 +58,15 @@ def test_every_known_critical_point_is_certified_with_its_index():
     [([0.0] * 4, "min-max saddle"), ([0.1] * 4, "not certified")],
     ids=["saddle", "slope"],
 )
-def test_beyond_the_dense_limit_lanczos_proves_what_it_can(monkeypatch, theta, kind):
+def test_beyond_the_dense_limit_lanczos_proves_what_it_can(
+    monkeypatch, theta, kind
+):
     monkeypatch.setattr("sfnbench.metrics._hessian.DENSE_LIMIT", 3)
     certificate = certify(SADDLE, points(theta)[0])
     assert certificate.end_point == kind
     assert certificate.min_eigenvalue == pytest.approx(-2)
-    assert certificate.min_eigenvalue_residual == pytest.approx(
-        0, abs=1e-9
-    )  # four dimensions are soon exhausted
+    # four dimensions are soon exhausted
+    assert certificate.min_eigenvalue_residual == pytest.approx(0, abs=1e-9)
     assert certificate.index_fraction is None
     values = measure(SADDLE, "min_eigenvalue", points(theta))
     assert values["min_eigenvalue"].item() == pytest.approx(-2)
@@ -112,11 +115,15 @@ def test_products_certify_what_hessians_certify(problem, share, monkeypatch):
         assert (found.end_point, found.is_held) == (dense.end_point, dense.is_held)
         if dense.root_distance is not None:
             reach = 1e-6 * float((end - start).norm())
-            assert found.root_distance == pytest.approx(dense.root_distance, abs=reach)
+            assert found.root_distance == pytest.approx(
+                dense.root_distance, abs=reach
+            )
 
 
 @given(st.floats(-30, 30), st.floats(-30, 30))
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_words_are_the_same_in_any_units(by_products, loss_power, length_power):
     """The loss times c and the parameters times s."""
     c, s = 10.0**loss_power, 10.0**length_power
@@ -136,7 +143,9 @@ def test_words_are_the_same_in_any_units(by_products, loss_power, length_power):
         (0.0, "not certified"),
     ],
 )
-def test_five_thousand_parameters_are_certified_as_far_as_products_see(lowest, kind):
+def test_five_thousand_parameters_are_certified_as_far_as_products_see(
+    lowest, kind
+):
     eigenvalues = (lowest, *torch.linspace(1, 3, 4999).tolist())
     problem = QuadraticSaddle(eigenvalues=eigenvalues, radius=1.0)
     start = torch.ones(5000).double()

@@ -65,12 +65,19 @@ class Steepest(Metric):
 def test_a_plugin_brings_a_metric_and_its_companions(plugin):
     plugin("metrics", "steepest", PLUGIN)
     bowl = QuadraticSaddle(eigenvalues=(1.0, 4.0))
-    found = measure(bowl, "steepest", points([2.0, 1.0], [5.0, 1.0], [math.nan, 0.0]))
+    found = measure(
+        bowl, "steepest", points([2.0, 1.0], [5.0, 1.0], [math.nan, 0.0])
+    )
     gradients = torch.stack(
-        [bowl.hessian(theta, None) @ theta for theta in points([2.0, 1.0], [5.0, 1.0])]
+        [
+            bowl.hessian(theta, None) @ theta
+            for theta in points([2.0, 1.0], [5.0, 1.0])
+        ]
     )
     assert torch.allclose(found["steepest"][:2], gradients.abs().amax(1))
-    assert found["steepest_place"][:2].tolist() == gradients.abs().argmax(1).tolist()
+    assert (
+        found["steepest_place"][:2].tolist() == gradients.abs().argmax(1).tolist()
+    )
     assert found["steepest"][2].isnan()
     assert found["steepest_place"][2].isnan()
 
@@ -82,12 +89,16 @@ def test_a_broken_metric_says_where(plugin):
 
 
 def test_another_problem_s_measure_is_nan():
-    found = measure(SADDLE, "training_error", torch.zeros(2, 4, dtype=torch.float64))
+    found = measure(
+        SADDLE, "training_error", torch.zeros(2, 4, dtype=torch.float64)
+    )
     assert list(found) == ["training_error"]
     assert found["training_error"].isnan().tolist() == [True, True]
 
 
-def test_large_problems_are_measured_point_by_point_with_the_same_numbers(monkeypatch):
+def test_large_problems_are_measured_point_by_point_with_the_same_numbers(
+    monkeypatch,
+):
     theta = torch.randn(
         5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )

@@ -2,7 +2,20 @@
 
 import pytest
 import torch
-from networks import CE, IMAGES, WORDS, First, Pair, Tied, Words, X, Y, conv, net, rng
+from networks import (
+    CE,
+    IMAGES,
+    WORDS,
+    First,
+    Pair,
+    Tied,
+    Words,
+    X,
+    Y,
+    conv,
+    net,
+    rng,
+)
 from torch import nn
 from torch.nn import functional
 
@@ -43,7 +56,9 @@ NAMES = ["mlp", "conv", "tied", "branching", "RNN", "LSTM", "GRU", "attention"]
 def by_torch(model, x):
     """Loss and gradient as torch's own loop takes them, in double precision, eval mode."""
     model = model.double().eval()
-    loss = nn.CrossEntropyLoss()(model(x.double() if x.is_floating_point() else x), Y)
+    loss = nn.CrossEntropyLoss()(
+        model(x.double() if x.is_floating_point() else x), Y
+    )
     kept = [each for each in model.parameters() if each.requires_grad]
     grads = torch.autograd.grad(loss, kept, allow_unused=True)
     parts = zip(kept, grads, strict=True)
@@ -68,7 +83,9 @@ def test_any_module_has_the_loss_and_gradient_of_torch_s_own_loop(build, x):
 
 @pytest.mark.parametrize(("build", "x"), KINDS, ids=NAMES)
 def test_any_module_can_be_differentiated_twice(build, x):
-    problem = ModuleProblem(build(), nn.CrossEntropyLoss(), (x, Y), weight_decay=0.1)
+    problem = ModuleProblem(
+        build(), nn.CrossEntropyLoss(), (x, Y), weight_decay=0.1
+    )
     theta = problem.start(rng())
     v = torch.randn(problem.dim, generator=rng(7), dtype=torch.float64)
     v, h = v / v.norm(), 1e-5
@@ -139,7 +156,9 @@ def test_a_module_that_branches_on_values_runs_point_by_point():
 
 def test_convolutions_run_point_by_point_and_have_the_hessian_of_the_products():
     images = torch.randn(12, 1, 4, 4)
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3))
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3)
+    )
     problem = ModuleProblem(model, nn.CrossEntropyLoss(), (images, Y[:12]))
     assert not problem.vmappable
     theta = problem.weights.theta()
@@ -224,7 +243,9 @@ def test_a_checkpoint_is_the_start(tmp_path):
         file,
     )
     problem = ModuleProblem(net, nn.CrossEntropyLoss(), (X, Y), checkpoint=file)
-    known = torch.cat([each.detach().ravel() for each in model.parameters()]).double()
+    known = torch.cat(
+        [each.detach().ravel() for each in model.parameters()]
+    ).double()
     assert torch.equal(problem.start(rng()), known)
 
 
@@ -320,7 +341,9 @@ def test_an_autograd_function_of_one_s_own_is_certified_too():
     def by_torch(z, y):
         return CE(z**3, y)
 
-    own, known = (ModuleProblem(net(), each, (X, Y)) for each in (by_hand, by_torch))
+    own, known = (
+        ModuleProblem(net(), each, (X, Y)) for each in (by_hand, by_torch)
+    )
     assert not own.vmappable
     found, theirs = (certify(each, each.weights.theta()) for each in (own, known))
     assert found.min_eigenvalue == pytest.approx(theirs.min_eigenvalue, rel=1e-9)
@@ -337,7 +360,9 @@ def test_a_sparse_embedding_has_the_derivatives_of_a_dense_one():
         ModuleProblem(words(each), CE, (WORDS, Y)) for each in (True, False)
     )
     theta = dense.weights.theta()
-    torch.testing.assert_close(sparse.hessian(theta, None), dense.hessian(theta, None))
+    torch.testing.assert_close(
+        sparse.hessian(theta, None), dense.hessian(theta, None)
+    )
 
 
 def test_the_weights_of_classes_come_in_theta_s_dtype():

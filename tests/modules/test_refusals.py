@@ -16,9 +16,9 @@ class Away(Dropping):
 
 class Looked(Dropping):
     def forward(self, x):
-        return functional.embedding(x.long() % 6, self.out.weight.mT, sparse=True).sum(
-            1
-        )
+        return functional.embedding(
+            x.long() % 6, self.out.weight.mT, sparse=True
+        ).sum(1)
 
 
 class Detached(Dropping):
@@ -67,7 +67,12 @@ WRONG = [
     (Looked, CE, (X, Y), "no gradient: .*sparse=False"),
     (Detached, CE, (X, Y), "no gradient: .*detached from the weights"),
     (net, CE, (X.long(), Y), r"does not take inputs of shape \(6,\): .*dtype"),
-    (net, CE, {"x": X, "y": Y}, r"a dict of 'x', 'y': give a loss of \(model, batch\)"),
+    (
+        net,
+        CE,
+        {"x": X, "y": Y},
+        r"a dict of 'x', 'y': give a loss of \(model, batch\)",
+    ),
     (Pair, lambda model, batch: batch["x"], (X, Y), "model and batch fails: "),
     (lambda: net().to("meta"), CE, (X, Y), "'0.weight' is on the device meta"),
     (lambda: 3, CE, (X, Y), "must be a torch.nn.Module"),

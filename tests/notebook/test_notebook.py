@@ -51,7 +51,9 @@ def outputs(tmp_path_factory):
         METHOD.replace("0.5", "open('/dev/null')"),
         "sfnbench.run_suite('toy', optimizers=['halved'], seeds=1)",
     ]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(c) for c in cells]
+    )
     folder = tmp_path_factory.mktemp("notebook")
     client = nbclient.NotebookClient(
         book,
@@ -64,7 +66,9 @@ def outputs(tmp_path_factory):
 
 
 def data(cell):
-    return {kind: text for out in cell for kind, text in out.get("data", {}).items()}
+    return {
+        kind: text for out in cell for kind, text in out.get("data", {}).items()
+    }
 
 
 def test_a_method_of_a_cell_runs_and_its_table_stands_below(outputs):
@@ -101,7 +105,9 @@ def test_a_method_that_no_result_can_be_traced_to_is_refused(outputs):
 def test_a_card_of_a_method_of_a_cell_stands_inline(tmp_path):
     """Its suites take some three minutes on two quiet cores."""
     cells = [METHOD, "card = sfnbench.make_card('halved')\ncard"]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(c) for c in cells]
+    )
     client = nbclient.NotebookClient(
         book, timeout=1200, resources={"metadata": {"path": str(tmp_path)}}
     )

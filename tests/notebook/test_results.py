@@ -57,7 +57,9 @@ def test_representations_are_short(results):
 def test_rows_as_data_frames(results):
     frame = results.to_pandas()
     with Store(results) as store:
-        losses = [row["final_loss"] for each in store.summaries() for row in each.rows]
+        losses = [
+            row["final_loss"] for each in store.summaries() for row in each.rows
+        ]
     assert frame["final_loss"].tolist() == losses
     assert results.to_polars()["final_loss"].to_list() == losses
     assert frame["problem_label"].unique().tolist() == ["monkey_saddle", "saddle"]
@@ -92,7 +94,9 @@ def test_figures_are_pictures(results, tmp_path):
     ):
         assert drawing._repr_png_().startswith(b"\x89PNG")
     assert len(results.plot("loss").canvas.axes) == 2  # a panel a problem
-    assert results.plot().save(tmp_path / "loss.svg").read_text().startswith("<?xml")
+    assert (
+        results.plot().save(tmp_path / "loss.svg").read_text().startswith("<?xml")
+    )
     with pytest.raises(SfnbenchError, match="did you mean 'loss'"):
         results.plot("los")
     with pytest.raises(SfnbenchError, match="no figure 'x'"):

@@ -42,21 +42,26 @@ def test_in_the_whole_space_it_is_the_dense_method(seed, damping):
     state = optimizer.init(theta)._replace(
         update=torch.randn(6, generator=rng(seed + 1), dtype=torch.float64)
     )
-    krylov, _ = optimizer.step(Oracle(Wide(), eager=True, theta=theta), theta, state)
-    if damping != "paper" or Wide().loss(dense, None) < Wide().loss(
-        theta, None
-    ):  # which refuses what does not help
+    krylov, _ = optimizer.step(
+        Oracle(Wide(), eager=True, theta=theta), theta, state
+    )
+    # which refuses what does not help
+    if damping != "paper" or Wide().loss(dense, None) < Wide().loss(theta, None):
         torch.testing.assert_close(krylov, dense, rtol=1e-7, atol=1e-8)
     else:
         assert torch.equal(krylov, theta)
 
 
-@pytest.mark.parametrize("curvature", ["absolute", "hessian", "gauss_newton", "fisher"])
+@pytest.mark.parametrize(
+    "curvature", ["absolute", "hessian", "gauss_newton", "fisher"]
+)
 def test_each_curvature_is_the_restriction_of_its_matrix(curvature):
     problem = MultilayerPerceptron(**{**MLP, "hidden": (3,)})
     theta = problem.start(rng())
     after, state, oracle = first_step(
-        KrylovSaddleFreeNewton(curvature=curvature, k=5, damping=0.1), problem, theta
+        KrylovSaddleFreeNewton(curvature=curvature, k=5, damping=0.1),
+        problem,
+        theta,
     )
     kind = "hessian" if curvature == "absolute" else curvature
     linear = Oracle(problem).curvature(theta, kind)
@@ -84,7 +89,9 @@ def test_on_a_saddle_the_absolute_value_leaves_and_the_hessian_is_caught(make_ru
                 "quadratic_saddle", saddle, "krylov_sfn", params, seeds=4, steps=60
             )
         )
-        assert all((row["escape_step"] is not None) is escapes for row in result.rows)
+        assert all(
+            (row["escape_step"] is not None) is escapes for row in result.rows
+        )
         if not escapes:
             assert {row["end_point"] for row in result.rows} == {"min-max saddle"}
 
@@ -96,12 +103,13 @@ def test_inner_steps_take_new_gradients_in_the_old_subspace():
     more, _, oracle = first_step(
         KrylovSaddleFreeNewton(k=6, inner_steps=4), problem, theta
     )
+    # 6 losses an inner step, a gradient each, 6 products
     assert oracle.calls.counts.tolist() == [
         24,
         4,
         6,
         0,
-    ]  # 6 losses an inner step, a gradient each, 6 products
+    ]
     start, one, four = (problem.loss(t, None) for t in (theta, once, more))
     assert four < one < start
 
@@ -118,10 +126,11 @@ def test_a_refused_step_stays_and_is_counted_and_twice_is_stuck(make_run):
     assert (row["status"], row["n_refused"], row["steps"]) == ("stuck", 5, 5)
     assert result.series["n_negative"][0, 1] == 1
     assert result.series["damping"].shape == (1, 6)
+    # a grid whose top exceeds |lambda_min| is not stuck
     wide = {
         **params,
         "damping": [1e3, 1e2, 1e1, 1.0],
-    }  # a grid whose top exceeds |lambda_min| is not stuck
+    }
     (row,) = execute(
         make_run("quadratic_saddle", saddle, "krylov_sfn", wide, seeds=1, steps=200)
     ).rows

@@ -42,7 +42,9 @@ def test_it_switches_where_the_loss_has_stalled_and_says_when(make_run):
         else:
             assert row["switch_step"] == switch_step
             assert np.isnan(result.series["switch_step"][0, 1:switch_step]).all()
-            assert (result.series["switch_step"][0, switch_step:] == switch_step).all()
+            assert (
+                result.series["switch_step"][0, switch_step:] == switch_step
+            ).all()
         np.testing.assert_allclose(
             result.series["loss"][0, :20], 0.5 * 0.81 ** np.arange(20), rtol=1e-12
         )
@@ -166,7 +168,12 @@ def test_misuse_is_said_before_anything_runs(tmp_path, change, message):
             load_suite(
                 suite(
                     tmp_path,
-                    {"use": "switch", "first": FIRST, "then": "krylov_sfn", **change},
+                    {
+                        "use": "switch",
+                        "first": FIRST,
+                        "then": "krylov_sfn",
+                        **change,
+                    },
                 )
             )
         )

@@ -12,7 +12,13 @@ from sfnbench.members import contract, registry
 
 CLASSES = {
     name: registry.load(registry.find("problem", name))
-    for name in ("induction", "lennard_jones", "mueller_brown", "parity", "rosenbrock")
+    for name in (
+        "induction",
+        "lennard_jones",
+        "mueller_brown",
+        "parity",
+        "rosenbrock",
+    )
 }
 VARIANTS = [
     ("induction", {"n_tokens": 4, "n_repeated": 3, "width": 4, "n_sequences": 20}),
@@ -57,7 +63,9 @@ def test_clusters_have_the_energies_of_the_literature(n_atoms, losses):
 def test_a_pair_of_atoms_is_deepest_at_its_bond():
     """Two far from the third: -1 at distance 2^(1/6)."""
     problem = CLASSES["lennard_jones"](n_atoms=3)
-    places = torch.tensor([0, 0, 0, 2 ** (1 / 6), 0, 0, 1e3, 0, 0], dtype=torch.float64)
+    places = torch.tensor(
+        [0, 0, 0, 2 ** (1 / 6), 0, 0, 1e3, 0, 0], dtype=torch.float64
+    )
     assert float(problem.loss(places, None)) == pytest.approx(-1, abs=1e-12)
 
 
@@ -148,7 +156,9 @@ def test_the_zero_network_falls_at_its_order(n, k):
 
 
 def test_induction_is_learnt_after_a_plateau():
-    problem = CLASSES["induction"](n_tokens=16, n_repeated=8, width=32, n_sequences=512)
+    problem = CLASSES["induction"](
+        n_tokens=16, n_repeated=8, width=32, n_sequences=512
+    )
     theta = problem.start(torch.Generator().manual_seed(0)).float()
     assert float(problem.loss(theta, None)) > 0.8 * math.log(16)
     theta.requires_grad_()
@@ -167,7 +177,11 @@ def test_induction_is_learnt_after_a_plateau():
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("lennard_jones", {"n_atoms": 8}, "start_at: saddle needs 3 to 7 atoms, got 8"),
+        (
+            "lennard_jones",
+            {"n_atoms": 8},
+            "start_at: saddle needs 3 to 7 atoms, got 8",
+        ),
         ("mueller_brown", {"saddle_at": 2}, "saddle_at must be 0 or 1, got 2"),
         (
             "rosenbrock",

@@ -49,7 +49,9 @@ def steps(method, problem, theta, n):
     """The points after 1, 2, ..., n steps."""
     state, points = method.init(theta), []
     for seed in range(n):
-        oracle = Oracle(problem, noise=noise_of(method, len(theta), seed), eager=True)
+        oracle = Oracle(
+            problem, noise=noise_of(method, len(theta), seed), eager=True
+        )
         theta, state = method.step(oracle, theta, state)
         points.append(theta)
     return points
@@ -65,7 +67,9 @@ def quadratic(eigenvalues, seed=0):
     """A problem with these eigenvalues in a random basis, and a point."""
     problem = QuadraticSaddle(eigenvalues=tuple(eigenvalues), rotation=seed)
     rng = torch.Generator().manual_seed(seed)
-    return problem, torch.randn(len(eigenvalues), generator=rng, dtype=torch.float64)
+    return problem, torch.randn(
+        len(eigenvalues), generator=rng, dtype=torch.float64
+    )
 
 
 # -- cubic regularisation
@@ -121,7 +125,9 @@ def test_a_step_that_does_not_pay_is_refused_and_the_weight_doubled():
     theta = torch.tensor([-1.2, 1.0], dtype=torch.float64)
     after, state = method.step(Oracle(problem), theta, method.init(theta))
     refused = torch.equal(after, theta)
-    assert float(state.sigma) == (2e-6 if refused else pytest.approx(1e-6, rel=0.51))
+    assert float(state.sigma) == (
+        2e-6 if refused else pytest.approx(1e-6, rel=0.51)
+    )
     end = steps(CLASSES["cubic_newton"](), problem, theta, 60)[-1]
     assert end.tolist() == pytest.approx([1, 1], abs=1e-6)
 
@@ -143,7 +149,9 @@ def test_capped_cg_ends_with_a_solution_or_negative_curvature(seed):
         products.append(v)
         return H @ v
 
-    d, kind = module("newton_cg").capped_conjugate_gradients(product, g, epsilon, zeta)
+    d, kind = module("newton_cg").capped_conjugate_gradients(
+        product, g, epsilon, zeta
+    )
     if kind == "solution":
         left = H @ d + 2 * epsilon * d + g
         assert left.norm() <= zeta / 3 * g.norm()
@@ -198,7 +206,10 @@ def test_nonconvex_newton_grows_by_its_law():
 
 
 def test_nonconvex_newton_adds_noise_where_it_would_stay():
-    method, origin = CLASSES["nonconvex_newton"](), torch.zeros(2, dtype=torch.float64)
+    method, origin = (
+        CLASSES["nonconvex_newton"](),
+        torch.zeros(2, dtype=torch.float64),
+    )
     (after,) = steps(method, TOY, origin, 1)
     assert after.norm() > 0
     assert n_to_leave(method, origin) < 20
@@ -225,7 +236,9 @@ def test_acceleration_and_damping_of_the_series():
     theta = torch.tensor([0.1, 1 / 3, -10.0], dtype=torch.float64)  # g = (1, 1, 1)
     for shanks, share in ((0, (1, 0.946, 0.050)), (1, (1, 0.566, 0.086))):
         (after,) = steps(CLASSES["series_sfn"](shanks=shanks), problem, theta, 1)
-        moved = (after - theta) * torch.tensor([-10.0, -3.0, -0.1], dtype=torch.float64)
+        moved = (after - theta) * torch.tensor(
+            [-10.0, -3.0, -0.1], dtype=torch.float64
+        )
         assert moved.tolist() == pytest.approx(share, abs=1e-3)
     damped = CLASSES["series_sfn"](terms=400, shanks=0, damping=9.9)
     (after,) = steps(damped, problem, theta, 1)
@@ -234,7 +247,9 @@ def test_acceleration_and_damping_of_the_series():
 
 
 def test_coefficients_keep_their_digits():
-    c = module("series_sfn").coefficients(torch.tensor(0.99, dtype=torch.float64), 40)
+    c = module("series_sfn").coefficients(
+        torch.tensor(0.99, dtype=torch.float64), 40
+    )
     for x in (0.1, 0.5):
         series = math.fsum(float(c[n]) * x**n for n in range(40))
         assert series == pytest.approx(1 / (math.sqrt(1 - x) + 0.99), rel=1e-9)
@@ -258,7 +273,9 @@ def test_regularised_sfn_is_sfn_without_regularisation_and_obeys_its_law():
     (sfn,) = steps(SaddleFreeNewton(damping=0.0), problem, theta, 1)
     torch.testing.assert_close(found, sfn, rtol=1e-9, atol=1e-9)
     theta = torch.tensor([0.3, 0.4], dtype=torch.float64)
-    (after,) = steps(CLASSES["regularized_sfn"](hessian_lipschitz=2.0), TOY, theta, 1)
+    (after,) = steps(
+        CLASSES["regularized_sfn"](hessian_lipschitz=2.0), TOY, theta, 1
+    )
     g = math.hypot(3.0, 0.8)
     law = [1 - lam / math.sqrt(lam**2 + 2 * g) for lam in (10, -2)]
     assert (after / theta).tolist() == pytest.approx(law)
@@ -266,7 +283,9 @@ def test_regularised_sfn_is_sfn_without_regularisation_and_obeys_its_law():
 
 def test_low_rank_sfn_is_sfn_at_full_rank_and_gradient_descent_beside_its_subspace():
     problem, theta = quadratic([6.0, 3.0, 1.0, -0.5, -2.0], 4)
-    (found,) = steps(CLASSES["low_rank_sfn"](damping=0.1, rank=20), problem, theta, 1)
+    (found,) = steps(
+        CLASSES["low_rank_sfn"](damping=0.1, rank=20), problem, theta, 1
+    )
     (sfn,) = steps(SaddleFreeNewton(damping=0.1), problem, theta, 1)
     torch.testing.assert_close(found, sfn, rtol=1e-9, atol=1e-9)
     flat = QuadraticSaddle(eigenvalues=(10.0, -10.0, 1e-9, 1e-9))
@@ -366,7 +385,9 @@ def test_curveball_minimises_the_model_over_its_plane():
 
 
 def test_misuse():
-    with pytest.raises(ValueError, match="shanks must be below terms / 2 = 2, got 2"):
+    with pytest.raises(
+        ValueError, match="shanks must be below terms / 2 = 2, got 2"
+    ):
         CLASSES["series_sfn"](terms=4, shanks=2)
 
 
@@ -406,7 +427,12 @@ def test_a_cubic_step_is_the_trust_region_step_of_its_length(seed):
     cubic = module("cubic_newton").cubic_minimum
     s = Q @ cubic(torch.from_numpy(L), torch.from_numpy(Q.T @ g), 0.8).numpy()
     problem = IterativeSubproblem(
-        np.zeros(6), lambda x: 0.0, lambda x: g, lambda x: H, k_easy=1e-10, k_hard=1e-10
+        np.zeros(6),
+        lambda x: 0.0,
+        lambda x: g,
+        lambda x: H,
+        k_easy=1e-10,
+        k_hard=1e-10,
     )
     found, _ = problem.solve(np.linalg.norm(s))
     np.testing.assert_allclose(found, s, rtol=1e-4, atol=1e-5)

@@ -75,7 +75,8 @@ def flow(problem, start, t_end, below):
 def descent_order(problem, curve):
     """p, where the loss falls from the saddle as the p-th power along a curve."""
     falls = [
-        problem.saddle.loss - float(problem.loss(curve(t), None)) for t in (0.02, 0.01)
+        problem.saddle.loss - float(problem.loss(curve(t), None))
+        for t in (0.02, 0.01)
     ]
     return math.log2(falls[0] / falls[1])
 
@@ -84,7 +85,9 @@ def descent_order(problem, curve):
 def test_the_chain_falls_as_its_order_says_and_sfn_steps_by_the_law(layers):
     problem = CLASSES["scalar_chain"](layers=layers)
     ones = torch.ones(layers, dtype=torch.float64)
-    assert descent_order(problem, lambda t: t * ones) == pytest.approx(layers, rel=1e-2)
+    assert descent_order(problem, lambda t: t * ones) == pytest.approx(
+        layers, rel=1e-2
+    )
     start = 1e-3 if layers < 5 else 1e-2
     w, n_steps = start * ones, 0
     while w[0] < 0.1:
@@ -100,7 +103,9 @@ def test_an_absolute_damping_undoes_the_escape_from_an_order_that_is_high():
     held, _ = SaddleFreeNewton(damping=1e-4).step(Oracle(problem), w, ())
     assert float(free[0] / w[0]) == pytest.approx(5 / 4, rel=1e-6)
     # (L - 1) eps^3 beside the damping: the rate is eps^3 / (4 eps^3 + 1e-4)
-    assert float(held[0] / w[0]) - 1 == pytest.approx(1e-6 / (4e-6 + 1e-4), rel=1e-6)
+    assert float(held[0] / w[0]) - 1 == pytest.approx(
+        1e-6 / (4e-6 + 1e-4), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("layers", [2, 3, 4])
@@ -114,7 +119,9 @@ def test_a_balanced_mode_takes_the_time_that_is_known(layers):
 
 def test_long_plateaus_grow_as_the_order_of_the_saddle():
     time = CLASSES["deep_linear"](layers=4).time
-    assert time(1e-8, 0.5, 1.0) / time(1e-4, 0.5, 1.0) == pytest.approx(100, rel=0.02)
+    assert time(1e-8, 0.5, 1.0) / time(1e-4, 0.5, 1.0) == pytest.approx(
+        100, rel=0.02
+    )
     for eps, known in ((0.1, 9.2), (0.03, 32.5), (0.01, 99.2)):
         cubic = CLASSES["deep_linear"](layers=3).time(eps**3, 0.5, 1.0)
         assert cubic == pytest.approx(known, abs=0.06)
@@ -132,10 +139,11 @@ def test_turning_between_layers_makes_no_deep_linear_minimum_degenerate(layers):
     W[0], W[1] = G @ W[0], W[1] @ torch.linalg.inv(G)
     for point in (known.point, W.ravel()):
         assert certify(problem, point).end_point == "minimum"
+    # a plateau of order L is no strict one
     kinds = {
         2: "min-max saddle",
         3: "degenerate",
-    }  # a plateau of order L is no strict one
+    }
     origin = problem.critical_points[0].point
     assert certify(problem, origin).end_point == kinds[layers]
     if layers > 2:
@@ -237,7 +245,11 @@ def test_inputs_at_random_have_the_committees_exact_loss(n_hidden):
 
 @pytest.mark.parametrize(
     ("n_hidden", "loss", "lowest"),
-    [(2, 0.0116108, -0.06575), (3, 0.0202966, -0.046118), (4, 0.0283773, -0.035647)],
+    [
+        (2, 0.0116108, -0.06575),
+        (3, 0.0202966, -0.046118),
+        (4, 0.0283773, -0.035647),
+    ],
 )
 def test_the_plateau_of_the_committee(n_hidden, loss, lowest):
     problem = CLASSES["committee_machine"](n_hidden=n_hidden, n_inputs=5)
@@ -256,7 +268,9 @@ def test_the_committee_stays_for_the_logarithm_of_the_distance():
         flow(problem, saddle.point + eps * Q[:, 0], 400, saddle.loss / 2)
         for eps in (1e-2, 1e-4)
     ]
-    assert times[1] - times[0] == pytest.approx(math.log(100) / -float(L[0]), rel=0.02)
+    assert times[1] - times[0] == pytest.approx(
+        math.log(100) / -float(L[0]), rel=0.02
+    )
 
 
 def test_the_sensing_saddle_falls_along_its_parabola_alone():
@@ -316,16 +330,40 @@ def test_recall_has_its_plateau_and_eigenvalues():
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("scalar_chain", {"escape_drop": 0.6}, r"escape_drop must be below target\^2"),
-        ("deep_linear", {"singular_values": (1.0, 2.0)}, "singular_values must fall"),
+        (
+            "scalar_chain",
+            {"escape_drop": 0.6},
+            r"escape_drop must be below target\^2",
+        ),
+        (
+            "deep_linear",
+            {"singular_values": (1.0, 2.0)},
+            "singular_values must fall",
+        ),
         ("deep_linear", {"saddle_at": (3,)}, "saddle_at must be different places"),
         ("deep_linear", {"layers": 2, "strict": True}, "strict needs layers > 2"),
-        ("matrix_sensing", {"escape_drop": 1.0}, r"escape_drop must be below 0\.75"),
-        ("committee_machine", {"n_inputs": 1}, "n_inputs must be at least n_hidden"),
+        (
+            "matrix_sensing",
+            {"escape_drop": 1.0},
+            r"escape_drop must be below 0\.75",
+        ),
+        (
+            "committee_machine",
+            {"n_inputs": 1},
+            "n_inputs must be at least n_hidden",
+        ),
         ("attention_recall", {"n_keys": 20}, r"n_classes\^n_keys must be at most"),
-        ("phase_retrieval", {"n_measurements": 3}, "n_measurements must be at least"),
+        (
+            "phase_retrieval",
+            {"n_measurements": 3},
+            "n_measurements must be at least",
+        ),
         ("linear_attention", {"eigenvalues": ()}, "eigenvalues must be positive"),
-        ("linear_attention", {"saddle_at": (4,)}, "saddle_at must be different places"),
+        (
+            "linear_attention",
+            {"saddle_at": (4,)},
+            "saddle_at must be different places",
+        ),
         ("linear_attention", {"saddle_at": (0, 1), "n_heads": 1}, "n_heads is 1"),
         ("linear_attention", {"heads": "merged", "spare": 1.0}, "starts at zero"),
     ],

@@ -55,15 +55,21 @@ def by_cases(p, x):
     st.floats(0.5, 3),
 )
 def test_the_loss_is_the_definition(x, smoothness, gamma, tau):
-    problem = Octopus(n=4, smoothness=smoothness, gamma=gamma, tau=tau, half_width=0.1)
+    problem = Octopus(
+        n=4, smoothness=smoothness, gamma=gamma, tau=tau, half_width=0.1
+    )
     point = torch.tensor([tau * each for each in x], dtype=torch.float64)
     assert problem.loss(point, None).item() == pytest.approx(
         by_cases(problem, point.tolist()), rel=1e-10, abs=1e-9
     )
 
 
-@given(st.floats(1, 3), st.floats(0.1, 1), st.sampled_from([1, 2]), st.floats(-1, 1))
-def test_along_the_chain_slope_and_curvature_have_no_jump(smoothness, gamma, n_tau, y):
+@given(
+    st.floats(1, 3), st.floats(0.1, 1), st.sampled_from([1, 2]), st.floats(-1, 1)
+)
+def test_along_the_chain_slope_and_curvature_have_no_jump(
+    smoothness, gamma, n_tau, y
+):
     """At |x_1| = tau, and at 2 tau, where the second coordinate becomes the one that leaves."""
     problem = Octopus(n=2, smoothness=smoothness, gamma=gamma)
     before, after = (
@@ -73,7 +79,9 @@ def test_along_the_chain_slope_and_curvature_have_no_jump(smoothness, gamma, n_t
         for h in (-1e-12, 1e-12)
     )
     gradient = torch.func.grad(lambda t: problem.loss(t, None))
-    torch.testing.assert_close(gradient(before), gradient(after), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        gradient(before), gradient(after), rtol=1e-9, atol=1e-9
+    )
     torch.testing.assert_close(
         problem.hessian(before, None),
         problem.hessian(after, None),
@@ -113,7 +121,9 @@ def test_saddle_free_newton_without_noise_leaves_one_saddle_and_is_caught_by_the
 
 
 def test_misuse():
-    with pytest.raises(ValueError, match="gamma must be at most smoothness = 1, got 2"):
+    with pytest.raises(
+        ValueError, match="gamma must be at most smoothness = 1, got 2"
+    ):
         Octopus(gamma=2.0)
     with pytest.raises(
         ValueError, match=r"half_width must be at most tau = 0\.5, got 1"

@@ -80,7 +80,8 @@ def by_the_paper(problem, method, theta, noises, n_steps):
         waited = since == now.wait and anchor is not None
         if (
             waited
-            and problem.loss(theta, None) - problem.loss(anchor, None) > -now.decrease
+            and problem.loss(theta, None) - problem.loss(anchor, None)
+            > -now.decrease
         ):
             return points + [anchor] * (n_steps - len(points))
         theta, since = theta - now.lr * gradient(theta), since + 1
@@ -123,13 +124,11 @@ def test_the_ball_is_uniform(d):
         4000, 2, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64
     )
     points = torch.stack([_in_ball(each) for each in noise])
-    inside = (
-        points.norm(dim=1) ** d
-    )  # the share of the ball's volume that lies further in
+    # the share of the ball's volume that lies further in
+    inside = points.norm(dim=1) ** d
     assert stats.kstest(inside.numpy(), "uniform").pvalue > 1e-3
-    assert points.mean(0).abs().max() < 4 / math.sqrt(
-        4000 * (d + 2)
-    )  # four standard errors
+    # four standard errors
+    assert points.mean(0).abs().max() < 4 / math.sqrt(4000 * (d + 2))
 
 
 def test_it_leaves_a_saddle_that_gradient_descent_never_leaves_and_ends_at_a_minimum(
@@ -143,7 +142,12 @@ def test_it_leaves_a_saddle_that_gradient_descent_never_leaves_and_ends_at_a_min
     settings = {"smoothness": 3.0, "accuracy": 0.1}
     rows = execute(
         make_run(
-            "lee", start, "perturbed_gradient_descent", settings, seeds=8, steps=3000
+            "lee",
+            start,
+            "perturbed_gradient_descent",
+            settings,
+            seeds=8,
+            steps=3000,
         )
     ).rows
     for row in rows:

@@ -55,7 +55,10 @@ def test_a_race_starts_near_its_saddle_which_is_strict(name, params):
     if length is not None:
         assert (start - problem.saddle.point).norm().item() == pytest.approx(length)
     assert problem.saddle.index > 0
-    assert torch.linalg.eigvalsh(problem.hessian(problem.saddle.point, None))[0] < -1e-3
+    assert (
+        torch.linalg.eigvalsh(problem.hessian(problem.saddle.point, None))[0]
+        < -1e-3
+    )
 
 
 def test_the_quartic_has_every_index_uncoupled_and_coupling_favours_mixed_signs():
@@ -63,10 +66,13 @@ def test_the_quartic_has_every_index_uncoupled_and_coupling_favours_mixed_signs(
     assert [point.index for point in quartic(n=6).critical_points] == list(range(7))
     _, alike, mixed = quartic(n=6, coupling=0.2).critical_points
     assert mixed.loss < alike.loss
-    assert (alike.index, mixed.index) == (0, 0)  # 12 t^2 - 2 - c = 0.8 for those alike
-    assert (
-        quartic(n=6, coupling=0.35).critical_points[1].index == 5
-    )  # - 1.6: a minimum along (1, ..., 1) alone
+    # 12 t^2 - 2 - c = 0.8 for those alike
+    assert (alike.index, mixed.index) == (
+        0,
+        0,
+    )
+    # - 1.6: a minimum along (1, ..., 1) alone
+    assert quartic(n=6, coupling=0.35).critical_points[1].index == 5
 
 
 def test_the_minimum_of_the_factorization_is_that_of_eckart_and_young():
@@ -81,7 +87,11 @@ def test_the_minimum_of_the_factorization_is_that_of_eckart_and_young():
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("strict_saddle_quartic", {"index": 9}, "index must be at most n = 4, got 9"),
+        (
+            "strict_saddle_quartic",
+            {"index": 9},
+            "index must be at most n = 4, got 9",
+        ),
         (
             "strict_saddle_quartic",
             {"index": 1, "coupling": 0.1},

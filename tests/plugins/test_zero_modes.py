@@ -125,7 +125,8 @@ def test_the_minimum_of_linear_attention_is_a_minimum():
         build("linear_attention", heads="merged"),
     ):
         assert (
-            certify(problem, problem.critical_points[-1].point).end_point == "minimum"
+            certify(problem, problem.critical_points[-1].point).end_point
+            == "minimum"
         )
     origin = build("linear_attention").critical_points[0].point
     assert certify(build("linear_attention"), origin).end_point == "degenerate"
@@ -140,6 +141,9 @@ def test_modes_that_are_no_symmetries_are_refused(change):
                 return torch.cat([modes, theta[None]])
             return torch.cat([modes, modes[:1]])
 
-    message = {"scale": "along zero mode 3 the loss has", "more": "3 of 4 zero modes"}
+    message = {
+        "scale": "along zero mode 3 the loss has",
+        "more": "3 of 4 zero modes",
+    }
     with pytest.raises(contract.CheckError, match=message[change]):
         contract.problems.zero_modes_are_symmetries(Wrong())

@@ -66,10 +66,15 @@ def as_modules(problem, theta):
 
 
 @given(
-    hidden=widths, code=codes, decay=st.sampled_from([0.0, 0.1]), seed=st.integers(0, 9)
+    hidden=widths,
+    code=codes,
+    decay=st.sampled_from([0.0, 0.1]),
+    seed=st.integers(0, 9),
 )
 @settings(max_examples=30)
-def test_loss_gradient_and_error_are_those_of_torch_modules(hidden, code, decay, seed):
+def test_loss_gradient_and_error_are_those_of_torch_modules(
+    hidden, code, decay, seed
+):
     problem = Autoencoder(hidden=hidden, code=code, weight_decay=decay, **SMALL)
     theta, x = normal(problem.dim, seed), images(**SMALL)
     network = as_modules(problem, theta)
@@ -79,7 +84,9 @@ def test_loss_gradient_and_error_are_those_of_torch_modules(hidden, code, decay,
         .sum(1)
         .mean()
     )
-    theirs = theirs + decay / 2 * sum(p.square().sum() for p in network.parameters())
+    theirs = theirs + decay / 2 * sum(
+        p.square().sum() for p in network.parameters()
+    )
     theirs.backward()
     torch.testing.assert_close(
         problem.loss(theta, None), theirs.detach(), rtol=1e-12, atol=0
@@ -89,7 +96,8 @@ def test_loss_gradient_and_error_are_those_of_torch_modules(hidden, code, decay,
         gradient(problem, theta), their_gradient, rtol=1e-10, atol=1e-12
     )
     error = (
-        functional.mse_loss(torch.sigmoid(outputs), x, reduction="sum").detach() / 40
+        functional.mse_loss(torch.sigmoid(outputs), x, reduction="sum").detach()
+        / 40
     )
     torch.testing.assert_close(
         problem.reconstruction_error(theta), error, rtol=1e-12, atol=0
@@ -101,9 +109,9 @@ def test_loss_gradient_and_error_are_those_of_torch_modules(hidden, code, decay,
 def test_curvature_products_are_slopes_of_the_gradient(code, eager):
     problem = Autoencoder(code=code, hidden=(5, 2), weight_decay=0.1, **SMALL)
     theta, v, h = normal(problem.dim), normal(problem.dim, 1), 1e-5
-    slope = (gradient(problem, theta + h * v) - gradient(problem, theta - h * v)) / (
-        2 * h
-    )
+    slope = (
+        gradient(problem, theta + h * v) - gradient(problem, theta - h * v)
+    ) / (2 * h)
     product = Oracle(problem, eager=eager).curvature(theta).hvp(v)
     torch.testing.assert_close(
         product, slope, rtol=1e-6, atol=1e-7 * product.norm().item()
@@ -117,7 +125,9 @@ def test_points_and_minibatches_run_together():
     v = normal(problem.dim)
 
     def product(p):
-        return lambda theta, batch: Oracle(p, batches=(batch,)).curvature(theta).hvp(v)
+        return lambda theta, batch: (
+            Oracle(p, batches=(batch,)).curvature(theta).hvp(v)
+        )
 
     alone = torch.stack(
         [product(problem)(t, b) for t, b in zip(points, batches, strict=True)]
@@ -130,12 +140,16 @@ def test_points_and_minibatches_run_together():
 
 @given(hidden=widths, seed=st.integers(0, 9))
 @settings(max_examples=20)
-def test_minibatches_that_share_out_the_examples_average_to_the_full_loss(hidden, seed):
+def test_minibatches_that_share_out_the_examples_average_to_the_full_loss(
+    hidden, seed
+):
     problem = Autoencoder(hidden=hidden, weight_decay=0.1, **SMALL)
     theta = normal(problem.dim, seed)
     minibatches = torch.randperm(40, generator=rng(seed)).view(5, 8)
     for f in (problem.loss, lambda t, b: gradient(problem, t, b)):
-        mean = torch.stack([f(theta, minibatch) for minibatch in minibatches]).mean(0)
+        mean = torch.stack([f(theta, minibatch) for minibatch in minibatches]).mean(
+            0
+        )
         torch.testing.assert_close(mean, f(theta, None), rtol=1e-12, atol=1e-13)
 
 
@@ -171,7 +185,9 @@ def test_values_follow_the_precision_of_theta():
 def test_at_zero_every_pixel_is_half_grey(hidden, code):
     problem = Autoencoder(hidden=hidden, code=code, **SMALL)
     zero = torch.zeros(problem.dim, dtype=torch.float64)
-    assert problem.loss(zero, None).item() == pytest.approx(9 * math.log(2), rel=1e-13)
+    assert problem.loss(zero, None).item() == pytest.approx(
+        9 * math.log(2), rel=1e-13
+    )
     expected = (images(**SMALL) - 0.5).square().sum(1).mean()
     torch.testing.assert_close(
         problem.reconstruction_error(zero), expected, rtol=1e-13, atol=0
@@ -191,7 +207,9 @@ def test_with_output_biases_alone_the_mean_image_is_best_and_its_error_the_varia
         atol=0,
     )
     entropy = torch.distributions.Bernoulli(mean).entropy().sum()
-    torch.testing.assert_close(problem.loss(theta, None), entropy, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        problem.loss(theta, None), entropy, rtol=1e-12, atol=0
+    )
     assert problem.layers(gradient(problem, theta))[-1][1].abs().max() < 1e-14
 
 
@@ -216,10 +234,15 @@ def test_loss_is_finite_and_right_however_far_the_outputs_are():
     [
         (PAPER, 2_837_314),  # 784-1000-500-250-30-250-500-1000-784
         ({"size": 2, "hidden": (3,)}, 4 * 3 + 3 + 3 * 4 + 4),
-        ({"size": 2, "hidden": (3, 2)}, 4 * 3 + 3 + 3 * 2 + 2 + 2 * 3 + 3 + 3 * 4 + 4),
+        (
+            {"size": 2, "hidden": (3, 2)},
+            4 * 3 + 3 + 3 * 2 + 2 + 2 * 3 + 3 + 3 * 4 + 4,
+        ),
     ],
 )
-def test_dim_counts_weights_and_biases_without_reading_data(fields, dim, monkeypatch):
+def test_dim_counts_weights_and_biases_without_reading_data(
+    fields, dim, monkeypatch
+):
     monkeypatch.setattr(
         autoencoder, "load", lambda *args, **kwargs: pytest.fail("data were read")
     )
@@ -238,12 +261,12 @@ def test_sparse_start_has_fifteen_normal_weights_coming_into_each_unit():
         drawn = weights[weights != 0]
         assert abs(drawn.mean().item()) < 5 / math.sqrt(drawn.numel())
         assert abs(drawn.var().item() - 1) < 5 * math.sqrt(2 / drawn.numel())
-        share = (
-            n_incoming / n_in
-        )  # of the units, that each input is connected to: binomial
+        # of the units, that each input is connected to: binomial
+        share = n_incoming / n_in
         spread = math.sqrt(weights.shape[0] * share * (1 - share))
         assert (
-            (weights.count_nonzero(0) - weights.shape[0] * share).abs() <= 5 * spread
+            (weights.count_nonzero(0) - weights.shape[0] * share).abs()
+            <= 5 * spread
         ).all()
 
 
@@ -253,9 +276,8 @@ def test_glorot_start_is_uniform_with_the_variance_of_both_fans():
         assert not biases.any()
         bound = math.sqrt(6 / sum(weights.shape))
         assert 0.98 * bound < weights.abs().max() <= bound
-        spread = math.sqrt(
-            4 / 5 / weights.numel()
-        )  # of the mean square of a uniform variable, in units of its variance
+        # of the mean square of a uniform variable, in units of its variance
+        spread = math.sqrt(4 / 5 / weights.numel())
         assert (
             abs(weights.square().mean().item() * sum(weights.shape) / 2 - 1)
             < 5 * spread
@@ -268,7 +290,10 @@ def test_glorot_start_is_uniform_with_the_variance_of_both_fans():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"dataset": "minst"}, r"unknown dataset 'minst' \(did you mean 'mnist'\?\)"),
+        (
+            {"dataset": "minst"},
+            r"unknown dataset 'minst' \(did you mean 'mnist'\?\)",
+        ),
         ({"dataset": "text"}, r"text is text, not images"),
         ({"size": 9}, r"size must be in 1\.\.8 here, got 9"),
         ({"n_examples": 1798}, r"n_examples must be in 1\.\.1797 here, got 1798"),
@@ -312,14 +337,17 @@ def test_the_paper_s_network_on_mnist():
     seed=st.integers(0, 9),
 )
 @settings(max_examples=15)
-def test_products_by_hand_are_those_of_autograd(kind, hidden, code, decay, batch, seed):
+def test_products_by_hand_are_those_of_autograd(
+    kind, hidden, code, decay, batch, seed
+):
     problem = Autoencoder(hidden=hidden, code=code, weight_decay=decay)
     theta, *vectors = torch.randn(
         3, problem.dim, generator=rng(seed), dtype=torch.float64
     )
     drawn = None if batch is None else problem.draw(rng(seed), batch)
     by_hand, known = (
-        linearise(problem, theta, drawn, kind, eager=eager) for eager in (True, False)
+        linearise(problem, theta, drawn, kind, eager=eager)
+        for eager in (True, False)
     )
     torch.testing.assert_close(by_hand.loss, known.loss)
     torch.testing.assert_close(by_hand.grad, known.grad, rtol=1e-9, atol=1e-12)

@@ -33,9 +33,10 @@ def test_the_covariance_over_realisations(covariance, f):
         GaussianField(dim=dim, features=80, covariance=covariance, realization=r)
         for r in range(n)
     ]
+    # (n, 3)
     values = torch.stack(
         [torch.stack([field.loss(x, None) for x in points]) for field in fields]
-    )  # (n, 3)
+    )
     for i in range(3):
         for j in range(3):
             products = values[:, i] * values[:, j]
@@ -67,13 +68,15 @@ def test_the_hessian_in_closed_form(covariance, parabola):
 
 @pytest.mark.parametrize("covariance", ["exponential", "rational"])
 def test_a_planted_critical_point(covariance):
-    problem = GaussianField(dim=16, covariance=covariance, parabola=0.3, planted=True)
+    problem = GaussianField(
+        dim=16, covariance=covariance, parabola=0.3, planted=True
+    )
     contract.critical_points_are_known(problem)
     contract.escape_is_well_defined(problem)
     assert problem.saddle.index == problem.critical_points[0].index > 0
-    assert (problem.start(torch.Generator().manual_seed(0))).norm() == pytest.approx(
-        problem.radius
-    )
+    assert (
+        problem.start(torch.Generator().manual_seed(0))
+    ).norm() == pytest.approx(problem.radius)
 
 
 def test_planting_leaves_the_law_of_the_rest():
@@ -88,9 +91,9 @@ def test_planting_leaves_the_law_of_the_rest():
     ]
     squares = torch.stack([field.loss(x, None) for field in fields]).square()
     expected = dim - 2 * u * dim * math.exp(-2 * u)
-    assert abs(float(squares.mean()) - expected) < 4 * float(squares.std()) / math.sqrt(
-        n
-    )
+    assert abs(float(squares.mean()) - expected) < 4 * float(
+        squares.std()
+    ) / math.sqrt(n)
 
 
 @pytest.mark.parametrize("covariance", ["exponential", "rational"])
@@ -106,9 +109,8 @@ def test_the_spectrum_is_a_semicircle_not_a_wishart(covariance):
     centred = spectra - spectra.mean(1, keepdim=True)
     variance = float(centred.square().mean())
     assert variance == pytest.approx(problem.theory.curvature, rel=0.05)
-    fourth = (
-        float(centred.pow(4).mean()) / variance**2 - 2
-    )  # a semicircle's fourth moment is twice its variance squared
+    # a semicircle's fourth moment is twice its variance squared
+    fourth = float(centred.pow(4).mean()) / variance**2 - 2
     assert abs(fourth) < 0.2
 
 

@@ -40,7 +40,10 @@ def agree(problem, known):
 def test_all_42_critical_points():
     problem = LinearAutoencoder(n_inputs=6, n_hidden=3)
     assert len(problem.critical_points) == 42
-    assert len({tuple(known.point.tolist()) for known in problem.critical_points}) == 42
+    assert (
+        len({tuple(known.point.tolist()) for known in problem.critical_points})
+        == 42
+    )
     for known in problem.critical_points:
         assert agree(problem, known), known
 
@@ -48,7 +51,9 @@ def test_all_42_critical_points():
 @pytest.mark.parametrize(("k", "p"), [(8, 2), (5, 5), (3, 5), (1, 1)])
 def test_other_sizes(k, p):
     problem = LinearAutoencoder(n_inputs=k, n_hidden=p)
-    assert len(problem.critical_points) == sum(math.comb(k, m) for m in range(p + 1))
+    assert len(problem.critical_points) == sum(
+        math.comb(k, m) for m in range(p + 1)
+    )
     for known in problem.critical_points:
         assert agree(problem, known), known
 
@@ -61,7 +66,11 @@ def test_the_published_size():
     problem = LinearAutoencoder(n_inputs=16, n_hidden=4)
     known = problem.critical_points
     assert len(known) == 2517
-    assert (problem.dim, problem.saddle.loss, problem.saddle.index) == (128, 8.5, 64)
+    assert (problem.dim, problem.saddle.loss, problem.saddle.index) == (
+        128,
+        8.5,
+        64,
+    )
     for place in range(0, 2517, 129):
         assert agree(problem, known[place]), known[place]
 
@@ -108,7 +117,9 @@ def test_any_variances_in_any_order(data):
 def test_the_default_variances_are_1_to_k_however_many():
     given = LinearAutoencoder(n_inputs=5, variances=(1.0, 2.0, 3.0, 4.0, 5.0))
     default = LinearAutoencoder(n_inputs=5)
-    for one, other in zip(given.critical_points, default.critical_points, strict=True):
+    for one, other in zip(
+        given.critical_points, default.critical_points, strict=True
+    ):
         assert one.point.equal(other.point)
         assert (one.loss, one.index) == (other.loss, other.index)
     k = 10**7
@@ -130,10 +141,15 @@ def test_the_only_minimum_keeps_the_largest_components():
 
 
 def test_the_loss_is_the_mean_squared_error_over_data_of_that_covariance():
-    problem = LinearAutoencoder(n_inputs=4, n_hidden=2, variances=(0.5, 3.0, 1.0, 2.0))
+    problem = LinearAutoencoder(
+        n_inputs=4, n_hidden=2, variances=(0.5, 3.0, 1.0, 2.0)
+    )
     n = 50
     rows = torch.linalg.qr(normal(n, 4)).Q.mT  # (4, n) orthonormal
-    X = rows * (n * torch.tensor(problem.spectrum, dtype=torch.float64)).sqrt()[:, None]
+    X = (
+        rows
+        * (n * torch.tensor(problem.spectrum, dtype=torch.float64)).sqrt()[:, None]
+    )
     A, Bt = theta = normal(2, 2, 4, seed=1)
     by_data = (Bt.mT @ A @ X - X).square().mean()
     torch.testing.assert_close(
@@ -164,7 +180,9 @@ def test_starts_at_the_radius_from_the_stated_saddle(saddle_at):
 
 def test_any_single_exchange_for_the_better_counts_as_escaped():
     for k in (6, 19):
-        problem = LinearAutoencoder(n_inputs=k, n_hidden=2, saddle_at=(k - 1, k - 3))
+        problem = LinearAutoencoder(
+            n_inputs=k, n_hidden=2, saddle_at=(k - 1, k - 3)
+        )
         better = problem.critical_point((k - 1, k - 2))
         assert problem.escaped(better.point, problem.loss(better.point, None))
 
@@ -172,7 +190,10 @@ def test_any_single_exchange_for_the_better_counts_as_escaped():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"variances": (1.0, 2.0)}, "must be n_inputs = 6 different positive numbers"),
+        (
+            {"variances": (1.0, 2.0)},
+            "must be n_inputs = 6 different positive numbers",
+        ),
         ({"variances": (1.0, 2.0, 3.0, 4.0, 5.0, 5.0)}, "different"),
         ({"variances": (1.0, 2.0, 3.0, 4.0, 5.0, 0.0)}, "positive"),
         ({"variances": (1.0, 2.0, 3.0, 4.0, 5.0, math.nan)}, "positive"),

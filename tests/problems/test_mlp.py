@@ -45,7 +45,9 @@ def gradient(problem, theta, batch=None):
 
 def hessian(problem, theta, batch=None):
     """The Hessian by automatic differentiation alone."""
-    return torch.func.jacrev(torch.func.grad(lambda t: problem.loss(t, batch)))(theta)
+    return torch.func.jacrev(torch.func.grad(lambda t: problem.loss(t, batch)))(
+        theta
+    )
 
 
 def as_modules(problem, theta):
@@ -55,7 +57,9 @@ def as_modules(problem, theta):
     """
     modules = []
     for weights, biases in problem.layers(theta):
-        linear = torch.nn.Linear(weights.shape[1], weights.shape[0], dtype=theta.dtype)
+        linear = torch.nn.Linear(
+            weights.shape[1], weights.shape[0], dtype=theta.dtype
+        )
         linear.weight.data.copy_(weights)
         linear.bias.data.copy_(biases[:, 0])
         modules += [linear, MODULES[problem.activation]()]
@@ -97,11 +101,16 @@ def test_loss_and_gradient_are_those_of_torch_modules(
             / 40
             / 2
         )
-    theirs = theirs + decay / 2 * sum(p.square().sum() for p in network.parameters())
+    theirs = theirs + decay / 2 * sum(
+        p.square().sum() for p in network.parameters()
+    )
     theirs.backward()
     layers = [m for m in network if isinstance(m, torch.nn.Linear)]
     their_gradient = torch.cat(
-        [torch.cat([m.weight.grad, m.bias.grad[:, None]], 1).ravel() for m in layers]
+        [
+            torch.cat([m.weight.grad, m.bias.grad[:, None]], 1).ravel()
+            for m in layers
+        ]
     )
     torch.testing.assert_close(
         problem.loss(theta, None), theirs.detach(), rtol=1e-12, atol=1e-14
@@ -116,7 +125,9 @@ def test_loss_and_gradient_are_those_of_torch_modules(
 @pytest.mark.parametrize("hidden", [(), (3,), (12,), (3, 2)], ids=str)
 @pytest.mark.parametrize("criterion", ["cross_entropy", "squared_error"])
 @pytest.mark.parametrize("activation", sorted(MODULES))
-def test_hessian_is_that_of_automatic_differentiation(hidden, criterion, activation):
+def test_hessian_is_that_of_automatic_differentiation(
+    hidden, criterion, activation
+):
     problem = MultilayerPerceptron(
         hidden=hidden,
         activation=activation,
@@ -190,9 +201,8 @@ def test_hessian_takes_points_and_minibatches_together(batch_size, hidden):
     alone = torch.stack(
         [hessian(problem, t, b) for t, b in zip(points, batches, strict=True)]
     )
-    fresh = MultilayerPerceptron(
-        hidden=hidden, **SMALL
-    )  # its data are first read inside vmap
+    # its data are first read inside vmap
+    fresh = MultilayerPerceptron(hidden=hidden, **SMALL)
     if batch_size is None:
         together = torch.func.vmap(lambda t: fresh.hessian(t, None))(points)
     else:
@@ -228,7 +238,9 @@ def gradient_of(problem):
 
 @given(hidden=widths, seed=st.integers(0, 9))
 @settings(max_examples=20)
-def test_minibatches_that_share_out_the_examples_average_to_the_full_loss(hidden, seed):
+def test_minibatches_that_share_out_the_examples_average_to_the_full_loss(
+    hidden, seed
+):
     problem = MultilayerPerceptron(hidden=hidden, weight_decay=0.1, **SMALL)
     theta = problem.start(rng(seed))
     parts = torch.randperm(40, generator=rng(seed)).view(5, 8)
@@ -244,9 +256,8 @@ def test_draws_are_uniform_and_reproducible():
     problem = MultilayerPerceptron(**SMALL)
     stream = rng(1)
     draws = torch.cat([problem.draw(stream, 20) for _ in range(500)])
-    counts = torch.bincount(
-        draws, minlength=40
-    )  # 10,000 over 40 places: 250 each, standard deviation 15.6
+    # 10,000 over 40 places: 250 each, standard deviation 15.6
+    counts = torch.bincount(draws, minlength=40)
     assert counts.shape == (40,)
     assert ((counts - 250).abs() < 5 * 15.6).all()
     assert torch.equal(problem.draw(rng(3), 20), problem.draw(rng(3), 20))
@@ -279,14 +290,19 @@ def test_start_has_zero_biases_and_weights_of_variance_one_over_fan_in():
         assert not biases.any()
         n_in = weights.shape[1]
         assert abs(weights.mean().item()) < 5 / math.sqrt(n_in * weights.numel())
-        assert abs(weights.var().item() * n_in - 1) < 5 * math.sqrt(2 / weights.numel())
+        assert abs(weights.var().item() * n_in - 1) < 5 * math.sqrt(
+            2 / weights.numel()
+        )
 
 
 @given(hidden=widths, activation=activations)
 @settings(max_examples=20)
 def test_at_zero_every_class_is_as_likely(hidden, activation):
     zero = torch.zeros(10**4, dtype=torch.float64)
-    for criterion, loss in (("cross_entropy", math.log(10)), ("squared_error", 0.5)):
+    for criterion, loss in (
+        ("cross_entropy", math.log(10)),
+        ("squared_error", 0.5),
+    ):
         problem = MultilayerPerceptron(
             hidden=hidden, activation=activation, criterion=criterion, **SMALL
         )
@@ -374,7 +390,10 @@ def test_no_critical_point_is_stated_where_no_formula_says(fields):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"dataset": "minst"}, r"unknown dataset 'minst' \(did you mean 'mnist'\?\)"),
+        (
+            {"dataset": "minst"},
+            r"unknown dataset 'minst' \(did you mean 'mnist'\?\)",
+        ),
         ({"size": 9}, r"size must be in 1\.\.8 here, got 9"),
         ({"size": 0}, r"size must be in 1\.\.8 here, got 0"),
         ({"n_examples": 1798}, r"n_examples must be in 1\.\.1797 here"),
@@ -395,6 +414,8 @@ def test_mnist_at_ten_by_ten():
     theta = problem.start(rng())
     H = problem.hessian(theta, None)
     v = torch.randn(565, generator=rng(1), dtype=torch.float64)
-    _, pull = torch.func.vjp(torch.func.grad(lambda t: problem.loss(t, None)), theta)
+    _, pull = torch.func.vjp(
+        torch.func.grad(lambda t: problem.loss(t, None)), theta
+    )
     torch.testing.assert_close(H @ v, pull(v)[0], rtol=1e-9, atol=1e-12)
     assert problem.critical_points[0].index == 45

@@ -34,7 +34,8 @@ def test_hessian_is_that_of_the_loss_and_has_eigenvalues_plus_minus_six_r(r, phi
     problem, point = MonkeySaddle(), polar(r, phi)
     _, H = derivatives(problem, point)
     torch.testing.assert_close(
-        H, torch.func.jacrev(torch.func.grad(lambda t: problem.loss(t, None)))(point)
+        H,
+        torch.func.jacrev(torch.func.grad(lambda t: problem.loss(t, None)))(point),
     )
     torch.testing.assert_close(
         torch.linalg.eigvalsh(H), torch.tensor([-6 * r, 6 * r], dtype=torch.float64)

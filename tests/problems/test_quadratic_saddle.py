@@ -86,7 +86,9 @@ def test_rotations_are_uniform():
     seeds = range(400)
     traces = torch.stack(
         [
-            QuadraticSaddle(eigenvalues=(1.0,) * 3, rotation=seed).axes(like).trace()
+            QuadraticSaddle(eigenvalues=(1.0,) * 3, rotation=seed)
+            .axes(like)
+            .trace()
             for seed in seeds
         ]
     )
@@ -100,7 +102,9 @@ def test_rotation_works_first_inside_a_transform():
     alone = torch.stack(
         [torch.func.grad(lambda t: warm.loss(t, None))(p) for p in points]
     )
-    together = torch.func.vmap(torch.func.grad(lambda t: fresh.loss(t, None)))(points)
+    together = torch.func.vmap(torch.func.grad(lambda t: fresh.loss(t, None)))(
+        points
+    )
     torch.testing.assert_close(together, alone)
     torch.testing.assert_close(
         fresh.hessian(points[0], None), warm.hessian(points[0], None)
@@ -118,7 +122,9 @@ def test_rotation_works_first_inside_a_transform():
     seed=st.integers(0, 99),
 )
 def test_starts_at_the_radius(eigenvalues, rotation, radius, seed):
-    problem = QuadraticSaddle(eigenvalues=eigenvalues, rotation=rotation, radius=radius)
+    problem = QuadraticSaddle(
+        eigenvalues=eigenvalues, rotation=rotation, radius=radius
+    )
     start = problem.start(rng(seed))
     assert start.norm().item() == pytest.approx(radius, rel=1e-12)
     assert start.dtype == torch.float64

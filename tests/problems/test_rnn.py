@@ -16,12 +16,18 @@ from sfnbench.datasets import find_text, load_text
 from sfnbench.problems import rnn
 from sfnbench.problems.rnn import RecurrentNetwork, Stack
 
+# ten sequences, and a character left over
 SMALL = {
     "n_characters": 62,
     "n_units": 3,
     "length": 6,
-}  # ten sequences, and a character left over
-PAPER = {"dataset": "penn_treebank", "n_characters": None, "n_units": 120, "length": 50}
+}
+PAPER = {
+    "dataset": "penn_treebank",
+    "n_characters": None,
+    "n_units": 120,
+    "length": 50,
+}
 N_SYMBOLS = len(find_text("text").alphabet)
 FOLDER = os.environ.get("SFNBENCH_DATA")
 needs_treebank = pytest.mark.skipif(
@@ -83,11 +89,12 @@ def test_loss_and_gradient_are_those_of_torch_modules(n_units, length, decay, se
     theta = normal(problem.dim, seed)
     cell, linear = as_modules(problem, theta)
     codes = torch.from_numpy(load_text("text", n_characters=62).codes)
-    windows = codes.unfold(
-        0, length + 1, length
-    ).mT  # (T + 1, n): a sequence and the character that follows it
+    # (T + 1, n): a sequence and the character that follows it
+    windows = codes.unfold(0, length + 1, length).mT
     states, _ = cell(functional.one_hot(windows[:-1], N_SYMBOLS).double())
-    theirs = functional.cross_entropy(linear(states).flatten(0, 1), windows[1:].ravel())
+    theirs = functional.cross_entropy(
+        linear(states).flatten(0, 1), windows[1:].ravel()
+    )
     parts = [
         cell.weight_ih_l0,
         cell.weight_hh_l0,
@@ -103,16 +110,20 @@ def test_loss_and_gradient_are_those_of_torch_modules(n_units, length, decay, se
     torch.testing.assert_close(
         gradient(problem, theta), their_gradient, rtol=1e-10, atol=1e-12
     )
-    assert problem.outputs(theta, None).shape == (N_SYMBOLS, length, windows.shape[1])
+    assert problem.outputs(theta, None).shape == (
+        N_SYMBOLS,
+        length,
+        windows.shape[1],
+    )
 
 
 @pytest.mark.parametrize("eager", [True, False])
 def test_curvature_products_are_slopes_of_the_gradient(eager):
     problem = RecurrentNetwork(weight_decay=0.1, **SMALL)
     theta, v, h = normal(problem.dim), normal(problem.dim, 1), 1e-5
-    slope = (gradient(problem, theta + h * v) - gradient(problem, theta - h * v)) / (
-        2 * h
-    )
+    slope = (
+        gradient(problem, theta + h * v) - gradient(problem, theta - h * v)
+    ) / (2 * h)
     product = Oracle(problem, eager=eager).curvature(theta).hvp(v)
     torch.testing.assert_close(
         product, slope, rtol=1e-6, atol=1e-7 * product.norm().item()
@@ -158,7 +169,9 @@ def test_minibatches_that_share_out_the_sequences_average_to_the_full_loss(seed)
     theta = normal(problem.dim, seed)
     minibatches = torch.randperm(10, generator=rng(seed)).view(5, 2)
     for f in (problem.loss, lambda t, b: gradient(problem, t, b)):
-        mean = torch.stack([f(theta, minibatch) for minibatch in minibatches]).mean(0)
+        mean = torch.stack([f(theta, minibatch) for minibatch in minibatches]).mean(
+            0
+        )
         torch.testing.assert_close(mean, f(theta, None), rtol=1e-12, atol=1e-13)
 
 
@@ -200,9 +213,8 @@ def mute(problem, out_biases):
 
 
 def test_a_uniform_predictor_needs_the_logarithm_of_the_alphabet():
-    problem = RecurrentNetwork(
-        weight_decay=0.1, **SMALL
-    )  # which is no part of the bits
+    # which is no part of the bits
+    problem = RecurrentNetwork(weight_decay=0.1, **SMALL)
     bits = problem.bits_per_character(mute(problem, torch.zeros(N_SYMBOLS)))
     assert bits.item() == pytest.approx(math.log2(N_SYMBOLS), rel=1e-13)
 
@@ -229,7 +241,9 @@ def test_bits_are_the_loss_in_another_unit_in_whatever_blocks_they_are_measured(
     for block in (10**6, 25):  # 60 characters: in parts of 4, 4 and 2 sequences
         monkeypatch.setattr(rnn, "NUMBERS_A_BLOCK", block)
         bits = problem.bits_per_character(theta) * math.log(2)
-        torch.testing.assert_close(bits, problem.loss(theta, None), rtol=1e-13, atol=0)
+        torch.testing.assert_close(
+            bits, problem.loss(theta, None), rtol=1e-13, atol=0
+        )
 
 
 # -- size and start --------------------------------------------------------------------------------
@@ -242,7 +256,9 @@ def test_bits_are_the_loss_in_another_unit_in_whatever_blocks_they_are_measured(
         ({"n_units": 3}, 2 * 3 * N_SYMBOLS + 3 * 3 + 3 + N_SYMBOLS),
     ],
 )
-def test_dim_counts_weights_and_biases_without_reading_data(fields, dim, monkeypatch):
+def test_dim_counts_weights_and_biases_without_reading_data(
+    fields, dim, monkeypatch
+):
     monkeypatch.setattr(
         rnn, "load_text", lambda *args, **kwargs: pytest.fail("data were read")
     )
@@ -257,7 +273,10 @@ def test_start_is_orthogonal_in_the_recurrence_and_scaled_by_fan_in_elsewhere():
     first, second = (problem.weights(problem.start(rng(seed))) for seed in range(2))
     embedding, recurrent, biases, readout, out_biases = first
     torch.testing.assert_close(
-        recurrent @ recurrent.mT, torch.eye(64, dtype=torch.float64), rtol=0, atol=1e-13
+        recurrent @ recurrent.mT,
+        torch.eye(64, dtype=torch.float64),
+        rtol=0,
+        atol=1e-13,
     )
     assert not torch.allclose(recurrent, second[1])
     assert not biases.any()
@@ -288,7 +307,10 @@ def test_signs_of_the_orthogonal_start_are_not_those_of_the_factorisation():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"dataset": "tekst"}, r"unknown dataset 'tekst' \(did you mean 'text'\?\)"),
+        (
+            {"dataset": "tekst"},
+            r"unknown dataset 'tekst' \(did you mean 'text'\?\)",
+        ),
         ({"dataset": "digits"}, r"digits is images, not text"),
         (
             {"n_characters": 400_001},
@@ -316,9 +338,9 @@ def test_the_paper_s_network_on_penn_treebank():
     bits = problem.bits_per_character(mute(problem, torch.zeros(50)))
     assert bits.item() == pytest.approx(math.log2(50), rel=1e-13)
     v, h = normal(problem.dim), 1e-5
-    slope = (gradient(problem, theta + h * v) - gradient(problem, theta - h * v)) / (
-        2 * h
-    )
+    slope = (
+        gradient(problem, theta + h * v) - gradient(problem, theta - h * v)
+    ) / (2 * h)
     product = Oracle(problem, eager=True).curvature(theta).hvp(v)
     torch.testing.assert_close(
         product, slope, rtol=1e-4, atol=1e-6 * product.norm().item()

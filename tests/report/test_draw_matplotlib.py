@@ -12,7 +12,8 @@ from sfnbench.results.store import Store
 from sfnbench.session.execute import execute
 
 pytest.importorskip(
-    "matplotlib", reason="matplotlib is not installed: pip install 'sfnbench[report]'"
+    "matplotlib",
+    reason="matplotlib is not installed: pip install 'sfnbench[report]'",
 )
 
 
@@ -63,7 +64,9 @@ def sections(make_run, tmp_path_factory):
         )
         made.append(
             execute(
-                replace(run, problem=replace(run.problem, label=f"mlp $_{width} <b>"))
+                replace(
+                    run, problem=replace(run.problem, label=f"mlp $_{width} <b>")
+                )
             )
         )
     with Store(folder, create=True) as store:
@@ -101,7 +104,9 @@ def test_the_same_results_make_the_same_files(sections, written, tmp_path):
 
 def canvas_of(section, panel):
     """The figure of the first problem that has such a panel."""
-    named = (f for f in section.figures if any(each.name == panel for each in f.panels))
+    named = (
+        f for f in section.figures if any(each.name == panel for each in f.panels)
+    )
     return paint(next(named), looks(section.methods))
 
 
@@ -116,7 +121,9 @@ def test_what_diverges_does_not_flatten_the_others(make_run, tmp_path):
                 steps=8,
             )
             store.put(
-                execute(replace(run, method=replace(run.method, label=f"lr={lr:g}")))
+                execute(
+                    replace(run, method=replace(run.method, label=f"lr={lr:g}"))
+                )
             )
     ((section,), _) = gather([tmp_path / "results"])
     axes = canvas_of(section, "loss").axes[0]
@@ -195,7 +202,9 @@ def test_bars_have_their_roof_and_say_where_there_is_none(tmp_path):
             ],
         )
     ]
-    made.append(bars("p", "other", [{**row, "dtype": "float64", "flops_share": 0.5}]))
+    made.append(
+        bars("p", "other", [{**row, "dtype": "float64", "flops_share": 0.5}])
+    )
     with Store(tmp_path / "a", create=True) as store:
         for result in made:
             store.put(result)
@@ -213,9 +222,12 @@ def test_two_problems_and_two_optimizers_have_profiles(make_run, tmp_path):
     with Store(tmp_path / "a", create=True) as store:
         for problem in ("quadratic_saddle", "monkey_saddle"):
             for optimizer, params in (("sfn", {}), ("msgd", {"lr": 0.05})):
-                store.put(execute(make_run(problem, {}, optimizer, params, steps=60)))
+                store.put(
+                    execute(make_run(problem, {}, optimizer, params, steps=60))
+                )
     written = {
-        path.stem for path in write_figures(gather([tmp_path / "a"])[0], tmp_path / "b")
+        path.stem
+        for path in write_figures(gather([tmp_path / "a"])[0], tmp_path / "b")
     }
     assert "test_profiles" in written
     assert {

@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from sfnbench.report.figure import BEST_IN_COLOUR, MOST_IN_COLOUR, Axis, Panel, Trace
+from sfnbench.report.figure import (
+    BEST_IN_COLOUR,
+    MOST_IN_COLOUR,
+    Axis,
+    Panel,
+    Trace,
+)
 from sfnbench.report.looks import GREY, looks, looks_in
 
 NAN = math.nan
@@ -17,7 +23,9 @@ def panel(*traces, **more):
 
 def crowded(methods=METHODS, **more):
     band = {"low": [0, 0], "high": [2, 2]}
-    return panel(*(Trace([0, 1], [1, 2], method, **band) for method in methods), **more)
+    return panel(
+        *(Trace([0, 1], [1, 2], method, **band) for method in methods), **more
+    )
 
 
 def test_as_many_methods_as_there_are_looks_are_all_in_colour():

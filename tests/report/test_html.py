@@ -76,7 +76,8 @@ def unpacked(text):
 def drawn(text):
     """The panels of each section, by name."""
     return [
-        {panel["name"]: panel for panel in each["panels"]} for each in unpacked(text)
+        {panel["name"]: panel for panel in each["panels"]}
+        for each in unpacked(text)
     ]
 
 
@@ -91,7 +92,8 @@ def cells(text, title=None):
     rows = re.findall(r"<tr>(.*?)</tr>", body, re.S)
     found = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S) for row in rows]
     return [
-        [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in row] for row in found
+        [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in row]
+        for row in found
     ]
 
 
@@ -101,7 +103,10 @@ def labelled(result, optimizer, problem="saddle", suite="toy"):
     return replace(
         result,
         run=replace(
-            run, suite=suite, method=chosen, problem=replace(run.problem, label=problem)
+            run,
+            suite=suite,
+            method=chosen,
+            problem=replace(run.problem, label=problem),
         ),
     )
 
@@ -137,7 +142,9 @@ def test_everything_is_in_the_one_file(tmp_path, folder, race):
 def test_labels_stay_text(tmp_path, folder, race, label):
     text, _ = page(
         tmp_path,
-        folder("a", labelled(race, label, label, "suite " + label.replace("/", ""))),
+        folder(
+            "a", labelled(race, label, label, "suite " + label.replace("/", ""))
+        ),
     )
     (panels,) = drawn(text)
     assert traces(panels["escape"]) == [label]
@@ -194,7 +201,8 @@ def test_members_that_are_no_longer_installed_are_shown_all_the_same(
 ):
     gone = labelled(race, "gone")
     gone = replace(
-        gone, run=replace(gone.run, method=replace(gone.run.method, use="was_a_plugin"))
+        gone,
+        run=replace(gone.run, method=replace(gone.run.method, use="was_a_plugin")),
     )
     text, notes = page(tmp_path, folder("a", gone), folder("b", gone))
     assert notes == [
@@ -206,7 +214,9 @@ def test_members_that_are_no_longer_installed_are_shown_all_the_same(
 
 def test_a_report_is_called_html(tmp_path, folder, race):
     with pytest.raises(StoreError, match=r"r\.pdf: the report is an HTML file"):
-        write_page(*gather([folder("a", labelled(race, "sfn"))]), tmp_path / "r.pdf")
+        write_page(
+            *gather([folder("a", labelled(race, "sfn"))]), tmp_path / "r.pdf"
+        )
     assert not (tmp_path / "r.pdf").exists()
 
 
@@ -215,7 +225,9 @@ def test_nothing_at_all_is_an_error(tmp_path):
         gather([tmp_path / "nothing"])
 
 
-def test_without_plotly_it_says_what_to_install(tmp_path, folder, race, monkeypatch):
+def test_without_plotly_it_says_what_to_install(
+    tmp_path, folder, race, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(StoreError, match=r"pip install .*\[report\]'"):
         page(tmp_path, folder("a", labelled(race, "sfn")))
@@ -269,11 +281,15 @@ def test_tuned_values_are_shown(tmp_path, folder, race):
 
 
 @pytest.mark.parametrize("content", ["", "tuned: 3", "{", "tuned: [{problem: p}]"])
-def test_tuned_values_that_cannot_be_read_are_named(tmp_path, folder, race, content):
+def test_tuned_values_that_cannot_be_read_are_named(
+    tmp_path, folder, race, content
+):
     made = folder("a", labelled(race, "sfn"))
     (made / "tuned.yaml").write_text(content)
     text, _ = page(tmp_path, made)
-    assert cells(text, "Tuned values") == [[f"{made / 'tuned.yaml'} cannot be read"]]
+    assert cells(text, "Tuned values") == [
+        [f"{made / 'tuned.yaml'} cannot be read"]
+    ]
 
 
 def test_an_array_that_occurs_twice_is_written_once(tmp_path, folder, race):
@@ -295,13 +311,17 @@ def test_numbers_have_four_digits_and_no_more_characters_than_they_need():
 
 
 def test_more_methods_than_colours_have_their_legend_beside(tmp_path, folder, race):
-    made = folder("a", *(labelled(race, f"sfn {i}") for i in range(MOST_IN_COLOUR + 1)))
+    made = folder(
+        "a", *(labelled(race, f"sfn {i}") for i in range(MOST_IN_COLOUR + 1))
+    )
     text, _ = page(tmp_path, made)
     assert '<div class="beside">' in text
     legend = text.partition('<nav id="legend"')[2].partition("</nav>")[0]
     samples = re.findall(r"<svg.*?</svg>", legend, re.S)
     assert len(set(samples)) == len(samples) == MOST_IN_COLOUR + 1
-    assert "best 12 of 25 methods are in colour" in drawn(text)[0]["escape"]["caption"]
+    assert (
+        "best 12 of 25 methods are in colour" in drawn(text)[0]["escape"]["caption"]
+    )
     # a column for each method would be cut off on paper
     assert cells(text, "Statuses") == [[f"sfn {i}", "6 ok"] for i in range(25)]
 

@@ -15,7 +15,8 @@ def result(optimizer, rows=(), status="ok"):
 
 def test_each_reason_is_given_once_with_its_runs():
     broke = [
-        replace(result(name, (), "error"), log="Traceback\nE: no\n") for name in "abcde"
+        replace(result(name, (), "error"), log="Traceback\nE: no\n")
+        for name in "abcde"
     ]
     late = replace(result("f", (), "timeout"), log="stopped after 3 s\n")
     fine = [{"seed": 0, "status": "ok"}]

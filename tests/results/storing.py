@@ -47,7 +47,9 @@ def same(a: object, b: object) -> bool:
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        return (
+            a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        )
     return type(a) is type(b) and repr(a) == repr(b)
 
 

@@ -51,7 +51,11 @@ def test_what_differs_is_named_with_the_environments(tmp_path):
                     {**result.rows[0], "escape_step": 4, "seconds": 9.0},
                     result.rows[1],
                 )
-                environment = {**result.environment, "torch": "9.9", "warmup_s": 7.0}
+                environment = {
+                    **result.environment,
+                    "torch": "9.9",
+                    "warmup_s": 7.0,
+                }
                 result = replace(
                     result,
                     rows=rows,
@@ -92,7 +96,9 @@ def test_nan_is_like_nan_and_a_length_is_told(tmp_path):
     assert (
         deviations(
             broken,
-            replace(broken, rows=({**row, "final_loss": float("nan")}, result.rows[1])),
+            replace(
+                broken, rows=({**row, "final_loss": float("nan")}, result.rows[1])
+            ),
         )
         == []
     )

@@ -32,7 +32,9 @@ def change(folder, statement, *values):
 def without_triggers(folder):
     """As a disk changes things: nothing in the file takes notice."""
     with closing(sqlite3.connect(folder / "results.sqlite")) as db, db:
-        triggers = db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        triggers = db.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        )
         for (name,) in triggers.fetchall():
             db.execute(f"DROP TRIGGER {name}")
 
@@ -99,7 +101,10 @@ def test_a_row_that_is_gone_is_said(folder, table):
     assert [each.run.method.label for each in results] == [*LABELS[:1], *LABELS[2:]]
     assert len(messages) == 1
     assert "its row is no longer there" in messages[0]
-    with Store(folder) as store, pytest.raises(DamagedError, match="no longer there"):
+    with (
+        Store(folder) as store,
+        pytest.raises(DamagedError, match="no longer there"),
+    ):
         list(store.summaries())
 
 
@@ -122,7 +127,9 @@ def without_checksums(folder):
     change(folder, "DROP TABLE place_checksums")
 
 
-def test_results_without_checksums_are_read_as_before_and_new_ones_have_theirs(folder):
+def test_results_without_checksums_are_read_as_before_and_new_ones_have_theirs(
+    folder,
+):
     without_checksums(folder)
     before, messages = read(folder)
     assert (len(before), messages) == (6, [])

@@ -21,7 +21,10 @@ FACTS = {"has_saddle": True, "bounded_below": True, "measures": ["training_error
 def result(
     rows, label="sfn", *, settings=None, dtype="float64", environment=None, **params
 ):
-    problem, optimizer = Spec("p", "saddle", {}, "p"), Spec("sfn", label, params, "o")
+    problem, optimizer = (
+        Spec("p", "saddle", {}, "p"),
+        Spec("sfn", label, params, "o"),
+    )
     run = Run(
         "toy",
         "race",
@@ -62,13 +65,18 @@ def rows(n=8, **columns):
     } | columns
     return [
         {"seed": s}
-        | {name: value(s) if callable(value) else value for name, value in base.items()}
+        | {
+            name: value(s) if callable(value) else value
+            for name, value in base.items()
+        }
         for s in range(n)
     ]
 
 
 def changed(before, after):
-    sides = [{(r.run.suite, *r.run.slot): r for r in side} for side in (before, after)]
+    sides = [
+        {(r.run.suite, *r.run.slot): r for r in side} for side in (before, after)
+    ]
     return [change for change in compare(*sides) if change.verdict != "same"]
 
 
@@ -106,7 +114,8 @@ def test_a_planted_change_is_worse_one_way_and_better_the_other(planted, what, n
 def test_an_escape_that_did_not_come_is_spelled_never():
     caught = rows(escape_step=None, escape_cost=None)
     by_what = {
-        each.what: each.line() for each in changed([result(rows())], [result(caught)])
+        each.what: each.line()
+        for each in changed([result(rows())], [result(caught)])
     }
     assert str(by_what["escape_step"]["after"]) == "never"
     assert str(by_what["escape_cost"]["after"]) == "never"
@@ -145,9 +154,8 @@ def test_throughput_is_better_the_higher():
     assert verdicts([slow], [fast]) == {"steps_per_s float32": "better"}
     assert verdicts([fast], [slow]) == {"steps_per_s float32": "worse"}
     assert verdicts([fast], [fast]) == {}
-    assert (
-        verdicts([fast], [throughput(100.0, spread=0.99)]) == {}
-    )  # quartiles that overlap tell nothing
+    # quartiles that overlap tell nothing
+    assert verdicts([fast], [throughput(100.0, spread=0.99)]) == {}
     for unsure in (
         {"disturbed": True},
         {"drifting": True},
@@ -177,7 +185,9 @@ def test_a_step_in_gradients_is_better_the_lower_whatever_the_machine_does():
         throughput(9.0, **step(13)),
         throughput(4.0, **step(13), drifting=True),
     )
-    worse = dict.fromkeys(("step_in_grads float32", "step_in_grads float64"), "worse")
+    worse = dict.fromkeys(
+        ("step_in_grads float32", "step_in_grads float64"), "worse"
+    )
     assert verdicts([few], [many]) == worse
     assert verdicts([many], [few]) == dict.fromkeys(worse, "better")
     assert verdicts([few], [slow]) == {**worse, "steps_per_s float32": "undecided"}
@@ -202,7 +212,9 @@ def searches(made):
 def test_one_seed_that_breaks_is_worse_whatever_the_median_says():
     broken = rows()
     broken[3] |= {"status": "diverged", "final_loss": math.nan}
-    assert verdicts([result(rows())], [result(broken)]) == {"seeds that broke": "worse"}
+    assert verdicts([result(rows())], [result(broken)]) == {
+        "seeds that broke": "worse"
+    }
     whole = replace(result(rows()), status="timeout", rows=())
     assert verdicts([result(rows())], [whole])["seeds that broke"] == "worse"
 
@@ -265,7 +277,9 @@ def test_a_reason_that_several_share_is_told_once_with_their_names():
             sides,
             (
                 result(rows(), name),
-                result(rows(final_loss=0.9, n_hvp=1), name, environment=other, lr=2),
+                result(
+                    rows(final_loss=0.9, n_hvp=1), name, environment=other, lr=2
+                ),
             ),
             strict=True,
         ):
@@ -307,7 +321,8 @@ def test_a_run_that_the_clock_ended_has_no_exact_counts():
 def test_another_learning_rate_is_compared_and_said():
     place = ("toy", "race", "saddle", "sfn")
     found = compare(
-        {place: result(rows(), lr=0.1)}, {place: result(rows(final_loss=0.9), lr=0.2)}
+        {place: result(rows(), lr=0.1)},
+        {place: result(rows(final_loss=0.9), lr=0.2)},
     )
     (worse,) = [change for change in found if change.verdict == "worse"]
     assert "lr was 0.1, is 0.2" in worse.why
@@ -362,14 +377,18 @@ def test_a_commit_finds_what_it_left_in_any_folder(tmp_path, monkeypatch):
     subprocess.run(["git", "init", "-q"], check=True)
     commits = []
     for i, final in enumerate((0.1, 0.9)):
-        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+        subprocess.run(
+            [*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True
+        )
         commits.append(
             subprocess.run(
                 ["git", "rev-parse", "HEAD"], capture_output=True, text=True
             ).stdout.strip()
         )
         with Store(tmp_path / "runs" / "toy", create=True) as store:
-            made = result(rows(final_loss=final), environment={"commit": commits[-1]})
+            made = result(
+                rows(final_loss=final), environment={"commit": commits[-1]}
+            )
             store.put(
                 replace(
                     made,
@@ -413,7 +432,10 @@ def test_few_timings_that_are_not_twice_as_long_are_one_weather():
 
     1.4 times as long says nothing yet.
     """
-    fast, slow = [result(rows(3))], [result(rows(3, seconds=lambda s: 1.4 + 0.02 * s))]
+    fast, slow = (
+        [result(rows(3))],
+        [result(rows(3, seconds=lambda s: 1.4 + 0.02 * s))],
+    )
     assert verdicts(fast, slow) == {"seconds a step": "undecided"}
     many, slower = (
         [result(rows(8))],

@@ -97,7 +97,9 @@ def store(tmp_path: Path):
             make_row(4),
         )
         store.put(
-            Result(make_run("Adam"), "diverged", numbers, environment={"commit": "abc"})
+            Result(
+                make_run("Adam"), "diverged", numbers, environment={"commit": "abc"}
+            )
         )
         store.put(Result(make_run("Adäm", lr=0.2), "ok", nan))
         yield store
@@ -127,7 +129,10 @@ def test_a_row_per_run_and_seed(store: Store) -> None:
         "digits",
     )
     assert (first["optimizer"], first["label"]) == ("torch.optim.Adam", "Adam")
-    assert json.loads(first["optimizer_params"]) == {"lr": 0.1, "betas": [0.9, 0.999]}
+    assert json.loads(first["optimizer_params"]) == {
+        "lr": 0.1,
+        "betas": [0.9, 0.999],
+    }
     assert first["problem_params"] == '{"hidden":[5,5],"decay":0.001}'
     assert (first["device"], first["dtype"], first["commit"], first["run_id"]) == (
         "cpu",
@@ -144,7 +149,9 @@ def test_a_row_per_run_and_seed(store: Store) -> None:
     assert json.loads(third["optimizer_params"])["lr"] == 0.2
 
 
-def test_a_run_that_broke_has_a_row_per_seed_without_numbers(tmp_path: Path) -> None:
+def test_a_run_that_broke_has_a_row_per_seed_without_numbers(
+    tmp_path: Path,
+) -> None:
     with Store(tmp_path, create=True) as store:
         store.put(Result(make_run("x"), "timeout", log="stopped"))
         table = flat_rows(store)
@@ -157,7 +164,12 @@ def test_a_run_that_broke_has_a_row_per_seed_without_numbers(tmp_path: Path) -> 
 
 def test_superseded_results_are_left_out_unless_wanted(store: Store) -> None:
     changed = Run(
-        "toy", "race", make_run("Adam").problem, Spec("sgd", "Adam", {}, ""), (0,), {}
+        "toy",
+        "race",
+        make_run("Adam").problem,
+        Spec("sgd", "Adam", {}, ""),
+        (0,),
+        {},
     )
     store.put(Result(changed, "ok", ({"seed": 0},)))
     assert {row["run_id"] for row in flat_rows(store)} == {
@@ -168,9 +180,8 @@ def test_superseded_results_are_left_out_unless_wanted(store: Store) -> None:
 
 
 def same(a: object, b: object) -> bool:
-    return type(a) is type(b) and repr(a) == repr(
-        b
-    )  # NaN equals NaN, and 1 differs from 1.0
+    # NaN equals NaN, and 1 differs from 1.0
+    return type(a) is type(b) and repr(a) == repr(b)
 
 
 def test_jsonl_comes_back_exactly(store: Store, tmp_path: Path) -> None:
@@ -212,7 +223,8 @@ def test_parquet_comes_back_exactly_with_types_that_do_not_depend_on_the_values(
     assert export(store, tmp_path / "x.parquet") == 4
     table = pq.read_table(tmp_path / "x.parquet")
     expected = [
-        {**row, "extra": row["extra"] and '[1,{"a":null}]'} for row in flat_rows(store)
+        {**row, "extra": row["extra"] and '[1,{"a":null}]'}
+        for row in flat_rows(store)
     ]
     assert same(table.to_pylist(), expected)
     kinds = {name: str(table.schema.field(name).type) for name in STATED}
@@ -242,10 +254,13 @@ def test_values_that_disagree_about_their_type_are_written_as_text(
 def test_misuse_is_one_message_and_harms_no_earlier_file(
     store: Store, tmp_path: Path
 ) -> None:
-    with pytest.raises(StoreError, match=r"'.parket' \(did you mean '.parquet'\?\)"):
+    with pytest.raises(
+        StoreError, match=r"'.parket' \(did you mean '.parquet'\?\)"
+    ):
         export(store, tmp_path / "x.parket")
     with pytest.raises(
-        StoreError, match=r"no format is called '' \(known: .csv, .jsonl, .parquet\)"
+        StoreError,
+        match=r"no format is called '' \(known: .csv, .jsonl, .parquet\)",
     ):
         export(store, tmp_path / "x")
     with pytest.raises(

@@ -10,7 +10,9 @@ from sfnbench.results.merge import merge
 from sfnbench.results.store import Store
 
 
-def test_merge_copies_what_is_missing_and_keeps_what_is_there(tmp_path: Path) -> None:
+def test_merge_copies_what_is_missing_and_keeps_what_is_there(
+    tmp_path: Path,
+) -> None:
     mine, theirs, both, waiting = (
         make_run("m"),
         make_run("t", lr=1),

@@ -43,7 +43,9 @@ def test_settings_of_an_earlier_form_say_the_same() -> None:
         ),
     ],
 )
-def test_what_differs_in_an_earlier_form_is_said(settings: dict, reason: str) -> None:
+def test_what_differs_in_an_earlier_form_is_said(
+    settings: dict, reason: str
+) -> None:
     earlier = replace(EARLIER, settings={**EARLIER.settings, **settings})
     assert list(differences(earlier, RUN).values()) == [reason]
 

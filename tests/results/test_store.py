@@ -49,7 +49,9 @@ chosen = st.builds(
 )
 arrays = st.dictionaries(
     st.text(
-        st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=9
+        st.characters(codec="ascii", exclude_characters="\0"),
+        min_size=1,
+        max_size=9,
     ).filter(is_free)
     | st.just("file"),
     npst.arrays(
@@ -80,7 +82,9 @@ results = st.builds(
         problem=chosen,
         method=chosen,
         seeds=st.lists(st.integers(0, 2**40), max_size=4).map(tuple),
-        settings=st.dictionaries(st.text().filter(is_free), json_values, max_size=3),
+        settings=st.dictionaries(
+            st.text().filter(is_free), json_values, max_size=3
+        ),
         dtype=st.sampled_from(["float32", "float64"]),
         device=st.sampled_from(["cpu", "cuda"]),
     ),
@@ -121,11 +125,15 @@ def equal_nan(run: Run) -> Run:
 
     problem, method = clean_member(run.problem), clean_member(run.method)
     assert problem is not None
-    return replace(run, problem=problem, method=method, settings=clean(run.settings))  # type: ignore[arg-type]
+    return replace(
+        run, problem=problem, method=method, settings=clean(run.settings)
+    )  # type: ignore[arg-type]
 
 
 @given(results)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 def test_every_result_comes_back_exactly(one_store: Store, result: Result) -> None:
     one_store.put(result)
     back = one_store.get(result.run.id)
@@ -237,7 +245,9 @@ def test_discarded_results_are_gone_series_and_all(tmp_path: Path) -> None:
 
 def current(store: Store) -> dict[str, object]:
     return {
-        r.run.method.label: r.run.method.params for r in store.results() if r.run.method
+        r.run.method.label: r.run.method.params
+        for r in store.results()
+        if r.run.method
     }
 
 
@@ -322,7 +332,9 @@ def test_a_changed_run_takes_over_its_slot_and_says_why_and_back(
         ),
     ],
 )
-def test_why_a_run_is_stale(tmp_path: Path, before: Run, now: Run, reason: str) -> None:
+def test_why_a_run_is_stale(
+    tmp_path: Path, before: Run, now: Run, reason: str
+) -> None:
     with Store(tmp_path, create=True) as store:
         store.put(make_result(before))
         (said,) = store.adopt([now])
@@ -349,7 +361,9 @@ def test_one_run_in_two_slots_and_two_suites_is_executed_once_and_shown_in_each(
         (todo,) = store.pending(runs)
         store.put(make_result(todo))
         assert [r.run for r in store.results()] == runs
-        assert store.adopt([make_run("a", lr=5)]) == ("a on saddle: lr was 0.1, is 5",)
+        assert store.adopt([make_run("a", lr=5)]) == (
+            "a on saddle: lr was 0.1, is 5",
+        )
         assert [r.run for r in store.results()] == runs[1:], (
             "the other suite's slot is its own"
         )

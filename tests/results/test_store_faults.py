@@ -32,7 +32,9 @@ def test_a_second_writer_is_told_so_and_readers_are_not_kept_out(
 ) -> None:
     run = make_run()
     with Store(tmp_path, create=True) as writer:
-        with pytest.raises(StoreError, match=r"another run is writing there") as raised:
+        with pytest.raises(
+            StoreError, match=r"another run is writing there"
+        ) as raised:
             Store(tmp_path, create=True)
         assert str(tmp_path) in str(raised.value)
         writer.put(make_result(run))
@@ -77,9 +79,12 @@ def test_a_kill_while_writing_loses_nothing_that_was_stored_and_frees_the_lock(
         with Store(tmp_path, create=True) as store:
             for i in done:
                 assert same_result(
-                    store.get(make_run(lr=i).id), make_result(make_run(lr=i), n=2000)
+                    store.get(make_run(lr=i).id),
+                    make_result(make_run(lr=i), n=2000),
                 )
-            assert store._db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert store._db.execute("PRAGMA integrity_check").fetchall() == [
+                ("ok",)
+            ]
 
 
 @pytest.mark.parametrize("writer", ["at work", "done"])
@@ -149,7 +154,9 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert message(tmp_path / "empty").startswith("no results in")
     with Store(tmp_path / "begun", create=True):
         assert message(tmp_path / "begun").startswith("no results in")
-    assert {path.name for path in (tmp_path / "empty").iterdir()} == {"results.sqlite"}
+    assert {path.name for path in (tmp_path / "empty").iterdir()} == {
+        "results.sqlite"
+    }
     assert not (tmp_path / "absent").exists()
 
 
@@ -173,7 +180,9 @@ def test_somebody_elses_database(tmp_path: Path, create: bool) -> None:
     ("version", "advice"),
     [(FORMAT + 1, "update sfnbench"), (FORMAT - 1, "choose another --out")],
 )
-def test_another_format(stored: Path, create: bool, version: int, advice: str) -> None:
+def test_another_format(
+    stored: Path, create: bool, version: int, advice: str
+) -> None:
     with sqlite3.connect(stored / "results.sqlite") as db:
         db.execute(f"PRAGMA user_version = {version}")
     db.close()
@@ -184,7 +193,9 @@ def test_another_format(stored: Path, create: bool, version: int, advice: str) -
 
 def test_a_folder_that_cannot_be_made_or_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "cannot be written to" in message(tmp_path / "file" / "folder", create=True)
+    assert "cannot be written to" in message(
+        tmp_path / "file" / "folder", create=True
+    )
     assert "cannot be written to" in message(Path("/proc/sfnbench"), create=True)
 
 

@@ -55,7 +55,11 @@ def test_of_numbers_that_round_alike_only_the_lowest_is_best_and_comes_first():
 
 def test_equal_numbers_share_the_star_where_another_is_worse():
     assert stars([seconds(1.0), seconds(1.0), seconds(2.0)]) == [True, True, False]
-    assert stars([seconds(1.0), seconds(1.0)]) == [False, False]  # no rival, no best
+    # no rival, no best
+    assert stars([seconds(1.0), seconds(1.0)]) == [
+        False,
+        False,
+    ]
 
 
 def test_each_problem_and_dtype_has_its_own_best():
@@ -129,7 +133,9 @@ def test_cells_between_tabs_are_as_they_are():
 
 
 def test_csv_quotes_what_holds_a_comma():
-    (row,) = csv.DictReader(io.StringIO(render([{"loss": Cell(1.0, 0.0, 2.0)}], "csv")))
+    (row,) = csv.DictReader(
+        io.StringIO(render([{"loss": Cell(1.0, 0.0, 2.0)}], "csv"))
+    )
     assert row == {"loss": "1 [0, 2]"}
 
 
@@ -171,10 +177,11 @@ def test_rows_are_ordered_by_their_numbers():
         )
     ]
     down = [text(line["escape step"]) for line in ordered(table, "-escape step")]
+    # what is not there comes last both ways
     assert down == [
         *reversed(upwards[:-1]),
         "",
-    ]  # what is not there comes last both ways
+    ]
 
 
 def test_a_column_is_sorted_by_its_first_words_where_no_other_begins_so():
@@ -202,9 +209,8 @@ def test_a_group_s_rows_stay_in_order():
 
 def test_the_legend_explains_the_signs_that_occur_and_no_others():
     assert legend([{"loss": Cell(1.0), "problem": "b [x] > 3 *"}]) == ""
-    assert (
-        legend([{"converged": share(3, 4, 0.3, 0.9)}]) == ""
-    )  # it says itself what it is
+    # it says itself what it is
+    assert legend([{"converged": share(3, 4, 0.3, 0.9)}]) == ""
     assert (
         legend(mark_best([seconds(1.0), seconds(2.0)]))
         == "* best of its problem, among all"
@@ -242,12 +248,15 @@ def test_a_plain_table_is_folded_to_a_width_without_losing_a_word():
 @given(
     st.integers(1, 4).flatmap(
         lambda n: st.lists(
-            st.lists(st.text(" -ab1.%", max_size=6), min_size=n, max_size=n), min_size=1
+            st.lists(st.text(" -ab1.%", max_size=6), min_size=n, max_size=n),
+            min_size=1,
         )
     )
 )
 def test_a_plain_table_is_tabulate_s(rows):
     table = [{f"c{i}": cell for i, cell in enumerate(row)} for row in rows]
     shown = as_text(table)
-    expected = tabulate(shown, headers="keys", tablefmt="simple", disable_numparse=True)
+    expected = tabulate(
+        shown, headers="keys", tablefmt="simple", disable_numparse=True
+    )
     assert render(table, "plain") == expected

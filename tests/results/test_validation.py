@@ -37,7 +37,10 @@ ROW = {
 
 
 def race(label="sfn"):
-    problem, method = Spec("p", "saddle", {}, ""), Spec("o", label, {"lr": 0.1}, label)
+    problem, method = (
+        Spec("p", "saddle", {}, ""),
+        Spec("o", label, {"lr": 0.1}, label),
+    )
     run = Run("toy", "race", problem, method, (0,), {"budget": {"steps": 2}})
     grid = np.arange(3.0)[None]
     series = {"loss": grid, "loss.step": grid, "seconds": grid}
@@ -70,7 +73,8 @@ def read(folder):
             for style in ("plain", "json"):
                 render(summary(results), style).encode()
         render(
-            at_budget(store.results(damaged=lambda error: None), "cost", 1.0), "plain"
+            at_budget(store.results(damaged=lambda error: None), "cost", 1.0),
+            "plain",
         )
         flat_rows(store, damaged=lambda error: None)
     return found, [str(error) for error in damaged]
@@ -134,7 +138,11 @@ def test_a_sound_folder_is_read_whole(folder):
             "its problem's n_parameters is '2'",
         ),
         ("environment", '{"problem": {"measures": [1]}}', "its measures: [1]"),
-        ("environment", '{"problem": {"measures": 1}}', "its problem's measures is 1"),
+        (
+            "environment",
+            '{"problem": {"measures": 1}}',
+            "its problem's measures is 1",
+        ),
         (
             "environment",
             '{"problem": {"has_saddle": 1}}',
@@ -215,7 +223,10 @@ def damaged_series(**changes):
             "its series loss has another number of rows",
         ),
         (damaged_series(loss=np.zeros(3)), "another number of rows"),
-        (damaged_series(loss=np.zeros((1, 2))), "its series loss.step fits no values"),
+        (
+            damaged_series(loss=np.zeros((1, 2))),
+            "its series loss.step fits no values",
+        ),
         (
             damaged_series(**{"loss.step": np.array([[0.0, 1, 9]])}),
             "steps that were not made",
@@ -265,7 +276,9 @@ def test_bytes_at_random_are_one_message_or_what_was_there(folder):
             cut[rng.randrange(len(cut))] = rng.randrange(256)
         table = "series" if column == "npz" else "runs"
         value = (
-            bytes(cut) if column == "npz" else cut.decode("utf-8", "surrogateescape")
+            bytes(cut)
+            if column == "npz"
+            else cut.decode("utf-8", "surrogateescape")
         )
         with closing(sqlite3.connect(folder / "results.sqlite")) as db, db:
             as_text = "?" if column == "npz" else "CAST(? AS TEXT)"

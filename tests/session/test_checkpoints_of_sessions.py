@@ -50,7 +50,9 @@ budget: {steps: 150}
 problems: [slow]
 optimizers: [gradient_descent]
 """
-STOCK = RACE.replace("gradient_descent", "{use: torch.optim.RMSprop, schedule: cosine}")
+STOCK = RACE.replace(
+    "gradient_descent", "{use: torch.optim.RMSprop, schedule: cosine}"
+)
 SEARCH = """title: Long
 experiment: critical_points
 seeds: 1

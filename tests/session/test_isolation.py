@@ -118,7 +118,9 @@ def test_each_breaks_alone(plugin, tmp_path):
         assert tables[0][name] == tables[1][name]
     seeds = {name: text(row["seeds"]) for name, row in tables[1].items()}
     assert seeds["isolation_diverging"] == "8 diverged"
-    n_nan = sum(row["status"] == "diverged" for row in together["isolation_nan"].rows)
+    n_nan = sum(
+        row["status"] == "diverged" for row in together["isolation_nan"].rows
+    )
     assert 0 < n_nan < 8
     assert text(tables[1]["isolation_nan"]["escaped"]) == f"{8 - n_nan}/8"
     never = tables[1]["isolation_never"]

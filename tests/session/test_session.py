@@ -45,7 +45,9 @@ def test_what_is_missing_is_executed_and_told(suite, tmp_path):
         assert notes.ended == 1
 
 
-def test_what_an_engine_has_when_ctrl_c_comes_is_stored(suite, tmp_path, monkeypatch):
+def test_what_an_engine_has_when_ctrl_c_comes_is_stored(
+    suite, tmp_path, monkeypatch
+):
     def execute(runs, **_):
         """As a cluster does it: the second result is there when the first is handed out."""
         first, second = execute_all(list(runs), engine="inline")
@@ -132,7 +134,9 @@ def test_a_folder_that_is_deleted_midway_ends_the_session_at_once(tmp_path):
             shutil.rmtree(tmp_path / "out")
 
     vandal = Vandal()
-    with pytest.raises(StoreError, match="was deleted or replaced while it was in use"):
+    with pytest.raises(
+        StoreError, match="was deleted or replaced while it was in use"
+    ):
         run_suite(
             "smoke", engine="inline", out=tmp_path / "out", seeds=1, observer=vandal
         )

@@ -36,7 +36,9 @@ def test_more_trials_only_add_points(sampler, n):
     assert np.array_equal(few, many[:n])
     assert ((many >= 0) & (many < 1)).all()
     assert len(np.unique(many, axis=0)) == 21
-    assert not np.array_equal(many, sample(Tune(trials=21, sampler=sampler, seed=1)))
+    assert not np.array_equal(
+        many, sample(Tune(trials=21, sampler=sampler, seed=1))
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,9 @@ def test_every_optimizer_is_tried_at_the_same_points(write):
 
 
 def _place(range_, value):
-    low, high = map(math.log if range_.scale == "loguniform" else float, range_.values)
+    low, high = map(
+        math.log if range_.scale == "loguniform" else float, range_.values
+    )
     return ((math.log(value) if range_.scale == "loguniform" else value) - low) / (
         high - low
     )
@@ -87,7 +91,12 @@ def test_trials_measure_the_loss_alone_within_their_own_budget(write):
     suite, open_run = of(write(text), "msgd")
     first = trials(open_run, suite.tune)[0]
     assert first.settings == {
-        "budget": {"steps": STEPS_LIMIT, "seconds": None, "cost": 7.0, "epochs": None},
+        "budget": {
+            "steps": STEPS_LIMIT,
+            "seconds": None,
+            "cost": 7.0,
+            "epochs": None,
+        },
         "metrics": [["loss", {"steps": 3}]],
         "prices": open_run.settings["prices"],
     }
@@ -126,7 +135,9 @@ def test_expected_best_is_the_mean_over_all_choices_of_k(losses, data):
 def test_expected_best_falls_from_the_mean_to_the_lowest(losses):
     curve = [expected_best(losses, k) for k in range(1, len(losses) + 1)]
     assert curve[-1] == min(losses)
-    assert all(later <= before + 1e-6 for before, later in itertools.pairwise(curve))
+    assert all(
+        later <= before + 1e-6 for before, later in itertools.pairwise(curve)
+    )
 
 
 @pytest.mark.parametrize("k", [0, 3])
@@ -159,7 +170,9 @@ def rows(*losses, status="ok"):
 )
 def test_the_middle_counts_what_broke_as_infinite(make_run, seeds, expected):
     assert (
-        median_over_seeds(result(make_run("mlp", {}, "sfn", {}), seeds), "final_loss")
+        median_over_seeds(
+            result(make_run("mlp", {}, "sfn", {}), seeds), "final_loss"
+        )
         == expected
     )
 
@@ -178,9 +191,8 @@ def test_the_winner_has_the_lowest_median_and_comes_first(write):
     assert found.settled == replace(
         open_run, method=replace(made[2].method, label="gradient_descent")
     )
-    assert (
-        winners([open_run], suite.tune, dict(list(results.items())[1:])) == ()
-    )  # one is missing
+    # one is missing
+    assert winners([open_run], suite.tune, dict(list(results.items())[1:])) == ()
 
 
 @pytest.mark.parametrize(("i", "end"), [(0, "low"), (-1, "high"), (2, None)])
@@ -193,7 +205,8 @@ def test_a_winner_at_an_end_of_its_range_is_remarked(write, i, end):
     )
     best = made[i] if end else made[len(made) // 2]
     results = {
-        trial.id: result(trial, rows(0.0 if trial is best else 1.0)) for trial in made
+        trial.id: result(trial, rows(0.0 if trial is best else 1.0))
+        for trial in made
     }
     [found] = winners([open_run], suite.tune, results)
     assert found.edges == ({"lr": end} if end else {})

@@ -53,12 +53,16 @@ def tuned(tuned_once, write):
 def test_tuned_gradient_descent_comes_near_the_best_rate_there_is(write):
     """On 1/2 (4 x^2 + y^2) a step contracts by max |1 - 4 lr|, |1 - lr|, which is least,
     0.6, at lr = 2 / (4 + 1)."""
-    text = SUITE.replace("steps: 10", "steps: 60").replace("trials: 5", "trials: 20")
+    text = SUITE.replace("steps: 10", "steps: 60").replace(
+        "trials: 5", "trials: 20"
+    )
     folder, notes = run(write(text), optimizers=["gradient_descent"])
     best = report(folder)["bowl", "gradient_descent"]["params"]["lr"]
     suite, open_run = of("s.yaml", "gradient_descent")
     tried = [trial.method.params["lr"] for trial in trials(open_run, suite.tune)]
-    assert _contraction(best) == pytest.approx(min(map(_contraction, tried)), rel=1e-2)
+    assert _contraction(best) == pytest.approx(
+        min(map(_contraction, tried)), rel=1e-2
+    )
     assert best == pytest.approx(0.4, abs=0.02)
     [final] = [result for result in notes.done if result.run.seeds == (0, 1)]
     assert final.run.method.params == {**open_run.method.params, "lr": best}
@@ -80,11 +84,13 @@ def test_trials_come_first_and_the_best_run_afresh_with_the_suites_seeds(tuned):
             0,
             1,
         }
-        assert {seed for result in tried.results() for seed in result.run.seeds} == {
-            TUNING_SEEDS + i for i in range(3)
-        }
+        assert {
+            seed for result in tried.results() for seed in result.run.seeds
+        } == {TUNING_SEEDS + i for i in range(3)}
         losses = {
-            result.run.id: statistics.median(row["final_loss"] for row in result.rows)
+            result.run.id: statistics.median(
+                row["final_loss"] for row in result.rows
+            )
             for result in tried.results()
         }
     assert set(final) == {"gradient_descent", "msgd", "sfn"}
@@ -114,7 +120,10 @@ def test_the_same_suite_gives_the_same_report_to_the_byte(tuned):
 
 
 def test_only_what_is_missing_is_tried(write, tuned):
-    assert run(write(SUITE.replace("trials: 5", "trials: 7")))[1].begun[0] == (4, 10)
+    assert run(write(SUITE.replace("trials: 5", "trials: 7")))[1].begun[0] == (
+        4,
+        10,
+    )
     assert run(write(SUITE.replace("trials: 5", "trials: 3")))[1].begun[0] == (0, 6)
     assert run(write(SUITE.replace("seeds: 2", "seeds: 3")))[1].begun == [
         (0, 10),
@@ -124,7 +133,9 @@ def test_only_what_is_missing_is_tried(write, tuned):
     assert run(write(), fresh=True)[1].begun == [(10, 0), (3, 0)]
 
 
-def test_a_part_of_the_suite_is_tuned_by_itself_and_the_report_keeps_the_rest(write):
+def test_a_part_of_the_suite_is_tuned_by_itself_and_the_report_keeps_the_rest(
+    write,
+):
     path = write()
     assert run(path, optimizers=["sfn"])[1].stages == []
     folder, notes = run(path, optimizers=["msgd"])
@@ -163,9 +174,10 @@ def test_an_optimizer_whose_trials_all_break_is_an_error_of_its_own(write):
     write(text.replace("trials: 5", "trials: 6"))
     again = run(path)[1]
     assert again.begun[0] == (2, 10)
+    # told by its new tuning
     assert [each.log[:13] for each in again.done if each.status == "error"] == [
         "no trial of 6"
-    ]  # told by its new tuning
+    ]
 
 
 def test_what_broke_in_tuning_is_tried_again_by_only_failed(write, plugin):
@@ -202,11 +214,15 @@ problems: [{use: quadratic_saddle, eigenvalues: [1, -1], radius: 1e-3}]
 optimizers: [{use: gradient_descent, lr: {uniform: [0.05, 0.5]}}]
 tune: {trials: 8, seeds: 1, metric: escape_step}
 """
-    [best] = [entry["params"]["lr"] for entry in report(run(write(text))[0]).values()]
+    [best] = [
+        entry["params"]["lr"] for entry in report(run(write(text))[0]).values()
+    ]
     suite, open_run = of("s.yaml", "gradient_descent")
     tried = [trial.method.params["lr"] for trial in trials(open_run, suite.tune)]
     assert best == max(tried)  # the way down grows by 1 + lr in each step
-    [entry] = report(run(write(text.replace("escape_step", "final_loss")))[0]).values()
+    [entry] = report(
+        run(write(text.replace("escape_step", "final_loss")))[0]
+    ).values()
     assert (
         "final_loss ranks badly where the loss has no floor: escape_cost would do better"
         in entry["remarks"]
@@ -214,7 +230,9 @@ tune: {trials: 8, seeds: 1, metric: escape_step}
 
 
 def test_a_range_that_reaches_beyond_the_data_is_found_before_anything_runs(write):
-    entry = "{use: msgd, batch_size: {uniform: [10, 1000]}, lr: {uniform: [0.1, 0.5]}}"
+    entry = (
+        "{use: msgd, batch_size: {uniform: [10, 1000]}, lr: {uniform: [0.1, 0.5]}}"
+    )
     data = "{use: mlp, hidden: [3], size: 8, n_examples: 100}"
     path = write(f"problems: [{data}]\noptimizers: [{entry}]\ntune: {{}}\n")
     with pytest.raises(SuiteError, match=r"^msgd on mlp: .*1000.*100") as caught:
@@ -234,7 +252,9 @@ def test_data_are_needed_until_all_is_there(tuned, monkeypatch):
     ):
         run(path, out="elsewhere")
     assert run(path)[1].begun == [(0, 10), (0, 3)]
-    assert {row["state"] for row in preview(Planned.of(load_suite(path)))} == {"there"}
+    assert {row["state"] for row in preview(Planned.of(load_suite(path)))} == {
+        "there"
+    }
     with pytest.raises(DataError, match="msgd: missing"):
         run(path, fresh=True)
 
@@ -288,9 +308,9 @@ def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(
     assert process.returncode == -signal.SIGKILL
     assert gate.is_deserted()
     assert not Path(f"runs/s/{TUNED_FILE}").exists()
-    assert [row["run"] for row in preview(Planned.of(load_suite("s.yaml")))][2:4] == [
-        "after tuning"
-    ] * 2
+    assert [row["run"] for row in preview(Planned.of(load_suite("s.yaml")))][
+        2:4
+    ] == ["after tuning"] * 2
     gate.open(9)
     code, _, err = sfnbench("run", "s.yaml", "--engine", "inline")
     assert code == 0

@@ -19,12 +19,17 @@ BUDGET = {"steps": 9, "seconds": None, "cost": 100.0, "epochs": None}
 
 
 def result(label="sfn", status="ok", **row):
-    problem = Spec("quadratic_saddle", "saddle", {"eigenvalues": [10.0, -2.0]}, "a1")
+    problem = Spec(
+        "quadratic_saddle", "saddle", {"eigenvalues": [10.0, -2.0]}, "a1"
+    )
     method = Spec("sfn", label, {"damping": 0.0}, "b2")
     settings = {"budget": BUDGET, "metrics": [["loss", {"steps": 1}]]}
-    run = Run("s", "race", problem, method, (0, 1), settings, code={"harness": "c3"})
+    run = Run(
+        "s", "race", problem, method, (0, 1), settings, code={"harness": "c3"}
+    )
     rows = [
-        {"seed": seed, "status": status, "escape_cost": 7.5, **row} for seed in (0, 1)
+        {"seed": seed, "status": status, "escape_cost": 7.5, **row}
+        for seed in (0, 1)
     ]
     facts = {"has_saddle": True, "bounded_below": False, "n_parameters": 2}
     return Result(
@@ -37,7 +42,10 @@ def test_results_come_back_as_they_were(tmp_path):
         "b", "diverged", final_loss=math.inf, message="text", captured=True
     )
     broken = Result(replace(result("c").run), "error")
-    by_rule = {"": [result(final_loss=-1.25), diverged, broken], "tuned": [result()]}
+    by_rule = {
+        "": [result(final_loss=-1.25), diverged, broken],
+        "tuned": [result()],
+    }
     assert archive.write_archive(tmp_path / "a.parquet", by_rule) == 8
     found = archive.load_archive(tmp_path / "a.parquet")
     assert [(each.rule, each.kind) for each in found] == [

@@ -34,7 +34,9 @@ def test_the_mean_area_is_that_under_the_ecdf():
     at, share = ecdf(costs)
     widths = np.diff([*np.log(at), math.log(100)])
     expected = (share * widths).sum() / math.log(100)
-    assert np.mean([escape_area(each, 100) for each in rows]) == pytest.approx(expected)
+    assert np.mean([escape_area(each, 100) for each in rows]) == pytest.approx(
+        expected
+    )
 
 
 @pytest.mark.parametrize(

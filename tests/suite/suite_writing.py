@@ -25,7 +25,9 @@ def load(text: str, profile: str | None = None) -> Suite:
 
 
 def race(
-    optimizers: str = "[suite_probe]", problems: str = "[suite_bowl]", more: str = ""
+    optimizers: str = "[suite_probe]",
+    problems: str = "[suite_bowl]",
+    more: str = "",
 ) -> str:
     return f"problems: {problems}\noptimizers: {optimizers}\n{more}"
 
@@ -34,7 +36,9 @@ def expect(marked: str, *messages: str) -> None:
     """The errors of a suite are these, one at each § of its text, in order."""
     marked = textwrap.dedent(marked)
     *before, _ = itertools.accumulate(marked.split("§"))
-    places = [(text.count("\n") + 1, len(text) - text.rfind("\n")) for text in before]
+    places = [
+        (text.count("\n") + 1, len(text) - text.rfind("\n")) for text in before
+    ]
     with pytest.raises(SuiteError) as caught:
         load(marked.replace("§", ""))
     lines = [

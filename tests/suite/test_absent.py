@@ -53,7 +53,9 @@ def test_another_method_runs_and_this_one_is_refused(entry: str) -> None:
     ]
     (absent,) = suite.absent
     for names in ((), (absent.use,), (absent.label, "suite_probe")):
-        assert re.fullmatch(rf"s\.yaml:2:\d+: .*'{ABSENT}'.*", refused(suite, *names))
+        assert re.fullmatch(
+            rf"s\.yaml:2:\d+: .*'{ABSENT}'.*", refused(suite, *names)
+        )
 
 
 def test_each_absent_method_that_is_picked_has_a_line() -> None:

@@ -50,7 +50,9 @@ def test_params_are_complete_plain_and_one_for_each_way_of_writing() -> None:
 
 
 @pytest.mark.parametrize("kind", registry.KINDS)
-def test_params_of_every_member_make_the_same_member_again(kind: registry.Kind) -> None:
+def test_params_of_every_member_make_the_same_member_again(
+    kind: registry.Kind,
+) -> None:
     n_made = 0
     for name, member in registry.members(kind).items():
         if member.where == "plugin" and name.startswith("suite_"):
@@ -80,9 +82,12 @@ def test_a_grid_is_the_product_of_its_values() -> None:
         )
     ]
     values = [
-        (c.params["lr"], c.params["shape"], c.params["word"]) for c in suite.optimizers
+        (c.params["lr"], c.params["shape"], c.params["word"])
+        for c in suite.optimizers
     ]
-    assert values == [(lr, shape, "y") for lr in (0.01, 2.0) for shape in ([5], [6, 7])]
+    assert values == [
+        (lr, shape, "y") for lr in (0.01, 2.0) for shape in ([5], [6, 7])
+    ]
 
 
 def test_grids_of_stock_optimizers_and_of_problems() -> None:
@@ -96,14 +101,21 @@ def test_grids_of_stock_optimizers_and_of_problems() -> None:
         ("torch.optim.SGD lr=0.1", 0.1),
         ("torch.optim.SGD lr=1", 1),
     ]
-    assert [c.label for c in suite.problems] == ["suite_bowl dim=1", "suite_bowl dim=2"]
+    assert [c.label for c in suite.problems] == [
+        "suite_bowl dim=1",
+        "suite_bowl dim=2",
+    ]
 
 
 def test_merge_keys_serve_entries_with_much_in_common() -> None:
     suite = load(
-        race("[&p {use: suite_probe, lr: 2, word: y}, {<<: *p, label: other, lr: 3}]")
+        race(
+            "[&p {use: suite_probe, lr: 2, word: y}, {<<: *p, label: other, lr: 3}]"
+        )
     )
-    assert [(c.label, c.params["lr"], c.params["word"]) for c in suite.optimizers] == [
+    assert [
+        (c.label, c.params["lr"], c.params["word"]) for c in suite.optimizers
+    ] == [
         ("suite_probe", 2, "y"),
         ("other", 3, "y"),
     ]
@@ -112,20 +124,29 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("§suite_prob", "unknown optimizer 'suite_prob' (did you mean 'suite_probe'?)"),
+        (
+            "§suite_prob",
+            "unknown optimizer 'suite_prob' (did you mean 'suite_probe'?)",
+        ),
         ("§3", "an optimizer is a name or a mapping with the key 'use', not 3"),
         (
             "§[suite_probe]",
             "an optimizer is a name or a mapping with the key 'use', not a list",
         ),
         ("§{lr: 1}", "missing key 'use'"),
-        ("§{suite_probe: {lr: 1}}", "missing key 'use': write {use: suite_probe, ...}"),
+        (
+            "§{suite_probe: {lr: 1}}",
+            "missing key 'use': write {use: suite_probe, ...}",
+        ),
         ("{use: §3}", "use must be the name of an optimizer, not 3"),
         (
             "{use: suite_probe, label: §3}",
             "label must be text on one line, not 3 (put it in quotes)",
         ),
-        ("{use: suite_probe, label: §''}", "label must be text on one line, not ''"),
+        (
+            "{use: suite_probe, label: §''}",
+            "label must be text on one line, not ''",
+        ),
         (
             r'{use: suite_probe, label: §"a\nb"}',
             r"label must be text on one line, not 'a\nb'",
@@ -166,7 +187,10 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
             "{use: suite_probe, colour: §gren}",
             "colour must be 'red' or 'green', not 'gren' (did you mean 'green'?)",
         ),
-        ("{use: suite_probe, word: §1}", "word must be text, not 1 (put it in quotes)"),
+        (
+            "{use: suite_probe, word: §1}",
+            "word must be text, not 1 (put it in quotes)",
+        ),
         (
             "{use: suite_probe, §colr: red}",
             "unknown key 'colr' of suite_probe (did you mean 'colour'?)",
@@ -176,8 +200,14 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
             "grid is empty: lr needs at least one value",
         ),
         ("{use: suite_probe, lr: {grid: §0.1}}", "grid must be a list, not 0.1"),
-        ("{use: suite_probe, lr: {grid: [1, §0]}}", "lr must be greater than 0, not 0"),
-        ("{use: suite_probe, lr: {grid: [1, §1.0]}}", "the grid of lr has 1.0 twice"),
+        (
+            "{use: suite_probe, lr: {grid: [1, §0]}}",
+            "lr must be greater than 0, not 0",
+        ),
+        (
+            "{use: suite_probe, lr: {grid: [1, §1.0]}}",
+            "the grid of lr has 1.0 twice",
+        ),
         (
             "{use: suite_probe, lr: {grid: [1], §step: 2}}",
             "unknown key 'step' beside grid",
@@ -207,7 +237,10 @@ def test_merge_keys_serve_entries_with_much_in_common() -> None:
             "{use: torch.optim.Adam, §beta: 1}",
             "unknown key 'beta' (did you mean 'betas'?)",
         ),
-        ("§suite_bare", re.compile(r"\S+suite_bare.py: SuiteBare is not a dataclass")),
+        (
+            "§suite_bare",
+            re.compile(r"\S+suite_bare.py: SuiteBare is not a dataclass"),
+        ),
         (
             "§suite_broken",
             re.compile(
@@ -251,7 +284,9 @@ def test_a_stock_problem_is_refused() -> None:
 
 
 def test_several_things_wrong_with_one_entry() -> None:
-    grids = "lr: {grid: §[]}, shape: {grid: [[1], [§0]]}, damping: {grid: [§-1, §x]}"
+    grids = (
+        "lr: {grid: §[]}, shape: {grid: [[1], [§0]]}, damping: {grid: [§-1, §x]}"
+    )
     expect(
         race(f"[{{use: suite_probe, {grids}, §wrd: a, label: §1}}]"),
         "grid is empty: lr needs at least one value",
@@ -270,7 +305,8 @@ def test_a_grid_beyond_reason_is_refused_before_it_is_unrolled() -> None:
         f"[§{{use: suite_probe, lr: {grid}, n_inner: {grid}, damping: {grid}, radius: {grid}}}]"
     )
     expect(
-        text, f"these grids have {100**4} combinations, more than {MAX_COMBINATIONS}"
+        text,
+        f"these grids have {100**4} combinations, more than {MAX_COMBINATIONS}",
     )
 
 
@@ -278,7 +314,9 @@ def test_a_number_that_is_none_brings_one_line() -> None:
     finite = "a number must be finite and within 64 bits, not .nan"
     expect(race("[{use: torch.optim.AdamW, lr: §.nan}]"), finite)
     expect(
-        race("[{use: torch.optim.Adam, betas: [0.9, §.nan], §bets: 1}]"), finite, BETS
+        race("[{use: torch.optim.Adam, betas: [0.9, §.nan], §bets: 1}]"),
+        finite,
+        BETS,
     )
     expect(race("[{use: suite_probe, shape: [1, §.nan]}]"), finite)
 

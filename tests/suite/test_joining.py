@@ -78,7 +78,11 @@ def labels(path, text, **asked):
 
 def test_one_key_asks_all_finders_for_an_index(tmp_path):
     path = tmp_path / "f.yaml"
-    assert labels(path, ASKED) == {"sfn_k": 1, "prfo": 1, "levenberg_marquardt": None}
+    assert labels(path, ASKED) == {
+        "sfn_k": 1,
+        "prfo": 1,
+        "levenberg_marquardt": None,
+    }
     assert labels(path, f"{ASKED}index: any\n") == labels(path, ASKED)
     assert labels(path, f"{ASKED}index: 2\n") == {
         "sfn_k": 2,
@@ -113,7 +117,10 @@ def test_how_an_index_is_asked_decides_no_id(tmp_path):
     [
         ("index: 3", "index 3 is above the dimension, 2"),
         ("index: -1", "f.yaml:7:8: index must be at least 0, not -1"),
-        ("index: lowest", "f.yaml:7:8: index must be a whole number, a list or .any."),
+        (
+            "index: lowest",
+            "f.yaml:7:8: index must be a whole number, a list or .any.",
+        ),
         ("index: [0, 0]", "the grid of index has 0 twice"),
     ],
 )
@@ -126,6 +133,8 @@ def test_indices_that_cannot_be_asked(tmp_path, line, message):
 def test_an_index_is_asked_in_one_place(tmp_path):
     text = ASKED.replace("longest: 0.2", "index: 1")
     (tmp_path / "f.yaml").write_text(f"{text}index: 1\n")
-    message = "f.yaml:6:30: the suite asks for an index already: leave one of them out"
+    message = (
+        "f.yaml:6:30: the suite asks for an index already: leave one of them out"
+    )
     with pytest.raises(SuiteError, match=message):
         load_suite(tmp_path / "f.yaml")

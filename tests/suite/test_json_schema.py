@@ -9,7 +9,9 @@ import yaml
 from sfnbench.members.registry import shipped
 from sfnbench.suite.json_schema import json_schema
 
-jsonschema = pytest.importorskip("jsonschema", reason="needs the package jsonschema")
+jsonschema = pytest.importorskip(
+    "jsonschema", reason="needs the package jsonschema"
+)
 HEADER = "# yaml-language-server: $schema=schema.json"
 SUITES = sorted(shipped("suites").glob("*.yaml"))
 
@@ -43,7 +45,9 @@ def test_suites_that_ship_are_valid_and_name_the_schema(validator, path):
 
 
 def test_the_schema_that_ships_is_the_one_that_is_printed():
-    assert json.loads((shipped("suites") / "schema.json").read_text()) == json_schema()
+    assert (
+        json.loads((shipped("suites") / "schema.json").read_text()) == json_schema()
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,10 @@ def test_the_schema_that_ships_is_the_one_that_is_printed():
     ],
 )
 def test_mistakes_are_found(validator, change):
-    suite = {"problems": ["monkey_saddle"], "optimizers": [{"use": "sfn"}], "seeds": 2}
+    suite = {
+        "problems": ["monkey_saddle"],
+        "optimizers": [{"use": "sfn"}],
+        "seeds": 2,
+    }
     assert validator.is_valid(suite)
     assert not validator.is_valid(copy.deepcopy(suite) | change)

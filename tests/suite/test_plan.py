@@ -67,7 +67,11 @@ def test_every_problem_meets_every_optimizer_in_the_order_of_the_suite(
             "metrics": [["loss", {"steps": 1}], ["gradient_norm", {"steps": 2}]],
             "prices": {"loss": 1 / 3, "grad": 1, "hvp": 2, "hessian": 2},
         }
-    assert len({run.id for run in runs}) == len({run.slot for run in runs}) == len(runs)
+    assert (
+        len({run.id for run in runs})
+        == len({run.slot for run in runs})
+        == len(runs)
+    )
 
 
 def test_names_pick_by_label_and_by_use(suite: Suite) -> None:
@@ -91,10 +95,12 @@ def test_names_pick_by_label_and_by_use(suite: Suite) -> None:
 
 def test_a_picked_run_is_the_run_of_the_whole_suite(suite: Suite) -> None:
     ids = {run.id for run in plan(suite)}
-    assert {run.id for run in plan(suite, problems=["bowl"], optimizers=["SFN"])} < ids
-    assert plan(suite, optimizers=["sfn", "msgd"], problems=["bowl", "saddle"]) == plan(
-        suite
-    )
+    assert {
+        run.id for run in plan(suite, problems=["bowl"], optimizers=["SFN"])
+    } < ids
+    assert plan(
+        suite, optimizers=["sfn", "msgd"], problems=["bowl", "saddle"]
+    ) == plan(suite)
 
 
 def test_a_name_that_the_suite_lacks_joins_alone_with_its_defaults(
@@ -161,7 +167,8 @@ def test_everything_unknown_is_said_at_once(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "picked"), [(None, (0, 1, 2)), (1, (0,)), (2, (0, 1)), ([5, 3], (5, 3))]
+    ("seeds", "picked"),
+    [(None, (0, 1, 2)), (1, (0,)), (2, (0, 1)), ([5, 3], (5, 3))],
 )
 def test_seeds_take_the_place_of_the_suites(
     suite: Suite, seeds: Any, picked: tuple[int, ...]
@@ -204,7 +211,9 @@ def test_the_id_is_the_hash_of_what_decides_the_numbers_written_as_json() -> Non
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
-def test_the_id_is_the_same_in_another_process(suite: Suite, hash_seed: str) -> None:
+def test_the_id_is_the_same_in_another_process(
+    suite: Suite, hash_seed: str
+) -> None:
     code = (
         "import sys; from sfnbench.suite.reading import load_suite; from "
         "sfnbench.suite.plan import plan;"
@@ -230,7 +239,9 @@ def changed(member: Spec | None, **changes: Any) -> Spec:
         replace(RUN, timeout_s=1.0),
         replace(RUN, problem=changed(RUN.problem, label="Q")),
         replace(RUN, method=changed(RUN.method, label="Q")),
-        replace(RUN, problem=changed(RUN.problem, params={"a": 0.1, "b": [1.0, 2.0]})),
+        replace(
+            RUN, problem=changed(RUN.problem, params={"a": 0.1, "b": [1.0, 2.0]})
+        ),
     ],
     ids=[
         "suite",
@@ -249,8 +260,12 @@ def test_names_and_patience_leave_the_id_alone(other: Run) -> None:
     [
         replace(RUN, experiment="other"),
         replace(RUN, problem=changed(RUN.problem, use="q")),
-        replace(RUN, problem=changed(RUN.problem, params={"b": [1.0, 2.0], "a": 0.2})),
-        replace(RUN, problem=changed(RUN.problem, params={"b": [2.0, 1.0], "a": 0.1})),
+        replace(
+            RUN, problem=changed(RUN.problem, params={"b": [1.0, 2.0], "a": 0.2})
+        ),
+        replace(
+            RUN, problem=changed(RUN.problem, params={"b": [2.0, 1.0], "a": 0.1})
+        ),
         replace(RUN, problem=changed(RUN.problem, source="02")),
         replace(RUN, method=changed(RUN.method, use="q")),
         replace(RUN, method=changed(RUN.method, params={"lr": 1e-4, "word": "é"})),
@@ -265,7 +280,10 @@ def test_names_and_patience_leave_the_id_alone(other: Run) -> None:
         replace(RUN, settings={**RUN.settings, "metrics": [["loss", 2]]}),
         replace(
             RUN,
-            settings={**RUN.settings, "metrics": [["loss", 1], ["gradient_norm", 1]]},
+            settings={
+                **RUN.settings,
+                "metrics": [["loss", 1], ["gradient_norm", 1]],
+            },
         ),
         replace(RUN, dtype="float32"),
         replace(RUN, device="cuda"),
@@ -281,14 +299,18 @@ def test_a_suite_says_the_same_in_other_words(suite: Suite, tmp_path: Path) -> N
     The same runs.
     """
     path = tmp_path / "other.yaml"
-    text = SUITE.replace("label: SFN", "label: other, lr: 1, damping: paper").replace(
-        "timeout: 9", "title: T"
-    )
+    text = SUITE.replace(
+        "label: SFN", "label: other, lr: 1, damping: paper"
+    ).replace("timeout: 9", "title: T")
     path.write_text(
         "# other words\n"
-        + text.replace("[1, 2]", "[1.0, 2e0]").replace("seeds: 3", "seeds: [0, 1, 2]")
+        + text.replace("[1, 2]", "[1.0, 2e0]").replace(
+            "seeds: 3", "seeds: [0, 1, 2]"
+        )
     )
-    assert [run.id for run in plan(load_suite(path))] == [run.id for run in plan(suite)]
+    assert [run.id for run in plan(load_suite(path))] == [
+        run.id for run in plan(suite)
+    ]
 
 
 def test_a_run_survives_json(suite: Suite) -> None:

@@ -39,9 +39,8 @@ def test_ranges_know_their_numbers_from_the_members_fields() -> None:
         "lr": Range("loguniform", (1.0, 10.0)),
         "n_inner": Range("uniform", (1, 10), is_whole=True),
     }
-    assert list(found) == sorted(
-        found
-    )  # so that the order in which they are written decides nothing
+    # so that the order in which they are written decides nothing
+    assert list(found) == sorted(found)
 
 
 def test_the_other_parameters_are_complete_and_ranges_stand_as_written() -> None:
@@ -145,12 +144,18 @@ profiles:
         ),
         ("lr: {uniform: [§0, 1]}", "lr must be greater than 0, not 0"),
         ("momentum: {uniform: [0.5, §1]}", "momentum must be less than 1, not 1"),
-        ("n_inner: {uniform: [1, §2.5]}", "n_inner must be a whole number, not 2.5"),
+        (
+            "n_inner: {uniform: [1, §2.5]}",
+            "n_inner must be a whole number, not 2.5",
+        ),
         (
             "colour: {choice: [red, §gren]}",
             "colour must be 'red' or 'green', not 'gren' (did you mean 'green'?)",
         ),
-        ("colour: {choice: §[]}", "choice is empty: colour needs at least one value"),
+        (
+            "colour: {choice: §[]}",
+            "choice is empty: colour needs at least one value",
+        ),
         ("colour: {choice: §red}", "choice must be a list, not 'red'"),
         ("lr: {uniform: [1, 2], §step: 1}", "unknown key 'step' beside uniform"),
         (
@@ -161,13 +166,17 @@ profiles:
             "§momentun: {uniform: [0, 0.5]}",
             "unknown key 'momentun' of suite_probe (did you mean 'momentum'?)",
         ),
-        ("label: §{uniform: [1, 2]}", "label must be text on one line, not a mapping"),
+        (
+            "label: §{uniform: [1, 2]}",
+            "label must be text on one line, not a mapping",
+        ),
     ],
 )
 def test_ranges(entry: str, message: str) -> None:
     expect(
         race(
-            f"[{{use: suite_probe, {entry}, radius: {{uniform: [1, 2]}}}}]", more=TUNE
+            f"[{{use: suite_probe, {entry}, radius: {{uniform: [1, 2]}}}}]",
+            more=TUNE,
         ),
         message,
     )
@@ -226,7 +235,8 @@ def test_ranges_and_tune_need_each_other() -> None:
     )
     scales = "{uniform: [...]}, {loguniform: [...]}, {choice: [...]}"
     expect(
-        race(more="§tune: {}"), f"nothing to tune: no optimizer has a range ({scales})"
+        race(more="§tune: {}"),
+        f"nothing to tune: no optimizer has a range ({scales})",
     )
 
 
@@ -236,9 +246,8 @@ def test_seeds_for_tuning_are_for_nothing_else() -> None:
         more=f"seeds: [0, §1000000000, 999999999]\n{TUNE}",
     )
     expect(text, "seeds from 1000000000 on are for tuning alone, not 1000000000")
-    assert load(race(more="seeds: [1000000000]")).seeds == (
-        1_000_000_000,
-    )  # where nothing is tuned they are seeds like any
+    # where nothing is tuned they are seeds like any
+    assert load(race(more="seeds: [1000000000]")).seeds == (1_000_000_000,)
 
 
 def test_no_more_ranges_than_the_sampler_is_good_for() -> None:
@@ -252,7 +261,8 @@ def test_no_more_ranges_than_the_sampler_is_good_for() -> None:
 def test_what_the_ends_allow_but_not_the_middle_is_found_too() -> None:
     text = race("[{use: §suite_picky, low: {uniform: [-1, 1]}}]", more=TUNE)
     expect(
-        text, "suite_picky cannot be made: ZeroDivisionError: float division by zero"
+        text,
+        "suite_picky cannot be made: ZeroDivisionError: float division by zero",
     )
 
 
@@ -273,12 +283,16 @@ def test_values_lie_in_the_range_and_where_the_scale_says(
     low, high = min(a, b), max(a, b) * 1.001
     value = Range(scale, (low, high)).value(u)
     assert low <= value <= high
-    exact = low + u * (high - low) if scale == "uniform" else low * (high / low) ** u
+    exact = (
+        low + u * (high - low) if scale == "uniform" else low * (high / low) ** u
+    )
     assert value == pytest.approx(exact, rel=1e-5)  # six digits
 
 
 @given(
-    st.integers(1, 50), st.integers(1, 50), st.sampled_from(["uniform", "loguniform"])
+    st.integers(1, 50),
+    st.integers(1, 50),
+    st.sampled_from(["uniform", "loguniform"]),
 )
 def test_every_whole_number_of_a_range_comes_up(
     low: int, more: int, scale: Scale
@@ -303,10 +317,18 @@ def test_a_value_lies_at_an_edge_in_the_scale_of_its_range() -> None:
         (EDGE - 0.01, EDGE + 0.01, "low"),
         (1 - EDGE + 0.01, 1 - EDGE - 0.01, "high"),
     ):
-        assert (log.edge(1e-3 * 100**near), log.edge(1e-3 * 100**far)) == (end, None)
+        assert (log.edge(1e-3 * 100**near), log.edge(1e-3 * 100**far)) == (
+            end,
+            None,
+        )
         assert (flat.edge(near), flat.edge(far)) == (end, None)
     whole = Range("uniform", (1, 10), is_whole=True)
-    assert [whole.edge(value) for value in (1, 2, 9, 10)] == ["low", None, None, "high"]
+    assert [whole.edge(value) for value in (1, 2, 9, 10)] == [
+        "low",
+        None,
+        None,
+        "high",
+    ]
     assert Range("choice", (1, 2)).edge(1) is None
 
 
@@ -325,7 +347,9 @@ def test_a_class_says_where_its_open_parameters_are_searched() -> None:
         "given": {"momentum": momentum},
         "sfn": {"damping": Range("loguniform", (0.0001, 1.0))},
     }
-    written = load(race("[{use: msgd, lr: {uniform: [1, 2]}}]", more=OWN)).optimizers
+    written = load(
+        race("[{use: msgd, lr: {uniform: [1, 2]}}]", more=OWN)
+    ).optimizers
     assert written[0].ranges["lr"] == Range("uniform", (1.0, 2.0))
 
 

@@ -12,8 +12,9 @@ from suite_writing import enter, expect, load, race
 from sfnbench.errors import SfnbenchError, SuiteError
 from sfnbench.members import registry
 from sfnbench.members.identity import source_hash
+from sfnbench.suite.files import text_at
 from sfnbench.suite.reading import Suite, available, load_suite, title
-from sfnbench.suite.yaml_nodes import parse, text_at
+from sfnbench.suite.yaml_nodes import parse
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +99,10 @@ def test_epochs_alone_decide_unless_steps_are_given_too() -> None:
     }
     assert settings["metrics"] == [["loss", {"epochs": 0.5}]]
     both = load(race("[suite_probe]", more="budget: {epochs: 3, steps: 7}\n"))
-    assert (both.settings["budget"]["steps"], both.settings["budget"]["epochs"]) == (
+    assert (
+        both.settings["budget"]["steps"],
+        both.settings["budget"]["epochs"],
+    ) == (
         7,
         3,
     )
@@ -201,7 +205,10 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
         ("metrics: §[]", "metrics is empty"),
         ("metrics: §loss", "metrics must be a list, not 'loss'"),
         ("metrics: [§los]", "unknown metric 'los' (did you mean 'loss'?)"),
-        ("metrics: [{use: §dept}]", "unknown metric 'dept' (did you mean 'depth'?)"),
+        (
+            "metrics: [{use: §dept}]",
+            "unknown metric 'dept' (did you mean 'depth'?)",
+        ),
         ("metrics: [{use: loss, every: §0}]", "every must be at least 1, not 0"),
         (
             "metrics: [{use: loss, every: §{}}]",
@@ -229,7 +236,10 @@ def test_everything_wrong_is_said_at_once_and_in_order() -> None:
             "profiles: {quick: {budget: {steps: §x}}}",
             "steps must be a whole number, not 'x'",
         ),
-        ("profiles: {quick: {§profiles: {}}}", "a profile has no profiles of its own"),
+        (
+            "profiles: {quick: {§profiles: {}}}",
+            "a profile has no profiles of its own",
+        ),
         ("profiles: {quick: {problems: §[]}}", "problems is empty"),
     ],
 )
@@ -251,7 +261,9 @@ def test_missing_entries() -> None:
     ]
 
 
-def test_a_metric_needs_one_problem_that_has_it_and_a_profile_must_keep_it() -> None:
+def test_a_metric_needs_one_problem_that_has_it_and_a_profile_must_keep_it() -> (
+    None
+):
     more = "metrics: [loss, §depth]\nprofiles: {quick: {problems: [monkey_saddle]}}"
     known = sorted(registry.members("metric"))
     assert "depth" not in known
@@ -327,9 +339,14 @@ def test_names_are_looked_up_here_and_then_among_the_shipped() -> None:
     Path("suites/toy.yaml").write_text(race(more="title: Mine"))
     assert load_suite("toy").title == "Mine"
     assert available()["toy"] == Path("suites/toy.yaml")
-    assert {"smoke", "digits", "mlp_mnist", "mlp_cifar10", "autoencoder", "rnn"} <= set(
-        available()
-    )
+    assert {
+        "smoke",
+        "digits",
+        "mlp_mnist",
+        "mlp_cifar10",
+        "autoencoder",
+        "rnn",
+    } <= set(available())
 
 
 def test_titles_are_read_without_reading_the_suite() -> None:
@@ -357,7 +374,9 @@ def test_titles_are_read_without_reading_the_suite() -> None:
         "",
     ],
 )
-def test_a_title_that_is_read_quickly_is_the_one_that_the_tree_has(text: str) -> None:
+def test_a_title_that_is_read_quickly_is_the_one_that_the_tree_has(
+    text: str,
+) -> None:
     root, _ = parse(text)
     known = root.child("title") if root else None
     quick = text_at(text, "title")
@@ -385,7 +404,10 @@ def test_listing_suites_imports_neither_torch_nor_pydantic() -> None:
             (f"critical_points_{name}", 50)
             for name in ("linear_autoencoder", "mnist", "cifar10")
         ),
-        *((name, 40) for name in ("escape", "strict_saddle", "octopus", "throughput")),
+        *(
+            (name, 40)
+            for name in ("escape", "strict_saddle", "octopus", "throughput")
+        ),
         *((name, 60) for name in ("field", "field_stock", "index")),
         ("standing", 110),  # forty methods
         *(
@@ -455,7 +477,9 @@ KEY = st.sampled_from(
     max_examples=40,
 )
 @given(st.dictionaries(KEY, VALUE | st.lists(VALUE)))
-def test_any_content_is_a_suite_or_a_suite_error(content: dict[str, object]) -> None:
+def test_any_content_is_a_suite_or_a_suite_error(
+    content: dict[str, object],
+) -> None:
     base = {"problems": ["suite_bowl"], "optimizers": ["suite_probe"]}
     for candidate in (
         content,
@@ -467,5 +491,7 @@ def test_any_content_is_a_suite_or_a_suite_error(content: dict[str, object]) -> 
             load(json.dumps(candidate))
         except SfnbenchError as error:
             said = str(error)
-        assert all(re.match(r"s\.yaml:\d+:\d+: ", line) for line in said.splitlines())
+        assert all(
+            re.match(r"s\.yaml:\d+:\d+: ", line) for line in said.splitlines()
+        )
         assert "Input should" not in said

@@ -83,9 +83,8 @@ def test_dtypes_are_those_of_the_suite() -> None:
 def test_a_module_beside_the_suite_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(
-        str(tmp_path / "nothing")
-    )  # puts sys.path back in the end
+    # puts sys.path back in the end
+    monkeypatch.syspath_prepend(str(tmp_path / "nothing"))
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "beside_the_suite.py").write_text(

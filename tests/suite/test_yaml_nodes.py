@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sfnbench
-from sfnbench.suite.yaml_nodes import MAX_DEPTH, MAX_VALUES, Issue, Mark, Node, parse
+from sfnbench.suite.yaml_nodes import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    Issue,
+    Mark,
+    Node,
+    parse,
+)
 
 TEXT = st.text(
     st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=8
@@ -49,9 +56,9 @@ def test_every_value_is_at_the_position_it_says(values: list[object]) -> None:
     nodes = root.content["a"].content["b"].content
     lines = text.split("\n")
     for node, value in zip(nodes, values, strict=True):
-        assert lines[node.at.line - 1][node.at.column - 1 :].rstrip(",") == json.dumps(
-            value, ensure_ascii=False
-        )
+        assert lines[node.at.line - 1][node.at.column - 1 :].rstrip(
+            ","
+        ) == json.dumps(value, ensure_ascii=False)
     inner = root.content["a"].keys["b"]
     assert lines[inner.line - 1][inner.column - 1 :].startswith('"b"')
 
@@ -104,9 +111,7 @@ def test_scalars_mean_what_they_look_like(text: str, value: object) -> None:
 
 
 def test_merge_keys_bring_in_what_is_not_given() -> None:
-    text = (
-        "a: &a {x: 1, y: 2}\nb: &b {x: 3, z: 4}\nc: {<<: [*a, *b], y: 5}\nd: {<<: *b}"
-    )
+    text = "a: &a {x: 1, y: 2}\nb: &b {x: 3, z: 4}\nc: {<<: [*a, *b], y: 5}\nd: {<<: *b}"
     root = plain(text)
     assert root["c"] == {"x": 1, "y": 5, "z": 4}  # type: ignore[index]
     assert root["d"] == {"x": 3, "z": 4}  # type: ignore[index]
@@ -128,9 +133,17 @@ def test_merge_keys_bring_in_what_is_not_given() -> None:
         ("a: !mine {}", (1, 4), "unknown tag !mine"),
         ("a: !!int ten", (1, 4), "'ten' is not of the type !!int"),
         ("a: .inf", (1, 4), "a number must be finite and within 64 bits, not .inf"),
-        ("a: -.Inf", (1, 4), "a number must be finite and within 64 bits, not -.Inf"),
+        (
+            "a: -.Inf",
+            (1, 4),
+            "a number must be finite and within 64 bits, not -.Inf",
+        ),
         ("a: .nan", (1, 4), "a number must be finite and within 64 bits, not .nan"),
-        ("a: 1e999", (1, 4), "a number must be finite and within 64 bits, not 1e999"),
+        (
+            "a: 1e999",
+            (1, 4),
+            "a number must be finite and within 64 bits, not 1e999",
+        ),
         (
             f"a: {2**63}",
             (1, 4),
@@ -142,7 +155,11 @@ def test_merge_keys_bring_in_what_is_not_given() -> None:
             f"a number must be finite and within 64 bits, not {'9' * 40}",
         ),
         (r'a: "\ud800"', (1, 4), "half of a surrogate pair is not a character"),
-        (r'"\ud83d\ude00": 1', (1, 1), "half of a surrogate pair is not a character"),
+        (
+            r'"\ud83d\ude00": 1',
+            (1, 1),
+            "half of a surrogate pair is not a character",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_value_is_said_where_it_is(
@@ -177,7 +194,9 @@ def test_what_is_not_yaml_is_one_issue_with_a_position(
 
 def bomb() -> str:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 40)]
+    lines += [
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 40)
+    ]
     return "\n".join(lines)
 
 
@@ -240,7 +259,9 @@ def test_nesting_is_bounded_and_the_bound_is_usable() -> None:
     assert "nested more than" in parse(nested(MAX_DEPTH + 1))[1][0].message
 
 
-@given(st.text() | st.text(st.sampled_from("ab:-?[]{},&*!|>'\"%@`# \n\t<0.e1~\\Uu")))
+@given(
+    st.text() | st.text(st.sampled_from("ab:-?[]{},&*!|>'\"%@`# \n\t<0.e1~\\Uu"))
+)
 def test_no_text_raises(text: str) -> None:
     root, issues = parse(text)
     assert all(issue.message for issue in issues)

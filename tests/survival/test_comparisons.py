@@ -44,9 +44,8 @@ def test_holm_rejects_step_down(ps):
 
 
 def test_differences_are_paired_by_seed():
-    reference = {
-        seed: 10.0 * seed for seed in range(10)
-    }  # the spread over seeds hides a shift that pairing shows
+    # the spread over seeds hides a shift that pairing shows
+    reference = {seed: 10.0 * seed for seed in range(10)}
     rivals = {
         "worse": {seed: 10.0 * seed + 1 + seed / 10 for seed in range(9, 2, -1)},
         "same": dict(reference),
@@ -65,7 +64,9 @@ def test_what_is_not_a_number_is_infinitely_worse_and_both_are_equal():
     )["b"]
     assert found.difference.value == 0
     assert found.n == 3
-    with pytest.raises(ValueError, match="b and its reference have no seed in common"):
+    with pytest.raises(
+        ValueError, match="b and its reference have no seed in common"
+    ):
         paired_differences({0: 1.0}, {"b": {1: 1.0}})
 
 
@@ -75,7 +76,11 @@ def test_what_is_not_a_number_is_infinitely_worse_and_both_are_equal():
 )
 def test_probability_of_improvement_is_mann_whitneys_u(a, b):
     found = probability_of_improvement(a, b)
-    u = stats.mannwhitneyu(b, a).statistic if len({*a, *b}) > 1 else len(a) * len(b) / 2
+    u = (
+        stats.mannwhitneyu(b, a).statistic
+        if len({*a, *b}) > 1
+        else len(a) * len(b) / 2
+    )
     assert found.value == pytest.approx(u / (len(a) * len(b)))
     assert 0 <= found.low <= found.value <= found.high <= 1
     mirrored = probability_of_improvement(b, a)

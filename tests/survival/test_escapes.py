@@ -82,7 +82,9 @@ def test_the_median_of_a_resample_is_that_of_its_runs_each_as_often_as_drawn(
         np.array([left and time < math.inf for time, left in runs]),
     )
     counts = np.array(
-        data.draw(st.lists(st.integers(0, 3), min_size=len(runs), max_size=len(runs)))
+        data.draw(
+            st.lists(st.integers(0, 3), min_size=len(runs), max_size=len(runs))
+        )
     )
     found = Escapes(times, escaped, times).resampled_medians(
         [counts, np.ones_like(counts)]
@@ -104,7 +106,8 @@ def test_a_broken_run_counts_as_later_than_all_escapes_wherever_it_broke(
 ):
     rows = [row(time) for time in found]
     early, late = (
-        Escapes.of([*rows, row(None, steps, "diverged")]) for steps in (broke_at, 20)
+        Escapes.of([*rows, row(None, steps, "diverged")])
+        for steps in (broke_at, 20)
     )
     assert early.median() == late.median()
     as_a_whole = Escapes.of([*rows, {"seed": 3, "status": "error"}])
@@ -162,7 +165,9 @@ def test_with_censoring_the_limits_are_quantiles_of_the_product_of_betas():
             for already in range(TREATED.count(end)):
                 product *= rng.beta(at_risk - already, 1, len(product))
         next_one = rng.beta((watched > time).sum(), 1, len(product))
-        assert curve.high[place] == pytest.approx(np.quantile(product, 0.975), abs=0.02)
+        assert curve.high[place] == pytest.approx(
+            np.quantile(product, 0.975), abs=0.02
+        )
         assert curve.low[place] == pytest.approx(
             np.quantile(product * next_one, 0.025), abs=0.02
         )
@@ -179,10 +184,11 @@ def test_curve_median_and_test_agree_with_lifelines():
             ours.append(Escapes(groups[-1][0], groups[-1][1], groups[-1][0]))
             theirs = lifelines.KaplanMeierFitter().fit(*groups[-1])
             curve = ours[-1].survival()
-            assert curve.share == pytest.approx(theirs.predict(curve.times).to_numpy())
-            if not (
-                abs(curve.share - 0.5) < 1e-9
-            ).any():  # where they are told apart: the mean
+            assert curve.share == pytest.approx(
+                theirs.predict(curve.times).to_numpy()
+            )
+            # where they are told apart: the mean
+            if not (abs(curve.share - 0.5) < 1e-9).any():
                 assert ours[-1].median().value == theirs.median_survival_time_
         (a, was_a), (b, was_b) = groups
         other = lifelines.statistics.logrank_test(a, b, was_a, was_b)
@@ -200,7 +206,8 @@ def test_the_logrank_test_errs_as_often_as_it_says():
             for t in rng.exponential(1.0, (2, 30))
         )
         rejected += logrank(a, b).p < 0.05
-    assert 30 <= rejected <= 75  # 50, give or take three standard deviations and a half
+    # 50, give or take three standard deviations and a half
+    assert 30 <= rejected <= 75
 
 
 def test_no_run_escaped():
@@ -264,7 +271,8 @@ def test_expected_running_time_is_the_mean_price_of_restarting_until_one_escapes
     found = Escapes(spent, escaped, spent).expected_running_time()
     total = np.add.reduceat(spent, np.r_[0, np.flatnonzero(escaped)[:-1] + 1])
     assert found == pytest.approx(total.mean(), rel=1e-3)
-    assert found == pytest.approx(10.0, rel=0.03)  # exponential times have no memory
+    # exponential times have no memory
+    assert found == pytest.approx(10.0, rel=0.03)
 
 
 @pytest.mark.parametrize("status", [each for each in Status if each.never_escapes])

@@ -11,7 +11,11 @@ RNG = np.random.default_rng(7)
 def test_who_is_better_on_every_run_is_first_for_sure():
     scores = np.stack([np.full((4, 8), level) for level in (0.2, 0.9, 0.5)])
     found = places(scores)
-    assert [tuple(place.rank) for place in found] == [(3, 3, 3), (1, 1, 1), (2, 2, 2)]
+    assert [tuple(place.rank) for place in found] == [
+        (3, 3, 3),
+        (1, 1, 1),
+        (2, 2, 2),
+    ]
     assert [place.ties for place in found] == [(), (), ()]
     assert [place.score.value for place in found] == pytest.approx([0.2, 0.9, 0.5])
 
@@ -19,7 +23,11 @@ def test_who_is_better_on_every_run_is_first_for_sure():
 def test_equal_methods_share_the_best_rank_and_tie():
     runs = RNG.random((4, 8))
     found = places(np.stack([runs, runs, runs - 0.1]))
-    assert [tuple(place.rank) for place in found] == [(1, 1, 1), (1, 1, 1), (3, 3, 3)]
+    assert [tuple(place.rank) for place in found] == [
+        (1, 1, 1),
+        (1, 1, 1),
+        (3, 3, 3),
+    ]
     assert [place.ties for place in found] == [(1,), (0,), ()]
 
 

@@ -27,7 +27,9 @@ def test_hitting_times_are_the_first_times(losses, targets):
 
 def test_a_run_that_has_ended_hits_nothing_any_more():
     found = hitting_times(
-        [[3.0, 2.0, math.nan], [3.0, 2.0, 0.0]], [[0, 1, 2], [0, 10, 20]], [2.0, 0.5]
+        [[3.0, 2.0, math.nan], [3.0, 2.0, 0.0]],
+        [[0, 1, 2], [0, 10, 20]],
+        [2.0, 0.5],
     )
     assert found.tolist() == [[1, math.inf], [10, 20]]
 
@@ -42,7 +44,9 @@ def test_the_ecdf_counts_what_was_never_reached():
 
 @given(
     st.lists(
-        st.lists(st.sampled_from([1.0, 2.0, 3.0, math.inf]), min_size=3, max_size=3),
+        st.lists(
+            st.sampled_from([1.0, 2.0, 3.0, math.inf]), min_size=3, max_size=3
+        ),
         min_size=1,
     )
 )

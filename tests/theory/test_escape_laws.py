@@ -71,7 +71,9 @@ def test_the_race_measures_the_exact_law_within_one_step(
     problem = QuadraticSaddle(**{**params, "eigenvalues": tuple(eigenvalues)})
     start = problem.start(generator(seed, "start"))
     along = (start if rotation is None else start @ problem.axes(start)).numpy()
-    exact = laws.gradient_descent_escape(eigenvalues, along, lr, problem.escape_drop)
+    exact = laws.gradient_descent_escape(
+        eigenvalues, along, lr, problem.escape_drop
+    )
     run = make_run(
         "quadratic_saddle",
         params,
@@ -93,7 +95,9 @@ def test_the_logarithm_in_the_distance_and_the_inverse_curvature():
         laws.gradient_descent_escape([-0.1], [10.0**-e], 0.1, 1.0)
         for e in range(1, 200, 20)
     ]
-    assert np.diff(steps) == pytest.approx(20 * math.log(10) / math.log(1.01), rel=2e-3)
+    assert np.diff(steps) == pytest.approx(
+        20 * math.log(10) / math.log(1.01), rel=2e-3
+    )
 
 
 @given(
@@ -104,7 +108,8 @@ def test_the_logarithm_in_the_distance_and_the_inverse_curvature():
 def test_of_several_starts_it_is_the_median(starts):
     eigenvalues = [1.0, -0.3, -0.05]
     each = [
-        laws.gradient_descent_escape(eigenvalues, start, 0.5, 2.0) for start in starts
+        laws.gradient_descent_escape(eigenvalues, start, 0.5, 2.0)
+        for start in starts
     ]
     assert laws.gradient_descent_escape(eigenvalues, starts, 0.5, 2.0) == np.median(
         each
@@ -112,7 +117,9 @@ def test_of_several_starts_it_is_the_median(starts):
 
 
 @pytest.mark.parametrize(("flat", "median_share"), [(1, 0.5), (2, 0.25)])
-def test_the_median_over_a_sphere_is_that_of_the_median_direction(flat, median_share):
+def test_the_median_over_a_sphere_is_that_of_the_median_direction(
+    flat, median_share
+):
     """The squared share of one direction is sin^2 on the circle, and the square of a
     uniform number on the sphere."""
     curvature, lr, radius, drop = -0.1, 0.2, 1e-3, 1.0
@@ -122,9 +129,8 @@ def test_the_median_over_a_sphere_is_that_of_the_median_direction(flat, median_s
     exact = math.log(
         math.sqrt(2 * drop / -curvature / median_share) / radius
     ) / math.log1p(-lr * curvature)
-    off = (
-        3 * 0.5 / math.sqrt(laws.N_STARTS) / 0.5
-    )  # three standard errors of the median of ln |c|: its density is 1/2 or more
+    # three standard errors of the median of ln |c|: its density is 1/2 or more
+    off = 3 * 0.5 / math.sqrt(laws.N_STARTS) / 0.5
     assert abs(found - exact) <= 1 + off * laws.steps_an_e_fold(lr, curvature)
 
 
@@ -138,8 +144,12 @@ def test_an_e_fold_nearer():
 
 def test_what_has_escaped_at_once_and_what_never_does():
     assert laws.gradient_descent_escape([-2.0], [2.0], 0.1, 1.0) == 0
-    assert laws.gradient_descent_escape([1.0, -2.0], [1.0, 0.0], 0.1, 1.0) == math.inf
-    assert laws.gradient_descent_escape([1.0, 0.0], [1.0, 1.0], 0.1, 1.0) == math.inf
+    assert (
+        laws.gradient_descent_escape([1.0, -2.0], [1.0, 0.0], 0.1, 1.0) == math.inf
+    )
+    assert (
+        laws.gradient_descent_escape([1.0, 0.0], [1.0, 1.0], 0.1, 1.0) == math.inf
+    )
 
 
 @pytest.mark.parametrize("lr", [0.0, -0.1, 0.21])

@@ -45,7 +45,9 @@ def test_the_share_below_zero_is_the_density_integrated(centre, radius):
         if low < 0
         else 0.0
     )
-    assert float(semicircle_below_zero(centre, radius)) == pytest.approx(mass, abs=1e-6)
+    assert float(semicircle_below_zero(centre, radius)) == pytest.approx(
+        mass, abs=1e-6
+    )
 
 
 @given(
@@ -67,7 +69,9 @@ def test_the_centre_is_where_kac_and_rice_put_most_critical_points(
         assert float(theory.centre(energy)) == pytest.approx(bare)
         return
     best = minimize_scalar(
-        lambda c: (c - bare) ** 2 / (2 * spread) - log_determinant(c, theory.radius),
+        lambda c: (
+            (c - bare) ** 2 / (2 * spread) - log_determinant(c, theory.radius)
+        ),
         bounds=(-6, 6),
         method="bounded",
     )
@@ -92,7 +96,9 @@ def test_complexities_are_kac_and_rice_with_the_gradients_weight(m, name):
             + math.log(mu)
         )
 
-    most = minimize_scalar(minus_rate, bounds=(0, theory.radius + 1), method="bounded")
+    most = minimize_scalar(
+        minus_rate, bounds=(0, theory.radius + 1), method="bounded"
+    )
     assert theory.complexity == pytest.approx(-most.fun, abs=1e-5)
     assert theory.complexity_of_minima == pytest.approx(
         -minus_rate(theory.radius), abs=1e-5
@@ -148,7 +154,9 @@ def test_the_layers_of_the_spin_glass(p):
 @given(energy=st.floats(-2, 2))
 def test_turning_a_landscape_over_turns_its_index(energy):
     for theory in (SpinGlassLandscape(3), GaussianLandscape.of("rational")):
-        assert float(theory.alpha(energy) + theory.alpha(-energy)) == pytest.approx(1)
+        assert float(theory.alpha(energy) + theory.alpha(-energy)) == pytest.approx(
+            1
+        )
     both = theory.alpha(np.array([energy, -energy]))
     assert both.shape == (2,)
 
@@ -190,7 +198,6 @@ def test_the_centre_s_spread_is_that_of_weighed_random_matrices(
     H = G + G.transpose(0, 2, 1) + c[:, None, None] * np.eye(n)
     weights = np.exp((logs := np.linalg.slogdet(H)[1]) - logs.max())
     centres = H.trace(axis1=1, axis2=2) / n
-    measured = math.sqrt(
-        np.average(centres**2, weights=weights)
-    )  # at energy 0 their mean is 0
+    # at energy 0 their mean is 0
+    measured = math.sqrt(np.average(centres**2, weights=weights))
     assert measured == pytest.approx(theory.centre_spread(n), rel=0.05)

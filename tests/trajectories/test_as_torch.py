@@ -28,7 +28,9 @@ def noises(method, dim, seed):
     while True:
         n = method.n_noise
         yield (
-            torch.randn(n, dim, generator=rng, dtype=torch.float64)[None] if n else None
+            torch.randn(n, dim, generator=rng, dtype=torch.float64)[None]
+            if n
+            else None
         )
 
 
@@ -81,7 +83,9 @@ def test_a_network_of_torch_takes_the_steps_that_the_race_takes(method):
     for _ in range(5):
         here = problem.loss(raced.theta[0], None)
         raced.step([(None,) * len(method.batch_sizes)], None)
-        loss = optimizer.step(lambda: functional.cross_entropy(model(images), labels))
+        loss = optimizer.step(
+            lambda: functional.cross_entropy(model(images), labels)
+        )
         torch.testing.assert_close(loss, here, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(
             model.theta(), raced.theta[0], rtol=1e-12, atol=1e-12
@@ -96,7 +100,10 @@ def test_a_network_of_torch_takes_the_steps_that_the_race_takes(method):
 def test_how_theta_is_cut_into_parameters_has_no_say(method, cuts, seed):
     start, places = normal(Waves.dim, seed=seed), [0, *sorted(cuts), Waves.dim]
     params = leaves(start, [b - a for a, b in itertools.pairwise(places)])
-    raced, noise = Looped(Waves(), method, start[None]), noises(method, Waves.dim, seed)
+    raced, noise = (
+        Looped(Waves(), method, start[None]),
+        noises(method, Waves.dim, seed),
+    )
     optimizer = as_torch_optimizer(method, params, seed=seed)
     for _ in range(4):
         raced.step([(None,) * len(method.batch_sizes)], next(noise))
@@ -140,9 +147,8 @@ def test_handwritten_digits_are_learnt_in_ten_krylov_steps():
         optimizer.step(lambda: functional.cross_entropy(model(x), y)).item()
         for _ in range(10)
     ]
-    assert losses == sorted(
-        losses, reverse=True
-    )  # a step that lowers nothing is refused
+    # a step that lowers nothing is refused
+    assert losses == sorted(losses, reverse=True)
     assert (model(x).argmax(1) == y).float().mean() > 0.98
 
 
@@ -150,9 +156,8 @@ def test_handwritten_digits_are_learnt_in_ten_krylov_steps():
 
 
 def test_a_curvature_outlives_questions_asked_elsewhere():
-    def loss(
-        a, b
-    ):  # its graph refers to the parameters themselves, which are overwritten
+    # its graph refers to the parameters themselves, which are overwritten
+    def loss(a, b):
         return (a**4).sum() + a.sum() * (b**3).sum()
 
     here, there, v = (normal(4, seed=seed) for seed in range(3))
@@ -198,9 +203,8 @@ def test_the_closure_runs_once_a_question_other_than_a_product(method):
         losses.append(optimizer.step(closure))
         assert torch.equal(losses[-1], expected)
     loss, grad, _, hessian = optimizer.calls.counts
-    unasked = (
-        3 if getattr(method, "nesterov", False) else 0
-    )  # its gradients are taken elsewhere
+    # its gradients are taken elsewhere
+    unasked = 3 if getattr(method, "nesterov", False) else 0
     assert runs == loss + grad + hessian + unasked
 
 

@@ -102,7 +102,9 @@ def test_dropout_has_one_mask_a_step_and_another_in_the_next():
 def test_fused_attention_goes_back_twice():
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
-    model = nn.Sequential(nn.Unflatten(1, (1, 8)), layer, nn.Flatten(), nn.Linear(8, 4))
+    model = nn.Sequential(
+        nn.Unflatten(1, (1, 8)), layer, nn.Flatten(), nn.Linear(8, 4)
+    )
     optimizer = as_torch_optimizer(KrylovSaddleFreeNewton(), model.parameters())
     first = optimizer.step(loss_of(model))
     assert optimizer.step(loss_of(model)) < first
@@ -140,7 +142,9 @@ def test_schedulers_of_other_kinds_set_the_rate():
         for kind in ("own", "torch"):
             x = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
             if kind == "own":
-                optimizer = as_torch_optimizer(MomentumSGD(lr=0.5, momentum=0.0), [x])
+                optimizer = as_torch_optimizer(
+                    MomentumSGD(lr=0.5, momentum=0.0), [x]
+                )
             else:
                 optimizer = torch.optim.SGD([x], lr=0.5)
             schedule = make(optimizer)
@@ -155,7 +159,9 @@ def test_schedulers_of_other_kinds_set_the_rate():
 
 
 @pytest.mark.parametrize(
-    "method", [MomentumSGD(lr=0.1), KrylovSaddleFreeNewton()], ids=["msgd", "krylov"]
+    "method",
+    [MomentumSGD(lr=0.1), KrylovSaddleFreeNewton()],
+    ids=["msgd", "krylov"],
 )
 def test_a_sparse_embedding_makes_the_steps_of_a_dense_one(method):
     words = torch.randint(0, 9, (32, 3), generator=torch.Generator().manual_seed(3))
@@ -181,7 +187,9 @@ def test_a_kernel_without_second_derivatives_is_refused_with_the_way_out():
 
     start = weight.detach().clone()
     optimizer = as_torch_optimizer(KrylovSaddleFreeNewton(), [weight])
-    with pytest.raises(ModelError, match=r"SDPBackend.MATH for attention") as caught:
+    with pytest.raises(
+        ModelError, match=r"SDPBackend.MATH for attention"
+    ) as caught:
         optimizer.step(fused)
     assert "\n" not in str(caught.value)
     assert torch.equal(weight.detach(), start)
@@ -192,7 +200,9 @@ def test_a_kernel_without_second_derivatives_is_refused_with_the_way_out():
 def test_a_loss_that_is_no_number_is_said_where_a_finite_step_remains():
     weight = nn.Parameter(-torch.ones(3))
     optimizer = as_torch_optimizer(KrylovSaddleFreeNewton(), [weight])
-    with pytest.raises(FloatingPointError, match="no finite step from a loss of nan"):
+    with pytest.raises(
+        FloatingPointError, match="no finite step from a loss of nan"
+    ):
         optimizer.step(lambda: weight.log().sum())
     assert torch.equal(weight.detach(), -torch.ones(3))
 

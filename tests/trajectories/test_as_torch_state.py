@@ -14,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils._pytree import tree_map_only
-from waves_training import METHODS, every_method, leaves, name, normal, vector, waves
+from waves_training import (
+    METHODS,
+    every_method,
+    leaves,
+    name,
+    normal,
+    vector,
+    waves,
+)
 
 from sfnbench import as_torch_optimizer
 from sfnbench.core.optimizer import Optimizer
@@ -158,7 +166,9 @@ def test_a_trial_without_a_finite_loss_is_the_method_s_own_affair():
     (x,) = params = leaves(normal(Waves.dim), [4])
     start = x.detach().clone()
     optimizer = as_torch_optimizer(KrylovSaddleFreeNewton(k=4), params)
-    optimizer.step(lambda: waves(x) if torch.equal(x, start) else waves(x) * math.nan)
+    optimizer.step(
+        lambda: waves(x) if torch.equal(x, start) else waves(x) * math.nan
+    )
     assert torch.equal(x.detach(), start)  # every damping refused
 
 
@@ -237,7 +247,12 @@ class Unfit(Optimizer):
             ValueError,
             "fisher needs a network",
         ),
-        (KrylovSaddleFreeNewton(k=3), [parameter(2)], ValueError, "only 2 parameters"),
+        (
+            KrylovSaddleFreeNewton(k=3),
+            [parameter(2)],
+            ValueError,
+            "only 2 parameters",
+        ),
         (
             MomentumSGD(),
             parameter(2),
@@ -294,7 +309,11 @@ def test_what_does_not_fit_is_refused_at_once(optimizer, params, error, message)
         (lambda x: x.sum().item(), TypeError, "as a tensor, got float"),
         (lambda x: (x.sum(), x), TypeError, "as a tensor, got tuple"),
         (lambda x: x**2, ValueError, r"scalar loss, got a tensor of shape \(4,\)"),
-        (lambda x: x.sum().detach(), ValueError, "depends on none of the parameters"),
+        (
+            lambda x: x.sum().detach(),
+            ValueError,
+            "depends on none of the parameters",
+        ),
         (
             lambda x: torch.zeros((), requires_grad=True) ** 2,
             ValueError,
@@ -303,7 +322,9 @@ def test_what_does_not_fit_is_refused_at_once(optimizer, params, error, message)
     ],
 )
 @pytest.mark.parametrize(
-    "method", [MomentumSGD(), SaddleFreeNewton(), KrylovSaddleFreeNewton()], ids=name
+    "method",
+    [MomentumSGD(), SaddleFreeNewton(), KrylovSaddleFreeNewton()],
+    ids=name,
 )
 def test_what_no_step_can_be_made_from_is_said(method, closure, error, message):
     (x,) = params = leaves(normal(Waves.dim), [4])
@@ -313,7 +334,9 @@ def test_what_no_step_can_be_made_from_is_said(method, closure, error, message):
     assert torch.equal(x.detach(), start)
 
 
-@pytest.mark.parametrize("method", [MomentumSGD(), KrylovSaddleFreeNewton()], ids=name)
+@pytest.mark.parametrize(
+    "method", [MomentumSGD(), KrylovSaddleFreeNewton()], ids=name
+)
 def test_a_graph_that_the_closure_has_freed_is_said(method):
     (x,) = params = leaves(normal(Waves.dim), [4])
 
@@ -323,7 +346,8 @@ def test_a_graph_that_the_closure_has_freed_is_said(method):
         return loss
 
     with pytest.raises(
-        ValueError, match=r"has freed the graph of its loss.*need only return the loss"
+        ValueError,
+        match=r"has freed the graph of its loss.*need only return the loss",
     ):
         as_torch_optimizer(method, params).step(closure)
 

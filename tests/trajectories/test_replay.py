@@ -77,7 +77,8 @@ def test_operators_in_place_and_views_are_repeated():
         return made.sort().values, {"twice": 2 * x}
 
     inputs = [
-        torch.randn(2, generator=torch.Generator().manual_seed(i)) for i in range(20)
+        torch.randn(2, generator=torch.Generator().manual_seed(i))
+        for i in range(20)
     ]
     found, replayed = called(f, inputs)
     assert replayed.is_ready

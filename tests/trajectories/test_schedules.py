@@ -21,7 +21,9 @@ def rates(schedule, n_steps):
 
 def test_courses_at_known_steps():
     cosine = Course("cosine", steps=8)
-    assert [cosine(step) for step in (0, 4, 8, 100)] == pytest.approx([1, 0.5, 0, 0])
+    assert [cosine(step) for step in (0, 4, 8, 100)] == pytest.approx(
+        [1, 0.5, 0, 0]
+    )
     linear = Course("linear", steps=10, warmup=2, end=0.5)
     assert [linear(step) for step in (0, 1, 2, 6, 10)] == pytest.approx(
         [0.5, 1, 1, 0.75, 0.5]
@@ -61,7 +63,10 @@ def test_steps_that_are_not_given_are_the_budget_s(given, by_hand):
 
 
 def test_steps_that_are_given_go_before_the_budget_s():
-    assert read_schedule({"use": "cosine", "steps": 4}, 8).settings["lr_lambda"](4) == 0
+    assert (
+        read_schedule({"use": "cosine", "steps": 4}, 8).settings["lr_lambda"](4)
+        == 0
+    )
     given = {"use": "CosineAnnealingLR", "T_max": 4}
     assert read_schedule(given, 8).settings["T_max"] == 4
 
@@ -74,7 +79,9 @@ def test_without_steps_and_without_a_budget_the_schedule_asks_for_them(given):
 
 def test_a_schedule_that_ends_before_the_budget_is_refused():
     given = {"use": "OneCycleLR", "max_lr": 2.0, "total_steps": 7}
-    with pytest.raises(ValueError, match="ends after 7 steps, and the budget has 8"):
+    with pytest.raises(
+        ValueError, match="ends after 7 steps, and the budget has 8"
+    ):
         read_schedule(given, 8)
 
 

@@ -16,7 +16,8 @@ from sfnbench.problems.quadratic_saddle import QuadraticSaddle
 from sfnbench.trajectories import scipy_stock, stock
 
 MOST = 60  # iterates looked at of a method that goes on
-FEWER = {"trust-krylov": 8}  # then the last bit decides whether it stays there or ends
+# then the last bit decides whether it stays there or ends
+FEWER = {"trust-krylov": 8}
 START = Waves().start(torch.Generator().manual_seed(0))
 
 
@@ -93,9 +94,8 @@ def by_sfnbench(problem, method, start, n_steps, **params):
     return trajectories, path
 
 
-@pytest.mark.filterwarnings(
-    "ignore::RuntimeWarning"
-)  # of scipy's own, at its last digits
+# of scipy's own, at its last digits
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("method", sorted(scipy_stock.METHODS))
 def test_methods_give_the_iterates_and_ask_the_questions_of_scipy(method):
     """By default nothing but the budget ends them: scipy's tolerances are told to be as small."""
@@ -103,7 +103,8 @@ def test_methods_give_the_iterates_and_ask_the_questions_of_scipy(method):
     expected, counts, result = by_scipy(Waves(), method, START, **never)
     if result is not None and not np.array_equal(result.x, expected[-1]):
         expected.append(result.x)  # SLSQP does not tell its callback of its answer
-    n_steps = len(expected) + (result is not None)  # the last one is that of the end
+    # the last one is that of the end
+    n_steps = len(expected) + (result is not None)
     trajectories, path = by_sfnbench(Waves(), method, START, n_steps)
     for ours, theirs in zip(path, expected, strict=False):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
@@ -148,7 +149,9 @@ def test_what_is_asked_between_the_last_iterate_and_the_end_is_in_the_result(
     _, counts, result = by_scipy(
         problem, method, torch.tensor([0.3, 0.2]).double(), **never
     )
-    assert [row[f"n_{kind}"] for kind in ("loss", "grad", "hvp", "hessian")] == counts
+    assert [
+        row[f"n_{kind}"] for kind in ("loss", "grad", "hvp", "hessian")
+    ] == counts
     assert row["n_hvp"] + row["n_hessian"] == result.get("nhev", 0)
     assert row["n_grad"] == result.nfev
     assert row["steps"] == result.nit

@@ -37,7 +37,9 @@ def advanced(use, params, problem=MLP, seeds=(0, 1, 2), n_steps=10):
         ("pytorch_optimizer.AliG", Asking),
     ],
 )
-def test_seeds_share_tensors_only_where_updates_take_each_number_by_itself(use, kind):
+def test_seeds_share_tensors_only_where_updates_take_each_number_by_itself(
+    use, kind
+):
     assert type(lifted(use, {}, seeds=(0,))) is kind
     assert stock.shares_batches(MLP, use, {}, torch.float64) == (kind is not Asking)
 
@@ -142,7 +144,12 @@ def test_a_parked_trajectory_has_no_say_in_the_others(use):
             "whole number of at least 1",
         ),
         ("torch.optim.Muon", {}, (), "it is for matrices, and there are none"),
-        ("pytorch_optimizer.Muon", {}, (), "it is for matrices, and there are none"),
+        (
+            "pytorch_optimizer.Muon",
+            {},
+            (),
+            "it is for matrices, and there are none",
+        ),
         (
             "pytorch_optimizer.LOMO",
             {},
@@ -173,7 +180,9 @@ def test_a_class_that_fails_on_one_problem_alone_says_on_which():
     assert path == ()
     assert said.endswith("(on waves, float64)")
     assert stock.find_faults("torch.optim.Muon", entry, {"mlp": MLP}) == []
-    assert stock.find_faults("pytorch_optimizer.FAdam", {}, WAVES, ["float32"]) == []
+    assert (
+        stock.find_faults("pytorch_optimizer.FAdam", {}, WAVES, ["float32"]) == []
+    )
 
 
 def test_right_names_and_parameters_pass():

@@ -82,7 +82,9 @@ def test_a_module_in_the_current_folder_or_in_one_that_is_told_is_found(
         )
         assert found.__module__ == name
         with pytest.raises(PluginError, match="unknown optimizer"):
-            find_class(f"{name}{separator}Plain", torch.optim.Optimizer, "optimizer")
+            find_class(
+                f"{name}{separator}Plain", torch.optim.Optimizer, "optimizer"
+            )
         del sys.modules[name]
 
 
@@ -102,7 +104,11 @@ def test_what_a_module_raises_is_said(source, tmp_path, monkeypatch):
     [
         ({"base": {"lr": 0.1}}, ("base",), "with the key 'use'"),
         ({"base": 3}, ("base",), "with the key 'use'"),
-        ({"base": {"use": "torch.optim.SDG"}}, ("base", "use"), "did you mean 'SGD'"),
+        (
+            {"base": {"use": "torch.optim.SDG"}},
+            ("base", "use"),
+            "did you mean 'SGD'",
+        ),
         (
             {"base": {"use": "torch.optim.SGD", "lrr": 1}},
             ("base", "lrr"),
@@ -124,13 +130,21 @@ def test_faults_of_an_optimizer_inside(params, path, message):
 @pytest.mark.parametrize(
     ("params", "path", "message"),
     [
-        ({"base": {"use": "torch.optim.SGD"}}, ("base",), "has no optimizer inside"),
+        (
+            {"base": {"use": "torch.optim.SGD"}},
+            ("base",),
+            "has no optimizer inside",
+        ),
         (
             {"schedule": "cosine"},
             ("schedule",),
             "no budget says them here: {use: cosine, steps: NUMBER}",
         ),
-        ({"schedule": {"use": "cosine", "steps": 0}}, ("schedule",), "steps must be"),
+        (
+            {"schedule": {"use": "cosine", "steps": 0}},
+            ("schedule",),
+            "steps must be",
+        ),
         (
             {"schedule": {"use": "cosine", "step": 9}},
             ("schedule",),
@@ -212,7 +226,11 @@ def test_who_asks_for_losses_leaves_no_tensors_to_another():
         ({"clip_grad_norm": -1}, "clip_grad_norm", "a positive number"),
         ({"clip_grad_norm": 1, "clip": 1}, "clip_grad_norm", "say the same thing"),
         ({"no_decay": 3}, "no_decay", "must list parts of names"),
-        ({"no_decay": ["norm"]}, "no_decay", "the group '*norm*' matches no tensor"),
+        (
+            {"no_decay": ["norm"]},
+            "no_decay",
+            "the group '*norm*' matches no tensor",
+        ),
         ({"lr": {"schedule": "cosin"}}, "lr", "did you mean 'cosine'"),
         ({"lr": {"schedule": "cosine", "end": 1e-3}}, "lr", "wants a start"),
         ({"lr": {"schedule": "cosine", "steps": 5, "start": -1}}, "lr", "-1"),
@@ -277,7 +295,11 @@ def test_what_means_the_same_has_one_form(use, ways):
 
 def test_the_form_has_the_class_s_own_defaults():
     form = stock.completed("torch.optim.Adam", {"lr": 0.01, "batch_size": 5})
-    assert (form["lr"], form["betas"], form["batch_size"]) == (0.01, [0.9, 0.999], 5)
+    assert (form["lr"], form["betas"], form["batch_size"]) == (
+        0.01,
+        [0.9, 0.999],
+        5,
+    )
     assert stock.completed("torch.optim.Adam", {"amsgrad": True})["amsgrad"] is True
 
 

@@ -31,7 +31,9 @@ def start(seed=0):
 
 
 def by_sfnbench(use, params, n_steps=N_STEPS, seed=0):
-    trajectories = stock.lift_stock(PROBLEM, use, params, start(seed)[None], (seed,))
+    trajectories = stock.lift_stock(
+        PROBLEM, use, params, start(seed)[None], (seed,)
+    )
     for _ in range(n_steps):
         trajectories.step([(None,)], None)
     return trajectories
@@ -113,7 +115,9 @@ def test_tensors_have_the_shapes_of_the_network(use):
 
 def test_a_step_that_takes_a_gradient_before_its_closure_gets_one():
     hand = ByHand()
-    optimizer = pytorch_optimizer.SAM(hand.params, torch.optim.SGD, lr=0.1, rho=0.02)
+    optimizer = pytorch_optimizer.SAM(
+        hand.params, torch.optim.SGD, lr=0.1, rho=0.02
+    )
     for _ in range(N_STEPS):
         hand.backward()
         optimizer.step(hand.backward)
@@ -131,8 +135,11 @@ def test_a_closure_that_is_wanted_at_run_time_alone_is_given():
     assert hand.n_grads == N_STEPS
 
 
-@pytest.mark.filterwarnings("ignore:Using backward")  # of torch, about the plain loop
-@pytest.mark.parametrize(("name", "n_products"), [("AdaHessian", 3), ("SophiaH", 3)])
+# of torch, about the plain loop
+@pytest.mark.filterwarnings("ignore:Using backward")
+@pytest.mark.parametrize(
+    ("name", "n_products"), [("AdaHessian", 3), ("SophiaH", 3)]
+)
 def test_gradients_have_their_graph_and_products_are_counted(name, n_products):
     hand = ByHand()
     settings = {"lr": 0.01, "update_period": 3}
@@ -144,12 +151,13 @@ def test_gradients_have_their_graph_and_products_are_counted(name, n_products):
             optimizer.step()
     trajectories = by_sfnbench(f"pytorch_optimizer.{name}", settings)
     agree(trajectories, hand)
+    # in steps 1, 4 and 7
     assert trajectories.calls[0].tolist() == [
         0,
         N_STEPS,
         n_products,
         0,
-    ]  # in steps 1, 4 and 7
+    ]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,8 @@ def test_a_method_with_modes_is_measured_at_its_own_result(use):
     trajectories = by_sfnbench(use, {"lr": 0.05})
     agree(trajectories, hand)
     assert not torch.allclose(trajectories.theta[0], gradients_at)
-    assert trajectories.loss_before is None  # the losses on the way are of other points
+    # the losses on the way are of other points
+    assert trajectories.loss_before is None
 
 
 # -- wrappers, groups, schedules, clipping ---------------------------------------------------------
@@ -178,13 +187,20 @@ def test_a_method_with_modes_is_measured_at_its_own_result(use):
 @pytest.mark.parametrize("key", ["base", "optimizer"])
 def test_wrappers_have_an_optimizer_inside(key):
     hand = ByHand()
-    optimizer = pytorch_optimizer.Lookahead(torch.optim.SGD(hand.params, lr=0.1), k=3)
+    optimizer = pytorch_optimizer.Lookahead(
+        torch.optim.SGD(hand.params, lr=0.1), k=3
+    )
     for _ in range(N_STEPS):
         hand.backward()
         optimizer.step()
     params = {key: {"use": "torch.optim.SGD", "lr": 0.1}, "k": 3}
     agree(by_sfnbench("pytorch_optimizer.Lookahead", params), hand)
-    by_name = {key: "torch.optim.SGD", "lr": 0.1, "k": 3}  # what the wrapper hands on
+    # what the wrapper hands on
+    by_name = {
+        key: "torch.optim.SGD",
+        "lr": 0.1,
+        "k": 3,
+    }
     agree(by_sfnbench("pytorch_optimizer.Lookahead", by_name), hand)
 
 
@@ -227,7 +243,10 @@ def test_weight_decay_that_leaves_biases_out_is_one_line(use, selector):
     package, _, name = use.rpartition(".")
     cls = getattr(PACKAGES[package], name)
     hand = ByHand()
-    groups = [{"params": hand.matrices}, {"params": hand.vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": hand.matrices},
+        {"params": hand.vectors, "weight_decay": 0.0},
+    ]
     optimizer = cls(groups, lr=0.01, weight_decay=0.3)
     for _ in range(N_STEPS):
         hand.backward()
@@ -243,7 +262,10 @@ def test_weight_decay_that_leaves_biases_out_is_one_line(use, selector):
 @pytest.mark.parametrize(
     ("schedule", "made"),
     [
-        ({"use": "cosine", "steps": 6}, lambda o: lr_scheduler.CosineAnnealingLR(o, 6)),
+        (
+            {"use": "cosine", "steps": 6},
+            lambda o: lr_scheduler.CosineAnnealingLR(o, 6),
+        ),
         ({"use": "StepLR", "step_size": 3}, lambda o: lr_scheduler.StepLR(o, 3)),
         (
             {
@@ -276,7 +298,10 @@ def test_schedules_of_torch_by_name(schedule, made):
     ("clip", "clipping"),
     [
         (0.1, lambda params: torch.nn.utils.clip_grad_norm_(params, 0.1)),
-        ({"value": 0.02}, lambda params: torch.nn.utils.clip_grad_value_(params, 0.02)),
+        (
+            {"value": 0.02},
+            lambda params: torch.nn.utils.clip_grad_value_(params, 0.02),
+        ),
     ],
 )
 def test_gradients_are_clipped_for_all(use, clip, clipping):
@@ -318,18 +343,27 @@ def test_all_that_is_drawn_follows_from_seed_and_step(use, params):
     torch.manual_seed(2)
     random.seed(2)
     np.random.seed(2)
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    states = (
+        torch.get_rng_state(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+    )
     second = by_sfnbench(use, params).theta
     assert torch.equal(first, second)
-    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    assert torch.equal(
-        after[0], states[0]
-    )  # nothing of the harness's own is drawn or seeded
+    after = (
+        torch.get_rng_state(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+    )
+    # nothing of the harness's own is drawn or seeded
+    assert torch.equal(after[0], states[0])
     assert after[1:] == states[1:]
 
 
 def test_seeds_draw_differently():
-    first = by_sfnbench("pytorch_optimizer.BSAM", {"num_data": 1}, n_steps=1, seed=0)
+    first = by_sfnbench(
+        "pytorch_optimizer.BSAM", {"num_data": 1}, n_steps=1, seed=0
+    )
     starts = start(0)[None]
     other = stock.lift_stock(
         PROBLEM, "pytorch_optimizer.BSAM", {"num_data": 1}, starts, (1,)

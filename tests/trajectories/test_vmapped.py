@@ -24,7 +24,11 @@ def starts(n, problem=None):
 
 @pytest.mark.parametrize(
     "optimizer",
-    [GradientDescent(), MomentumSGD(nesterov=True), SaddleFreeNewton(damping="paper")],
+    [
+        GradientDescent(),
+        MomentumSGD(nesterov=True),
+        SaddleFreeNewton(damping="paper"),
+    ],
 )
 def test_a_batch_follows_the_same_path_as_each_seed_alone(optimizer):
     together = Vmapped(Waves(), optimizer, starts(5))
@@ -34,7 +38,10 @@ def test_a_batch_follows_the_same_path_as_each_seed_alone(optimizer):
         for one in alone:
             one.step([(None,)], None)
     torch.testing.assert_close(
-        together.theta, torch.cat([one.theta for one in alone]), rtol=1e-8, atol=1e-10
+        together.theta,
+        torch.cat([one.theta for one in alone]),
+        rtol=1e-8,
+        atol=1e-10,
     )
     np.testing.assert_array_equal(
         together.calls, np.concatenate([one.calls for one in alone])
@@ -61,9 +68,8 @@ def test_parked_trajectories_stay_home_and_count_nothing():
         free.step([(None,)] * 3, None)
     assert torch.isnan(trajectories.theta[1]).all()
     assert trajectories.calls[:, 1].tolist() == [4, 0, 4]
-    assert torch.equal(
-        trajectories.theta[[0, 2]], free.theta[[0, 2]]
-    )  # to the bit: the batch kept its shape
+    # to the bit: the batch kept its shape
+    assert torch.equal(trajectories.theta[[0, 2]], free.theta[[0, 2]])
 
 
 def test_a_trajectory_that_linear_algebra_refuses_becomes_nan_and_no_other_does():
@@ -82,11 +88,19 @@ def test_a_trajectory_that_linear_algebra_refuses_becomes_nan_and_no_other_does(
 
 
 def test_minibatches_are_each_trajectory_s_own():
-    mlp = registry.build("problem", "mlp", {"size": 4, "n_examples": 50, "hidden": [3]})
+    mlp = registry.build(
+        "problem", "mlp", {"size": 4, "n_examples": 50, "hidden": [3]}
+    )
     points = starts(3, mlp)
-    batches = [mlp.draw(torch.Generator().manual_seed(seed), 5) for seed in range(3)]
+    batches = [
+        mlp.draw(torch.Generator().manual_seed(seed), 5) for seed in range(3)
+    ]
     together = Vmapped(mlp, GradientDescent(lr=0.1), points)
     together.step([(batch,) for batch in batches], None)
     for i in range(3):
-        expected = points[i] - 0.1 * torch.func.grad(mlp.loss)(points[i], batches[i])
-        torch.testing.assert_close(together.theta[i], expected, rtol=1e-10, atol=1e-12)
+        expected = points[i] - 0.1 * torch.func.grad(mlp.loss)(
+            points[i], batches[i]
+        )
+        torch.testing.assert_close(
+            together.theta[i], expected, rtol=1e-10, atol=1e-12
+        )

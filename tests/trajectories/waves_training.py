@@ -25,7 +25,10 @@ METHODS = [
     KrylovSaddleFreeNewton(k=3, inner_steps=2, damping=0.3),
     NOISY(lr=0.1, noise=0.1),
     Switch(
-        first=MomentumSGD(lr=0.1), then=KrylovSaddleFreeNewton(k=4), window=1, gain=0.9
+        first=MomentumSGD(lr=0.1),
+        then=KrylovSaddleFreeNewton(k=4),
+        window=1,
+        gain=0.9,
     ),  # switches after two steps
 ]
 

@@ -17,9 +17,8 @@ class MyFinder(Finder):
     Then its cost, how it fails, and the paper it is from.
     """
 
-    steps: Count = (
-        100  # fields are the YAML keys: `finders: [{use: my_finder, steps: 50}]`
-    )
+    # fields are the YAML keys: `finders: [{use: my_finder, steps: 50}]`
+    steps: Count = 100
 
     def step(self, equations: Equations, at: Iterate) -> Iterate:
         """One step of all trajectories, theta (S, d).

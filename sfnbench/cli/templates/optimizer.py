@@ -17,9 +17,12 @@ class MyOptimizer(Optimizer):
     Then its cost, how it fails, and the paper it is from.
     """
 
-    lr: Positive = 0.01  # fields are the YAML keys: `- {use: my_optimizer, lr: 0.1}`
+    # fields are the YAML keys: `- {use: my_optimizer, lr: 0.1}`
+    lr: Positive = 0.01
 
-    def step(self, oracle: Oracle, theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, oracle: Oracle, theta: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """The next point (d,).
 
         The oracle answers loss, grad, loss_and_grad, hessian and curvature(theta).hvp.

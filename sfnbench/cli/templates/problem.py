@@ -20,17 +20,17 @@ class MyProblem(Problem):
 
     dim = 2
 
-    radius: Positive = (
-        1e-3  # fields are the YAML keys: `- {use: my_problem, radius: 1e-6}`
-    )
-    escape_drop: Positive = (
-        0.1  # escaped once the loss is below the saddle's by more than this
-    )
+    # fields are the YAML keys: `- {use: my_problem, radius: 1e-6}`
+    radius: Positive = 1e-3
+    # escaped once the loss is below the saddle's by more than this
+    escape_drop: Positive = 0.1
 
     @property
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """Points known in closed form; `sfnbench check` tests them."""
-        at = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
+        at = torch.tensor(
+            [[0.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64
+        )
         return (
             CriticalPoint(at[0], 0.0, 1),
             CriticalPoint(at[1], -0.25, 0),

@@ -29,7 +29,9 @@ class MyProblem(ModuleProblem):
     def make_data(self) -> tuple[Tensor, Tensor]:
         """Inputs and targets; a Dataset or a DataLoader will do as well."""
         digits = datasets.load("digits", n_examples=200)
-        return torch.from_numpy(digits.x).flatten(1), torch.from_numpy(digits.y).long()
+        return torch.from_numpy(digits.x).flatten(1), torch.from_numpy(
+            digits.y
+        ).long()
 
     def make_criterion(self) -> Callable[[Tensor, Any], Tensor]:
         """The mean over examples, of outputs and targets."""

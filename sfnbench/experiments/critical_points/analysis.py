@@ -25,9 +25,10 @@ SAME_LOSS = 1e-7  # points whose losses differ by less, relatively, are one poin
 
 Rows = Sequence[PointRow]
 Ordinate = Literal["energy", "loss"]
+# that statistics are of
 Column = Literal[
     "energy", "loss", "alpha", "centre", "start_energy", "start_loss", "start_alpha"
-]  # that statistics are of
+]
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,14 @@ def distances(result: Result) -> tuple[float | None, float | None]:
         return None, None
     alpha = column(found, "alpha")
     by_centre = semicircle_below_zero(column(found, "centre"), theory.radius)
-    return rms(alpha - theory.alpha(column(found, "energy"))), rms(alpha - by_centre)
+    return rms(alpha - theory.alpha(column(found, "energy"))), rms(
+        alpha - by_centre
+    )
 
 
-def semicircle_distance(eigenvalues: Floats, centre: float, theory: Landscape) -> float:
+def semicircle_distance(
+    eigenvalues: Floats, centre: float, theory: Landscape
+) -> float:
     """Kolmogorov's distance of a spectrum (n,) from the semicircle at that centre.
 
     The largest gap of the two shares.

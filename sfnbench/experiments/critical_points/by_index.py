@@ -47,9 +47,8 @@ def known_losses(spec: Spec) -> Losses:
         if listed:
             return listed
         points = problem.critical_points
-    except (
-        Exception
-    ):  # of another version, of a plugin that is not here, without its data
+    except Exception:
+        # of another version, of a plugin that is not here, without its data
         return {}
     return {
         index: [point.loss for point in points if point.index == index]

@@ -12,7 +12,8 @@ def changes(pairs: Pairs[PointRow]) -> Iterator[Change]:
     """Searches that broke or did not converge, steps and questions, and measures of each."""
     yield pairs.broken()
     lost = [
-        sum(not pair[side].get("converged") for pair in pairs.rows) for side in (0, 1)
+        sum(not pair[side].get("converged") for pair in pairs.rows)
+        for side in (0, 1)
     ]
     yield pairs.count("not converged", *lost)
     yield from pairs.questions()

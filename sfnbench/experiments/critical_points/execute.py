@@ -29,7 +29,9 @@ def execute(run: Run, progress: Progress) -> Result:
     Where the suite asks for subspaces, the same starts are searched in each of them too, and the
     ends are measured in the whole problem.
     """
-    problem: Problem = registry.build("problem", run.problem.use, run.problem.params)
+    problem: Problem = registry.build(
+        "problem", run.problem.use, run.problem.params
+    )
     finder: Finder = registry.build("finder", run.method.use, run.method.params)
     spaces: list[Problem] = [problem]
     if run.settings["subspaces"]:
@@ -85,7 +87,9 @@ class _Searching:
         for first in range(0, len(begun), n_at_once):
             some = begun[first : first + n_at_once]
 
-            def report(fraction: float, first: int = first, n: int = len(some)) -> None:
+            def report(
+                fraction: float, first: int = first, n: int = len(some)
+            ) -> None:
                 progress((first + fraction * n) / len(begun))
 
             found += self._ends_of(some, f"{self.name} from start {first}", report)

@@ -59,15 +59,12 @@ class Keys(SeededKeys):
     spectrum: Literal["eigenvalues", "density"] = "eigenvalues"
     # Drawn against alpha: the loss, or a measure
     energy: Annotated[str, MetricName()] = "loss"
-    cut_off: Above0 = (
-        1e-20  # squared gradient norm below which a point is called critical
-    )
-    zero: NotBelow0 = (
-        1e-6  # |eigenvalues| up to this count as zero, in units of the largest
-    )
-    same: NotBelow0 = (
-        1e-7  # points whose invariants differ by less, relatively, are one point
-    )
+    # squared gradient norm below which a point is called critical
+    cut_off: Above0 = 1e-20
+    # |eigenvalues| up to this count as zero, in units of the largest
+    zero: NotBelow0 = 1e-6
+    # points whose invariants differ by less, relatively, are one point
+    same: NotBelow0 = 1e-7
 
     # Follow the gradient flow from both sides of each saddle of index 1: which minima it joins
     joins: bool = False

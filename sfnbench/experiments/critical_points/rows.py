@@ -48,7 +48,9 @@ class Measured(NamedTuple):
         return {**kept, **self.spectrum._asdict()}
 
 
-def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Measured:
+def measured(
+    run: Run, space: Problem, start: Start, ends: Ends, i: int
+) -> Measured:
     """The end of search i in a space, measured in the whole problem."""
     whole = space
     theta = ends.theta[i]
@@ -68,9 +70,8 @@ def measured(run: Run, space: Problem, start: Start, ends: Ends, i: int) -> Meas
         begun = ends.starts[i]
         if isinstance(space, Restricted):
             begun = space.embedded(begun)
-        if kind := tail(
-            whole, theta, begun
-        ):  # its gradient is small, but no more than that
+        # its gradient is small, but no more than that
+        if kind := tail(whole, theta, begun):
             row["converged"] = False
             row["end_point"] = kind
     row["status"] = str(_status(row))
@@ -105,7 +106,8 @@ def mark_distinct(
             continue
         numbers = problem.invariants(torch.as_tensor(point)).numpy()
         apart = [
-            np.abs(numbers - other).max() / (1 + np.abs(other).max()) for other in seen
+            np.abs(numbers - other).max() / (1 + np.abs(other).max())
+            for other in seen
         ]
         if not any(distance <= tolerance for distance in apart):
             row["distinct"] = True

@@ -19,10 +19,11 @@ from ..progress import Progress
 # squared gradient norm at which a search is done: quadratic convergence ends at rounding, not
 # before
 DONE_BELOW = 1e-26
+# a search has stalled where |g|^2 fell by less than a tenth in eight steps
 PATIENCE, FALL = (
     8,
     0.9,
-)  # a search has stalled where |g|^2 fell by less than a tenth in eight steps
+)
 # of the ends, what steps change
 _MOVING = ("theta", "grad", "steps", "calls", "seconds")
 

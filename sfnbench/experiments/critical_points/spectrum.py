@@ -48,7 +48,9 @@ class Spectrum(NamedTuple):
     facts: dict[str, Any]
 
 
-def spectrum_at(problem: Problem, theta: Tensor, settings: dict[str, Any]) -> Spectrum:
+def spectrum_at(
+    problem: Problem, theta: Tensor, settings: dict[str, Any]
+) -> Spectrum:
     """The spectrum at theta (d,), whole or as a density, padded with NaN to one length.
 
     `residual` is |H p + g| / |g| for the best p, the share of the gradient in the Hessian's kernel.

@@ -25,9 +25,8 @@ class Start(NamedTuple):
     """A start, and where it comes from."""
 
     point: Tensor  # (d,)
-    facts: dict[
-        str, Any
-    ]  # seed, start (path, random or cube), path, path_step and noise
+    # seed, start (path, random or cube), path, path_step and noise
+    facts: dict[str, Any]
 
 
 def starts(
@@ -85,7 +84,11 @@ def _in_cube(dim: int, rng: torch.Generator) -> Tensor:
 
 
 def _points_on_path(
-    run: Run, problem: Problem, path: dict[str, Any], checkpoint: Checkpoint, part: str
+    run: Run,
+    problem: Problem,
+    path: dict[str, Any],
+    checkpoint: Checkpoint,
+    part: str,
 ) -> list[Tensor]:
     """The points (S, d) of all seeds at steps 0, every, 2 every, ... of an optimizer's path."""
     race = replace(run, experiment="race", method=Spec(**path["optimizer"]))

@@ -30,9 +30,7 @@ from .analysis import (
 )
 from .by_index import by_index
 
-STRONG = (
-    0.5  # a correlation of start points from which it explains that of critical points
-)
+STRONG = 0.5  # a correlation of start points from which it explains that of critical points
 
 
 def table(result: Result, spread: Spread = "range") -> Table:
@@ -95,7 +93,9 @@ def _range_cell(rows: Rows, name: Column) -> Cell | None:
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    return Cell(low=float(values.min()), high=float(values.max()), pattern=cells.RANGE)
+    return Cell(
+        low=float(values.min()), high=float(values.max()), pattern=cells.RANGE
+    )
 
 
 def _as_cell(measured: Correlation) -> Cell | None:
@@ -145,7 +145,9 @@ def by_start(result: Result) -> Table:
         (row["start"], row["path"]) for row in result.points
     ):
         rows = [
-            row for row in result.points if (row["start"], row["path"]) == (kind, path)
+            row
+            for row in result.points
+            if (row["start"], row["path"]) == (kind, path)
         ]
         found = distinct(rows)
         line: dict[str, TableEntry] = {
@@ -163,7 +165,9 @@ def _path(result: Result, path: int) -> str:
     """A path of the suite by its optimizer, the numbers of that and its direction."""
     chosen = result.run.settings["paths"][path]
     params: dict[str, Any] = chosen["optimizer"]["params"]
-    numbers = [f"{k}={v:g}" for k, v in params.items() if isinstance(v, int | float)]
+    numbers = [
+        f"{k}={v:g}" for k, v in params.items() if isinstance(v, int | float)
+    ]
     return f"{chosen['optimizer']['label']} {', '.join(numbers)}{' up' if chosen['up'] else ''}"
 
 
@@ -177,7 +181,9 @@ def _against_theory(
     outwards = float(np.mean(np.sign(expected) * (centre - expected)))
     return {
         "energy": _range_cell(found, "energy"),
-        "alpha - theory, rms": optional_cell(rms(alpha - theory.alpha(energy)), ".4f"),
+        "alpha - theory, rms": optional_cell(
+            rms(alpha - theory.alpha(energy)), ".4f"
+        ),
         "centre - theory, rms": optional_cell(rms(centre - expected), ".4f"),
         "of it at least": optional_cell(least, ".4f"),
         "outwards": optional_cell(outwards, ".4f"),
@@ -193,7 +199,11 @@ def controls(result: Result) -> Table:
     sets: dict[str, tuple[Rows, Column, Column]] = {
         "distinct critical points": (found, energy, "alpha"),
         "of them found in the whole": (_in_subspace(found, False), energy, "alpha"),
-        "of them padded with dead units": (_in_subspace(found, True), energy, "alpha"),
+        "of them padded with dead units": (
+            _in_subspace(found, True),
+            energy,
+            "alpha",
+        ),
         "ends that have not converged": (
             [row for row in rows if not row["converged"]],
             energy,

@@ -32,7 +32,9 @@ def at_budget(
     as far as that: one that ended before counts with its last value, and one that diverged as
     infinite. In seconds, only runs with as many seeds in a batch compete, on one kind of machine.
     """
-    return mark_best([_budget_line(result, axis, budget, spread) for result in results])
+    return mark_best(
+        [_budget_line(result, axis, budget, spread) for result in results]
+    )
 
 
 def budget_from(at: str) -> tuple[str, float]:
@@ -68,7 +70,9 @@ def axis_of(result: Result, axis: str) -> np.ndarray:
             np.diff(passes, axis=1), n, out=np.zeros_like(n), where=n > 0
         ).max(-1)
         shares[np.isnan(seconds[:, 1:])] = np.nan
-        return np.concatenate([np.zeros_like(seconds[:, :1]), shares.cumsum(1)], axis=1)
+        return np.concatenate(
+            [np.zeros_like(seconds[:, :1]), shares.cumsum(1)], axis=1
+        )
     return price(
         passes,
         result.facts.n_parameters or 0,
@@ -83,10 +87,14 @@ def repriced(result: Result, prices: Mapping[str, float]) -> Result:
     """
     if prices == PRICES or "passes.grad" not in result.series:
         return result
-    result = replace(result, environment={**result.environment, "prices": dict(prices)})
+    result = replace(
+        result, environment={**result.environment, "prices": dict(prices)}
+    )
     costs = axis_of(result, "cost")
     pairs = zip(result.race_rows, costs, strict=True)
-    return replace(result, rows=tuple(_repriced(row, spent) for row, spent in pairs))
+    return replace(
+        result, rows=tuple(_repriced(row, spent) for row, spent in pairs)
+    )
 
 
 def _repriced(row: RaceRow, spent: np.ndarray) -> RaceRow:
@@ -113,14 +121,18 @@ def _budget_line(
         "optimizer": run.method.label,
     }
     names = [
-        name.removesuffix(".step") for name in result.series if name.endswith(".step")
+        name.removesuffix(".step")
+        for name in result.series
+        if name.endswith(".step")
     ]
     if not names:  # the run broke before it began
         return {**line, "reached": share(0, n_seeds), "loss": None}
     used = axis_of(result, axis)
     n_reached = int((np.nanmax(used, 1) >= budget * (1 - 1e-9)).sum())
     line["reached"] = share(n_reached, n_seeds)
-    broken = [row["status"] in (Status.DIVERGED, Status.ERROR) for row in result.rows]
+    broken = [
+        row["status"] in (Status.DIVERGED, Status.ERROR) for row in result.rows
+    ]
     is_rival = n_reached == n_seeds and not _ended_worse(result, used, budget)
     rivals, league = REACHED, ""
     if axis == "seconds":
@@ -149,7 +161,11 @@ def _has_best(result: Result, name: str) -> bool:
 
 
 def _last_values(
-    result: Result, name: str, used: np.ndarray, budget: float, broken: Sequence[bool]
+    result: Result,
+    name: str,
+    used: np.ndarray,
+    budget: float,
+    broken: Sequence[bool],
 ) -> list[float | None]:
     values: list[float | None] = []
     for seed, steps in enumerate(result.series[f"{name}.step"]):

@@ -16,21 +16,26 @@ from ...survival.intervals import MIN_RUNS
 from .at_budget import AXES, axis_of
 
 N_BAND_POINTS = 50  # of a band: about as many as a phone can show
-QUANTILES = (0.25, 0.5, 0.75)  # over seeds; of fewer than MIN_RUNS seeds, their range
+# over seeds; of fewer than MIN_RUNS seeds, their range
+QUANTILES = (
+    0.25,
+    0.5,
+    0.75,
+)
 LOGARITHMIC = ("loss", "gradient_norm")  # where all of their numbers are positive
+# above the typical band, on a logarithmic and a linear axis: off the scale
 DECADES, TIMES = (
     3,
     100,
-)  # above the typical band, on a logarithmic and a linear axis: off the scale
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Band:
     """Low, middle and high of one metric at m points; inf where a seed broke."""
 
-    used: dict[
-        str, Floats
-    ]  # (m,) steps, cost and seconds that half of the seeds had used up
+    # (m,) steps, cost and seconds that half of the seeds had used up
+    used: dict[str, Floats]
     low: Floats
     middle: Floats
     high: Floats
@@ -57,11 +62,16 @@ def band(result: Result, metric: str, used: Mapping[str, Floats]) -> Band | None
     grid = np.unique(steps[np.isfinite(steps)])
     if not len(grid):
         return None
-    places = np.linspace(0, len(grid) - 1, min(len(grid), N_BAND_POINTS)).astype(int)
+    places = np.linspace(0, len(grid) - 1, min(len(grid), N_BAND_POINTS)).astype(
+        int
+    )
     grid = grid[np.unique(places)]  # (m,)
     low, middle, high = quantiles(_on_grid(result, metric, grid))
     return Band(
-        {axis: typical(each, grid) for axis, each in used.items()}, low, middle, high
+        {axis: typical(each, grid) for axis, each in used.items()},
+        low,
+        middle,
+        high,
     )
 
 

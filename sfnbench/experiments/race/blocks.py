@@ -63,7 +63,9 @@ class Stepper:
     going share them equally.
     """
 
-    def __init__(self, setup: Setup, trajectories: Trajectories, draws: Draws) -> None:
+    def __init__(
+        self, setup: Setup, trajectories: Trajectories, draws: Draws
+    ) -> None:
         self._setup = setup
         self._trajectories = trajectories
         self._draws = draws
@@ -141,7 +143,10 @@ class Stepper:
         function.
         """
         known = [loss for loss in steps.losses_before[1:] if loss is not None]
-        if self._setup.batch_sizes[0] is not None or len(known) < len(steps.points) - 1:
+        if (
+            self._setup.batch_sizes[0] is not None
+            or len(known) < len(steps.points) - 1
+        ):
             return None
         last = measure(self._setup.problem, Loss(), steps.points[-1])["loss"]
         return torch.stack([*known, last])
@@ -155,7 +160,8 @@ def synchronise(device: torch.device) -> None:
 
 def _stacked(reports: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {
-        name: torch.stack([report[name] for report in reports]) for name in reports[0]
+        name: torch.stack([report[name] for report in reports])
+        for name in reports[0]
     }
 
 

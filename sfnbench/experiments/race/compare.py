@@ -14,7 +14,8 @@ from ...results.compare import (
 )
 from ...survival.escapes import or_never
 
-LOSS_ROUNDING = 1e-12  # of the loss at the start: losses below that have all arrived
+# of the loss at the start: losses below that have all arrived
+LOSS_ROUNDING = 1e-12
 
 
 def changes(pairs: Pairs[RaceRow]) -> Iterator[Change]:

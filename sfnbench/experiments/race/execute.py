@@ -39,10 +39,11 @@ def execute(run: Run, progress: Progress) -> Result:
     for i, seeds in enumerate(chunks):
         part = part_of(progress, i, len(chunks))
         try:
-            recording, outcomes = advance(setup, seeds, run.settings, part, checkpoint)
-        except (
-            Exception
-        ) as error:  # where seeds run alone, the failure of one is its own
+            recording, outcomes = advance(
+                setup, seeds, run.settings, part, checkpoint
+            )
+        except Exception as error:
+            # where seeds run alone, the failure of one is its own
             if n > 1 or is_out_of_memory(error):
                 raise
             log.append(f"seed {seeds[0]}:\n{traceback.format_exc()}")

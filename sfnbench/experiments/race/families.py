@@ -16,10 +16,11 @@ from ...records import Result, Spec
 from .fits import LOGARITHM, POWER, QUIETER, Form
 
 SPECTRUM = "eigenvalues"  # a parameter of that name is a list of eigenvalues
+# they say which draw it is, not how much of anything
 NAMES_OF_DRAWS = (
     "rotation",
     "realization",
-)  # they say which draw it is, not how much of anything
+)
 FACTOR_TITLES = {  # of factors whose name says too little
     ("problem", "radius"): "distance from the saddle",
     ("problem", "index"): "index of the saddle",
@@ -92,7 +93,9 @@ def families(results: Iterable[Result]) -> list[Family]:
                 new = Family(kind, varied.use, factor, fixed, {})
                 series = found.setdefault(key, new).series
                 series.setdefault(other.label, []).append((x, result))
-    return [_by_dimension(family) for family in found.values() if _has_several(family)]
+    return [
+        _by_dimension(family) for family in found.values() if _has_several(family)
+    ]
 
 
 # -- inside ----------------------------------------------------------------------------------------
@@ -105,7 +108,9 @@ def _views(result: Result) -> Iterator[tuple[VariedKind, Spec, Spec]]:
     yield "optimizer", method, problem
 
 
-def _taken_apart(params: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any]]:
+def _taken_apart(
+    params: Mapping[str, Any],
+) -> tuple[dict[str, float], dict[str, Any]]:
     """The positive numbers among parameters, and the rest."""
     numbers: dict[str, float] = {}
     rest: dict[str, Any] = {}

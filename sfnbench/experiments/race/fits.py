@@ -59,7 +59,9 @@ class Form:
         with np.errstate(divide="ignore", invalid="ignore"):
             gap = -np.log1p(-1 / steps)
         return np.where(
-            np.isfinite(steps) & (steps > 0), np.where(steps <= 1, math.inf, gap), 0.0
+            np.isfinite(steps) & (steps > 0),
+            np.where(steps <= 1, math.inf, gap),
+            0.0,
         )
 
 
@@ -138,7 +140,9 @@ def fit(points: Sequence[Point], form: Form) -> Fit:
     slope = float(lines.slope[0])
     intercept = float(lines.intercept[0])
     if math.isnan(slope):
-        return Fit(Estimate(slope, math.nan, math.nan), intercept, _why_not(medians[0]))
+        return Fit(
+            Estimate(slope, math.nan, math.nan), intercept, _why_not(medians[0])
+        )
     down, up = _rounding(x, y, form.rounding(medians))
     estimate = Estimate(slope, math.nan, math.nan)
     if not few_seeds and len(points) >= MIN_POINTS:
@@ -244,14 +248,12 @@ def _misfit(x: Floats, y: Floats, lines: Lines, late: Floats) -> Misfit:
     to_residuals = (
         np.eye(len(x)) - 1 / len(x) - np.outer(apart, apart) / (apart**2).sum()
     )
-    middle = (
-        residuals[0] - to_residuals @ late / 2
-    )  # a median of m steps lies between m - 1 and m
+    # a median of m steps lies between m - 1 and m
+    middle = residuals[0] - to_residuals @ late / 2
     excess = np.maximum(np.abs(middle) - np.abs(to_residuals) @ late / 2, 0.0).max()
     by_chance = np.abs(residuals[1:] - residuals[0]).max(1)
-    by_chance[~np.isfinite(by_chance)] = (
-        math.inf
-    )  # a resample may have had any residual
+    # a resample may have had any residual
+    by_chance[~np.isfinite(by_chance)] = math.inf
     p = (1 + int((by_chance >= excess).sum())) / (1 + len(by_chance))
     return Misfit(largest, p)
 

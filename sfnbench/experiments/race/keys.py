@@ -8,7 +8,15 @@ from annotated_types import Ge, MinLen
 from pydantic import model_validator
 
 from ...core.cost import PRICES
-from ..keys import Above0, Budget, MetricName, NotBelow0, SeededKeys, StrictModel, Tune
+from ..keys import (
+    Above0,
+    Budget,
+    MetricName,
+    NotBelow0,
+    SeededKeys,
+    StrictModel,
+    Tune,
+)
 
 
 class Spacing(StrictModel):

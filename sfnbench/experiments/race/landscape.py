@@ -13,9 +13,8 @@ from ...core.problem import Problem
 from ...metrics.loss import Loss
 from ...metrics.measuring import measure
 
-N_SIDE = (
-    41  # points along each side of the grid; odd, so that the saddle is one of them
-)
+# points along each side of the grid; odd, so that the saddle is one of them
+N_SIDE = 41
 MOST_DOUBLINGS = 40  # of the frame, until a way down comes into it
 
 

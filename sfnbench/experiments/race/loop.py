@@ -80,7 +80,9 @@ class _Race:
         """The share of the budget that is used."""
         limits = self.outcomes.limits
         steps = self.recording.n_steps / limits.steps
-        return min(1.0, max(steps, float(self.stepper.seconds.max()) / limits.seconds))
+        return min(
+            1.0, max(steps, float(self.stepper.seconds.max()) / limits.seconds)
+        )
 
     def takes_a_block(self) -> bool:
         """Advance by a block; False where the optimizer has stopped by itself."""
@@ -104,7 +106,9 @@ class _Race:
     def finish(self) -> None:
         """End what still goes on."""
         if self.trajectories.ended:
-            self.recording.recount(self.trajectories.calls, self.trajectories.passes)
+            self.recording.recount(
+                self.trajectories.calls, self.trajectories.passes
+            )
         limits = self.outcomes.limits
         is_over = self.recording.n_steps >= limits.steps
         limit = limits.steps_from if is_over else "seconds"
@@ -115,7 +119,10 @@ class _Race:
         stepper = self.stepper.kept()
         if stepper is None:
             return None
-        kept = {"recording": self.recording.kept(), "outcomes": self.outcomes.kept()}
+        kept = {
+            "recording": self.recording.kept(),
+            "outcomes": self.outcomes.kept(),
+        }
         return {**kept, "stepper": stepper}
 
     def restore(self, kept: Kept | None) -> None:
@@ -132,9 +139,8 @@ def warm_up(setup: Setup, seeds: tuple[int, ...]) -> float:
     Returns the seconds that it took.
     """
     began = perf_counter()
-    with contextlib.suppress(
-        Exception
-    ):  # the race itself meets any error again, and reports it
+    # the race itself meets any error again, and reports it
+    with contextlib.suppress(Exception):
         trajectories = setup.trajectories(setup.starts(seeds), seeds)
         trajectories.step(*Draws(setup, seeds).next())
         trajectories.close()
@@ -146,7 +152,8 @@ def _every(setup: Setup, settings: Mapping[str, Any]) -> dict[str, Every]:
     """How far apart each metric is measured; the loss at every step unless the suite says other."""
     every: dict[str, Every] = {"loss": 1}
     for name, given in settings["metrics"]:
-        if isinstance(given, int):  # steps, as earlier results of format 3 have them
+        # steps, as earlier results of format 3 have them
+        if isinstance(given, int):
             every[name] = given
         elif "steps" in given:
             every[name] = int(given["steps"])

@@ -35,7 +35,11 @@ class Outcomes:
     """
 
     def __init__(
-        self, problem: Problem, starts: Tensor, start_losses: np.ndarray, limits: Limits
+        self,
+        problem: Problem,
+        starts: Tensor,
+        start_losses: np.ndarray,
+        limits: Limits,
     ) -> None:
         n = starts.shape[0]
         self.limits = limits
@@ -48,7 +52,8 @@ class Outcomes:
         self.before_last = torch.full_like(starts, torch.nan)
         self.steps_near = np.zeros(n, dtype=np.int64)
         self.message = ""  # of the method, where it stopped by itself
-        self.is_fixed = np.zeros(n, dtype=bool)  # it can no longer move, and knows it
+        # it can no longer move, and knows it
+        self.is_fixed = np.zeros(n, dtype=bool)
         self._near = NEAR_STARTS * self._from_saddle(starts)  # (S,)
         broken = ~np.isfinite(start_losses)
         self.end[broken] = 0
@@ -165,10 +170,11 @@ class Outcomes:
         alive = torch.as_tensor(np.flatnonzero(was_alive), device=device)
         end = torch.as_tensor(self.end, device=device)[alive]
         stop = torch.where(end < 0, n - 1, end - first)
-        before_is_here = (stop > 0)[
-            :, None
-        ]  # in this block, and not in the one before it
-        before = torch.where(before_is_here, points[stop - 1, alive], self.last[alive])
+        # in this block, and not in the one before it
+        before_is_here = (stop > 0)[:, None]
+        before = torch.where(
+            before_is_here, points[stop - 1, alive], self.last[alive]
+        )
         self.before_last[alive] = before
         self.last[alive] = points[stop, alive]
 

@@ -59,7 +59,11 @@ class Recording:
     """
 
     def __init__(
-        self, problem: Problem, every: Mapping[str, Every], starts: Tensor, n_paths: int
+        self,
+        problem: Problem,
+        every: Mapping[str, Every],
+        starts: Tensor,
+        n_paths: int,
     ) -> None:
         self._problem = problem
         self._every = every
@@ -75,7 +79,9 @@ class Recording:
         self.reports: dict[str, Pieces] = {}
         self._paths = Pieces()
         self._keep_paths(starts[None])
-        self._record(0, starts[None], None, np.zeros(1), np.ones((1, n), dtype=bool))
+        self._record(
+            0, starts[None], None, np.zeros(1), np.ones((1, n), dtype=bool)
+        )
 
     @property
     def start_losses(self) -> np.ndarray:
@@ -161,7 +167,9 @@ class Recording:
         self.measured_at = kept["measured_at"]
         for name in ("values", "reports"):
             arrays = kept[name].items()
-            setattr(self, name, {key: Pieces(np.asarray(each)) for key, each in arrays})
+            setattr(
+                self, name, {key: Pieces(np.asarray(each)) for key, each in arrays}
+            )
         for name in ("calls", "passes", "seconds"):
             setattr(self, name, Pieces(np.asarray(kept[name])))
         if self._n_paths:
@@ -241,7 +249,9 @@ class Recording:
             for name, values in found.items()
         }
 
-    def _in_windows(self, metric: str, points: Tensor, first: int) -> dict[str, Tensor]:
+    def _in_windows(
+        self, metric: str, points: Tensor, first: int
+    ) -> dict[str, Tensor]:
         """A metric at points (k, S, d), step by step, or at each of some steps from `first` on.
 
         In a batch of another size, or elsewhere in it, a point may round otherwise. So a batch
@@ -261,7 +271,9 @@ class Recording:
         return found
 
 
-def _due(every: Every, steps: np.ndarray, costs: np.ndarray, cost: float) -> np.ndarray:
+def _due(
+    every: Every, steps: np.ndarray, costs: np.ndarray, cost: float
+) -> np.ndarray:
     """The steps at which a metric is measured, as a mask (n,) of steps (n,).
 
     They are the multiples of a number, or the first steps past each multiple of a cost, where

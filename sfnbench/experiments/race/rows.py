@@ -30,7 +30,11 @@ def rows(
     """
     starts = setup.starts(seeds)
     certificates = certificate.certify_all(setup.problem, outcomes.last, starts)
-    columns: Columns = {"seed": seeds, "status": outcomes.status, "steps": outcomes.end}
+    columns: Columns = {
+        "seed": seeds,
+        "status": outcomes.status,
+        "steps": outcomes.end,
+    }
     columns.update(_loss_columns(setup, recording, outcomes))
     columns.update(_escape_columns(recording, outcomes))
     columns.update(_spent_columns(recording, outcomes))
@@ -41,7 +45,8 @@ def rows(
     columns.update(_captured(setup, outcomes, certificates))
     for name in setup.problem.measures:
         columns[name] = _at_end(setup, outcomes, name)
-    columns["n_sharing"] = [len(seeds)] * len(seeds)  # seeds that shared a vmapped call
+    # seeds that shared a vmapped call
+    columns["n_sharing"] = [len(seeds)] * len(seeds)
     made = _row_by_row(columns)
     _mark_ends(made, setup, outcomes)
     for i, row in enumerate(made):
@@ -50,7 +55,9 @@ def rows(
     return cast("list[RaceRow]", made)
 
 
-def _loss_columns(setup: Setup, recording: Recording, outcomes: Outcomes) -> Columns:
+def _loss_columns(
+    setup: Setup, recording: Recording, outcomes: Outcomes
+) -> Columns:
     final = _at_end(setup, outcomes, Loss())
     losses = recording.values["loss"].whole
     at = np.array(recording.measured_at["loss"])
@@ -92,7 +99,9 @@ def _spent_columns(recording: Recording, outcomes: Outcomes) -> Columns:
 
 
 def _captured(
-    setup: Setup, outcomes: Outcomes, certificates: Sequence[certificate.Certificate]
+    setup: Setup,
+    outcomes: Outcomes,
+    certificates: Sequence[certificate.Certificate],
 ) -> Columns:
     """Whether a saddle holds each trajectory, and its steps near the saddle before its escape.
 
@@ -105,7 +114,9 @@ def _captured(
     return {"captured": captured, "steps_near": outcomes.steps_near}
 
 
-def _mark_ends(made: list[dict[str, Any]], setup: Setup, outcomes: Outcomes) -> None:
+def _mark_ends(
+    made: list[dict[str, Any]], setup: Setup, outcomes: Outcomes
+) -> None:
     """Tell apart what ended ok: what can no longer move, and what ended far above its start.
 
     A trajectory is stuck where a step changed neither the point nor anything that the method
@@ -124,7 +135,9 @@ def _mark_ends(made: list[dict[str, Any]], setup: Setup, outcomes: Outcomes) -> 
             row["status"] = str(Status.WORSE)
 
 
-def _not_finite(setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]) -> str:
+def _not_finite(
+    setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]
+) -> str:
     """The first that was not finite where trajectory i broke: an answer it asked for, or its step.
 
     Its last finite point is looked at, on all examples. A minibatch may break a trajectory where
@@ -136,7 +149,8 @@ def _not_finite(setup: Setup, outcomes: Outcomes, i: int, row: dict[str, Any]) -
     else:
         point = outcomes.before_last[i]
     asked = [kind for kind in QUESTIONS if row[f"n_{kind}"]]
-    with contextlib.suppress(Exception):  # a broken trajectory must not cost the others
+    # a broken trajectory must not cost the others
+    with contextlib.suppress(Exception):
         return certificate.not_finite(setup.problem, point, asked) or "the step"
     return "the step"
 
@@ -169,5 +183,6 @@ def _row_by_row(columns: Columns) -> list[dict[str, Any]]:
         for column in columns.values()
     ]
     return [
-        dict(zip(columns, values, strict=True)) for values in zip(*plain, strict=True)
+        dict(zip(columns, values, strict=True))
+        for values in zip(*plain, strict=True)
     ]

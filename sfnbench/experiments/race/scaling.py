@@ -104,7 +104,8 @@ def table(found: Iterable[tuple[str, Family, list[Growth]]]) -> Table:
 def _growth(family: Family, label: str) -> Growth:
     runs = family.series[label]
     points = [Point.of(x, result) for x, result in runs]
-    medians = np.array([point.escapes.median() for point in points], float)  # (n, 3)
+    # (n, 3)
+    medians = np.array([point.escapes.median() for point in points], float)
     value, low, high = medians.T
     budgets = np.array([point.budget for point in points])
     x = np.array([point.x for point in points], float)
@@ -124,7 +125,9 @@ def _growth(family: Family, label: str) -> Growth:
     )
 
 
-def _law_slope(family: Family, result: Result, x: Floats, exact: Floats | None) -> str:
+def _law_slope(
+    family: Family, result: Result, x: Floats, exact: Floats | None
+) -> str:
     """The slope of the exact law of gradient descent; empty where there is none.
 
     Known for the distance and for the noise, else fitted to the law's own steps.

@@ -14,9 +14,7 @@ from ...survival.escapes import Escapes
 from ...survival.intervals import median
 
 SOUND = "among those without a seed that broke, diverged or ended worse"
-ESCAPED = (
-    "in cost and seconds among those that escaped, in seconds with as many in a batch"
-)
+ESCAPED = "in cost and seconds among those that escaped, in seconds with as many in a batch"
 SADDLE = ("escaped", "escape step", "captured", "steps near saddle")
 NO_CONTEST = ("escaped", "captured", "steps near saddle")
 OVER_SEEDS = "the lowest and highest over seeds"
@@ -55,14 +53,15 @@ def table(result: Result, spread: Spread) -> Table:
         )
     _compete(line, is_rival, SOUND)
     # Who has not left has saved nothing, and without a saddle all spend what they are given.
-    has_escaped = (
-        escape is not None and escape.value is not None and math.isfinite(escape.value)
-    )
-    line |= _spent(result, spread, is_rival and has_escaped)
+    line |= _spent(result, spread, is_rival and _is_finite(escape))
     limits = Counter(row["limit"] for row in rows if row["limit"])
     line["ended by"] = Tally(dict(limits.most_common()), ", ") if limits else None
     line["end points"] = Tally(dict(ends.most_common()), ", ") if ends else None
     return [line]
+
+
+def _is_finite(cell: Cell | None) -> bool:
+    return cell is not None and cell.value is not None and math.isfinite(cell.value)
 
 
 def _at_saddle(rows: Sequence[RaceRow], escape: Cell) -> dict[str, TableEntry]:
@@ -100,8 +99,12 @@ def _escape_step(rows: Sequence[RaceRow]) -> Cell:
 def _spent(result: Result, spread: Spread, is_rival: bool) -> dict[str, TableEntry]:
     rows = result.race_rows
     line: dict[str, TableEntry] = {
-        "cost in gradients": middle([row["cost"] for row in rows], spread, form=".3g"),
-        "seconds a seed": middle([row["seconds"] for row in rows], "none", form=".2g"),
+        "cost in gradients": middle(
+            [row["cost"] for row in rows], spread, form=".3g"
+        ),
+        "seconds a seed": middle(
+            [row["seconds"] for row in rows], "none", form=".2g"
+        ),
     }
     _compete(line, is_rival, ESCAPED)
     seconds = line["seconds a seed"]
@@ -129,7 +132,9 @@ def middle(
     values: Sequence[float | None], spread: Spread = "range", *, form: str = ".4g"
 ) -> Cell | None:
     """The median of the known numbers and its spread; a NaN counts as infinite, None is unknown."""
-    known = sorted(math.inf if x != x else float(x) for x in values if x is not None)
+    known = sorted(
+        math.inf if x != x else float(x) for x in values if x is not None
+    )
     if not known:
         return None
     # numpy's median, which takes ten times as long over a few seeds

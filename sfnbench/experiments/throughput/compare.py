@@ -24,7 +24,11 @@ def changes(pairs: Pairs[TimingRow]) -> Iterator[Change]:
 
 
 def _change(
-    pairs: Pairs[TimingRow], what: str, rate: Rate, before: TimingRow, after: TimingRow
+    pairs: Pairs[TimingRow],
+    what: str,
+    rate: Rate,
+    before: TimingRow,
+    after: TimingRow,
 ) -> Change | None:
     """They differ where the medians do and the quartiles over blocks lie apart."""
     old = quartiles(before, rate)
@@ -41,7 +45,12 @@ def _change(
         verdict = "better" if rises == (rate != STEP) else "worse"
         why = _why_unsure(before, after, rate)
     return Change(
-        pairs.slot, what, old_middle, new_middle, "undecided" if why else verdict, why
+        pairs.slot,
+        what,
+        old_middle,
+        new_middle,
+        "undecided" if why else verdict,
+        why,
     )
 
 

@@ -170,9 +170,8 @@ def _rate_columns(setup: Setup, seconds: dict[str, np.ndarray]) -> dict[str, flo
     rates.update(_spread("grads_per_s", 1 / seconds["grad"]))
     rates.update(_spread("hvp_per_s", 1 / seconds["hvp"]))
     rates.update(_spread("step_in_grads", seconds["steps"] / seconds["grad"]))
-    if (
-        len(set(setup.batch_sizes)) == 1
-    ):  # else the two see different numbers of examples
+    # else the two see different numbers of examples
+    if len(set(setup.batch_sizes)) == 1:
         rates.update(_spread("hvp_in_grads", seconds["hvp"] / seconds["grad"]))
     return rates
 
@@ -201,4 +200,8 @@ def _drift(row: dict[str, Any]) -> float:
 def _spread(name: str, values: np.ndarray) -> dict[str, float]:
     """Median and quartiles over blocks."""
     low, middle, high = np.percentile(values, (25, 50, 75))
-    return {name: float(middle), f"{name}_q1": float(low), f"{name}_q3": float(high)}
+    return {
+        name: float(middle),
+        f"{name}_q1": float(low),
+        f"{name}_q3": float(high),
+    }

@@ -23,7 +23,8 @@ class PeakMemory:
         self._before = psutil.Process().memory_info().rss
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        with suppress(OSError):  # Linux resets its own high-water mark when asked to
+        # Linux resets its own high-water mark when asked to
+        with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
 
     def in_bytes(self) -> int:
@@ -36,7 +37,9 @@ class PeakMemory:
                     return max(0, int(line.split()[1]) * 1024 - self._before)
         unit = 1 if sys.platform == "darwin" else 1024
         return max(
-            0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self._before
+            0,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+            - self._before,
         )
 
 

@@ -8,11 +8,12 @@ from ...records import Rate, Result, Status, TimingRow, quartiles
 from ...results.cells import Cell, Spread, TableEntry, optional_cell
 from ...results.tables import Table
 
+# columns in which high is good
 FASTEST: dict[Rate, str] = {
     "steps_per_s": "steps/s",
     "samples_per_s": "samples/s",
     "hvp_per_s": "HVP/s",
-}  # columns in which high is good
+}
 IN_GRADIENTS: dict[Rate, str] = {
     "step_in_grads": "gradients a step",
     "hvp_in_grads": "gradients an HVP",

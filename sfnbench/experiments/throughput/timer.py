@@ -12,9 +12,8 @@ import torch
 
 Work = Callable[[], int]  # does something, and returns how many units of it
 Prepare = Callable[[int], Work]  # gets so many units of work ready
-TimedWork = Callable[
-    [], tuple[float, int]
-]  # seconds of one block, and the units that it did
+# seconds of one block, and the units that it did
+TimedWork = Callable[[], tuple[float, int]]
 
 MOST_UNITS = 10_000  # in a block, because their draws are made beforehand
 

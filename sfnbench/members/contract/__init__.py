@@ -33,7 +33,8 @@ def failures(cls: type[AnyMember], device: str = "cpu") -> dict[str, str]:
     """
     try:
         member = cls()
-    except Exception as error:  # a member under test may raise anything, here and below
+    except Exception as error:
+        # a member under test may raise anything, here and below
         said = f"{cls.__name__}() raises {type(error).__name__}: {error}"
         return {"has_defaults": _at_line(error, cls) + said}
     found = {}
@@ -65,9 +66,7 @@ def _message_of(error: Exception, cls: type) -> str:
     """What a member raised, and where."""
     message = f"{type(error).__name__}: {error}"
     if "data-dependent control flow" in message:
-        message = (
-            "it branches on a tensor's value: say vmappable = False, or use torch.where"
-        )
+        message = "it branches on a tensor's value: say vmappable = False, or use torch.where"
     return _at_line(error, cls) + message
 
 
@@ -86,7 +85,8 @@ def _check_class(cls: type[AnyMember]) -> None:
     if broken:
         raise CheckError(
             "\n".join(
-                f"{cls.__name__} {name}: {message}" for name, message in broken.items()
+                f"{cls.__name__} {name}: {message}"
+                for name, message in broken.items()
             )
         )
 

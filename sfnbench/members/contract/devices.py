@@ -122,7 +122,9 @@ def optimizer_answers(
     return found
 
 
-def finder_answers(finder: Finder, device: torch.device, dtype: torch.dtype) -> Answers:
+def finder_answers(
+    finder: Finder, device: torch.device, dtype: torch.dtype
+) -> Answers:
     """Where a step of several searches leads, and the gradients there."""
     problem = Waves()
     starts = starts_of(problem).to(device, dtype)
@@ -132,7 +134,9 @@ def finder_answers(finder: Finder, device: torch.device, dtype: torch.dtype) -> 
     return {"theta": at.theta, "grad": at.grad}
 
 
-def metric_answers(metric: Metric, device: torch.device, dtype: torch.dtype) -> Answers:
+def metric_answers(
+    metric: Metric, device: torch.device, dtype: torch.dtype
+) -> Answers:
     """A metric's numbers at a point."""
     problem = Waves()
     theta = starts_of(problem)[0].to(device, dtype)
@@ -179,7 +183,9 @@ def trains_modules_on_their_device(optimizer: Optimizer) -> None:
         for device in (torch.device(DEVICE.get()), META):
             loss = _loss_of_a_module(optimizer, device)
             there = loss is None or loss.device.type == device.type
-            require(there, "the loss of a step is on another device than the module")
+            require(
+                there, "the loss of a step is on another device than the module"
+            )
 
 
 def _loss_of_a_module(optimizer: Optimizer, device: torch.device) -> Tensor | None:

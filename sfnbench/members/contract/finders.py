@@ -79,7 +79,9 @@ def searches_run_together(finder: Finder) -> None:
     for i in range(N_CONTRACT_STARTS):
         alone = Equations(problem, 1)
         here = starts[i : i + 1]
-        single = finder.step(alone, Iterate(here, alone.grad(here), finder.init(here)))
+        single = finder.step(
+            alone, Iterate(here, alone.grad(here), finder.init(here))
+        )
         apart = float((single.theta[0] - after.theta[i]).abs().max())
         require(
             apart <= 1e-6 * (1 + float(single.theta.abs().max())),

@@ -13,7 +13,9 @@ from .shared import N_CONTRACT_STARTS, Waves, require, starts_of
 
 def measures_scalars(metric: Metric) -> None:
     """It gives a number (), or by name its own and those of its companions."""
-    found = by_name(metric.name, metric.measure(Oracle(Waves()), starts_of(Waves())[0]))
+    found = by_name(
+        metric.name, metric.measure(Oracle(Waves()), starts_of(Waves())[0])
+    )
     expected = {metric.name, *metric.companions}
     require(
         set(found) == expected,
@@ -21,7 +23,9 @@ def measures_scalars(metric: Metric) -> None:
     )
     for name, value in found.items():
         shape = (
-            tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            tuple(value.shape)
+            if isinstance(value, Tensor)
+            else type(value).__name__
         )
         require(shape == (), f"{name} should be a tensor of shape (), not {shape}")
 
@@ -36,7 +40,9 @@ def measuring_is_pure(metric: Metric) -> None:
     torch.manual_seed(2)
     again = measure(Waves(), metric, points)
     for name, values in first.items():
-        require(_agree(values, again[name], 0.0), f"{name} differs when measured again")
+        require(
+            _agree(values, again[name], 0.0), f"{name} differs when measured again"
+        )
 
 
 def points_are_measured_together(metric: Metric) -> None:
@@ -47,7 +53,9 @@ def points_are_measured_together(metric: Metric) -> None:
         alone = measure(Waves(), metric, points[place : place + 1])
         for name, values in alone.items():
             is_same = _agree(values, together[name][place : place + 1], 1e-9)
-            require(is_same, f"{name} of point {place} differs from that in a batch")
+            require(
+                is_same, f"{name} of point {place} differs from that in a batch"
+            )
 
 
 METRIC_CHECKS = (measures_scalars, measuring_is_pure, points_are_measured_together)

@@ -18,7 +18,15 @@ from ...trajectories.single import Looped
 from ...trajectories.vmapped import Vmapped
 from ...words import did_you_mean
 from .. import registry
-from .shared import DEVICE, N_CONTRACT_STARTS, Waves, point_of, require, same, starts_of
+from .shared import (
+    DEVICE,
+    N_CONTRACT_STARTS,
+    Waves,
+    point_of,
+    require,
+    same,
+    starts_of,
+)
 
 
 def step_keeps_shape_and_dtype(optimizer: Optimizer) -> None:
@@ -162,7 +170,9 @@ def _noise(optimizer: Optimizer, n: int) -> Tensor | None:
 def _oracle(optimizer: Optimizer, theta: Tensor) -> Oracle:
     noise = _noise(optimizer, 1)
     return Oracle(
-        Waves(), noise=None if noise is None else noise[0].to(theta.dtype), theta=theta
+        Waves(),
+        noise=None if noise is None else noise[0].to(theta.dtype),
+        theta=theta,
     )
 
 

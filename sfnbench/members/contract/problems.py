@@ -21,7 +21,9 @@ VANISHING = 1e-300  # for a gradient that vanishes
 
 def starts_are_reproducible(problem: Problem) -> None:
     """`start` gives (dim,) finite float64 values on the CPU, decided by the generator."""
-    first, second = (problem.start(torch.Generator().manual_seed(7)) for _ in range(2))
+    first, second = (
+        problem.start(torch.Generator().manual_seed(7)) for _ in range(2)
+    )
     require(
         first.shape == (problem.dim,),
         f"the start has shape {tuple(first.shape)}, dim is {problem.dim}",
@@ -62,7 +64,8 @@ def derivatives_agree_with_differences(problem: Problem) -> None:
     gradient = torch.func.grad(lambda t: problem.loss(t, None))
     H = problem.hessian(theta, None)
     require(
-        H.shape == (problem.dim, problem.dim), f"the Hessian has shape {tuple(H.shape)}"
+        H.shape == (problem.dim, problem.dim),
+        f"the Hessian has shape {tuple(H.shape)}",
     )
     require(bool(torch.isfinite(H).all()), "the Hessian at a start is not finite")
     require(
@@ -93,7 +96,9 @@ def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
     """`linearised`, where it gives anything, agrees with differentiating twice."""
     theta = point_of(problem, torch.float64)
     rng = torch.Generator().manual_seed(4)
-    vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64).to(theta)
+    vectors = torch.randn(2, problem.dim, generator=rng, dtype=torch.float64).to(
+        theta
+    )
     for kind in get_args(CurvatureKind) if problem.knows_outputs else ("hessian",):
         found = problem.linearised(theta, None, kind)
         if found is not None:
@@ -103,11 +108,14 @@ def products_by_hand_are_those_of_autograd(problem: Problem) -> None:
                 (found.product(v), known.product(v)) for v in (*vectors, vectors[0])
             ]
             close = all(
-                torch.allclose(a, b, rtol=1e-9, atol=1e-11 * (1 + float(b.abs().max())))
+                torch.allclose(
+                    a, b, rtol=1e-9, atol=1e-11 * (1 + float(b.abs().max()))
+                )
                 for a, b in pairs
             )
             require(
-                close, f"linearised() of kind {kind} is not what differentiating gives"
+                close,
+                f"linearised() of kind {kind} is not what differentiating gives",
             )
 
 
@@ -151,7 +159,8 @@ def draws_are_reproducible(problem: Problem) -> None:
         f"share() of {size} examples is {problem.share(first):g}",
     )
     require(
-        problem.share(None) == 1, f"share() of all examples is {problem.share(None):g}"
+        problem.share(None) == 1,
+        f"share() of all examples is {problem.share(None):g}",
     )
 
 
@@ -163,7 +172,8 @@ def tensors_make_up_theta(problem: Problem) -> None:
     n_missed = int((theta == 0).sum())
     n_shared = int((theta > 1).sum())
     require(
-        n_missed == 0, f"{n_missed} of {problem.dim} parameters are in no view of theta"
+        n_missed == 0,
+        f"{n_missed} of {problem.dim} parameters are in no view of theta",
     )
     require(
         n_shared == 0,
@@ -176,7 +186,8 @@ def parts_make_up_the_whole(problem: Problem) -> None:
     theta = point_of(problem, torch.float64)
     whole = problem.loss(theta, None)
     summed = sum(
-        weight * problem.loss(theta, part) for weight, part in problem.parts(None, 3)
+        weight * problem.loss(theta, part)
+        for weight, part in problem.parts(None, 3)
     )
     require(
         bool(torch.isclose(torch.as_tensor(summed), whole, rtol=1e-9)),
@@ -226,7 +237,9 @@ def critical_points_are_known(problem: Problem) -> None:
         H = problem.hessian(point, None)
         eigenvalues = torch.linalg.eigvalsh(H)
         scale = 1 + float(eigenvalues.abs().max())
-        slope = float(torch.func.grad(lambda t: problem.loss(t, None))(point).norm())
+        slope = float(
+            torch.func.grad(lambda t: problem.loss(t, None))(point).norm()
+        )
         negative = int((eigenvalues < -1e-8 * scale).sum())
         require(
             slope < 1e-9 * scale,
@@ -280,7 +293,9 @@ def zero_modes_are_symmetries(problem: Problem) -> None:
         shape = tuple(modes.shape)
         require(right, f"zero modes have shape {shape}, not (n, {problem.dim})")
         require(bool(torch.isfinite(modes).all()), "a zero mode is not finite")
-        require(n in (0, len(modes)), f"{len(modes)} zero modes, n_zero_modes is {n}")
+        require(
+            n in (0, len(modes)), f"{len(modes)} zero modes, n_zero_modes is {n}"
+        )
         _require_constant(problem, theta, modes)
         rank = zero_mode_rank(modes)
         require(

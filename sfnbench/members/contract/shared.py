@@ -49,9 +49,8 @@ class Waves(Problem):
 
 def is_frozen_dataclass(member: AnyMember) -> None:
     """It is a frozen dataclass, so that nothing it learns in one run reaches the next."""
-    parameters = vars(type(member)).get(
-        "__dataclass_params__"
-    )  # a base's own do not count
+    # a base's own do not count
+    parameters = vars(type(member)).get("__dataclass_params__")
     frozen = parameters is not None and parameters.frozen
     require(
         bool(frozen),
@@ -84,7 +83,8 @@ def fields_are_plain_values(member: AnyMember) -> None:
     except ValidationError as error:
         raise CheckError(
             "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}"
+                for e in error.errors()
             )
         ) from error
     require(again == member, f"the defaults came back as {again}")
@@ -106,7 +106,9 @@ def same(a: Any, b: Any) -> bool:
 
 
 def _equal(x: Tensor, y: Tensor) -> bool:
-    return x.shape == y.shape and torch.allclose(x, y, rtol=0, atol=0, equal_nan=True)
+    return x.shape == y.shape and torch.allclose(
+        x, y, rtol=0, atol=0, equal_nan=True
+    )
 
 
 def point_of(problem: Problem, dtype: torch.dtype) -> Tensor:

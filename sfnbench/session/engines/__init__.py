@@ -35,7 +35,8 @@ class Conditions:
 
     jobs: int  # runs at a time
     threads: int  # of each run
-    plugins: tuple[Path, ...] = ()  # searched for members by whichever process executes
+    # searched for members by whichever process executes
+    plugins: tuple[Path, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # the engine's own
     folder: Path | None = None  # of the results
     live: bytes = b""  # members of the caller's script, see `members.live`
@@ -56,7 +57,9 @@ def names() -> tuple[str, ...]:
     """
     return tuple(
         sorted(
-            each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_"
+            each.name
+            for each in pkgutil.iter_modules(__path__)
+            if each.name[0] != "_"
         )
     )
 
@@ -85,7 +88,9 @@ def check_choices(
 ) -> None:
     """SfnbenchError for an engine that is not known, and for what no engine can do."""
     if engine not in names():
-        raise SfnbenchError(f"unknown engine {engine!r}{did_you_mean(engine, names())}")
+        raise SfnbenchError(
+            f"unknown engine {engine!r}{did_you_mean(engine, names())}"
+        )
     if engine in OPTIONS:
         refuse_options(engine, options or {}, OPTIONS[engine])
     if (jobs is not None and jobs < 1) or threads < 1:

@@ -6,7 +6,8 @@ import ctypes
 from contextlib import suppress
 from pathlib import Path
 
-MOST_LOG_BYTES = 32 * 1024  # of what a run printed, and as much again of what it raised
+# of what a run printed, and as much again of what it raised
+MOST_LOG_BYTES = 32 * 1024
 HEAD = MOST_LOG_BYTES // 4
 MOST_ON_DISK = 2**24  # bytes that a file of output takes for long
 _PUNCH_HOLE = 0x1 | 0x2  # the size of the file stays, see fallocate(2)

@@ -37,11 +37,12 @@ Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 def start_server() -> None:
     """Start the process that all workers are forked from, once."""
     forkserver.set_forkserver_preload(PRELOADED)
+    # no threads may be running where a fork happens
     with (
         _one_at_a_time,
         _variable("OMP_NUM_THREADS", "1"),
         ctrl_c_ignored(),
-    ):  # no threads may be running where a fork happens
+    ):
         forkserver.ensure_running()
 
 
@@ -104,9 +105,8 @@ def ctrl_c_remembered() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _ctrl_c_handled_by(handler: Handler) -> Iterator[Handler | None]:
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # only there may handlers be set, or are they called
+    # only there may handlers be set, or are they called
+    if threading.current_thread() is not threading.main_thread():
         yield None
         return
     before = signal.signal(signal.SIGINT, handler)

@@ -56,7 +56,11 @@ class Surroundings:
     """The state of a process as it is before its first run."""
 
     def __init__(self) -> None:
-        self._random = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        self._random = (
+            random.getstate(),
+            np.random.get_state(),
+            torch.get_rng_state(),
+        )
         self._environ = dict(os.environ)
         self._folder = os.getcwd()
         self._modules = frozenset(sys.modules)
@@ -94,7 +98,9 @@ class Surroundings:
 
     def _forget_modules(self) -> Iterator[str]:
         """Forget the user's modules, so that the next run imports them as they are at first."""
-        users = [name for name in sys.modules.keys() - self._modules if _is_users(name)]
+        users = [
+            name for name in sys.modules.keys() - self._modules if _is_users(name)
+        ]
         for name in users:
             if not str(getattr(sys.modules[name], "__file__", "")).endswith(".py"):
                 yield f"the module {name}, which cannot be imported twice"
@@ -112,9 +118,13 @@ class _Names:
 
     def __init__(self) -> None:
         modules = {
-            id(each): each for each in sys.modules.values() if type(each) is ModuleType
+            id(each): each
+            for each in sys.modules.values()
+            if type(each) is ModuleType
         }.values()
-        classes = {id(each): each for module in modules for each in _classes_in(module)}
+        classes = {
+            id(each): each for module in modules for each in _classes_in(module)
+        }
         self._owners: list[Any] = [*modules, *classes.values()]
         self._views = [vars(owner).values() for owner in self._owners]
         self._sizes = list(map(len, self._views))
@@ -219,7 +229,10 @@ def _settings_of_torch() -> Iterator[tuple[str, Any]]:
     yield "default dtype", torch.get_default_dtype()
     yield "default device", torch.get_default_device()
     yield "threads", (torch.get_num_threads(), torch.get_num_interop_threads())
-    yield "gradient mode", (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+    yield (
+        "gradient mode",
+        (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+    )
     yield "anomaly mode", torch.is_anomaly_enabled()
     yield "determinism", torch.get_deterministic_debug_mode()
     filling: Any = torch.utils.deterministic

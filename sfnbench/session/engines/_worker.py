@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 BEGUN = "begun"  # what a worker says before it executes a run
 REPORT_S = 0.1  # progress is reported so often
-REPORT = struct.Struct(
-    "<Qd"
-)  # the number of a task, and the share of its run that is done
+# the number of a task, and the share of its run that is done
+REPORT = struct.Struct("<Qd")
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,8 @@ class WorkerTask:
     conditions: Conditions
     channel: connection.Connection  # runs come in, results go out
     reports: connection.Connection
-    variables: dict[
-        str, str
-    ]  # the server's environment variables are older than the caller's
+    # the server's environment variables are older than the caller's
+    variables: dict[str, str]
     machine: dict[str, Any]
 
 
@@ -87,9 +85,8 @@ def serve(task: WorkerTask) -> None:
 
 def _prepare(task: WorkerTask) -> None:
     os.setpgid(0, 0)  # what a run starts ends with it: see `end_group`
-    signal.signal(
-        signal.SIGTERM, signal.SIG_DFL
-    )  # a handler in Python waits for LAPACK to return
+    # a handler in Python waits for LAPACK to return
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _end_with_parent()
     os.environ.clear()
     os.environ.update(task.variables, OMP_NUM_THREADS=str(task.conditions.threads))
@@ -104,9 +101,8 @@ def _answer_to(order: Order, task: WorkerTask) -> Result:
     began = perf_counter()
     try:
         return attempt(order.run, task.conditions, _Reporter(task, order.number))
-    except (
-        BaseException
-    ):  # KeyboardInterrupt too: the terminal's Ctrl-C does not reach this process
+    except BaseException:
+        # KeyboardInterrupt too: the terminal's Ctrl-C does not reach this process
         seconds = perf_counter() - began
         return failure(order.run, Status.ERROR, traceback.format_exc(), seconds)
 
@@ -175,7 +171,9 @@ def _end_with_parent() -> None:
         signal.signal(signal.SIGIO, signal.SIG_DFL)
         fcntl.fcntl(sentinel, fcntl.F_SETOWN, -os.getpgid(0))
         fcntl.fcntl(
-            sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC
+            sentinel,
+            fcntl.F_SETFL,
+            fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC,
         )
 
 

@@ -32,7 +32,9 @@ PROGRESS_S = 1.0  # a run's progress travels so often
 
 
 def dask(
-    runs: Iterable[Run], conditions: Conditions, on_progress: RunProgress | None = None
+    runs: Iterable[Run],
+    conditions: Conditions,
+    on_progress: RunProgress | None = None,
 ) -> Generator[Result, None, None]:
     """Execute the runs on a scheduler's workers; SfnbenchError where the package is missing."""
     try:

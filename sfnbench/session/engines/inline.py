@@ -24,7 +24,9 @@ from ._logs import shortened
 
 
 def inline(
-    runs: Iterable[Run], conditions: Conditions, on_progress: RunProgress | None = None
+    runs: Iterable[Run],
+    conditions: Conditions,
+    on_progress: RunProgress | None = None,
 ) -> Generator[Result, None, None]:
     """Execute the runs here. Ctrl-C passes; whatever else a run raises becomes its result."""
     for run in runs:
@@ -76,7 +78,9 @@ def attempt(
 def failure(run: Run, status: Status, log: str, seconds: float) -> Result:
     """The result of a run that raised."""
     facts = describe(run.device)
-    return Result(run, status, environment=facts, log=shortened(log), seconds=seconds)
+    return Result(
+        run, status, environment=facts, log=shortened(log), seconds=seconds
+    )
 
 
 @contextmanager

@@ -44,15 +44,16 @@ from ._worker import (
 )
 
 SHORT_S = 2.0  # after a longer run, what a fresh process costs does not matter
-SERVER_LOST = (
-    255  # multiprocessing's exit code of a process whose fork server was killed
-)
+# multiprocessing's exit code of a process whose fork server was killed
+SERVER_LOST = 255
 SERVER_PAUSES = (0.1, 0.5, 2.0)  # seconds, until another one is started
 _run_numbers = itertools.count()
 
 
 def processes(
-    runs: Iterable[Run], conditions: Conditions, on_progress: RunProgress | None = None
+    runs: Iterable[Run],
+    conditions: Conditions,
+    on_progress: RunProgress | None = None,
 ) -> Generator[Result, None, None]:
     """Execute the runs in worker processes."""
     waiting = iter(runs)
@@ -186,9 +187,8 @@ class Workers:
     def report(self, on_progress: RunProgress | None) -> None:
         """Pass on the latest report of each worker."""
         latest = {}
-        for _ in range(
-            1000
-        ):  # a worker that reports faster than this reads must not keep it here
+        # a worker that reports faster than this reads must not keep it here
+        for _ in range(1000):
             if not self._reports.poll():
                 break
             number, share = REPORT.unpack(self._reports.recv_bytes())
@@ -225,7 +225,9 @@ class Workers:
         ours, theirs = context.Pipe()
         variables = dict(os.environ)
         machine = environment.machine()
-        task = WorkerTask(self.conditions, theirs, self._reporting, variables, machine)
+        task = WorkerTask(
+            self.conditions, theirs, self._reporting, variables, machine
+        )
         process = context.Process(
             target=serve, args=(task,), name=self.name, daemon=True
         )
@@ -266,10 +268,14 @@ class Workers:
         is_unchanged = isinstance(answer, Answer) and not answer.changes
         is_sound = is_unchanged and not result.status.failed
         is_short = result.seconds < SHORT_S
-        is_kept = is_sound and is_short and self._is_sharing and _may_share(ended.run)
+        is_kept = (
+            is_sound and is_short and self._is_sharing and _may_share(ended.run)
+        )
         return self._taken(ended, result, is_kept)
 
-    def _taken(self, ended: _Running, result: Result, is_kept: bool = False) -> Result:
+    def _taken(
+        self, ended: _Running, result: Result, is_kept: bool = False
+    ) -> Result:
         """The result with what its run printed; its worker waits for another run, or ends."""
         del self.running[ended.order.number]
         if is_kept:
@@ -332,7 +338,9 @@ def unfinished(run: Run, status: Status, log: str, seconds: float) -> Result:
 
 def _last_words(exitcode: int) -> str:
     if exitcode >= 0:
-        return f"the worker process ended without a result, with exit code {exitcode}"
+        return (
+            f"the worker process ended without a result, with exit code {exitcode}"
+        )
     if exitcode == -signal.SIGKILL:
         hint = "; the system does that when memory runs out"
     else:

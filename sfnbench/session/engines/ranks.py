@@ -43,7 +43,9 @@ def is_first() -> bool:
 
 
 def ranks(
-    runs: Iterable[Run], conditions: Conditions, on_progress: RunProgress | None = None
+    runs: Iterable[Run],
+    conditions: Conditions,
+    on_progress: RunProgress | None = None,
 ) -> Generator[Result, None, None]:
     """Execute the runs by all processes; this one is number 0."""
     if not is_first():

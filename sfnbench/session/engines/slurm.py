@@ -32,19 +32,23 @@ from ._server import ctrl_c_deferred
 from .processes import processes, unfinished
 
 POLL_S = 1.0
-SACCT_S = 30.0  # Slurm is asked so often for jobs that may have ended without a result
+# Slurm is asked so often for jobs that may have ended without a result
+SACCT_S = 30.0
 CANCEL_S = 15.0  # Slurm gives a job time to end by itself
 ARRAY_LENGTH = 1000  # Slurm's own limit, where its administrator has set no other
 ATTEMPTS = 3  # of a run whose node was lost
 SPARE_MINUTES = 5  # beyond the runs' own timeouts, in which a job starts and ends
-SUBMITTED = "_submitted.pkl"  # ends submitit's name of a file with what a job is given
+# ends submitit's name of a file with what a job is given
+SUBMITTED = "_submitted.pkl"
 LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
 OUT_OF_MEMORY = re.compile(r"exceeded memory limit|oom.kill", re.IGNORECASE)
 STATUSES = {"TIMEOUT": Status.TIMEOUT, "OUT_OF_MEMORY": Status.OOM}
 
 
 def slurm(
-    runs: Iterable[Run], conditions: Conditions, on_progress: RunProgress | None = None
+    runs: Iterable[Run],
+    conditions: Conditions,
+    on_progress: RunProgress | None = None,
 ) -> Generator[Result, None, None]:
     """Execute the runs as jobs; SfnbenchError without submitit, Slurm or with a wrong option."""
     try:
@@ -65,8 +69,11 @@ def work_for_slurm(run: Run, conditions: Conditions) -> Result:
     signal.signal(signal.SIGTERM, _end_job)
     try:
         (result,) = processes([run], replace(conditions, jobs=1))
-    except UncompletedJobError as error:  # raised at the signal before the job's end
-        return unfinished(run, Status.TIMEOUT, f"Slurm ends the job: {error}\n", 0.0)
+    except UncompletedJobError as error:
+        # raised at the signal before the job's end
+        return unfinished(
+            run, Status.TIMEOUT, f"Slurm ends the job: {error}\n", 0.0
+        )
     return result
 
 
@@ -191,7 +198,8 @@ class _Jobs:
                 for run, job in zip(chosen, self._submitted(chosen), strict=True):
                     self.running[run.id] = run, job
                     self._record(run).write_text(job.job_id)
-            for script in self._folder.glob("*submission*.sh"):  # sbatch has read it
+            # sbatch has read it
+            for script in self._folder.glob("*submission*.sh"):
                 script.unlink()
 
     def ended(self) -> list[Run]:
@@ -252,7 +260,9 @@ class _Jobs:
         Results that are there already stay, with their files, for the next session.
         """
         ended = {run.id for run in self.with_result()}
-        open_jobs = [each for each in self.running.values() if each[0].id not in ended]
+        open_jobs = [
+            each for each in self.running.values() if each[0].id not in ended
+        ]
         arrays = {_array_of(job.job_id) for _, job in open_jobs}
         if not arrays:
             return
@@ -268,7 +278,9 @@ class _Jobs:
         """An array of jobs that sbatch has taken."""
         conditions = [self._shipped()] * len(runs)
         try:
-            jobs: list[Any] = self.executor.map_array(work_for_slurm, runs, conditions)
+            jobs: list[Any] = self.executor.map_array(
+                work_for_slurm, runs, conditions
+            )
         except Exception as error:  # what sbatch says has no class of its own
             raise SfnbenchError(
                 f"Slurm refuses the runs: {first_line(error)}"
@@ -314,7 +326,9 @@ class _Jobs:
 def _queued() -> set[str]:
     """The ids of all jobs that wait, run or are about to end; sacct does not know the last."""
     command = ("squeue", "--noheader", "--array", "--format=%i")
-    return set(subprocess.run(command, capture_output=True, text=True).stdout.split())
+    return set(
+        subprocess.run(command, capture_output=True, text=True).stdout.split()
+    )
 
 
 def _array_of(job_id: str) -> str:

@@ -83,7 +83,11 @@ def result(pairs, problem="gaussian_field", params=None, facts=None):
         settings,
     )
     return Result(
-        run, "ok", rows, {"eigenvalues": np.stack(spectra)}, {"problem": facts or {}}
+        run,
+        "ok",
+        rows,
+        {"eigenvalues": np.stack(spectra)},
+        {"problem": facts or {}},
     )
 
 
@@ -105,7 +109,9 @@ def test_spectra_moved_outwards_are_at_that_distance():
     expected = cp.rms(FIELD.alpha(1.2 * ENERGIES) - FIELD.alpha(ENERGIES))
     assert by_energy == pytest.approx(expected, abs=2 / N)
     assert by_centre < 1 / N
-    (table,) = [t for name, t in tables([moved]).items() if name.endswith("by start")]
+    (table,) = [
+        t for name, t in tables([moved]).items() if name.endswith("by start")
+    ]
     assert table[0]["start"] == "random"
     assert table[0]["of it at least"].value == pytest.approx(FIELD.centre_spread(N))
     assert table[0]["outwards"].value == pytest.approx(
@@ -177,7 +183,9 @@ def test_the_summary_has_success_with_its_interval():
     pairs = [row(e, -e, 1e-15 if e < 0 else 1.0) for e in ENERGIES]
     (line,) = summary([result(pairs)])
     interval = stats.binomtest(6, 13).proportion_ci(method="wilson")
-    assert text(line["converged"]) == f"6/13 ({interval.low:.2f}-{interval.high:.2f})"
+    assert (
+        text(line["converged"]) == f"6/13 ({interval.low:.2f}-{interval.high:.2f})"
+    )
     assert line["distinct"] == 6
 
 
@@ -216,14 +224,19 @@ def test_networks_padded_with_dead_units_are_marked():
     (figure,) = figures_of(alpha, result(pairs, "mlp", {}, {"weight_decay": 0.01}))
     names = named(figure.panels[0])
     assert (
-        names["lm: 6 narrower networks padded with dead units"].symbol == "triangle-up"
+        names["lm: 6 narrower networks padded with dead units"].symbol
+        == "triangle-up"
     )
     assert "Weight decay 0.01." in figure.panels[0].caption
 
 
 def test_a_spectrum_is_a_density_beside_its_semicircle():
     (figure,) = figures_of(spectra, ON_THEORY)
-    assert [panel.name for panel in figure.panels] == ["lowest", "middle", "highest"]
+    assert [panel.name for panel in figure.panels] == [
+        "lowest",
+        "middle",
+        "highest",
+    ]
     lowest = figure.panels[0]
     histogram, semicircle = lowest.traces
     at, density = np.asarray(histogram.x), np.nan_to_num(histogram.y)

@@ -36,7 +36,10 @@ def shown(*results):
 
 
 def test_known_losses_are_the_stated_energies_or_critical_points():
-    assert {i: len(each) for i, each in known_losses(SEVEN).items()} == {0: 4, 1: 12}
+    assert {i: len(each) for i, each in known_losses(SEVEN).items()} == {
+        0: 4,
+        1: 12,
+    }
     assert {i: len(each) for i, each in known_losses(PLANE).items()} == {0: 3, 1: 2}
     assert known_losses(Spec("of_another_plugin", "gone", {}, "")) == {}
 

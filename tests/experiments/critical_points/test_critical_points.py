@@ -57,8 +57,18 @@ def test_a_row_for_every_start(autoencoder):
     rows = autoencoder.rows
     assert len(rows) == 3 * (2 + 1 + 1 + 2)
     assert [row["start"] for row in rows].count("path") == 9
-    assert {row["noise"] for row in rows if row["start"] == "path"} <= {0.1, 0.01, 0.0}
-    assert {row["path_step"] for row in rows if row["path"] == 0} <= {0, 10, 20, 30, 40}
+    assert {row["noise"] for row in rows if row["start"] == "path"} <= {
+        0.1,
+        0.01,
+        0.0,
+    }
+    assert {row["path_step"] for row in rows if row["path"] == 0} <= {
+        0,
+        10,
+        20,
+        30,
+        40,
+    }
     assert autoencoder.series["points"].shape == (18, 16)
     assert all(row["n_hessian"] == row["steps"] for row in rows)
 
@@ -94,7 +104,9 @@ def test_zero_is_by_default_the_size_that_certificates_use():
 
 
 def test_eigenvalues_and_what_is_read_off_them(autoencoder):
-    for row, L in zip(autoencoder.rows, autoencoder.series["eigenvalues"], strict=True):
+    for row, L in zip(
+        autoencoder.rows, autoencoder.series["eigenvalues"], strict=True
+    ):
         L = L[~np.isnan(L)]  # without the zero modes
         zero = 1e-6 * np.abs(L).max()
         assert row["index"] == (-zero > L).sum()
@@ -108,7 +120,9 @@ def test_a_density_agrees_with_the_eigenvalues(autoencoder, tmp_path):
 
     The quadrature's moments are the spectrum's.
     """
-    by_density = execute(plan(suite(tmp_path, AUTOENCODER + "spectrum: density\n"))[0])
+    by_density = execute(
+        plan(suite(tmp_path, AUTOENCODER + "spectrum: density\n"))[0]
+    )
     for i, (row, other) in enumerate(
         zip(autoencoder.rows, by_density.rows, strict=True)
     ):
@@ -124,12 +138,13 @@ def test_a_density_agrees_with_the_eigenvalues(autoencoder, tmp_path):
             )
             assert [row[name] for name in names] == [other[name] for name in names]
             assert other["residual"] is other["gap"] is None
+        # 16 nodes of 16 dimensions: exact
         for name in (
             "min_eigenvalue",
             "max_eigenvalue",
             "centre",
             "spread",
-        ):  # 16 nodes of 16 dimensions: exact
+        ):
             assert other[name] == pytest.approx(row[name], rel=1e-6, abs=1e-6)
         nodes, weights = (
             by_density.series[name][i] for name in ("eigenvalues", "weights")
@@ -161,9 +176,8 @@ def test_a_spin_glass_leaves_the_length_out_of_its_spectrum(tmp_path):
         assert np.isfinite(L).sum() == 7
         assert row["alpha"] == row["index"] / 7
         assert row["multiplier"] == pytest.approx(3 * row["energy"], abs=1e-12)
-        assert (result.series["points"][i] ** 2).sum() == pytest.approx(
-            8
-        )  # pulled back onto the sphere
+        # pulled back onto the sphere
+        assert (result.series["points"][i] ** 2).sum() == pytest.approx(8)
         assert row["energy"] > SphericalSpinGlass(dim=8).theory.lowest_energy() * 2
 
 
@@ -226,7 +240,9 @@ def test_a_restricted_problem_is_the_problem_on_its_coordinates():
     at_large = Restricted(problem, replace(problem.subspaces[2], narrower=None))
     assert room.subspace.narrower == narrow
     torch.testing.assert_close(room.loss(theta, None), at_large.loss(theta, None))
-    torch.testing.assert_close(room.hessian(theta, None), at_large.hessian(theta, None))
+    torch.testing.assert_close(
+        room.hessian(theta, None), at_large.hessian(theta, None)
+    )
     whole = torch.func.grad(lambda t: problem.loss(t, None))(room.embedded(theta))
     outside = torch.ones(problem.dim, dtype=torch.bool)
     outside[problem.subspaces[2].places] = False
@@ -297,7 +313,10 @@ class Cliff(Problem):
 
 def test_export_and_show_have_a_row_per_point(tmp_path):
     folder = run_suite(
-        suite(tmp_path, AUTOENCODER), seeds=1, engine="inline", out=tmp_path / "runs"
+        suite(tmp_path, AUTOENCODER),
+        seeds=1,
+        engine="inline",
+        out=tmp_path / "runs",
     )
     from sfnbench.experiments.summary import summary
     from sfnbench.results.export import flat_rows
@@ -394,7 +413,9 @@ def test_a_plugin_adds_a_finder(tmp_path, monkeypatch):
             for name, wrong in contract.failures(registry.load(member)).items()
             if wrong
         }
-        (run,) = plan(suite(tmp_path, AUTOENCODER), optimizers=["my_finder"], seeds=1)
+        (run,) = plan(
+            suite(tmp_path, AUTOENCODER), optimizers=["my_finder"], seeds=1
+        )
         assert any(row["converged"] and row["known"] for row in execute(run).rows)
     finally:
         registry._registered.pop(("finder", "my_finder"))

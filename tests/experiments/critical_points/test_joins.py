@@ -65,7 +65,9 @@ def test_the_saddles_of_seven_atoms_join_what_the_table_has():
                 points[energy] = theta.numpy()
     points = dict(list(points.items())[:4])
     assert len(points) == 4
-    found = joined([row(energy) for energy in points], list(points.values()), problem)
+    found = joined(
+        [row(energy) for energy in points], list(points.values()), problem
+    )
     for energy, sides in zip(points, found, strict=True):
         named = "".join(
             "ABCD"[int(np.abs(np.array(MINIMA) - side).argmin())] for side in sides

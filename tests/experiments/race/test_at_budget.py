@@ -20,8 +20,12 @@ def result(statuses=("ok", "ok", "diverged")):
     series = {
         "loss": np.array([[8.0, 4, 2], [9, 5, 3], [7, 6, nan]]),
         "loss.step": steps,
-        "seconds": np.array([[0.0, 1, 2, 3, 4], [0, 2, 4, 6, 8], [0, 1, 2, nan, nan]]),
-        "passes.grad": np.array([[0, 0.5, 1, 1.5, 2]] * 2 + [[0, 0.5, 1, nan, nan]]),
+        "seconds": np.array(
+            [[0.0, 1, 2, 3, 4], [0, 2, 4, 6, 8], [0, 1, 2, nan, nan]]
+        ),
+        "passes.grad": np.array(
+            [[0, 0.5, 1, 1.5, 2]] * 2 + [[0, 0.5, 1, nan, nan]]
+        ),
     }
     series |= {
         f"passes.{kind}": np.where(np.isnan(series["seconds"]), nan, 0.0)
@@ -38,7 +42,12 @@ def result(statuses=("ok", "ok", "diverged")):
     [
         ("steps", 4, "2/3", "3 [2, inf]"),
         ("steps", 3, "2/3", "5 [4, inf]"),
-        ("steps", 2, "3/3", "5 [4, inf]"),  # the third diverged at the budget itself
+        (
+            "steps",
+            2,
+            "3/3",
+            "5 [4, inf]",
+        ),  # the third diverged at the budget itself
         ("steps", 1, "3/3", "8 [7, 9]"),
         ("cost", 1.9, "2/3", "5 [4, inf]"),
         ("cost", 2, "2/3", "3 [2, inf]"),
@@ -71,8 +80,12 @@ def test_one_that_merely_ended_counts_with_its_last_value():
 def test_seconds_compete_only_with_seconds_of_as_many_seeds_in_a_batch():
     better, worse = result(("ok",) * 3), result(("ok",) * 3)
     better.series["loss"] /= 2
-    alone = replace(better, rows=tuple({**row, "n_sharing": 1} for row in better.rows))
-    together = replace(worse, rows=tuple({**row, "n_sharing": 3} for row in worse.rows))
+    alone = replace(
+        better, rows=tuple({**row, "n_sharing": 1} for row in better.rows)
+    )
+    together = replace(
+        worse, rows=tuple({**row, "n_sharing": 3} for row in worse.rows)
+    )
     alike = replace(worse, rows=alone.rows)
 
     def stars(axis, *results):
@@ -86,7 +99,9 @@ def test_seconds_compete_only_with_seconds_of_as_many_seeds_in_a_batch():
 def test_costs_are_those_of_the_rows(make_run):
     mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
     raced = execute(
-        make_run("mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": 20}, seeds=2, steps=3)
+        make_run(
+            "mlp", mlp, "krylov_sfn", {"k": 4, "batch_size": 20}, seeds=2, steps=3
+        )
     )
     costs = axis_of(raced, "cost")
     assert costs[:, -1] == pytest.approx([row["cost"] for row in raced.rows])
@@ -99,10 +114,11 @@ def test_a_run_without_series_keeps_its_row():
 
 
 def test_the_best_is_among_those_that_reached_the_budget():
+    # the third ends after two steps
     sound, short = (
         ("ok", "ok", "ok"),
         ("ok", "ok", "stuck"),
-    )  # the third ends after two steps
+    )
     better = result(sound)
     better = replace(
         better, series={**better.series, "loss": better.series["loss"] / 2}
@@ -122,12 +138,14 @@ def test_the_best_is_among_those_that_reached_the_budget():
         worse = replace(better, rows=result(statuses).rows)
         found = at_budget([result(sound), worse], "steps", 2)
         assert [line["loss"].best for line in found] == [False, has_star]
+    # whose loss says when the race was stopped
     floorless = [
         replace(
-            each, environment={"problem": {"n_parameters": 7, "bounded_below": False}}
+            each,
+            environment={"problem": {"n_parameters": 7, "bounded_below": False}},
         )
         for each in (result(sound), better)
-    ]  # whose loss says when the race was stopped
+    ]
     assert not any(line["loss"].best for line in at_budget(floorless, "steps", 2))
 
 
@@ -165,9 +183,10 @@ def test_other_prices_change_every_cost_and_nothing_else(make_run):
     dear = repriced(raced, {**PRICES, "hvp": 5.0})
     for before, after in zip(raced.rows, dear.rows, strict=True):
         assert after["cost"] == pytest.approx(before["cost"] + 3 * before["n_hvp"])
+        # steps alike
         assert after["escape_cost"] == pytest.approx(
             before["escape_cost"] * after["cost"] / before["cost"]
-        )  # steps alike
+        )
         assert {**after, "cost": 0, "escape_cost": 0} == {
             **before,
             "cost": 0,

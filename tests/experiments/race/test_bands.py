@@ -64,5 +64,6 @@ def test_what_goes_below_zero_has_no_logarithm():
 @pytest.mark.parametrize("middle", [[0.0, 0.0], [INF, INF]])
 def test_where_all_are_zero_or_infinite_nothing_is_off_the_scale(middle):
     assert (
-        window({"a": band(middle), "b": band(middle)}, "gradient_norm").off_scale == []
+        window({"a": band(middle), "b": band(middle)}, "gradient_norm").off_scale
+        == []
     )

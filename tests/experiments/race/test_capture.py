@@ -14,7 +14,9 @@ from sfnbench.session.execute import execute
 
 @settings(max_examples=30)
 @given(st.floats(1e-6, 1e-2), st.floats(0.01, 0.19))
-def test_gradient_descent_is_near_until_it_has_doubled_its_distance(make_run, y, lr):
+def test_gradient_descent_is_near_until_it_has_doubled_its_distance(
+    make_run, y, lr
+):
     growth = math.log(2) / math.log(1 + 2 * lr)  # steps
     if abs(round(growth) - growth) < 1e-6:
         return  # on the border rounding decides
@@ -80,7 +82,12 @@ def test_what_lies_far_off_or_has_a_slope_is_no_capture(make_run):
     """A run that is still beside its saddle is held, one at a minimum is not."""
     (early,) = execute(
         make_run(
-            "quadratic_saddle", {}, "gradient_descent", {"lr": 0.05}, seeds=1, steps=3
+            "quadratic_saddle",
+            {},
+            "gradient_descent",
+            {"lr": 0.05},
+            seeds=1,
+            steps=3,
         )
     ).rows
     assert (early["captured"], early["steps_near"], early["end_point"]) == (
@@ -116,7 +123,12 @@ def test_who_has_escaped_is_near_no_more_however_near_its_minimum_lies(make_run)
     """Lee's minima lie at 1 from the saddle, which is within twice a start's distance of 0.5."""
     (row,) = execute(
         make_run(
-            "lee", {"radius": 0.5}, "gradient_descent", {"lr": 0.1}, seeds=1, steps=200
+            "lee",
+            {"radius": 0.5},
+            "gradient_descent",
+            {"lr": 0.1},
+            seeds=1,
+            steps=200,
         )
     ).rows
     assert row["steps_near"] == row["escape_step"] - 1
@@ -178,7 +190,9 @@ def test_a_tail_is_no_minimum(make_run):
 
 def test_a_loss_that_ends_far_above_its_start_is_worse(make_run):
     problem = {"dataset": "digits", "size": 3, "n_examples": 50, "hidden": [3]}
-    run = make_run("mlp", problem, "gradient_descent", {"lr": 1e6}, seeds=2, steps=20)
+    run = make_run(
+        "mlp", problem, "gradient_descent", {"lr": 1e6}, seeds=2, steps=20
+    )
     result = execute(run)
     assert result.status == "worse"
     assert {row["status"] for row in result.rows} == {"worse"}
@@ -193,13 +207,20 @@ def test_units_of_parameters_change_no_label(make_run, unit):
         ("gradient_descent", {"lr": 0.05}),
     ):
         run = make_run(
-            "quadratic_saddle", {"radius": unit}, optimizer, params, seeds=2, steps=5
+            "quadratic_saddle",
+            {"radius": unit},
+            optimizer,
+            params,
+            seeds=2,
+            steps=5,
         )
         words = {
             (row["end_point"], row["captured"], row["status"])
             for row in execute(run).rows
         }
-        expected = "min-max saddle" if optimizer == "damped_newton" else "not certified"
+        expected = (
+            "min-max saddle" if optimizer == "damped_newton" else "not certified"
+        )
         assert words == {(expected, True, "ok")}
 
 
@@ -215,7 +236,12 @@ def test_newton_is_captured_where_the_gradient_at_zero_is_rounding(make_run):
     """The saddle of a planted field is 0, where large terms cancel: no step falls any more."""
     field = {"dim": 8, "features": 640, "parabola": 0.3, "planted": True}
     run = make_run(
-        "gaussian_field", field, "damped_newton", {"damping": 0.0}, seeds=2, steps=30
+        "gaussian_field",
+        field,
+        "damped_newton",
+        {"damping": 0.0},
+        seeds=2,
+        steps=30,
     )
     for row in execute(run).rows:
         assert (row["captured"], row["end_point"]) == (True, "min-max saddle")

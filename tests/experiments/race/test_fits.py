@@ -27,7 +27,9 @@ def points(xs, steps, budget=math.inf):
     for x, times in zip(xs, np.asarray(steps, float), strict=True):
         kept = np.minimum(times, budget)
         made.append(
-            Point(x, Escapes(kept, times <= budget, kept), range(len(times)), budget)
+            Point(
+                x, Escapes(kept, times <= budget, kept), range(len(times)), budget
+            )
         )
     return made
 
@@ -40,7 +42,8 @@ def test_a_planted_power_law_is_recovered(exponent):
     assert exact.slope == pytest.approx((exponent,) * 3, abs=1e-6)
     assert exact.intercept == pytest.approx(math.log(steps[4]))
     nearer = fit(
-        points(x, HUGE - exponent * HUGE * np.log(x)[:, None] + np.arange(9)), LOGARITHM
+        points(x, HUGE - exponent * HUGE * np.log(x)[:, None] + np.arange(9)),
+        LOGARITHM,
     )
     assert nearer.slope == pytest.approx((exponent * HUGE,) * 3, abs=2)
     assert exact.misfit.p == nearer.misfit.p == 1
@@ -52,10 +55,11 @@ def test_the_interval_covers(budget):
     rng = np.random.default_rng(0)
     x, exponent, covered = np.array([2, 4, 8, 16]), 1.5, 0
     for _ in range(100):
+        # seeds are paired: some of it is the same
         shared, own = (
             rng.normal(size=(1, 15)),
             rng.normal(size=(4, 15)),
-        )  # seeds are paired: some of it is the same
+        )
         slope = fit(
             points(
                 x,
@@ -86,8 +90,12 @@ def test_where_there_is_no_line_a_word_says_why():
     late = fit(points(x, np.full((3, 5), 20), budget=10), POWER)
     assert math.isnan(late.slope.value)
     assert late.why_not == "no fit: beyond the budget everywhere"
-    assert fit(points(x[:1], np.full((1, 5), 5)), POWER).why_not == "no fit: one point"
-    one = fit(points(x, np.array([5, 20, 20])[:, None] * np.ones(5), budget=10), POWER)
+    assert (
+        fit(points(x[:1], np.full((1, 5), 5)), POWER).why_not == "no fit: one point"
+    )
+    one = fit(
+        points(x, np.array([5, 20, 20])[:, None] * np.ones(5), budget=10), POWER
+    )
     assert one.why_not == "no fit: 1 of 3 medians within the budget"
 
 
@@ -121,7 +129,9 @@ def test_medians_that_are_equal_whole_steps_say_how_flat_they_are():
 
 
 @pytest.mark.parametrize("form", [POWER, LOGARITHM])
-def test_the_interval_contains_the_slope_from_before_the_steps_were_rounded_up(form):
+def test_the_interval_contains_the_slope_from_before_the_steps_were_rounded_up(
+    form,
+):
     rng = np.random.default_rng(0)
     x = np.array([1.0, 2.0, 4.0, 8.0])
     for _ in range(20):
@@ -204,7 +214,8 @@ def test_a_seed_that_never_escapes_is_later_than_the_whole_budget(status):
         {"budget": {"steps": 100}},
     )
     rows = [
-        {"seed": i, "status": status, "steps": 3, "escape_step": None} for i in range(5)
+        {"seed": i, "status": status, "steps": 3, "escape_step": None}
+        for i in range(5)
     ]
     assert Point.of(1.0, Result(run, status, tuple(rows))).budget == 100
     short = tuple({**row, "status": "ok"} for row in rows)  # its cost was used up

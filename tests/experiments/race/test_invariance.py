@@ -106,7 +106,9 @@ def words(make_run, problem, method, **params):
 
 def rotation(angle, is_swapped):
     t = torch.tensor(angle, dtype=torch.float64)
-    Q = torch.stack([torch.stack([t.cos(), -t.sin()]), torch.stack([t.sin(), t.cos()])])
+    Q = torch.stack(
+        [torch.stack([t.cos(), -t.sin()]), torch.stack([t.sin(), t.cos()])]
+    )
     return Q.flip(0) if is_swapped else Q
 
 

@@ -54,9 +54,8 @@ def test_points_are_those_of_the_exact_law(make_run):
     )
 
 
-@pytest.mark.parametrize(
-    "optimizer", ["sfn", "scipy.optimize.trust-krylov"]
-)  # in one batch, and seed by seed
+# in one batch, and seed by seed
+@pytest.mark.parametrize("optimizer", ["sfn", "scipy.optimize.trust-krylov"])
 def test_points_of_the_first_seeds_alone_are_kept_and_end_with_their_trajectory(
     make_run, optimizer
 ):
@@ -108,7 +107,9 @@ def test_the_frame_has_the_saddle_in_its_centre_and_shows_the_way_out(problem):
     assert loss.min() < -problem.escape_drop
     for i, j in ((0, 0), (5, 30), (40, 1)):
         point = torch.tensor([x[j], y[i]], dtype=torch.float64)
-        assert loss[i, j] == pytest.approx(float(problem.loss(point, None)), rel=1e-12)
+        assert loss[i, j] == pytest.approx(
+            float(problem.loss(point, None)), rel=1e-12
+        )
 
 
 def test_the_frame_ends_twice_as_far_as_the_first_doubling_that_escapes():
@@ -147,7 +148,9 @@ def test_a_loss_that_breaks_costs_no_result(plugin):
         problem = registry.build("problem", "cliff", {})
 
         def starts(self, seeds):
-            return torch.stack([self.problem.start(torch.Generator()) for _ in seeds])
+            return torch.stack(
+                [self.problem.start(torch.Generator()) for _ in seeds]
+            )
 
     series = {
         "loss": np.ones((9, 3)),

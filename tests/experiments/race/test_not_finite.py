@@ -60,6 +60,8 @@ class Leaping(Optimizer):
         return theta - 0.01 * oracle.grad(theta) / (theta[0] > 0), state
 """,
     )
-    result = execute(make_run("quadratic_saddle", {}, "leaping", {}, seeds=8, steps=3))
+    result = execute(
+        make_run("quadratic_saddle", {}, "leaping", {}, seeds=8, steps=3)
+    )
     told = {(row["status"], row.get("not_finite")) for row in result.rows}
     assert told == {("diverged", "the step"), ("ok", None)}

@@ -88,25 +88,33 @@ def test_a_seed_that_raises_is_an_error_of_its_own(make_run, plugin):
     assert [row["status"] == "error" for row in result.rows] == raises
     assert 0 < sum(raises) < 6
     assert "beware" in result.log
-    assert (
-        result.log.splitlines()[-1] == "ValueError: not with me"
-    )  # where a reader looks for what happened
+    # where a reader looks for what happened
+    assert result.log.splitlines()[-1] == "ValueError: not with me"
     assert result.status == "error"
     assert "ValueError: not with me" in result.log
 
 
-def test_stuck_is_a_point_that_stays_though_its_gradient_is_not_zero(make_run, plugin):
+def test_stuck_is_a_point_that_stays_though_its_gradient_is_not_zero(
+    make_run, plugin
+):
     still = (
         MOODY.replace("moody", "still")
         .replace("Moody", "Still")
         .replace("if theta[0] > 0:", "if False:")
     )
     plugin("optimizers", "still", still.replace("- 0.01 * grad", "+ 0 * grad"))
-    (row,) = execute(make_run("monkey_saddle", {}, "still", {}, seeds=1, steps=3)).rows
+    (row,) = execute(
+        make_run("monkey_saddle", {}, "still", {}, seeds=1, steps=3)
+    ).rows
     assert row["status"] == "stuck"
     (row,) = execute(
         make_run(
-            "quadratic_saddle", {}, "damped_newton", {"damping": 0.0}, seeds=1, steps=3
+            "quadratic_saddle",
+            {},
+            "damped_newton",
+            {"damping": 0.0},
+            seeds=1,
+            steps=3,
         )
     ).rows
     assert row["status"] == "ok"  # it stays too, but where the gradient is zero
@@ -222,19 +230,22 @@ def test_every_optimizer_gets_the_same_starts_and_draws(make_run):
         execute(make_run("mlp", mlp, use, params, steps=5)).series["loss"]
         for use, params in optimizers
     ]
-    for other in losses[
-        1:
-    ]:  # one method under three names: equal minibatches make equal curves
+    # one method under three names: equal minibatches make equal curves
+    for other in losses[1:]:
         np.testing.assert_allclose(other, losses[0], rtol=1e-10)
     assert len(np.unique(losses[0][:, 1])) == 3  # and each seed has its own
 
 
 def test_a_seed_draws_the_same_alone_and_in_a_batch(make_run):
     batch = execute(
-        make_run("monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=5, steps=4)
+        make_run(
+            "monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=5, steps=4
+        )
     ).series["loss"]
     alone = execute(
-        make_run("monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=[3], steps=4)
+        make_run(
+            "monkey_saddle", {}, "noisy_gradient_descent", {}, seeds=[3], steps=4
+        )
     ).series["loss"]
     np.testing.assert_allclose(batch[3], alone[0], rtol=1e-12)
 
@@ -243,7 +254,12 @@ def test_metrics_are_taken_as_often_as_asked(make_run):
     metrics = [["loss", 5], ["min_eigenvalue", 10], "distance_to_saddle"]
     series = execute(
         make_run(
-            "linear_autoencoder", {}, "gradient_descent", {}, steps=23, metrics=metrics
+            "linear_autoencoder",
+            {},
+            "gradient_descent",
+            {},
+            steps=23,
+            metrics=metrics,
         )
     ).series
     assert series["loss.step"].tolist() == 3 * [[0, 5, 10, 15, 20]]
@@ -277,7 +293,9 @@ def test_a_run_on_minibatches_is_never_called_stuck(make_run, plugin):
     plugin("optimizers", "still", still.replace("- 0.01 * grad", "+ 0 * grad"))
     mlp = {"size": 4, "n_examples": 60, "hidden": [3]}
     for params, status in (({}, "stuck"), ({"batch_size": 10}, "ok")):
-        (row,) = execute(make_run("mlp", mlp, "still", params, seeds=1, steps=3)).rows
+        (row,) = execute(
+            make_run("mlp", mlp, "still", params, seeds=1, steps=3)
+        ).rows
         assert row["status"] == status  # on another batch it might have moved
 
 
@@ -319,7 +337,8 @@ def test_a_gpu_that_is_not_there_is_said_so(make_run):
     with pytest.raises(DeviceError, match="no GPU"):
         execute(
             replace(
-                make_run("monkey_saddle", {}, "sfn", {"damping": 0.0}), device="cuda"
+                make_run("monkey_saddle", {}, "sfn", {"damping": 0.0}),
+                device="cuda",
             )
         )
 
@@ -368,7 +387,9 @@ def test_no_step_is_made_that_the_budget_does_not_pay_for(make_run, plugin):
     assert 1400 < row["cost"] <= 1500
 
 
-@pytest.mark.parametrize(("size", "n_steps"), [(None, 3), (300, 3), (100, 9), (7, 129)])
+@pytest.mark.parametrize(
+    ("size", "n_steps"), [(None, 3), (300, 3), (100, 9), (7, 129)]
+)
 def test_an_epoch_is_as_many_steps_as_minibatches_make_up_all_examples(
     make_run, size, n_steps
 ):
@@ -387,9 +408,8 @@ def test_an_epoch_is_as_many_steps_as_minibatches_make_up_all_examples(
     )
     result = execute(run)
     assert [row["steps"] for row in result.rows] == [n_steps] * 2
-    assert result.rows[0]["cost"] == pytest.approx(
-        3, abs=0.03
-    )  # gradients: an epoch each
+    # gradients: an epoch each
+    assert result.rows[0]["cost"] == pytest.approx(3, abs=0.03)
     spacing = -(-300 // (size or 300))
     assert result.series["loss.step"][0].tolist()[:3] == [0, spacing, 2 * spacing]
 
@@ -398,14 +418,22 @@ def test_the_larger_of_two_batches_makes_the_epoch(make_run):
     problem = {"size": 4, "n_examples": 300, "hidden": [2]}
     params = {"k": 4, "batch_size": 30, "curvature_batch_size": 100}
     (row,) = execute(
-        make_run("mlp", problem, "krylov_sfn", params, seeds=1, steps=1000, epochs=2)
+        make_run(
+            "mlp", problem, "krylov_sfn", params, seeds=1, steps=1000, epochs=2
+        )
     ).rows
     assert row["steps"] == 6
 
 
 def test_an_epoch_of_a_problem_without_examples_is_a_step(make_run):
     run = make_run(
-        "quadratic_saddle", {}, "gradient_descent", {}, seeds=1, steps=1000, epochs=4
+        "quadratic_saddle",
+        {},
+        "gradient_descent",
+        {},
+        seeds=1,
+        steps=1000,
+        epochs=4,
     )
     assert execute(run).rows[0]["steps"] == 4
 
@@ -423,13 +451,16 @@ def test_a_suite_may_price_otherwise_and_its_budget_with_it(tmp_path):
     )
     assert usual.run.id != dear.run.id
     assert "prices" not in usual.environment
+    # of 5 gradients; of 17
     assert [row["steps"] for row in (*usual.rows, *dear.rows)] == [
         7,
         7,
         2,
         2,
-    ]  # of 5 gradients; of 17
+    ]
     for row, spent in zip(dear.rows, axis_of(dear, "cost"), strict=True):
         assert (
-            row["cost"] == row["n_grad"] + 2 * 8 * row["n_hessian"] == np.nanmax(spent)
+            row["cost"]
+            == row["n_grad"] + 2 * 8 * row["n_hessian"]
+            == np.nanmax(spent)
         )

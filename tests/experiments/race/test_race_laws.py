@@ -50,7 +50,9 @@ def at(radius, theta):
 
 @given(coordinate, coordinate)
 def test_newton_lands_on_the_quadratic_saddle_in_one_step(x, y):
-    assert step(DampedNewton(damping=0.0), QuadraticSaddle(), (x, y)).norm() <= 1e-15
+    assert (
+        step(DampedNewton(damping=0.0), QuadraticSaddle(), (x, y)).norm() <= 1e-15
+    )
 
 
 @given(coordinate, coordinate)
@@ -84,7 +86,9 @@ def test_newton_halves_the_radius_on_the_monkey_saddle(radius, theta):
 
 
 @given(st.floats(1e-3, 10), angle)
-def test_sfn_changes_the_radius_of_the_monkey_saddle_by_the_known_factor(radius, theta):
+def test_sfn_changes_the_radius_of_the_monkey_saddle_by_the_known_factor(
+    radius, theta
+):
     after = step(SaddleFreeNewton(damping=0.0), MonkeySaddle(), at(radius, theta))
     assert float(after.norm()) / radius == pytest.approx(
         math.sqrt(1.25 - math.cos(3 * theta)), rel=1e-10
@@ -108,16 +112,17 @@ def test_sfn_leaves_at_the_logarithm_of_the_distance(y, escape_radius):
         return  # on the border rounding decides
     # x is annulled by the first step, so that |y| > R is f = -y^2 < -R^2
     params = {"start_at": [0.0, y], "escape_drop": escape_radius**2}
-    (row,) = execute(race("quadratic_saddle", params, "sfn", UNDAMPED, steps=60)).rows
+    (row,) = execute(
+        race("quadratic_saddle", params, "sfn", UNDAMPED, steps=60)
+    ).rows
     assert (row["escape_step"], row["steps"]) == (law, law)
 
 
 @settings(max_examples=20)
 @given(st.floats(1e-4, 0.4), st.floats(0.05, 0.19))
 def test_gradient_descent_leaves_at_the_step_that_its_factor_says(y, lr):
-    growth = math.log(1 / y) / math.log(
-        1 + 2 * lr
-    )  # steps until |y| = 1 and f = -1, from x = 0
+    # steps until |y| = 1 and f = -1, from x = 0
+    growth = math.log(1 / y) / math.log(1 + 2 * lr)
     if abs(round(growth) - growth) < 1e-6:
         return
     run = race(
@@ -173,7 +178,14 @@ def test_noise_leaves_the_stable_manifold():
 
 def test_newton_is_captured_and_saddle_free_newton_is_not():
     newton = execute(
-        race("quadratic_saddle", {}, "damped_newton", UNDAMPED, steps=5, seeds=range(8))
+        race(
+            "quadratic_saddle",
+            {},
+            "damped_newton",
+            UNDAMPED,
+            steps=5,
+            seeds=range(8),
+        )
     ).rows
     assert {row["end_point"] for row in newton} == {"min-max saddle"}
     assert {row["index_fraction"] for row in newton} == {0.5}
@@ -192,15 +204,18 @@ def test_trust_region_step_has_the_stated_length(delta, seed):
     )
     theta = problem.start(torch.Generator().manual_seed(seed))
     d = (
-        step(SaddleFreeNewton(damping=0.0, trust_radius=delta), problem, theta.tolist())
+        step(
+            SaddleFreeNewton(damping=0.0, trust_radius=delta),
+            problem,
+            theta.tolist(),
+        )
         - theta
     )
     values, Q = np.linalg.eigh(problem.hessian(theta, None).numpy())
     absolute = (Q * np.abs(values)) @ Q.T
     assert float(d.numpy() @ absolute @ d.numpy()) == pytest.approx(delta, rel=1e-9)
-    free = (
-        step(SaddleFreeNewton(damping=0.0), problem, theta.tolist()) - theta
-    )  # the same direction, only its length is set
+    # the same direction, only its length is set
+    free = step(SaddleFreeNewton(damping=0.0), problem, theta.tolist()) - theta
     assert float(
         torch.nn.functional.cosine_similarity(d, free, dim=0)
     ) == pytest.approx(1, abs=1e-12)

@@ -20,7 +20,12 @@ LR, CURVATURE = 0.2, -0.1
 
 
 def result(
-    params, optimizer=None, steps=(7, 8, 9, 10, 11), budget=100, use="p", n_parameters=3
+    params,
+    optimizer=None,
+    steps=(7, 8, 9, 10, 11),
+    budget=100,
+    use="p",
+    n_parameters=3,
 ):
     """A race by its escape steps alone; None where a seed has not escaped."""
     rows = [
@@ -46,7 +51,9 @@ def result(
 
 
 def saddle(eigenvalues, **more):
-    return result({"eigenvalues": eigenvalues, **more}, n_parameters=len(eigenvalues))
+    return result(
+        {"eigenvalues": eigenvalues, **more}, n_parameters=len(eigenvalues)
+    )
 
 
 def found(*results):
@@ -71,9 +78,8 @@ def test_one_base_belongs_to_a_family_of_each_factor():
         saddle([8, 1, -0.1], radius=1e-3),
     )
     index = saddle([1, -0.1, -0.1], radius=1e-3)
-    flat = saddle(
-        [1, 0, -0.1], radius=1e-3
-    )  # of no family: nothing else has an eigenvalue that is zero
+    # of no family: nothing else has an eigenvalue that is zero
+    flat = saddle([1, 0, -0.1], radius=1e-3)
     assert found(base, dimension, nearer, weakest, strongest, index, flat) == {
         "dimension": [3, 5],
         "radius": [1e-6, 1e-3],
@@ -105,7 +111,8 @@ def test_other_members_other_budgets_and_problems_without_a_saddle_are_apart():
     assert found(one, result({"a": 2.0}, use="q")) == {}
     assert found(one, result({"a": 2.0}, budget=50)) == {}
     assert (
-        found(one, replace(other, environment={"problem": {"has_saddle": False}})) == {}
+        found(one, replace(other, environment={"problem": {"has_saddle": False}}))
+        == {}
     )
     assert found(one, replace(other, rows=())) == {}
 
@@ -129,12 +136,16 @@ def test_a_setting_of_an_optimizer_makes_a_family_a_problem():
         "noise",
         2,
     )
-    assert all([x for x, _ in runs] == [0.001, 0.1] for runs in family.series.values())
+    assert all(
+        [x for x, _ in runs] == [0.001, 0.1] for runs in family.series.values()
+    )
 
 
 def test_families_that_share_their_factor_are_told_apart_by_what_is_fixed():
     made = [
-        result({"a": a, "b": b, "c": "same"}) for a in (1.0, 2.0) for b in (3.0, 4.0)
+        result({"a": a, "b": b, "c": "same"})
+        for a in (1.0, 2.0)
+        for b in (3.0, 4.0)
     ]
     titles = [title for title, _, _ in scaling.growths(made)]
     assert sorted(titles) == sorted(
@@ -175,7 +186,8 @@ def measured(make_run):
             made.append(
                 execute(
                     replace(
-                        run, problem=replace(run.problem, label=f"radius={radius:g}")
+                        run,
+                        problem=replace(run.problem, label=f"radius={radius:g}"),
                     )
                 )
             )
@@ -194,9 +206,8 @@ def test_gradient_descent_recovers_its_slope_but_for_whole_steps(measured):
     made = [Point.of(each.run.problem.params["radius"], each) for each in runs]
     along = LOGARITHM.along(np.array([point.x for point in made]))
     apart = along - along.mean()
-    rounding = (
-        np.abs(apart).sum() / 2 / (apart**2).sum()
-    )  # every step lies in [exact, exact + 1)
+    # every step lies in [exact, exact + 1)
+    rounding = np.abs(apart).sum() / 2 / (apart**2).sum()
     fitted = fit(made, LOGARITHM)
     exact = 1 / math.log1p(LR * -CURVATURE)
     assert abs(fitted.slope.value - exact) <= rounding
@@ -220,7 +231,9 @@ def test_what_never_escapes_is_beyond(by_distance):
     assert newton.medians.tolist() == [1500] * 4
     rows = scaling.table([by_distance])
     assert [row["medians"] for row in rows] == ["4 of 4", "0 of 4"]
-    assert rows[1]["slope, 95 % over seeds"] == "no fit: beyond the budget everywhere"
+    assert (
+        rows[1]["slope, 95 % over seeds"] == "no fit: beyond the budget everywhere"
+    )
 
 
 def test_a_budget_far_beyond_all_medians_does_not_squeeze_the_rest(
@@ -242,7 +255,10 @@ def test_a_figure_has_lines_dots_triangles_and_the_law(measured):
         "points",
     )
     assert np.asarray(law.y)[0] > np.asarray(law.y)[-1]  # the nearer, the later
-    assert (triangles.method, triangles.symbol) == ("damped_newton", "triangle-up-open")
+    assert (triangles.method, triangles.symbol) == (
+        "damped_newton",
+        "triangle-up-open",
+    )
     named = [trace.name for trace in panel.traces if trace.in_legend]
     assert len(named) == 3  # the dots are the line's
     assert named[-1] == "damped_newton: no fit: beyond the budget everywhere"

@@ -24,7 +24,12 @@ SMOOTH = {"problem": {**FACTS["problem"], "has_saddle": False}}
 def result(optimizer, rows, facts=FACTS, status="ok"):
     problem = Spec("p", "problem", {}, "")
     run = Run(
-        "s", "race", problem, Spec(optimizer, optimizer, {}, ""), tuple(range(4)), {}
+        "s",
+        "race",
+        problem,
+        Spec(optimizer, optimizer, {}, ""),
+        tuple(range(4)),
+        {},
     )
     return Result(run, status, tuple(rows), environment=facts)
 
@@ -122,7 +127,8 @@ def test_captures_count_among_all_seeds():
 def test_statuses_costs_and_measures():
     (line,) = lines(
         result(
-            "a", [row(3, 1.0), row(3, 3.0), row(3, 2.0, "diverged", None), row(3, 2.0)]
+            "a",
+            [row(3, 1.0), row(3, 3.0), row(3, 2.0, "diverged", None), row(3, 2.0)],
         )
     )
     assert line["seeds"] == "3 ok 1 diverged"
@@ -148,14 +154,17 @@ def test_what_is_not_a_number_counts_as_infinite_and_wins_no_star():
             ],
         ),
     ]
-    shown = [line["final loss"] for line in as_text(summary(results), is_starred=True)]
+    shown = [
+        line["final loss"] for line in as_text(summary(results), is_starred=True)
+    ]
     assert shown == ["inf", "1 *", "2", "0.5 [0.4, inf]"]
 
 
 def test_every_column_with_a_better_direction_has_its_best_among_its_rivals():
     quick = row(3, 2.0, cost=60.0, seconds=3.0)
     slow = row(9, 1.0, cost=30.0, seconds=2.0)
-    never = row(None, 3.0, cost=1.0, seconds=0.1)  # cheap, because it has done nothing
+    # cheap, because it has done nothing
+    never = row(None, 3.0, cost=1.0, seconds=0.1)
     rows = {"quick": quick, "slow": slow, "never": never}
     results = {name: result(name, [each] * 4) for name, each in rows.items()}
     of_slow = ["final loss", "cost in gradients", "seconds a seed"]
@@ -175,7 +184,10 @@ def test_seconds_that_print_alike_have_one_best_and_their_own_order():
     table = summary([slow, fast])
     shown = [line["seconds a seed"] for line in as_text(table, is_starred=True)]
     assert shown == ["4.6", "4.6 *"]
-    assert [line["optimizer"] for line in ordered(table, "seconds")] == ["fast", "slow"]
+    assert [line["optimizer"] for line in ordered(table, "seconds")] == [
+        "fast",
+        "slow",
+    ]
 
 
 def test_who_alone_escapes_is_best_and_who_has_a_seed_that_never_will_is_not():
@@ -199,7 +211,8 @@ def test_without_a_saddle_what_is_spent_has_no_best():
 
 def test_what_a_problem_measures_itself_has_its_best_too():
     good, better = (
-        result(name, [row(3, 1.0, error=e)] * 4) for name, e in (("a", 0.2), ("b", 0))
+        result(name, [row(3, 1.0, error=e)] * 4)
+        for name, e in (("a", 0.2), ("b", 0))
     )
     assert starred(good, better) == {"a": [], "b": ["error"]}
 
@@ -207,7 +220,9 @@ def test_what_a_problem_measures_itself_has_its_best_too():
 def test_a_run_that_broke_as_a_whole_has_its_row():
     (line,) = lines(result("a", [], facts={}, status="timeout"))
     assert line["seeds"] == "4 timeout"
-    assert line["final loss"] == line["cost in gradients"] == line["end points"] == ""
+    assert (
+        line["final loss"] == line["cost in gradients"] == line["end points"] == ""
+    )
 
 
 def test_a_loss_without_floor_is_not_shown():
@@ -285,7 +300,8 @@ def test_seconds_compete_only_where_they_came_about_alike():
 
 def test_what_ended_the_runs_is_shown_where_it_differs():
     by_steps, itself = (
-        result(limit, [row(None, 1.0, limit=limit)]) for limit in ("steps", "itself")
+        result(limit, [row(None, 1.0, limit=limit)])
+        for limit in ("steps", "itself")
     )
     assert [line["ended by"] for line in lines(by_steps, itself)] == [
         "1 steps",

@@ -73,7 +73,8 @@ def test_rates_have_their_quartiles_and_samples_are_a_steps_examples():
         assert row["warmup_s"] > 0
         assert row["samples_per_s"] == pytest.approx(16 * row["steps_per_s"])
         rates = [
-            f"{name}_per_s" for name in ("steps", "samples", "grads", "hvp", "flops")
+            f"{name}_per_s"
+            for name in ("steps", "samples", "grads", "hvp", "flops")
         ]
         for name in (*rates, "step_in_grads", "hvp_in_grads"):
             assert 0 < row[f"{name}_q1"] <= row[name] <= row[f"{name}_q3"]
@@ -93,9 +94,9 @@ def test_a_machine_whose_pace_drifts_is_told_and_a_step_in_gradients_does_not_ca
         (1 / 1.0 - 1 / 1.3) / ((1 / 1.0 + 1 / 1.3) / 2)
     )
     assert row["drifting"] is True
-    assert [row[f"step_in_grads{end}"] for end in ("_q1", "", "_q3")] == pytest.approx(
-        [3, 3, 3]
-    )
+    assert [
+        row[f"step_in_grads{end}"] for end in ("_q1", "", "_q3")
+    ] == pytest.approx([3, 3, 3])
     assert row["hvp_in_grads"] == pytest.approx(2)
     (shown,) = summary([replace(measured(), rows=(row,))])
     # others may be busy, too
@@ -139,14 +140,18 @@ def test_a_method_is_judged_by_as_many_steps_on_any_machine(monkeypatch, pace):
     monkeypatch.setattr(throughput.Timer, "time", time)
     monkeypatch.setattr(timer, "MOST_UNITS", 300)
     bowl = {"eigenvalues": [1.0, 1.0]}
-    (row,) = measured("gradient_descent", {"lr": 10.0}, "quadratic_saddle", bowl).rows
+    (row,) = measured(
+        "gradient_descent", {"lr": 10.0}, "quadratic_saddle", bowl
+    ).rows
     assert row["status"] == "worse"
 
 
 def test_steps_that_diverge_are_told():
     """By the first step, lest a slow machine end its block before the loss overflows."""
     problem = {"eigenvalues": [1e200, 2e200]}
-    result = measured("gradient_descent", {"lr": 1e200}, "quadratic_saddle", problem)
+    result = measured(
+        "gradient_descent", {"lr": 1e200}, "quadratic_saddle", problem
+    )
     assert (result.status, result.rows[0]["status"]) == ("diverged", "diverged")
 
 
@@ -198,7 +203,8 @@ def test_runs_one_at_a_time_of_one_seed(tmp_path):
     assert isinstance(suite, Suite)
     assert [run.experiment for run in plan(suite)] == ["throughput"]
     with pytest.raises(
-        SuiteError, match="fast measures throughput: its runs go one at a time, not 2"
+        SuiteError,
+        match="fast measures throughput: its runs go one at a time, not 2",
     ):
         run_suite(suite, jobs=2, out=tmp_path / "out")
     with pytest.raises(SuiteError, match="fast: throughput takes one seed, not 3"):
@@ -221,7 +227,9 @@ def test_mistakes_are_found_before_anything_runs(tmp_path, line, message):
     key = line.partition(":")[0]
     path.write_text(
         "".join(
-            f"{each}\n" for each in SUITE.splitlines() if not each.startswith(f"{key}:")
+            f"{each}\n"
+            for each in SUITE.splitlines()
+            if not each.startswith(f"{key}:")
         )
         + line
         + "\n"
@@ -248,7 +256,12 @@ def test_the_whole_way_into_the_store_and_out(tmp_path):
 def timed(name, dtype, rate, **columns):
     """A result of one dtype, by hand."""
     run = Run(
-        "s", "throughput", Spec("p", "p", {}, ""), Spec(name, name, {}, ""), (0,), {}
+        "s",
+        "throughput",
+        Spec("p", "p", {}, ""),
+        Spec(name, name, {}, ""),
+        (0,),
+        {},
     )
     row = {"seed": 0, "status": "ok", "dtype": dtype, **columns}
     for column in ("steps_per_s", "samples_per_s", "hvp_per_s"):

@@ -166,9 +166,13 @@ def _start(started: ExitStack, folder: Path, ports: dict[str, int]) -> None:
     )
     assert until(lambda: _answers(ports["sql"]), START_S), "MariaDB has not started"
     daemon("slurmdbd", "-D")
-    assert until(lambda: _answers(ports["dbd"]), START_S), "slurmdbd has not started"
+    assert until(lambda: _answers(ports["dbd"]), START_S), (
+        "slurmdbd has not started"
+    )
     daemon("slurmctld", "-D", "-i")
-    assert until(lambda: _answers(ports["ctld"]), START_S), "slurmctld has not started"
+    assert until(lambda: _answers(ports["ctld"]), START_S), (
+        "slurmctld has not started"
+    )
     daemon("slurmd", "-D", "-N", "localhost")
     assert until(lambda: _idle(folder), START_S), "the node is not up"
 

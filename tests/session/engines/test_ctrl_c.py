@@ -19,7 +19,9 @@ class PressedAtTheEnd:
 def dropped(monkeypatch):
     """What Python drops."""
     found = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda info: found.append(info.exc_type))
+    monkeypatch.setattr(
+        sys, "unraisablehook", lambda info: found.append(info.exc_type)
+    )
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield found
     signal.signal(signal.SIGINT, before)

@@ -40,7 +40,8 @@ optimizers: [downhill, noisy_gradient_descent, sfn, {use: torch.optim.Adam, lr: 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # dask's own, of sockets that it closes late
+        # dask's own, of sockets that it closes late
+        warnings.simplefilter("ignore")
         with distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=2,
@@ -80,7 +81,9 @@ def test_the_same_numbers_as_inline(
     planned = Planned.of(load_suite("workers.yaml"), device="cpu")
     here = numbers(run_session(planned, engine="inline", out="here"))
     options = {"scheduler": address}
-    folder = run_session(planned, engine="dask", engine_options=options, out="there")
+    folder = run_session(
+        planned, engine="dask", engine_options=options, out="there"
+    )
     there = numbers(folder)
     assert len(here) == 8
     assert here.keys() == there.keys()
@@ -175,7 +178,9 @@ def test_ctrl_c_loses_nothing_that_has_ended(
     assert until(lambda: not any(map(lives, marks(mark))))
 
 
-def test_a_cluster_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     (result,) = execute_all(
@@ -200,9 +205,13 @@ def test_wrong_use(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         execute_all(runs, engine="dask", options={"schedule": "tcp://127.0.0.1:1"})
     monkeypatch.setattr("sfnbench.session.engines.dask.CONNECT_S", 0.5)
-    with pytest.raises(SfnbenchError, match=r"no dask scheduler answers at tcp://127"):
+    with pytest.raises(
+        SfnbenchError, match=r"no dask scheduler answers at tcp://127"
+    ):
         list(
-            execute_all(runs, engine="dask", options={"scheduler": "tcp://127.0.0.1:1"})
+            execute_all(
+                runs, engine="dask", options={"scheduler": "tcp://127.0.0.1:1"}
+            )
         )
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(SfnbenchError, match=r"pip install .*\[dask\]'"):

@@ -84,7 +84,8 @@ def test_a_killed_suite_leaves_no_process_and_goes_on_where_it_was(
         for _ in range(3):
             assert process.stdout.readline() == "ok\n"
         children = [
-            child.pid for child in psutil.Process(process.pid).children(recursive=True)
+            child.pid
+            for child in psutil.Process(process.pid).children(recursive=True)
         ]
         process.kill()
         process.wait()
@@ -117,9 +118,9 @@ def test_no_worker_outlives_its_parent_not_even_inside_a_library_call(
         pids = [pid for _, pid in marks(tmp_path)]
         assert all(map(lives, pids))
         # Ctrl-C reaches the whole group
-        os.killpg(process.pid, end) if end == signal.SIGINT else process.send_signal(
-            end
-        )
+        os.killpg(
+            process.pid, end
+        ) if end == signal.SIGINT else process.send_signal(end)
         assert until(lambda: not any(map(lives, pids)))
         _, err = process.communicate(timeout=120)
     if end == signal.SIGINT:

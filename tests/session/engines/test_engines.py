@@ -150,7 +150,8 @@ def test_no_runs_no_results(engine: str) -> None:
 
 def test_wrong_use() -> None:
     with pytest.raises(
-        SfnbenchError, match=r"unknown engine 'proceses' \(did you mean 'processes'\?\)"
+        SfnbenchError,
+        match=r"unknown engine 'proceses' \(did you mean 'processes'\?\)",
     ):
         execute_all([], engine="proceses")
     with pytest.raises(SfnbenchError, match="at least 1, not 0 and 1"):
@@ -248,9 +249,8 @@ def test_processes_that_a_run_started_end_with_it(tmp_path: Path) -> None:
 
     assert [end(0, 600), end(1, 600)] == ["ok", "error"]
     timeout_s = 1.0
-    while (
-        len(children()) < 3
-    ):  # until a child has started before its parent's time is over
+    # until a child has started before its parent's time is over
+    while len(children()) < 3:
         assert end(2, timeout_s) == "timeout"
         timeout_s *= 4
     until(lambda: not any(map(lives, children())))
@@ -273,11 +273,14 @@ def test_workers_are_forked_from_a_process_that_is_not_ours() -> None:
     assert os.getpid() not in {row["ppid"] for row in rows}
 
 
-def test_as_many_at_a_time_as_asked_in_the_order_of_their_ends(tmp_path: Path) -> None:
+def test_as_many_at_a_time_as_asked_in_the_order_of_their_ends(
+    tmp_path: Path,
+) -> None:
     mark = str(tmp_path / "mark")
     gate = tmp_path / "gate"
     runs = [
-        make_run("marked", i, mark=mark, gate="" if i else str(gate)) for i in range(3)
+        make_run("marked", i, mark=mark, gate="" if i else str(gate))
+        for i in range(3)
     ]
     results = execute_all(runs, task=TASK, jobs=2)
     order = [next(results).run.settings["i"] for _ in range(2)]
@@ -310,7 +313,9 @@ def test_a_worker_does_not_wait_for_anybody_to_read_its_progress(
         jobs=2,
     )
     assert next(results).status == "ok"
-    assert until((tmp_path / "mark").exists), "done, while this end of the pipe sleeps"
+    assert until((tmp_path / "mark").exists), (
+        "done, while this end of the pipe sleeps"
+    )
     assert next(results).status == "ok"
 
 
@@ -334,7 +339,9 @@ def test_an_error_of_the_callers_ends_what_is_at_work() -> None:
 
 def test_from_a_thread() -> None:
     found: list[dict[str, Result]] = []
-    thread = threading.Thread(target=lambda: found.append(execute(make_run("fine"))))
+    thread = threading.Thread(
+        target=lambda: found.append(execute(make_run("fine")))
+    )
     thread.start()
     thread.join(120)
     assert found[0]["fine"].status == "ok"

@@ -117,5 +117,7 @@ def test_nothing_to_do_and_a_wrong_suite_end_both_processes(folder):
 
 def test_without_torchrun_it_says_how_to_start(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
-    with pytest.raises(SfnbenchError, match="is started by torchrun: torchrun --nproc"):
+    with pytest.raises(
+        SfnbenchError, match="is started by torchrun: torchrun --nproc"
+    ):
         is_first()

@@ -80,7 +80,9 @@ def test_a_look_sees_what_is_changed(
     assert differing == looked(fresh).keys()
 
 
-def test_a_run_that_breaks_in_a_used_worker_is_executed_again_in_a_fresh_one() -> None:
+def test_a_run_that_breaks_in_a_used_worker_is_executed_again_in_a_fresh_one() -> (
+    None
+):
     runs = [make_run("spoilt", i) for i in range(4)]
     results = list(execute_all(runs, task=TASK, jobs=1))
     assert [each.status for each in results] == ["ok"] * 4, results[1].log
@@ -117,7 +119,9 @@ def test_a_timeout_is_as_hard_in_a_used_worker(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_killed_between_two_runs_is_replaced() -> None:
-    results = execute_all([make_run("fine", i) for i in range(4)], task=TASK, jobs=1)
+    results = execute_all(
+        [make_run("fine", i) for i in range(4)], task=TASK, jobs=1
+    )
     first = next(results).rows[0]["pid"]
     os.kill(first, signal.SIGKILL)
     rest = list(results)

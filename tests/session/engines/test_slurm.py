@@ -22,7 +22,9 @@ from sfnbench.records import Result, Run
 from sfnbench.results.store import Store
 from sfnbench.session.engines import execute_all
 
-pytest.importorskip("submitit", reason="the engine slurm needs the package submitit")
+pytest.importorskip(
+    "submitit", reason="the engine slurm needs the package submitit"
+)
 
 
 def needs_slurm(test: Callable[..., None]) -> Callable[..., None]:
@@ -54,7 +56,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def on_slurm(cluster: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def on_slurm(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Path:
     """A folder of results; jobs find the tests' own modules."""
     monkeypatch.setenv("SLURM_CONF", str(cluster))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
@@ -147,9 +151,13 @@ def test_what_has_ended_waits_for_a_session_that_stores_it(
     results.close()
     assert until(lambda: not queue())
     never.touch()
-    again = execute_all(runs, task=TASK, engine="slurm", options=SMALL, folder=on_slurm)
+    again = execute_all(
+        runs, task=TASK, engine="slurm", options=SMALL, folder=on_slurm
+    )
     assert [result.status for result in again] == ["ok"] * 3
-    assert marks(mark) == 4, "the one that was cancelled is executed again, no other"
+    assert marks(mark) == 4, (
+        "the one that was cancelled is executed again, no other"
+    )
     assert not list(on_slurm.glob("slurm/*"))
 
 
@@ -159,15 +167,31 @@ def test_what_has_ended_when_ctrl_c_comes_is_stored(
 ) -> None:
     gate = Gate(tmp_path)
     (tmp_path / "jobs.yaml").write_text(GATED_SUITE)
-    command = [sys.executable, "-m", "sfnbench", "run", "jobs.yaml", "--device", "cpu"]
-    command += ["--out", str(on_slurm), "--engine", "slurm", "--slurm", "mem=1500MB"]
+    command = [
+        sys.executable,
+        "-m",
+        "sfnbench",
+        "run",
+        "jobs.yaml",
+        "--device",
+        "cpu",
+    ]
+    command += [
+        "--out",
+        str(on_slurm),
+        "--engine",
+        "slurm",
+        "--slurm",
+        "mem=1500MB",
+    ]
     listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=listen
     ) as controller:
         try:
             assert until(lambda: len(list(gate.folder.glob("waiting-*"))) == 2)
-            controller.send_signal(signal.SIGSTOP)  # it cannot take the first result
+            # it cannot take the first result
+            controller.send_signal(signal.SIGSTOP)
             gate.open(1)
             assert until(lambda: any(on_slurm.glob("slurm/*_result.pkl")))
             controller.send_signal(signal.SIGINT)
@@ -218,7 +242,15 @@ def test_a_suite_by_the_command_line(on_slurm: Path, tmp_path: Path) -> None:
     (tmp_path / "plugins" / "downhill.py").write_text(DOWNHILL)
     (tmp_path / "jobs.yaml").write_text(SUITE)
     (tmp_path / "options.yaml").write_text("mem: 1500MB\ntime: 10\n")
-    command = (sys.executable, "-m", "sfnbench", "run", "jobs.yaml", "--format", "csv")
+    command = (
+        sys.executable,
+        "-m",
+        "sfnbench",
+        "run",
+        "jobs.yaml",
+        "--format",
+        "csv",
+    )
     tables = [
         subprocess.run(
             (*command, "--device", "cpu", *flags),
@@ -249,10 +281,14 @@ def test_no_runs_no_slurm() -> None:
 
 def test_wrong_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runs = [make_run("fine")]
-    with pytest.raises(SfnbenchError, match="'processes' has no option 'partition'"):
+    with pytest.raises(
+        SfnbenchError, match="'processes' has no option 'partition'"
+    ):
         execute_all(runs, options={"partition": "gpu"})
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    with pytest.raises(SfnbenchError, match=r"'partitoin' .did you mean 'partition'"):
+    with pytest.raises(
+        SfnbenchError, match=r"'partitoin' .did you mean 'partition'"
+    ):
         executed(runs, tmp_path, partitoin="gpu")
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(SfnbenchError, match="finds no Slurm here"):

@@ -25,7 +25,8 @@ def figures(runs: Sequence[tuple[Result, bool]]) -> Iterator[Figure]:
     """A figure for each problem: critical points on the left, on the right what is none."""
     for problem, results in by_problem(result for result, _ in runs).items():
         ends = [
-            analysis.column(each.points, analysis.ordinate_of(each)) for each in results
+            analysis.column(each.points, analysis.ordinate_of(each))
+            for each in results
         ]
         upright = Axis(ordinate_title(results[0]), range=span(np.concatenate(ends)))
         alphas = [analysis.column(each.points, "alpha") for each in results]
@@ -68,7 +69,9 @@ def cloud(result: Result, rows: analysis.Rows, kind: str, symbol: Symbol) -> Tra
     x = analysis.column(rows, "alpha")
     y = analysis.column(rows, analysis.ordinate_of(result))
     method = result.run.method.label
-    return Trace(x, y, method, f"{method}: {len(rows)} {kind}", "points", symbol=symbol)
+    return Trace(
+        x, y, method, f"{method}: {len(rows)} {kind}", "points", symbol=symbol
+    )
 
 
 # -- inside ----------------------------------------------------------------------------------------
@@ -96,7 +99,13 @@ def _points(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:
     if decay is not None:
         findings.append(f"Weight decay {decay:g}.")
     return Panel(
-        "points", "Energy against the index", across, upright, traces, notes, findings
+        "points",
+        "Energy against the index",
+        across,
+        upright,
+        traces,
+        notes,
+        findings,
     )
 
 
@@ -113,7 +122,9 @@ def _agreement(result: Result) -> str:
     return "too few points for a correlation"
 
 
-def _control_curves(results: Sequence[Result], across: Axis, upright: Axis) -> Panel:
+def _control_curves(
+    results: Sequence[Result], across: Axis, upright: Axis
+) -> Panel:
     traces = []
     findings = []
     notes = [
@@ -122,7 +133,9 @@ def _control_curves(results: Sequence[Result], across: Axis, upright: Axis) -> P
     for result in results:
         energy = analysis.ordinate_of(result)
         method = result.run.method.label
-        column: analysis.Column = "start_energy" if energy == "energy" else "start_loss"
+        column: analysis.Column = (
+            "start_energy" if energy == "energy" else "start_loss"
+        )
         starts = analysis.column(result.points, column)
         x = analysis.column(result.points, "start_alpha")
         label = f"{method}: {len(result.points)} starts"

@@ -23,7 +23,8 @@ def figures(runs: Sequence[tuple[Result, bool]]) -> Iterator[Figure]:
     """A figure for each problem, a panel for each cut-off."""
     for problem, results in by_problem(result for result, _ in runs).items():
         ends = [
-            analysis.column(each.points, analysis.ordinate_of(each)) for each in results
+            analysis.column(each.points, analysis.ordinate_of(each))
+            for each in results
         ]
         alphas = [analysis.column(each.points, "alpha") for each in results]
         across = Axis(ALPHA, range=span(np.concatenate(alphas)))
@@ -55,6 +56,10 @@ def _cut_off_panel(
             spearman = f"Spearman's correlation {measured}"
         else:
             spearman = "no correlation defined"
-        findings.append(f"{result.run.method.label}: {len(passed)} points, {spearman}.")
+        findings.append(
+            f"{result.run.method.label}: {len(passed)} points, {spearman}."
+        )
     title = f"Ends with |gradient|² below {cut_off:g}"
-    return Panel(f"below {cut_off:g}", title, across, upright, traces, notes, findings)
+    return Panel(
+        f"below {cut_off:g}", title, across, upright, traces, notes, findings
+    )

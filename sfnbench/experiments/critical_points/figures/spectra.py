@@ -14,11 +14,12 @@ from ....theory.landscapes import Landscape, semicircle_density, theory_of
 from .. import analysis
 from .alpha import span
 
+# quantiles of the points' energies
 LEVELS = {
     "Lowest": 0.0,
     "Middle": 0.5,
     "Highest": 1.0,
-}  # quantiles of the points' energies
+}
 N_SEMICIRCLE_POINTS = 100  # of a semicircle
 
 
@@ -43,9 +44,8 @@ def extract(result: Result) -> Spectra | None:
         return None
     found.sort(key=lambda i: result.points[i][energy])
     theory = theory_of(result.run.problem.use, result.run.problem.params)
-    if (
-        "weights" in result.series
-    ):  # of an estimated density, which no semicircle is held against
+    # of an estimated density, which no semicircle is held against
+    if "weights" in result.series:
         theory = None
     return {
         level: _spectrum(result, found[round(quantile * (len(found) - 1))], theory)
@@ -66,7 +66,9 @@ def figures(runs: Sequence[tuple[Result, Spectra]]) -> Iterator[Figure]:
         heights = np.concatenate([each.density for each in spectra])
         limits = float(np.nanmin(heights)) / 2, 2 * float(np.nanmax(heights))
         upright = Axis("density", "log", limits)
-        panels = [_spectrum_panel(found, level, across, upright) for level in LEVELS]
+        panels = [
+            _spectrum_panel(found, level, across, upright) for level in LEVELS
+        ]
         yield Figure(f"{problem} spectra", problem, panels, problem)
 
 
@@ -114,7 +116,9 @@ def _spectrum_panel(
     for result, by_level in found:
         method = result.run.method.label
         spectrum = by_level[level]
-        traces.append(Trace(spectrum.at, spectrum.density, method, style="histogram"))
+        traces.append(
+            Trace(spectrum.at, spectrum.density, method, style="histogram")
+        )
         findings.append(f"{method}: {spectrum.note}.")
         if spectrum.semicircle is not None:
             traces.append(Trace(*spectrum.semicircle, label="theory", width=1))

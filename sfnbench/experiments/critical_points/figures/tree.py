@@ -13,7 +13,8 @@ from ....report.figure import Axis, Figure, Panel, Trace
 from ..known import is_known_loss
 
 MOST_NAMED = 12  # saddles whose minima a caption lists
-Join = tuple[float, float, float]  # losses of a saddle and of the minima to its sides
+# losses of a saddle and of the minima to its sides
+Join = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,9 @@ def _panel(finder: str, joins: Sequence[Join]) -> Panel:
         n_drawn += len(list(tree.minima))
     places = np.arange(len(minima))
     ticks = [(float(i), f"{loss:.5g}") for i, loss in enumerate(minima)]
-    across = Axis("minima, by their loss", range=(-0.5, len(minima) - 0.5), ticks=ticks)
+    across = Axis(
+        "minima, by their loss", range=(-0.5, len(minima) - 0.5), ticks=ticks
+    )
     traces = [
         Trace(x, y, finder, f"{finder}: {len(joins)} saddles of index 1"),
         Trace(places, minima, finder, f"{len(minima)} minima", "points"),

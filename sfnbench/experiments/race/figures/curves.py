@@ -10,7 +10,15 @@ import numpy as np
 
 from ....arrays import Floats
 from ....records import Result, number
-from ....report.figure import Axis, Figure, Panel, Symbol, Trace, left_edge, scale_of
+from ....report.figure import (
+    Axis,
+    Figure,
+    Panel,
+    Symbol,
+    Trace,
+    left_edge,
+    scale_of,
+)
 from ....survival.escapes import EscapeAxis as Clock
 from ....survival.escapes import Escapes
 from ....survival.intervals import MIN_RUNS
@@ -32,12 +40,10 @@ class Curves:
     """The curves of one run."""
 
     bands: dict[str, Band]  # by metric
-    staying: dict[
-        str, tuple[Floats, Floats]
-    ]  # by axis: times, and the share not yet escaped
-    switch: (
-        dict[str, float] | None
-    )  # by axis: where half of the seeds had switched optimizer
+    # by axis: times, and the share not yet escaped
+    staying: dict[str, tuple[Floats, Floats]]
+    # by axis: where half of the seeds had switched optimizer
+    switch: dict[str, float] | None
 
 
 Runs = Mapping[str, Curves]  # by method
@@ -60,9 +66,9 @@ def figures(runs: Sequence[tuple[Result, Curves]]) -> Iterator[Figure]:
     """A figure for each problem and each axis."""
     problems: dict[str, dict[str, Curves]] = {}
     for result, curves in runs:
-        problems.setdefault(result.run.problem.label, {})[result.run.method.label] = (
-            curves
-        )
+        problems.setdefault(result.run.problem.label, {})[
+            result.run.method.label
+        ] = curves
     for problem, by_method in problems.items():
         for axis in AXES:
             panels = _panels(by_method, axis)
@@ -102,16 +108,27 @@ def _switch(result: Result, used: Mapping[str, Floats]) -> dict[str, float] | No
 
 def _panels(runs: Runs, axis: str) -> list[Panel]:
     """The panels of one problem, on one axis for all."""
-    xs = [each.used[axis] for curves in runs.values() for each in curves.bands.values()]
+    xs = [
+        each.used[axis]
+        for curves in runs.values()
+        for each in curves.bands.values()
+    ]
     xs += [curves.staying[axis][0] for curves in runs.values() if curves.staying]
     scale = scale_of(xs)
     edge = left_edge(xs) if scale == "log" else 0.0
     across = Axis(UNITS[axis], scale)
     escape = _escape(runs, axis, across, edge)
     bands = {metric: _bands(runs, metric, axis, across, edge) for metric in TITLES}
-    ordered = [bands["loss"], escape, bands["gradient_norm"], bands["min_eigenvalue"]]
+    ordered = [
+        bands["loss"],
+        escape,
+        bands["gradient_norm"],
+        bands["min_eigenvalue"],
+    ]
     best = _best_first(runs, axis)
-    return [replace(panel, best_first=best) for panel in ordered if panel is not None]
+    return [
+        replace(panel, best_first=best) for panel in ordered if panel is not None
+    ]
 
 
 def _best_first(runs: Runs, axis: str) -> list[str]:
@@ -158,7 +175,9 @@ def _bands(
     runs: Runs, metric: str, axis: str, across: Axis, edge: float
 ) -> Panel | None:
     bands = {
-        name: each.bands[metric] for name, each in runs.items() if metric in each.bands
+        name: each.bands[metric]
+        for name, each in runs.items()
+        if metric in each.bands
     }
     if not bands:
         return None
@@ -170,12 +189,16 @@ def _bands(
     for method, each in bands.items():
         shown = limits.cut(each)
         x = np.maximum(each.used[axis], edge)
-        traces.append(Trace(x, shown.middle, method, low=shown.low, high=shown.high))
+        traces.append(
+            Trace(x, shown.middle, method, low=shown.low, high=shown.high)
+        )
         switch = runs[method].switch
         if switch is not None:
             traces.append(_diamond(method, switch[axis], x, shown.middle))
     if any(trace.symbol == "diamond-open" for trace in traces):
-        notes.append("Diamond: half of the seeds had switched to the second optimizer.")
+        notes.append(
+            "Diamond: half of the seeds had switched to the second optimizer."
+        )
     title, unit = TITLES[metric]
     upright = Axis(unit, "log" if limits.is_log else "linear", limits.range)
     if limits.off_scale:
@@ -192,5 +215,12 @@ def _diamond(method: str, at: float, x: Floats, y: Floats) -> Trace:
     label = f"{method} switches"
     shape: Symbol = "diamond-open"
     return Trace(
-        [at], [height], method, label, "points", symbol=shape, size=9, in_legend=False
+        [at],
+        [height],
+        method,
+        label,
+        "points",
+        symbol=shape,
+        size=9,
+        in_legend=False,
     )

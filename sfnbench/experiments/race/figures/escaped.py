@@ -37,9 +37,9 @@ def figures(runs: Sequence[tuple[Result, list[float]]]) -> Iterator[Figure]:
     traces = []
     areas = {}
     for method, (times, shares) in left.items():
-        places = np.linspace(0, len(times) - 1, min(len(times), MOST_POINTS)).astype(
-            int
-        )
+        places = np.linspace(
+            0, len(times) - 1, min(len(times), MOST_POINTS)
+        ).astype(int)
         x = np.maximum([edge, *times[np.unique(places)], end], edge)
         y = np.array([0.0, *shares[np.unique(places)], shares[-1]])
         traces.append(Trace(x, y, method, style="step"))

@@ -82,9 +82,9 @@ def figures(runs: Sequence[tuple[Result, Solving]]) -> Iterator[Figure]:
     """One figure, over the problems that all optimizers have a result of."""
     problems: dict[str, dict[str, Solving]] = {}
     for result, solved in runs:
-        problems.setdefault(result.run.problem.label, {})[result.run.method.label] = (
-            solved
-        )
+        problems.setdefault(result.run.problem.label, {})[
+            result.run.method.label
+        ] = solved
     methods = list(dict.fromkeys(result.run.method.label for result, _ in runs))
     whole = [each for each in problems.values() if len(each) == len(methods)]
     curves = profiles([[each[method] for method in methods] for each in whole])
@@ -119,7 +119,9 @@ def costs_of(runs: Sequence[Solving]) -> list[float]:
     target = -math.inf
     if best is not None and best.lowest < math.inf:
         target = best.lowest + GAP * (best.start - best.lowest)
-    return [run.cost_of(target) if isinstance(run, Descent) else run for run in runs]
+    return [
+        run.cost_of(target) if isinstance(run, Descent) else run for run in runs
+    ]
 
 
 def profiles(problems: Sequence[Sequence[Solving]]) -> list[tuple[Floats, Floats]]:

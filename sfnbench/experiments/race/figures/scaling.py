@@ -12,7 +12,8 @@ from ..families import Family
 from ..scaling import Growth, growths
 
 MOST_TICKS = 8  # one for each factor, unless there are more
-MOST_BEYOND = 3  # times as long as anything known: a budget that would squeeze an axis
+# times as long as anything known: a budget that would squeeze an axis
+MOST_BEYOND = 3
 
 
 def extract(result: Result) -> bool:
@@ -34,7 +35,9 @@ def top(family: Family, series: Sequence[Growth]) -> float:
     A logarithmic axis has room for it.
     """
     budgets = max(float(each.medians.max()) for each in series)
-    known = [high for each in series for high in each.high[~each.is_beyond].tolist()]
+    known = [
+        high for each in series for high in each.high[~each.is_beyond].tolist()
+    ]
     if known and budgets > MOST_BEYOND * max(known) and not family.form.is_power:
         return 1.1 * max(known)
     return budgets
@@ -101,5 +104,8 @@ def _growth_traces(growth: Growth, highest: float) -> Iterator[Trace]:
         )
     if growth.law is not None:
         yield Trace(
-            growth.x, growth.law, label=f"its exact law: {growth.law_slope}", width=1
+            growth.x,
+            growth.law,
+            label=f"its exact law: {growth.law_slope}",
+            width=1,
         )

@@ -18,9 +18,8 @@ from ....arrays import Floats
 from ....records import Result
 from ....report.figure import Axis, Contours, Figure, Panel, Trace
 
-N_LENGTHS = (
-    100  # of the frame's half: points of a path nearer to each other look the same
-)
+# of the frame's half: points of a path nearer to each other look the same
+N_LENGTHS = 100
 MOST_PATH_POINTS = 400  # of a path
 PLANE_NOTES = (
     "The seed that starts furthest from both axes, over contours of the loss; the greyer, the"
@@ -79,7 +78,9 @@ def extract(result: Result) -> tuple[Plane, Floats] | None:
     return (plane, points)
 
 
-def figures(runs: Sequence[tuple[Result, tuple[Plane, Floats]]]) -> Iterator[Figure]:
+def figures(
+    runs: Sequence[tuple[Result, tuple[Plane, Floats]]],
+) -> Iterator[Figure]:
     """A figure for each problem; the frame depends on problem and starts alone, so all share it."""
     problems: dict[str, tuple[Plane, dict[str, Floats]]] = {}
     for result, (plane, points) in runs:
@@ -106,7 +107,9 @@ def _plane(frame: bytes, losses: bytes, has_saddle: bool) -> Plane:
     heights = np.frombuffer(losses)
     n = math.isqrt(len(heights))
     unit, reach = map(float, centre_and_size[2:4])
-    return Plane(centre_and_size[:2], unit, reach, has_saddle, heights.reshape(n, n))
+    return Plane(
+        centre_and_size[:2], unit, reach, has_saddle, heights.reshape(n, n)
+    )
 
 
 def path(result: Result, plane: Plane) -> Floats | None:
@@ -118,7 +121,8 @@ def path(result: Result, plane: Plane) -> Floats | None:
     """
     if "theta.0" not in result.series or not len(result.series["theta.0"]):
         return None
-    both = np.stack([result.series["theta.0"], result.series["theta.1"]])  # (2, S, n)
+    # (2, S, n)
+    both = np.stack([result.series["theta.0"], result.series["theta.1"]])
     starts = np.abs(both[:, :, 0] - plane.centre[:, None]).min(0)
     points = both[:, int(np.argmax(np.nan_to_num(starts)))]  # (2, n)
     broken = np.flatnonzero(~np.isfinite(points).all(0))
@@ -130,7 +134,9 @@ def path(result: Result, plane: Plane) -> Floats | None:
     bins = (gone / (plane.reach / N_LENGTHS)).astype(int)
     first = np.unique(bins, return_index=True)[1]
     few = first[
-        np.linspace(0, len(first) - 1, min(len(first), MOST_PATH_POINTS)).astype(int)
+        np.linspace(0, len(first) - 1, min(len(first), MOST_PATH_POINTS)).astype(
+            int
+        )
     ]
     return points[:, np.unique([*few, len(gone) - 1])]
 
@@ -165,7 +171,14 @@ def _plane_panel(plane: Plane, paths: dict[str, Floats]) -> Panel:
         traces += [_dots(x, y, method, 3), _dots(x[-1:], y[-1:], method, 8)]
     x, y = next(iter(paths.values()))
     traces.append(
-        Trace(x[:1], y[:1], label="start", style="points", symbol="circle-open", size=9)
+        Trace(
+            x[:1],
+            y[:1],
+            label="start",
+            style="points",
+            symbol="circle-open",
+            size=9,
+        )
     )
     if plane.has_saddle:
         traces.append(

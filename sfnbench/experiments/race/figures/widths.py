@@ -23,14 +23,18 @@ def extract(result: Result) -> tuple[int, list[float]] | None:
     return sum(hidden), [error for error in errors if error is not None]
 
 
-def figures(runs: Sequence[tuple[Result, tuple[int, list[float]]]]) -> Iterator[Figure]:
+def figures(
+    runs: Sequence[tuple[Result, tuple[int, list[float]]]],
+) -> Iterator[Figure]:
     """A figure for each kind of network that comes in several widths."""
     kinds: dict[str, dict[str, dict[int, list[float]]]] = {}
     for result, (width, errors) in runs:
         by_method = kinds.setdefault(result.run.problem.use, {})
         by_method.setdefault(result.run.method.label, {})[width] = errors
     for use, by_method in kinds.items():
-        several = {method: each for method, each in by_method.items() if len(each) > 1}
+        several = {
+            method: each for method, each in by_method.items() if len(each) > 1
+        }
         if several:
             yield Figure(f"{use} widths", use, [_width_panel(several)])
 
@@ -44,7 +48,13 @@ def _width_panel(by_method: dict[str, dict[int, list[float]]]) -> Panel:
         ).T
         traces.append(Trace(widths, middle, method))
         errors = Trace(
-            widths, middle, method, style="points", low=low, high=high, in_legend=False
+            widths,
+            middle,
+            method,
+            style="points",
+            low=low,
+            high=high,
+            in_legend=False,
         )
         traces.append(errors)
     return Panel(

@@ -28,7 +28,9 @@ class Rates:
     low: Floats
     middle: Floats
     high: Floats
-    share: Floats  # of the FLOP/s of a matrix product; nan where no FLOPs were counted
+    share: (
+        Floats  # of the FLOP/s of a matrix product; nan where no FLOPs were counted
+    )
 
     @property
     def ceiling(self) -> Floats:
@@ -51,9 +53,9 @@ def figures(runs: Sequence[tuple[Result, Rates]]) -> Iterator[Figure]:
     """A figure for each problem."""
     problems: dict[str, dict[str, Rates]] = {}
     for result, rates in runs:
-        problems.setdefault(result.run.problem.label, {})[result.run.method.label] = (
-            rates
-        )
+        problems.setdefault(result.run.problem.label, {})[
+            result.run.method.label
+        ] = rates
     for problem, by_method in problems.items():
         yield Figure(
             f"{problem} throughput", problem, [_rate_panel(by_method)], problem
@@ -86,7 +88,9 @@ def _rate_panel(by_method: dict[str, Rates]) -> Panel:
     return Panel(
         "rates",
         "Steps a second",
-        Axis("dtype", range=(-0.5, len(dtypes) - 0.5), ticks=list(enumerate(dtypes))),
+        Axis(
+            "dtype", range=(-0.5, len(dtypes) - 0.5), ticks=list(enumerate(dtypes))
+        ),
         Axis(
             "steps a second", "log", (lowest / 5, 6 * highest)
         ),  # room for bars, and for words

@@ -35,7 +35,11 @@ def result(loss, steps, used, rows, method="o", **environment):
         {},
     )
     return Result(
-        run, "ok", tuple(rows), series, {"problem": {"n_parameters": 3, **environment}}
+        run,
+        "ok",
+        tuple(rows),
+        series,
+        {"problem": {"n_parameters": 3, **environment}},
     )
 
 
@@ -50,7 +54,11 @@ def test_a_band_holds_low_middle_and_high_at_what_was_used_up():
     )
     by_axis = [found.used[axis].tolist() for axis in ("steps", "cost", "seconds")]
     assert by_axis == [[0, 1, 2], [0, 1, 2], [0, 2, 4]]
-    assert [each.tolist() for each in found.edges] == [[9, 4, 1], [9, 5, 2], [9, 6, 3]]
+    assert [each.tolist() for each in found.edges] == [
+        [9, 4, 1],
+        [9, 5, 2],
+        [9, 6, 3],
+    ]
 
 
 def test_a_seed_that_ended_keeps_its_last_value_and_one_that_broke_counts_as_infinite():
@@ -97,7 +105,9 @@ def test_the_switch_is_where_half_have_switched():
     found = curves.extract(result(four, four, four, rows))
     assert found.switch == {"steps": 1, "cost": 1, "seconds": 2}
     assert (
-        curves.extract(result(four, four, four, [{"status": "ok"}, *rows[1:]])).switch
+        curves.extract(
+            result(four, four, four, [{"status": "ok"}, *rows[1:]])
+        ).switch
         is None
     )
 
@@ -126,14 +136,21 @@ def test_panels_share_an_axis_that_is_logarithmic_where_one_ends_long_before_ano
     assert drawn(slow)[0].panels[0].x.scale == "linear"
     panel = drawn(quick, slow)[0].panels[0]
     assert panel.x.scale == "log"
-    assert all(np.asarray(trace.x)[0] == pytest.approx(0.8) for trace in panel.traces)
+    assert all(
+        np.asarray(trace.x)[0] == pytest.approx(0.8) for trace in panel.traces
+    )
 
 
 def test_methods_are_ranked_by_their_escapes_and_then_by_their_losses():
     four = [[0, 1]] * 4
     made = [
         result(
-            [[2, last]] * 4, four, four, rows_escaping(*steps), method, has_saddle=True
+            [[2, last]] * 4,
+            four,
+            four,
+            rows_escaping(*steps),
+            method,
+            has_saddle=True,
         )
         for method, steps, last in (
             ("late", (5, 5, 5, 5), 0),

@@ -27,7 +27,9 @@ def result(rows=(), losses=None, at=None, problem="p", optimizer="o", **facts):
         at = np.broadcast_to(
             np.arange(len(losses[0])) if at is None else at, np.shape(losses)
         ).astype(float)
-        used = np.where(np.isnan(at), NAN, at).max(1, initial=0, where=~np.isnan(at))
+        used = np.where(np.isnan(at), NAN, at).max(
+            1, initial=0, where=~np.isnan(at)
+        )
         steps = np.tile(np.arange(1.0 + np.nanmax(at)), (len(losses), 1))
         steps[steps > used[:, None]] = NAN
         series = {
@@ -36,7 +38,9 @@ def result(rows=(), losses=None, at=None, problem="p", optimizer="o", **facts):
             "seconds": steps,
             "passes.grad": steps,
         }
-        series |= {f"passes.{kind}": 0 * steps for kind in ("loss", "hvp", "hessian")}
+        series |= {
+            f"passes.{kind}": 0 * steps for kind in ("loss", "hvp", "hessian")
+        }
         rows = rows or tuple(
             {"status": "ok", "seed": seed} for seed in range(len(losses))
         )
@@ -89,7 +93,9 @@ def test_half_of_the_seeds_have_to_reach_it_at_what_it_had_cost_by_then():
 
 def test_seeds_without_a_loss_count_as_never():
     half = Descent(np.array([[NAN, NAN], [10, 0]]), np.array([[NAN, NAN], [0, 1]]))
-    assert costs_of([half, Descent(np.array([[10, 1.0]]), np.array([[0, 3.0]]))]) == [
+    assert costs_of(
+        [half, Descent(np.array([[10, 1.0]]), np.array([[0, 3.0]]))]
+    ) == [
         INF,
         3,
     ]
@@ -99,7 +105,9 @@ def test_seeds_without_a_loss_count_as_never():
 def test_shares_within_tau_of_the_best():
     """The first is best on two of three and twice as dear on the third, which the last
     alone never solves."""
-    first, second, last = profiles([[1.0, 3.0, 2.0], [1.0, INF, 4.0], [8.0, 4.0, INF]])
+    first, second, last = profiles(
+        [[1.0, 3.0, 2.0], [1.0, INF, 4.0], [8.0, 4.0, INF]]
+    )
     edge = 1.2 * 4
     assert as_lists(first) == ([1, 1, 2, edge], [0, 2 / 3, 1, 1])
     assert as_lists(second) == ([1, 1, 3, edge], [0, 1 / 3, 2 / 3, 2 / 3])

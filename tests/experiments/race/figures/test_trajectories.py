@@ -22,7 +22,11 @@ RUN = Run("s", "race", Spec("p", "p", {}, ""), Spec("o", "o", {}, ""), (0,), {})
 
 def result(series, has_saddle=True):
     return Result(
-        RUN, "ok", ({"status": "ok"},), series, {"problem": {"has_saddle": has_saddle}}
+        RUN,
+        "ok",
+        ({"status": "ok"},),
+        series,
+        {"problem": {"has_saddle": has_saddle}},
     )
 
 
@@ -43,7 +47,8 @@ def test_heights_are_nothing_at_the_saddle_and_of_either_sign_about_it():
     plane = plane_of(result(saddle()))
     z = plane.heights
     assert plane.t.tolist() == [-2, -1, 0, 1, 2]
-    np.testing.assert_allclose(z, -z.T, atol=1e-12)  # x and y of the loss change sign
+    # x and y of the loss change sign
+    np.testing.assert_allclose(z, -z.T, atol=1e-12)
     assert (z[2, 2], z[2, 4], z[4, 2]) == pytest.approx((0, 1, -1))
     np.testing.assert_allclose(np.diagonal(z), 0, atol=1e-12)
 
@@ -90,14 +95,16 @@ def test_a_path_ends_where_its_numbers_break():
 
 def test_a_long_path_keeps_its_ends_and_few_points_between():
     still = drawn(np.linspace(1, 1.001, 1000), -np.ones(1000))
-    assert still[0] == pytest.approx([0, 0.002], abs=1e-6)  # all look like its start
+    # all look like its start
+    assert still[0] == pytest.approx([0, 0.002], abs=1e-6)
     there_and_back = drawn(np.tile([1.0, 3.0], 5000), -np.ones(10_000))
     assert there_and_back.shape[1] <= MOST_PATH_POINTS + 1
     assert there_and_back[0, [0, -1]] == pytest.approx([0, math.asinh(4)])
 
 
 @pytest.mark.parametrize(
-    ("unit", "reach"), [(1e-3, 8.3), (0.1, 3.5), (1.5, 1.4), (1e-300, 9.0), (3e7, 1.4)]
+    ("unit", "reach"),
+    [(1e-3, 8.3), (0.1, 3.5), (1.5, 1.4), (1e-300, 9.0), (3e7, 1.4)],
 )
 def test_ticks_are_round_distances_that_lie_apart(unit, reach):
     places, texts = zip(*ticks(unit, reach), strict=True)
@@ -116,7 +123,12 @@ def test_ticks_are_round_distances_that_lie_apart(unit, reach):
 def test_gradient_descent_goes_over_its_saddle_as_the_law_says(make_run):
     run = make_run(
         "quadratic_saddle",
-        {"eigenvalues": [10, -2], "radius": 1e-3, "escape_drop": 1e9, "rotation": None},
+        {
+            "eigenvalues": [10, -2],
+            "radius": 1e-3,
+            "escape_drop": 1e9,
+            "rotation": None,
+        },
         "gradient_descent",
         {"lr": 0.05},
         seeds=4,
@@ -127,9 +139,8 @@ def test_gradient_descent_goes_over_its_saddle_as_the_law_says(make_run):
     x, y = points - plane.centre[:, None]
     assert plane.has_saddle
     assert np.hypot(x[0], y[0]) == pytest.approx(1e-3)
-    assert y[-1] / y[0] == pytest.approx(
-        1.1**20
-    )  # 1 - lr times the eigenvalue -2, in every step
+    # 1 - lr times the eigenvalue -2, in every step
+    assert y[-1] / y[0] == pytest.approx(1.1**20)
     assert x[-1] == pytest.approx(x[0] * 0.5**20, abs=1e-12)
 
 

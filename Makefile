@@ -49,7 +49,7 @@ test: $(VENV)/test ## install what the tests need and pass them (minutes)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile
 
 test-slow: $(VENV)/test ## the tests that take long, as every night: MNIST in full
-	$(BIN)/python -m pytest -q -m slow --timeout=3600
+	$(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile --timeout=3600
 
 # a user's own files in plugins/, which git does not know, are not read
 OURS = $(wildcard $(shell git ls-files 'plugins/*.py'))

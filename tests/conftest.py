@@ -50,8 +50,8 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers():
-    """One more worker than cores, for many tests wait for processes of their own."""
-    return min((os.cpu_count() or 1) + 1, 4)
+    """More workers than cores, for many tests wait for processes of their own."""
+    return min((os.cpu_count() or 1) + 2, 6)
 
 
 @pytest.fixture(autouse=True, scope="session")

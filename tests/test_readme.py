@@ -49,6 +49,7 @@ def test_the_suite_is_right(tmp_path):
     assert str(raised.value).startswith(f"{tmp_path}/{message.group(1)}")
 
 
+@pytest.mark.slow
 def test_the_suite_of_optimizers_of_others_runs(tmp_path):
     pytest.importorskip("pytorch_optimizer")
     pytest.importorskip("schedulefree")

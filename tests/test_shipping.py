@@ -60,6 +60,7 @@ def test_tests_see_what_ships_alone():
     }
 
 
+@pytest.mark.slow
 def test_a_users_own_files_turn_no_test_red(tmp_path):
     """A broken one, one of a name that tests use, and one of a name that ships."""
     if not (ROOT / "tests").is_dir():

@@ -19,6 +19,7 @@ LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src"}
 
 markdown = pytest.importorskip("markdown")
 pytest.importorskip("mkdocs")
+pytestmark = pytest.mark.slow
 
 
 class Page(HTMLParser):

@@ -379,6 +379,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(gate, sfnbench):
     assert (kept.count("there"), kept.count("to do")) == (1, 7)
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_nothing_is_lost_and_nothing_runs_twice(
     gate, sfnbench
 ):

@@ -32,6 +32,7 @@ results
 """
 # as Jupyter warns about itself
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
@@ -100,7 +101,6 @@ def test_a_method_that_no_result_can_be_traced_to_is_refused(outputs):
     assert "halved uses SHARE" in error["evalue"]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_card_of_a_method_of_a_cell_stands_inline(tmp_path):
     """Its suites take some three minutes on two quiet cores."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from sfnbench import Store, run_suite
 from sfnbench.results.bits import compare_bits, deviations, environment_changes
@@ -13,6 +14,7 @@ TWO = (
 )
 
 
+@pytest.mark.slow
 def test_a_suite_run_twice_gives_identical_series(tmp_path):
     """Every optimizer of `smoke`, noise, stock and dense ones.
 

@@ -293,6 +293,7 @@ def test_python_sees_what_is_open_and_what_would_be_done(write):
 # -- the command line ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_tuning_it_goes_on_and_tries_nothing_twice(
     write, here, sfnbench
 ):

@@ -55,6 +55,7 @@ def test_the_interval_of_a_score_is_that_of_a_mean_over_problems():
     assert width == pytest.approx(2 * 1.96 * scores.std() / 20, rel=0.08)
 
 
+@pytest.mark.slow
 def test_difference_holds_the_truth_in_about_95_of_100_samples():
     held = 0
     for i in range(200):

@@ -7,6 +7,7 @@ converged.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,7 @@ from ...theory.landscapes import Landscape, semicircle_below_zero, theory_of
 
 CUT_OFFS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-14, 1e-20)  # of the squared gradient norm
 RESAMPLINGS = 2000
+MOST_AT_ONCE = 2**18  # points in resamples that are ranked together
 FEWEST_POINTS = 4  # points that a correlation needs
 SAME_LOSS = 1e-7  # points whose losses differ by less, relatively, are one point
 
@@ -107,18 +109,20 @@ def correlation(
         return Correlation(len(pairs), np.nan, np.nan, np.nan)
     rng = np.random.default_rng(0)
     picked = rng.integers(len(pairs), size=(RESAMPLINGS, len(pairs)))
-    resampled = [_spearman(pairs[places]) for places in picked]
+    blocks = np.array_split(picked, math.ceil(picked.size / MOST_AT_ONCE))
+    resampled = np.concatenate([_spearman(pairs[places]) for places in blocks])
     low, high = np.nanquantile(resampled, (0.025, 0.975))
-    return Correlation(len(pairs), _spearman(pairs), float(low), float(high))
+    return Correlation(len(pairs), float(_spearman(pairs)), float(low), float(high))
 
 
-def _spearman(pairs: Floats) -> float:
-    ranks = rankdata(pairs, axis=0)
-    ranks -= ranks.mean(0)
-    lengths = np.sqrt((ranks**2).sum(0).prod())
-    if lengths:
-        return float(ranks.prod(1).sum() / lengths)
-    return np.nan
+def _spearman(pairs: Floats) -> Floats:
+    """Rank correlations () of pairs (n, 2), or (m,) of (m, n, 2); NaN where one is constant."""
+    ranks = rankdata(pairs, axis=-2)
+    ranks -= ranks.mean(-2, keepdims=True)
+    lengths = np.sqrt((ranks**2).sum(-2).prod(-1))
+    with np.errstate(invalid="ignore"):
+        found: Floats = ranks.prod(-1).sum(-1) / lengths
+    return found
 
 
 def distances(result: Result) -> tuple[float | None, float | None]:

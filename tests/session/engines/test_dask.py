@@ -69,6 +69,7 @@ def numbers(folder: Path) -> dict[str, tuple[list[dict[str, Any]], dict[str, Any
     return found
 
 
+@pytest.mark.slow
 def test_the_same_numbers_as_inline(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

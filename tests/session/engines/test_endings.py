@@ -76,6 +76,7 @@ def marks(folder: Path) -> list[tuple[str, int]]:
     return [(line.split()[0], int(line.split()[1])) for line in lines]
 
 
+@pytest.mark.slow
 def test_a_killed_suite_leaves_no_process_and_goes_on_where_it_was(
     tmp_path: Path,
 ) -> None:

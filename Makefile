@@ -42,7 +42,7 @@ site: $(VENV)/test ## the documentation as a website, in site/; needs no network
 claims: $(VENV)/run ## docs/claims.md: run what the talk's claims rest on, and write whether they hold (an hour on 2 cores; called again, it goes on)
 	$(BIN)/python benchmarks/claims
 
-standing: $(VENV)/test ## the archive that `--with standing` reads, docs/standing.md and its figure (under 3 hours; called again, it goes on)
+standing: $(VENV)/test ## the archive that `--with standing` reads, docs/standing.md and its figure (under 3 hours, less where few methods changed; called again, it goes on)
 	$(BIN)/python benchmarks/standing.py
 
 test: $(VENV)/test ## install what the tests need and pass them (minutes)

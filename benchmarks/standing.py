@@ -1,6 +1,7 @@
 """Make the archive suites/standing.parquet, docs/standing.md and its figure: `make standing`.
 
-With --stored it runs nothing, and reads what lies in runs/. A killed one goes on where it was.
+Methods whose archived results would come out again are not run. With --stored it runs nothing, and
+reads what lies in runs/. A killed one goes on where it was.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sfnbench import Result, Store
+from sfnbench.records import Run
 from sfnbench.results.cells import Cell
 from sfnbench.results.tables import Table, grouped, legend, render
-from sfnbench.standing.archive import write_archive
+from sfnbench.standing.archive import load_archive, write_archive
+from sfnbench.standing.changes import changes_since
 from sfnbench.standing.table import Standing
+from sfnbench.suite.plan import plan
+from sfnbench.suite.reading import load_suite
 
 TOP = Path(__file__).parents[1]
-RULES = {"": (), "tuned": ("--profile", "tuned")}
-FOLDERS = {"": "standing", "tuned": "standing_tuned"}
+FOLDERS = {"": "standing", "tuned": "standing_tuned"}  # by rule
 SPARE = 1  # problems that a method may lack while the archive is half made
 ABOUT = """\
 # Where methods stand
@@ -43,32 +47,74 @@ def main() -> None:
     """Run, unless told not to; write archive, page and figure."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--stored", action="store_true", help="run nothing")
+    asked.add_argument(
+        "--all", action="store_true", help="run what has not changed, too"
+    )
     asked.add_argument("--runs", type=Path, default=TOP / "runs")
     given = asked.parse_args()
-    for rule, words in () if given.stored else RULES.items():
-        out = ("--out", str(given.runs / FOLDERS[rule]))
-        command = (
-            sys.executable,
-            "-m",
-            "sfnbench",
-            "run",
-            "standing",
-            *words,
-            *out,
-        )
-        code = subprocess.run(command, cwd=TOP).returncode
-        if code not in (0, 1):  # 1: some diverged, or no trial of theirs escaped
-            sys.exit(code)
     archive = TOP / "suites" / "standing.parquet"
-    by_rule = {
-        rule: _complete(list(_stored(given.runs / folder)))
-        for rule, folder in FOLDERS.items()
-    }
+    archived = [] if given.all or given.stored else load_archive(archive)
+    by_rule = {}
+    for rule, folder in FOLDERS.items():
+        planned = plan(load_suite("standing", rule or None))
+        kept = unchanged(
+            [each.result for each in archived if each.rule == rule], planned
+        )
+        methods = {run.method.label for run in planned}
+        missing = sorted(methods - {result.run.method.label for result in kept})
+        if missing and not given.stored:
+            _run(rule, missing, given.runs / folder)
+        made = [
+            result
+            for result in _stored(given.runs / folder)
+            if given.stored or result.run.method.label in missing
+        ]
+        by_rule[rule] = _complete([*kept, *made])
     write_archive(archive, by_rule)
     found = Standing.of(str(archive), ())
     page = "\n".join(_page(found))
     (TOP / "docs" / "standing.md").write_text(page, encoding="utf-8")
     _draw(found, TOP / "docs" / "standing.svg")
+
+
+def _run(rule: str, methods: Sequence[str], folder: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "sfnbench",
+        "run",
+        "standing",
+        "--out",
+        str(folder),
+    ]
+    if rule:
+        command += ["--profile", rule]
+    for label in methods:
+        command += ["-o", label]
+    code = subprocess.run(command, cwd=TOP).returncode
+    if code not in (0, 1):  # 1: some diverged, or no trial of theirs escaped
+        sys.exit(code)
+
+
+def unchanged(archived: Sequence[Result], planned: Sequence[Run]) -> list[Result]:
+    """Results of the methods that would give them again: on each planned problem, by equal code."""
+    by_method, of_all = changes_since(archived)
+    wanted: dict[str, set[str]] = {}
+    for run in planned:
+        wanted.setdefault(run.method.label, set()).add(run.problem.label)
+    there: dict[str, dict[str, Result]] = {}
+    for result in archived:
+        there.setdefault(result.run.method.label, {})[result.run.problem.label] = (
+            result
+        )
+    if of_all:
+        return []
+    return [
+        there[method][problem]
+        for method, problems in wanted.items()
+        if problems <= there.get(method, {}).keys() and not by_method[method]
+        for problem in sorted(problems)
+    ]
 
 
 def _stored(folder: Path) -> Iterator:

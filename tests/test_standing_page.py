@@ -1,6 +1,7 @@
-"""`make standing`: what is kept of an archive that is half made."""
+"""`make standing`: what is kept of an archive that is half made, or made before."""
 
-from standing import _complete
+import standing
+from standing import _complete, unchanged
 
 from sfnbench.records import Result, Run, Spec
 
@@ -31,3 +32,23 @@ def test_a_problem_that_is_half_done_waits():
 def test_a_method_that_has_just_begun_waits():
     pairs = [(method, problem) for problem in "xyz" for method in "ab"]
     assert kept(_complete(results(*pairs, ("c", "x")))) == kept(results(*pairs))
+
+
+def test_a_method_that_changed_or_lacks_a_problem_runs_again(monkeypatch):
+    pairs = [(method, problem) for problem in "xy" for method in "abc"]
+    archived = results(*pairs)[:-1]  # c has not run on y
+    planned = [result.run for result in results(*pairs, ("d", "x"))]
+    changes = {"a": [], "b": ["its source changed"], "c": []}
+    monkeypatch.setattr(standing, "changes_since", lambda results: (changes, []))
+    assert kept(unchanged(archived, planned)) == ["a on x", "a on y"]
+    assert (
+        unchanged(archived, [run for run in planned if run.problem.label == "x"])
+        == []
+    )
+
+
+def test_all_run_again_where_the_harness_changed(monkeypatch):
+    archived = results(("a", "x"))
+    changes = {"a": []}, ["the harness changed"]
+    monkeypatch.setattr(standing, "changes_since", lambda results: changes)
+    assert unchanged(archived, [archived[0].run]) == []

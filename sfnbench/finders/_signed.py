@@ -48,6 +48,13 @@ def eigensystem(equations: Equations, at: Iterate) -> tuple[Tensor, Tensor, Tens
     return torch.where(broken[:, None], torch.nan, L), Q, in_basis
 
 
+def largest_curvature(L: Tensor) -> Tensor:
+    """The largest |eigenvalue| (S,) of those of `eigensystem`, (S, d), without zero modes."""
+    is_apart = (L - APART).abs() < 1e-6 * APART
+    largest = torch.where(is_apart, 0.0, L.abs()).amax(1)
+    return largest.clamp_min(torch.finfo(L.dtype).tiny)
+
+
 def _spanned(columns: Tensor) -> Tensor:
     """Orthonormal columns (S, d, n) of what columns (S, d, n) span, and zeros for the others."""
     finite = torch.isfinite(columns).flatten(1).all(1)

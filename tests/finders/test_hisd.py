@@ -1,5 +1,7 @@
 """High-index saddle dynamics: the law near a critical point, and Mueller-Brown's points."""
 
+import math
+
 import pytest
 import torch
 
@@ -21,6 +23,47 @@ def test_coordinates_shrink_by_one_minus_lr_times_the_turned_curvature(index):
     signs = [-1 if 2 - i < index else 1 for i in range(3)]
     law = [1 - 0.1 * s * each for s, each in zip(signs, curvatures, strict=True)]
     assert (after.theta / theta)[0].tolist() == pytest.approx(law, abs=1e-9)
+
+
+def test_by_curvature_the_law_holds_in_units_of_the_largest():
+    curvatures = (3.0, 2.0, -4.0)
+    problem = QuadraticSaddle(eigenvalues=curvatures)
+    theta = torch.full((1, 3), 1e-3, dtype=torch.float64)
+    at = Iterate(theta, Equations(problem, 1).grad(theta))
+    finder = HighIndexSaddleDynamics(lr=0.5, by_curvature=True)
+    after = finder.step(Equations(problem, 1), at)
+    law = [1 - 0.5 * abs(each) / 4 for each in curvatures]
+    assert (after.theta / theta)[0].tolist() == pytest.approx(law, abs=1e-9)
+
+
+@pytest.mark.parametrize("n_atoms", [4, 7])
+def test_by_curvature_zero_modes_are_no_unit(n_atoms):
+    """The slowest coordinate shrinks by 1 - lr min |lambda| / max |lambda| a step."""
+    problem = registry.build("problem", "lennard_jones", {"n_atoms": n_atoms})
+    saddle = problem.saddle.point
+    L = torch.linalg.eigvalsh(problem.hessian(saddle, None)).abs()
+    counted = L.sort().values[6:]  # not the zero modes
+    rate = 1 - 1.5 * float(counted.min() / counted.max())
+    steps = math.ceil(math.log(1e-8) / math.log(rate))
+    finder = HighIndexSaddleDynamics(lr=1.5, by_curvature=True, steps=steps)
+    generator = torch.Generator().manual_seed(0)
+    start = saddle + 1e-3 * torch.randn(
+        saddle.shape, generator=generator, dtype=saddle.dtype
+    )
+    end = search(problem, finder, start[None], True)
+    assert end.grad.norm() < 1e-6 * problem_gradient(problem, start)
+    assert float(problem.loss(end.theta[0], None)) == pytest.approx(
+        problem.saddle.loss, abs=1e-9
+    )
+
+
+def problem_gradient(problem, theta):
+    return torch.func.grad(lambda at: problem.loss(at, None))(theta).norm()
+
+
+def test_by_curvature_a_step_that_no_point_attracts_is_refused():
+    with pytest.raises(ValueError, match="by_curvature needs an lr below 2, got 2"):
+        HighIndexSaddleDynamics(lr=2.0, by_curvature=True)
 
 
 @pytest.mark.parametrize("index", [0, 1])

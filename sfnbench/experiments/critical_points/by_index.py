@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...members import registry
-from ...records import PointRow, Result, Spec
+from ...records import PointRow, Result, Run, Spec
 from ...results.cells import TableEntry, optional_cell, share
 from ...results.tables import Table
 from .known import is_known_loss
@@ -21,7 +21,9 @@ def by_index(results: Iterable[Result]) -> Table:
     """A row per problem, finder and index: known losses that were found, at what cost.
 
     A finder of an asked index has a row for that index alone; `wrong index` counts its ends that
-    have another one. `others` are distinct points of the index whose loss is not a known one.
+    have another one. A finder that takes no index has a row for each that the suite asks for, or
+    that is known, and its ends of another index are `of another index`: right, but not of the row.
+    `others` are distinct points of the index whose loss is not a known one.
     """
     lines: list[dict[str, TableEntry]] = []
     for result in results:
@@ -30,7 +32,7 @@ def by_index(results: Iterable[Result]) -> Table:
             lines += [
                 _index_line(result, index, known[index])
                 for index in sorted(known)
-                if result.run.method.params.get("index", index) == index
+                if _is_asked(result.run, index)
             ]
     return lines
 
@@ -56,6 +58,14 @@ def known_losses(spec: Spec) -> Losses:
     }
 
 
+def _is_asked(run: Run, index: int) -> bool:
+    """Whether a finder, or else its suite, asks for that index, or for any."""
+    asked = run.method.params.get("index", run.settings.get("index", "any"))
+    if isinstance(asked, int):
+        return asked == index
+    return asked == "any" or index in asked
+
+
 def _index_line(
     result: Result, index: int, losses: Sequence[float]
 ) -> dict[str, TableEntry]:
@@ -73,9 +83,12 @@ def _index_line(
         "found of known": share(n_found, len(levels)),
         "others": sum(_is_other(row, levels) for row in ends),
     }
+    n_converged = sum(row["converged"] for row in rows)
+    elsewhere = share(n_converged - len(ends), n_converged)
     if "index" in run.method.params:
-        converged = [row for row in rows if row["converged"]]
-        line["wrong index"] = share(len(converged) - len(ends), len(converged))
+        line["wrong index"] = elsewhere
+    else:
+        line["of another index"] = elsewhere
     n_hessians = sum(row["n_hessian"] for row in rows)
     a_point = n_hessians / n_found if n_found else None
     line["Hessians a point"] = optional_cell(a_point, ".0f")

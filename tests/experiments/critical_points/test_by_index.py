@@ -1,5 +1,7 @@
 """Found of known by index: losses are counted once, ends of another index are said."""
 
+import pytest
+
 from sfnbench.experiments.critical_points.by_index import by_index, known_losses
 from sfnbench.records import Result, Run, Spec
 from sfnbench.results.cells import text
@@ -9,9 +11,9 @@ PLANE = Spec("mueller_brown", "plane", {"start_at": "box"}, "")
 A, B = -15.444734, -15.319864  # energies of index 1
 
 
-def searched(problem, params, *ends):
+def searched(problem, params, *ends, **settings):
     method = Spec("sfn_k", "f", params, "")
-    run = Run("s", "critical_points", problem, method, (0,), {})
+    run = Run("s", "critical_points", problem, method, (0,), settings)
     rows = [
         {
             "seed": i,
@@ -68,7 +70,26 @@ def test_a_loss_found_twice_counts_once_and_wrong_indices_are_said():
 def test_a_finder_of_any_index_has_a_row_for_each():
     found = shown(searched(SEVEN, {}, (A, 1, True), (-16.505384, 0, True)))
     assert [line["found of known"] for line in found] == ["1/4", "1/12"]
+    assert [line["of another index"] for line in found] == ["1/2", "1/2"]
     assert not any("wrong index" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows"),
+    [("any", ["0", "1"]), (1, ["1"]), ([0, 1], ["0", "1"]), ([1, 2], ["1"])],
+)
+def test_a_suite_that_asks_for_an_index_has_no_row_of_others(asked, rows):
+    """Not even for a finder that takes none: its other ends are counted beside."""
+    ends = [(A, 1, True), (-16.505384, 0, True), (-14.0, 2, True)]
+    found = shown(searched(SEVEN, {}, *ends, index=asked))
+    assert [line["index"] for line in found] == rows
+    assert {line["of another index"] for line in found} == {"2/3"}
+    assert not any("wrong index" in line for line in found)
+
+
+def test_what_a_finder_is_asked_for_goes_before_what_its_suite_says():
+    (line,) = shown(searched(SEVEN, {"index": 0}, (A, 1, True), index=[0, 1]))
+    assert (line["index"], line["wrong index"]) == ("0", "1/1")
 
 
 def test_a_known_loss_at_another_index_is_not_found():

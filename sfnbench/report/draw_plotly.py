@@ -271,13 +271,14 @@ def _contour(panel: Panel) -> Json:
     assert panel.contours is not None
     at = panel.contours.at
     heights = np.asarray(panel.contours.heights, float)
-    rows = [numbers(row) for row in heights.round(3)]
+    z = numbers(heights.round(3))
+    n = len(heights)
     return {
         "type": "contour",
         "name": "loss",
         "x": numbers(at),
         "y": numbers(at),
-        "z": rows,
+        "z": [z[row * n : (row + 1) * n] for row in range(n)],
         "showscale": False,
         "hoverinfo": "skip",
         "contours": {"start": -1, "end": 1, "size": 1 / 8, "coloring": "heatmap"},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import NoResultsError
 from ..results.store import FILE, Store
-from ..suite.reading import Suite
+
+if TYPE_CHECKING:
+    from ..suite.reading import Suite
 
 RUNS = Path("runs")  # unless --out says otherwise
 TUNING = "tuning"  # the folder of the trials, within that of the results

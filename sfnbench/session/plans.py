@@ -265,7 +265,7 @@ def _column(values: Sequence[Any]) -> dict[str, Any]:
     """A field of all runs, each value written once: thousands of runs share a few."""
     known: dict[str, int] = {}
     places: dict[int, int] = {}
-    kept = []
+    kept: list[Any] = []
     for value in values:
         if id(value) in places:
             continue

@@ -1,7 +1,7 @@
 """Runs on the workers of a dask scheduler: on other machines, or on a cluster made here for them.
 
-A worker gives each run a process of its own, as `processes` does, with the worker's environment,
-data and working directory. Workers only compute: results come back to this process. A lost
+A worker has processes for its runs, as `processes` does, with the worker's environment, data and
+working directory. Workers only compute: results come back to this process. A lost
 worker's runs are executed again by another (dask does that, up to three times each).
 """
 
@@ -12,10 +12,11 @@ import logging
 import multiprocessing
 import queue
 import tempfile
+import threading
 import uuid
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -29,6 +30,7 @@ from .processes import Workers, unfinished
 
 CONNECT_S = 10.0
 PROGRESS_S = 1.0  # a run's progress travels so often
+IDLE_S = 60.0  # for which a process waits for another run
 
 
 def dask(
@@ -47,7 +49,7 @@ def dask(
 
 
 def work_for_scheduler(run: Run, conditions: Conditions, topic: str) -> Result:
-    """Execute the run in a process of its own, on a worker of dask; ends where it is cancelled."""
+    """Execute the run in a process on a worker of dask; ends where it is cancelled."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -62,22 +64,68 @@ def work_for_scheduler(run: Run, conditions: Conditions, topic: str) -> Result:
             last = perf_counter()
             worker.log_event(topic, {"run": run.id, "share": share})
 
-    with (
-        tempfile.TemporaryDirectory(prefix="sfnbench-") as folder,
-        Workers(conditions, Path(folder)) as workers,
-    ):
-        workers.start([run])
+    pool = _pool_of(topic, conditions)
+    try:
+        pool.workers.start([run])
         while True:
-            result = workers.finished()
+            result = pool.workers.finished()
             if result is not None:
-                return result
-            workers.report(report)
+                break
+            pool.workers.report(report)
             task = worker.state.tasks.get(key)
             if task is None or task.state == "cancelled":
                 raise CancelledError(f"{run.title} was cancelled")
+    except BaseException:
+        pool.close()
+        raise
+    pool.wait(topic)
+    return result
+
+
+def end_pools(topic: str) -> None:
+    """End the processes that wait for more runs of a session, on a worker of dask."""
+    for pool in _waiting.pop(topic, []):
+        pool.close()
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+
+class _Pool:
+    """The processes of one thread of a dask worker, which go from run to run."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self._resources = ExitStack()
+        folder = tempfile.TemporaryDirectory(prefix="sfnbench-")
+        path = Path(self._resources.enter_context(folder))
+        self.workers = self._resources.enter_context(Workers(conditions, path))
+
+    def wait(self, topic: str) -> None:
+        """Wait for the session's next run; not for ever, as a killed session sends none."""
+        _waiting.setdefault(topic, []).append(self)
+        timer = threading.Timer(IDLE_S, self._give_up, (topic,))
+        timer.daemon = True
+        timer.start()
+
+    def _give_up(self, topic: str) -> None:
+        with suppress(KeyError, ValueError):  # it has a run, or is closed
+            _waiting[topic].remove(self)
+            self.close()
+
+    def close(self) -> None:
+        """End the processes."""
+        self._resources.close()
+
+
+# Pools without a run, by session. A list gives each to one thread alone.
+_waiting: dict[str, list[_Pool]] = {}
+
+
+def _pool_of(topic: str, conditions: Conditions) -> _Pool:
+    try:
+        return _waiting[topic].pop()
+    except (KeyError, IndexError):
+        return _Pool(conditions)
 
 
 def _results_of(
@@ -190,6 +238,7 @@ class _Tasks:
             self.client.unsubscribe_topic(self._topic)
             if futures:
                 self.client.cancel(futures, force=True)
+            self.client.run(end_pools, self._topic, on_error="ignore")
 
     def _key(self, run: Run) -> str:
         return f"{self._topic}-{run.id}"

@@ -19,8 +19,8 @@ from sfnbench.errors import SfnbenchError
 from sfnbench.members import registry
 from sfnbench.records import Result
 from sfnbench.results.store import Store
-from sfnbench.session.engines import execute_all
-from sfnbench.session.engines.dask import _Tasks
+from sfnbench.session.engines import Conditions, execute_all
+from sfnbench.session.engines.dask import _Pool, _Tasks
 from sfnbench.session.plans import Planned
 from sfnbench.session.session import run_session
 from sfnbench.suite.reading import load_suite
@@ -112,6 +112,29 @@ def marks(path: Path) -> list[int]:
     if not path.exists():
         return []
     return [int(line.split()[1]) for line in path.read_text().splitlines()]
+
+
+def test_processes_go_from_run_to_run_and_end_with_the_session(
+    address: str,
+) -> None:
+    runs = [make_run("fine", i) for i in range(12)]
+    results = list(
+        execute_all(runs, task=TASK, engine="dask", options={"scheduler": address})
+    )
+    processes = {result.rows[0]["pid"] for result in results}
+    assert len(processes) <= 4  # two workers of two threads
+    assert until(lambda: not any(map(lives, processes)))
+
+
+def test_a_process_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a session that was killed."""
+    monkeypatch.setattr("sfnbench.session.engines.dask.IDLE_S", 0.1)
+    pool = _Pool(Conditions(jobs=1, threads=1, task=TASK))
+    pool.workers.start([make_run("fine")])
+    while (result := pool.workers.finished()) is None:
+        pass
+    pool.wait("killed")
+    assert until(lambda: not lives(result.rows[0]["pid"]))
 
 
 def test_a_lost_workers_run_is_executed_again(address: str, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**30, 2**30))
     resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE_S), int(PATIENCE_S)))
-    # who starts this in the background may ignore some
+    # whoever starts this in the background may ignore some of these signals
     for number in ASKED.values():
         signal.signal(number, signal.SIG_DFL)
 

@@ -31,7 +31,7 @@ SUITES = {"escape": "escape_cost", "training": "final_loss"}
 N_REPEATS = 2  # of each run in a process
 DEARER = 1.05  # a cost that rises by more has become worse
 
-# by run: its units of control, and its cost
+# each round: by run, its units of control and its cost
 Rounds = list[dict[str, dict[str, float]]]
 
 
@@ -161,7 +161,7 @@ def compared(before: Rounds, after: Rounds, factor: float) -> list[str]:
         pairs = zip(before, after, strict=True)
         quotients = sorted(b[name]["units"] / a[name]["units"] for a, b in pairs)
         times = median(quotients)
-        # three quarters of the rounds are above
+        # three quarters of the rounds are above this
         some = quotients[len(quotients) // 4]
         if times > factor and some > 1 + (factor - 1) / 2:
             lines.append(

@@ -22,7 +22,7 @@ def test_the_index_of_2785_parameters_is_4_times_faster_by_inertia():
 
     Against LAPACK's eigenvalues, with and without a threshold.
     """
-    # 75 * 37 + 10
+    # this network has 75 * 37 + 10 parameters
     mlp = MultilayerPerceptron(dataset="digits", hidden=(37,), n_examples=500)
     assert mlp.dim == 2785
     H = mlp.hessian(mlp.start(torch.Generator().manual_seed(0)), None).numpy()

@@ -102,7 +102,7 @@ def test_a_product_costs_less_than_its_operations_say_and_than_the_peers(network
     linear = Oracle(problem, eager=True).curvature(theta)
     theirs = operator(module, x)
     parameters = list(module.parameters())
-    # once, as PyHessian
+    # the graph is made once, as in PyHessian
     gradients = torch.autograd.grad(
         SummedOverPixels()(module(x), x), parameters, create_graph=True
     )

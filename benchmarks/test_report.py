@@ -95,7 +95,7 @@ def test_ten_suites_of_ten_thousand_runs_open_in_three_seconds(page, tmp_path):
     client.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto((tmp_path / "report.html").as_uri())
     page.wait_for_selector("#suite-0[data-drawn]")
-    # and what is near is drawn
+    # what is near is drawn by then
     page.evaluate(
         "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
     )

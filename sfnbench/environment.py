@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 PACKAGE_FOLDER = Path(__file__).parent
-# choose other ones
+# these variables choose other kernels
 KERNELS = (
     "ATEN_CPU_CAPABILITY",
     "MKL_CBWR",
@@ -79,7 +79,7 @@ def process(device: str = "cpu") -> dict[str, Any]:
         facts["tf32_cudnn"] = torch.backends.cudnn.allow_tf32
         if on_gpu and torch.cuda.is_available():
             facts["cuda"] = torch.version.cuda
-            # no such device, or one that a failed run left unusable
+            # there may be no such device, or a failed run left it unusable
             with suppress(RuntimeError, AssertionError):
                 facts["device_name"] = torch.cuda.get_device_name(device)
     return facts

@@ -104,7 +104,7 @@ class Run:
     settings: dict[str, Any]  # what the experiment wants: budget, metrics
     dtype: str = "float64"
     device: str = "cpu"
-    # after which the run is given up; it decides no number
+    # seconds after which the run is given up; they decide no number
     timeout_s: float = 3600.0
     # hashes of the code that runs it beside problem and method: {"harness": ...}
     code: dict[str, str] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Run:
             del data[name]["label"]
         if "paths" in self.settings:
             data["settings"] = deepcopy(self.settings)
-        # their sources are in the code
+        # the sources of these optimizers are in the code
         for path in data["settings"].get("paths", ()):
             given = path["optimizer"]
             path["optimizer"] = {name: given[name] for name in ("use", "params")}
@@ -181,13 +181,13 @@ class RaceRow(Row):
     min_eigenvalue: float | None
     min_eigenvalue_residual: float | None
     index_fraction: float | None
-    # from the critical point that Newton's method arrives at
+    # the distance from the critical point that Newton's method arrives at
     root_distance: float | None
     end_point: str | None
     captured: bool | None
     steps_near: int | None  # near the saddle before the escape
     n_sharing: int | None  # seeds that shared its batch
-    # what ended it: steps, epochs, seconds, cost, divergence, escape, itself
+    # what ended the run: steps, epochs, seconds, cost, divergence, escape, itself
     limit: str | None
     message: str | None  # the method's own, where it stopped by itself
     not_finite: str | None  # what was not, where it diverged

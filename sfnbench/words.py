@@ -150,7 +150,7 @@ class ErrorReader:
     data: Any
     # the value at a path, as a message quotes it
     written: Callable[[KeyPath], str] | None = None
-    # of the mapping at a path
+    # the keys that the mapping at a path may have
     known_keys: Callable[[KeyPath], Iterable[str]] = lambda path: ()
     owner: str = ""  # whose keys they are, such as " of sfn"
     # added where a list or a mapping stands in place of a single value

@@ -117,7 +117,7 @@ def clone(tmp_path):
             path.name,
         ):
             (packages / path.name).symlink_to(path)
-    # for asv takes PYTHONPATH and ASV_PYTHONPATH away from what it runs
+    # asv takes PYTHONPATH and ASV_PYTHONPATH away from what it runs
     borrowed = tmp_path / "borrowed.pth"
     borrowed.write_text(f"{packages}\n")
     conf, python = settings(), "{}.{}".format(*sys.version_info)

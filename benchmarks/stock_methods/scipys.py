@@ -15,7 +15,7 @@ from .line import Line
 WAVES = Waves()  # scipy's methods have no use for tensors
 
 
-# then the last bit decides whether it stays there or ends
+# after so many steps the last bit decides whether it stays there or ends
 FEWER = {"trust-krylov": 6}
 
 

@@ -63,7 +63,7 @@ def _suite() -> dict[str, Any]:
     line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get(
         "COMP_WORDS", ""
     )
-    # ValueError: an open quote
+    # an open quote raises ValueError
     with suppress(SfnbenchError, yaml.YAMLError, ValueError):
         for word in shlex.split(line)[2:]:
             if word in available() or word.endswith(SUFFIXES):

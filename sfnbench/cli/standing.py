@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..report.sections import Section
     from ..standing.table import Standing
 
-# problems, optimizers, statuses
+# the problems, optimizers and statuses that were asked for
 Wanted = tuple[Sequence[str], Sequence[str], Sequence[str]]
 With = Annotated[
     str | None,

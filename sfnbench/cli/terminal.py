@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 Format = Literal["plain", "github", "latex", "html", "tsv", "csv", "json"]
-# beside a table
+# how each format writes a remark beside a table
 REMARKS = {
     "plain": "{}",
     "github": "{}",

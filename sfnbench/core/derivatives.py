@@ -81,7 +81,7 @@ def linearise_outputs(
             (inner,) = bend(Jv)
         else:  # e is the mean's gradient: n e_b is the gradient of example b alone
             n = z.shape[-1]
-            # (1, ..., n)
+            # each: (1, ..., n)
             each = (e * Jv).sum(tuple(range(z.dim() - 1)), keepdim=True)
             inner = e * (n * each)
         return cast(Tensor, pull(inner)[0])

@@ -44,7 +44,7 @@ class Equations:
         self.problem = problem
         self.batched = batched
         self.calls = np.zeros((n_searches, len(QUESTIONS)), dtype=np.int64)
-        # of `calls` that the questions count into
+        # the rows of `calls` that questions count into
         self._rows = np.arange(n_searches)
 
     def of(self, searches: Tensor) -> Equations:

@@ -24,7 +24,7 @@ class CriticalPoint:
     point: Tensor  # (d,)
     loss: float
     index: int  # number of negative Hessian eigenvalues
-    # of those that are zero; None where that is not known
+    # number of eigenvalues that are zero; None where that is not known
     n_zero: int | None = None
 
 

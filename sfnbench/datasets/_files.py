@@ -31,7 +31,7 @@ class File:
     sha256: str
     mirrors: tuple[str, ...]  # tried in this order
     n_bytes: int = 0  # 0: not known
-    # how it is made from another file, where no mirror has it
+    # how the file is made from another one, where no mirror has it
     recipe: "Recipe | None" = None
     split: str = ""  # which of the dataset's it holds; empty: all of them
 

@@ -49,7 +49,7 @@ def kind_of_saddle(spec: Spec) -> str:
         problem: Problem = registry.build("problem", spec.use, spec.params)
         return problem.saddle_kind
     except Exception:
-        # of another version, of a plugin that is not here, without its data
+        # the problem may be of another version, of a plugin that is not here, or lack its data
         return ""
 
 

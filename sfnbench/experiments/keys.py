@@ -85,9 +85,9 @@ class Budget(StrictModel):
 class Tune(StrictModel):
     """How the parameters that are given as ranges are tuned, alike for every optimizer."""
 
-    # of each optimizer on each problem
+    # number of trials of each optimizer on each problem
     trials: Annotated[int, Ge(1), Le(10_000)] = 20
-    # of each trial, counted from TUNING_SEEDS
+    # number of seeds of each trial, counted from TUNING_SEEDS
     seeds: Annotated[int, Ge(1), Le(1000)] = 3
     sampler: Literal["halton", "random", "sobol"] = "halton"
     seed: SeedKey = 0  # of the sampler
@@ -97,7 +97,7 @@ class Tune(StrictModel):
     metric: Literal["final_loss", "best_loss", "escape_step", "escape_cost"] = (
         "final_loss"
     )
-    # of a trial; the rest is the suite's, see `Budget.over`
+    # the budget of a trial; the rest is the suite's, see `Budget.over`
     budget: Budget | None = None
 
 
@@ -105,7 +105,7 @@ class ExperimentKeys(StrictModel):
     """The keys of every experiment; those of problems and methods are lists of entries."""
 
     method: ClassVar[Kind] = "optimizer"
-    # repeated over seeds; otherwise one seed stands for all
+    # whether it is repeated over seeds; otherwise one seed stands for all
     is_seeded: ClassVar[bool] = False
 
     title: str = ""

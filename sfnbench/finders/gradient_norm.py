@@ -13,7 +13,7 @@ from ..members.registry import register
 from ._scipy import Array, one_by_one
 
 ENOUGH = 1e-26  # of the squared norm
-# it has stalled where 300 iterations lower the square by under a tenth
+# a search has stalled where 300 iterations lower the square by under a tenth
 PATIENCE, FALL = (
     300,
     0.9,

@@ -47,7 +47,7 @@ class LevenbergMarquardt(Finder):
     def step(self, equations: Equations, at: Iterate) -> Iterate:
         """One accepted step, or none after so many tries."""
         eigenvalues, Q = equations.eigh(at.theta)
-        # (S,)
+        # unit: (S,)
         unit = eigenvalues.square().amax(1).clamp_min(torch.finfo(Q.dtype).tiny)
         damping = torch.where(
             at.memory.damping > 0, at.memory.damping, self.damping * unit

@@ -74,7 +74,7 @@ class Inspection:
     negative_share: ProbeEstimate | None = None  # of all eigenvalues, below -edge
     near_zero_share: ProbeEstimate | None = None  # within it
     negative_weight: ProbeEstimate | None = None  # of the sum of all |eigenvalues|
-    # of |g|^2, with eigenvalues below -edge
+    # the share of |g|^2 with eigenvalues below -edge
     gradient_overlap: ProbeEstimate | None = None
     layers: tuple[LayerCurvature, ...] = ()
     distances: Floats | None = None  # along the lowest eigenvector
@@ -251,7 +251,7 @@ class Inspection:
         width = (high - low) / 50 or 1.0
         grid = np.linspace(low - 3 * width, high + 3 * width, N_GRID)
         bumps = np.exp(-(((grid[:, None, None] - self.nodes) / width) ** 2) / 2)
-        # (n, probes)
+        # each: (n, probes)
         each = (bumps * self.weights).sum(2) / (width * math.sqrt(2 * math.pi))
         density = np.where(
             each.mean(1) > 1e-12 * each.mean(1).max(), each.mean(1), np.nan

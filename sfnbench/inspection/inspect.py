@@ -32,9 +32,9 @@ DENSE = 1000  # parameters up to which all of the Hessian is taken
 FARTHEST = 2.0  # times |theta|, or 1 where that is less: the most that the loss is followed
 N_PROBES = 4
 N_PRODUCTS = 300  # by default, where the Hessian is too large
-# of the products: a probe's, the gradient's, and two for the ends
+# shares of the products: a probe's, the gradient's, and two for the ends
 N_SHARES = N_PROBES + 3
-# of a Hessian-vector product: a zero eigenvalue may come out as large
+# roundings of a Hessian-vector product: a zero eigenvalue may come out as large
 N_ROUNDINGS = 100
 N_ALONG = 20  # losses along the lowest eigenvector, besides the one here
 MOST_BASIS_BYTES = 2**31  # of a Krylov basis
@@ -213,7 +213,7 @@ class _Work:
         """Ends, shares and layers, as numbers."""
         found, low, high = self.found, self.low, self.high
         found.lowest, found.highest = low.value, high.value
-        # of the product that the residual is made of
+        # the rounding of the product that the residual is made of
         rounding = self.rounding * self.unit
         found.lowest_residual = low.residual + rounding
         found.highest_residual = high.residual + rounding

@@ -141,7 +141,7 @@ def _by_tridiagonal(H: Tensor) -> Eigenbasis:
         raise LinAlgError(
             f"the tridiagonal eigenvalues of the matrix did not converge (LAPACK's stevd: {info})"
         )
-    # they leave the first coordinate as it is
+    # the reflectors leave the first coordinate as it is
     reflectors = np.asfortranarray(reflectors[1:, :-1])
     basis = torch.from_numpy(Z)
 

@@ -27,7 +27,7 @@ Function = Callable[[Floats], Floats]
 MOST_STEPS = 40
 QUADRATIC = 0.5  # a step at most this share of the one before: on the way, quadratically or better
 LINEAR = 0.93  # up to x^15; exponential tails have 1, and powers of a tail more
-# by how much two ratios in a row may differ where steps fall linearly
+# where steps fall linearly, two ratios in a row may differ by this
 STEADY = 0.01
 ARRIVED = 1e-8  # a step this short, in units of the way so far, ends the search
 TINY = 1e-9  # ... and so does one this short, in units of the point itself: it is rounding
@@ -141,7 +141,7 @@ class _Search:
         )
         self.last_steps = np.full_like(starts, np.nan)
         self._way, self._length = np.zeros(n), np.full(n, np.nan)
-        # of each step's length to that of the one before
+        # ratios of each step's length to that of the one before
         self._ratios = np.full((n, 3), np.nan)
 
     def advance(self, reach: Floats | None) -> None:

@@ -32,7 +32,7 @@ UNSOLVED = 1e-3
 # paths of `autoencoder` and `rnn`, where 200 leave a tenth or more.
 N_BETWEEN_LOOKS = 25
 FASTER = 4
-# that a random start hides an eigenvalue further out than the stated gap
+# the chance that a random start hides an eigenvalue further out than the stated gap
 CHANCE = 1e-6
 
 

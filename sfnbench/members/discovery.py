@@ -168,7 +168,7 @@ def _read_member(
     try:
         file = outline(path)
     except (SyntaxError, ValueError, OSError) as error:
-        # ValueError: its bytes are no text
+        # ValueError: the file's bytes are no text
         yield replace(broken, error=_what(error))
         return
     for found in file.classes:

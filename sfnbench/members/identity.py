@@ -37,7 +37,7 @@ _VOCABULARY: Mapping[Kind, tuple[str, ...]] = {
     "metric": ("metric", "problem", "fields"),
 }
 T = TypeVar("T")
-# of sfnbench.datasets, by a set's name
+# functions of sfnbench.datasets that take a set's name
 _READERS = {
     "find",
     "find_text",
@@ -263,7 +263,7 @@ def _placed(files: Iterable[Path], root: Path) -> dict[str, Path]:
 
 
 def _relative_path(file: Path, root: Path) -> str:
-    # of a wheel: plugins that lie beside the package in a clone
+    # a wheel keeps here the plugins that lie beside the package in a clone
     share = HERE / "share"
     if file.is_relative_to(HERE) and not file.is_relative_to(share):
         return file.relative_to(HERE.parent).as_posix()

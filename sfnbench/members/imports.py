@@ -57,7 +57,7 @@ class Reach:
     """The files that imports lead to, the given ones included."""
 
     files: frozenset[Path] = frozenset()
-    # those that others wrote and that decide numbers
+    # packages that others wrote and that decide numbers
     packages: frozenset[str] = frozenset()
 
 

@@ -14,7 +14,7 @@ from ..errors import AbsentError, PluginError, SfnbenchError
 from ..words import did_you_mean, first_line
 from .imports import is_absence, module_file, source_of
 
-# with these a module may have any name
+# a module that uses one of these may have any name
 _BY_CALL = (
     "*",
     "__getattr__",
@@ -76,7 +76,7 @@ def make_named(use: str, what: str) -> Any:
     PluginError names the line of its module that it fails at.
     """
     named = find_named(use, what)
-    # a module of torch is called too
+    # a module of torch is callable too, but has no `__name__`
     if not callable(named) or not hasattr(named, "__name__"):
         return named
     try:

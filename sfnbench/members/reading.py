@@ -80,7 +80,7 @@ def read(path: Path) -> Source:
         return known.source
     now = time.time_ns()
     with warnings.catch_warnings():
-        # importing the file says them
+        # the import of the file says these warnings
         warnings.simplefilter("ignore", SyntaxWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         tree = ast.parse(path.read_bytes(), filename=os.fspath(path))

@@ -74,7 +74,7 @@ def _from_one(
     def steps_at(points: Floats) -> NewtonSteps:
         g, found = step_by_products(problem, tensor(points[0]), next(longest))
         sizes = np.array([found.size])
-        # it leaves less than a thousandth, or there is no step
+        # the step leaves less than a thousandth, or there is no step
         solved = np.zeros(1)
         return NewtonSteps(g[None], found.step[None], sizes, solved)
 

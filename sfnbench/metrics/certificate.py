@@ -58,7 +58,7 @@ class Certificate(NamedTuple):
     min_eigenvalue: float | None
     min_eigenvalue_residual: float | None
     index_fraction: float | None
-    # from the critical point that Newton's method arrives at
+    # the distance from the critical point that Newton's method arrives at
     root_distance: float | None
     end_point: str  # one of the names above
     is_held: bool  # near a critical point that is no minimum

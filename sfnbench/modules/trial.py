@@ -225,7 +225,7 @@ def _scalar(
     criterion: Callable[[Tensor, Any], Any], z: Tensor, targets: Any
 ) -> Tensor:
     try:
-        # of targets that are stretched to the outputs' shape
+        # torch warns of targets that are stretched to the outputs' shape
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Using a target size", UserWarning)
             found = criterion(z, targets)

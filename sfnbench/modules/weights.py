@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from ..core.constant import constant
 from ..errors import ModelError
 
-# of a module: its tensors, a name, and a place
+# where a module holds a tensor: its tensors, the name, and the place among all values
 WeightSlot = tuple[dict[str, Any], str, int]
 
 

@@ -180,7 +180,7 @@ def _drawing_of(section: Any, figure: Figure) -> Drawing:
     from ..report.looks import looks
 
     drawing = Drawing(figure, looks(section.methods), section.suite)
-    # where matplotlib is missing, this call says so
+    # where matplotlib is missing, `canvas` says so
     assert drawing.canvas is not None
     return drawing
 

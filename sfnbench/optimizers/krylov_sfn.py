@@ -129,7 +129,7 @@ class KrylovSaddleFreeNewton(Optimizer):
             direction = self._floored(direction, g)
             at, damping = self._best(oracle, at, loss, space.basis, direction)
             refused = refused + damping.isnan()
-        # it has diverged; others in its batch have not
+        # a trajectory that is not finite has diverged; others in its batch have not
         at = torch.where(finite, at, torch.nan)
         negative = basis.eigenvalues < -1e-6 * basis.eigenvalues.abs().amax()
         n_negative = negative.sum().to(theta.dtype)

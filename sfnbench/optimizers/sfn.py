@@ -72,7 +72,7 @@ class SaddleFreeNewton(Optimizer):
 
 def _stretched(step: Tensor, g: Tensor, radius: float) -> Tensor:
     """The step -A^-1 g (d,) at the length at which its square, measured by A, is the radius."""
-    # g^T A^-1 g: zero only where the gradient is, and the step with it
+    # squared is g^T A^-1 g: zero only where the gradient is, and the step with it
     squared = -(g @ step)
     return (
         torch.sqrt(radius / squared.clamp_min(torch.finfo(step.dtype).tiny)) * step

@@ -177,7 +177,7 @@ def _moments_beside(
 ) -> Tensor:
     """The same of a layer and the one below it, whose J = da/du is the diagonal of `slope`."""
     factors = MJ[:, None] * a[:, None]
-    # (i, m, n)
+    # where_j_is_m: (i, m, n)
     where_j_is_m = factors[:, :-1].diagonal(dim1=1, dim2=2).movedim(-1, 1)
     # not in place, which has no batching rule
     where_j_is_m.copy_(torch.addcmul(where_j_is_m, delta[:, None], slope))

@@ -135,7 +135,7 @@ class GaussianField(Problem):
         identity = torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
         curvature = -self.amplitude * torch.cos(w @ theta + b)
         H = self.stiffness * identity
-        # they fit the cache
+        # blocks of this size fit the cache
         blocks = zip(
             w.split(FEATURES_A_BLOCK),
             curvature.split(FEATURES_A_BLOCK),
@@ -167,7 +167,7 @@ class GaussianField(Problem):
     @constant
     def waves(self) -> tuple[Tensor, Tensor, Tensor]:
         """Wave vectors (K, N), phases (K,), and the gradient (N,) of their sum at 0."""
-        # torch's own would refuse inside of vmap
+        # torch's own generator would refuse inside of vmap
         rng = np.random.default_rng(self.realization)
         K, N = self.n_features, self.dim
         w = torch.from_numpy(rng.standard_normal((K, N))) / math.sqrt(N)

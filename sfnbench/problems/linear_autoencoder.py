@@ -133,7 +133,7 @@ class LinearAutoencoder(Problem):
         """The projection onto these components, given as places in `variances`."""
         inside = tuple(subset)
         k, p, s, m = self.n_inputs, self.n_hidden, self.spectrum, len(inside)
-        # A and B^T; numpy's zeros take no memory until they are read
+        # both: A and B^T; numpy's zeros take no memory until they are read
         both = np.zeros((2, p, k))
         both[:, range(m), inside] = 1.0
         better = sum(self._n_larger(j) for j in inside)

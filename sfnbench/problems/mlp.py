@@ -111,7 +111,7 @@ class MultilayerPerceptron(FromImages, Network):
         """The dead net, where it is known."""
         if self.activation != "tanh" or len(self.hidden) != 1:
             return ()
-        # (n_classes,)
+        # share: (n_classes,)
         share = self.examples(torch.zeros(0, dtype=torch.float64))[1].mean(1)
         if self.criterion == "squared_error":
             biases = share / (1 + self.weight_decay)

@@ -93,7 +93,7 @@ class QuadraticSaddle(Problem):
 
     def loss(self, theta: Tensor, batch: None) -> Tensor:
         """The quadratic form ()."""
-        # (d,) R^T x
+        # along: R^T x (d,)
         along: Tensor = theta if self.rotation is None else theta @ self.axes(theta)
         spectrum: Tensor = self.spectrum(theta)
         return spectrum @ along.square() / 2

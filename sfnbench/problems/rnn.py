@@ -173,7 +173,7 @@ class RecurrentNetwork(FromDataset, Network):
         # step by step.
         inputs = (embedding + biases).index_select(0, codes.reshape(-1))
         inputs = inputs.view(*codes.shape, self.n_units)
-        # not inputs[t], for the reason that Stack gives
+        # unbind, not inputs[t], for the reason that Stack gives
         first, *rest = inputs.unbind()
         h = [torch.tanh(first)]
         for x in rest:

@@ -142,7 +142,7 @@ class SphericalSpinGlass(Problem):
     def couplings(self) -> tuple[Tensor]:
         """The symmetric couplings, p times N, factor included."""
         N, p = self.dim, self.p
-        # torch's own would refuse inside of vmap
+        # torch's own generator would refuse inside of vmap
         rng = np.random.default_rng(self.realization)
         J = torch.from_numpy(rng.standard_normal((N,) * p)) / N ** ((p - 1) / 2)
         if self.planted:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 PICTURE_FORMATS = ("svg", "pdf", "png")
-# equal results, equal files
+# without dates equal results make equal files
 UNDATED = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
@@ -112,7 +112,7 @@ def save(canvas: Canvas, path: Path) -> Path:
         matplotlib.rc_context({"svg.hashsalt": "sfnbench"}),
         warnings.catch_warnings(),
     ):
-        # of scripts that the font lacks
+        # matplotlib warns of scripts that the font lacks
         warnings.filterwarnings("ignore", message="Glyph")
         canvas.savefig(path, dpi=150, metadata=UNDATED.get(path.suffix[1:]))
     return path

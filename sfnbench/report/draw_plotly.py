@@ -75,7 +75,7 @@ class Arrays:
 
     texts: list[str] = field(default_factory=list)
     _places: dict[str, int] = field(default_factory=dict)
-    # by hashes: rounding takes longer
+    # places by the hash of an array, for rounding takes longer
     _known: dict[bytes, int] = field(default_factory=dict)
 
     def __call__(self, *parts: ArrayLike) -> Json:

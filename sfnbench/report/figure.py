@@ -31,7 +31,7 @@ class Axis:
     title: str
     scale: Literal["linear", "log"] = "linear"
     range: tuple[float, float] | None = None  # None: whatever holds all traces
-    # place and text; None: the painter's own
+    # each tick's place and text; None: the painter's own
     ticks: Sequence[tuple[float, str]] | None = None
 
 
@@ -44,10 +44,10 @@ class Trace:
     method: str | None = None  # gives colour, dashes and marker; None: grey
     label: str = ""  # in legends and under the pointer; by default the method
     style: Style = "line"
-    # edge of a band around a line, else the ends of error bars
+    # the edge of a band around a line, else the ends of error bars
     low: ArrayLike | None = None
     high: ArrayLike | None = None
-    # of points; by default the method's own, or a circle
+    # the symbol of points; by default the method's own, or a circle
     symbol: Symbol | None = None
     size: float = 6.0  # of points, in typographic points
     width: float = 2.0  # of lines in typographic points, of bars in units of x
@@ -98,7 +98,7 @@ class Panel:
     # upright lines: where, and what is there
     marks: Sequence[tuple[float, str]] = ()
     is_square: bool = False  # one unit is as long on either axis
-    # of its own: the labels say more than the methods' names
+    # whether it has its own legend: the labels say more than the methods' names
     has_legend: bool = False
 
     @cached_property
@@ -168,7 +168,7 @@ class Figure:
     title: str
     panels: Sequence[Panel]
     problem: str | None = None  # label of the one that it shows; None: several
-    # steps, cost or seconds, where the reader may choose
+    # what it is against: steps, cost or seconds, where the reader may choose
     against: str | None = None
 
 

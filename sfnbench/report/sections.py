@@ -59,9 +59,9 @@ class Section:
     folder: Path
     suite: str
     experiment: str
-    # without their series and logs
+    # results lie here without their series and logs
     results: list[Result] = field(default_factory=list)
-    # every value there is
+    # every value of each fact
     facts: dict[str, dict[str, None]] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)  # before all others
     _circumstances: dict[str, Any] | None = None  # of the last result

@@ -30,7 +30,7 @@ class BitComparison:
     # titles of runs, as all lists here
     same: list[str] = field(default_factory=list)
     different: dict[str, str] = field(default_factory=dict)  # title -> what differs
-    # runs of timings alone, not compared
+    # runs of timings alone, which are not compared
     timed: list[str] = field(default_factory=list)
     only_first: list[str] = field(default_factory=list)
     only_second: list[str] = field(default_factory=list)

@@ -25,7 +25,7 @@ NEVER = "never"
 INTERVAL = "{value} [{low}, {high}]"
 RANGE = "{low} to {high}"
 
-# of seeds: lowest and highest, or of the median
+# range: the seeds' lowest and highest; interval: that of the median
 Spread = Literal["range", "interval", "none"]
 
 
@@ -46,10 +46,10 @@ class Cell:
     # more than half broke, which will not escape however long one waits
     never: bool = False
     censored: float | None = None  # steps made without an escape
-    # what the best is the lowest of; None: it does not compete
+    # the best has the lowest; None: it does not compete
     score: float | None = None
     rivals: str = ""  # whom it competes with, in words
-    # competes only with those whose number came about in the same way
+    # it competes only with those whose number came about in the same way
     league: str = ""
     best: bool = False
 

@@ -30,9 +30,9 @@ Seed = tuple[int, str]  # and dtype, where a run has several
 Slot = tuple[str, str, str, str]  # suite, experiment, problem, method
 R = TypeVar("R", bound=Row)
 
-# of a loss or an escape: a smaller relative difference is as good as none
+# a smaller relative difference of a loss or an escape is as good as none
 TOLERANCE = 0.01
-# of a time: a machine that does other things, too, makes as much
+# the same of a time: a machine that does other things, too, makes as much
 TOLERANCE_S = 0.25
 
 # What has to be equal for any number to mean the same; any other difference stands beside the
@@ -60,10 +60,10 @@ class Change:
     after: float
     verdict: Verdict
     why: str = ""
-    # of the median difference of the pairs
+    # the interval of the median difference of the pairs
     interval: tuple[float, float] | None = None
     n: int = 0  # pairs
-    # of Wilcoxon's signed-rank test, corrected after Holm for all pairs
+    # the p of Wilcoxon's signed-rank test, corrected after Holm for all pairs
     p: float = math.nan
 
     @classmethod

@@ -49,7 +49,7 @@ def from_run(run: Run) -> dict[str, Any]:
 def to_run(data: dict[str, Any]) -> Run:
     """The Run whose `dataclasses.asdict` went through JSON."""
     given = dict(data)
-    # the former up to format 3
+    # the key was `optimizer` up to format 3
     method = given.pop("optimizer", None) or given.pop("method")
     given["problem"] = Spec(**given["problem"])
     given["method"] = Spec(**method)

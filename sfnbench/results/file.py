@@ -103,7 +103,7 @@ def open_to_write(folder: Path) -> sqlite3.Connection:
                 with db:
                     for statement in CHECKSUMS:
                         db.execute(statement)
-            # 0.3 s for 10,000 runs of 1,000 points
+            # the check takes 0.3 s for 10,000 runs of 1,000 points
             (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise StoreError(

@@ -86,7 +86,7 @@ def _is_noise(sample: bytes) -> bool:
 
 def _from_npz(npz: bytes) -> dict[str, np.ndarray]:
     """The series of a result that an earlier version has stored."""
-    # numpy would take it for a pickle, and say how to load that
+    # numpy would take anything else for a pickle, and say how to load that
     if not zipfile.is_zipfile(io.BytesIO(npz)):
         raise ValueError("its series are no archive of arrays")
     with np.load(io.BytesIO(npz), allow_pickle=False) as archive:

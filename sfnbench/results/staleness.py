@@ -33,7 +33,7 @@ def differences(before: Run, now: Run) -> dict[Path, str]:
     old = dict(_leaves(_complete(before.decisive)))
     new = dict(_leaves(_complete(now.decisive)))
     found: dict[Path, str] = {}
-    # of a version whose ids rested on less code, hashed otherwise
+    # an earlier run without code is of a version whose ids rested on less, hashed otherwise
     if now.code and not before.code:
         found["code",] = "it was not recorded with which harness it was run"
         old = _without_code(old)

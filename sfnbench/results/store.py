@@ -38,7 +38,7 @@ from .staleness import why_stale
 from .stored_row import place_of, relabelled, to_result, to_row
 from .validation import check_series, check_text
 
-# takes what cannot be read, so that the rest is
+# called with what cannot be read, so that the rest is
 Damaged = Callable[[DamagedError], None]
 MOST_WHY = 120  # characters of a reason
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"

@@ -25,7 +25,7 @@ from .cells import (
     used_columns,
 )
 
-# for people
+# the formats for people, by tabulate's names
 FORMATS = {
     "plain": "simple",
     "github": "github",

@@ -22,7 +22,7 @@ def execute(run: Run, progress: Callable[[float], None] | None = None) -> Result
         raise SuiteError(
             f"{run.title} has ranges: tune it first, as sfnbench.run_suite does"
         )
-    # its import warns outside of the log
+    # the import of the experiment warns here, outside of the log
     experiment = experiments.find(run.experiment).execute
     began = perf_counter()
     with warnings.catch_warnings(record=True) as caught:

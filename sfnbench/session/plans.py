@@ -33,7 +33,7 @@ from ..suite.reading import Suite, load_suite
 from .device import device_kind
 
 MOST_PLANS, MOST_FILES = 100, 5000
-# is there one, before torch is asked
+# whether one of these exists, before torch is asked
 GPUS = (
     "/dev/nvidiactl",
     "/dev/dxg",
@@ -48,7 +48,7 @@ class Planned:
     suite: Suite
     runs: tuple[Run, ...]
     has_data: bool = False
-    # what joined and cannot run everywhere, a line each
+    # members that joined and cannot run everywhere, a line each
     left_out: tuple[str, ...] = ()
 
     @classmethod

@@ -164,7 +164,7 @@ class _Stage:
     """The runs of a stage, and what tuning found out about them."""
 
     runs: Sequence[Run]
-    # by id: no trial of theirs worked
+    # by id: runs of which no trial worked
     failures: Mapping[str, Result] = field(default_factory=dict)
     # ids of runs whose trials have just been executed
     retuned: frozenset[str] = frozenset()
@@ -293,7 +293,7 @@ def _ended_already(
     results: Generator[Result, None, None], pressed: KeyboardInterrupt
 ) -> Iterator[Result]:
     """The results that an engine still has when Ctrl-C comes."""
-    # raised again by the engine, after the last one
+    # the engine raises it again after the last result
     with suppress(KeyboardInterrupt):
         yield results.throw(pressed)
         yield from results

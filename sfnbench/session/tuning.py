@@ -86,7 +86,7 @@ class Tuned:
         assert isinstance(optimizer, Tunable)
         if self.best is not None:
             return replace(self.run, method=optimizer.settled(self.best))
-        # another tuning may find something
+        # the run keeps how it was tuned: another tuning may find something
         tuned_by = {
             **self.run.settings,
             "tune": _tune_keys(self.tune),

@@ -25,7 +25,7 @@ class Contest:
     """Methods by label, each with its rows on the same problems and seeds, in the same order."""
 
     methods: Mapping[str, RowsByProblem]
-    # in gradients, by problem, of those that start at a saddle
+    # in gradients, by problem; of problems that start at a saddle
     budgets: Mapping[str, float]
     # the lowest archived loss, by problem, of those whose loss is bounded below
     lowest: Mapping[str, float]

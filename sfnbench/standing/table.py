@@ -34,7 +34,7 @@ class Standing:
 
     path: Path
     archived: Sequence[Archived]
-    # label, problem
+    # own results by label and problem
     own: Mapping[str, dict[str, Result]] = field(default_factory=dict)
     # own results that do not compare, each with its reason
     left_out: tuple[str, ...] = ()

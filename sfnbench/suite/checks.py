@@ -16,7 +16,7 @@ from .ranges import SCALES, ranges_of
 from .schema import Marked
 from .yaml_nodes import Issue, Mark, Node, items
 
-# and above: no result is made with the seeds that chose its parameters
+# seeds from here on are for tuning: no result is made with the seeds that chose its parameters
 TUNING_SEEDS = 10**9
 
 

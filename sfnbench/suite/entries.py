@@ -84,7 +84,7 @@ class EntryReader:
         if ground == self.ground:
             return self
         other = EntryReader(self.kind, self.known, ground)
-        # ground or not
+        # both readers share these, whatever their ground
         other._completions, other._sources = (
             self._completions,
             self._sources,
@@ -156,7 +156,7 @@ class _Entry:
         self._node = node
         self._kind = reader.kind
         self._issues: list[Issue] = []
-        # where an issue stands already: what follows is no news
+        # places that have an issue already: what follows from it is no news
         self._wrong: set[Mark] = set()
 
     def read(self) -> EntryResult:

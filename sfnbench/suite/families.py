@@ -46,7 +46,7 @@ def spread(kind: Kind, entry: Node, note: Note) -> list[Node]:
         return []
     try:
         asked = FamilyConditions.model_validate_json(json.dumps(where.plain()))
-        # imports torch
+        # this import brings torch
         module = importlib.import_module("sfnbench.problems._s2mpj")
         names = module.names_where(asked.dim, asked.negative_curvature_at_start)
     except ValidationError as error:

@@ -28,7 +28,7 @@ class Range:
 
     scale: Scale
     values: tuple[Any, ...]  # low and high, or the choices
-    # only integers; each as likely as the interval of length 1 around it
+    # whether values are integers; each is as likely as the interval of length 1 around it
     is_whole: bool = False
 
     @property

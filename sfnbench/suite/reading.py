@@ -50,7 +50,7 @@ class Suite:
     # the experiment's own keys, such as budget and metrics of a race
     settings: dict[str, Any]
     problems: tuple[Spec, ...]
-    # or finders, as `method` says; those with ranges are Tunable
+    # finders where `method` says so; those with ranges are Tunable
     optimizers: tuple[Spec, ...]
     method: Kind = "optimizer"
     timeout_s: float = 3600.0  # of a whole run

@@ -26,7 +26,7 @@ from .intervals import MIN_RUNS, TAIL, Estimate, proportion
 
 EscapeAxis = Literal["step", "cost", "seconds"]
 
-# of a whole run
+# what each axis calls the total of a whole run
 TOTAL: dict[EscapeAxis, str] = {
     "step": "steps",
     "cost": "cost",

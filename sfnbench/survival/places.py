@@ -38,7 +38,7 @@ def places(scores: ArrayLike, seed: int = 0) -> list[Place]:
     known = np.asarray(scores, float)
     n_problems, n_seeds = known.shape[1:]
     flat = known.reshape(len(known), -1)
-    # (R, M)
+    # drawn: (R, M)
     drawn = _weights(n_problems, n_seeds, np.random.default_rng(seed)) @ flat.T
     means = flat.mean(1)
     ranks = _ranks(means[None])[0]
@@ -70,7 +70,7 @@ def _weights(n_problems: int, n_seeds: int, rng: np.random.Generator) -> Floats:
     of_problems = rng.multinomial(
         n_problems, np.full(n_problems, 1 / n_problems), shape[0]
     )
-    # (R, P, S)
+    # of_seeds: (R, P, S)
     of_seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), shape)
     counts = of_problems[:, :, None] * of_seeds
     return counts.reshape(N_RESAMPLES, -1) / (n_problems * n_seeds)
@@ -78,7 +78,7 @@ def _weights(n_problems: int, n_seeds: int, rng: np.random.Generator) -> Floats:
 
 def _ranks(scores: Floats) -> Floats:
     """One more than the number of higher scores in each row (R, M)."""
-    # (R, M, M): i is above j
+    # higher: (R, M, M), whether i is above j
     higher = scores[:, :, None] > scores[:, None, :] + SAME_SCORE
     return np.asarray(1.0 + higher.sum(1))
 

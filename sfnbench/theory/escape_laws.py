@@ -36,7 +36,7 @@ def gradient_descent_escape(
     if ((c != 0) & (curvatures < 0)).any(-1).mean() < 0.5:
         return math.inf
     curvatures, c = curvatures[curvatures != 0], c[..., curvatures != 0]
-    # a coordinate of 0 stays 0; lr lambda = 1 makes it 0
+    # log 0 is meant: a coordinate of 0 stays 0, and lr lambda = 1 makes it 0
     with np.errstate(divide="ignore"):
         log_start = np.log(np.abs(curvatures)) + 2 * np.log(np.abs(c))
         log_factor = 2 * np.log(np.abs(1 - lr * curvatures))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.random import mtrand
 
-# takes the place of numpy's, whose state is slow to copy
+# this one takes the place of numpy's, whose state is slow to copy
 _SPARE = np.random.MT19937(0)
 
 

@@ -19,7 +19,7 @@ class Layout:
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     places: tuple[Tensor, ...]  # (n,) of each tensor's entries in theta, row by row
-    # (d,) from the tensors' entries in their order; None: theta's own order
+    # the way back (d,) from the tensors' entries in their order; None: theta's own order
     _back: Tensor | None
 
     @classmethod

@@ -227,5 +227,5 @@ def _compiled(
                 torch.jit.trace(f, inputs, check_trace=False),
             )
         except Exception:
-            # a torch without it, or an operator that it does not know
+            # this torch has no jit, or jit does not know an operator
             return None

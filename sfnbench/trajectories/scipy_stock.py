@@ -96,7 +96,7 @@ class _Iterates:
         except _Abandoned:
             pass
         except Exception as error:
-            # crosses to the thread that asked, which raises it
+            # the error crosses to the thread that asked, which raises it
             self._error = error
         self._iterate = None
         self._given.release()
@@ -152,7 +152,7 @@ class _Questions:
         self._oracle = oracle
         self._like = like
         self._wants_products = wants_products
-        # at the last points that were asked for
+        # curvatures at the last points that were asked for
         self._linearised: dict[bytes, Curvature] = {}
 
     def loss(self, x: np.ndarray) -> float:
@@ -226,7 +226,7 @@ def _minimize(
         callback=callback,
         **_asked_of(ask, method),
     )
-    # its answer is no iterate that it has shown
+    # scipy's answer may be no iterate that it has shown
     if not np.array_equal(found.x, last[0]):
         hand_over(found.x)
     return f"{found.message} (status {found.status})"

@@ -94,7 +94,7 @@ class Entry:
     clip: tuple[str, float] | None = None  # by norm or by value, and the bound
     # parameters of the base, written beside it
     handed: frozenset[str] = frozenset()
-    # of keys: as the suite has them
+    # keys by name, as the suite has them
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, *path: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
-# a file holds them without code
+# a file holds values of these types without code
 PLAIN = (
     Tensor,
     bool,

@@ -286,7 +286,7 @@ class Asking(Single):
         with torch.enable_grad():
             theta = layout.joined(list(self._method.leaves.values()))
             loss, grad = oracle.differentiable_grad(theta)
-            # of their own: no views
+            # each gradient is a tensor of its own, no view
             grads = [part.clone() for part in layout.apart(grad)]
         if clip is not None:  # as torch's own functions do, behind autograd's back
             for part, short in zip(

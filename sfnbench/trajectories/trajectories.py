@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.cost import QUESTIONS, Calls
 from ..core.problem import Problem
 
-# those of one trajectory, one for each of its optimizer's batch_sizes
+# the batches of one trajectory, one for each of its optimizer's batch_sizes
 Batches = tuple[Any, ...]
 
 

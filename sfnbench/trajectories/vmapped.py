@@ -18,7 +18,7 @@ from ..core.problem import Problem
 from .replay import Replayed
 from .trajectories import Batches, Trajectories
 
-# of each batch, the dimension that vmap maps; None: shared by all
+# the dimension of each batch that vmap maps; None: shared by all
 Dims = tuple[int | None, ...]
 
 
@@ -189,7 +189,7 @@ def stack(batches: Sequence[Batches]) -> tuple[Batches, Dims]:
     None, all examples, stays None and is shared.
     """
     dims = tuple(None if batch is None else 0 for batch in batches[0])
-    # so that full batches cost nothing for each trajectory
+    # full batches are not stacked: they cost nothing for each trajectory
     if not any(dim == 0 for dim in dims):
         return batches[0], dims
     stacked: list[Any] = []

@@ -23,7 +23,7 @@ class Watcher(Tracker):
         self._experiments: dict[str, str] = {}  # ids by suite
         try:
             self._client = MlflowClient(tracking_uri=place or None)
-            # fails here, not after the first run
+            # a server that is not there fails here, not after the first run
             self._client.search_experiments(max_results=1)
         except exceptions.MlflowException as error:
             raise SfnbenchError(f"mlflow:{place}: {first_line(error)}") from None

@@ -185,7 +185,7 @@ def test_a_terminal_shows_a_bar_that_fills(mirror):
     assert "200.0/200.0 kB" in shown.getvalue()
 
 
-# 0: pooch, where the mirror says nothing
+# pooch says 0 where the mirror says nothing
 @pytest.mark.parametrize("said", [0, 300])
 @pytest.mark.parametrize("n_bytes", [0, 250])
 def test_the_bar_ends_full_whatever_was_said(said, n_bytes):

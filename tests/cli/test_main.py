@@ -55,7 +55,7 @@ def test_a_second_run_executes_only_what_is_missing(run, here):
     _, out, err = run()
     assert "2 runs to do, 2 already there" in err
     assert "lr was 0.05, is 0.04" in err
-    # what gave way is not shown beside it
+    # a value that gave way is not shown beside it
     assert out.count("gradient_descent") == 2
     assert out.count("msgd") == 2  # and what was added stays
     assert "4 runs to do" in run("--fresh")[2]
@@ -150,7 +150,7 @@ def test_a_crashing_optimizer_leaves_its_row_and_exit_code_1(run, sfnbench, here
     )
     path.write_text(source)
     chosen = ("-o", "sfn", "-o", "crashes")
-    # in new processes, which import it again
+    # new processes import the source again
     code, _, err = sfnbench("run", "tiny", *chosen, "--only", "failed")
     assert code == 0
     assert "2 runs to do" in err
@@ -166,7 +166,7 @@ def test_where_nothing_ran_nothing_failed(run, sfnbench, here):
         "no results in runs/new; `sfnbench run SUITE` makes them\n",
     )
     assert not (here / "runs" / "new").exists()
-    # as a run leaves it that is stopped at once
+    # a run that is stopped at once leaves such a store
     Store(here / "runs" / "begun", create=True).close()
     assert sfnbench("show")[1] == sfnbench("show", "runs/tiny")[1]
 

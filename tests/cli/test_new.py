@@ -24,7 +24,7 @@ def test_a_new_optimizer_passes_its_check_and_stands_in_the_table(
         for problem in ("quadratic_saddle", "monkey_saddle")
         for optimizer in ("sfn", "gradient_descent", "my_method")
     ]
-    # never over a file that is there
+    # `new` never writes over a file that is there
     assert sfnbench("new", "optimizer", "my_method")[0] == 2
 
 
@@ -46,7 +46,7 @@ def test_a_new_dataset_is_listed_and_read(sfnbench, here):
     for image, label in zip(bars.x, bars.y, strict=True):
         across, down = image.mean(0).std(), image.mean(1).std()
         assert (across < down) == label
-    # never over a file that is there
+    # `new` never writes over a file that is there
     assert sfnbench("new", "dataset", "bars")[0] == 2
     assert sfnbench("new", "dataset", "mnist")[0] == 2
 

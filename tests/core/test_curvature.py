@@ -30,13 +30,13 @@ def dense(problem, theta, batch, kind):
             lambda t: problem.loss(t, batch), theta
         )
     z = problem.outputs(theta, batch)
-    # (o, n, d)
+    # J: (o, n, d)
     J = torch.autograd.functional.jacobian(
         lambda t: problem.outputs(t, batch), theta
     )
     decay = problem.weight_decay * torch.eye(len(theta), dtype=theta.dtype)
     if kind == "gauss_newton":
-        # (o, n, o, n)
+        # S: (o, n, o, n)
         S = torch.autograd.functional.hessian(lambda z: problem.fit(z, batch), z)
         return torch.einsum("and,anbm,bme->de", J, S, J) + decay
     n = z.shape[-1]
@@ -102,7 +102,7 @@ def test_for_squared_error_fisher_weighs_each_example_by_its_residual():
         hidden=(), criterion="squared_error", size=3, n_examples=5
     )
     x, y = problem.chosen(torch.zeros(0, dtype=torch.float64), None)
-    # 10 parameters a class for 5 examples
+    # each class has 10 parameters for 5 examples
     W = y @ torch.linalg.pinv(torch.cat([x, torch.ones_like(x[:1])]))
     theta = W.reshape(-1)
     assert problem.loss(theta, None) < 1e-20
@@ -201,7 +201,7 @@ def test_memory_that_no_part_fits_in_and_other_errors_pass():
         Tight.limit = 8
     with pytest.raises(RuntimeError, match="size"):
         Oracle(tight, eager=True).loss(theta[:-1])
-    # nothing to divide
+    # here is nothing to divide
     assert (
         Oracle(Waves(), eager=True).memory.halve(Waves(), None, MemoryError())
         is False

@@ -53,7 +53,7 @@ def test_many_vectors_go_back_at_once_into_several_inputs():
     first = torch.autograd.grad(a**2 * b, (a, b), create_graph=True)
     rows = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     found = pull_back(torch.stack(first), (a, b, unused), rows)
-    # 2 b, 2 a; 2 a, 0
+    # by a: 2 b, 2 a; by b: 2 a, 0
     assert [each.tolist() for each in found] == [
         [4, 4],
         [4, 0],

@@ -134,7 +134,7 @@ def test_what_counts_is_the_complement_of_the_rotation(angle):
     for kind in (Turned, Counted):
         basis = counted_directions(kind(), point, H)
         L = np.linalg.eigvalsh((basis.mT @ H @ basis).numpy())
-        # second derivatives along z and the radius
+        # these are the second derivatives along z and the radius
         assert pytest.approx([1.0, 2.0]) == L
     assert counted_directions(Ring(), point, H) is None
 

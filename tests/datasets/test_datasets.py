@@ -257,7 +257,7 @@ def test_mnist_training_pixels_have_the_well_known_mean():
     assert round(float(load("mnist", size=1).x.mean()), 4) == 0.1307
 
 
-# as published with the data set
+# the numbers are as published with the data set
 @needs("fashion_mnist")
 @pytest.mark.parametrize(("split", "n"), [("train", 6000), ("test", 1000)])
 def test_fashion_mnist_has_as_many_of_each(split, n):
@@ -270,7 +270,7 @@ def test_fashion_mnist_training_pixels_have_the_well_known_mean_and_deviation():
     assert (round(float(x.mean()), 4), round(float(x.std()), 4)) == (0.2860, 0.3530)
 
 
-# as published with the data set
+# the numbers are as published with the data set
 @needs("cifar10")
 @pytest.mark.parametrize(("split", "n"), [("train", 5000), ("test", 1000)])
 def test_cifar10_has_as_many_of_each(split, n):

@@ -177,7 +177,7 @@ def test_cache_that_cannot_be_written(mirror, tmp_path):
 @pytest.mark.parametrize("ending", ["breaks", "hangs"])
 def test_a_mirror_that_ends_in_the_middle(mirror, tmp_path, monkeypatch, ending):
     address, given_out, _ = mirror
-    # time enough for the mirror that answers
+    # the mirror that answers has time enough
     monkeypatch.setattr(_files, "TIMEOUT_S", 3)
     with pytest.raises(DataError, match=f"{address}/{ending}/part.gz: "):
         locate_file(file_of(b"right", (f"{address}/{ending}",)))
@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_in_the_middle(mirror, tmp_path):
     content = bytes(4_000_000)
     (given_out / "part.gz").write_bytes(content)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # as good as full to whoever writes more
+    # to whoever writes more, the disk is as good as full
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
     try:
         with pytest.raises(
@@ -249,7 +249,7 @@ def test_made_once_from_what_is_downloaded_once(mirror, tmp_path):
     sums = {p.name for p in path.parent.iterdir()}
     assert sums == {"part.gz", "made.txt", "made.txt.sha256"}
     line = path.with_name("made.txt.sha256").read_text()
-    # as sha256sum -c reads it
+    # sha256sum -c reads such a line
     assert line == f"{hashlib.sha256(b'RIGHT').hexdigest()}  made.txt\n"
 
 
@@ -338,5 +338,5 @@ def test_what_a_split_lacks_is_found_by_name_alone(tmp_path, monkeypatch):
     assert "make it from" in datasets.missing_files(datasets.known("cifar10"))
     assert datasets.missing_files(datasets.known("digits")) == ""
     monkeypatch.delenv("SFNBENCH_DATA")
-    # it may be downloaded
+    # the data may be downloaded
     assert datasets.missing_files(datasets.known("penn_treebank")) == ""

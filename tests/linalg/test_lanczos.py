@@ -128,7 +128,7 @@ def test_without_it_the_gram_matrix_keeps_false_eigenvalues_away(k):
 
 
 def test_a_process_that_ends_early_goes_on_with_zeros():
-    # two different eigenvalues: two dimensions
+    # two different eigenvalues make two dimensions
     H = torch.diag(torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=torch.float64))
     space = lanczos(lambda v: H @ v, torch.ones(4, dtype=torch.float64), 4)
     assert (space.basis.norm(dim=1) > 0.5).tolist() == [True, True, False, False]

@@ -27,7 +27,7 @@ def test_moments_are_the_traces_within_the_spread_of_the_probes():
     eigenvalues = torch.linalg.eigvalsh(H)
     for power in range(5):
         f = eigenvalues**power
-        # of a normal probe's quadratic form, d times over, 20 probes
+        # the deviation of a normal probe's quadratic form, d times over, 20 probes
         spread = (2 * (f**2).mean() / (20 * 400)).sqrt()
         assert abs(rule.mean(rule.nodes**power) - f.mean()) < 5 * spread + 1e-12
 

@@ -316,7 +316,7 @@ def run(use, **params):
 
 def test_versions_are_those_of_what_is_run(monkeypatch):
     monkeypatch.setattr(identity, "_version", lambda package: f"{package} 1")
-    # of the saddle's rotation
+    # scipy draws the saddle's rotation
     assert run("gradient_descent").versions.keys() <= {"scipy"}
     assert run("torch.optim.Adam").versions["torch"] == "torch 1"
     assert (

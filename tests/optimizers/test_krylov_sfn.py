@@ -45,7 +45,7 @@ def test_in_the_whole_space_it_is_the_dense_method(seed, damping):
     krylov, _ = optimizer.step(
         Oracle(Wide(), eager=True, theta=theta), theta, state
     )
-    # which refuses what does not help
+    # the damping "paper" refuses what does not help
     if damping != "paper" or Wide().loss(dense, None) < Wide().loss(theta, None):
         torch.testing.assert_close(krylov, dense, rtol=1e-7, atol=1e-8)
     else:

@@ -127,7 +127,7 @@ def test_the_ball_is_uniform(d):
     # the share of the ball's volume that lies further in
     inside = points.norm(dim=1) ** d
     assert stats.kstest(inside.numpy(), "uniform").pvalue > 1e-3
-    # four standard errors
+    # the bound is four standard errors
     assert points.mean(0).abs().max() < 4 / math.sqrt(4000 * (d + 2))
 
 

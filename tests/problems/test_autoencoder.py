@@ -261,7 +261,7 @@ def test_sparse_start_has_fifteen_normal_weights_coming_into_each_unit():
         drawn = weights[weights != 0]
         assert abs(drawn.mean().item()) < 5 / math.sqrt(drawn.numel())
         assert abs(drawn.var().item() - 1) < 5 * math.sqrt(2 / drawn.numel())
-        # of the units, that each input is connected to: binomial
+        # the share of the units that each input is connected to is binomial
         share = n_incoming / n_in
         spread = math.sqrt(weights.shape[0] * share * (1 - share))
         assert (
@@ -276,7 +276,7 @@ def test_glorot_start_is_uniform_with_the_variance_of_both_fans():
         assert not biases.any()
         bound = math.sqrt(6 / sum(weights.shape))
         assert 0.98 * bound < weights.abs().max() <= bound
-        # of the mean square of a uniform variable, in units of its variance
+        # the deviation of the mean square of a uniform variable, in units of its variance
         spread = math.sqrt(4 / 5 / weights.numel())
         assert (
             abs(weights.square().mean().item() * sum(weights.shape) / 2 - 1)

@@ -33,7 +33,7 @@ def test_the_covariance_over_realisations(covariance, f):
         GaussianField(dim=dim, features=80, covariance=covariance, realization=r)
         for r in range(n)
     ]
-    # (n, 3)
+    # values: (n, 3)
     values = torch.stack(
         [torch.stack([field.loss(x, None) for x in points]) for field in fields]
     )

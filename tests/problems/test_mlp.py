@@ -201,7 +201,7 @@ def test_hessian_takes_points_and_minibatches_together(batch_size, hidden):
     alone = torch.stack(
         [hessian(problem, t, b) for t, b in zip(points, batches, strict=True)]
     )
-    # its data are first read inside vmap
+    # the data of `fresh` are first read inside vmap
     fresh = MultilayerPerceptron(hidden=hidden, **SMALL)
     if batch_size is None:
         together = torch.func.vmap(lambda t: fresh.hessian(t, None))(points)
@@ -256,7 +256,7 @@ def test_draws_are_uniform_and_reproducible():
     problem = MultilayerPerceptron(**SMALL)
     stream = rng(1)
     draws = torch.cat([problem.draw(stream, 20) for _ in range(500)])
-    # 10,000 over 40 places: 250 each, standard deviation 15.6
+    # 10,000 draws over 40 places: 250 each, standard deviation 15.6
     counts = torch.bincount(draws, minlength=40)
     assert counts.shape == (40,)
     assert ((counts - 250).abs() < 5 * 15.6).all()

@@ -89,7 +89,7 @@ def test_loss_and_gradient_are_those_of_torch_modules(n_units, length, decay, se
     theta = normal(problem.dim, seed)
     cell, linear = as_modules(problem, theta)
     codes = torch.from_numpy(load_text("text", n_characters=62).codes)
-    # (T + 1, n): a sequence and the character that follows it
+    # windows: (T + 1, n), a sequence and the character that follows it
     windows = codes.unfold(0, length + 1, length).mT
     states, _ = cell(functional.one_hot(windows[:-1], N_SYMBOLS).double())
     theirs = functional.cross_entropy(
@@ -213,7 +213,7 @@ def mute(problem, out_biases):
 
 
 def test_a_uniform_predictor_needs_the_logarithm_of_the_alphabet():
-    # which is no part of the bits
+    # the weight decay is no part of the bits
     problem = RecurrentNetwork(weight_decay=0.1, **SMALL)
     bits = problem.bits_per_character(mute(problem, torch.zeros(N_SYMBOLS)))
     assert bits.item() == pytest.approx(math.log2(N_SYMBOLS), rel=1e-13)

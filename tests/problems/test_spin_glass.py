@@ -27,7 +27,7 @@ def test_the_energy_is_the_sum_over_all_couplings():
     s = normal(5)
     s = s * math.sqrt(5) / s.norm()
     by_sum = torch.einsum("ijk,i,j,k->", J, s, s, s) / 5**2
-    # of whatever length
+    # s may have whatever length
     torch.testing.assert_close(problem.energy(3.7 * s), by_sum)
     torch.testing.assert_close(problem.loss(s, None), 5 * by_sum)
 

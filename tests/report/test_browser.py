@@ -116,7 +116,7 @@ def test_the_legend_hides_and_shows_an_optimizer_in_all_figures(visit, report):
         (MARKED, True),
     }
     assert button.get_attribute("aria-pressed") == "false"
-    # drawn again, it stays hidden
+    # the optimizer stays hidden where figures are drawn again
     page.locator("#suite-0 select").first.select_option(index=1)
     assert {(label, shown) for label, shown in visible(page)} == {
         (EVIL, False),

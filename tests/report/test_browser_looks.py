@@ -90,7 +90,7 @@ def test_the_share_stands_over_the_middle_of_its_bar(visit, timings):
         for selector in (".barlayer .point path", ".textpoint text")
     )
     assert (len(bars), len(shares)) == (4, 3)
-    # of the one that counts in both
+    # the first two are of the method that counts in both
     assert bars[:2] == pytest.approx(shares[:2], abs=1)
     assert bars[2] == pytest.approx(shares[2], abs=1)
     written = page.locator("#suite-0 .textpoint, #suite-0 .bartext").evaluate_all(
@@ -125,7 +125,7 @@ def test_text_has_contrast_in_the_light_and_in_the_dark(visit, report, scheme):
             )
         )
         lighter, darker = max(ink, paper), min(ink, paper)
-        # WCAG 2, level AA
+        # WCAG 2 asks for this at level AA
         assert (lighter + 0.05) / (darker + 0.05) >= 4.5, selector
 
 
@@ -186,7 +186,7 @@ def test_what_overflows_draws_without_a_complaint(visit, make_run, tmp_path):
     page = visit(write_page(*gather([tmp_path / "a"]), tmp_path / "r.html"))
     for axis in ("cost", "seconds"):
         page.get_by_label("Against").first.select_option(axis)
-    # nothing that asks a server for anything
+    # no figure has a button that asks a server for anything
     assert page.locator("[data-title^='Share']").count() == 0
 
 
@@ -232,7 +232,7 @@ def test_figures_wait_for_the_window_and_a_printer_gets_them_all(
     )
     page.pdf(format=paper)
     assert page.evaluate(count) == 2 * 7  # as above, of two suites
-    # 87 mm: two in 180 mm
+    # 330 px are 87 mm: two in 180 mm
     assert {width for width, _ in page.evaluate("printed")} == {330}
     # the page's policy forbids what wait_for_function would evaluate
     wide = "[...panels.keys()].every((plot) => plot._fullLayout.width !== 330)"

@@ -55,7 +55,7 @@ def test_of_numbers_that_round_alike_only_the_lowest_is_best_and_comes_first():
 
 def test_equal_numbers_share_the_star_where_another_is_worse():
     assert stars([seconds(1.0), seconds(1.0), seconds(2.0)]) == [True, True, False]
-    # no rival, no best
+    # without a rival there is no best
     assert stars([seconds(1.0), seconds(1.0)]) == [
         False,
         False,
@@ -209,7 +209,7 @@ def test_a_group_s_rows_stay_in_order():
 
 def test_the_legend_explains_the_signs_that_occur_and_no_others():
     assert legend([{"loss": Cell(1.0), "problem": "b [x] > 3 *"}]) == ""
-    # it says itself what it is
+    # such a cell says itself what it is
     assert legend([{"converged": share(3, 4, 0.3, 0.9)}]) == ""
     assert (
         legend(mark_best([seconds(1.0), seconds(2.0)]))

@@ -191,7 +191,7 @@ def test_the_winner_has_the_lowest_median_and_comes_first(write):
     assert found.settled == replace(
         open_run, method=replace(made[2].method, label="gradient_descent")
     )
-    # one is missing
+    # one result is missing
     assert winners([open_run], suite.tune, dict(list(results.items())[1:])) == ()
 
 

@@ -174,7 +174,7 @@ def test_an_optimizer_whose_trials_all_break_is_an_error_of_its_own(write):
     write(text.replace("trials: 5", "trials: 6"))
     again = run(path)[1]
     assert again.begun[0] == (2, 10)
-    # told by its new tuning
+    # the log is that of the new tuning
     assert [each.log[:13] for each in again.done if each.status == "error"] == [
         "no trial of 6"
     ]

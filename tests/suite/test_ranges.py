@@ -39,7 +39,7 @@ def test_ranges_know_their_numbers_from_the_members_fields() -> None:
         "lr": Range("loguniform", (1.0, 10.0)),
         "n_inner": Range("uniform", (1, 10), is_whole=True),
     }
-    # so that the order in which they are written decides nothing
+    # the order in which they are written decides nothing
     assert list(found) == sorted(found)
 
 

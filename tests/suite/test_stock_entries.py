@@ -83,7 +83,7 @@ def test_dtypes_are_those_of_the_suite() -> None:
 def test_a_module_beside_the_suite_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # puts sys.path back in the end
+    # monkeypatch puts sys.path back in the end
     monkeypatch.syspath_prepend(str(tmp_path / "nothing"))
     folder = tmp_path / "elsewhere"
     folder.mkdir()

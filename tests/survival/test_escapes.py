@@ -187,7 +187,7 @@ def test_curve_median_and_test_agree_with_lifelines():
             assert curve.share == pytest.approx(
                 theirs.predict(curve.times).to_numpy()
             )
-            # where they are told apart: the mean
+            # where the share is one half between two times, our median is their mean
             if not (abs(curve.share - 0.5) < 1e-9).any():
                 assert ours[-1].median().value == theirs.median_survival_time_
         (a, was_a), (b, was_b) = groups
@@ -206,7 +206,7 @@ def test_the_logrank_test_errs_as_often_as_it_says():
             for t in rng.exponential(1.0, (2, 30))
         )
         rejected += logrank(a, b).p < 0.05
-    # 50, give or take three standard deviations and a half
+    # 50 are expected, give or take three standard deviations and a half
     assert 30 <= rejected <= 75
 
 

@@ -156,7 +156,7 @@ def test_handwritten_digits_are_learnt_in_ten_krylov_steps():
 
 
 def test_a_curvature_outlives_questions_asked_elsewhere():
-    # its graph refers to the parameters themselves, which are overwritten
+    # the curvature's graph refers to the parameters themselves, which are overwritten
     def loss(a, b):
         return (a**4).sum() + a.sum() * (b**3).sum()
 
@@ -203,7 +203,7 @@ def test_the_closure_runs_once_a_question_other_than_a_product(method):
         losses.append(optimizer.step(closure))
         assert torch.equal(losses[-1], expected)
     loss, grad, _, hessian = optimizer.calls.counts
-    # its gradients are taken elsewhere
+    # the gradients of Nesterov's methods are taken elsewhere
     unasked = 3 if getattr(method, "nesterov", False) else 0
     assert runs == loss + grad + hessian + unasked
 

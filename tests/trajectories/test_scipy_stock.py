@@ -16,7 +16,7 @@ from sfnbench.problems.quadratic_saddle import QuadraticSaddle
 from sfnbench.trajectories import scipy_stock, stock
 
 MOST = 60  # iterates looked at of a method that goes on
-# then the last bit decides whether it stays there or ends
+# after so many iterates the last bit decides whether it stays there or ends
 FEWER = {"trust-krylov": 8}
 START = Waves().start(torch.Generator().manual_seed(0))
 
@@ -94,7 +94,7 @@ def by_sfnbench(problem, method, start, n_steps, **params):
     return trajectories, path
 
 
-# of scipy's own, at its last digits
+# scipy warns at its last digits
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("method", sorted(scipy_stock.METHODS))
 def test_methods_give_the_iterates_and_ask_the_questions_of_scipy(method):
@@ -103,7 +103,7 @@ def test_methods_give_the_iterates_and_ask_the_questions_of_scipy(method):
     expected, counts, result = by_scipy(Waves(), method, START, **never)
     if result is not None and not np.array_equal(result.x, expected[-1]):
         expected.append(result.x)  # SLSQP does not tell its callback of its answer
-    # the last one is that of the end
+    # the last step is that of the end
     n_steps = len(expected) + (result is not None)
     trajectories, path = by_sfnbench(Waves(), method, START, n_steps)
     for ours, theirs in zip(path, expected, strict=False):

@@ -135,7 +135,7 @@ def test_a_closure_that_is_wanted_at_run_time_alone_is_given():
     assert hand.n_grads == N_STEPS
 
 
-# of torch, about the plain loop
+# torch warns about the plain loop
 @pytest.mark.filterwarnings("ignore:Using backward")
 @pytest.mark.parametrize(
     ("name", "n_products"), [("AdaHessian", 3), ("SophiaH", 3)]
@@ -151,7 +151,7 @@ def test_gradients_have_their_graph_and_products_are_counted(name, n_products):
             optimizer.step()
     trajectories = by_sfnbench(f"pytorch_optimizer.{name}", settings)
     agree(trajectories, hand)
-    # in steps 1, 4 and 7
+    # the products are asked for in steps 1, 4 and 7
     assert trajectories.calls[0].tolist() == [
         0,
         N_STEPS,

@@ -68,7 +68,7 @@ def test_parked_trajectories_stay_home_and_count_nothing():
         free.step([(None,)] * 3, None)
     assert torch.isnan(trajectories.theta[1]).all()
     assert trajectories.calls[:, 1].tolist() == [4, 0, 4]
-    # to the bit: the batch kept its shape
+    # these are equal to the bit: the batch kept its shape
     assert torch.equal(trajectories.theta[[0, 2]], free.theta[[0, 2]])
 
 

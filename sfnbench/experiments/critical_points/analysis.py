@@ -27,7 +27,7 @@ SAME_LOSS = 1e-7  # points whose losses differ by less, relatively, are one poin
 
 Rows = Sequence[PointRow]
 Ordinate = Literal["energy", "loss"]
-# that statistics are of
+# the columns that statistics are of
 Column = Literal[
     "energy", "loss", "alpha", "centre", "start_energy", "start_loss", "start_alpha"
 ]

@@ -50,7 +50,7 @@ def known_losses(spec: Spec) -> Losses:
             return listed
         points = problem.critical_points
     except Exception:
-        # of another version, of a plugin that is not here, without its data
+        # the problem may be of another version, of a plugin that is not here, or lack its data
         return {}
     return {
         index: [point.loss for point in points if point.index == index]

@@ -70,7 +70,7 @@ def measured(
         begun = ends.starts[i]
         if isinstance(space, Restricted):
             begun = space.embedded(begun)
-        # its gradient is small, but no more than that
+        # the gradient in a tail is small, but no more than that
         if kind := tail(whole, theta, begun):
             row["converged"] = False
             row["end_point"] = kind

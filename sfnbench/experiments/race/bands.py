@@ -16,14 +16,14 @@ from ...survival.intervals import MIN_RUNS
 from .at_budget import AXES, axis_of
 
 N_BAND_POINTS = 50  # of a band: about as many as a phone can show
-# over seeds; of fewer than MIN_RUNS seeds, their range
+# quantiles over seeds; of fewer than MIN_RUNS seeds, their range
 QUANTILES = (
     0.25,
     0.5,
     0.75,
 )
 LOGARITHMIC = ("loss", "gradient_norm")  # where all of their numbers are positive
-# above the typical band, on a logarithmic and a linear axis: off the scale
+# so far above the typical band, on a logarithmic and a linear axis, a curve is off the scale
 DECADES, TIMES = (
     3,
     100,

@@ -14,7 +14,7 @@ from ...results.compare import (
 )
 from ...survival.escapes import or_never
 
-# of the loss at the start: losses below that have all arrived
+# in units of the loss at the start: losses below this have all arrived
 LOSS_ROUNDING = 1e-12
 
 

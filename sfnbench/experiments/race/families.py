@@ -16,7 +16,7 @@ from ...records import Result, Spec
 from .fits import LOGARITHM, POWER, QUIETER, Form
 
 SPECTRUM = "eigenvalues"  # a parameter of that name is a list of eigenvalues
-# they say which draw it is, not how much of anything
+# these parameters say which draw it is, not how much of anything
 NAMES_OF_DRAWS = (
     "rotation",
     "realization",

@@ -152,7 +152,7 @@ def _every(setup: Setup, settings: Mapping[str, Any]) -> dict[str, Every]:
     """How far apart each metric is measured; the loss at every step unless the suite says other."""
     every: dict[str, Every] = {"loss": 1}
     for name, given in settings["metrics"]:
-        # steps, as earlier results of format 3 have them
+        # an integer counts steps, in earlier results of format 3
         if isinstance(given, int):
             every[name] = given
         elif "steps" in given:

@@ -52,7 +52,7 @@ class Outcomes:
         self.before_last = torch.full_like(starts, torch.nan)
         self.steps_near = np.zeros(n, dtype=np.int64)
         self.message = ""  # of the method, where it stopped by itself
-        # it can no longer move, and knows it
+        # whether a trajectory can no longer move, and knows it
         self.is_fixed = np.zeros(n, dtype=bool)
         self._near = NEAR_STARTS * self._from_saddle(starts)  # (S,)
         broken = ~np.isfinite(start_losses)
@@ -170,7 +170,7 @@ class Outcomes:
         alive = torch.as_tensor(np.flatnonzero(was_alive), device=device)
         end = torch.as_tensor(self.end, device=device)[alive]
         stop = torch.where(end < 0, n - 1, end - first)
-        # in this block, and not in the one before it
+        # whether the point before the stop is in this block, not in the one before
         before_is_here = (stop > 0)[:, None]
         before = torch.where(
             before_is_here, points[stop - 1, alive], self.last[alive]

@@ -45,7 +45,7 @@ def rows(
     columns.update(_captured(setup, outcomes, certificates))
     for name in setup.problem.measures:
         columns[name] = _at_end(setup, outcomes, name)
-    # seeds that shared a vmapped call
+    # the number of seeds that shared a vmapped call
     columns["n_sharing"] = [len(seeds)] * len(seeds)
     made = _row_by_row(columns)
     _mark_ends(made, setup, outcomes)

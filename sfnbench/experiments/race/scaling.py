@@ -104,7 +104,7 @@ def table(found: Iterable[tuple[str, Family, list[Growth]]]) -> Table:
 def _growth(family: Family, label: str) -> Growth:
     runs = family.series[label]
     points = [Point.of(x, result) for x, result in runs]
-    # (n, 3)
+    # medians: (n, 3)
     medians = np.array([point.escapes.median() for point in points], float)
     value, low, high = medians.T
     budgets = np.array([point.budget for point in points])

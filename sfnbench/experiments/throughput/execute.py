@@ -170,7 +170,7 @@ def _rate_columns(setup: Setup, seconds: dict[str, np.ndarray]) -> dict[str, flo
     rates.update(_spread("grads_per_s", 1 / seconds["grad"]))
     rates.update(_spread("hvp_per_s", 1 / seconds["hvp"]))
     rates.update(_spread("step_in_grads", seconds["steps"] / seconds["grad"]))
-    # else the two see different numbers of examples
+    # with two batch sizes the two see different numbers of examples
     if len(set(setup.batch_sizes)) == 1:
         rates.update(_spread("hvp_in_grads", seconds["hvp"] / seconds["grad"]))
     return rates

@@ -13,7 +13,7 @@ class Keys(ExperimentKeys):
     """The keys of a throughput suite: one seed, and some seconds of timing instead of a budget."""
 
     seeds: ClassVar[int] = 1
-    # without effect: each run measures all of `dtypes`
+    # `dtype` has no effect: each run measures all of `dtypes`
     dtype: ClassVar[str] = "float64"
 
     dtypes: Annotated[tuple[Literal["float32", "float64"], ...], MinLen(1)] = (

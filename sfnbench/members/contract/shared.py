@@ -49,7 +49,7 @@ class Waves(Problem):
 
 def is_frozen_dataclass(member: AnyMember) -> None:
     """It is a frozen dataclass, so that nothing it learns in one run reaches the next."""
-    # a base's own do not count
+    # the parameters of a base class do not count
     parameters = vars(type(member)).get("__dataclass_params__")
     frozen = parameters is not None and parameters.frozen
     require(

@@ -37,7 +37,7 @@ Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 def start_server() -> None:
     """Start the process that all workers are forked from, once."""
     forkserver.set_forkserver_preload(PRELOADED)
-    # no threads may be running where a fork happens
+    # one thread: no others may be running where a fork happens
     with (
         _one_at_a_time,
         _variable("OMP_NUM_THREADS", "1"),
@@ -105,7 +105,7 @@ def ctrl_c_remembered() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _ctrl_c_handled_by(handler: Handler) -> Iterator[Handler | None]:
-    # only there may handlers be set, or are they called
+    # Python sets and calls handlers in the main thread alone
     if threading.current_thread() is not threading.main_thread():
         yield None
         return

@@ -39,7 +39,7 @@ class WorkerTask:
     conditions: Conditions
     channel: connection.Connection  # runs come in, results go out
     reports: connection.Connection
-    # the server's environment variables are older than the caller's
+    # the caller's, for the server's environment variables are older
     variables: dict[str, str]
     machine: dict[str, Any]
 

@@ -38,7 +38,7 @@ CANCEL_S = 15.0  # Slurm gives a job time to end by itself
 ARRAY_LENGTH = 1000  # Slurm's own limit, where its administrator has set no other
 ATTEMPTS = 3  # of a run whose node was lost
 SPARE_MINUTES = 5  # beyond the runs' own timeouts, in which a job starts and ends
-# ends submitit's name of a file with what a job is given
+# submitit's name of a file with what a job is given ends so
 SUBMITTED = "_submitted.pkl"
 LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
 OUT_OF_MEMORY = re.compile(r"exceeded memory limit|oom.kill", re.IGNORECASE)
@@ -70,7 +70,7 @@ def work_for_slurm(run: Run, conditions: Conditions) -> Result:
     try:
         (result,) = processes([run], replace(conditions, jobs=1))
     except UncompletedJobError as error:
-        # raised at the signal before the job's end
+        # submitit raises this at the signal before the job's end
         return unfinished(
             run, Status.TIMEOUT, f"Slurm ends the job: {error}\n", 0.0
         )
@@ -198,7 +198,7 @@ class _Jobs:
                 for run, job in zip(chosen, self._submitted(chosen), strict=True):
                     self.running[run.id] = run, job
                     self._record(run).write_text(job.job_id)
-            # sbatch has read it
+            # sbatch has read these scripts
             for script in self._folder.glob("*submission*.sh"):
                 script.unlink()
 

@@ -43,7 +43,7 @@ def test_converged_ends_have_a_known_energy_and_its_index(found):
 def test_atoms_flown_apart_ran_away(found):
     apart = [row for row in found.points if abs(row["energy"]) < 1e-9]
     assert len(apart) >= 3
-    # as small as one likes
+    # their gradients are as small as one likes
     assert all(row["gradient_norm"] < 1e-10 for row in apart)
     assert {row["end_point"] for row in apart} == {"ran away"}
     assert not any(row["converged"] or row["distinct"] for row in apart)

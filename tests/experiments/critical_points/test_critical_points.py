@@ -138,7 +138,7 @@ def test_a_density_agrees_with_the_eigenvalues(autoencoder, tmp_path):
             )
             assert [row[name] for name in names] == [other[name] for name in names]
             assert other["residual"] is other["gap"] is None
-        # 16 nodes of 16 dimensions: exact
+        # 16 nodes of 16 dimensions make these exact
         for name in (
             "min_eigenvalue",
             "max_eigenvalue",
@@ -176,7 +176,7 @@ def test_a_spin_glass_leaves_the_length_out_of_its_spectrum(tmp_path):
         assert np.isfinite(L).sum() == 7
         assert row["alpha"] == row["index"] / 7
         assert row["multiplier"] == pytest.approx(3 * row["energy"], abs=1e-12)
-        # pulled back onto the sphere
+        # points are pulled back onto the sphere
         assert (result.series["points"][i] ** 2).sum() == pytest.approx(8)
         assert row["energy"] > SphericalSpinGlass(dim=8).theory.lowest_energy() * 2
 

@@ -114,7 +114,7 @@ def test_a_run_without_series_keeps_its_row():
 
 
 def test_the_best_is_among_those_that_reached_the_budget():
-    # the third ends after two steps
+    # the third seed of `short` ends after two steps
     sound, short = (
         ("ok", "ok", "ok"),
         ("ok", "ok", "stuck"),
@@ -138,7 +138,7 @@ def test_the_best_is_among_those_that_reached_the_budget():
         worse = replace(better, rows=result(statuses).rows)
         found = at_budget([result(sound), worse], "steps", 2)
         assert [line["loss"].best for line in found] == [False, has_star]
-    # whose loss says when the race was stopped
+    # without a lower bound a loss only says when the race was stopped
     floorless = [
         replace(
             each,
@@ -183,7 +183,7 @@ def test_other_prices_change_every_cost_and_nothing_else(make_run):
     dear = repriced(raced, {**PRICES, "hvp": 5.0})
     for before, after in zip(raced.rows, dear.rows, strict=True):
         assert after["cost"] == pytest.approx(before["cost"] + 3 * before["n_hvp"])
-        # steps alike
+        # all steps cost the same
         assert after["escape_cost"] == pytest.approx(
             before["escape_cost"] * after["cost"] / before["cost"]
         )

@@ -54,7 +54,7 @@ def test_points_are_those_of_the_exact_law(make_run):
     )
 
 
-# in one batch, and seed by seed
+# sfn runs in one batch, trust-krylov seed by seed
 @pytest.mark.parametrize("optimizer", ["sfn", "scipy.optimize.trust-krylov"])
 def test_points_of_the_first_seeds_alone_are_kept_and_end_with_their_trajectory(
     make_run, optimizer

@@ -88,7 +88,7 @@ def test_a_seed_that_raises_is_an_error_of_its_own(make_run, plugin):
     assert [row["status"] == "error" for row in result.rows] == raises
     assert 0 < sum(raises) < 6
     assert "beware" in result.log
-    # where a reader looks for what happened
+    # a reader looks here for what happened
     assert result.log.splitlines()[-1] == "ValueError: not with me"
     assert result.status == "error"
     assert "ValueError: not with me" in result.log
@@ -408,7 +408,7 @@ def test_an_epoch_is_as_many_steps_as_minibatches_make_up_all_examples(
     )
     result = execute(run)
     assert [row["steps"] for row in result.rows] == [n_steps] * 2
-    # gradients: an epoch each
+    # the cost counts gradients, and an epoch is one
     assert result.rows[0]["cost"] == pytest.approx(3, abs=0.03)
     spacing = -(-300 // (size or 300))
     assert result.series["loss.step"][0].tolist()[:3] == [0, spacing, 2 * spacing]
@@ -451,7 +451,7 @@ def test_a_suite_may_price_otherwise_and_its_budget_with_it(tmp_path):
     )
     assert usual.run.id != dear.run.id
     assert "prices" not in usual.environment
-    # of 5 gradients; of 17
+    # a step costs 5 gradients in the usual suite, 17 in the dear one
     assert [row["steps"] for row in (*usual.rows, *dear.rows)] == [
         7,
         7,

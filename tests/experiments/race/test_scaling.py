@@ -78,7 +78,7 @@ def test_one_base_belongs_to_a_family_of_each_factor():
         saddle([8, 1, -0.1], radius=1e-3),
     )
     index = saddle([1, -0.1, -0.1], radius=1e-3)
-    # of no family: nothing else has an eigenvalue that is zero
+    # `flat` is of no family: nothing else has an eigenvalue that is zero
     flat = saddle([1, 0, -0.1], radius=1e-3)
     assert found(base, dimension, nearer, weakest, strongest, index, flat) == {
         "dimension": [3, 5],
@@ -206,7 +206,7 @@ def test_gradient_descent_recovers_its_slope_but_for_whole_steps(measured):
     made = [Point.of(each.run.problem.params["radius"], each) for each in runs]
     along = LOGARITHM.along(np.array([point.x for point in made]))
     apart = along - along.mean()
-    # every step lies in [exact, exact + 1)
+    # every number of steps lies in [exact, exact + 1)
     rounding = np.abs(apart).sum() / 2 / (apart**2).sum()
     fitted = fit(made, LOGARITHM)
     exact = 1 / math.log1p(LR * -CURVATURE)

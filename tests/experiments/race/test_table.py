@@ -163,7 +163,7 @@ def test_what_is_not_a_number_counts_as_infinite_and_wins_no_star():
 def test_every_column_with_a_better_direction_has_its_best_among_its_rivals():
     quick = row(3, 2.0, cost=60.0, seconds=3.0)
     slow = row(9, 1.0, cost=30.0, seconds=2.0)
-    # cheap, because it has done nothing
+    # it is cheap, because it has done nothing
     never = row(None, 3.0, cost=1.0, seconds=0.1)
     rows = {"quick": quick, "slow": slow, "never": never}
     results = {name: result(name, [each] * 4) for name, each in rows.items()}

@@ -40,7 +40,7 @@ optimizers: [downhill, noisy_gradient_descent, sfn, {use: torch.optim.Adam, lr: 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with warnings.catch_warnings():
-        # dask's own, of sockets that it closes late
+        # dask warns of sockets that it closes late
         warnings.simplefilter("ignore")
         with distributed.LocalCluster(
             n_workers=2,

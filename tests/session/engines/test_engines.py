@@ -249,7 +249,7 @@ def test_processes_that_a_run_started_end_with_it(tmp_path: Path) -> None:
 
     assert [end(0, 600), end(1, 600)] == ["ok", "error"]
     timeout_s = 1.0
-    # until a child has started before its parent's time is over
+    # a child has to start before its parent's time is over
     while len(children()) < 3:
         assert end(2, timeout_s) == "timeout"
         timeout_s *= 4

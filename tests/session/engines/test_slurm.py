@@ -190,7 +190,7 @@ def test_what_has_ended_when_ctrl_c_comes_is_stored(
     ) as controller:
         try:
             assert until(lambda: len(list(gate.folder.glob("waiting-*"))) == 2)
-            # it cannot take the first result
+            # the controller cannot take the first result
             controller.send_signal(signal.SIGSTOP)
             gate.open(1)
             assert until(lambda: any(on_slurm.glob("slurm/*_result.pkl")))

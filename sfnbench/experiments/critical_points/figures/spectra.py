@@ -44,7 +44,7 @@ def extract(result: Result) -> Spectra | None:
         return None
     found.sort(key=lambda i: result.points[i][energy])
     theory = theory_of(result.run.problem.use, result.run.problem.params)
-    # of an estimated density, which no semicircle is held against
+    # the density is an estimate, and no semicircle is held against it
     if "weights" in result.series:
         theory = None
     return {

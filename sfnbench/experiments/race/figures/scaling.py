@@ -12,7 +12,7 @@ from ..families import Family
 from ..scaling import Growth, growths
 
 MOST_TICKS = 8  # one for each factor, unless there are more
-# times as long as anything known: a budget that would squeeze an axis
+# a budget of over so many times anything known would squeeze an axis
 MOST_BEYOND = 3
 
 

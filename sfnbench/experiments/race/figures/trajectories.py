@@ -18,7 +18,7 @@ from ....arrays import Floats
 from ....records import Result
 from ....report.figure import Axis, Contours, Figure, Panel, Trace
 
-# of the frame's half: points of a path nearer to each other look the same
+# lengths in half a frame: points of a path nearer to each other than one look the same
 N_LENGTHS = 100
 MOST_PATH_POINTS = 400  # of a path
 PLANE_NOTES = (
@@ -121,7 +121,7 @@ def path(result: Result, plane: Plane) -> Floats | None:
     """
     if "theta.0" not in result.series or not len(result.series["theta.0"]):
         return None
-    # (2, S, n)
+    # both: (2, S, n)
     both = np.stack([result.series["theta.0"], result.series["theta.1"]])
     starts = np.abs(both[:, :, 0] - plane.centre[:, None]).min(0)
     points = both[:, int(np.argmax(np.nan_to_num(starts)))]  # (2, n)

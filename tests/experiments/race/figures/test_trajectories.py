@@ -47,7 +47,7 @@ def test_heights_are_nothing_at_the_saddle_and_of_either_sign_about_it():
     plane = plane_of(result(saddle()))
     z = plane.heights
     assert plane.t.tolist() == [-2, -1, 0, 1, 2]
-    # x and y of the loss change sign
+    # where x and y change places, the loss changes its sign
     np.testing.assert_allclose(z, -z.T, atol=1e-12)
     assert (z[2, 2], z[2, 4], z[4, 2]) == pytest.approx((0, 1, -1))
     np.testing.assert_allclose(np.diagonal(z), 0, atol=1e-12)
@@ -95,7 +95,7 @@ def test_a_path_ends_where_its_numbers_break():
 
 def test_a_long_path_keeps_its_ends_and_few_points_between():
     still = drawn(np.linspace(1, 1.001, 1000), -np.ones(1000))
-    # all look like its start
+    # all points look like the start
     assert still[0] == pytest.approx([0, 0.002], abs=1e-6)
     there_and_back = drawn(np.tile([1.0, 3.0], 5000), -np.ones(10_000))
     assert there_and_back.shape[1] <= MOST_PATH_POINTS + 1
@@ -139,7 +139,7 @@ def test_gradient_descent_goes_over_its_saddle_as_the_law_says(make_run):
     x, y = points - plane.centre[:, None]
     assert plane.has_saddle
     assert np.hypot(x[0], y[0]) == pytest.approx(1e-3)
-    # 1 - lr times the eigenvalue -2, in every step
+    # the factor is 1 - lr times the eigenvalue -2, in every step
     assert y[-1] / y[0] == pytest.approx(1.1**20)
     assert x[-1] == pytest.approx(x[0] * 0.5**20, abs=1e-12)
 

@@ -14,10 +14,7 @@ from ._scipy import Array, one_by_one
 
 ENOUGH = 1e-26  # of the squared norm
 # a search has stalled where 300 iterations lower the square by under a tenth
-PATIENCE, FALL = (
-    300,
-    0.9,
-)
+PATIENCE, FALL = 300, 0.9
 
 
 @register("gradient_norm")

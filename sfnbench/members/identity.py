@@ -38,12 +38,7 @@ _VOCABULARY: Mapping[Kind, tuple[str, ...]] = {
 }
 T = TypeVar("T")
 # functions of sfnbench.datasets that take a set's name
-_READERS = {
-    "find",
-    "find_text",
-    "load",
-    "load_text",
-}
+_READERS = {"find", "find_text", "load", "load_text"}
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,7 @@ from ..words import did_you_mean, first_line
 from .imports import is_absence, module_file, source_of
 
 # a module that uses one of these may have any name
-_BY_CALL = (
-    "*",
-    "__getattr__",
-    "globals",
-    "setattr",
-)
+_BY_CALL = ("*", "__getattr__", "globals", "setattr")
 
 
 def look_in(folder: Path) -> None:

@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 PICTURE_FORMATS = ("svg", "pdf", "png")
 # without dates equal results make equal files
-UNDATED = {
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
-}
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 INK = "#1b1b1b"
 PANEL_INCHES = 3.6, 3.4  # of a panel in inches
 MOST_BELOW = 12  # entries of a legend below the panels; more stand beside them

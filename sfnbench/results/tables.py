@@ -26,12 +26,7 @@ from .cells import (
 )
 
 # the formats for people, by tabulate's names
-FORMATS = {
-    "plain": "simple",
-    "github": "github",
-    "latex": "latex",
-    "html": "html",
-}
+FORMATS = {"plain": "simple", "github": "github", "latex": "latex", "html": "html"}
 NARROWEST = 12  # characters that a column keeps, however narrow the terminal
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 Table = Sequence[Line]

@@ -34,11 +34,7 @@ from .device import device_kind
 
 MOST_PLANS, MOST_FILES = 100, 5000
 # whether one of these exists, before torch is asked
-GPUS = (
-    "/dev/nvidiactl",
-    "/dev/dxg",
-    "/dev/kfd",
-)
+GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 @dataclass(frozen=True)

@@ -87,10 +87,7 @@ class Tuned:
         if self.best is not None:
             return replace(self.run, method=optimizer.settled(self.best))
         # the run keeps how it was tuned: another tuning may find something
-        tuned_by = {
-            **self.run.settings,
-            "tune": _tune_keys(self.tune),
-        }
+        tuned_by = {**self.run.settings, "tune": _tune_keys(self.tune)}
         return replace(self.run, method=optimizer.settled({}), settings=tuned_by)
 
     @property

@@ -85,10 +85,7 @@ class EntryReader:
             return self
         other = EntryReader(self.kind, self.known, ground)
         # both readers share these, whatever their ground
-        other._completions, other._sources = (
-            self._completions,
-            self._sources,
-        )
+        other._completions, other._sources = self._completions, self._sources
         return other
 
     def read(self, entry: Node) -> EntryResult:

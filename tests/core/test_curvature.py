@@ -154,12 +154,7 @@ def test_what_memory_cannot_hold_is_taken_in_parts():
         torch.testing.assert_close(linear.hvp(v), exact.hvp(v))
         torch.testing.assert_close(ask.hessian(theta), easy.hessian(theta))
         # a product in parts made its graph again
-        assert ask.calls.counts.tolist() == [
-            1,
-            1 + 1 + 1,
-            1,
-            1,
-        ]
+        assert ask.calls.counts.tolist() == [1, 1 + 1 + 1, 1, 1]
 
 
 def test_a_product_that_runs_out_of_memory_goes_on_in_parts():

@@ -54,8 +54,4 @@ def test_many_vectors_go_back_at_once_into_several_inputs():
     rows = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     found = pull_back(torch.stack(first), (a, b, unused), rows)
     # by a: 2 b, 2 a; by b: 2 a, 0
-    assert [each.tolist() for each in found] == [
-        [4, 4],
-        [4, 0],
-        [0, 0],
-    ]
+    assert [each.tolist() for each in found] == [[4, 4], [4, 0], [0, 0]]

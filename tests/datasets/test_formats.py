@@ -276,10 +276,7 @@ def test_batches_of_every_python_are_read(tmp_path, protocol):
     if protocol:
         batch = {b"data": IMAGES[FIRST].reshape(2, -1), b"labels": LABELS[FIRST]}
         # written by Python 3 these two need functions that the originals do not
-        if protocol in (
-            2,
-            5,
-        ):
+        if protocol in (2, 5):
             with pytest.raises(
                 pickle.UnpicklingError, match="which is not an array"
             ):

@@ -104,12 +104,7 @@ def test_inner_steps_take_new_gradients_in_the_old_subspace():
         KrylovSaddleFreeNewton(k=6, inner_steps=4), problem, theta
     )
     # 6 losses an inner step, a gradient each, 6 products
-    assert oracle.calls.counts.tolist() == [
-        24,
-        4,
-        6,
-        0,
-    ]
+    assert oracle.calls.counts.tolist() == [24, 4, 6, 0]
     start, one, four = (problem.loss(t, None) for t in (theta, once, more))
     assert four < one < start
 
@@ -127,10 +122,7 @@ def test_a_refused_step_stays_and_is_counted_and_twice_is_stuck(make_run):
     assert result.series["n_negative"][0, 1] == 1
     assert result.series["damping"].shape == (1, 6)
     # a grid whose top exceeds |lambda_min| is not stuck
-    wide = {
-        **params,
-        "damping": [1e3, 1e2, 1e1, 1.0],
-    }
+    wide = {**params, "damping": [1e3, 1e2, 1e1, 1.0]}
     (row,) = execute(
         make_run("quadratic_saddle", saddle, "krylov_sfn", wide, seeds=1, steps=200)
     ).rows

@@ -140,10 +140,7 @@ def test_turning_between_layers_makes_no_deep_linear_minimum_degenerate(layers):
     for point in (known.point, W.ravel()):
         assert certify(problem, point).end_point == "minimum"
     # a plateau of order L is no strict one
-    kinds = {
-        2: "min-max saddle",
-        3: "degenerate",
-    }
+    kinds = {2: "min-max saddle", 3: "degenerate"}
     origin = problem.critical_points[0].point
     assert certify(problem, origin).end_point == kinds[layers]
     if layers > 2:

@@ -67,10 +67,7 @@ def test_the_quartic_has_every_index_uncoupled_and_coupling_favours_mixed_signs(
     _, alike, mixed = quartic(n=6, coupling=0.2).critical_points
     assert mixed.loss < alike.loss
     # `alike` has 12 t^2 - 2 - c = 0.8 here
-    assert (alike.index, mixed.index) == (
-        0,
-        0,
-    )
+    assert (alike.index, mixed.index) == (0, 0)
     # and here - 1.6: a minimum along (1, ..., 1) alone
     assert quartic(n=6, coupling=0.35).critical_points[1].index == 5
 

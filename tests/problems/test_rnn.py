@@ -17,11 +17,7 @@ from sfnbench.problems import rnn
 from sfnbench.problems.rnn import RecurrentNetwork, Stack
 
 # ten sequences, and a character left over
-SMALL = {
-    "n_characters": 62,
-    "n_units": 3,
-    "length": 6,
-}
+SMALL = {"n_characters": 62, "n_units": 3, "length": 6}
 PAPER = {
     "dataset": "penn_treebank",
     "n_characters": None,
@@ -251,10 +247,7 @@ def test_bits_are_the_loss_in_another_unit_in_whatever_blocks_they_are_measured(
 
 @pytest.mark.parametrize(
     ("fields", "dim"),
-    [
-        (PAPER, 26_570),
-        ({"n_units": 3}, 2 * 3 * N_SYMBOLS + 3 * 3 + 3 + N_SYMBOLS),
-    ],
+    [(PAPER, 26_570), ({"n_units": 3}, 2 * 3 * N_SYMBOLS + 3 * 3 + 3 + N_SYMBOLS)],
 )
 def test_dim_counts_weights_and_biases_without_reading_data(
     fields, dim, monkeypatch

@@ -56,10 +56,7 @@ def test_of_numbers_that_round_alike_only_the_lowest_is_best_and_comes_first():
 def test_equal_numbers_share_the_star_where_another_is_worse():
     assert stars([seconds(1.0), seconds(1.0), seconds(2.0)]) == [True, True, False]
     # without a rival there is no best
-    assert stars([seconds(1.0), seconds(1.0)]) == [
-        False,
-        False,
-    ]
+    assert stars([seconds(1.0), seconds(1.0)]) == [False, False]
 
 
 def test_each_problem_and_dtype_has_its_own_best():
@@ -178,10 +175,7 @@ def test_rows_are_ordered_by_their_numbers():
     ]
     down = [text(line["escape step"]) for line in ordered(table, "-escape step")]
     # what is not there comes last both ways
-    assert down == [
-        *reversed(upwards[:-1]),
-        "",
-    ]
+    assert down == [*reversed(upwards[:-1]), ""]
 
 
 def test_a_column_is_sorted_by_its_first_words_where_no_other_begins_so():

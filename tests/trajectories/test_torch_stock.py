@@ -152,12 +152,7 @@ def test_gradients_have_their_graph_and_products_are_counted(name, n_products):
     trajectories = by_sfnbench(f"pytorch_optimizer.{name}", settings)
     agree(trajectories, hand)
     # the products are asked for in steps 1, 4 and 7
-    assert trajectories.calls[0].tolist() == [
-        0,
-        N_STEPS,
-        n_products,
-        0,
-    ]
+    assert trajectories.calls[0].tolist() == [0, N_STEPS, n_products, 0]
 
 
 @pytest.mark.parametrize(
@@ -196,11 +191,7 @@ def test_wrappers_have_an_optimizer_inside(key):
     params = {key: {"use": "torch.optim.SGD", "lr": 0.1}, "k": 3}
     agree(by_sfnbench("pytorch_optimizer.Lookahead", params), hand)
     # what the wrapper hands on
-    by_name = {
-        key: "torch.optim.SGD",
-        "lr": 0.1,
-        "k": 3,
-    }
+    by_name = {key: "torch.optim.SGD", "lr": 0.1, "k": 3}
     agree(by_sfnbench("pytorch_optimizer.Lookahead", by_name), hand)
 
 

@@ -20,10 +20,7 @@ from ..progress import Progress
 # before
 DONE_BELOW = 1e-26
 # a search has stalled where |g|^2 fell by less than a tenth in eight steps
-PATIENCE, FALL = (
-    8,
-    0.9,
-)
+PATIENCE, FALL = 8, 0.9
 # of the ends, what steps change
 _MOVING = ("theta", "grad", "steps", "calls", "seconds")
 

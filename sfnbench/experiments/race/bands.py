@@ -17,17 +17,10 @@ from .at_budget import AXES, axis_of
 
 N_BAND_POINTS = 50  # of a band: about as many as a phone can show
 # quantiles over seeds; of fewer than MIN_RUNS seeds, their range
-QUANTILES = (
-    0.25,
-    0.5,
-    0.75,
-)
+QUANTILES = (0.25, 0.5, 0.75)
 LOGARITHMIC = ("loss", "gradient_norm")  # where all of their numbers are positive
 # so far above the typical band, on a logarithmic and a linear axis, a curve is off the scale
-DECADES, TIMES = (
-    3,
-    100,
-)
+DECADES, TIMES = 3, 100
 
 
 @dataclass(frozen=True, eq=False)

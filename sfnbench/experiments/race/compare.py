@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...records import RaceRow, n_sharing
-from ...results.compare import (
-    TOLERANCE_S,
-    Change,
-    Measure,
-    Pairs,
-    own_measures,
-)
+from ...results.compare import TOLERANCE_S, Change, Measure, Pairs, own_measures
 from ...survival.escapes import or_never
 
 # in units of the loss at the start: losses below this have all arrived

@@ -17,10 +17,7 @@ from .fits import LOGARITHM, POWER, QUIETER, Form
 
 SPECTRUM = "eigenvalues"  # a parameter of that name is a list of eigenvalues
 # these parameters say which draw it is, not how much of anything
-NAMES_OF_DRAWS = (
-    "rotation",
-    "realization",
-)
+NAMES_OF_DRAWS = ("rotation", "realization")
 FACTOR_TITLES = {  # of factors whose name says too little
     ("problem", "radius"): "distance from the saddle",
     ("problem", "index"): "index of the saddle",

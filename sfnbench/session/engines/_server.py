@@ -38,11 +38,7 @@ def start_server() -> None:
     """Start the process that all workers are forked from, once."""
     forkserver.set_forkserver_preload(PRELOADED)
     # one thread: no others may be running where a fork happens
-    with (
-        _one_at_a_time,
-        _variable("OMP_NUM_THREADS", "1"),
-        ctrl_c_ignored(),
-    ):
+    with _one_at_a_time, _variable("OMP_NUM_THREADS", "1"), ctrl_c_ignored():
         forkserver.ensure_running()
 
 

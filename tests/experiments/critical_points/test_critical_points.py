@@ -139,12 +139,7 @@ def test_a_density_agrees_with_the_eigenvalues(autoencoder, tmp_path):
             assert [row[name] for name in names] == [other[name] for name in names]
             assert other["residual"] is other["gap"] is None
         # 16 nodes of 16 dimensions make these exact
-        for name in (
-            "min_eigenvalue",
-            "max_eigenvalue",
-            "centre",
-            "spread",
-        ):
+        for name in ("min_eigenvalue", "max_eigenvalue", "centre", "spread"):
             assert other[name] == pytest.approx(row[name], rel=1e-6, abs=1e-6)
         nodes, weights = (
             by_density.series[name][i] for name in ("eigenvalues", "weights")

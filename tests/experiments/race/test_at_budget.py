@@ -115,10 +115,7 @@ def test_a_run_without_series_keeps_its_row():
 
 def test_the_best_is_among_those_that_reached_the_budget():
     # the third seed of `short` ends after two steps
-    sound, short = (
-        ("ok", "ok", "ok"),
-        ("ok", "ok", "stuck"),
-    )
+    sound, short = ("ok", "ok", "ok"), ("ok", "ok", "stuck")
     better = result(sound)
     better = replace(
         better, series={**better.series, "loss": better.series["loss"] / 2}

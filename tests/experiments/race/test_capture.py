@@ -49,12 +49,7 @@ def test_newton_is_captured_with_a_certificate_on_either_saddle(make_run, proble
             row["end_point"],
             row["steps_near"],
             row["escape_step"],
-        ) == (
-            True,
-            kind,
-            40,
-            None,
-        )
+        ) == (True, kind, 40, None)
 
 
 def test_saddle_free_newton_is_captured_nowhere_on_the_quadratic(make_run):

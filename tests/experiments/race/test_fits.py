@@ -56,10 +56,7 @@ def test_the_interval_covers(budget):
     x, exponent, covered = np.array([2, 4, 8, 16]), 1.5, 0
     for _ in range(100):
         # seeds are paired: some of their noise is the same
-        shared, own = (
-            rng.normal(size=(1, 15)),
-            rng.normal(size=(4, 15)),
-        )
+        shared, own = (rng.normal(size=(1, 15)), rng.normal(size=(4, 15)))
         slope = fit(
             points(
                 x,

@@ -160,11 +160,7 @@ def test_a_loss_that_breaks_costs_no_result(plugin):
     assert {
         name: len(kept)
         for name, kept in race._drawable(Plane(), (1, 2), series).items()
-    } == {
-        "loss": 9,
-        "theta.0": 2,
-        "theta.1": 2,
-    }
+    } == {"loss": 9, "theta.0": 2, "theta.1": 2}
 
 
 def test_it_is_drawn_once_for_all_optimizers_and_each_has_its_own():

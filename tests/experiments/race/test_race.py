@@ -452,12 +452,7 @@ def test_a_suite_may_price_otherwise_and_its_budget_with_it(tmp_path):
     assert usual.run.id != dear.run.id
     assert "prices" not in usual.environment
     # a step costs 5 gradients in the usual suite, 17 in the dear one
-    assert [row["steps"] for row in (*usual.rows, *dear.rows)] == [
-        7,
-        7,
-        2,
-        2,
-    ]
+    assert [row["steps"] for row in (*usual.rows, *dear.rows)] == [7, 7, 2, 2]
     for row, spent in zip(dear.rows, axis_of(dear, "cost"), strict=True):
         assert (
             row["cost"]

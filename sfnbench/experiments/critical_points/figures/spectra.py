@@ -15,11 +15,7 @@ from .. import analysis
 from .alpha import span
 
 # quantiles of the points' energies
-LEVELS = {
-    "Lowest": 0.0,
-    "Middle": 0.5,
-    "Highest": 1.0,
-}
+LEVELS = {"Lowest": 0.0, "Middle": 0.5, "Highest": 1.0}
 N_SEMICIRCLE_POINTS = 100  # of a semicircle
 
 

@@ -95,10 +95,7 @@ def test_seeds_without_a_loss_count_as_never():
     half = Descent(np.array([[NAN, NAN], [10, 0]]), np.array([[NAN, NAN], [0, 1]]))
     assert costs_of(
         [half, Descent(np.array([[10, 1.0]]), np.array([[0, 3.0]]))]
-    ) == [
-        INF,
-        3,
-    ]
+    ) == [INF, 3]
     assert costs_of([half, INF]) == [INF, INF]
 
 

@@ -34,6 +34,17 @@ class Axis:
     # each tick's place and text; None: the painter's own
     ticks: Sequence[tuple[float, str]] | None = None
 
+    def __post_init__(self) -> None:
+        """Drop a range that cannot be drawn: its ends are not finite, or have no logarithm.
+
+        >>> Axis("loss", "log", (0.0, 2.0)).range
+        >>> Axis("loss", "log", (0.1, 2.0)).range
+        (0.1, 2.0)
+        """
+        ends = np.array(self.range or (1.0, 1.0))
+        if not np.isfinite(ends).all() or (self.scale == "log" and ends.min() <= 0):
+            object.__setattr__(self, "range", None)
+
 
 @dataclass(frozen=True, eq=False)
 class Trace:

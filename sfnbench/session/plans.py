@@ -220,13 +220,13 @@ def _is_all_known_code(made: Planned, roots: Iterable[Path]) -> bool:
 
 def _keep(file: Path, made: Planned) -> None:
     """Write a plan, whole or not at all, and drop the oldest of many."""
-    suite = {name: getattr(made.suite, name) for name in _fields(Suite)}
+    suite = {name: getattr(made.suite, name) for name in _names_of_fields(Suite)}
     del suite["absent"]
     data = {
         "suite": {**suite, "path": str(made.suite.path)},
         "runs": {
-            name: _column([getattr(run, name) for run in made.runs])
-            for name in _fields(Run)
+            name: _stored_column([getattr(run, name) for run in made.runs])
+            for name in _names_of_fields(Run)
         },
         "left_out": made.left_out,
     }
@@ -249,15 +249,17 @@ def _planned_from(data: Mapping[str, Any]) -> Planned:
         given[name] = tuple(given[name])
     given["path"] = Path(given["path"])
     given["absent"] = ()  # the plan needs none of them
-    runs = map(Run, *(_values(name, data["runs"][name]) for name in _fields(Run)))
+    runs = map(
+        Run, *(_values(name, data["runs"][name]) for name in _names_of_fields(Run))
+    )
     return Planned(Suite(**given), tuple(runs), True, tuple(data["left_out"]))
 
 
-def _fields(kind: type[Suite] | type[Run]) -> tuple[str, ...]:
+def _names_of_fields(kind: type[Suite] | type[Run]) -> tuple[str, ...]:
     return tuple(kind.__dataclass_fields__)
 
 
-def _column(values: Sequence[Any]) -> dict[str, Any]:
+def _stored_column(values: Sequence[Any]) -> dict[str, Any]:
     """A field of all runs, each value written once: thousands of runs share a few."""
     known: dict[str, int] = {}
     places: dict[int, int] = {}
@@ -274,7 +276,7 @@ def _column(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _values(name: str, column: Mapping[str, Any]) -> list[Any]:
-    """The field of that name of all runs, from a `_column`."""
+    """The field of that name of all runs, from a `_stored_column`."""
     values = column["values"]
     if name in ("problem", "method"):
         values = [Spec(**spec) for spec in values]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -55,13 +56,21 @@ def ordinate_title(result: Result) -> str:
 
 
 def span(values: ArrayLike) -> tuple[float, float] | None:
-    """The range of finite values with a margin; None where there are none."""
+    """The range of finite values with a margin; None where there are none.
+
+    >>> span([1.0, 3.0, np.nan])
+    (0.9, 3.1)
+    >>> span([-1.7e308, 1.7e308])  # as far as there are numbers
+    (-1.7976931348623157e+308, 1.7976931348623157e+308)
+    """
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
     if not len(known):
         return None
-    margin = 0.05 * max(float(np.ptp(known)), 1e-9)
-    return float(known.min()) - margin, float(known.max()) + margin
+    low, high = float(known.min()), float(known.max())
+    margin = max(0.05 * high - 0.05 * low, 5e-11)
+    most = sys.float_info.max
+    return max(low - margin, -most), min(high + margin, most)
 
 
 def cloud(result: Result, rows: analysis.Rows, kind: str, symbol: Symbol) -> Trace:

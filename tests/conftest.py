@@ -51,7 +51,7 @@ def pytest_configure(config):
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers():
     """More workers than cores, for many tests wait for processes of their own."""
-    return min((os.cpu_count() or 1) + 2, 6)
+    return min((os.cpu_count() or 1) + 3, 6)
 
 
 @pytest.fixture(autouse=True, scope="session")

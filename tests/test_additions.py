@@ -172,11 +172,13 @@ assert "A figure that was added" in {figure.title for figure in section.figures}
     command(code, python=("-c",))
 
 
+@pytest.mark.slow
 def test_a_search_has_the_finder(command):
     out = command("run", "searching.yaml", "--engine", "inline", "--format", "csv")
     assert "added" in out.splitlines()[1].split(",")[:2]
 
 
+@pytest.mark.slow
 def test_an_experiment_runs_in_a_process_of_its_own(command):
     command("run", "starting.yaml")
     command("export", "runs/starting", "sizes.csv")

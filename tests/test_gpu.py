@@ -37,6 +37,7 @@ def ran(out, *words):
     return done.stdout.splitlines(), [json.loads(line) for line in kept]
 
 
+@pytest.mark.slow
 def test_checks_print_and_keep_each_line_and_make_a_page(tmp_path):
     page = tmp_path / "page.md"
     asked = [word for name in CHECKS for word in ("--only", name)]

@@ -136,6 +136,7 @@ def test_the_large_network_is_as_large_as_it_says():
     assert f"{n:,} parameters, in a file `deep.py`" in TEXT.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_one_s_own_network_is_inspected(tmp_path):
     found = [block for block in blocks("python") if "sfnbench.inspect" in block]
     assert len(found) == 2

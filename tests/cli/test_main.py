@@ -362,6 +362,7 @@ def gate(here):
     return Gate(here)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(gate, sfnbench):
     gate.open(1)
     # A shell's background jobs ignore Ctrl-C, and a child inherits that.

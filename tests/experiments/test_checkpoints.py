@@ -157,13 +157,8 @@ def stop_at_offer(patch: pytest.MonkeyPatch, n: int) -> list[str]:
     return kept
 
 
-@pytest.mark.parametrize(
-    "i",
-    [
-        pytest.param(0, id="at once"),
-        pytest.param(1, id="one by one", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("i", [0, 1], ids=["at once", "one by one"])
 def test_searches_go_on_where_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, i: int
 ) -> None:

@@ -115,6 +115,7 @@ def test_another_process_builds_the_same_member(tmp_path):
     assert "greater than 0" in printed  # its fields are checked there too
 
 
+@pytest.mark.slow
 def test_a_run_that_broke_is_said(tmp_path):
     end = """
     found = sfnbench.run_suite(

@@ -91,6 +91,7 @@ def by_the_paper(problem, method, theta, noises, n_steps):
 
 @settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from([0.0, 1e-4, 0.3]), st.integers(1, 20))
+@pytest.mark.slow
 def test_it_is_the_papers_algorithm(seed, y, wait):
     problem, n_steps = Lee(), 120
     method = PGD(

@@ -95,6 +95,7 @@ def test_each_problem_has_its_figure_in_each_format(written):
     assert all(path.stat().st_size > 1000 for path in written)
 
 
+@pytest.mark.slow
 def test_the_same_results_make_the_same_files(sections, written, tmp_path):
     again = write_figures(sections, tmp_path, "steps")
     assert {path.name: path.read_bytes() for path in again} == {
@@ -131,6 +132,7 @@ def test_what_diverges_does_not_flatten_the_others(make_run, tmp_path):
     assert axes.get_ylim()[1] < 1000 < max(axes.get_lines()[2].get_ydata())
 
 
+@pytest.mark.slow
 def test_escape_against_one_factor_is_drawn_as_often_as_there_are_factors(
     make_run, tmp_path
 ):

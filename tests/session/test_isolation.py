@@ -86,6 +86,7 @@ def untimed(result):
     }
 
 
+@pytest.mark.slow
 def test_each_breaks_alone(plugin, tmp_path):
     for name, body in BODIES.items():
         plugin("optimizers", name, HEADER.format(name=name, body=body))

@@ -81,6 +81,7 @@ def test_mlflow_has_a_run_for_each_seed(result, tmp_path, monkeypatch):
         assert run.data.metrics["end/steps"] == result.rows[seed]["steps"]
 
 
+@pytest.mark.slow
 def test_wandb_writes_offline(result, tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -103,6 +103,7 @@ def test_points_on_the_curve_are_at_no_distance_but_counting():
         assert cp.semicircle_distance(spectrum, -e, FIELD) < 1 / N
 
 
+@pytest.mark.slow
 def test_spectra_moved_outwards_are_at_that_distance():
     moved = result([row(e, -1.2 * e) for e in ENERGIES])
     by_energy, by_centre = cp.distances(moved)

@@ -25,7 +25,7 @@ from sfnbench.records import Run, Spec
 from sfnbench.session.engines import execute_all
 from sfnbench.session.execute import execute
 
-N_ALONE = 9  # runs in this process, the first of which warms it
+N_ALONE = 9  # runs in this process; the first only warms it up
 
 
 def equal_runs(n: int, steps: int) -> list[Run]:
@@ -68,9 +68,8 @@ def computed() -> float:
     me = psutil.Process()
     for process in (me, *me.children(recursive=True)):
         times = process.cpu_times()
-        total += sum(
-            times[:4]
-        )  # its own, and those of its children that have ended
+        # its own, and those of its children that have ended
+        total += sum(times[:4])
     return total
 
 

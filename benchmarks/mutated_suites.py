@@ -50,28 +50,13 @@ SIZES = (10**4, 10**6, 10**8, 10**12, 2**63 - 1)
 NUMBERS = (
     *(0, -1, 1, 2, 3, 7, 40, 999, 10**4, 10**6, 10**8, 10**9, 10**12, 2**31, 2**53),
     *(2**63 - 1, 2**63, 2**64, -(2**63), 10**30, 10**400, 1e-3, 0.5, -0.0, 1e-320),
-    *(
-        1e-30,
-        1e30,
-        1e300,
-        1.8e308,
-        -1e308,
-        float("nan"),
-        float("inf"),
-        -float("inf"),
-    ),
+    *(1e-30, 1e30, 1e300, 1.8e308, -1e308),
+    *map(float, ("nan", "inf", "-inf")),
 )
 WORDS = (
     *("", " ", "use", "grid", "loguniform", "uniform", "choice", "label", "seeds"),
-    *(
-        "tune",
-        "profiles",
-        "budget",
-        "steps",
-        "race",
-        "critical_points",
-        "throughput",
-    ),
+    *("tune", "profiles", "budget", "steps", "race"),
+    *("critical_points", "throughput"),
     *("sfn", "mlp", "torch.optim.Adam", "torch.optim.LBFGS", "scipy.optimize.bfgs"),
     *("__main__:X", "os:system", "venv.__main__:X", "a" * 5000, "\x00", "\x1b[2J"),
     *(

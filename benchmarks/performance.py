@@ -97,8 +97,8 @@ Shares were measured on 2026-11-27 on 2 cores that others kept busy: they hold b
   Skipping products with zero and copying unit by unit took 5 to 10 % off, to the same bits. Second
   moments are 46 % and near the rate of a matrix product; fewer operations for mixed moments would
   change the last bits.
-- The dense Hessian of any problem: wanted ahead of JAX. The two are equal: 0.99 and 1.02 of its
-  time in two runs of this page on a quiet machine.
+- The dense Hessian of any problem: wanted ahead of JAX. JAX took 0.99 and 1.02 times as long, in
+  two runs of this page on a quiet machine.
 - A product of the autoencoder: wanted 1.6 gradients, 1.53 by its operations. It takes 1.79 to 1.89,
   and 1.13 to 1.16 times its operations at the rate of a matrix product: the gradient runs as near
   to that rate. JAX takes 1.5 times as long.

@@ -106,7 +106,7 @@ class Panel:
     # its methods by merit, for panels with too many of them
     best_first: Sequence[str] = ()
     contours: Contours | None = None
-    # upright lines: where, and what is there
+    # vertical lines: the place of each, and its text
     marks: Sequence[tuple[float, str]] = ()
     is_square: bool = False  # one unit is as long on either axis
     # whether it has its own legend: the labels say more than the methods' names

@@ -164,7 +164,7 @@ class _Stage:
     """The runs of a stage, and what tuning found out about them."""
 
     runs: Sequence[Run]
-    # by id: runs of which no trial worked
+    # by the id of a run: its result, where none of its trials worked
     failures: Mapping[str, Result] = field(default_factory=dict)
     # ids of runs whose trials have just been executed
     retuned: frozenset[str] = frozenset()

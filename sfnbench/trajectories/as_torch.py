@@ -19,6 +19,9 @@ from ..core.oracle import Oracle
 from ..words import explain
 from .module_loss import Closure, ModuleLoss, ModuleOracle
 
+NO_CLOSURE = (
+    "step needs a closure that returns the loss, such as lambda: fit(model(x), y)"
+)
 # The key of a state dict's `state` that holds everything that a step leaves to the next.
 MEMORY = "sfnbench"
 
@@ -140,9 +143,7 @@ class ModuleOptimizer(torch.optim.Optimizer):
         Where the method did not ask for that loss, it is one more question, which is not counted.
         """
         if not callable(closure):
-            raise TypeError(
-                f"step needs a closure that returns the loss, lambda: fit(model(x), y): {closure}"
-            )
+            raise TypeError(f"{NO_CLOSURE}, got {closure}")
         own = self._own
         problem = self._problem
         start = problem.theta()

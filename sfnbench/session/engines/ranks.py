@@ -37,8 +37,7 @@ def is_first() -> bool:
             kind = "cpu:gloo,cuda:nccl"
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         dist.init_process_group(kind, timeout=PATIENCE)
-        if dist.get_rank() == 0:
-            atexit.register(_dismiss_others)
+        atexit.register(_leave)
     return dist.get_rank() == 0
 
 
@@ -120,9 +119,11 @@ def _sent(order: Any) -> Any:
     return box[0]
 
 
-def _dismiss_others() -> None:
+def _leave() -> None:
+    """Process 0 dismisses the others; each ends its threads, or C++ may abort at exit."""
     import torch.distributed as dist
 
-    if not _executing[0]:  # else they notice that this process has ended
+    # where process 0 ends within a run, the others notice
+    if dist.get_rank() == 0 and not _executing[0]:
         _sent(None)
     dist.destroy_process_group()

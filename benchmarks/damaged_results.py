@@ -30,15 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mutated_suites import (
-    PIECES,
-    GivenUpError,
-    _most_memory,
-    given_up_after,
-    limit_memory,
-    places,
-    value,
-)
+from guards import GivenUpError, given_up_after, limit_memory, most_memory
+from hostile_values import PIECES, places, value
 
 from sfnbench.cli import main as cli
 from sfnbench.results.packing import pack
@@ -213,8 +206,13 @@ def series_damaged(rng: random.Random, folder: Path) -> str:
 
 
 WAYS: tuple[Callable[[random.Random, Path], str], ...] = (
-    *(bytes_damaged, bytes_damaged, files_damaged),
-    *(column_damaged, json_damaged, json_damaged, series_damaged),
+    bytes_damaged,
+    bytes_damaged,
+    files_damaged,
+    column_damaged,
+    json_damaged,
+    json_damaged,
+    series_damaged,
 )
 
 
@@ -270,7 +268,7 @@ def commands(name: str, case: int) -> list[list[str]]:
 
 def fault_of(words: list[str]) -> str:
     """What is wrong with how a command took it; empty where all is well."""
-    before, began = _most_memory(), time.process_time()
+    before, began = most_memory(), time.process_time()
     said = ""
     try:
         with given_up_after(3 * MOST_S):
@@ -287,7 +285,7 @@ def fault_of(words: list[str]) -> str:
             f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames)
         )
         return f"{type(error).__name__}: {str(error)[:200]!r} at {at}"
-    seconds, grown = time.process_time() - began, _most_memory() - before
+    seconds, grown = time.process_time() - began, most_memory() - before
     if seconds > MOST_S:
         return f"{seconds:.1f} s"
     if grown > MOST_BYTES:

@@ -18,22 +18,19 @@ import copy
 import json
 import os
 import random
-import resource
-import signal
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import psutil
 import yaml
+from guards import GivenUpError, given_up_after, limit_memory, most_memory
+from hostile_values import PIECES, WORDS, number, places, value
 
 from sfnbench.errors import SfnbenchError
 from sfnbench.members import registry
@@ -45,104 +42,13 @@ from sfnbench.suite.reading import available, load_suite
 MOST_S = 2.0  # of the processor for one suite
 HANG_S = 30  # of the processor, after which it is given up
 MOST_BYTES = 2**28  # by which the largest memory so far may grow for one suite
-SPARE_BYTES = 2**32  # beyond what the process has: more is refused by the system
 SIZES = (10**4, 10**6, 10**8, 10**12, 2**63 - 1)
-NUMBERS = (
-    *(0, -1, 1, 2, 3, 7, 40, 999, 10**4, 10**6, 10**8, 10**9, 10**12, 2**31, 2**53),
-    *(2**63 - 1, 2**63, 2**64, -(2**63), 10**30, 10**400, 1e-3, 0.5, -0.0, 1e-320),
-    *(1e-30, 1e30, 1e300, 1.8e308, -1e308),
-    *map(float, ("nan", "inf", "-inf")),
-)
-WORDS = (
-    *("", " ", "use", "grid", "loguniform", "uniform", "choice", "label", "seeds"),
-    *("tune", "profiles", "budget", "steps", "race"),
-    *("critical_points", "throughput"),
-    *("sfn", "mlp", "torch.optim.Adam", "torch.optim.LBFGS", "scipy.optimize.bfgs"),
-    *("__main__:X", "os:system", "venv.__main__:X", "a" * 5000, "\x00", "\x1b[2J"),
-    *(
-        "\ud800",
-        "\u202e",
-        "\U0001f600",
-        "e\u0301",
-        "\ufeff",
-        "=1+1",
-        "../../..",
-        "/",
-    ),
-    *(
-        "/dev/zero",
-        "/dev/stdin",
-        "/proc/self/mem",
-        "/dev/tty",
-        "~",
-        "C:\\x",
-        "%s{0}",
-    ),
-    *(
-        "1e3",
-        "0x10",
-        "1:30",
-        "on",
-        "null",
-        "2014-06-10",
-        "!!python/object:os",
-        "nan",
-    ),
-)
-PIECES = (
-    *(
-        b"\x00",
-        b"\xff",
-        b"\xfe\xff",
-        b"\xef\xbb\xbf",
-        b"\r",
-        b"\t",
-        b"\n",
-        b"- ",
-        b": ",
-    ),
-    *(
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b"&a ",
-        b"*a",
-        b"<<: ",
-        b"!!binary ",
-        b"? ",
-        b"| ",
-        b"> ",
-    ),
-    *(
-        b"---\n",
-        b"...\n",
-        b"%YAML 9.9\n",
-        b"#",
-        b'"',
-        b"'",
-        b"\\",
-        b"@",
-        b"`",
-        b"1e9",
-    ),
-    *(
-        b"\xe2\x80\xa8",
-        b"\xed\xa0\x80",
-        b"\xf4\x90\x80\x80",
-        b"999999999999999999999",
-    ),
-)
 LARGE = """seeds: 2
 budget: {steps: 10}
 metrics: [loss, gradient_norm]
 problems: [%s]
 optimizers: [gradient_descent, sfn, {use: torch.optim.Adam, lr: 0.01}]
 """
-
-
-class GivenUpError(BaseException):
-    """A suite that takes too long; no `except Exception` keeps it from ending."""
 
 
 @dataclass(frozen=True)
@@ -290,38 +196,14 @@ def bombs(rng: random.Random, text: str, texts: list[str]) -> bytes:
 
 
 WAYS: tuple[Callable[[random.Random, str, list[str]], bytes], ...] = (
-    *(bytes_changed, lines_changed, tree_changed, tree_changed),
-    *(numbers_changed, numbers_changed, bombs),
+    bytes_changed,
+    lines_changed,
+    tree_changed,
+    tree_changed,
+    numbers_changed,
+    numbers_changed,
+    bombs,
 )
-
-
-def places(tree: Any) -> Iterator[tuple[Any, Any]]:
-    """Each value of a tree, as what holds it and its key or place there."""
-    if isinstance(tree, dict | list):
-        for key in list(tree) if isinstance(tree, dict) else range(len(tree)):
-            yield tree, key
-            yield from places(tree[key])
-
-
-def number(rng: random.Random) -> Any:
-    return rng.choice((*NUMBERS, *range(-2, 8), 10 ** rng.randrange(12)))
-
-
-def value(rng: random.Random, depth: int = 0) -> Any:
-    """Any value, as hostile as it comes."""
-    kind = rng.randrange(8 if depth < 3 else 6)
-    if kind <= 2:
-        return number(rng)
-    if kind == 3:
-        return rng.choice(WORDS)
-    if kind <= 5:
-        return rng.choice((None, True, False, [], {}, [[]], {"use": {}}))
-    if kind == 6:
-        n = rng.choice((1, 2, 3, 3, 1000 if depth == 0 else 4))
-        return [value(rng, depth + 1) for _ in range(n)]
-    return {
-        rng.choice(WORDS): value(rng, depth + 1) for _ in range(rng.randrange(4))
-    }
 
 
 def dumped(rng: random.Random, tree: Any) -> bytes:
@@ -346,7 +228,7 @@ def _fields(kind: Any, use: str) -> list[str]:
 
 def read(path: Path, most_s: float = MOST_S) -> Reading:
     """Validate a suite; what came of it, and what it took."""
-    before, began = _most_memory(), time.process_time()
+    before, began = most_memory(), time.process_time()
     try:
         with given_up_after(HANG_S):
             planned = Planned.of(load_suite(path), device="cpu")
@@ -366,40 +248,13 @@ def read(path: Path, most_s: float = MOST_S) -> Reading:
         )
         outcome = f"{type(error).__name__}: {str(error)[:200]!r} at {at}"
     seconds = time.process_time() - began
-    grown = _most_memory() - before
+    grown = most_memory() - before
     if outcome in ("suite", "refused"):
         if seconds > most_s:
             outcome = f"{seconds:.1f} s"
         elif grown > MOST_BYTES:
             outcome = f"{grown / 2**20:.0f} MB"
     return Reading(outcome, seconds, grown)
-
-
-@contextmanager
-def given_up_after(seconds: float) -> Iterator[None]:
-    """Raise GivenUpError in the block after so many seconds of the processor."""
-
-    def give_up(number: int, frame: FrameType | None) -> None:
-        raise GivenUpError
-
-    before = signal.signal(signal.SIGVTALRM, give_up)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 1.0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
-
-
-def _most_memory() -> int:
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def limit_memory() -> None:
-    """Let the system refuse what would take the machine's memory."""
-    most = psutil.Process().memory_info().vms + SPARE_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def attack(folder: Path, cases: Iterator[tuple[bytes, float]]) -> Counter[str]:

@@ -20,8 +20,17 @@ FLAGGED = {
     "groups": {"matrices": {"use_muon": True}, "vectors": {"use_muon": False}}
 }
 WRAPPERS = (
-    *("FriendlySAM", "GSAM", "Lookahead", "LookSAM", "OrthoGrad", "PCGrad"),
-    *("SAM", "SafeFP16Optimizer", "ScheduleFreeWrapper", "TRAC", "WSAM"),
+    "FriendlySAM",
+    "GSAM",
+    "Lookahead",
+    "LookSAM",
+    "OrthoGrad",
+    "PCGrad",
+    "SAM",
+    "SafeFP16Optimizer",
+    "ScheduleFreeWrapper",
+    "TRAC",
+    "WSAM",
 )
 MUONS = ("AdaGO", "AdaMuon", "DistributedMuon", "Muon", "MuonClip", "NorMuon")
 PACKAGE = "pytorch_optimizer"

@@ -28,26 +28,22 @@ from .figure import Figure
 from .reasons import damage, reasons
 
 FACTS = (
-    *(
-        "commit",
-        "dirty",
-        "sfnbench",
-        "torch",
-        "numpy",
-        "scipy",
-        "python",
-        "platform",
-        "cpu",
-    ),
-    *(
-        "n_cores",
-        "threads",
-        "cpu_capability",
-        "prices",
-        "device",
-        "device_name",
-        "cuda",
-    ),
+    "commit",
+    "dirty",
+    "sfnbench",
+    "torch",
+    "numpy",
+    "scipy",
+    "python",
+    "platform",
+    "cpu",
+    "n_cores",
+    "threads",
+    "cpu_capability",
+    "prices",
+    "device",
+    "device_name",
+    "cuda",
     "tf32_matmul",
 )
 
@@ -242,7 +238,11 @@ def _fill(
 def _tuned_row(entry: Mapping[str, Any]) -> dict[str, TableEntry]:
     """One line of ``tuned.yaml``: the values, what they reached, and how it was found."""
     kept_apart = (
-        *("problem", "optimizer", "params", "remarks", "broken"),
+        "problem",
+        "optimizer",
+        "params",
+        "remarks",
+        "broken",
         "expected_best",
         "spread",
     )

@@ -16,16 +16,20 @@ from typing import Any
 from ..records import Run, Spec
 
 UNREADABLE = (  # what damage makes json, zipfile and numpy raise
-    *(
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        ArithmeticError,
-        SyntaxError,
-    ),
-    *(EOFError, OSError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error),
-    *(struct.error, tokenize.TokenError),
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    SyntaxError,
+    EOFError,
+    OSError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
 )
 
 

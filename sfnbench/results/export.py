@@ -21,21 +21,41 @@ FlatRow = dict[str, Any]
 
 # Of the run, then of its rows. What else rows hold comes after these.
 CIRCUMSTANCES = (
-    *("suite", "experiment", "problem", "problem_label", "problem_params"),
-    *("optimizer", "label", "optimizer_params"),
+    "suite",
+    "experiment",
+    "problem",
+    "problem_label",
+    "problem_params",
+    "optimizer",
+    "label",
+    "optimizer_params",
 )
 COLUMNS = (
     *CIRCUMSTANCES,
-    *("seed", "status", "steps", "start_loss", "final_loss", "best_loss"),
-    *("escape_step", "escape_seconds", "escape_cost", "seconds", "cost"),
-    *("n_loss", "n_grad", "n_hvp", "n_hessian"),
-    *(
-        "gradient_norm",
-        "min_eigenvalue",
-        "min_eigenvalue_residual",
-        "index_fraction",
-    ),
-    *("end_point", "device", "dtype", "commit", "run_id"),
+    "seed",
+    "status",
+    "steps",
+    "start_loss",
+    "final_loss",
+    "best_loss",
+    "escape_step",
+    "escape_seconds",
+    "escape_cost",
+    "seconds",
+    "cost",
+    "n_loss",
+    "n_grad",
+    "n_hvp",
+    "n_hessian",
+    "gradient_norm",
+    "min_eigenvalue",
+    "min_eigenvalue_residual",
+    "index_fraction",
+    "end_point",
+    "device",
+    "dtype",
+    "commit",
+    "run_id",
 )
 
 

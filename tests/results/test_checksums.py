@@ -115,7 +115,11 @@ def test_what_was_changed_on_purpose_is_no_damage(folder):
     results, messages = read(folder)
     assert messages == []
     assert [each.run.method.label for each in results] == [
-        *("sfn 0", "renamed", "sfn 3", "sfn 4", "sfn 5")
+        "sfn 0",
+        "renamed",
+        "sfn 3",
+        "sfn 4",
+        "sfn 5",
     ]
     assert results[0].log == "a remark"
 

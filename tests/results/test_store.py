@@ -24,7 +24,12 @@ from sfnbench.results.store import Store
 # source, too, and these are among them.
 CHECKED = {
     *columns("race"),
-    *("budget", "paths", "commit", "prices", "problem", "seconds"),
+    "budget",
+    "paths",
+    "commit",
+    "prices",
+    "problem",
+    "seconds",
 }
 
 

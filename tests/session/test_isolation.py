@@ -126,7 +126,9 @@ def test_each_breaks_alone(plugin, tmp_path):
     assert text(tables[1]["isolation_nan"]["escaped"]) == f"{8 - n_nan}/8"
     never = tables[1]["isolation_never"]
     assert [text(never[name]) for name in ("seeds", "captured", "escape step")] == [
-        *("8 ok", "8/8", "> 120")
+        "8 ok",
+        "8/8",
+        "> 120",
     ]
     assert {name: seeds[name] for name in STATUSES} == STATUSES
     assert "RuntimeError: no more" in together["isolation_raising"].log

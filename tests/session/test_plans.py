@@ -105,8 +105,14 @@ def cut_plan(here):
 @pytest.mark.parametrize(
     "change",
     [
-        *(edit_suite, edit_plugin, add_plugin, add_module, add_data),
-        *(install_package, damage_plan, cut_plan),
+        edit_suite,
+        edit_plugin,
+        add_plugin,
+        add_module,
+        add_data,
+        install_package,
+        damage_plan,
+        cut_plan,
     ],
     ids=lambda change: change.__name__,
 )

@@ -74,12 +74,10 @@ def test_a_grid_is_the_product_of_its_values() -> None:
         )
     )
     assert [c.label for c in suite.optimizers] == [
-        *(
-            "P lr=0.01 shape=[5]",
-            "P lr=0.01 shape=[6, 7]",
-            "P lr=2 shape=[5]",
-            "P lr=2 shape=[6, 7]",
-        )
+        "P lr=0.01 shape=[5]",
+        "P lr=0.01 shape=[6, 7]",
+        "P lr=2 shape=[5]",
+        "P lr=2 shape=[6, 7]",
     ]
     values = [
         (c.params["lr"], c.params["shape"], c.params["word"])

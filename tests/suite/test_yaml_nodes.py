@@ -66,20 +66,21 @@ def test_every_value_is_at_the_position_it_says(values: list[object]) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *[
-            ("1e-3", 0.001),
-            ("1.e-3", 0.001),
-            ("1E5", 1e5),
-            ("-1.5e+2", -150.0),
-            (".5", 0.5),
-            ("1.", 1.0),
-            ("+5", 5),
-        ],
+        ("1e-3", 0.001),
+        ("1.e-3", 0.001),
+        ("1E5", 1e5),
+        ("-1.5e+2", -150.0),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("+5", 5),
         *[
             (word, word)
             for word in ("on", "off", "yes", "no", "y", "n", "On", "NO", "Y")
         ],
-        *[("true", True), ("False", False), ("null", None), ("~", None)],
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("~", None),
         *[
             (word, word)
             for word in (
@@ -95,13 +96,11 @@ def test_every_value_is_at_the_position_it_says(values: list[object]) -> None:
                 "<<",
             )
         ],
-        *[
-            ("'1e-3'", "1e-3"),
-            ("!!str 12", "12"),
-            ("!!float 1", 1.0),
-            ("5e", "5e"),
-            (".", "."),
-        ],
+        ("'1e-3'", "1e-3"),
+        ("!!str 12", "12"),
+        ("!!float 1", 1.0),
+        ("5e", "5e"),
+        (".", "."),
     ],
 )
 def test_scalars_mean_what_they_look_like(text: str, value: object) -> None:

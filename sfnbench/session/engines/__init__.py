@@ -137,7 +137,13 @@ def execute_all(
     elif jobs is None:
         jobs = max(1, usable_cores() // max(1, threads))
     conditions = Conditions(
-        *(jobs, threads, tuple(plugins), options or {}),
-        *(folder and folder.resolve(), live, task, checkpoint_s),
+        jobs,
+        threads,
+        tuple(plugins),
+        options or {},
+        folder and folder.resolve(),
+        live,
+        task,
+        checkpoint_s,
     )
     return start(runs, conditions, on_progress)

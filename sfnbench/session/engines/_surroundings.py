@@ -36,7 +36,8 @@ _TINY = 5e-324  # the smallest number above 0, which sloppy arithmetic takes for
 _STARTS = frozenset(("os.fork", "os.forkpty", "os.posix_spawn", "os.system"))
 _SHIPPED = str(shipped("plugins").resolve())
 _INSTALLED = (
-    *(str(HERE.resolve()), _SHIPPED),
+    str(HERE.resolve()),
+    _SHIPPED,
     *(str(Path(each).resolve()) for each in (sys.prefix, sys.base_prefix)),
 )
 _NO_PATCHES = frozenset(("sfnbench", "torch", "numpy", "scipy", "sklearn"))

@@ -66,6 +66,7 @@ def test_the_suite_of_optimizers_of_others_runs(tmp_path):
     assert set(statuses.values()) <= {"ok", "stopped"}
 
 
+@pytest.mark.slow
 def test_the_python_verbs_run(tmp_path):
     (source,) = [block for block in blocks("python") if "load_suite" in block]
     out = subprocess.run(
@@ -90,6 +91,7 @@ def test_the_module_is_trained(tmp_path):
     assert loss < 1  # a net that knows nothing has log 10
 
 
+@pytest.mark.slow
 def test_the_commands_run(tmp_path):
     (source,) = [block for block in blocks("sh") if "my_method" in block]
     for line in source.splitlines():

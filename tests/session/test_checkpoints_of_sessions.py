@@ -73,13 +73,9 @@ def numbers(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "suite",
-    [
-        pytest.param(RACE, id="race"),
-        pytest.param(STOCK, id="stock", marks=pytest.mark.slow),
-        pytest.param(SEARCH, id="search", marks=pytest.mark.slow),
-    ],
+    "suite", [RACE, STOCK, SEARCH], ids=["race", "stock", "search"]
 )
 def test_a_killed_run_goes_on_where_it_was(
     tmp_path: Path, monkeypatch, suite: str

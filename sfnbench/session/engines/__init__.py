@@ -118,16 +118,13 @@ def execute_all(
     task: str = Conditions.task,
     checkpoint_s: float = CHECKPOINT_S,
 ) -> Generator[Result, None, None]:
-    """A Result for every run, in the order in which they are done, whatever the run does.
-
-    Raise, crash or never end.
+    """A Result for every run as it is done, also where a run raises, crashes or never ends.
 
     `jobs` runs at a time with `threads` threads each (1), by default as many as the cores allow;
     elsewhere all of them. `options` are the engine's own: dask's `scheduler` is an address, slurm's
     have the names that sbatch gives them. slurm keeps what its jobs give back in `folder`,
     where all keep the states of long runs.
-    Closing the iterator, or Ctrl-C, ends what is being executed; results that were already handed
-    out stay with the caller.
+    Closing the iterator, or Ctrl-C, ends what is being executed.
     """
     threads = 1 if threads is None else threads
     check_choices(engine, jobs, threads, options)

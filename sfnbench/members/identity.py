@@ -107,9 +107,12 @@ def _identity(run: Run, method: Kind) -> tuple[dict[str, str], dict[str, str]]:
     packages = {
         name for each in itertools.chain(*found.values()) for name in each.packages
     }
-    versions = {package: _version(package) for package in sorted(packages)}
+    versions = {
+        package: _once(("version", package), functools.partial(_version, package))
+        for package in sorted(packages)
+    }
     found.pop("members", None)  # their specs have the hashes
-    code = {"harness": digest([harness(run.experiment)])}
+    code = {"harness": _harness_digest(run.experiment)}
     code.update({name: digest(each) for name, each in found.items()})
     return code, versions
 
@@ -144,6 +147,11 @@ def harness(experiment: str) -> Code:
 
 def codes(kind: Kind, use: str, params: Mapping[str, Any]) -> list[Code]:
     """The code of a member or of a stock optimizer, then of what its parameters name."""
+    key = ("codes", kind, use, _texts_in(params))
+    return _once(key, lambda: _codes(kind, use, params))
+
+
+def _codes(kind: Kind, use: str, params: Mapping[str, Any]) -> list[Code]:
     own = _member(kind, use) or _stock_code(use)
     found = [own] if own else []
     if own and "sfnbench/modules/problem.py" in own.files:
@@ -184,6 +192,11 @@ def _once(key: Hashable, find: Callable[[], T]) -> T:
         _known[key] = find()
     found: T = _known[key]
     return found
+
+
+def _harness_digest(experiment: str) -> str:
+    key = ("harness", experiment)
+    return _once(key, lambda: digest([harness(experiment)]))
 
 
 def _once_of(

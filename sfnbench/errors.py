@@ -15,8 +15,12 @@ SfnbenchError
 └── CheckError     a member that breaks the public contract
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
+MOST_LINES = 50  # of one suite
 COPY_AGAIN = "if it is a copy, copy it again, else run it again with --fresh"
 
 
@@ -25,7 +29,14 @@ class SfnbenchError(Exception):
 
 
 class SuiteError(SfnbenchError):
-    """Every problem of a suite at once, a line each, as ``file:line:column: what is wrong``."""
+    """What is wrong with a suite, a line each, as ``file:line:column: what is wrong``."""
+
+    @classmethod
+    def of(cls, lines: Sequence[str]) -> SuiteError:
+        """The error of all these lines; of very many it has the first, and how many more."""
+        more = len(lines) - MOST_LINES
+        last = [f"and {more:,} more"] if more > 0 else []
+        return cls("\n".join([*lines[:MOST_LINES], *last]))
 
 
 class PluginError(SfnbenchError):

@@ -41,7 +41,8 @@ def imported(use: str, unknown: str) -> tuple[ModuleType, str]:
             f"{unknown}: {module_name} is no module of a package: write package.module:name"
         )
     look_in(Path.cwd())
-    importlib.invalidate_caches()  # the module may have been written a moment ago
+    if module_name not in sys.modules:
+        importlib.invalidate_caches()  # it may have been written a moment ago
     offered = _source_names(module_name)
     if not offered & {name, *_BY_CALL}:
         hint = did_you_mean(name, offered)

@@ -36,7 +36,7 @@ def check_names(
     if n_seeds is not None and n_seeds < 1:
         wrong.append(f"seeds must be at least 1, not {n_seeds}")
     if wrong:
-        raise SuiteError("\n".join(wrong))
+        raise SuiteError.of(wrong)
 
 
 # -- inside ----------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from .yaml_nodes import Issue, Mark, Node, Note
 
 if TYPE_CHECKING:
     from ..core.problem import Problem
+    from ..trajectories.torch_entry import Fault
 
 ENTRY_KEYS = ("use", "label")  # of an entry; its other keys are parameters
 _LIST_HINT = " (several values to try are written {grid: [first, second]})"
@@ -163,6 +164,7 @@ class StockCompletion(Completion):
     def __init__(self, ground: Ground) -> None:
         super().__init__()
         self._ground = ground
+        self._faults: dict[str, list[Fault]] = {}
 
     def _complete(
         self, use: Node, params: Node, text: str, note: Note
@@ -171,9 +173,11 @@ class StockCompletion(Completion):
 
         given = json.loads(text)
         ground = self._ground
-        faults = find_faults(
-            use.content, given, ground.built, ground.dtypes, ground.n_steps
-        )
+        if text not in self._faults:
+            self._faults[text] = find_faults(
+                use.content, given, ground.built, ground.dtypes, ground.n_steps
+            )
+        faults = self._faults[text]
         for path, message in faults:
             is_key = message.startswith("unknown key")
             note(Issue(_key_place(use, params, path, is_key=is_key), message))

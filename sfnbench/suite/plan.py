@@ -78,7 +78,7 @@ def full_plan(
     fitting = [spec for spec in picked_methods if spec.label not in unfit]
     issues += _impossible(suite, picked_problems, fitting, len(picked_seeds))
     if issues:
-        raise SuiteError("\n".join(issues))
+        raise SuiteError.of(issues)
     pairs = itertools.product(picked_problems, picked_methods)
     runs = [
         _run(suite, problem, method, picked_seeds, device)

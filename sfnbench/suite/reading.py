@@ -101,7 +101,7 @@ def load_suite(path_or_name: str | Path, profile: str | None = None) -> Suite:
     issues = misread + [issue for issue in issues if issue.at not in places]
     if issues:
         issues += [each.issue for each in reader.absent]
-        raise SuiteError("\n".join(located(path, issues)))
+        raise SuiteError.of(located(path, issues))
     if profile not in readers:
         hint = " (it has none)"
         if profiles:
@@ -120,7 +120,7 @@ def _mapping(path: Path) -> tuple[Node, list[Issue]]:
             f"a suite is a mapping with keys such as problems, not {root.described}"
         )
         issues.append(Issue(root.at, message))
-    raise SuiteError("\n".join(located(path, issues or [Issue(None, "is empty")])))
+    raise SuiteError.of(located(path, issues or [Issue(None, "is empty")]))
 
 
 def _profiles(root: Node, issues: list[Issue]) -> dict[str, Node]:

@@ -495,3 +495,16 @@ def test_any_content_is_a_suite_or_a_suite_error(
             re.match(r"s\.yaml:\d+:\d+: ", line) for line in said.splitlines()
         )
         assert "Input should" not in said
+
+
+def test_of_very_many_faults_the_first_are_listed(tmp_path: Path) -> None:
+    file = tmp_path / "many.yaml"
+    file.write_text(f"problems: [{', '.join(['monkey_saddle'] * 70)}]\n")
+    with pytest.raises(SuiteError) as found:
+        load_suite(file)
+    lines = str(found.value).splitlines()
+    assert len(lines) == 51
+    assert lines[-1].endswith(" more")
+    # 70 and those that this suite lacks
+    n_more = int(lines[-1].split()[1])
+    assert 50 + n_more == 69 + sum("missing key" in line for line in lines)

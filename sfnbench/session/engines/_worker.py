@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ... import environment
@@ -59,6 +59,7 @@ class Answer:
 
     result: Result
     changes: tuple[str, ...] = ()
+    processor_s: float = 0.0  # that the run took of the processor
 
 
 def serve(task: WorkerTask) -> None:
@@ -74,13 +75,15 @@ def serve(task: WorkerTask) -> None:
             return
         _redirect_output(order.output)
         task.channel.send(BEGUN)
-        began = perf_counter()
+        began, computed = perf_counter(), process_time()
         result = _answer_to(order, task)
         seconds = perf_counter() - began
+        computed = process_time() - computed
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):  # it may be closed
                 stream.flush()
-        _send(task.channel, Answer(result, _restored(surroundings)), seconds)
+        answer = Answer(result, _restored(surroundings), computed)
+        _send(task.channel, answer, seconds)
 
 
 def _prepare(task: WorkerTask) -> None:

@@ -43,7 +43,8 @@ from ._worker import (
     serve,
 )
 
-SHORT_S = 2.0  # after a longer run, what a fresh process costs does not matter
+# of the processor: after a longer run, what a fresh process costs does not matter
+SHORT_S = 2.0
 # multiprocessing's exit code of a process whose fork server was killed
 SERVER_LOST = 255
 SERVER_PAUSES = (0.1, 0.5, 2.0)  # seconds, until another one is started
@@ -265,11 +266,13 @@ class Workers:
         if ended.is_again and not result.status.failed:
             self._is_sharing = False
         worker.n_done += 1
-        is_unchanged = isinstance(answer, Answer) and not answer.changes
-        is_sound = is_unchanged and not result.status.failed
-        is_short = result.seconds < SHORT_S
         is_kept = (
-            is_sound and is_short and self._is_sharing and _may_share(ended.run)
+            isinstance(answer, Answer)
+            and not answer.changes
+            and answer.processor_s < SHORT_S
+            and not result.status.failed
+            and self._is_sharing
+            and _may_share(ended.run)
         )
         return self._taken(ended, result, is_kept)
 

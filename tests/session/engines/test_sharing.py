@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import signal
 from pathlib import Path
@@ -172,8 +171,6 @@ def test_real_runs_share_a_worker(
         return start(workers, order)
 
     monkeypatch.setattr(Workers, "_new_worker", counted)
-    # On a busy machine no run is short.
-    monkeypatch.setattr("sfnbench.session.engines.processes.SHORT_S", math.inf)
     file = tmp_path / "real.yaml"
     file.write_text(SUITE)
     run_suite(file, out=tmp_path / "runs", jobs=1)

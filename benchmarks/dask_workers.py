@@ -1,21 +1,21 @@
 """What dask adds to equal runs: 400 of them on 8 workers, against the least that they can take.
 
 python benchmarks/dask_workers.py [--runs 400] [--workers 8] [--steps 1500]. Each run is a race of
-one seed with other damping. The least is what they compute one after another in one process, spread
-over all cores. Seconds count from the first run that is handed out, with all workers warm, to the
-last result; seconds of the processor are those of all workers meanwhile, and tell what a
-busy machine does to the first figure.
+one seed with other damping. The least is what they take one after another in bare processes, one
+a core, all at work at once. Seconds count from the first run that is handed out, with all workers
+warm, to the last result; seconds of the processor are those of all workers meanwhile, and tell what
+a busy machine does to the first figure.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from statistics import median
-from time import perf_counter, process_time
+from time import perf_counter
 
 import psutil
 
@@ -25,7 +25,9 @@ from sfnbench.records import Run, Spec
 from sfnbench.session.engines import execute_all
 from sfnbench.session.execute import execute
 
-N_ALONE = 9  # runs in this process; the first only warms it up
+N_BARE = 20  # runs of each bare process
+# as the engine sets it for workers of its own
+NO_PROFILE = {"distributed.worker.profile.enabled": False}
 
 
 def equal_runs(n: int, steps: int) -> list[Run]:
@@ -48,9 +50,10 @@ def equal_runs(n: int, steps: int) -> list[Run]:
 @contextmanager
 def cluster(n_workers: int) -> Iterator[str]:
     """The address of a scheduler with workers of one thread, each a process."""
+    from dask import config
     from distributed import LocalCluster
 
-    with warnings.catch_warnings():
+    with config.set(NO_PROFILE), warnings.catch_warnings():
         # dask's own, of sockets that it closes late
         warnings.simplefilter("ignore")
         with LocalCluster(
@@ -73,6 +76,18 @@ def computed() -> float:
     return total
 
 
+def bare(runs: list[Run], cores: int) -> tuple[float, float]:
+    """Seconds a run takes in bare processes, one a core, and those of the processor."""
+    spawned = multiprocessing.get_context("spawn")
+    with spawned.Pool(cores) as pool:
+        # the first runs of a process are slower
+        pool.map(execute, runs[: 4 * cores], chunksize=1)
+        began, before = perf_counter(), computed()
+        pool.map(execute, runs, chunksize=1)
+        n = len(runs)
+        return (perf_counter() - began) / n, (computed() - before) / n
+
+
 def main() -> None:
     """Measure and print."""
     words = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -80,32 +95,27 @@ def main() -> None:
     words.add_argument("--workers", type=int, default=8)
     words.add_argument("--steps", type=int, default=1500)
     asked = words.parse_args()
-    runs = equal_runs(asked.runs + asked.workers + N_ALONE, asked.steps)
-    alone = []
-    for run in runs[:N_ALONE]:
-        began = process_time()
-        execute(run)
-        alone.append(process_time() - began)
-    one = median(alone[1:])
     cores = usable_cores()
+    n_warming = max(asked.workers, 2 * cores)
+    runs = equal_runs(asked.runs + n_warming, asked.steps)
+    one, computed_one = bare(runs[: N_BARE * cores], cores)
     with cluster(asked.workers) as address:
         options = {"scheduler": address}
-        warming = runs[N_ALONE : N_ALONE + asked.workers]
-        list(execute_all(warming, engine="dask", options=options))
+        list(execute_all(runs[:n_warming], engine="dask", options=options))
         began, before = perf_counter(), computed()
         results = list(
             execute_all(runs[-asked.runs :], engine="dask", options=options)
         )
         seconds, processor = perf_counter() - began, computed() - before
     assert all(result.status == "ok" for result in results), "a run failed"
-    least = asked.runs * one
     print(
-        f"{asked.runs} runs of {one:.2f} s on {asked.workers} workers, {cores} cores"
+        f"{asked.runs} runs of {computed_one:.2f} s on {asked.workers} workers, "
+        f"{cores} cores"
     )
-    print(f"seconds: {seconds:.1f}, {seconds * cores / least:.2f} times the least")
-    print(
-        f"of the processor: {processor:.1f}, {processor / least:.2f} times the least"
-    )
+    times = seconds / (asked.runs * one)
+    print(f"seconds: {seconds:.1f}, {times:.2f} times the least")
+    times = processor / (asked.runs * computed_one)
+    print(f"of the processor: {processor:.1f}, {times:.2f} times the least")
 
 
 if __name__ == "__main__":

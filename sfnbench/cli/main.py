@@ -6,8 +6,9 @@ them.
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -36,13 +37,19 @@ app.add_typer(inspect.commands)
 app.add_typer(data.commands, name="data")
 
 
+@functools.cache
+def command() -> Any:
+    """The command with all options, which takes a while to make, of click's class."""
+    return typer.main.get_command(app)
+
+
 def main() -> NoReturn:
     """Run the command line.
 
     Exits with 0, 1 where runs failed, 2 on wrong use, 3 on a regression, 130 on Ctrl-C.
     """
     try:
-        app(prog_name="sfnbench")
+        command()(prog_name="sfnbench")
     except SfnbenchError as error:
         say(str(error), fg="red")
         sys.exit(2)

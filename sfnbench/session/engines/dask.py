@@ -31,6 +31,8 @@ from .processes import Workers, unfinished
 CONNECT_S = 10.0
 PROGRESS_S = 1.0  # a run's progress travels so often
 IDLE_S = 60.0  # for which a process waits for another run
+# dask's own profiler looks at its worker 100 times a second, and sees only that it waits for a run
+NO_PROFILE = {"distributed.worker.profile.enabled": False}
 
 
 def dask(
@@ -155,6 +157,7 @@ def _results_of(
 @contextmanager
 def _connected(conditions: Conditions, n_workers: int) -> Iterator[Any]:
     """A client of the caller's scheduler, or of a cluster that lives as long as this block."""
+    from dask import config
     from distributed import Client, LocalCluster
 
     scheduler = conditions.options.get("scheduler")
@@ -170,7 +173,7 @@ def _connected(conditions: Conditions, n_workers: int) -> Iterator[Any]:
             yield client
         return
     with tempfile.TemporaryDirectory(prefix="sfnbench-dask-") as folder:
-        with main_hidden(), ctrl_c_ignored():
+        with main_hidden(), ctrl_c_ignored(), config.set(NO_PROFILE):
             cluster = LocalCluster(
                 n_workers=min(conditions.jobs, n_workers),
                 threads_per_worker=1,

@@ -12,6 +12,7 @@ import yaml
 
 from ..errors import SfnbenchError
 from ..members import registry
+from ..results.writing import written_whole
 from ..suite.files import available
 
 PARTS = ("card_saddles", "card_noise", "card_network", "card_steps")
@@ -37,9 +38,10 @@ def write_suite(
         entry = {"batch_size": 1, **entry}
     if not is_there or params:
         text += f"  - {json.dumps({**entry, 'label': label_of(method, params)})}\n"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{part}_{method.replace(':', '.')}.yaml"
-    path.write_text(text, "utf-8")
+    with written_whole(path) as partial:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, "utf-8")
     return path
 
 

@@ -232,7 +232,8 @@ class _Session:
     def _drop_checkpoints(self, runs: Iterable[Run]) -> None:
         folder = self.folder / CHECKPOINTS
         for run in runs:
-            (folder / f"{run.id}.pt").unlink(missing_ok=True)
+            with suppress(OSError):
+                (folder / f"{run.id}.pt").unlink()
         with suppress(OSError):  # there is none, or it holds those of others
             folder.rmdir()
 

@@ -26,6 +26,7 @@ from ..errors import SuiteError
 from ..experiments.keys import Tune
 from ..members.identity import identify
 from ..records import Result, Run, Status, number
+from ..results.writing import written_whole
 from ..suite.ranges import MAX_RANGES, Range, Tunable
 from ..suite.reading import TUNING_SEEDS, Suite
 from ..words import counted
@@ -284,7 +285,8 @@ def expected_best(losses: Sequence[float], k: int) -> float:
 def write_report(suite: Suite, tuned: Iterable[Tuned], folder: Path) -> Path:
     """Write ``tuned.yaml`` for people to review.
 
-    The best values, and the whole spread that they are the best of.
+    The best values, and the whole spread that they are the best of. StoreError where it cannot be
+    written.
     """
     assert suite.tune is not None
     head = (
@@ -307,7 +309,8 @@ def write_report(suite: Suite, tuned: Iterable[Tuned], folder: Path) -> Path:
         width=10**6,
     )
     path = folder / TUNED_FILE
-    path.write_text(head + text, encoding="utf-8")
+    with written_whole(path) as partial:
+        partial.write_text(head + text, encoding="utf-8")
     return path
 
 

@@ -29,6 +29,14 @@ def test_a_method_is_put_in(tmp_path, method, params, part):
     assert len(suite.optimizers) == 5
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "cards").write_text("no folder")
+    with pytest.raises(
+        SfnbenchError, match=r"card_saddles_sfn\.yaml: cannot be written"
+    ):
+        write_suite("card_saddles", "sfn", {}, tmp_path / "cards")
+
+
 def test_a_method_that_is_there_is_there_once(tmp_path):
     suite = load_suite(write_suite("card_saddles", "sfn", {}, tmp_path))
     assert [each.use for each in suite.optimizers].count("sfn") == 1

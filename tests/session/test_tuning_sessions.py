@@ -14,6 +14,7 @@ from gate import Gate, done, session
 from tuned_suites import BOWL, SUITE, of, report, run
 
 from sfnbench import DataError, Store, SuiteError, execute, load_suite, plan
+from sfnbench.errors import StoreError
 from sfnbench.session.plans import Planned
 from sfnbench.session.session import preview, tuning_runs
 from sfnbench.session.tuning import TUNED_FILE, trials
@@ -257,6 +258,23 @@ def test_data_are_needed_until_all_is_there(tuned, monkeypatch):
     }
     with pytest.raises(DataError, match="msgd: missing"):
         run(path, fresh=True)
+
+
+def test_what_lies_in_the_place_of_the_report_is_one_line(tuned):
+    (Path("runs/s") / TUNED_FILE).unlink()
+    (Path("runs/s") / TUNED_FILE).mkdir()
+    with pytest.raises(StoreError, match=rf"{TUNED_FILE}: cannot be written"):
+        run("s.yaml", out="runs/s")
+
+
+def test_a_file_called_checkpoints_costs_no_result(write):
+    lines = ["budget: {steps: 3}", f"problems: [{BOWL}]", "optimizers: [sfn]"]
+    file = write("\n".join(lines))
+    Path("out").mkdir()
+    (Path("out") / "checkpoints").write_text("no folder")
+    run(file, out="out")
+    with Store("out") as store:
+        assert {result.status for result in store.results()} == {"ok"}
 
 
 def test_an_open_run_is_not_executed(write):

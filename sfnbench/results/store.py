@@ -33,10 +33,11 @@ from .checksums import (
 from .encoding import UNREADABLE
 from .file import FILE as FILE
 from .file import explained, open_to_read, open_to_write, take_lock
+from .json_values import check_text
 from .packing import pack, unpack
 from .staleness import why_stale
 from .stored_row import place_of, relabelled, to_result, to_row
-from .validation import check_series, check_text
+from .validation import check_series
 
 # called with what cannot be read, so that the rest is
 Damaged = Callable[[DamagedError], None]
@@ -44,7 +45,7 @@ MOST_WHY = 120  # characters of a reason
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 21)})"
 _PLACE = """INSERT INTO places VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (suite, experiment, problem, optimizer) DO UPDATE SET id = excluded.id"""
-# By the tables themselves: an index may be damaged, too.
+# by the tables themselves, as an index may be damaged
 _SHOWN = "SELECT rowid, * FROM places NOT INDEXED ORDER BY rowid"
 _ALL = """SELECT suite, experiment, problem_label, label, id, rowid FROM runs NOT INDEXED
     ORDER BY created, rowid"""
@@ -199,10 +200,9 @@ class Store(AbstractContextManager["Store"]):
     ) -> Iterator[Result]:
         """Every result, one at a time.
 
-        With `current` those that the slots show, under the slots' present labels.
-
-        One that cannot be read ends it with its DamagedError, unless `damaged` takes that and the
-        rest follows; with `is_partial` its rows, too, where its series alone are damaged.
+        With `current` those that the slots show, under the slots' present labels. One that cannot
+        be read ends it with its DamagedError, unless `damaged` takes that and the rest follows;
+        with `is_partial` its rows, too, where its series alone are damaged.
         """
         return self._each(current, True, damaged, is_partial)
 

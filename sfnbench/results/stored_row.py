@@ -12,7 +12,8 @@ import numpy as np
 
 from ..records import Facts, Result, Run, Status
 from .encoding import from_run, to_json
-from .validation import check_text, read_environment, read_rows, read_run
+from .json_values import check_text
+from .validation import read_environment, read_rows, read_run
 
 
 def to_row(result: Result) -> tuple[Any, ...]:

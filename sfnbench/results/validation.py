@@ -5,9 +5,6 @@ Whatever the bytes, the JSON and its types: ValueError with the reason, or data 
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import chain
@@ -18,11 +15,17 @@ import numpy as np
 
 from ..records import ROWS, Facts, Result, Row, Run, Status, columns
 from .encoding import to_run
+from .json_values import (
+    LARGEST,
+    all_numbers,
+    check_depth,
+    check_is_text,
+    fits,
+    parse_json,
+    require,
+    short,
+)
 
-MOST_LEVELS = 40  # of lists and mappings in one another
-LARGEST = 2**63  # whole numbers below it
-SHOWN = 30  # characters of a wrong value in a message
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # of columns in results that were made before they were called otherwise
 FORMER_NAMES = {"dwell_steps": "steps_near", "n_lanes": "n_sharing"}
 _FACTS = {
@@ -35,35 +38,19 @@ _ACCEPTED = {  # a whole number is a number, too
     for types in (*_COLUMNS, (float, bool, NoneType))
 }
 _STATUSES = frozenset(map(str, Status))
-
-
-def parse_json(text: object, name: str) -> Any:
-    """The JSON in a column of that name."""
-    if not isinstance(text, str):
-        raise ValueError(f"its {name} is no text")
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise ValueError(f"its {name} is nested too deeply") from None
-    if not text.isascii() or ("\\u" in text and _SURROGATE.search(text)):
-        check_text(json.dumps(value, ensure_ascii=False), name)
-    return value
-
-
-def check_text(text: object, name: str) -> str:
-    """Text that can be printed: half of a surrogate pair cannot."""
-    found = _check_is_text(text, name)
-    try:
-        found.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"its {name} is not valid Unicode") from None
-    return found
+_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    NoneType: "null",
+}
 
 
 def read_run(text: object) -> Run:
     """The run, with parameters that the program need not understand but can handle."""
     data = parse_json(text, "run")
-    _check_depth(data, "run", text)
+    check_depth(data, "run", text)
     if not isinstance(data, dict):
         raise ValueError("its run is no mapping")
     try:
@@ -71,34 +58,54 @@ def read_run(text: object) -> Run:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"its run lacks something ({error})") from None
     for spec in (run.problem, run.method):
-        _require(isinstance(spec.params, dict), "parameters", spec.params)
+        require(isinstance(spec.params, dict), "parameters", spec.params)
         for name in ("use", "label", "source"):
-            _check_is_text(getattr(spec, name), name)
+            check_is_text(getattr(spec, name), name)
     for name in ("suite", "experiment", "dtype", "device"):
-        _check_is_text(getattr(run, name), name)
-    _require(all(type(seed) is int for seed in run.seeds), "seeds", run.seeds)
+        check_is_text(getattr(run, name), name)
+    require(all(type(seed) is int for seed in run.seeds), "seeds", run.seeds)
     for hashes in (run.code, run.versions):
-        _require(isinstance(hashes, dict), "code", hashes)
-        _require(
+        require(isinstance(hashes, dict), "code", hashes)
+        require(
             all(isinstance(each, str) for each in hashes.values()), "code", hashes
         )
-    _require(_fits(run.timeout_s, (float,)), "timeout", run.timeout_s)
+    require(fits(run.timeout_s, (float,)), "timeout", run.timeout_s)
     _check_settings(run)
     return run
 
 
 def _check_settings(run: Run) -> None:
     settings = run.settings
-    _require(isinstance(settings, dict), "settings", settings)
+    require(isinstance(settings, dict), "settings", settings)
     budget = settings.get("budget", {})
-    _require(isinstance(budget, dict), "budget", budget)
-    _require(
-        all(_fits(each, (float, NoneType)) for each in budget.values()),
+    require(isinstance(budget, dict), "budget", budget)
+    require(
+        all(fits(each, (float, NoneType)) for each in budget.values()),
         "budget",
         budget,
     )
+    metrics = settings.get("metrics", [])
+    require(
+        isinstance(metrics, list) and all(map(_is_metric, metrics)),
+        "metrics",
+        metrics,
+    )
+    prices = settings.get("prices", {})
+    require(
+        isinstance(prices, dict) and all_numbers(prices.values()), "prices", prices
+    )
+    energy = settings.get("energy", "")
+    require(isinstance(energy, str), "energy", energy)
     paths = settings.get("paths", [])
-    _require(isinstance(paths, list) and all(map(_is_path, paths)), "paths", paths)
+    require(isinstance(paths, list) and all(map(_is_path, paths)), "paths", paths)
+
+
+def _is_metric(metric: object) -> bool:
+    """Whether it is a metric's name and when it is measured: steps alone, in an old result."""
+    if not (isinstance(metric, list) and len(metric) == 2):
+        return False
+    name, every = metric
+    return isinstance(name, str) and isinstance(every, int | dict)
 
 
 def _is_path(path: object) -> bool:
@@ -119,25 +126,25 @@ def _is_path(path: object) -> bool:
 def read_environment(text: object) -> dict[str, Any]:
     """The circumstances of a result; the facts of its problem are of the right types."""
     environment = parse_json(text, "environment")
-    _check_depth(environment, "environment", text)
+    check_depth(environment, "environment", text)
     if not isinstance(environment, dict):
-        raise ValueError(f"its environment is {_short(environment)}, not a mapping")
-    _require(
-        _fits(environment.get("commit"), (str, NoneType)),
+        raise ValueError(f"its environment is {short(environment)}, not a mapping")
+    require(
+        fits(environment.get("commit"), (str, NoneType)),
         "commit",
         environment.get("commit"),
     )
     prices = environment.get("prices", {})
-    _require(
-        isinstance(prices, dict) and _all_numbers(prices.values()), "prices", prices
+    require(
+        isinstance(prices, dict) and all_numbers(prices.values()), "prices", prices
     )
     facts = environment.get("problem", {})
-    _require(isinstance(facts, dict | None), "problem", facts)
+    require(isinstance(facts, dict | None), "problem", facts)
     for name, value in (facts or {}).items():
-        if name in _FACTS and not _fits(value, _FACTS[name]):
-            raise ValueError(f"its problem's {name} is {_short(value)}")
+        if name in _FACTS and not fits(value, _FACTS[name]):
+            raise ValueError(f"its problem's {name} is {short(value)}")
     measures = (facts or {}).get("measures", [])
-    _require(all(isinstance(name, str) for name in measures), "measures", measures)
+    require(all(isinstance(name, str) for name in measures), "measures", measures)
     return environment
 
 
@@ -145,18 +152,18 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
     """The rows: each has the columns of its experiment, of their types; others are free."""
     rows = parse_json(text, "rows")
     if not isinstance(rows, list):
-        raise ValueError(f"its rows are {_short(rows)}, not a list")
+        raise ValueError(f"its rows are {short(rows)}, not a list")
     rows = [_with_names_of_today(row) for row in rows]
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise ValueError(f"its row {i} is {_short(row)}, not a mapping")
+            raise ValueError(f"its row {i} is {short(row)}, not a mapping")
     if not all(
         _is_of_sound_kind(row, run.experiment, facts.measures) for row in rows
     ):
         _check_columns(rows, run.experiment, facts)
     for status in {row["status"] for row in rows if "status" in row}:
         if status not in _STATUSES:
-            raise ValueError(f"its rows have the status {_short(status)}")
+            raise ValueError(f"its rows have the status {short(status)}")
     return tuple(rows)
 
 
@@ -236,15 +243,15 @@ def _check_column(
     occurring = {type(row[name]) for row in rows if name in row}
     if types is None:
         if not occurring.isdisjoint((dict, list)):
-            _check_depth([row.get(name) for row in rows], name)
+            check_depth([row.get(name) for row in rows], name)
         return
     if occurring <= _ACCEPTED[types] - {int}:
         return
     for i, row in enumerate(rows):
-        if name in row and not _fits(row[name], types):
+        if name in row and not fits(row[name], types):
             expected = " or ".join(_NAMES[each] for each in types)
             raise ValueError(
-                f"its row {i} has {name} {_short(row[name])}, not {expected}"
+                f"its row {i} has {name} {short(row[name])}, not {expected}"
             )
 
 
@@ -303,64 +310,3 @@ def _check_steps(series: Mapping[str, np.ndarray], name: str, n_steps: int) -> N
     known = steps[~np.isnan(steps)]
     if len(known) and not (known.min() >= 0 and known.max() < n_steps):
         raise ValueError(f"its series {name} has steps that were not made")
-
-
-# -- inside ----------------------------------------------------------------------------------------
-
-_NAMES = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-}
-_NAMES[NoneType] = "null"
-
-
-def _fits(value: object, types: Sequence[type]) -> bool:
-    """Whether a JSON value is of one of the types; a whole number is a number, true is not."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (int in types or float in types) and -LARGEST < value < LARGEST
-    return type(value) in types
-
-
-def _check_is_text(text: object, name: str) -> str:
-    if not isinstance(text, str):
-        raise ValueError(f"its {name} is {_short(text)}, not text")
-    return text
-
-
-def _all_numbers(values: Iterable[Any]) -> bool:
-    return all(_fits(value, (float,)) and math.isfinite(value) for value in values)
-
-
-def _require(is_right: bool, name: str, value: object) -> None:
-    if not is_right:
-        raise ValueError(f"its {name}: {_short(value)}")
-
-
-def _check_depth(value: object, name: str, text: object = None) -> None:
-    """ValueError where lists and mappings are nested more deeply than readers can follow.
-
-    A JSON text with few brackets answers that at once.
-    """
-    if isinstance(text, str) and text.count("{") + text.count("[") <= MOST_LEVELS:
-        return
-    level: list[object] = [value]
-    for _ in range(MOST_LEVELS):
-        inner: list[object] = []
-        for each in level:
-            if isinstance(each, dict):
-                inner += each.values()
-            elif isinstance(each, list):
-                inner += each
-        if not inner:
-            return
-        level = inner
-    raise ValueError(f"its {name} is nested more than {MOST_LEVELS} levels deep")
-
-
-def _short(value: object) -> str:
-    text = ascii(value)
-    if len(text) <= SHOWN:
-        return text
-    return f"{text[: SHOWN - 3]}..."

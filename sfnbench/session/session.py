@@ -98,13 +98,10 @@ def preview(
         missing_state = "left out"
         with Store(folder) as store:
             again = frozenset(run.id for run in store.broken(runs))
+    states = {**dict.fromkeys(stored, "there"), **dict.fromkeys(again, "to do")}
     rows = []
     for run, known in zip(runs, settled, strict=True):
-        state = missing_state
-        if known.id in again:
-            state = "to do"
-        elif known.id in stored:
-            state = "there"
+        state = states.get(known.id, missing_state)
         run_id = "after tuning" if known.is_open else known.id
         rows.append(
             {"run": run_id, **_names(run), "seeds": len(run.seeds), "state": state}
@@ -230,11 +227,12 @@ class _Session:
             self.observer.finished(result)
 
     def _drop_checkpoints(self, runs: Iterable[Run]) -> None:
+        # there may be none, and the folder may hold those of others
         folder = self.folder / CHECKPOINTS
         for run in runs:
             with suppress(OSError):
                 (folder / f"{run.id}.pt").unlink()
-        with suppress(OSError):  # there is none, or it holds those of others
+        with suppress(OSError):
             folder.rmdir()
 
     def _with_sources(self, result: Result) -> Result:

@@ -102,9 +102,6 @@ Shares were measured on 2026-11-27 on 2 cores that others kept busy: they hold b
 - A product of the autoencoder: wanted 1.6 gradients, 1.53 by its operations. It takes 1.79 to 1.89,
   and 1.13 to 1.16 times its operations at the rate of a matrix product: the gradient runs as near
   to that rate. JAX takes 1.5 times as long.
-- `python benchmarks/commits.py HEAD HEAD --times 10`: wanted clean ten times. Three comparisons,
-  of two suites and five rounds each, were clean at a load of 9 to 12 on 2 cores before time ran
-  out. A planted slowdown of `sfn` was found there, 5.7 times slower.
 """
 
 

@@ -30,6 +30,7 @@ ABOUT = """\
 
 Made by `make standing` from the suite `standing`: {problems} problems, {methods} methods,
 {seeds} seeds, {cost} gradients for each seed whatever a method asks for.
+`digits 4x4` has no known saddle: its losses are in the archive, and it stands in no table.
 `sfnbench run standing -o my_method` runs a new method alone, and `sfnbench show --with standing`
 prints these tables with it among the others ([how](commands.md#where-a-method-stands)).
 

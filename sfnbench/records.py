@@ -1,7 +1,4 @@
-"""The records that every room passes on: a run goes in, a result comes out.
-
-Plain frozen data, for any process anywhere. Standard library alone.
-"""
+"""What every room passes on: a run goes in, a result comes out. Standard library alone."""
 
 from __future__ import annotations
 
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = 3  # of run ids and stored rows: raised when either changes its meaning
+MOST_REASON = 300  # characters of the line that says why a run broke
 
 
 class Status(StrEnum):
@@ -351,8 +349,7 @@ class Result:
         object.__setattr__(self, "status", Status(self.status))
         optional = _optional_columns(self.run.experiment)
         rows = tuple(self.rows)
-        columns_of_all = {"status", *optional}
-        if not all(row.keys() >= columns_of_all for row in rows):
+        if not all(row.keys() >= {"status", *optional} for row in rows):
             rows = tuple(self._completed(row, optional) for row in rows)
         object.__setattr__(self, "rows", rows)
 
@@ -387,8 +384,9 @@ class Result:
 
     @property
     def reason(self) -> str:
-        """The last line of the log: why a run broke."""
-        return (self.log.strip().splitlines() or ["no reason given"])[-1]
+        """The last line of the log, at most `MOST_REASON` characters of it: why a run broke."""
+        last = self.log.strip().split("\n")[-1] or "no reason given"
+        return last[:MOST_REASON]
 
 
 @cache

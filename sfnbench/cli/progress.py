@@ -28,6 +28,7 @@ class Terminal(Observer):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.n_failed = 0
+        self._n_done = 0
         self._fractions: dict[str, float] = {}
         self._bar: Progress | None = None
         self._stage = ""
@@ -39,12 +40,14 @@ class Terminal(Observer):
         self._stage = f"{name}: "
         self._doing = name
         self.n_failed = 0
+        self._n_done = 0
         self._fractions = {}
 
     def begin(
         self, todo: Sequence[Run], n_stored: int, stale: Sequence[str]
     ) -> None:
         """Say what there is, show the bar, and count from zero."""
+        self._n_done = 0
         self._fractions = {}
         for reason in stale[:MAX_REASONS]:
             self._say(f"again: {reason}")
@@ -75,10 +78,6 @@ class Terminal(Observer):
         """How many of the runs to do are done."""
         return f"{self._n_done} of {counted(self._n_todo, 'run')}"
 
-    @property
-    def _n_done(self) -> int:
-        return sum(fraction >= 1 for fraction in self._fractions.values())
-
     def progress(self, run: Run, fraction: float) -> None:
         """Move the bar by fractions of runs."""
         self._fractions[run.id] = fraction
@@ -86,6 +85,7 @@ class Terminal(Observer):
 
     def finished(self, result: Result) -> None:
         """A line for each run that is done."""
+        self._n_done += 1
         self._fractions[result.run.id] = 1.0
         self.n_failed += result.status.failed
         place = f"[{self._n_done}/{self._n_todo}]"

@@ -53,7 +53,8 @@ def explained(file: Path) -> Iterator[None]:
     """Turn what SQLite raises in this block into a StoreError of one line."""
     try:
         yield
-    except sqlite3.Error as error:
+    # UnicodeError: a name in a damaged schema, or an id, is no UTF-8
+    except (sqlite3.Error, UnicodeError) as error:
         name = getattr(error, "sqlite_errorname", "")
         meaning = next(
             (text for start, text in _MEANINGS.items() if name.startswith(start)),

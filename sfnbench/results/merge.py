@@ -30,6 +30,9 @@ def merge(sources: Iterable[Path | str], target: Path | str) -> Merged:
     StoreError otherwise.
     """
     merged = Merged()
+    sources = list(sources)
+    for folder in sources:  # one that is none leaves the target as it is
+        Store(folder).close()
     with Store(target, create=True) as into:
         n_before = len(into.ids())
         for folder in sources:

@@ -94,8 +94,10 @@ def _check_settings(run: Run) -> None:
     require(
         isinstance(prices, dict) and all_numbers(prices.values()), "prices", prices
     )
-    energy = settings.get("energy", "")
-    require(isinstance(energy, str), "energy", energy)
+    if run.experiment == "critical_points":
+        energy, cut_off = settings.get("energy"), settings.get("cut_off")
+        require(isinstance(energy, str), "energy", energy)
+        require(fits(cut_off, (float,)), "cut_off", cut_off)
     paths = settings.get("paths", [])
     require(isinstance(paths, list) and all(map(_is_path, paths)), "paths", paths)
 
@@ -160,7 +162,7 @@ def read_rows(text: object, run: Run, facts: Facts) -> tuple[Row, ...]:
     if not all(
         _is_of_sound_kind(row, run.experiment, facts.measures) for row in rows
     ):
-        _check_columns(rows, run.experiment, facts)
+        check_columns(rows, run.experiment, facts)
     for status in {row["status"] for row in rows if "status" in row}:
         if status not in _STATUSES:
             raise ValueError(f"its rows have the status {short(status)}")
@@ -222,7 +224,7 @@ def _required_columns(experiment: str) -> frozenset[str]:
     }
 
 
-def _check_columns(
+def check_columns(
     rows: Sequence[Mapping[str, Any]], experiment: str, facts: Facts
 ) -> None:
     """ValueError for the first that lacks or is wrong."""

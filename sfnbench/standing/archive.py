@@ -19,6 +19,7 @@ from ..experiments.by_kind import kind_of_saddle
 from ..records import Facts, Result, Row, Run, Status, columns
 from ..results.encoding import UNREADABLE, to_json, to_run
 from ..results.export import arrow_column
+from ..results.validation import check_columns
 from ..results.writing import written_whole
 from ..suite.files import available, locate
 from ..words import did_you_mean, first_line
@@ -27,7 +28,8 @@ VERSION = 1  # of the file: raised when its columns change their meaning
 VERSION_KEY = b"sfnbench_archive"
 SUFFIX = ".parquet"
 RUN = ("rule", "kind", "run", "facts", "commit", "run_status")
-SECONDS = ("seconds", "escape_seconds", "n_sharing")
+# what an archive keeps nothing of, as it is checked with the rest
+UNTIMED = {"seconds": 0.0, "escape_seconds": None, "n_sharing": 1}
 AGAIN = "`make standing` makes it again"
 
 
@@ -97,6 +99,8 @@ def load_archive(path: Path) -> list[Archived]:
         if version != str(VERSION):
             raise StoreError(_of_another_version(path, version))
         rows = pq.read_table(path).to_pylist()
+        if not rows:
+            raise StoreError(f"{path}: an archive without results; {AGAIN}")
         return [
             _archived(run, list(group))
             for run, group in groupby(
@@ -153,7 +157,7 @@ def _archived_rows(rule: str, result: Result) -> list[dict[str, Any]]:
         "commit": result.environment.get("commit"),
         "run_status": str(result.status),
     }
-    kept = [name for name in columns("race") if name not in SECONDS]
+    kept = [name for name in columns("race") if name not in UNTIMED]
     rows: list[Mapping[str, Any]] = list(result.rows)
     if not rows:
         rows = [{"seed": seed, "status": str(result.status)} for seed in run.seeds]
@@ -170,6 +174,11 @@ def _archived(key: tuple[str, str], group: list[dict[str, Any]]) -> Archived:
         for row in group
     )
     facts = Facts.of(json.loads(first["facts"]))
+    lacking = [name for name in own if name not in first and name not in UNTIMED]
+    if lacking:
+        raise ValueError(f"it lacks {', '.join(lacking)}")
+    if not Status(first["run_status"]).failed:
+        check_columns([{**UNTIMED, **row} for row in rows], "race", facts)
     environment = {"problem": asdict(facts), "commit": first["commit"]}
     result = Result(run, Status(first["run_status"]), rows, environment=environment)
     return Archived(rule, first["kind"], result)

@@ -91,11 +91,25 @@ class Standing:
         """A sentence on each own method, on what was left out, and on what changed since."""
         said = [self._verdict(label) for label in self.own]
         said += self.left_out
+        said += self._fewer_seeds()
         for each in self._changes[1]:
             said.append(
                 f"{self.path.name}: {each} since, which may change no number"
             )
         return said
+
+    def _fewer_seeds(self) -> list[str]:
+        """That all methods are compared on the seeds of the own results, where these are fewer."""
+        known = {seed for each in self.archived for seed in each.result.run.seeds}
+        every = [
+            each for by_problem in self.own.values() for each in by_problem.values()
+        ]
+        own = {seed for each in every for seed in each.run.seeds} & known
+        if not own or own == known:
+            return []
+        return [
+            f"all methods are compared on {len(own)} of the archive's {len(known)} seeds"
+        ]
 
     @cached_property
     def _changes(self) -> tuple[dict[str, list[str]], list[str]]:

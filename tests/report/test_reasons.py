@@ -51,3 +51,10 @@ def test_failed_runs_have_a_command_that_re_runs_them():
         broke, Path("other")
     )
     assert rerun_hint([fine], Path("runs/s")) == ""
+
+
+def test_a_long_reason_is_cut():
+    broke = replace(result("a", (), "error"), log=f"E: {'x' * 10_000}\n")
+    (said,) = reasons([broke])
+    assert len(said) < 400
+    assert "x (a on problem)" in said

@@ -78,3 +78,11 @@ def test_another_run_in_the_same_slot_is_a_conflict_and_both_are_kept(
 def test_equal_results_are_no_conflict(tmp_path: Path) -> None:
     a, b = (folder(tmp_path / name, make_result(make_run())) for name in "ab")
     assert merge([a, b], tmp_path / "out").conflicts == []
+
+
+def test_a_source_that_is_none_leaves_the_target_as_it_is(tmp_path: Path) -> None:
+    with Store(tmp_path / "source", create=True) as store:
+        store.put(make_result(make_run("m")))
+    with pytest.raises(StoreError, match="no results in"):
+        merge([tmp_path / "source", tmp_path / "none"], tmp_path / "target")
+    assert not (tmp_path / "target").exists()

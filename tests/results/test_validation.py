@@ -184,7 +184,6 @@ def test_one_damaged_column_costs_its_own_result(folder, column, value, why):
         ("settings", {"metrics": ["loss"]}),
         ("settings", {"metrics": [["loss", None]]}),
         ("settings", {"prices": {"grad": "dear"}}),
-        ("settings", {"energy": ["loss"]}),
         ("suite", 3),
         ("problem", {"use": "p", "label": 3, "params": {}, "source": ""}),
         ("problem", {"use": "p", "label": "p", "params": [], "source": ""}),

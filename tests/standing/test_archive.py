@@ -131,3 +131,27 @@ def test_the_archive_that_ships_is_of_the_suite_that_ships():
         assert run.settings["budget"] == suite.settings["budget"]
         if not each.rule:
             assert (run.method.label, to_json(run.method.params)) in methods
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.drop_columns("escape_cost"), "lacks escape_cost"),
+        (
+            lambda table: table.set_column(
+                table.schema.get_field_index("escape_cost"),
+                "escape_cost",
+                [["soon"] * table.num_rows],
+            ),
+            "has escape_cost 'soon', not a number",
+        ),
+        (lambda table: table.slice(0, 0), "an archive without results"),
+    ],
+)
+def test_a_damaged_archive_is_one_line(tmp_path, change, said):
+    file = tmp_path / "a.parquet"
+    archive.write_archive(file, {"": [result(final_loss=1.0)]})
+    pq.write_table(change(pq.read_table(file)), file)
+    with pytest.raises(StoreError, match=said) as found:
+        archive.load_archive(file)
+    assert len(str(found.value).splitlines()) == 1

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ... import environment
 from ...records import Result, Run, Status
 from . import Conditions
-from .inline import attempt, failure
+from .inline import attempt, failure, log_of
 
 if TYPE_CHECKING:
     from ._surroundings import Surroundings
@@ -104,10 +104,10 @@ def _answer_to(order: Order, task: WorkerTask) -> Result:
     began = perf_counter()
     try:
         return attempt(order.run, task.conditions, _Reporter(task, order.number))
-    except BaseException:
+    except BaseException as error:
         # KeyboardInterrupt too: the terminal's Ctrl-C does not reach this process
         seconds = perf_counter() - began
-        return failure(order.run, Status.ERROR, traceback.format_exc(), seconds)
+        return failure(order.run, Status.ERROR, log_of(error), seconds)
 
 
 def _restored(surroundings: Surroundings) -> tuple[str, ...]:

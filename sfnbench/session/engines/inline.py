@@ -18,7 +18,7 @@ from ...core.out_of_memory import is_out_of_memory
 from ...environment import describe
 from ...errors import SfnbenchError
 from ...members.registry import add_plugins, receive
-from ...records import Result, Run, Status
+from ...records import MOST_REASON, Result, Run, Status
 from . import Conditions, RunProgress
 from ._logs import shortened
 
@@ -71,8 +71,17 @@ def attempt(
             status = Status.OOM
         else:
             status = Status.ERROR
-        log = traceback.format_exc()
+        log = log_of(error)
     return failure(run, status, log, perf_counter() - began)
+
+
+def log_of(error: BaseException) -> str:
+    """The traceback of what was just raised; its last line says what it was."""
+    log = traceback.format_exc()
+    first, *more = str(error).strip().split("\n")
+    if more or len(first) > MOST_REASON:
+        log += f"{type(error).__name__}: {first[:MOST_REASON]}\n"
+    return log
 
 
 def failure(run: Run, status: Status, log: str, seconds: float) -> Result:

@@ -149,6 +149,10 @@ def long_error(run: Run, progress: Progress) -> Result:
     raise ValueError("head" + "x" * 5_000_000 + "tail")
 
 
+def several_lines(run: Run, progress: Progress) -> Result:
+    raise ValueError("the first\nand more\rof them")
+
+
 def much_output(run: Run, progress: Progress) -> Result:
     for _ in range(100):
         print("y" * 100_000)
@@ -380,6 +384,7 @@ ACTS = {
         spoilt,
         base_exception,
         long_error,
+        several_lines,
         much_output,
         parenthood,
         greedy,

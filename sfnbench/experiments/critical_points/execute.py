@@ -9,18 +9,22 @@ import numpy as np
 import torch
 
 from ...core.finder import Finder
+from ...core.generators import fault_of_zero_modes
 from ...core.problem import Problem
-from ...errors import SuiteError
+from ...errors import PluginError, SuiteError
 from ...members import registry
 from ...records import PointRow, Result, Run, Status
 from ..checkpoints import Checkpoint, Kept
 from ..progress import Progress, part_of
+from ..randomness import generator
 from ..setup import VMAP_DIM, n_fitting
 from .joins import joined
 from .rows import Measured, mark_distinct, measured
 from .search import search
 from .starts import Start, starts
 from .views import Restricted
+
+BESIDE = 1e-3  # of a start: where zero modes are checked
 
 
 def execute(run: Run, progress: Progress) -> Result:
@@ -29,9 +33,7 @@ def execute(run: Run, progress: Progress) -> Result:
     Where the suite asks for subspaces, the same starts are searched in each of them too, and the
     ends are measured in the whole problem.
     """
-    problem: Problem = registry.build(
-        "problem", run.problem.use, run.problem.params
-    )
+    problem = _problem_of(run)
     finder: Finder = registry.build("finder", run.method.use, run.method.params)
     spaces: list[Problem] = [problem]
     if run.settings["subspaces"]:
@@ -63,6 +65,23 @@ def execute(run: Run, progress: Progress) -> Result:
     }
     made = cast("list[PointRow]", rows)
     return Result(run, status, tuple(made), arrays, {"problem": facts})
+
+
+def _problem_of(run: Run) -> Problem:
+    """PluginError where its zero modes, which are not to count, are no symmetries of the loss."""
+    problem: Problem = registry.build(
+        "problem", run.problem.use, run.problem.params
+    )
+    rng = generator(0, "zero modes")
+    start = problem.start(rng)
+    # a start may be a critical point, where every direction is flat
+    theta = start + BESIDE * torch.randn(
+        start.shape, generator=rng, dtype=start.dtype
+    )
+    fault = fault_of_zero_modes(problem, theta)
+    if fault:
+        raise PluginError(f"{run.problem.use}: {fault}")
+    return problem
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.curvature import CurvatureKind
+from ...core.generators import fault_of_zero_modes
 from ...core.linearise import linearise
 from ...core.network import Network
 from ...core.oracle import Oracle
@@ -16,7 +17,6 @@ from ...core.symmetry import zero_mode_rank
 from .shared import DEVICE, point_of, require, same, starts_of
 
 N_POINTS = 64  # critical points looked at; a problem may know thousands
-VANISHING = 1e-300  # for a gradient that vanishes
 
 
 def starts_are_reproducible(problem: Problem) -> None:
@@ -289,30 +289,13 @@ def zero_modes_are_symmetries(problem: Problem) -> None:
         modes = problem.zero_modes(theta)
         if modes is None:
             break
-        right = modes.ndim == 2 and modes.shape[1] == problem.dim
-        shape = tuple(modes.shape)
-        require(right, f"zero modes have shape {shape}, not (n, {problem.dim})")
-        require(bool(torch.isfinite(modes).all()), "a zero mode is not finite")
-        require(
-            n in (0, len(modes)), f"{len(modes)} zero modes, n_zero_modes is {n}"
-        )
-        _require_constant(problem, theta, modes)
+        fault = fault_of_zero_modes(problem, theta)
+        require(not fault, fault)
         rank = zero_mode_rank(modes)
         require(
             rank == len(modes), f"{rank} of {len(modes)} zero modes are independent"
         )
     _require_kernel(problem)
-
-
-def _require_constant(problem: Problem, theta: Tensor, modes: Tensor) -> None:
-    g = torch.func.grad(lambda t: problem.loss(t, None))(theta)
-    slopes = (modes @ g).abs() / (modes.norm(dim=1) * g.norm()).clamp_min(VANISHING)
-    for i, slope in enumerate(slopes.tolist()):
-        require(
-            slope < 1e-8,
-            f"along zero mode {i} the loss has {slope:.2g} of its steepest slope,"
-            " where a symmetry would leave it as it is",
-        )
 
 
 def _require_kernel(problem: Problem) -> None:

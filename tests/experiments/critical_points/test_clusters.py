@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sfnbench import load_suite, plan
+from sfnbench.errors import PluginError
 from sfnbench.members import registry
 from sfnbench.metrics.certificate import certify
 from sfnbench.session.execute import execute
@@ -79,3 +80,24 @@ def test_the_minimum_of_a_cluster_is_a_minimum_wherever_it_is_turned():
 def test_the_index_of_a_race_counts_no_rotation():
     problem = registry.build("problem", "lennard_jones", {"n_atoms": 6})
     assert certify(problem, problem.saddle.point).index_fraction == 1 / (18 - 6)
+
+
+@pytest.mark.parametrize(
+    ("modes", "said"),
+    [
+        (lambda theta: torch.eye(len(theta), dtype=theta.dtype)[:1], "zero mode 0"),
+        (lambda theta: torch.ones(2, 5), r"shape \(2, 5\), not \(n, 12\)"),
+        (lambda theta: torch.full((1, 12), torch.nan), "not finite"),
+    ],
+    ids=["directions", "shape", "numbers"],
+)
+def test_modes_that_are_no_symmetries_are_said_before_any_search(
+    tmp_path, monkeypatch, modes, said
+):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(SUITE)
+    (run,) = plan(load_suite(path))
+    cls = type(registry.build("problem", "lennard_jones", {"n_atoms": 4}))
+    monkeypatch.setattr(cls, "zero_modes", lambda problem, theta: modes(theta))
+    with pytest.raises(PluginError, match=f"lennard_jones: .*{said}"):
+        execute(run)

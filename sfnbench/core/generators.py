@@ -8,7 +8,7 @@ from torch import Tensor
 from .oracle import Oracle
 from .problem import Problem
 
-FLAT = 1e-8  # of the steepest slope: so much along a zero mode is rounding
+MOST_SLOPE = 1e-8  # of the steepest slope: so much along a zero mode is rounding
 VANISHING = 1e-300  # lengths below it are zero
 
 
@@ -31,7 +31,7 @@ def fault_of_zero_modes(problem: Problem, theta: Tensor) -> str:
     lengths = torch.linalg.vector_norm(modes, dim=1) * g.norm()
     slopes = (modes @ g).abs() / lengths.clamp_min(VANISHING)
     for i, slope in enumerate(slopes.tolist()):
-        if slope >= FLAT:
+        if slope >= MOST_SLOPE:
             return (
                 f"along zero mode {i} the loss has {slope:.2g} of its steepest slope,"
                 " where a symmetry would leave it as it is"

@@ -56,7 +56,7 @@ def all_numbers(values: Iterable[Any]) -> bool:
     return all(fits(value, (float,)) and math.isfinite(value) for value in values)
 
 
-def require(is_right: bool, name: str, value: object) -> None:
+def check_that(is_right: bool, name: str, value: object) -> None:
     """ValueError with the value of that name, unless it is right."""
     if not is_right:
         raise ValueError(f"its {name}: {short(value)}")

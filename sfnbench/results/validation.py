@@ -20,9 +20,9 @@ from .json_values import (
     all_numbers,
     check_depth,
     check_is_text,
+    check_that,
     fits,
     parse_json,
-    require,
     short,
 )
 
@@ -58,48 +58,50 @@ def read_run(text: object) -> Run:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"its run lacks something ({error})") from None
     for spec in (run.problem, run.method):
-        require(isinstance(spec.params, dict), "parameters", spec.params)
+        check_that(isinstance(spec.params, dict), "parameters", spec.params)
         for name in ("use", "label", "source"):
             check_is_text(getattr(spec, name), name)
     for name in ("suite", "experiment", "dtype", "device"):
         check_is_text(getattr(run, name), name)
-    require(all(type(seed) is int for seed in run.seeds), "seeds", run.seeds)
+    check_that(all(type(seed) is int for seed in run.seeds), "seeds", run.seeds)
     for hashes in (run.code, run.versions):
-        require(isinstance(hashes, dict), "code", hashes)
-        require(
+        check_that(isinstance(hashes, dict), "code", hashes)
+        check_that(
             all(isinstance(each, str) for each in hashes.values()), "code", hashes
         )
-    require(fits(run.timeout_s, (float,)), "timeout", run.timeout_s)
+    check_that(fits(run.timeout_s, (float,)), "timeout", run.timeout_s)
     _check_settings(run)
     return run
 
 
 def _check_settings(run: Run) -> None:
     settings = run.settings
-    require(isinstance(settings, dict), "settings", settings)
+    check_that(isinstance(settings, dict), "settings", settings)
     budget = settings.get("budget", {})
-    require(isinstance(budget, dict), "budget", budget)
-    require(
+    check_that(isinstance(budget, dict), "budget", budget)
+    check_that(
         all(fits(each, (float, NoneType)) for each in budget.values()),
         "budget",
         budget,
     )
     metrics = settings.get("metrics", [])
-    require(
+    check_that(
         isinstance(metrics, list) and all(map(_is_metric, metrics)),
         "metrics",
         metrics,
     )
     prices = settings.get("prices", {})
-    require(
+    check_that(
         isinstance(prices, dict) and all_numbers(prices.values()), "prices", prices
     )
     if run.experiment == "critical_points":
         energy, cut_off = settings.get("energy"), settings.get("cut_off")
-        require(isinstance(energy, str), "energy", energy)
-        require(fits(cut_off, (float,)), "cut_off", cut_off)
+        check_that(isinstance(energy, str), "energy", energy)
+        check_that(fits(cut_off, (float,)), "cut_off", cut_off)
     paths = settings.get("paths", [])
-    require(isinstance(paths, list) and all(map(_is_path, paths)), "paths", paths)
+    check_that(
+        isinstance(paths, list) and all(map(_is_path, paths)), "paths", paths
+    )
 
 
 def _is_metric(metric: object) -> bool:
@@ -131,22 +133,24 @@ def read_environment(text: object) -> dict[str, Any]:
     check_depth(environment, "environment", text)
     if not isinstance(environment, dict):
         raise ValueError(f"its environment is {short(environment)}, not a mapping")
-    require(
+    check_that(
         fits(environment.get("commit"), (str, NoneType)),
         "commit",
         environment.get("commit"),
     )
     prices = environment.get("prices", {})
-    require(
+    check_that(
         isinstance(prices, dict) and all_numbers(prices.values()), "prices", prices
     )
     facts = environment.get("problem", {})
-    require(isinstance(facts, dict | None), "problem", facts)
+    check_that(isinstance(facts, dict | None), "problem", facts)
     for name, value in (facts or {}).items():
         if name in _FACTS and not fits(value, _FACTS[name]):
             raise ValueError(f"its problem's {name} is {short(value)}")
     measures = (facts or {}).get("measures", [])
-    require(all(isinstance(name, str) for name in measures), "measures", measures)
+    check_that(
+        all(isinstance(name, str) for name in measures), "measures", measures
+    )
     return environment
 
 

@@ -23,11 +23,10 @@ from sfnbench.environment import usable_cores
 from sfnbench.members.identity import identify
 from sfnbench.records import Run, Spec
 from sfnbench.session.engines import execute_all
+from sfnbench.session.engines.dask import NO_PROFILE
 from sfnbench.session.execute import execute
 
 N_BARE = 20  # runs of each bare process
-# as the engine sets it for workers of its own
-NO_PROFILE = {"distributed.worker.profile.enabled": False}
 
 
 def equal_runs(n: int, steps: int) -> list[Run]:

@@ -14,7 +14,7 @@ SPARE_BYTES = 2**32  # beyond what the process has: more is refused by the syste
 
 
 class GivenUpError(BaseException):
-    """A suite that takes too long; no `except Exception` keeps it from ending."""
+    """Reading takes too long; no `except Exception` keeps it from ending."""
 
 
 @contextmanager
@@ -41,4 +41,5 @@ def limit_memory() -> None:
 
 
 def most_memory() -> int:
+    """The most bytes that this process has held so far."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

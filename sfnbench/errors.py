@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-MOST_LINES = 50  # of one suite
+MOST_LINES = 50  # of one suite's error
 COPY_AGAIN = "if it is a copy, copy it again, else run it again with --fresh"
 
 

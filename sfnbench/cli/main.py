@@ -39,7 +39,7 @@ app.add_typer(data.commands, name="data")
 
 @functools.cache
 def command() -> Any:
-    """The command with all options, which takes a while to make, of click's class."""
+    """The command line with all its options, made once a process."""
     return typer.main.get_command(app)
 
 

@@ -28,7 +28,7 @@ VERSION = 1  # of the file: raised when its columns change their meaning
 VERSION_KEY = b"sfnbench_archive"
 SUFFIX = ".parquet"
 RUN = ("rule", "kind", "run", "facts", "commit", "run_status")
-# what an archive keeps nothing of, as it is checked with the rest
+# columns that an archive does not keep, with values that pass the check of rows
 UNTIMED = {"seconds": 0.0, "escape_seconds": None, "n_sharing": 1}
 AGAIN = "`make standing` makes it again"
 

@@ -5,18 +5,20 @@ import json
 import random
 import sqlite3
 from contextlib import closing
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from sfnbench import Store
-from sfnbench.errors import DamagedError
+from sfnbench.errors import DamagedError, StoreError
 from sfnbench.experiments.race.at_budget import at_budget
 from sfnbench.experiments.summary import summary
 from sfnbench.records import Result, Run, Spec
 from sfnbench.results.export import flat_rows
 from sfnbench.results.packing import pack
 from sfnbench.results.tables import render
+from sfnbench.results.validation import read_run
 
 DEEP = "[" * 100_000 + "]" * 100_000
 NESTED = "[" * 500 + "]" * 500
@@ -318,3 +320,28 @@ def test_columns_of_former_names_are_read_under_those_of_today(folder):
         (row,) = store.get(race("sfn").run.id).rows
     assert (row["steps_near"], row["n_sharing"]) == (3, 8)
     assert "dwell_steps" not in row
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"energy": 3, "cut_off": 1.0}, {"energy": "loss"}]
+)
+def test_a_search_has_an_energy_and_a_cut_off(settings):
+    problem = Spec("p", "p", {}, "")
+    run = Run("s", "critical_points", problem, problem, (0,), settings)
+    with pytest.raises(ValueError, match=r"its (energy|cut_off)"):
+        read_run(json.dumps(asdict(run)))
+
+
+def test_a_schema_that_is_no_text_is_one_line(folder):
+    file = folder / "results.sqlite"
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("PRAGMA journal_mode = DELETE")
+    data = file.read_bytes()
+    assert b"CREATE TABLE series" in data
+    file.write_bytes(
+        data.replace(b"CREATE TABLE series", b"CREATE TABLE s\xccries")
+    )
+    with pytest.raises(StoreError) as found:
+        Store(folder)
+    assert len(str(found.value).splitlines()) == 1

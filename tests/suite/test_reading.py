@@ -505,6 +505,6 @@ def test_of_very_many_faults_the_first_are_listed(tmp_path: Path) -> None:
     lines = str(found.value).splitlines()
     assert len(lines) == 51
     assert lines[-1].endswith(" more")
-    # 70 and those that this suite lacks
     n_more = int(lines[-1].split()[1])
+    # each entry but the first, and each key that this suite lacks
     assert 50 + n_more == 69 + sum("missing key" in line for line in lines)

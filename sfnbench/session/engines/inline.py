@@ -80,7 +80,8 @@ def log_of(error: BaseException) -> str:
     log = traceback.format_exc()
     first, *more = str(error).strip().split("\n")
     if more or len(first) > MOST_REASON:
-        log += f"{type(error).__name__}: {first[:MOST_REASON]}\n"
+        reason = f"{type(error).__name__}: {first}"
+        log += f"{reason[:MOST_REASON]}\n"
     return log
 
 

@@ -171,8 +171,11 @@ def test_a_log_keeps_head_and_tail(engine: str) -> None:
     found = execute(make_run("long_error"), engine=engine)["long_error"]
     assert found.status == "error"
     assert len(found.log) < MOST_LOG_BYTES + 200
-    assert "tail\n" in found.log[-1000:]
-    assert found.reason.startswith("ValueError: headxxx")
+    traceback, _, last = found.log.rstrip().rpartition("\n")
+    assert "ValueError: head" not in traceback[-1000:]
+    assert traceback.endswith("tail")
+    assert last == found.reason
+    assert last.startswith("ValueError: headxxx")
     assert "characters left out" in found.log
 
 

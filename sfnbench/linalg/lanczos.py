@@ -1,10 +1,10 @@
 """The Lanczos process: a symmetric matrix restricted to a Krylov subspace, by its products alone.
 
-Everything here is a fixed sequence of operations without a branch on values, so it runs under
-`torch.func.vmap` and asks a GPU for nothing in between; but for a process that stops at a
+Under `torch.func.vmap` and on a GPU everything here is a fixed sequence of operations without a
+branch on values, so a GPU is asked for nothing in between; but for a process that stops at a
 tolerance. Shapes: d parameters, k vectors.
 
-References: Lanczos 1950; Parlett 1998, "The symmetric eigenvalue problem", chapter 13.
+References: Lanczos 1950; Parlett 1998, "The symmetric eigenvalue problem", chapters 6.9 and 13.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ def lanczos(
 ) -> Subspace:
     """The span of start, H start, ..., H^(k-1) start (d,); `last` (d,) replaces the last of these.
 
-    Each new vector is made orthogonal to all of the basis, or, without `reorthogonalise`, to its
-    two neighbours alone (Lanczos' own recurrence). The latter lets rounding make vectors dependent:
-    they are orthonormalised at the end, and those that depend on others become zero.
+    Each new vector is made orthogonal to all of the basis, once more where little of it is left,
+    or, without `reorthogonalise`, to its two neighbours alone (Lanczos' own recurrence). The latter
+    lets rounding make vectors dependent: they are orthonormalised at the end, and those that depend
+    on others become zero.
 
     Cost: k products, k^2 d multiplications and additions for V H V^T and as many for
     reorthogonalising; memory k d. The columns of V H V^T are taken as the products come, so the
@@ -54,19 +55,22 @@ def lanczos(
     """
     V, w = _begun(product, start, k)
     M = _zeros(V @ w, k)
+    largest = torch.linalg.vector_norm(w)  # of all products: the rounding's size
     for j in range(k):
-        scale = torch.linalg.vector_norm(w)
-        M[j, : j + 1] = M[: j + 1, j] = _column(V[: j + 1], w, reorthogonalise)
+        column = _column(V[: j + 1], w, largest, reorthogonalise)
+        M[j, : j + 1] = M[: j + 1, j] = column
         if j == k - 1:
             break
         if enough and enough(M[: j + 1, : j + 1], torch.linalg.vector_norm(w)):
             V, M = V[: j + 1], M[: j + 1, : j + 1]
             break
+        scale = largest
         if last is not None and j == k - 2:
             scale = _replaced(w, last, V[: j + 1], reorthogonalise)
         V[j + 1] = _unit(w, scale)
         del w  # its room is the next product's
         w = product(V[j + 1])
+        largest = torch.maximum(largest, torch.linalg.vector_norm(w))
     residual = torch.linalg.vector_norm(w)
     if reorthogonalise:
         return Subspace(V, M, residual)
@@ -94,19 +98,23 @@ def _replaced(
 ) -> Tensor:
     """Make w (d,) the part of `last` (d,) outside of the basis; the length () of all of `last`."""
     w.copy_(last)
+    scale = torch.linalg.vector_norm(last)
     for _ in range(2):
-        _column(basis, w, reorthogonalise)
-    return torch.linalg.vector_norm(last)
+        _column(basis, w, scale, reorthogonalise)
+    return scale
 
 
-def _column(basis: Tensor, w: Tensor, reorthogonalise: bool) -> Tensor:
+def _column(
+    basis: Tensor, w: Tensor, scale: Tensor, reorthogonalise: bool
+) -> Tensor:
     """The products (j,) of w (d,) with the basis (j, d), which are taken out of w.
 
     Out of w go its parts along its two neighbours, then once more those along all of the basis.
     Without that second pass (as in Dauphin et al. 2014, appendix E, after Vinyals and Povey 2012)
     rounding lets the vectors become dependent, in float32 after some twenty: V H V^T alone would
     then be plainly wrong, its eigenvalues too large and some of them false negatives. Whoever
-    leaves it out has to account for the Gram matrix V V^T, as `_orthonormalised` does.
+    leaves it out has to account for the Gram matrix V V^T, as `_orthonormalised` does. What is
+    left may be rounding alone, of products of norm `scale`: a third pass takes out its parts.
     """
     neighbours = basis[-2:]
     if not reorthogonalise:
@@ -119,7 +127,22 @@ def _column(basis: Tensor, w: Tensor, reorthogonalise: bool) -> Tensor:
     column = basis @ w
     w.sub_(basis.mT @ column)
     column[-len(neighbours) :] += near
+    if _may_be_rounding(w, scale):
+        again = basis @ w
+        w.sub_(basis.mT @ again)
+        column += again
     return column
+
+
+def _may_be_rounding(w: Tensor, scale: Tensor) -> bool:
+    """Whether w may be rounding of vectors of norm `scale`, which has any share in a basis.
+
+    True where looking at it would be a branch under `vmap`, or wait for a GPU.
+    """
+    if w.device.type != "cpu" or torch.func.debug_unwrap(w) is not w:
+        return True
+    size = torch.linalg.vector_norm(w)
+    return bool(size <= torch.finfo(w.dtype).eps ** 0.5 * scale)
 
 
 class Extremes(NamedTuple):

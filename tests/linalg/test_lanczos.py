@@ -138,6 +138,37 @@ def test_a_process_that_ends_early_goes_on_with_zeros():
     assert not nothing.matrix.any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("is_mapped", [False, True])
+@pytest.mark.parametrize(("d", "rank"), [(21, 14), (30, 5), (12, 12), (80, 40)])
+def test_beyond_the_krylov_space_no_curvature_is_made_up(d, rank, is_mapped, dtype):
+    """A convex loss whose Hessian has a null space, as each network's with a softmax: its lowest
+    Ritz value was -4e-4 once, as vectors made of rounding lay in the basis."""
+    for seed in range(40):
+        factor = torch.randn(d, rank, generator=rng(seed), dtype=dtype)
+        factor *= torch.logspace(0, -3, rank, dtype=dtype)
+        H = factor @ factor.mT
+        size = torch.linalg.matrix_norm(H, 2)
+        start = torch.randn(d, generator=rng(seed + 99), dtype=dtype)
+
+        def basis_and_lowest(start, H=H):
+            space = lanczos(lambda v: H @ v, start, 60)
+            ends = extreme_eigenvalues(lambda v: H @ v, start, 60)
+            return space.basis, ends.lowest, ends.lowest_residual
+
+        if is_mapped:
+            basis, lowest, bound = torch.func.vmap(basis_and_lowest)(start[None])
+        else:
+            basis, lowest, bound = basis_and_lowest(start)
+        overlaps = basis.squeeze(0) @ basis.squeeze(0).mT
+        used = overlaps.diagonal() > 0.5
+        rounding = 300 * torch.finfo(dtype).eps
+        assert (overlaps - torch.diag(used.to(dtype))).abs().max() < rounding
+        assert lowest >= -rounding * size
+        off = (torch.linalg.eigvalsh(H) - lowest).abs().min()
+        assert off <= bound + rounding * size
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_a_batch_is_what_each_alone_is(full):
     matrices = torch.stack([symmetric(9, seed) for seed in range(4)])

@@ -9,7 +9,9 @@ from .by_hand import DTYPES, ENTRIES, N_STEPS, PROBLEM, by_hand
 from .line import Line
 
 SEEDS = (0, 1, 2)
-CLOSE = 1e-7  # of the largest parameter: rounding, after 20 steps
+# Of the largest parameter: rounding, after 20 steps, and in single precision.
+CLOSE = 1e-7
+N_ROUNDINGS = 100
 
 
 def by_sfnbench(
@@ -36,10 +38,15 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
+def close(dtype: torch.dtype) -> float:
+    """How far two points in that precision are that agree."""
+    return max(CLOSE, N_ROUNDINGS * torch.finfo(dtype).eps)
+
+
 def agree(a: torch.Tensor, b: torch.Tensor) -> bool | str:
     """True where two points agree to rounding, else how far they are from each other."""
     far = distance(a, b)
-    return far <= CLOSE or f"differs by {far:.1e} of its size"
+    return far <= close(a.dtype) or f"differs by {far:.1e} of its size"
 
 
 def rounding_grows_until(name: str, start: torch.Tensor) -> int:
@@ -55,7 +62,7 @@ def rounding_grows_until(name: str, start: torch.Tensor) -> int:
         pair = [
             by_hand(name, each, SEEDS[0], n_steps)[0] for each in (start, other)
         ]
-        if distance(*pair) <= CLOSE / 10:
+        if distance(*pair) <= close(start.dtype) / 10:
             return n_steps
     return 1
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 # (d,) -> (d,), symmetric; the caller may write into the vector that it returns
 Product = Callable[[Tensor], Tensor]
@@ -43,47 +44,44 @@ def lanczos(
 ) -> Subspace:
     """The span of start, H start, ..., H^(k-1) start (d,); `last` (d,) replaces the last of these.
 
-    Each new vector is made orthogonal to all of the basis, once more where little of it is left,
-    or, without `reorthogonalise`, to its two neighbours alone (Lanczos' own recurrence). The latter
-    lets rounding make vectors dependent: they are orthonormalised at the end, and those that depend
-    on others become zero.
+    Each new vector is made orthogonal to the basis, once more where little of it is left. Without
+    `reorthogonalise` it is made so to its two neighbours alone, as in Lanczos' own recurrence:
+    vectors that rounding lets depend on others become zero at the end.
 
     Cost: k products, k^2 d multiplications and additions for V H V^T and as many for
     reorthogonalising; memory k d. The columns of V H V^T are taken as the products come, so the
     products themselves are not kept. Where the Krylov space is exhausted, vectors and products are
     zero from then on, and no product is spared; `enough` may end the process before k vectors.
     """
-    V, w = _begun(product, start, k)
-    M = _zeros(V @ w, k)
-    largest = torch.linalg.vector_norm(w)  # of all products: the rounding's size
+    V, M, w = _begun(product, start, k)
+    largest = vector_norm(w)  # of all products: the rounding's size
     for j in range(k):
-        column = _column(V[: j + 1], w, largest, reorthogonalise)
+        basis = V[: j + 1]
+        column = _column(basis, w, largest, reorthogonalise)
         M[j, : j + 1] = M[: j + 1, j] = column
-        if j == k - 1:
-            break
-        if enough and enough(M[: j + 1, : j + 1], torch.linalg.vector_norm(w)):
-            V, M = V[: j + 1], M[: j + 1, : j + 1]
+        matrix = M[: j + 1, : j + 1]
+        if j == k - 1 or (enough and enough(matrix, vector_norm(w))):
             break
         scale = largest
         if last is not None and j == k - 2:
-            scale = _replaced(w, last, V[: j + 1], reorthogonalise)
+            scale = _replaced(w, last, basis, reorthogonalise)
         V[j + 1] = _unit(w, scale)
         del w  # its room is the next product's
         w = product(V[j + 1])
-        largest = torch.maximum(largest, torch.linalg.vector_norm(w))
-    residual = torch.linalg.vector_norm(w)
-    if reorthogonalise:
-        return Subspace(V, M, residual)
-    return _orthonormalised(V, M, residual)
+        largest = torch.maximum(largest, vector_norm(w))
+    space = Subspace(basis, matrix, vector_norm(w))
+    return space if reorthogonalise else _orthonormalised(space)
 
 
-def _begun(product: Product, start: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Room (k, d) for the basis, with the start's direction in its first row, and its product."""
-    first = _unit(start, torch.linalg.vector_norm(start))
+def _begun(
+    product: Product, start: Tensor, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Room for basis (k, d) and matrix (k, k), the basis' first row filled, and its product."""
+    first = _unit(start, vector_norm(start))
     w = product(first)
     V = _zeros(w, k)
     V[0] = first
-    return V, w
+    return V, _zeros(V @ w, k), w
 
 
 def _zeros(like: Tensor, k: int) -> Tensor:
@@ -98,7 +96,7 @@ def _replaced(
 ) -> Tensor:
     """Make w (d,) the part of `last` (d,) outside of the basis; the length () of all of `last`."""
     w.copy_(last)
-    scale = torch.linalg.vector_norm(last)
+    scale = vector_norm(last)
     for _ in range(2):
         _column(basis, w, scale, reorthogonalise)
     return scale
@@ -141,7 +139,7 @@ def _may_be_rounding(w: Tensor, scale: Tensor) -> bool:
     """
     if w.device.type != "cpu" or torch.func.debug_unwrap(w) is not w:
         return True
-    size = torch.linalg.vector_norm(w)
+    size = vector_norm(w)
     return bool(size <= torch.finfo(w.dtype).eps ** 0.5 * scale)
 
 
@@ -169,7 +167,7 @@ def extreme_eigenvalues(
     space = lanczos(product, start, k, enough=enough)
     values, Q = torch.linalg.eigh(space.matrix.double())
     # vectors that are zero, as the process ended early, make no Ritz vectors
-    used = torch.linalg.vector_norm(space.basis, dim=1) > 0
+    used = vector_norm(space.basis, dim=1) > 0
     inside = (Q.square() * used[:, None]).sum(0) > 0.5
     lowest = torch.where(inside, values, torch.inf).argmin()
     highest = torch.where(inside, values, -torch.inf).argmax()
@@ -200,13 +198,14 @@ def _converged(tolerance: float) -> Enough:
 
 def _unit(w: Tensor, scale: Tensor) -> Tensor:
     """The unit vector w / |w|, or zero where w is the rounding of a vector of norm `scale`."""
-    norm = torch.linalg.vector_norm(w)
+    norm = vector_norm(w)
     left = norm > 10 * torch.finfo(w.dtype).eps * scale
     return w * torch.where(left, 1 / torch.where(left, norm, 1.0), 0.0)
 
 
-def _orthonormalised(V: Tensor, M: Tensor, residual: Tensor) -> Subspace:
+def _orthonormalised(space: Subspace) -> Subspace:
     """The same span and matrix in an orthonormal basis, by the eigenvectors of the Gram matrix."""
+    V, M, residual = space
     sizes, U = torch.linalg.eigh((V @ V.mT).double())
     independent = sizes > len(V) * torch.finfo(V.dtype).eps * sizes[-1]
     # R (k, k): R^T V is orthonormal

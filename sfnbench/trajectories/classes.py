@@ -18,6 +18,9 @@ def find_class(use: str, kind: type[C], what: str) -> type[C]:
     found = getattr(module, name, None)
     if isinstance(found, type) and issubclass(found, kind) and found is not kind:
         return found
+    if hasattr(module, name):
+        parent = f"{kind.__module__}.{kind.__qualname__}"
+        raise PluginError(f"{unknown}: {name} is no subclass of {parent}")
     known = {
         each
         for each, value in vars(module).items()

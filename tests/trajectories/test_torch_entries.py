@@ -60,6 +60,17 @@ def test_a_module_without_such_a_name_is_not_run(tmp_path, monkeypatch):
     assert (tmp_path / "ran").exists()
 
 
+def test_what_is_no_class_of_the_kind_is_called_so():
+    for use in (
+        "torch.nn:Linear",
+        "torch.optim:swa_utils",
+        "torch.nn.functional.relu",
+    ):
+        said = "is no subclass of torch.optim.optimizer.Optimizer"
+        with pytest.raises(PluginError, match=said):
+            find_class(use, torch.optim.Optimizer, "optimizer")
+
+
 @pytest.mark.parametrize("separator", [".", ":"])
 def test_a_module_in_the_current_folder_or_in_one_that_is_told_is_found(
     separator, tmp_path, monkeypatch

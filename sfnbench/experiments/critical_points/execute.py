@@ -9,22 +9,19 @@ import numpy as np
 import torch
 
 from ...core.finder import Finder
-from ...core.generators import fault_of_zero_modes
 from ...core.problem import Problem
-from ...errors import PluginError, SuiteError
+from ...errors import SuiteError
 from ...members import registry
 from ...records import PointRow, Result, Run, Status
 from ..checkpoints import Checkpoint, Kept
 from ..progress import Progress, part_of
-from ..randomness import generator
 from ..setup import VMAP_DIM, n_fitting
+from ..zero_modes import check_zero_modes
 from .joins import joined
 from .rows import Measured, mark_distinct, measured
 from .search import search
 from .starts import Start, starts
 from .views import Restricted
-
-BESIDE = 1e-3  # of a start: where zero modes are checked
 
 
 def execute(run: Run, progress: Progress) -> Result:
@@ -68,19 +65,10 @@ def execute(run: Run, progress: Progress) -> Result:
 
 
 def _problem_of(run: Run) -> Problem:
-    """PluginError where its zero modes, which are not to count, are no symmetries of the loss."""
     problem: Problem = registry.build(
         "problem", run.problem.use, run.problem.params
     )
-    rng = generator(0, "zero modes")
-    start = problem.start(rng)
-    # a start may be a critical point, where every direction is flat
-    theta = start + BESIDE * torch.randn(
-        start.shape, generator=rng, dtype=start.dtype
-    )
-    fault = fault_of_zero_modes(problem, theta)
-    if fault:
-        raise PluginError(f"{run.problem.use}: {fault}")
+    check_zero_modes(run, problem)
     return problem
 
 

@@ -17,6 +17,7 @@ from ...records import Result, Row, Run, Status
 from ..checkpoints import Checkpoint
 from ..progress import Progress, part_of
 from ..setup import Setup
+from ..zero_modes import check_zero_modes
 from .landscape import landscape
 from .limits import Limits, prices
 from .loop import advance, warm_up
@@ -26,8 +27,7 @@ from .rows import rows
 
 def execute(run: Run, progress: Progress) -> Result:
     """Every seed of one optimizer on one problem: a row and its series for each."""
-    setup = Setup(run)
-    setup.n_steps = Limits.of(setup, run.settings).steps
+    setup = _set_up(run)
     n = min(setup.seeds_at_once, len(run.seeds))
     chunks = [run.seeds[i : i + n] for i in range(0, len(run.seeds), n)]
     made: list[Row] = []
@@ -60,6 +60,14 @@ def execute(run: Run, progress: Progress) -> Result:
         environment["prices"] = prices(run.settings)
     status = Status.gravest(row["status"] for row in made)
     return Result(run, status, tuple(made), series, environment, "\n".join(log))
+
+
+def _set_up(run: Run) -> Setup:
+    """Problem and optimizer of a race, whose schedules know how many steps they last."""
+    setup = Setup(run)
+    check_zero_modes(run, setup.problem)
+    setup.n_steps = Limits.of(setup, run.settings).steps
+    return setup
 
 
 def _drawable(

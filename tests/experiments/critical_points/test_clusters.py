@@ -17,6 +17,12 @@ problems: [{use: lennard_jones, n_atoms: 4, start_at: random}]
 random: 4
 cube: {count: 3, amplitude: 3.0}
 """
+RACE = """
+seeds: 1
+budget: {steps: 3}
+problems: [{use: lennard_jones, n_atoms: 4, start_at: random}]
+optimizers: [sfn]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +97,12 @@ def test_the_index_of_a_race_counts_no_rotation():
     ],
     ids=["directions", "shape", "numbers"],
 )
-def test_modes_that_are_no_symmetries_are_said_before_any_search(
-    tmp_path, monkeypatch, modes, said
+@pytest.mark.parametrize("suite", [SUITE, RACE], ids=["search", "race"])
+def test_modes_that_are_no_symmetries_are_said_before_anything_runs(
+    tmp_path, monkeypatch, suite, modes, said
 ):
     path = tmp_path / "cluster.yaml"
-    path.write_text(SUITE)
+    path.write_text(suite)
     (run,) = plan(load_suite(path))
     cls = type(registry.build("problem", "lennard_jones", {"n_atoms": 4}))
     monkeypatch.setattr(cls, "zero_modes", lambda problem, theta: modes(theta))

@@ -155,6 +155,14 @@ CATALOGUES: dict[str, Callable[[], Catalogue]] = {
     "datasets": datasets,
 }
 
+# a line below a table on names that suites take too
+OTHERS = {
+    "optimizers": "Suites also take any optimizer of another package by its name, such as"
+    " torch.optim.AdamW or scipy.optimize.BFGS.",
+    "problems": "Suites also take problems of CUTEst, such as s2mpj.GENROSE:"
+    " pip install 'sfnbench[s2mpj]'.",
+}
+
 
 def chosen(names: Iterable[str]) -> list[Member]:
     """The members of these names, of any kind; all of them where no name is given."""

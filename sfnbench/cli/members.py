@@ -46,7 +46,10 @@ def list_members(
     for kind, table in tables.items():
         echo(f"{kind}", bold=True)
         table = [{**row, "from": short_path(row["from"])} for row in table]
-        echo(rendered(table, style, width) + "\n")
+        echo(rendered(table, style, width))
+        if kind in catalogue.OTHERS and style == "plain":
+            echo(catalogue.OTHERS[kind])
+        echo("")
 
 
 @commands.command()
@@ -107,5 +110,8 @@ def new(
     else:
         then = f"`sfnbench check {name}`"
     if kind == "optimizer":
-        then += f" and `sfnbench run toy -o {name}`"
+        then += (
+            f", `sfnbench run toy -o {name}`, and `sfnbench run standing -o {name}`"
+        )
+        then += " to rank it among others"
     echo(f"{path}: yours to edit; next {then}")

@@ -323,6 +323,8 @@ def test_list_env_and_help(sfnbench):
     assert {"tiny", "toy", "digits"} <= {
         row["name"] for row in everything["suites"]
     }
+    code, out, _ = sfnbench("list", "problems")
+    assert out.rstrip().endswith("pip install 'sfnbench[s2mpj]'.")
     code, out, _ = sfnbench("env", "--format", "json")
     assert code == 0
     assert json.loads(out)["torch"]

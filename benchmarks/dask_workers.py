@@ -2,7 +2,8 @@
 
 python benchmarks/dask_workers.py [--runs 400] [--workers 8] [--steps 1500]. Each run is a race of
 one seed with other damping. The least is what they take one after another in bare processes, one
-a core, all at work at once. Seconds count from the first run that is handed out, with all workers
+a core, all at work at once, before and after dask. As many bare processes as workers say what it
+costs to share the cores. Seconds count from the first run that is handed out, with all workers
 warm, to the last result; seconds of the processor are those of all workers meanwhile, and tell what
 a busy machine does to the first figure.
 """
@@ -17,13 +18,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
 
+import numpy as np
 import psutil
 
 from sfnbench.environment import usable_cores
 from sfnbench.members.identity import identify
 from sfnbench.records import Run, Spec
 from sfnbench.session.engines import execute_all
-from sfnbench.session.engines.dask import NO_PROFILE
+from sfnbench.session.engines.dask import QUIET
 from sfnbench.session.execute import execute
 
 N_BARE = 20  # runs of each bare process
@@ -52,7 +54,7 @@ def cluster(n_workers: int) -> Iterator[str]:
     from dask import config
     from distributed import LocalCluster
 
-    with config.set(NO_PROFILE), warnings.catch_warnings():
+    with config.set(QUIET), warnings.catch_warnings():
         # dask's own, of sockets that it closes late
         warnings.simplefilter("ignore")
         with LocalCluster(
@@ -75,12 +77,12 @@ def computed() -> float:
     return total
 
 
-def bare(runs: list[Run], cores: int) -> tuple[float, float]:
-    """Seconds a run takes in bare processes, one a core, and those of the processor."""
+def bare(runs: list[Run], n_processes: int) -> tuple[float, float]:
+    """Seconds a run takes in so many bare processes, and those of the processor."""
     spawned = multiprocessing.get_context("spawn")
-    with spawned.Pool(cores) as pool:
+    with spawned.Pool(n_processes) as pool:
         # the first runs of a process are slower
-        pool.map(execute, runs[: 4 * cores], chunksize=1)
+        pool.map(execute, runs[: 4 * n_processes], chunksize=1)
         began, before = perf_counter(), computed()
         pool.map(execute, runs, chunksize=1)
         n = len(runs)
@@ -97,7 +99,9 @@ def main() -> None:
     cores = usable_cores()
     n_warming = max(asked.workers, 2 * cores)
     runs = equal_runs(asked.runs + n_warming, asked.steps)
-    one, computed_one = bare(runs[: N_BARE * cores], cores)
+    some = runs[: N_BARE * cores]
+    before_dask = bare(some, cores)
+    shared, _ = bare(some, asked.workers)
     with cluster(asked.workers) as address:
         options = {"scheduler": address}
         list(execute_all(runs[:n_warming], engine="dask", options=options))
@@ -106,11 +110,14 @@ def main() -> None:
             execute_all(runs[-asked.runs :], engine="dask", options=options)
         )
         seconds, processor = perf_counter() - began, computed() - before
+    after_dask = bare(some, cores)
+    one, computed_one = np.mean([before_dask, after_dask], axis=0).tolist()
     assert all(result.status == "ok" for result in results), "a run failed"
     print(
         f"{asked.runs} runs of {computed_one:.2f} s on {asked.workers} workers, "
         f"{cores} cores"
     )
+    print(f"{asked.workers} bare processes: {shared / one:.2f} times the least")
     times = seconds / (asked.runs * one)
     print(f"seconds: {seconds:.1f}, {times:.2f} times the least")
     times = processor / (asked.runs * computed_one)

@@ -22,6 +22,8 @@ PRELOADED = [
     "torch._dynamo",
     "scipy.linalg",
     "scipy.optimize",
+    "pydantic",  # parameters are checked by it, and threads counted by the other
+    "threadpoolctl",
     "sfnbench.session.engines._surroundings",
     "sfnbench.session.engines._worker",
     "sfnbench.session.execute",

@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
@@ -183,7 +184,12 @@ def _clear_caches() -> None:
 def _is_users(name: str) -> bool:
     """Whether a module is neither Python's, nor a package's that is installed, nor sfnbench's."""
     file = getattr(sys.modules[name], "__file__", None)
-    return file is not None and not str(Path(file).resolve()).startswith(_INSTALLED)
+    return file is not None and not _is_installed(file)
+
+
+@cache  # each run asks again for all modules that are imported late
+def _is_installed(file: str) -> bool:
+    return str(Path(file).resolve()).startswith(_INSTALLED)
 
 
 def _is_others(name: str) -> bool:
@@ -217,6 +223,8 @@ def _settings() -> Iterator[tuple[str, Any]]:
     yield "umask", _umask()
     yield "locale", locale.setlocale(locale.LC_ALL)
     yield "niceness", os.getpriority(os.PRIO_PROCESS, 0)
+    if hasattr(os, "sched_getscheduler"):
+        yield "scheduling policy", os.sched_getscheduler(0)
     yield "cores", usable_cores()
     yield "threads that it started", threading.active_count()
     yield "warning filters", list(warnings.filters)

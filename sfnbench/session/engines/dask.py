@@ -31,8 +31,14 @@ from .processes import Workers, unfinished
 CONNECT_S = 10.0
 PROGRESS_S = 1.0  # a run's progress travels so often
 IDLE_S = 60.0  # for which a process waits for another run
-# dask's own profiler looks at its worker 100 times a second, and sees only that it waits for a run
-NO_PROFILE = {"distributed.worker.profile.enabled": False}
+# dask watches itself: a profiler looks at each worker 100 times a second, its event loop ticks 50
+# times, and the system is asked twice. A worker here only waits for a run in another process.
+QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.limit": "10s",
+    "distributed.admin.system-monitor.interval": "10s",
+}
 
 
 def dask(
@@ -173,7 +179,7 @@ def _connected(conditions: Conditions, n_workers: int) -> Iterator[Any]:
             yield client
         return
     with tempfile.TemporaryDirectory(prefix="sfnbench-dask-") as folder:
-        with main_hidden(), ctrl_c_ignored(), config.set(NO_PROFILE):
+        with main_hidden(), ctrl_c_ignored(), config.set(QUIET):
             cluster = LocalCluster(
                 n_workers=min(conditions.jobs, n_workers),
                 threads_per_worker=1,

@@ -261,6 +261,7 @@ USES: dict[str, Callable[[], object]] = {
     "limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (99, 99)),
     "signal": lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN),
     "mask": lambda: os.umask(0o77),
+    "policy": lambda: os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)),
     "numpy": lambda: np.seterr(all="raise"),
     "path": lambda: sys.path.insert(0, "/nowhere"),
     "thread": lambda: threading.Thread(
@@ -310,6 +311,7 @@ def look(run: Run, progress: Progress) -> Result:
         "limit": resource.getrlimit(resource.RLIMIT_NOFILE),
         "signal": str(signal.getsignal(signal.SIGUSR1)),
         "mask": mask,
+        "policy": os.sched_getscheduler(0),
         "numpy errors": np.geterr(),
         "path": "/nowhere" in sys.path,
         "n_threads": threading.active_count(),

@@ -71,12 +71,13 @@ Where others use the machine, ratios hold better than seconds."""
 WANTED = """\
 ## What is not reached, and what limits it
 
-Shares were measured on 2026-11-27 on 2 cores that others kept busy: they hold better than seconds.
+The table is of an Intel Xeon that nothing else used. Other ratios were measured on 2026-11-27 on an
+AMD EPYC whose 2 cores others kept busy: they hold better than seconds.
 
-- `list`: wanted 1.2 times an interpreter with typer and pydantic. A command of typer 0.29 with
-  one option takes twice that by itself, as it reads options by pydantic. What members' files say
-  is kept beside the bytecode, and nothing is parsed. The rest is tabulate with wcwidth, PyYAML for
-  titles, and typer's commands.
+- `list`: wanted 1.2 times an interpreter with typer and pydantic. 1.60 times a command of typer
+  with one option, on the EPYC 1.86. That command takes twice an interpreter by itself, as it reads
+  options by pydantic. What members' files say is kept beside the bytecode, and nothing is parsed.
+  The rest is tabulate with wcwidth, PyYAML for titles, and typer's commands.
 - A race of momentum SGD over a loop by hand: wanted 1.05 from 0.5 ms a step on. 1.20 to 1.23 at
   760 parameters. It is Python in small calls, and a loss at the end of each block of steps; whole
   batches are made once now, which the noise of a busy machine hid.
@@ -93,15 +94,16 @@ Shares were measured on 2026-11-27 on 2 cores that others kept busy: they hold b
 - `make run`: wanted 2 times faster. A seed of `sfn` or `damped_newton` takes 0.81 to 1.14 of its
   processor time at 39972a7, the median 0.88, one of `msgd` 0.82. Of the Newton methods' the
   Hessian is 42 to 46 %, the eigenbasis 28 to 31 %, metrics 13 %, the certificate 4 %.
-- The dense Hessian by layers: wanted 1.8 times its operations, 1.85 and 2.14 on a quiet machine.
+- The dense Hessian by layers: wanted 1.8 times its operations, 1.85 and 2.14 on a quiet EPYC and
+  3.24 on the Xeon, where a matrix product has twice the rate and sums through memory have not.
   Skipping products with zero and copying unit by unit took 5 to 10 % off, to the same bits. Second
   moments are 46 % and near the rate of a matrix product; fewer operations for mixed moments would
   change the last bits.
-- The dense Hessian of any problem: wanted ahead of JAX. JAX took 0.99 and 1.02 times as long, in
-  two runs of this page on a quiet machine.
-- A product of the autoencoder: wanted 1.6 gradients, 1.53 by its operations. It takes 1.79 to 1.89,
-  and 1.13 to 1.16 times its operations at the rate of a matrix product: the gradient runs as near
-  to that rate. JAX takes 1.5 times as long.
+- The dense Hessian of any problem: wanted ahead of JAX. JAX took 0.98, 0.99 and 1.02 times as long,
+  in three runs of this page on quiet machines.
+- A product of the autoencoder: wanted 1.6 gradients, 1.53 by its operations. It takes 1.66, on the
+  EPYC 1.79 to 1.89, and 1.13 to 1.22 times its operations at the rate of a matrix product: the
+  gradient runs as near to that rate. JAX takes 1.5 to 1.8 times as long.
 """
 
 

@@ -49,6 +49,16 @@ def main() -> NoReturn:
     Exits with 0, 1 where runs failed, 2 on wrong use, 3 on a regression, 130 on Ctrl-C.
     """
     try:
+        _call()
+    except SystemExit as end:
+        engine = sys.modules.get("sfnbench.session.engines.ranks")
+        if engine:
+            engine.end_process(end.code if isinstance(end.code, int) else 1)
+        raise
+
+
+def _call() -> NoReturn:
+    try:
         command()(prog_name="sfnbench")
     except SfnbenchError as error:
         say(str(error), fg="red")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -64,6 +66,23 @@ def execute_orders() -> None:
         run, conditions = order
         # process 0 writes the state of a long run, and all read it
         _by_all(run, replace(conditions, checkpoint_s=inf), None)
+
+
+def end_process(code: int) -> None:
+    """End this process at once where torchrun has started it, and do nothing elsewhere.
+
+    The threads of the process group outlive Python's own end, and C++ aborts the process then, one
+    in some fifty.
+    """
+    dist = sys.modules.get("torch.distributed")
+    if dist is None or not dist.is_initialized():
+        return
+    if dist.get_rank() == 0 and not _executing[0]:
+        _sent(None)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # it may be closed
+            stream.flush()
+    os._exit(code)
 
 
 def _check_fits(run: Run) -> None:

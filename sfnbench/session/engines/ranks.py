@@ -71,8 +71,7 @@ def execute_orders() -> None:
 def end_process(code: int) -> None:
     """End this process at once where torchrun has started it, and do nothing elsewhere.
 
-    The threads of the process group outlive Python's own end, and C++ aborts the process then, one
-    in some fifty.
+    Where it ended step by step, C++ aborted it now and then, whether it had left its group or not.
     """
     dist = sys.modules.get("torch.distributed")
     if dist is None or not dist.is_initialized():

@@ -9,7 +9,8 @@ from .by_hand import DTYPES, ENTRIES, N_STEPS, PROBLEM, by_hand
 from .line import Line
 
 SEEDS = (0, 1, 2)
-# Of the largest parameter: rounding, after 20 steps, and in single precision.
+# Two points agree that are so close, in units of the largest parameter, after 20 steps; in single
+# precision those that are so many roundings apart.
 CLOSE = 1e-7
 N_ROUNDINGS = 100
 
@@ -39,7 +40,7 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def close(dtype: torch.dtype) -> float:
-    """How far two points in that precision are that agree."""
+    """How far apart two points in that precision may be that agree."""
     return max(CLOSE, N_ROUNDINGS * torch.finfo(dtype).eps)
 
 

@@ -49,9 +49,10 @@ def lanczos(
     vectors that rounding lets depend on others become zero at the end.
 
     Cost: k products, k^2 d multiplications and additions for V H V^T and as many for
-    reorthogonalising; memory k d. The columns of V H V^T are taken as the products come, so the
-    products themselves are not kept. Where the Krylov space is exhausted, vectors and products are
-    zero from then on, and no product is spared; `enough` may end the process before k vectors.
+    reorthogonalising, three times as many under `vmap` and on a GPU; memory k d. The columns of
+    V H V^T are taken as the products come, so the products themselves are not kept. Where the
+    Krylov space is exhausted, vectors and products are zero from then on, and no product is spared;
+    `enough` may end the process before k vectors.
     """
     V, M, w = _begun(product, start, k)
     largest = vector_norm(w)  # of all products: the rounding's size

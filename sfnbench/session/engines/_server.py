@@ -16,13 +16,14 @@ from typing import Any
 
 from ... import experiments
 
+# Every run imports pydantic and threadpoolctl.
 # torch imports torch._dynamo, for some 2 s, when a process first takes a gradient in a transform.
 PRELOADED = [
     "torch",
     "torch._dynamo",
     "scipy.linalg",
     "scipy.optimize",
-    "pydantic",  # parameters are checked by it, and threads counted by the other
+    "pydantic",
     "threadpoolctl",
     "sfnbench.session.engines._surroundings",
     "sfnbench.session.engines._worker",

@@ -102,10 +102,9 @@ def _prepare(task: WorkerTask) -> None:
 
 
 def _share_cores() -> None:
-    """Where more runs than cores go on at once, Linux lets each compute for longer at a time."""
+    """Ask Linux for its policy for batches: each of many runs computes for longer at a time."""
     if hasattr(os, "SCHED_BATCH"):
-        # not allowed where somebody has set a policy for real time
-        with suppress(OSError):
+        with suppress(OSError):  # it may refuse
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 

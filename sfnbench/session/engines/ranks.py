@@ -76,8 +76,7 @@ def end_process(code: int) -> None:
     dist = sys.modules.get("torch.distributed")
     if dist is None or not dist.is_initialized():
         return
-    if dist.get_rank() == 0 and not _executing[0]:
-        _sent(None)
+    _dismiss_others()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # it may be closed
             stream.flush()
@@ -138,10 +137,16 @@ def _sent(order: Any) -> Any:
 
 
 def _leave() -> None:
-    """Process 0 dismisses the others; each ends its threads, or C++ may abort at exit."""
+    """A script's process ends its threads, or C++ may abort it at exit."""
     import torch.distributed as dist
 
-    # where process 0 ends within a run, the others notice
+    _dismiss_others()
+    dist.destroy_process_group()
+
+
+def _dismiss_others() -> None:
+    """Process 0 tells the others that there is no more; within a run they notice its end."""
+    import torch.distributed as dist
+
     if dist.get_rank() == 0 and not _executing[0]:
         _sent(None)
-    dist.destroy_process_group()

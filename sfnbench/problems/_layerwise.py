@@ -49,6 +49,14 @@ class Layer(NamedTuple):
     biases: Tensor  # (n_out, 1)
 
 
+class _Passed(NamedTuple):
+    """What a forward pass leaves, by columns for the examples."""
+
+    inputs: list[Tensor]  # a of each layer and of the next one
+    slopes: list[Tensor]  # phi'(u) of each layer
+    bends: list[Tensor]  # phi''(u)
+
+
 def hessian_by_layers(
     layers: list[Layer],
     x: Tensor,
@@ -60,35 +68,63 @@ def hessian_by_layers(
 
     theta holds the layers in order, each as a matrix by rows whose last column are the biases.
     """
-    n, sizes = (
-        x.shape[1],
-        [(len(layer.biases), layer.weights.shape[1] + 1) for layer in layers],
+    n = x.shape[1]
+    sizes = [(len(layer.biases), layer.weights.shape[1] + 1) for layer in layers]
+    largest = max(_n_factors(sizes))
+    under_vmap = any(
+        torch.func.debug_unwrap(t) is not t for t in (layers[0].weights, x)
     )
-    n_block = max(LEAST, _most_numbers(layers[0].weights) // max(_n_factors(sizes)))
+    most = BLOCK if under_vmap else _most_numbers(x)  # each seed has as many
+    n_block = max(LEAST, most // largest)
+    space = None if under_vmap else x.new_empty(largest * min(n, n_block))
+    passed = _passed(layers[:-1], x, activation)
     sums: list[Tensor] = []
     for first in range(0, n, n_block):
         here = slice(first, first + n_block)
-        part = _block(layers, x[:, here], y[:, here], activation, criterion)
-        sums = list(map(Tensor.add_, sums, part)) if sums else part
+        part = _Passed(*([t[:, here] for t in kept] for kept in passed))
+        factors = _factors(layers, part, y[:, here], criterion, space)
+        for at, (A, B) in enumerate(factors):
+            if not first:
+                sums.append(A @ B.mT)
+            elif under_vmap:  # which has no rule for the other
+                sums[at].add_(A @ B.mT)
+            else:
+                sums[at].addmm_(A, B.mT)
+    return _assembled([total.div_(n) for total in sums], sizes)
+
+
+def _assembled(sums: list[Tensor], sizes: list[tuple[int, int]]) -> Tensor:
+    """The Hessian (d, d) from the sums of `_factors`, in their order."""
     ends = list(itertools.accumulate(map(math.prod, sizes)))
     # made from a sum, so that it is as batched as they are under vmap
     H = sums[0].new_empty(ends[-1], ends[-1])
-    for total, (at, below) in zip(sums, _pairs_of_layers(len(layers)), strict=True):
+    following = iter(sums)
+    for at, below in _pairs_of_layers(len(sizes)):
         rows, columns = (
             slice(ends[i] - math.prod(sizes[i]), ends[i]) for i in (at, below)
         )
+        (r, k), (s, m) = sizes[at], sizes[below]
+        own = H[rows, columns].view(r, k, s, m)
+        moments = next(following)
         if at == below:
-            _unfold(total.div_(n), H[rows, rows].view(*sizes[at], *sizes[at]))
+            _unfold(moments, own)
+            continue
+        if at == below + 1:
+            moments = moments.view(r, s, k, m)
+            # where j is m: (i, n, m)
+            moments[:, :, :-1].diagonal(dim1=1, dim2=2).add_(
+                next(following).view(r, s, m).mT
+            )
+            own.copy_(moments.transpose(1, 2))
         else:
-            H[rows, columns] = total.div_(n).reshape(math.prod(sizes[at]), -1)
-            H[columns, rows] = H[rows, columns].mT
+            own.copy_(moments.view(own.shape))
+        H[columns, rows] = H[rows, columns].mT
     return H
 
 
 def _most_numbers(like: Tensor) -> int:
     """How many numbers the largest product may hold."""
-    under_vmap = torch.func.debug_unwrap(like) is not like  # each seed has as many
-    if under_vmap or not like.is_cuda:
+    if not like.is_cuda:
         return BLOCK
     free = torch.cuda.mem_get_info(like.device)[0]
     return max(BLOCK, min(LARGE_BLOCK, free // (SPARE * like.element_size())))
@@ -108,7 +144,9 @@ def _n_factors(sizes: list[tuple[int, int]]) -> Iterator[int]:
     for at, below in _pairs_of_layers(len(sizes)):
         r, k = sizes[at]
         n_sums = r * (r + 1) // 2
-        if at > below:
+        if at == below + 1:
+            yield k * sizes[below][1]
+        elif at > below:
             yield r * k * sizes[below][0]
         elif n_sums <= FEW:
             yield n_sums * k
@@ -116,38 +154,44 @@ def _n_factors(sizes: list[tuple[int, int]]) -> Iterator[int]:
             yield k * (k + 1) // 2
 
 
-def _block(
+def _factors(
     layers: list[Layer],
-    x: Tensor,
+    passed: _Passed,
     y: Tensor,
-    activation: Callable[[Tensor], Tensor],
     criterion: str,
-) -> list[Tensor]:
-    """The sums over a block of examples, for each of `_pairs_of_layers`."""
-    inputs, slopes, bends = _forward(layers[:-1], x, activation)
+    space: Tensor | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """A and B whose A B^T is a block's sum over n examples, for each of `_pairs_of_layers`.
+
+    Two for neighbours, where the J of the last term is diagonal.
+
+    The larger of a pair is written to `space`, where it stays until the next pair is asked for: new
+    memory would cost as much time as the numbers.
+    """
+    inputs, slopes, bends = passed
     W, b = layers[-1]
     delta, M = _in_outputs(W @ inputs[-1][:-1] + b, y, criterion)
-    sums = [_second_moments(M, inputs[-1])]
+    yield _second_moments(M, inputs[-1], space)
     for at in reversed(range(1, len(layers))):
         W, slope = layers[at].weights, slopes[at - 1]
         MJ = before = (W.mT @ M) * slope  # M du/du_k (r, r_k, n)
-        sums.append(_moments_beside(MJ, inputs[at], delta, slope, inputs[at - 1]))
-        J = _eye(len(slope) + 1, len(slope), x) * slope  # da/du_k
+        yield MJ.flatten(0, 1), _products(inputs[at], inputs[at - 1], space)
+        yield (delta[:, None] * slope).flatten(0, 1), inputs[at - 1]
+        J = _eye(len(slope) + 1, len(slope), y) * slope  # da/du_k
         for k in reversed(range(at - 1)):
             MJ, J = ((layers[k + 1].weights.mT @ t) * slopes[k] for t in (MJ, J))
-            sums.append(_mixed_moments(MJ, inputs[at], delta, J, inputs[k]))
+            yield _mixed_moments(MJ, inputs[at], delta, J, space), inputs[k]
         back = W.mT @ delta
         M = (W.mT @ before.transpose(0, 1)) * slope
-        M = M + _eye(len(slope), len(slope), x) * (bends[at - 1] * back)
+        M = M + _eye(len(slope), len(slope), y) * (bends[at - 1] * back)
         delta = slope * back
-        sums.append(_second_moments(M, inputs[at - 1]))
-    return sums
+        yield _second_moments(M, inputs[at - 1], space)
 
 
-def _forward(
+def _passed(
     layers: list[Layer], x: Tensor, activation: Callable[[Tensor], Tensor]
-) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """The inputs a of each layer and of the next one, then phi'(u) and phi''(u) of each layer."""
+) -> _Passed:
+    """A forward pass of all examples."""
     slope_at = _derivative(activation)
     bend_at = _derivative(slope_at)
     inputs, slopes, bends = [_with_one(x)], [], []
@@ -156,7 +200,7 @@ def _forward(
         inputs.append(_with_one(activation(u)))
         slopes.append(slope_at(u))
         bends.append(bend_at(u))
-    return inputs, slopes, bends
+    return _Passed(inputs, slopes, bends)
 
 
 def _eye(n: int, m: int, like: Tensor) -> Tensor:
@@ -165,49 +209,64 @@ def _eye(n: int, m: int, like: Tensor) -> Tensor:
 
 
 def _mixed_moments(
-    MJ: Tensor, a: Tensor, delta: Tensor, J: Tensor, x: Tensor
+    MJ: Tensor, a: Tensor, delta: Tensor, J: Tensor, space: Tensor | None
 ) -> Tensor:
-    """The sums over n of (MJ_imn a_jn + delta_in J_jmn) x_n: (i j m, k)."""
-    factors = torch.addcmul(MJ[:, None] * a[:, None], delta[:, None, None], J)
-    return factors.flatten(0, 2) @ x.mT
+    """MJ_imn a_jn + delta_in J_jmn (i j m, n), to be summed with the inputs below."""
+    r, s, n = MJ.shape
+    factors = _part(space, MJ, r, len(a), s, n)
+    for own, of_unit, slope in zip(factors, MJ, delta, strict=True):
+        own.copy_(torch.addcmul(of_unit * a[:, None], slope, J))
+    return factors.flatten(0, 2)
 
 
-def _moments_beside(
-    MJ: Tensor, a: Tensor, delta: Tensor, slope: Tensor, x: Tensor
-) -> Tensor:
-    """The same of a layer and the one below it, whose J = da/du is the diagonal of `slope`."""
-    factors = MJ[:, None] * a[:, None]
-    # where_j_is_m: (i, m, n)
-    where_j_is_m = factors[:, :-1].diagonal(dim1=1, dim2=2).movedim(-1, 1)
-    # not in place, which has no batching rule
-    where_j_is_m.copy_(torch.addcmul(where_j_is_m, delta[:, None], slope))
-    return factors.flatten(0, 2) @ x.mT
+def _products(a: Tensor, x: Tensor, space: Tensor | None) -> Tensor:
+    """a_jn x_kn (j k, n)."""
+    products = _part(space, a, len(a), *x.shape)
+    for own, unit in zip(products, a, strict=True):
+        own.copy_(unit * x)
+    return products.flatten(0, 1)
 
 
-def _second_moments(M: Tensor, x: Tensor) -> Tensor:
-    """Sums over n of M_ijn x_n x_n^T for all pairs i <= j.
+def _second_moments(
+    M: Tensor, x: Tensor, space: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The factors of the sums of M_ijn x_n x_n^T for all pairs i <= j.
 
-    (pairs, k, k), or only its pairs if there are many of them.
+    Of (pairs k, k), or of (pairs, pairs of inputs) if there are many.
     """
     i, j, _ = _pairs(M.shape[0], x.device)
+    k, n = x.shape
     if len(i) <= FEW:
-        return ((M[i, j][:, None] * x).flatten(0, 1) @ x.mT).unflatten(
-            0, (len(i), -1)
-        )
-    first, second, _ = _pairs(x.shape[0], x.device)
-    return M[i, j] @ (x[first] * x[second]).mT
+        scaled = _part(space, M, len(i), k, n)
+        scaled.copy_(M[i, j][:, None] * x)
+        return scaled.flatten(0, 1), x
+    squares = _part(space, x, k * (k + 1) // 2, n)
+    parts = squares.split(list(range(k, 0, -1)))
+    for first, own in enumerate(parts):
+        own.copy_(x[first] * x[first:])
+    return M[i, j], squares
+
+
+def _part(space: Tensor | None, like: Tensor, *shape: int) -> Tensor:
+    """So much of it as has this shape; under vmap a new tensor, as batched as another."""
+    if space is None:
+        return like.new_empty(shape)
+    return space[: math.prod(shape)].view(shape)
 
 
 def _unfold(moments: Tensor, own: Tensor) -> None:
-    """Write the sum of M (x) x x^T into its place (r, k, r, k), from `_second_moments`.
+    """Write the sum of M (x) x x^T into its place (r, k, r, k), from that of `_second_moments`.
 
     Unit by unit, so that what is on its way stays in the cache.
     """
     r, k = own.shape[:2]
-    if moments.dim() == 2:
-        moments = moments[:, _pairs(k, moments.device)[2]]
-    for at, places in zip(own, _pairs(r, moments.device)[2], strict=True):
-        at.copy_(moments[places].transpose(0, 1))
+    is_whole = len(moments) > r * (r + 1) // 2
+    inputs = _pairs(k, moments.device)[2]
+    of_units = moments.split([k * n if is_whole else n for n in range(r, 0, -1)])
+    for i, of_unit in enumerate(of_units):
+        found = of_unit.unflatten(0, (-1, k)) if is_whole else of_unit[:, inputs]
+        own[i, :, i:] = found.transpose(0, 1)
+        own[i + 1 :, :, i] = found[1:]
 
 
 def _pairs(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

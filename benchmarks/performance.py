@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from sfnbench import environment
 from sfnbench.core.oracle import Oracle
 from sfnbench.core.problem import Problem
-from sfnbench.linalg.absolute import directions, newton_direction
+from sfnbench.linalg.absolute import directions, newton_directions
 from sfnbench.members.contract.shared import Waves
 from sfnbench.optimizers.sfn import SaddleFreeNewton
 from sfnbench.problems.autoencoder import Autoencoder
@@ -221,7 +221,7 @@ def newton() -> Work:
     H, g = _symmetric(1500)
     damped = (H + 0.1 * torch.eye(1500, dtype=H.dtype)).numpy()
     ways = {
-        OURS: lambda: newton_direction(g, H, 0.1),
+        OURS: lambda: newton_directions(g, H, (0.1,)),
         "LAPACK's sysv": lambda: scipy.linalg.solve(
             damped, g.numpy(), assume_a="sym"
         ),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sfnbench.core.oracle import Oracle
-from sfnbench.linalg.absolute import directions, newton_direction
+from sfnbench.linalg.absolute import directions, newton_directions
 from sfnbench.linalg.lanczos import lanczos
 from sfnbench.members import registry
 from sfnbench.problems.autoencoder import Autoencoder
@@ -67,7 +67,7 @@ def test_newton_direction(benchmark, way):
     theta = start(SMALL)
     H, g = SMALL.hessian(theta, None), Oracle(SMALL).grad(theta)
     if way == "solve":
-        benchmark(newton_direction, g, H, 0.1)
+        benchmark(newton_directions, g, H, (0.1,))
     else:
         benchmark(lambda: directions(g, H, torch.clone)(0.1))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.linalg import LinAlgError
 
 from sfnbench.linalg import absolute
-from sfnbench.linalg.absolute import directions, eigenbasis, newton_direction
+from sfnbench.linalg.absolute import directions, eigenbasis, newton_directions
 
 SPECTRA = {"absolute": torch.abs, "itself": lambda eigenvalues: eigenvalues}
 
@@ -161,8 +161,9 @@ def test_a_matrix_that_is_not_finite_is_refused_as_torch_does(way, value):
 
 def test_no_convergence_is_torch_s_error(monkeypatch):
     def broken(names, arrays):
-        real = get(names, arrays)
-        return [*real[:2], lambda d, e: (d, np.eye(len(d)), 3), *real[3:]]
+        if names == ("stevd",):
+            return [lambda d, e: (d, np.eye(len(d)), 3)]
+        return get(names, arrays)
 
     get = absolute.scipy.linalg.get_lapack_funcs
     monkeypatch.setattr(absolute.scipy.linalg, "get_lapack_funcs", broken)
@@ -180,7 +181,7 @@ def test_the_matrix_is_left_as_it_was(way):
 
 def test_inside_transforms_and_under_autograd_torch_does_it(monkeypatch):
     monkeypatch.setattr(
-        absolute, "_by_tridiagonal", lambda H: pytest.fail("scipy was asked")
+        absolute, "_tridiagonal", lambda H: pytest.fail("scipy was asked")
     )
     monkeypatch.setattr(absolute, "LARGE", 2)
     stack = torch.stack(
@@ -205,42 +206,54 @@ def test_single_precision_stays_single(way):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("damping", [0.0, 0.5, 3.5])
-def test_one_damping_is_solved_and_gives_what_the_eigenbasis_gives(
-    monkeypatch, dtype, damping
+@pytest.mark.parametrize(
+    "dampings", [(0.0,), (0.5,), (3.5,), (3.5, 0.5, 0.0)], ids=str
+)
+def test_dampings_are_solved_and_give_what_the_eigenbasis_gives(
+    monkeypatch, dtype, dampings
 ):
     monkeypatch.setattr(absolute, "LARGE", 2)
     eigenvalues = torch.linspace(-3.0, 5.0, 60, dtype=torch.float64) + 0.013
     H, Q = symmetric(eigenvalues, 3)
     rng = torch.Generator().manual_seed(1)
     g = torch.randn(60, generator=rng, dtype=torch.float64)
-    expected = -Q @ ((Q.mT @ g) / (eigenvalues + damping))
     kept = H.to(dtype).clone()
-    found = newton_direction(g.to(dtype), kept, damping)
+    monkeypatch.setattr(absolute, "_through", None)  # no eigenbasis is needed
+    steps = newton_directions(g.to(dtype), kept, dampings)
     assert torch.equal(kept, H.to(dtype))
     tolerance = 1e4 * torch.finfo(dtype).eps
-    torch.testing.assert_close(
-        found.double(),
-        expected,
-        rtol=0,
-        atol=tolerance * float(expected.abs().max()),
-    )
+    for step, damping in zip(steps, dampings, strict=True):
+        expected = -Q @ ((Q.mT @ g) / (eigenvalues + damping))
+        torch.testing.assert_close(
+            step.double(),
+            expected,
+            rtol=0,
+            atol=tolerance * float(expected.abs().max()),
+        )
 
 
+@pytest.mark.parametrize("dampings", [(0.0,), (1.0, 0.0)], ids=str)
 @pytest.mark.parametrize("n_zero", [1, 5, 60])
-def test_a_singular_matrix_goes_through_its_eigenbasis(monkeypatch, n_zero):
+def test_a_singular_matrix_goes_through_its_eigenbasis(
+    monkeypatch, n_zero, dampings
+):
     monkeypatch.setattr(absolute, "LARGE", 2)
     eigenvalues = torch.linspace(-3.0, 5.0, 60, dtype=torch.float64) + 0.013
     eigenvalues[:n_zero] = 0.0
     H = symmetric(eigenvalues, 3)[0]
     g = torch.ones(60, dtype=torch.float64)
-    expected = directions(g, H, SPECTRA["itself"])(0.0)
-    assert torch.equal(newton_direction(g, H, 0.0), expected)
+    expected = directions(g, H, SPECTRA["itself"])
+    found = newton_directions(g, H, dampings)
+    for step, damping in zip(found, dampings, strict=True):
+        assert torch.equal(step, expected(damping))
 
 
-def test_a_matrix_that_is_not_finite_is_refused_by_the_solve_too(monkeypatch):
+@pytest.mark.parametrize("dampings", [(0.1,), (1.0, 0.1)], ids=str)
+def test_a_matrix_that_is_not_finite_is_refused_by_the_solve_too(
+    monkeypatch, dampings
+):
     monkeypatch.setattr(absolute, "LARGE", 2)
     H = torch.eye(4, dtype=torch.float64)
     H[2, 1] = torch.nan
     with pytest.raises(LinAlgError):
-        newton_direction(torch.ones(4, dtype=torch.float64), H, 0.1)
+        newton_directions(torch.ones(4, dtype=torch.float64), H, dampings)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .curvature import CurvatureKind, Linearisation
-from .derivatives import HVP_CHUNK, linearise_in_transforms
+from .derivatives import columns_at_once, linearise_in_transforms
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Problem(ABC):
         identity = torch.eye(
             theta.shape[-1], dtype=theta.dtype, device=theta.device
         )
-        rows = torch.func.vmap(product, chunk_size=HVP_CHUNK)(identity)
+        rows = torch.func.vmap(product, chunk_size=columns_at_once(theta))(identity)
         return (rows + rows.mT) / 2
 
     def tangent(self, theta: Tensor) -> Tensor | None:

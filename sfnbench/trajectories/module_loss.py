@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..core.curvature import CurvatureKind, Linearisation
-from ..core.derivatives import HVP_CHUNK, pull_back
+from ..core.derivatives import columns_at_once, pull_back
 from ..core.oracle import Oracle
 from ..core.problem import Problem
 from ..errors import ModelError
@@ -165,7 +165,10 @@ class ModuleLoss(Problem):
         product = self.linearised(theta, batch, "hessian").product
         identity = torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
         rows = torch.cat(
-            [product(vectors) for vectors in identity.split(HVP_CHUNK)]
+            [
+                product(vectors)
+                for vectors in identity.split(columns_at_once(identity))
+            ]
         )
         return (rows + rows.mT) / 2
 

@@ -223,7 +223,7 @@ def _products(a: Tensor, x: Tensor, space: Tensor | None) -> Tensor:
     """a_jn x_kn (j k, n)."""
     products = _part(space, a, len(a), *x.shape)
     for own, unit in zip(products, a, strict=True):
-        own.copy_(unit * x)
+        _multiply(unit, x, own, space)
     return products.flatten(0, 1)
 
 
@@ -238,13 +238,21 @@ def _second_moments(
     k, n = x.shape
     if len(i) <= FEW:
         scaled = _part(space, M, len(i), k, n)
-        scaled.copy_(M[i, j][:, None] * x)
+        _multiply(M[i, j][:, None], x, scaled, space)
         return scaled.flatten(0, 1), x
     squares = _part(space, x, k * (k + 1) // 2, n)
     parts = squares.split(list(range(k, 0, -1)))
     for first, own in enumerate(parts):
-        own.copy_(x[first] * x[first:])
+        _multiply(x[first], x[first:], own, space)
     return M[i, j], squares
+
+
+def _multiply(a: Tensor, b: Tensor, into: Tensor, space: Tensor | None) -> None:
+    """Write a b into its part of `space`; vmap has no rule to do so at once."""
+    if space is None:
+        into.copy_(a * b)
+    else:
+        torch.mul(a, b, out=into)
 
 
 def _part(space: Tensor | None, like: Tensor, *shape: int) -> Tensor:

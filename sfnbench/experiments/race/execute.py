@@ -43,11 +43,14 @@ def execute(run: Run, progress: Progress) -> Result:
                 setup, seeds, run.settings, part, checkpoint
             )
         except Exception as error:
-            # where seeds run alone, the failure of one is its own
-            if n > 1 or is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise
-            log.append(f"seed {seeds[0]}:\n{traceback.format_exc()}")
-            made.append({"seed": seeds[0], "status": str(Status.ERROR)})
+            # the failure of all that ran together
+            named = f"seed {seeds[0]}"
+            if len(seeds) > 1:
+                named = f"seeds {seeds[0]} to {seeds[-1]}"
+            log.append(f"{named}:\n{traceback.format_exc()}")
+            made += [{"seed": s, "status": str(Status.ERROR)} for s in seeds]
             parts.append({})
             continue
         made += rows(setup, seeds, recording, outcomes)

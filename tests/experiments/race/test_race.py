@@ -14,6 +14,8 @@ from sfnbench.experiments.race import blocks
 from sfnbench.experiments.race.at_budget import axis_of
 from sfnbench.experiments.randomness import generator
 from sfnbench.experiments.setup import Setup
+from sfnbench.experiments.summary import summary
+from sfnbench.results.cells import text
 from sfnbench.session.execute import execute
 from sfnbench.trajectories.single import Looped
 from sfnbench.trajectories.vmapped import Vmapped
@@ -92,6 +94,27 @@ def test_a_seed_that_raises_is_an_error_of_its_own(make_run, plugin):
     assert result.log.splitlines()[-1] == "ValueError: not with me"
     assert result.status == "error"
     assert "ValueError: not with me" in result.log
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_a_method_that_raises_at_once_is_an_error_of_every_seed(
+    make_run, plugin, seeds
+):
+    """Together in one batch as alone: the table counts them alike."""
+    lines = [line for line in MOODY.splitlines() if "vmappable" not in line]
+    broken = "\n".join(lines).replace("if theta[0] > 0:", "if True:")
+    plugin("optimizers", "moody", broken)
+    result = execute(
+        make_run("monkey_saddle", {}, "moody", {}, seeds=seeds, steps=3)
+    )
+    assert [(r["seed"], r["status"]) for r in result.rows] == [
+        (seed, "error") for seed in range(seeds)
+    ]
+    assert result.status == "error"
+    assert result.log.splitlines()[-1] == "ValueError: not with me"
+    (line,) = summary([result])
+    assert text(line["escaped"]) == f"0/{seeds}"
+    assert text(line["escape step"]) == "never"
 
 
 def test_stuck_is_a_point_that_stays_though_its_gradient_is_not_zero(

@@ -16,7 +16,7 @@ to the Hessian
                                 + delta_l[i] (da_{l-1}/du_k)[j, m]) a_{k-1}[n],
 
 the last term as W_l also multiplies what W_k changed. Each block's sum over examples is one matrix
-product, half of it or a quarter for l = k, which is symmetric in (i, m) and in (j, n).
+product. For l = k only one of (i, m) and (m, i) is taken, and often one of (j, n) and (n, j).
 Gauss-Newton's part of M is in Botev et al. 2017, Practical Gauss-Newton optimisation for deep
 learning, equation 8; the whole in Bishop 1992, Exact calculation of the Hessian matrix for the
 multilayer perceptron.
@@ -31,14 +31,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# numbers held at once for the largest product: more leave the cache, fewer are overhead ...
+# Numbers held at once for the largest product: more leave the cache, fewer are overhead. A GPU
+# takes LARGE_BLOCK if its free memory has SPARE times as much: on an H200 a Hessian took 75 times
+# as long in blocks of BLOCK.
 BLOCK = 2**20
-# ... on a GPU more, where its memory has this many times as much: 75 times faster on an H200
 LARGE_BLOCK = 2**27
 SPARE = 16
-LEAST = 128  # ... and with fewer examples at once, adding up the sums costs more than the products
-# sums of x x^T up to which it is faster to scale x for each of them than to take the products of
-# two inputs once for all
+LEAST = 128  # examples at once: of fewer, adding up the sums costs more than the products
+# pairs of units up to which x is scaled for each pair; the products of two inputs, which serve all
+# pairs, are more work
 FEW = 40
 
 
@@ -72,7 +73,7 @@ def hessian_by_layers(
     sizes = [(len(layer.biases), layer.weights.shape[1] + 1) for layer in layers]
     largest = max(_n_factors(sizes))
     under_vmap = any(
-        torch.func.debug_unwrap(t) is not t for t in (layers[0].weights, x)
+        torch.func.debug_unwrap(t) is not t for t in (layers[0].weights, x, y)
     )
     most = BLOCK if under_vmap else _most_numbers(x)  # each seed has as many
     n_block = max(LEAST, most // largest)
@@ -175,7 +176,8 @@ def _factors(
     for at in reversed(range(1, len(layers))):
         W, slope = layers[at].weights, slopes[at - 1]
         MJ = before = (W.mT @ M) * slope  # M du/du_k (r, r_k, n)
-        yield MJ.flatten(0, 1), _products(inputs[at], inputs[at - 1], space)
+        products = _times(inputs[at][:, None], inputs[at - 1], space)
+        yield MJ.flatten(0, 1), products.flatten(0, 1)
         yield (delta[:, None] * slope).flatten(0, 1), inputs[at - 1]
         J = _eye(len(slope) + 1, len(slope), y) * slope  # da/du_k
         for k in reversed(range(at - 1)):
@@ -212,19 +214,9 @@ def _mixed_moments(
     MJ: Tensor, a: Tensor, delta: Tensor, J: Tensor, space: Tensor | None
 ) -> Tensor:
     """MJ_imn a_jn + delta_in J_jmn (i j m, n), to be summed with the inputs below."""
-    r, s, n = MJ.shape
-    factors = _part(space, MJ, r, len(a), s, n)
-    for own, of_unit, slope in zip(factors, MJ, delta, strict=True):
-        own.copy_(torch.addcmul(of_unit * a[:, None], slope, J))
-    return factors.flatten(0, 2)
-
-
-def _products(a: Tensor, x: Tensor, space: Tensor | None) -> Tensor:
-    """a_jn x_kn (j k, n)."""
-    products = _part(space, a, len(a), *x.shape)
-    for own, unit in zip(products, a, strict=True):
-        _multiply(unit, x, own, space)
-    return products.flatten(0, 1)
+    factors = _times(MJ[:, None], a[:, None], space)
+    into = None if space is None else factors
+    return torch.addcmul(factors, delta[:, None, None], J, out=into).flatten(0, 2)
 
 
 def _second_moments(
@@ -235,30 +227,29 @@ def _second_moments(
     Of (pairs k, k), or of (pairs, pairs of inputs) if there are many.
     """
     i, j, _ = _pairs(M.shape[0], x.device)
-    k, n = x.shape
     if len(i) <= FEW:
-        scaled = _part(space, M, len(i), k, n)
-        _multiply(M[i, j][:, None], x, scaled, space)
-        return scaled.flatten(0, 1), x
-    squares = _part(space, x, k * (k + 1) // 2, n)
-    parts = squares.split(list(range(k, 0, -1)))
-    for first, own in enumerate(parts):
-        _multiply(x[first], x[first:], own, space)
+        return _times(M[i, j][:, None], x, space).flatten(0, 1), x
+    k, n = x.shape
+    if space is None:
+        return M[i, j], torch.cat([x[at] * x[at:] for at in range(k)])
+    squares = _part(space, (k * (k + 1) // 2, n))
+    for at, own in enumerate(squares.split(list(range(k, 0, -1)))):
+        torch.mul(x[at], x[at:], out=own)
     return M[i, j], squares
 
 
-def _multiply(a: Tensor, b: Tensor, into: Tensor, space: Tensor | None) -> None:
-    """Write a b into its part of `space`; vmap has no rule to do so at once."""
+def _times(a: Tensor, b: Tensor, space: Tensor | None) -> Tensor:
+    """Each of a times b, element by element: in `space`, if there is some, one after the other."""
     if space is None:
-        into.copy_(a * b)
-    else:
-        torch.mul(a, b, out=into)
+        return a * b
+    products = _part(space, (len(a), *torch.broadcast_shapes(a.shape[1:], b.shape)))
+    for own, each in zip(products, a, strict=True):
+        torch.mul(each, b, out=own)
+    return products
 
 
-def _part(space: Tensor | None, like: Tensor, *shape: int) -> Tensor:
-    """So much of it as has this shape; under vmap a new tensor, as batched as another."""
-    if space is None:
-        return like.new_empty(shape)
+def _part(space: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """So much of it as has this shape."""
     return space[: math.prod(shape)].view(shape)
 
 

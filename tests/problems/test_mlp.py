@@ -189,10 +189,22 @@ def test_hessian_does_not_depend_on_how_it_is_summed(monkeypatch, few, hidden):
     )
 
 
+@pytest.fixture(params=[0, 10**6], ids=["products of inputs", "scaled inputs"])
+def summed(request, monkeypatch):
+    """Either way to take the sums, in blocks with a remainder."""
+    monkeypatch.setattr(_layerwise, "LEAST", 3)
+    monkeypatch.setattr(_layerwise, "BLOCK", 1)
+    monkeypatch.setattr(_layerwise, "FEW", request.param)
+
+
+@pytest.mark.usefixtures("summed")
+@pytest.mark.parametrize("criterion", ["cross_entropy", "squared_error"])
 @pytest.mark.parametrize("hidden", [(), (3,), (3, 2, 2)], ids=str)
 @pytest.mark.parametrize("batch_size", [None, 7])
-def test_hessian_takes_points_and_minibatches_together(batch_size, hidden):
-    problem = MultilayerPerceptron(hidden=hidden, **SMALL)
+def test_hessian_takes_points_and_minibatches_together(
+    batch_size, hidden, criterion
+):
+    problem = MultilayerPerceptron(hidden=hidden, criterion=criterion, **SMALL)
     points = torch.stack([problem.start(rng(seed)) for seed in range(3)])
     batches = [
         None if batch_size is None else problem.draw(rng(seed), batch_size)
@@ -202,7 +214,7 @@ def test_hessian_takes_points_and_minibatches_together(batch_size, hidden):
         [hessian(problem, t, b) for t, b in zip(points, batches, strict=True)]
     )
     # the data of `fresh` are first read inside vmap
-    fresh = MultilayerPerceptron(hidden=hidden, **SMALL)
+    fresh = MultilayerPerceptron(hidden=hidden, criterion=criterion, **SMALL)
     if batch_size is None:
         together = torch.func.vmap(lambda t: fresh.hessian(t, None))(points)
     else:
@@ -210,9 +222,14 @@ def test_hessian_takes_points_and_minibatches_together(batch_size, hidden):
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-13)
 
 
-def test_hessian_of_one_point_on_several_minibatches():
+@pytest.mark.usefixtures("summed")
+@pytest.mark.parametrize("criterion", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("hidden", [(), (3,), (3, 2)], ids=str)
+def test_hessian_of_one_point_on_several_minibatches(hidden, criterion):
     """Only the examples are batched, not theta."""
-    problem = MultilayerPerceptron(hidden=(3, 2), weight_decay=0.1, **SMALL)
+    problem = MultilayerPerceptron(
+        hidden=hidden, criterion=criterion, weight_decay=0.1, **SMALL
+    )
     theta = problem.start(rng())
     batches = torch.stack([problem.draw(rng(seed), 7) for seed in range(3)])
     alone = torch.stack([hessian(problem, theta, batch) for batch in batches])

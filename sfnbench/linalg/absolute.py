@@ -46,7 +46,7 @@ def directions(
     has no say there. g is (n,) and H (n, n), symmetric. Raises torch's LinAlgError where H is not
     finite, as its `eigh` may.
     """
-    return directions_in(eigenbasis(H), g, spectrum)
+    return directions_in(_eigenbasis(H, g), g, spectrum)
 
 
 def newton_directions(
@@ -56,11 +56,11 @@ def newton_directions(
 
     On a CPU and for large n, one damping goes by L D L^T with the pivots of Bunch and Kaufman,
     n^3 / 3 flop, and several by one tridiagonal form, 4/3 n^3. A matrix that is singular to
-    rounding goes through its eigenbasis, as do small ones, as in `directions`. Raises as that
-    does. Reference: Golub, Van Loan 2013, Matrix Computations, section 4.4.
+    rounding goes through its eigenbasis, as do small ones, as in `directions`. Raises LinAlgError
+    where that does. Reference: Golub, Van Loan 2013, Matrix Computations, section 4.4.
     """
-    if not _goes_to_lapack(H):
-        return _through(eigenbasis(H), g, dampings)
+    if not _goes_to_lapack(H, g):
+        return _through(_eigenbasis(H, g), g, dampings)
     if len(dampings) == 1:
         found = _solved(H, g, dampings[0])
         return _through(eigenbasis(H), g, dampings) if found is None else [-found]
@@ -105,17 +105,25 @@ def eigenbasis(H: Tensor) -> Eigenbasis:
 
     torch computes it on a GPU, inside a transform and for small n, else scipy does.
     """
-    if _goes_to_lapack(H):
+    return _eigenbasis(H)
+
+
+def _eigenbasis(H: Tensor, *vectors: Tensor) -> Eigenbasis:
+    """That of H (n, n), for these vectors to go through."""
+    if _goes_to_lapack(H, *vectors):
         return _diagonalised(_tridiagonal(H))
     eigenvalues, Q = torch.linalg.eigh(H)
     return Eigenbasis(eigenvalues, lambda v: Q.mT @ v, lambda c: Q @ c)
 
 
-def _goes_to_lapack(H: Tensor) -> bool:
-    """Whether scipy's LAPACK can take it: a large matrix on a CPU, outside every transform."""
-    inside = torch.func.debug_unwrap(H) is not H
-    at_hand = H.device.type == "cpu" and not inside and not H.requires_grad
-    return at_hand and H.shape[-1] >= LARGE
+def _goes_to_lapack(H: Tensor, *vectors: Tensor) -> bool:
+    """Whether scipy's LAPACK can take them: a large matrix on a CPU, all outside transforms."""
+    if H.device.type != "cpu" or H.shape[-1] < LARGE:
+        return False
+    return not any(
+        t.requires_grad or torch.func.debug_unwrap(t) is not t
+        for t in (H, *vectors)
+    )
 
 
 def _solved(H: Tensor, g: Tensor, damping: float) -> Tensor | None:

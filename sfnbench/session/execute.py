@@ -16,8 +16,8 @@ def execute(run: Run, progress: Callable[[float], None] | None = None) -> Result
 
     `progress` is called now and then with the fraction that is done. Numbers that break are
     statuses of rows; warnings go to the result's log. Errors that members raise while they are set
-    up are raised. Denormal numbers count as zero, as the clock is to measure methods and not how a
-    processor takes those.
+    up are raised. Where torch has one thread, denormal numbers count as zero: the clock is to
+    measure methods, and not how slow a processor is with those.
     """
     if run.is_open:
         raise SuiteError(

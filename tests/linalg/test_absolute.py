@@ -196,6 +196,23 @@ def test_inside_transforms_and_under_autograd_torch_does_it(monkeypatch):
     assert directions(traced[0], traced, torch.abs)(0.1).requires_grad
 
 
+@pytest.mark.parametrize("dampings", [(0.5,), (1.0, 0.5)], ids=str)
+def test_a_vector_alone_may_be_traced_or_batched(monkeypatch, dampings):
+    monkeypatch.setattr(absolute, "LARGE", 2)
+    H, _ = symmetric(torch.linspace(-2.9, 2.0, 6, dtype=torch.float64), 0)
+    damped = torch.stack([H + d * torch.eye(6, dtype=H.dtype) for d in dampings])
+
+    def solved(g):
+        return torch.stack(newton_directions(g, H, dampings))
+
+    jacobian = torch.autograd.functional.jacobian(solved, H[0].clone())
+    torch.testing.assert_close(jacobian, -torch.linalg.inv(damped))
+    together = torch.func.vmap(solved)(H)
+    torch.testing.assert_close(together, torch.stack([solved(g) for g in H]))
+    by_abs = torch.func.vmap(lambda g: directions(g, H, torch.abs)(0.1))(H)
+    assert by_abs.shape == (6, 6)
+
+
 def test_single_precision_stays_single(way):
     H, _ = symmetric(torch.linspace(0.5, 2.0, 40, dtype=torch.float64), 0)
     found = directions(H[0].float(), H.float(), torch.abs)(0.1)

@@ -14,6 +14,7 @@ def test_denormal_numbers_count_as_zero_while_a_run_goes_on(monkeypatch):
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor cannot flush denormal numbers")
     torch.set_flush_denormal(False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     run = sfnbench.plan(sfnbench.load_suite("smoke"))[0]
     halves = []
 

@@ -18,6 +18,7 @@ from ..core.optimizer import Optimizer
 from ..core.oracle import Oracle
 from ..words import explain
 from .module_loss import Closure, ModuleLoss, ModuleOracle
+from .taking import take
 
 NO_CLOSURE = (
     "step needs a closure that returns the loss, such as lambda: fit(model(x), y)"
@@ -157,7 +158,7 @@ class ModuleOptimizer(torch.optim.Optimizer):
         try:
             structure = tree_structure(optimizer.init(start))
             memory = tree_unflatten(own["memory"], structure)
-            theta, memory = optimizer.step(oracle, start, memory)
+            theta, memory = take(optimizer, oracle, start, memory)
             loss = oracle.loss_here
             if loss is None:
                 loss = problem.loss(start, closures[0])

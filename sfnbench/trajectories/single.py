@@ -16,6 +16,7 @@ from ..core.memory import Parts
 from ..core.optimizer import Optimizer
 from ..core.oracle import Oracle
 from ..core.problem import Problem
+from .taking import refuse_in_place, take
 from .trajectories import Batches, Trajectories
 from .vmapped import unchanged, unflattened
 
@@ -71,8 +72,10 @@ class Looped(Single):
     def advance(self, oracle: Oracle, theta: Tensor) -> Tensor:
         """The optimizer's own step."""
         self._before = (theta, self._state)
-        theta, self._state = self.optimizer.step(oracle, theta, self._state)
-        return theta
+        version = theta._version
+        after, self._state = take(self.optimizer, oracle, theta, self._state)
+        refuse_in_place(self.optimizer, theta, version)
+        return after
 
     def memory(self) -> dict[str, Any] | None:
         """Point, state and counts; a state is a tree of tensors."""

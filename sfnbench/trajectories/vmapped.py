@@ -16,6 +16,7 @@ from ..core.optimizer import Optimizer, State
 from ..core.oracle import Oracle
 from ..core.problem import Problem
 from .replay import Replayed
+from .taking import refuse_in_place, take
 from .trajectories import Batches, Trajectories
 
 # the dimension of each batch that vmap maps; None: shared by all
@@ -60,10 +61,12 @@ class Vmapped(Trajectories):
         if self._mask is not None:
             start = torch.where(self._mask[:, None], self.starts, start)
         stacked, dims = stack(batches)
+        version = start._version
         try:
             after = self._advance(start, self._state, stacked, dims, noise)
         except LinAlgError:
             after = self._advance_one_by_one(start, stacked, dims, noise)
+        refuse_in_place(self.optimizer, start, version)
         self._before = (start, self._state)
         self.theta = after.theta
         self._state = after.state
@@ -142,7 +145,7 @@ class Vmapped(Trajectories):
         ) -> tuple[Tensor, State, Any]:
             oracle = Oracle(self.problem, batches, noise, theta=theta)
             asked.append(oracle)
-            theta, state = self.optimizer.step(oracle, theta, state)
+            theta, state = take(self.optimizer, oracle, theta, state)
             return (
                 theta,
                 state,

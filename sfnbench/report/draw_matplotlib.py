@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -55,17 +56,20 @@ def write_figures(
 ) -> list[Path]:
     """Draw all figures of all sections into a folder, curves against an axis; the files.
 
+    Of figures whose names are alike as files' names, the second ends with _2, and so on.
     SfnbenchError where matplotlib is not installed, or the folder cannot be made.
     """
     _prepare_folder(folder)
     written = []
+    used: set[str] = set()
     for section in sections:
         known = looks(section.methods)
         for figure in section.figures:
             if figure.against not in (None, axis):
                 continue
             canvas = paint(figure, known, section.suite)
-            stem = f"{slug(section.suite)}_{slug(figure.name)}"
+            stem = _unused(f"{slug(section.suite)}_{slug(figure.name)}", used)
+            used.add(stem)
             written += [
                 save(canvas, folder / f"{stem}.{suffix}")
                 for suffix in PICTURE_FORMATS
@@ -125,6 +129,14 @@ def slug(text: str) -> str:
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+
+def _unused(stem: str, used: Collection[str]) -> str:
+    """The stem, numbered where it is used: labels may differ in signs and accents alone."""
+    numbered = (f"{stem}_{n}" for n in itertools.count(2))
+    return next(
+        each for each in itertools.chain([stem], numbered) if each not in used
+    )
 
 
 def _require_matplotlib() -> None:

@@ -236,3 +236,19 @@ def test_two_problems_and_two_optimizers_have_profiles(make_run, tmp_path):
         f"test_{problem}_trajectories"
         for problem in ("quadratic_saddle", "monkey_saddle")
     } <= written
+
+
+def test_labels_that_are_alike_in_a_files_name_each_have_their_figures(
+    make_run, tmp_path
+):
+    labels = ("größe", "gräße", "x + 1", "x - 1", "x - 1 2")
+    with Store(tmp_path / "runs", create=True) as store:
+        for label in labels:
+            run = make_run("quadratic_saddle", {}, "gradient_descent", {"lr": 0.1})
+            problem = replace(run.problem, label=label)
+            store.put(execute(replace(run, problem=problem)))
+    written = write_figures(gather([tmp_path / "runs"])[0], tmp_path / "figures")
+    assert len(written) == len(set(written)) >= len(labels) * len(PICTURE_FORMATS)
+    drawn = [path.read_text() for path in written if path.suffix == ".svg"]
+    for label in labels:
+        assert any(f"<!-- test: {label}" in picture for picture in drawn), label

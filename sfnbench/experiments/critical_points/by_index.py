@@ -21,8 +21,9 @@ def by_index(results: Iterable[Result]) -> Table:
     """A row per problem, finder and index: known losses that were found, at what cost.
 
     A finder of an asked index has a row for that index alone; `wrong index` counts its ends that
-    have another one. A finder that takes no index has a row for each that the suite asks for, or
-    that is known, and its ends of another index are `of another index`: right, but not of the row.
+    have another one. A finder that takes no index has a row for each that the suite asks for, and
+    that is known or found; its ends of another index are `of another index`: right, but not of the
+    row.
     `others` are distinct points of the index whose loss is not a known one.
     """
     lines: list[dict[str, TableEntry]] = []
@@ -30,8 +31,8 @@ def by_index(results: Iterable[Result]) -> Table:
         if any(row["known"] is not None for row in result.points):
             known = known_losses(result.run.problem)
             lines += [
-                _index_line(result, index, known[index])
-                for index in sorted(known)
+                _index_line(result, index, known.get(index, ()))
+                for index in sorted({*known, *_found(result)})
                 if _is_asked(result.run, index)
             ]
     return lines
@@ -56,6 +57,11 @@ def known_losses(spec: Spec) -> Losses:
         index: [point.loss for point in points if point.index == index]
         for index in {point.index for point in points}
     }
+
+
+def _found(result: Result) -> set[int]:
+    """The indices of the critical points that were found."""
+    return {row["index"] for row in result.points if row["converged"]}
 
 
 def _is_asked(run: Run, index: int) -> bool:

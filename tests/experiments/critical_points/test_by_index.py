@@ -76,13 +76,22 @@ def test_a_finder_of_any_index_has_a_row_for_each():
 
 @pytest.mark.parametrize(
     ("asked", "rows"),
-    [("any", ["0", "1"]), (1, ["1"]), ([0, 1], ["0", "1"]), ([1, 2], ["1"])],
+    [
+        ("any", ["0", "1", "2"]),
+        (1, ["1"]),
+        ([0, 1], ["0", "1"]),
+        ([1, 2], ["1", "2"]),
+    ],
 )
 def test_a_suite_that_asks_for_an_index_has_no_row_of_others(asked, rows):
     """Not even for a finder that takes none: its other ends are counted beside."""
     ends = [(A, 1, True), (-16.505384, 0, True), (-14.0, 2, True)]
     found = shown(searched(SEVEN, {}, *ends, index=asked))
     assert [line["index"] for line in found] == rows
+    # the point of index 2 is no stated one, and of that index none is stated
+    for line in found:
+        if line["index"] == "2":
+            assert (line["found of known"], line["others"]) == ("0/0", "1")
     assert {line["of another index"] for line in found} == {"2/3"}
     assert not any("wrong index" in line for line in found)
 

@@ -93,10 +93,9 @@ def check_choices(
         )
     if engine in OPTIONS:
         refuse_options(engine, options or {}, OPTIONS[engine])
-    if (jobs is not None and jobs < 1) or threads < 1:
-        raise SfnbenchError(
-            f"jobs and threads have to be at least 1, not {jobs} and {threads}"
-        )
+    for what, number in (("jobs", jobs), ("threads", threads)):
+        if number is not None and number < 1:
+            raise SfnbenchError(f"{what} have to be at least 1, not {number}")
 
 
 def is_elsewhere(engine: str, options: Mapping[str, Any] | None) -> bool:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], where: str = "") -> str:
     """The tail of an error message: the nearest known word, or a short list of them.
 
-    Empty where neither helps.
+    Where neither helps, the command that lists them all, if `where` is one, or nothing.
     """
     names = sorted(known)
     lower = {name.lower(): name for name in reversed(names)}  # -o SFN means sfn
@@ -25,7 +25,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f" (did you mean '{one_line(lower[near[0]])}'?)"
     if 0 < len(names) <= 24:
         return f" (known: {', '.join(map(one_line, names))})"
-    return ""
+    return f" (`{where}` lists what there is)" if where else ""
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:

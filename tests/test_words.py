@@ -7,7 +7,7 @@ import pytest
 from annotated_types import Gt, MinLen
 from pydantic import TypeAdapter, ValidationError
 
-from sfnbench.words import ErrorReader, either, explain
+from sfnbench.words import ErrorReader, did_you_mean, either, explain
 
 
 @dataclass(frozen=True)
@@ -55,3 +55,21 @@ def test_every_mistake_is_said() -> None:
 def test_alternatives_stand_once_each() -> None:
     assert either(["a"]) == "a"
     assert either(["a", "b", "a"]) == "a or b"
+
+
+@pytest.mark.parametrize(
+    ("word", "n", "tail"),
+    [
+        ("name7", 40, " (did you mean 'name7'?)"),
+        ("quite else", 2, " (known: name0, name1)"),
+        ("quite else", 40, " (`sfnbench list` lists what there is)"),
+        ("quite else", 0, " (`sfnbench list` lists what there is)"),
+    ],
+)
+def test_an_unknown_word_leads_to_what_is_known(
+    word: str, n: int, tail: str
+) -> None:
+    known = [f"name{i}" for i in range(n)]
+    assert did_you_mean(word, known, "sfnbench list") == tail
+    if "list`" in tail:
+        assert did_you_mean(word, known) == ""

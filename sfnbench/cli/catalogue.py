@@ -175,9 +175,9 @@ def chosen(names: Iterable[str]) -> list[Member]:
     for name in names:
         matching = [member for member in known if member.name == name]
         if not matching:
-            raise PluginError(
-                f"unknown member {name!r}{did_you_mean(name, {member.name for member in known})}"
-            )
+            names = {member.name for member in known}
+            hint = did_you_mean(name, names, "sfnbench list")
+            raise PluginError(f"unknown member {name!r}{hint}")
         found += matching
     return found or known
 

@@ -91,9 +91,8 @@ def find(kind: Kind, name: str) -> Member:
         return theirs
     found = _by_name(kind, name)
     if name not in found:
-        raise PluginError(
-            f"unknown {kind} {name!r}{did_you_mean(name, members(kind))}"
-        )
+        hint = did_you_mean(name, members(kind), f"sfnbench list {kind}s")
+        raise PluginError(f"unknown {kind} {name!r}{hint}")
     return found[name]
 
 

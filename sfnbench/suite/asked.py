@@ -72,7 +72,8 @@ def _unknown(
     for name in asked:
         is_of_grid = any(name.startswith(f"{label} ") for label in labels)
         if name not in known and not is_of_grid:
-            yield f"unknown {kind} {name!r}{did_you_mean(name, known)}"
+            hint = did_you_mean(name, known, f"sfnbench list {kind}s")
+            yield f"unknown {kind} {name!r}{hint}"
 
 
 def _labels(root: Node, key: str) -> Iterator[str]:

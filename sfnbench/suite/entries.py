@@ -112,7 +112,7 @@ class EntryReader:
                 message = "only optimizers can be named by their module"
                 raise PluginError(f"unknown {self.kind} {name!r}: {message}")
             else:
-                hint = did_you_mean(name, self.known)
+                hint = did_you_mean(name, self.known, f"sfnbench list {self.kind}s")
                 raise PluginError(f"unknown {self.kind} {name!r}{hint}")
         return self._completions[name]
 

@@ -183,7 +183,9 @@ def _pick(
                 )
             else:
                 hint = did_you_mean(
-                    name, {*reader.known, *(spec.label for spec in offered)}
+                    name,
+                    {*reader.known, *(spec.label for spec in offered)},
+                    f"sfnbench list {kind}s",
                 )
                 issues.append(f"unknown {kind} {name!r}{hint}")
     return tuple(picked)

@@ -156,9 +156,9 @@ def test_wrong_use() -> None:
         match=r"unknown engine 'proceses' \(did you mean 'processes'\?\)",
     ):
         execute_all([], engine="proceses")
-    with pytest.raises(SfnbenchError, match="at least 1, not 0 and 1"):
+    with pytest.raises(SfnbenchError, match="jobs have to be at least 1, not 0"):
         execute_all([], jobs=0)
-    with pytest.raises(SfnbenchError, match="at least 1, not 1 and 0"):
+    with pytest.raises(SfnbenchError, match="threads have to be at least 1, not 0"):
         execute_all([], jobs=1, threads=0)
 
 

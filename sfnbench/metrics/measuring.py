@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from ..core.denormals import flushed
 from ..core.metric import Metric
 from ..core.oracle import Oracle
 from ..core.problem import Problem
@@ -47,7 +48,8 @@ def map_finite(
     problem: Problem, ask: Callable[[Tensor], dict[str, Tensor]], points: Tensor
 ) -> dict[str, Tensor]:
     """Scalars () by name at each of the points (n, d), all finite: (n,) by name."""
-    return map_points(ask, points, points_together(problem))
+    with flushed(points):
+        return map_points(ask, points, points_together(problem))
 
 
 def points_together(problem: Problem) -> int:

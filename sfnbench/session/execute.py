@@ -16,19 +16,16 @@ def execute(run: Run, progress: Callable[[float], None] | None = None) -> Result
 
     `progress` is called now and then with the fraction that is done. Numbers that break are
     statuses of rows; warnings go to the result's log. Errors that members raise while they are set
-    up are raised. Where torch has one thread, denormal numbers count as zero: the clock is to
-    measure methods, and not how slow a processor is with those.
+    up are raised.
     """
     if run.is_open:
         raise SuiteError(
             f"{run.title} has ranges: tune it first, as sfnbench.run_suite does"
         )
     # the import of the experiment warns here, outside of the log
-    from ..core.denormals import flushed
-
     experiment = experiments.find(run.experiment).execute
     began = perf_counter()
-    with warnings.catch_warnings(record=True) as caught, flushed():
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         result = experiment.execute(run, progress or (lambda fraction: None))
     log = "".join(

@@ -78,29 +78,28 @@ AMD EPYC whose 2 cores others kept busy: they hold better than seconds.
   with one option, on the EPYC 1.86. That command takes twice an interpreter by itself, as it reads
   options by pydantic. What members' files say is kept beside the bytecode, and nothing is parsed.
   The rest is tabulate with wcwidth, PyYAML for titles, and typer's commands.
-- A race of momentum SGD over a loop by hand: wanted 1.05 from 0.5 ms a step on. 1.20 to 1.23 at
-  760 parameters. It is Python in small calls, and a loss at the end of each block of steps; whole
-  batches are made once now, which the noise of a busy machine hid.
+- A race of momentum SGD over a loop by hand: wanted 1.05 from 0.5 ms a step on. 1.20 to 1.27 at
+  760 parameters and 0.6 ms a step, 1.08 to 1.14 at 7,510 and 2.1 ms. It is 60 microseconds of
+  Python a step, a loss at the end of each block of steps, and the points, which are kept.
 - Measuring in a quick Krylov run, metrics and certificate: wanted below 20 %. Of `autoencoder` 26
-  and 29 %, of `rnn` 22 and 34 %. The metrics are four Lanczos runs of 10 to 50 products beside
-  steps of 20; to start them from the last Ritz vector would let a value depend on the points
-  before it. The certificate tries some 75 products in double precision for Newton's step, and
-  gives up.
-- Momentum SGD there: wanted 10 % for metrics. They take 20 and 26 %, certificates 41 and 28 %.
-  The suites ask for a full loss, a third of a gradient, every two gradients: coarser curves would
-  change the best loss, by which rates are tuned.
+  and 33 % of the processor's time, of `rnn` 25 and 32 %. The metrics are four Lanczos runs of 10
+  to 50 products beside steps of 20; to start them from the last Ritz vector would let a value
+  depend on the points before it. The certificate tries 50 to 100 products in double precision for
+  Newton's step, and gives up.
+- Momentum SGD there: wanted 10 % for metrics. They take 21 and 30 %, certificates 30 and 22 %; of
+  `autoencoder` it was 33 % for metrics before they counted denormal numbers as zero. The suites ask
+  for a full loss, a third of a gradient, every two gradients: coarser curves would change the best
+  loss, by which rates are tuned.
 - The Hessian of a step of dense SFN and of the metric at that point are taken twice, 6 of 47 on
-  `digits`. A step that took over the metric's would be too short on the clock.
-- `make run`: wanted 2 times faster. A seed of `sfn` or `damped_newton` takes 0.81 to 1.14 of its
-  processor time at 39972a7, the median 0.88, one of `msgd` 0.82. Of the Newton methods' the
-  Hessian is 42 to 46 %, the eigenbasis 28 to 31 %, metrics 13 %, the certificate 4 %.
-- The dense Hessian by layers: wanted 1.8 times its operations, 1.85 and 2.14 on a quiet EPYC and
-  3.24 on the Xeon, where a matrix product has twice the rate and sums through memory have not.
-  Skipping products with zero and copying unit by unit took 5 to 10 % off, to the same bits. Second
-  moments are 46 % and near the rate of a matrix product; fewer operations for mixed moments would
-  change the last bits.
-- The dense Hessian of any problem: wanted ahead of JAX. JAX took 0.98, 0.99 and 1.02 times as long,
-  in three runs of this page on quiet machines.
+  `digits`, 4 % of its time. A step that took over the metric's would be too short on the clock, and
+  a metric that took over the step's would trust an optimizer not to have written into it.
+- `make run`: wanted 2 times faster. Beside 38a095b, three seeds of `sfn` take 0.86 of the
+  processor's time, of `damped_newton` 0.68, of `msgd` 1.04, two rounds in turn; all together 0.8.
+  A step of sfn takes 83 ms: the Hessian 30, LAPACK's sytrd 25 and stevd 15, for which there is no
+  shorter way to |H|^-1 g. With a Hessian at its operations' limit all together would take 0.6.
+- The dense Hessian by layers: wanted 1.8 times its operations, 1.8 to 2.0 in runs on one day (3.24
+  before). Its matrix products are at 0.85 of the rate of a large one; to write the Hessian itself,
+  62 MB in new memory, is 15 %, products of inputs are 13 %.
 - A product of the autoencoder: wanted 1.6 gradients, 1.53 by its operations. It takes 1.66, on the
   EPYC 1.79 to 1.89, and 1.13 to 1.22 times its operations at the rate of a matrix product: the
   gradient runs as near to that rate. JAX takes 1.5 to 1.8 times as long.

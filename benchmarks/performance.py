@@ -74,7 +74,7 @@ WANTED = """\
 The table is of an Intel Xeon that nothing else used. Other ratios were measured on 2026-11-27 on an
 AMD EPYC whose 2 cores others kept busy: they hold better than seconds.
 
-- `list`: wanted 1.2 times an interpreter with typer and pydantic. 1.60 times a command of typer
+- `list`: wanted 1.2 times an interpreter with typer and pydantic. 1.54 times a command of typer
   with one option, on the EPYC 1.86. That command takes twice an interpreter by itself, as it reads
   options by pydantic. What members' files say is kept beside the bytecode, and nothing is parsed.
   The rest is tabulate with wcwidth, PyYAML for titles, and typer's commands.

@@ -61,7 +61,8 @@ def known_losses(spec: Spec) -> Losses:
 
 def _found(result: Result) -> set[int]:
     """The indices of the critical points that were found."""
-    return {row["index"] for row in result.points if row["converged"]}
+    found = (row["index"] for row in result.points if row["converged"])
+    return {index for index in found if index is not None}
 
 
 def _is_asked(run: Run, index: int) -> bool:

@@ -82,10 +82,10 @@ AMD EPYC whose 2 cores others kept busy: they hold better than seconds.
   760 parameters and 0.6 ms a step, 1.08 to 1.14 at 7,510 and 2.1 ms. It is 60 microseconds of
   Python a step, a loss at the end of each block of steps, and the points, which are kept.
 - Measuring in a quick Krylov run, metrics and certificate: wanted below 20 %. Of `autoencoder` 26
-  and 33 % of the processor's time, of `rnn` 25 and 32 %. The metrics are four Lanczos runs of 10
-  to 50 products beside steps of 20; to start them from the last Ritz vector would let a value
-  depend on the points before it. The certificate tries 50 to 100 products in double precision for
-  Newton's step, and gives up.
+  and 33 % of the processor's time, of `rnn` 25 and 32 % (`python benchmarks/measuring.py
+  autoencoder`). The metrics are four Lanczos runs of 10 to 50 products beside steps of 20; to start
+  them from the last Ritz vector would let a value depend on the points before it. The certificate
+  tries 50 to 100 products in double precision for Newton's step, and gives up.
 - Momentum SGD there: wanted 10 % for metrics. They take 21 and 30 %, certificates 30 and 22 %; of
   `autoencoder` it was 33 % for metrics before they counted denormal numbers as zero. The suites ask
   for a full loss, a third of a gradient, every two gradients: coarser curves would change the best

@@ -95,8 +95,9 @@ AMD EPYC whose 2 cores others kept busy: they hold better than seconds.
   a metric that took over the step's would trust an optimizer not to have written into it.
 - `make run`: wanted 2 times faster. Beside 38a095b, three seeds of `sfn` take 0.86 of the
   processor's time, of `damped_newton` 0.68, of `msgd` 1.04, two rounds in turn; all together 0.8.
-  A step of sfn takes 83 ms: the Hessian 30, LAPACK's sytrd 25 and stevd 15, for which there is no
-  shorter way to |H|^-1 g. With a Hessian at its operations' limit all together would take 0.6.
+  By Python's profiler a step of sfn takes 83 ms: the Hessian 30, LAPACK's sytrd 25 and stevd 15,
+  for which we know no shorter way to |H|^-1 g. With a Hessian at the limit of its operations all
+  together would take some 0.6.
 - The dense Hessian by layers: wanted 1.8 times its operations, 1.8 to 2.0 in runs on one day (3.24
   before). Its matrix products are at 0.85 of the rate of a large one; to write the Hessian itself,
   62 MB in new memory, is 15 %, products of inputs are 13 %.

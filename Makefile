@@ -72,9 +72,9 @@ lint: $(VENV)/dev ## style and types
 	$(BIN)/mypy sfnbench $(OURS)
 
 bench: $(VENV)/bench ## what is fast stays fast: timings side by side, with the peers
-	$(BIN)/python -m pytest -q -s benchmarks --benchmark-disable-gc --timeout=3600
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/performance.py --page docs/performance.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/growth.py --page docs/growth.md
+	$(BIN)/python -m pytest -q -s benchmarks --benchmark-disable-gc --timeout=3600
 
 KERNELS = $(BIN)/python -m pytest -q benchmarks/test_kernels.py --benchmark-disable-gc --benchmark-warmup=on \
 	--benchmark-min-rounds=30 --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
